@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A compiled program: the module that was read, verified and optimised, and the plan that runs it.
+ * Immutable after compilation, so that any number of threads may run it at once. This layer knows
+ * nothing of devices, queues or buffers: the runtime brings memory and decides when to run. */
+#ifndef JM_PLAN_PROGRAM_H
+#define JM_PLAN_PROGRAM_H
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/dtype.h"
+
+typedef struct jm_program jm_program;
+
+/* One input or output of a program: row-major, dense. */
+typedef struct jm_shape {
+  jm_dtype dtype;
+  uint32_t rank;
+  const int64_t *dims; /* rank sizes, owned by the program */
+  size_t bytes;        /* of the dense data: product of dims times jm_dtype_bytes(dtype) */
+} jm_shape;
+
+typedef struct jm_parameter {
+  jm_shape shape;
+  int32_t alias;           /* the output that the argument is donated to (tf.aliasing_output), -1: none */
+  bool donor;              /* jax.buffer_donor: may be donated to any output */
+  const char *memory_kind; /* mhlo.memory_kind, NULL: default */
+} jm_parameter;
+
+typedef struct jm_output {
+  jm_shape shape;
+  const char *memory_kind;
+} jm_output;
+
+typedef struct jm_program_facts {
+  const char *name; /* of the module, "" if it has none */
+  uint32_t n_parameters, n_outputs;
+  const jm_parameter *parameters;
+  const jm_output *outputs;
+  uint32_t n_replicas, n_partitions;
+  uint64_t fingerprint;         /* of the program's bytes and of this compiler's version */
+  double flops, bytes_accessed; /* estimates for cost analysis */
+  size_t temporary_bytes;       /* arena of one execution (0 if not known before) */
+  bool cheap;                   /* true: the whole run takes microseconds, so run it inline */
+} jm_program_facts;
+
+/* Compiles a StableHLO portable artifact (MLIR bytecode with the vhlo dialect). Errors:
+ * INVALID_ARGUMENT with a byte offset for malformed bytes, UNIMPLEMENTED naming op, dtypes, shape
+ * and source line for what isn't supported, RESOURCE_EXHAUSTED. The bytes aren't kept. */
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) JM_MUST_USE;
+void jm_program_destroy(jm_program *program); /* NULL is allowed */
+
+const jm_program_facts *jm_program_describe(const jm_program *program);
+
+/* The optimised module as IR text. */
+jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
+
+/* One execution. inputs[i] points to parameters[i].shape.bytes readable bytes; outputs[i] to
+ * outputs[i].shape.bytes writable ones, aligned to JM_DATA_ALIGNMENT. outputs[o] may equal
+ * inputs[i] only if parameter i is donated to output o: then the input may be overwritten at any
+ * time during the run. Otherwise outputs overlap nothing and inputs are not written. */
+typedef struct jm_run {
+  const void *const *inputs;
+  void *const *outputs;
+  const atomic_bool *cancelled; /* polled by loops; NULL: never */
+} jm_run;
+
+/* Runs to completion on the calling thread (library calls may use more). On an error the outputs'
+ * contents are undefined. */
+jm_error *jm_program_run(const jm_program *program, const jm_run *run) JM_MUST_USE;
+
+/* Steps that executions have run since the start of the process, per engine: what tests assert to
+ * prove that an engine ran. */
+typedef enum jm_engine_id { JM_ENGINE_REF, JM_ENGINE_HOST, JM_ENGINE_MLX, JM_N_ENGINES } jm_engine_id;
+uint64_t jm_engine_steps(jm_engine_id engine);
+
+#endif

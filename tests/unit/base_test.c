@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "base/dtype.h"
+#include "base/text.h"
+#include "unit/check.h"
+
+static void test_error(void) {
+  jm_error *error = jm_error_invalid("bad %d", 7);
+  CHECK(jm_error_code(error) == JM_INVALID_ARGUMENT);
+  error = jm_error_note(error, "while reading %s", "x");
+  CHECK(!strcmp(jm_error_message(error), "bad 7; while reading x"));
+  jm_error *copy = jm_error_clone(error);
+  jm_error_destroy(error);
+  CHECK(!strcmp(jm_error_message(copy), "bad 7; while reading x"));
+  jm_error_destroy(copy);
+  CHECK(jm_error_code(NULL) == JM_OK && !*jm_error_message(NULL));
+}
+
+static void test_error_without_memory(void) {
+  jm_alloc_fail_after(0);
+  jm_error *error = jm_error_invalid("bad");
+  jm_alloc_fail_after(-1);
+  CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+  jm_error_destroy(error);
+}
+
+static void test_arena(void) {
+  jm_arena arena;
+  jm_arena_init(&arena);
+  uint32_t capacity = 0;
+  int *numbers = NULL;
+  for (int i = 0; i < 1000; i++) {
+    numbers = jm_arena_grow(&arena, numbers, (uint32_t)i + 1, &capacity, sizeof *numbers);
+    CHECK(numbers != NULL);
+    numbers[i] = i;
+  }
+  for (int i = 0; i < 1000; i++) CHECK(numbers[i] == i);
+  CHECK(jm_arena_alloc(&arena, SIZE_MAX / 2, 4) == NULL);
+  char *big = jm_arena_alloc(&arena, 1, 3 << 20);
+  CHECK(big && !big[0] && !big[(3 << 20) - 1]);
+  jm_arena_deinit(&arena);
+}
+
+static void test_dtype(void) {
+  jm_dtype d;
+  CHECK(jm_dtype_from_name("bf16", 4, &d) && d == JM_DT_bf16);
+  CHECK(!jm_dtype_from_name("f33", 3, &d));
+  CHECK(jm_dtype_from_pjrt(11, &d) && d == JM_DT_f32);
+  CHECK(jm_dtype_from_vhlo(0, &d) && d == JM_DT_pred);
+  CHECK(!jm_dtype_from_vhlo(255, &d));
+}
+
+static void test_text(void) {
+  jm_text text;
+  jm_text_init(&text);
+  jm_text_printf(&text, "%s=%d ", "a", 1);
+  jm_text_quote(&text, "x\"\n", 3);
+  CHECK(!strcmp(jm_text_bytes(&text), "a=1 \"x\\22\\0A\""));
+  CHECK_OK(jm_text_error(&text));
+  jm_text_deinit(&text);
+}
+
+TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text)
