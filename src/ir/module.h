@@ -48,8 +48,7 @@ typedef struct jm_op_fact {
   int operands, results, regions; /* JM_ANY: any number */
   uint32_t types;                 /* bit 1 << jm_dtype_class for each allowed class */
   uint32_t traits;
-  const jm_attr_field *attrs;
-  uint32_t n_attrs;
+  const jm_attr_field *(*attrs)(void); /* fields of jm_<op>_attrs, ended by a NULL name */
   size_t attrs_size;
   const char *summary;
 } jm_op_fact;
