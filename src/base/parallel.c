@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "base/settings.h"
+
+enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
+
+/* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock. */
+typedef struct loop loop;
+struct loop {
+  jm_parallel_fn *fn;
+  void *context;
+  size_t n, grain, n_ranges;
+  atomic_size_t next; /* range that nobody has taken yet */
+  size_t workers;     /* pool threads inside */
+  loop *next_loop;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
+static loop *loops; /* those that may have ranges left, newest first: nested loops end sooner */
+static size_t n_started;
+static bool start_tried;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static size_t n_threads = 1;
+
+static size_t count_cores(void) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (!sched_getaffinity(0, sizeof set, &set)) return (size_t)CPU_COUNT(&set);
+#endif
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores > 0 ? (size_t)cores : 1;
+}
+
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork_parent(void) { pthread_mutex_unlock(&lock); }
+
+/* The child has the forking thread alone: the pool starts anew at its next loop. */
+static void after_fork_child(void) {
+  loops = NULL;
+  n_started = 0;
+  start_tried = false;
+  pthread_cond_init(&work_arrived, NULL);
+  pthread_cond_init(&worker_left, NULL);
+  pthread_mutex_unlock(&lock);
+}
+
+static void prepare(void) {
+  int64_t number = 0;
+  jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, MAX_THREADS, 0, &number);
+  /* A malformed setting is reported where the client is created; here the default serves. */
+  if (error) number = 0;
+  jm_error_destroy(error);
+  n_threads = number ? (size_t)number : count_cores();
+  if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
+  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+size_t jm_parallel_threads(void) {
+  pthread_once(&once, prepare);
+  return n_threads;
+}
+
+static void run_ranges(loop *l) {
+  for (;;) {
+    size_t range = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+    if (range >= l->n_ranges) return;
+    size_t begin = range * l->grain, left = l->n - begin;
+    l->fn(l->context, begin, begin + (left < l->grain ? left : l->grain));
+  }
+}
+
+static loop *find_loop(void) {
+  for (loop *l = loops; l; l = l->next_loop)
+    if (atomic_load_explicit(&l->next, memory_order_relaxed) < l->n_ranges) return l;
+  return NULL;
+}
+
+static void *work(void *unused) {
+  (void)unused;
+  pthread_mutex_lock(&lock);
+  for (;;) {
+    loop *l = find_loop();
+    if (!l) {
+      pthread_cond_wait(&work_arrived, &lock);
+      continue;
+    }
+    l->workers++;
+    pthread_mutex_unlock(&lock);
+    run_ranges(l);
+    pthread_mutex_lock(&lock);
+    if (!--l->workers) pthread_cond_broadcast(&worker_left);
+  }
+  return NULL;
+}
+
+/* Under the lock. Threads that can't be started are done without. */
+static void start_workers(void) {
+  start_tried = true;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes)) return;
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the program's own threads' business */
+  while (n_started + 1 < n_threads) {
+    pthread_t thread;
+    if (pthread_create(&thread, &attributes, work, NULL)) break;
+    n_started++;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_attr_destroy(&attributes);
+}
+
+void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  if (!n) return;
+  if (!grain) grain = 1;
+  loop l = {.fn = fn, .context = context, .n = n, .grain = grain};
+  l.n_ranges = n / grain + (n % grain != 0);
+  atomic_init(&l.next, 0);
+  if (l.n_ranges == 1 || jm_parallel_threads() == 1) {
+    run_ranges(&l);
+    return;
+  }
+  pthread_mutex_lock(&lock);
+  if (!start_tried) start_workers();
+  l.next_loop = loops;
+  loops = &l;
+  size_t wanted = l.n_ranges - 1 < n_started ? l.n_ranges - 1 : n_started;
+  for (size_t i = 0; i < wanted; i++) pthread_cond_signal(&work_arrived);
+  pthread_mutex_unlock(&lock);
+  run_ranges(&l);
+  pthread_mutex_lock(&lock);
+  loop **link = &loops;
+  while (*link != &l) link = &(*link)->next_loop;
+  *link = l.next_loop;
+  while (l.workers) pthread_cond_wait(&worker_left, &lock);
+  pthread_mutex_unlock(&lock);
+}

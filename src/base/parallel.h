@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A parallel for over one lazily started pool of threads for the whole process. Made for loops that
+ * take at least tens of microseconds; not a task queue: the caller works too and returns when all
+ * is done. Calls may nest and may come from many threads at once. */
+#ifndef JM_BASE_PARALLEL_H
+#define JM_BASE_PARALLEL_H
+
+#include <stddef.h>
+
+/* Does the work of items [begin, end). */
+typedef void jm_parallel_fn(void *context, size_t begin, size_t end);
+
+/* Calls fn on consecutive ranges of at most grain items (0 means 1) that together cover [0, n), in
+ * no particular order. The ranges depend on n and grain alone, never on the number of threads.
+ * Without threads (none could be started) the caller does everything. */
+void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
+
+/* How many threads may work on one loop, the caller included: JAX_MPS_NUM_THREADS, else the cores
+ * that this process may use. */
+size_t jm_parallel_threads(void);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit/check.h"
+
+static void mark(void *context, size_t begin, size_t end) {
+  unsigned char *seen = context;
+  for (size_t i = begin; i < end; i++) seen[i]++;
+}
+
+static void check_cover(size_t n, size_t grain) {
+  unsigned char seen[5000] = {0};
+  jm_parallel_for(n, grain, mark, seen);
+  bool right = true;
+  for (size_t i = 0; i < sizeof seen; i++) right &= seen[i] == (i < n);
+  CHECK(right);
+}
+
+static void test_cover(void) {
+  for (size_t n = 0; n < 40; n++)
+    for (size_t grain = 0; grain < 10; grain++) check_cover(n, grain);
+  for (int i = 0; i < 200; i++) check_cover(4999, 7);
+}
+
+typedef struct nest {
+  atomic_size_t sum;
+} nest;
+
+static void inner(void *context, size_t begin, size_t end) {
+  nest *n = context;
+  atomic_fetch_add(&n->sum, end - begin);
+}
+
+static void outer(void *context, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; i++) jm_parallel_for(100, 3, inner, context);
+}
+
+static void *nested(void *context) {
+  nest *n = context;
+  for (int i = 0; i < 50; i++) jm_parallel_for(20, 1, outer, n);
+  return NULL;
+}
+
+static void test_nested_and_concurrent(void) {
+  enum { THREADS = 4 };
+  nest nests[THREADS];
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    atomic_init(&nests[i].sum, 0);
+    CHECK(!pthread_create(&threads[i], NULL, nested, &nests[i]));
+  }
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    CHECK(atomic_load(&nests[i].sum) == 50 * 20 * 100);
+  }
+}
+
+static void test_fork(void) {
+  pid_t child = fork();
+  if (!child) {
+    nest n;
+    atomic_init(&n.sum, 0);
+    nested(&n);
+    _exit(atomic_load(&n.sum) == 50 * 20 * 100 ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+TEST_MAIN(test_cover, test_nested_and_concurrent, test_fork)
