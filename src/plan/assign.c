@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a module to its plan: one walk over the ops in order, which hands out memory as an execution
+ * would and gives it back after the last use. */
+#include <string.h>
+
+#include "plan/offsets.h"
+#include "plan/plan.h"
+
+typedef struct planner {
+  jm_plan *plan;
+  const jm_module *m;
+  jm_arena scratch;
+  jm_offsets offsets;
+  /* per value */
+  uint32_t *slot_of;
+  uint32_t *uses;   /* as operand and as result of a region, each occurrence */
+  uint32_t *wanted; /* the slot that it should be made in, JM_NONE: any */
+  /* per output: the slot of the parameter donated to it, JM_NONE: none */
+  uint32_t *donor_of;
+} planner;
+
+/* -- slots */
+
+static jm_slot *slot_at(planner *p, uint32_t slot) { return &p->plan->slots[slot]; }
+
+static jm_error *slot_add(planner *p, jm_slot slot, uint32_t *out) {
+  jm_plan *plan = p->plan;
+  plan->slots = jm_arena_grow(&plan->arena, plan->slots, plan->n_slots + 1, &plan->slots_capacity,
+                              sizeof *plan->slots);
+  if (!plan->slots) return jm_error_out_of_memory();
+  plan->slots[plan->n_slots] = slot;
+  *out = plan->n_slots++;
+  return NULL;
+}
+
+static jm_error *arena_slot_add(planner *p, const jm_type *type, uint32_t *out) {
+  jm_slot slot = {.kind = JM_SLOT_ARENA, .bytes = jm_type_bytes(type)};
+  JM_TRY(jm_offsets_take(&p->offsets, slot.bytes, &slot.offset));
+  return slot_add(p, slot, out);
+}
+
+static jm_error *slot_give_back(planner *p, uint32_t index) {
+  jm_slot *slot = slot_at(p, index);
+  if (slot->refs || slot->pins || slot->kind != JM_SLOT_ARENA) return NULL;
+  return jm_offsets_give(&p->offsets, slot->offset, slot->bytes);
+}
+
+/* One use of the slot has happened. */
+static jm_error *slot_release(planner *p, uint32_t index) {
+  slot_at(p, index)->refs--;
+  return slot_give_back(p, index);
+}
+
+/* The value lives in the slot. */
+static void value_place(planner *p, jm_value v, uint32_t slot) {
+  p->slot_of[v] = slot;
+  slot_at(p, slot)->refs += p->uses[v];
+}
+
+/* A value that nobody uses must not keep its memory. */
+static jm_error *results_settle(planner *p, const jm_op *op) {
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (!p->uses[op->first_result + i]) JM_TRY(slot_give_back(p, p->slot_of[op->first_result + i]));
+  return NULL;
+}
+
+static jm_error *operands_release(planner *p, const jm_op *op, uint32_t from) {
+  for (uint32_t i = from; i < op->n_operands; i++)
+    JM_TRY(slot_release(p, p->slot_of[op->operands[i]]));
+  return NULL;
+}
+
+/* The slot whose contents writing this one destroys: an output shares the memory of the parameter
+ * donated to it. */
+static uint32_t slot_memory(const planner *p, uint32_t slot) {
+  const jm_slot *s = &p->plan->slots[slot];
+  if (s->kind != JM_SLOT_OUTPUT || p->donor_of[s->index] == JM_NONE) return slot;
+  return p->donor_of[s->index];
+}
+
+/* -- working in place */
+
+/* May result r overwrite operand i while the op runs? */
+static bool may_overwrite(const planner *p, const jm_op *op, uint32_t i, uint32_t r) {
+  if (op->code == JM_OP_while) return i == r;
+  if (op->code == JM_OP_dynamic_update_slice) return i == 0;
+  if (op->code == JM_OP_scatter) return i == r;
+  return (jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE) && !op->n_regions &&
+         jm_type_bytes(jm_op_operand_type(p->m, op, i)) ==
+             jm_type_bytes(jm_op_result_type(p->m, op, r));
+}
+
+/* Are the slot's contents dead once the op has run, and may the op's result r destroy them while it
+ * runs? The same is asked of the parameter that shares the slot's memory. */
+static bool is_free_for(const planner *p, uint32_t slot, const jm_op *op, uint32_t r) {
+  uint32_t read_here = 0;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    if (p->slot_of[op->operands[i]] != slot) continue;
+    if (!may_overwrite(p, op, i, r)) return false;
+    read_here++;
+  }
+  if (p->plan->slots[slot].refs != read_here) return false;
+  uint32_t memory = slot_memory(p, slot);
+  return memory == slot || is_free_for(p, memory, op, r);
+}
+
+/* Where result r is made: where it is wanted, else over a dying operand, else in fresh memory. */
+static jm_error *result_slot_find(planner *p, const jm_op *op, uint32_t r, uint32_t *out) {
+  uint32_t wanted = p->wanted[op->first_result + r];
+  if (wanted != JM_NONE && is_free_for(p, wanted, op, r)) {
+    *out = wanted;
+    return NULL;
+  }
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    uint32_t slot = p->slot_of[op->operands[i]];
+    const jm_slot *s = slot_at(p, slot);
+    if (s->kind == JM_SLOT_ARENA && !s->pins && may_overwrite(p, op, i, r) &&
+        is_free_for(p, slot, op, r)) {
+      *out = slot;
+      return NULL;
+    }
+  }
+  return arena_slot_add(p, jm_op_result_type(p->m, op, r), out);
+}
+
+/* -- steps */
+
+static jm_error *operand_add(planner *p, const jm_type *type, uint32_t slot) {
+  jm_plan *plan = p->plan;
+  plan->operands = jm_arena_grow(&plan->arena, plan->operands, plan->n_operands + 1,
+                                 &plan->operands_capacity, sizeof *plan->operands);
+  if (!plan->operands) return jm_error_out_of_memory();
+  plan->operands[plan->n_operands++] = (jm_operand){type, slot};
+  return NULL;
+}
+
+static jm_error *block_add(planner *p, uint32_t n, uint32_t *first) {
+  jm_plan *plan = p->plan;
+  plan->blocks = jm_arena_grow(&plan->arena, plan->blocks, plan->n_blocks + n,
+                               &plan->blocks_capacity, sizeof *plan->blocks);
+  if (!plan->blocks) return jm_error_out_of_memory();
+  *first = plan->n_blocks;
+  plan->n_blocks += n;
+  return NULL;
+}
+
+static jm_error *step_add(planner *p, uint32_t block, jm_step step) {
+  jm_block *b = &p->plan->blocks[block];
+  b->steps =
+      jm_arena_grow(&p->plan->arena, b->steps, b->n_steps + 1, &b->capacity, sizeof *b->steps);
+  if (!b->steps) return jm_error_out_of_memory();
+  b->steps[b->n_steps++] = step;
+  return NULL;
+}
+
+typedef struct move {
+  const jm_type *type;
+  uint32_t from, to;
+} move;
+
+static jm_error *copy_add(planner *p, uint32_t block, move move) {
+  jm_step step = {.kind = JM_STEP_COPY, .op = JM_NONE, .first_operand = p->plan->n_operands,
+                  .n_operands = 2};
+  JM_TRY(operand_add(p, move.type, move.from));
+  JM_TRY(operand_add(p, move.type, move.to));
+  return step_add(p, block, step);
+}
+
+/* All moves at once: a source that another move overwrites is saved first (swapped carries; two
+ * donated parameters returned in each other's place). */
+static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) {
+  uint32_t *staged = jm_arena_alloc(&p->scratch, n, sizeof *staged);
+  bool *overwritten = jm_arena_alloc(&p->scratch, p->plan->n_slots, sizeof *overwritten);
+  if (!staged || !overwritten) return jm_error_out_of_memory();
+  uint32_t n_staged = 0;
+  for (uint32_t i = 0; i < n; i++)
+    if (moves[i].from != moves[i].to) overwritten[slot_memory(p, moves[i].to)] = true;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t from = slot_memory(p, moves[i].from), to = slot_memory(p, moves[i].to);
+    if (from == to || !overwritten[from]) continue;
+    uint32_t saved;
+    JM_TRY(arena_slot_add(p, moves[i].type, &saved));
+    JM_TRY(copy_add(p, block, (move){moves[i].type, moves[i].from, saved}));
+    moves[i].from = staged[n_staged++] = saved;
+  }
+  for (uint32_t i = 0; i < n; i++)
+    if (moves[i].from != moves[i].to) JM_TRY(copy_add(p, block, moves[i]));
+  for (uint32_t i = 0; i < n_staged; i++) JM_TRY(slot_give_back(p, staged[i]));
+  return NULL;
+}
+
+/* -- ops */
+
+typedef jm_error *plan_fn(planner *p, jm_op_id id, uint32_t block);
+static jm_error *plan_region(planner *p, jm_region_id region, uint32_t block);
+
+static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, id);
+  jm_step step = {.kind = JM_STEP_OP, .op = id, .first_operand = p->plan->n_operands,
+                  .n_operands = op->n_operands + op->n_results};
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]]));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    uint32_t slot;
+    JM_TRY(result_slot_find(p, op, i, &slot));
+    value_place(p, op->first_result + i, slot);
+    JM_TRY(operand_add(p, jm_op_result_type(p->m, op, i), slot));
+  }
+  JM_TRY(step_add(p, block, step));
+  JM_TRY(operands_release(p, op, 0));
+  return results_settle(p, op);
+}
+
+/* Result i is operand i under another name. */
+static jm_error *plan_alias(planner *p, jm_op_id id, uint32_t block) {
+  (void)block;
+  const jm_op *op = jm_module_op(p->m, id);
+  for (uint32_t i = 0; i < op->n_results; i++)
+    value_place(p, op->first_result + i, p->slot_of[op->operands[i]]);
+  return operands_release(p, op, 0); /* gives back what no result uses, too */
+}
+
+static jm_error *plan_constant(planner *p, jm_op_id id, uint32_t block) {
+  enum { LARGEST_EXPANDED = 1 << 16 }; /* larger splats are filled in when they are needed */
+  const jm_op *op = jm_module_op(p->m, id);
+  const jm_constant_attrs *attrs = op->attrs;
+  const jm_type *type = jm_op_result_type(p->m, op, 0);
+  size_t bytes = jm_type_bytes(type), size = jm_dtype_bytes(type->dtype);
+  const void *data = attrs->value.bytes;
+  if (attrs->value.splat && type->count != 1) {
+    if (bytes > LARGEST_EXPANDED) return plan_plain(p, id, block);
+    char *copy = jm_arena_alloc(&p->plan->arena, bytes, 1);
+    if (!copy) return jm_error_out_of_memory();
+    for (size_t i = 0; i < bytes; i += size) memcpy(copy + i, attrs->value.bytes, size);
+    data = copy;
+  }
+  uint32_t slot;
+  JM_TRY(slot_add(p, (jm_slot){.kind = JM_SLOT_CONSTANT, .bytes = bytes, .constant = data}, &slot));
+  value_place(p, op->first_result, slot);
+  return NULL;
+}
+
+/* The region's arguments from `from` on are the operands from `operand` on. */
+static void captures_place(planner *p, const jm_region *region, uint32_t from, const jm_op *op,
+                           uint32_t operand) {
+  for (uint32_t i = from; i < region->n_args; i++)
+    p->slot_of[region->first_arg + i] = p->slot_of[op->operands[operand + i - from]];
+}
+
+/* Asks for the region's results to be made in these slots. */
+static void results_want(planner *p, const jm_region *region, const uint32_t *slots) {
+  for (uint32_t i = 0; i < region->n_results; i++) {
+    jm_value v = region->results[i];
+    if (p->m->values[v].op != JM_NONE && p->wanted[v] == JM_NONE) p->wanted[v] = slots[i];
+  }
+}
+
+/* Brings the region's results to these slots at the end of its block. */
+static jm_error *results_move(planner *p, const jm_region *region, const uint32_t *slots,
+                              uint32_t block) {
+  move *moves = jm_arena_alloc(&p->scratch, region->n_results, sizeof *moves);
+  if (!moves) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < region->n_results; i++) {
+    jm_value v = region->results[i];
+    moves[i] = (move){p->m->values[v].type, p->slot_of[v], slots[i]};
+  }
+  JM_TRY(moves_add(p, block, moves, region->n_results));
+  for (uint32_t i = 0; i < region->n_results; i++)
+    JM_TRY(slot_release(p, p->slot_of[region->results[i]]));
+  return NULL;
+}
+
+/* Pinned slots for the results of a control op. */
+static jm_error *control_slots(planner *p, const jm_op *op, uint32_t **out) {
+  uint32_t *slots = jm_arena_alloc(&p->scratch, op->n_results, sizeof *slots);
+  if (!slots) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    JM_TRY(result_slot_find(p, op, i, &slots[i]));
+    slot_at(p, slots[i])->pins++;
+  }
+  *out = slots;
+  return NULL;
+}
+
+static jm_error *control_finish(planner *p, const jm_op *op, const uint32_t *slots,
+                                uint32_t first_operand) {
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    slot_at(p, slots[i])->pins--;
+    value_place(p, op->first_result + i, slots[i]);
+  }
+  JM_TRY(operands_release(p, op, first_operand));
+  return results_settle(p, op);
+}
+
+static jm_error *plan_while(planner *p, jm_op_id id, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, id);
+  const jm_region *cond = jm_op_region(p->m, op, 0), *body = jm_op_region(p->m, op, 1);
+  uint32_t n = op->n_results, *carries, blocks;
+  JM_TRY(control_slots(p, op, &carries));
+  move *moves = jm_arena_alloc(&p->scratch, n, sizeof *moves);
+  if (!moves) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++)
+    moves[i] = (move){jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]], carries[i]};
+  JM_TRY(moves_add(p, block, moves, n));
+  /* From here on the carries hold what the initial values held. */
+  for (uint32_t i = 0; i < n; i++) JM_TRY(slot_release(p, p->slot_of[op->operands[i]]));
+  JM_TRY(block_add(p, 2, &blocks));
+  for (uint32_t i = 0; i < n; i++)
+    p->slot_of[cond->first_arg + i] = p->slot_of[body->first_arg + i] = carries[i];
+  captures_place(p, cond, n, op, n);
+  captures_place(p, body, n, op, n);
+  JM_TRY(plan_region(p, op->first_region, blocks));
+  uint32_t go_on = p->slot_of[cond->results[0]];
+  jm_step step = {.kind = JM_STEP_WHILE, .op = id, .first_operand = p->plan->n_operands,
+                  .n_operands = 1, .first_block = blocks, .n_blocks = 2};
+  JM_TRY(operand_add(p, jm_module_typeof(p->m, cond->results[0]), go_on));
+  JM_TRY(slot_release(p, go_on));
+  results_want(p, body, carries);
+  JM_TRY(plan_region(p, op->first_region + 1, blocks + 1));
+  JM_TRY(results_move(p, body, carries, blocks + 1));
+  JM_TRY(step_add(p, block, step));
+  return control_finish(p, op, carries, n);
+}
+
+static jm_error *plan_case(planner *p, jm_op_id id, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, id);
+  uint32_t *results, blocks;
+  JM_TRY(control_slots(p, op, &results));
+  JM_TRY(block_add(p, op->n_regions, &blocks));
+  jm_step step = {.kind = JM_STEP_CASE, .op = id, .first_operand = p->plan->n_operands,
+                  .n_operands = 1, .first_block = blocks, .n_blocks = op->n_regions};
+  JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, 0), p->slot_of[op->operands[0]]));
+  for (uint32_t i = 0; i < op->n_regions; i++) {
+    const jm_region *branch = jm_op_region(p->m, op, i);
+    captures_place(p, branch, 0, op, 1);
+    results_want(p, branch, results);
+    JM_TRY(plan_region(p, op->first_region + i, blocks + i));
+    JM_TRY(results_move(p, branch, results, blocks + i));
+  }
+  JM_TRY(step_add(p, block, step));
+  return control_finish(p, op, results, 0);
+}
+
+/* Bits that stay where they are. Types below 8 bits are stored extended by their sign, so even an
+ * equal width may change the byte. */
+static bool is_alias(const planner *p, const jm_op *op) {
+  if (op->code == JM_OP_reshape || op->code == JM_OP_optimization_barrier) return true;
+  if (op->code != JM_OP_bitcast_convert) return false;
+  jm_dtype from = jm_op_operand_type(p->m, op, 0)->dtype;
+  jm_dtype to = jm_op_result_type(p->m, op, 0)->dtype;
+  return from == to || (jm_dtype_facts[from].bits >= 8 && jm_dtype_facts[to].bits >= 8);
+}
+
+static plan_fn *plan_fn_find(const planner *p, const jm_op *op) {
+  switch (op->code) {
+    case JM_OP_constant: return plan_constant;
+    case JM_OP_while: return plan_while;
+    case JM_OP_case: return plan_case;
+    default: return is_alias(p, op) ? plan_alias : plan_plain;
+  }
+}
+
+/* The arguments were placed by the caller, who also brings the results to where they belong and
+ * releases them. */
+static jm_error *plan_region(planner *p, jm_region_id id, uint32_t block) {
+  const jm_region *region = jm_module_region(p->m, id);
+  for (uint32_t i = 0; i < region->n_args; i++)
+    value_place(p, region->first_arg + i, p->slot_of[region->first_arg + i]);
+  for (uint32_t i = region->n_ops; i-- > 0;) { /* what is wanted of an alias is wanted of its source */
+    const jm_op *op = jm_module_op(p->m, region->ops[i]);
+    for (uint32_t r = 0; is_alias(p, op) && r < op->n_results; r++)
+      if (p->wanted[op->operands[r]] == JM_NONE && p->m->values[op->operands[r]].op != JM_NONE)
+        p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
+  }
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(p->m, region->ops[i]);
+    JM_TRY(plan_fn_find(p, op)(p, region->ops[i], block));
+  }
+  return NULL;
+}
+
+/* -- the whole program */
+
+static void uses_count(planner *p) {
+  for (uint32_t r = 0; r < p->m->n_regions; r++) {
+    const jm_region *region = &p->m->regions[r];
+    for (uint32_t i = 0; i < region->n_ops; i++) {
+      const jm_op *op = jm_module_op(p->m, region->ops[i]);
+      for (uint32_t k = 0; k < op->n_operands; k++) p->uses[op->operands[k]]++;
+    }
+    for (uint32_t i = 0; i < region->n_results; i++) p->uses[region->results[i]]++;
+  }
+}
+
+static jm_error *plan_entry(planner *p) {
+  const jm_region *entry = jm_module_region(p->m, p->m->entry);
+  uint32_t *outputs = jm_arena_alloc(&p->scratch, entry->n_results, sizeof *outputs);
+  p->donor_of = jm_arena_alloc(&p->scratch, entry->n_results, sizeof *p->donor_of);
+  if (!outputs || !p->donor_of) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    size_t bytes = jm_type_bytes(jm_module_typeof(p->m, entry->results[i]));
+    JM_TRY(slot_add(p, (jm_slot){.kind = JM_SLOT_OUTPUT, .index = i, .bytes = bytes}, &outputs[i]));
+    p->donor_of[i] = JM_NONE;
+  }
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    size_t bytes = jm_type_bytes(jm_module_typeof(p->m, entry->first_arg + i));
+    uint32_t *slot = &p->slot_of[entry->first_arg + i];
+    JM_TRY(slot_add(p, (jm_slot){.kind = JM_SLOT_PARAMETER, .index = i, .bytes = bytes}, slot));
+    int32_t alias = p->m->arguments[i].alias;
+    if (alias >= 0 && (uint32_t)alias < entry->n_results) p->donor_of[alias] = *slot;
+  }
+  uint32_t block;
+  JM_TRY(block_add(p, 1, &block));
+  results_want(p, entry, outputs);
+  JM_TRY(plan_region(p, p->m->entry, block));
+  JM_TRY(results_move(p, entry, outputs, block));
+  p->plan->arena_bytes = p->offsets.end;
+  return NULL;
+}
+
+static jm_error *planner_run(planner *p) {
+  uint32_t n = p->m->n_values;
+  p->slot_of = jm_arena_alloc(&p->scratch, n, sizeof *p->slot_of);
+  p->uses = jm_arena_alloc(&p->scratch, n, sizeof *p->uses);
+  p->wanted = jm_arena_alloc(&p->scratch, n, sizeof *p->wanted);
+  if (!p->slot_of || !p->uses || !p->wanted) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) p->slot_of[i] = p->wanted[i] = JM_NONE;
+  uses_count(p);
+  return plan_entry(p);
+}
+
+jm_error *jm_plan_build(const jm_module *module, jm_plan **out) {
+  jm_plan *plan = jm_alloc(1, sizeof *plan);
+  if (!plan) return jm_error_out_of_memory();
+  jm_arena_init(&plan->arena);
+  plan->module = module;
+  planner p = {.plan = plan, .m = module};
+  jm_arena_init(&p.scratch);
+  jm_offsets_init(&p.offsets);
+  jm_error *error = planner_run(&p);
+  jm_offsets_deinit(&p.offsets);
+  jm_arena_deinit(&p.scratch);
+  if (error) {
+    jm_plan_destroy(plan);
+    return error;
+  }
+  *out = plan;
+  return NULL;
+}
+
+void jm_plan_destroy(jm_plan *plan) {
+  if (!plan) return;
+  jm_arena_deinit(&plan->arena);
+  jm_free(plan);
+}
