@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/number.h"
+
+/* NUMBER(name, storage): every format of number.h */
+#define NARROW(name, exponent, mantissa, bias, kind) NUMBER(name, uint8_t)
+#define NUMBER(name, storage)                                          \
+  static void widen_##name(const void *in, float *out, size_t n) {     \
+    const storage *x = in;                                             \
+    for (size_t i = 0; i < n; i++) out[i] = jm_##name##_to_f32(x[i]);  \
+  }                                                                    \
+  static void narrow_##name(const float *in, void *out, size_t n) {    \
+    storage *r = out;                                                  \
+    for (size_t i = 0; i < n; i++) r[i] = jm_##name##_from_f32(in[i]); \
+  }                                                                    \
+  static void narrow64_##name(const double *in, void *out, size_t n) { \
+    storage *r = out;                                                  \
+    for (size_t i = 0; i < n; i++) r[i] = jm_##name##_from_f64(in[i]); \
+  }
+#include "base/number.def"
+NUMBER(f8e8m0fnu, uint8_t)
+NUMBER(f16, uint16_t)
+NUMBER(bf16, uint16_t)
+#undef NUMBER
+
+typedef struct number {
+  void (*widen)(const void *, float *, size_t);
+  void (*narrow)(const float *, void *, size_t);
+  void (*narrow64)(const double *, void *, size_t);
+} number;
+
+static const number numbers[JM_N_DTYPES] = {
+#define NARROW(name, exponent, mantissa, bias, kind) NUMBER(name)
+#define NUMBER(name) [JM_DT_##name] = {widen_##name, narrow_##name, narrow64_##name},
+#include "base/number.def"
+    NUMBER(f8e8m0fnu) NUMBER(f16) NUMBER(bf16)
+#undef NUMBER
+};
+
+bool jm_number_is_narrow(jm_dtype dtype) { return numbers[dtype].widen; }
+
+bool jm_number_widen(jm_dtype dtype, const void *in, float *out, size_t n) {
+  if (!numbers[dtype].widen) return false;
+  numbers[dtype].widen(in, out, n);
+  return true;
+}
+
+bool jm_number_narrow(jm_dtype dtype, const float *in, void *out, size_t n) {
+  if (!numbers[dtype].narrow) return false;
+  numbers[dtype].narrow(in, out, n);
+  return true;
+}
+
+bool jm_number_narrow_f64(jm_dtype dtype, const double *in, void *out, size_t n) {
+  if (!numbers[dtype].narrow64) return false;
+  numbers[dtype].narrow64(in, out, n);
+  return true;
+}
