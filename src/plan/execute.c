@@ -3,6 +3,7 @@
  * execution, so that any number of them may run at once. */
 #include <string.h>
 
+#include "base/data.h"
 #include "plan/plan.h"
 #include "plan/program.h"
 
@@ -91,7 +92,7 @@ jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *cons
                       const atomic_bool *cancelled) {
   frame f = {.plan = plan, .cancelled = cancelled};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
-  f.arena = jm_alloc_data(plan->arena_bytes);
+  f.arena = jm_data_take(plan->arena_bytes);
   jm_error *error = f.tensors && f.arena ? NULL : jm_error_out_of_memory();
   if (!error) {
     for (uint32_t i = 0; i < plan->n_operands; i++) {
@@ -102,7 +103,7 @@ jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *cons
     error = block_run(&f, 0);
     atomic_fetch_add_explicit(&engine_steps[JM_ENGINE_REF], f.steps, memory_order_relaxed);
   }
-  jm_free(f.arena);
+  jm_data_give(f.arena, plan->arena_bytes);
   jm_free(f.tensors);
   return error;
 }

@@ -52,7 +52,7 @@ void jm_program_destroy(jm_program *program); /* NULL is allowed */
 
 const jm_program_facts *jm_program_describe(const jm_program *program);
 
-/* The optimised module as IR text. */
+/* The optimised module as IR text, to be freed with jm_free. */
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
 
 /* One execution. inputs[i] points to parameters[i].shape.bytes readable bytes; outputs[i] to

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
+#include "base/data.h"
 #include "base/dtype.h"
 #include "base/text.h"
 #include "unit/check.h"
@@ -60,4 +61,23 @@ static void test_text(void) {
   jm_text_deinit(&text);
 }
 
-TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text)
+static void test_data(void) {
+  const size_t bytes = (3u << 20) + 5;
+  void *first = jm_data_take(bytes);
+  CHECK(first && (uintptr_t)first % JM_DATA_ALIGNMENT == 0);
+  jm_data_give(first, bytes);
+  CHECK(jm_data_kept() >= bytes);
+  CHECK(jm_data_take(bytes - 3) == first); /* of the same class */
+  CHECK(jm_data_kept() == 0);
+  jm_data_give(first, bytes - 3);
+  jm_data_give(jm_data_take(100), 100);
+  for (int i = 0; i < 100; i++) { /* more than are kept */
+    void *blocks[70];
+    for (int k = 0; k < 70; k++) blocks[k] = jm_data_take(1u << 20);
+    for (int k = 0; k < 70; k++) jm_data_give(blocks[k], 1u << 20);
+  }
+  jm_data_trim();
+  CHECK(jm_data_kept() == 0);
+}
+
+TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text, test_data)
