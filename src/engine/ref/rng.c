@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rng_bit_generator: the counter-based generators ThreeFry 2x32 (20 rounds) and Philox 4x32 (10
+ * rounds) of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011), with counters laid
+ * out as XLA lays them out, so that bits and state equal XLA's. rng: Philox under a key of its own
+ * for each call. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/number.h"
+#include "engine/ref/ref.h"
+
+static bool is_cancelled(const jm_ref_call *call) {
+  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
+}
+
+static uint32_t rotate(uint32_t x, int by) { return x << by | x >> (32 - by); }
+
+/* -- the two generators */
+
+static void threefry(uint64_t key, uint64_t counter, uint32_t out[2]) {
+  static const uint8_t rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
+  uint32_t k[3] = {(uint32_t)key, (uint32_t)(key >> 32)};
+  k[2] = 0x1bd11bda ^ k[0] ^ k[1];
+  uint32_t x = (uint32_t)counter + k[0], y = (uint32_t)(counter >> 32) + k[1];
+  for (uint32_t group = 0; group < 5; group++) {
+    for (int i = 0; i < 4; i++) {
+      x += y;
+      y = x ^ rotate(y, rotations[group % 2][i]);
+    }
+    x += k[(group + 1) % 3];
+    y += k[(group + 2) % 3] + group + 1;
+  }
+  out[0] = x;
+  out[1] = y;
+}
+
+static void philox(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]) {
+  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+  uint32_t a = (uint32_t)low, b = (uint32_t)(low >> 32);
+  uint32_t c = (uint32_t)high, d = (uint32_t)(high >> 32);
+  for (int round = 0; round < 10; round++) {
+    uint64_t ma = (uint64_t)a * 0xd2511f53, mc = (uint64_t)c * 0xcd9e8d57;
+    a = (uint32_t)(mc >> 32) ^ b ^ k0;
+    b = (uint32_t)mc;
+    c = (uint32_t)(ma >> 32) ^ d ^ k1;
+    d = (uint32_t)ma;
+    k0 += 0x9e3779b9;
+    k1 += 0xbb67ae85;
+  }
+  out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+}
+
+/* -- rng_bit_generator */
+
+/* Narrow elements are the low bits of a 32-bit word each. */
+static void store_word(void *out, size_t bytes, size_t i, uint32_t word) {
+  switch (bytes) {
+    case 1: ((uint8_t *)out)[i] = (uint8_t)word; break;
+    case 2: ((uint16_t *)out)[i] = (uint16_t)word; break;
+    default: ((uint32_t *)out)[i] = word; break;
+  }
+}
+
+enum { BLOCK = 1 << 16 }; /* elements between two looks at `cancelled` */
+
+/* A counter gives two words: neighbours along the first even dimension, or else along the first of
+ * the largest ones, whose last neighbour is then dropped. Returns how many counters were used. */
+static uint64_t threefry_words(const jm_ref_call *call, uint64_t key, uint64_t counter) {
+  const jm_type *type = call->out[1].type;
+  size_t bytes = jm_dtype_bytes(type->dtype), outer = 1, n = 1, inner = 1;
+  uint32_t split = 0;
+  bool even = false;
+  for (uint32_t d = 0; d < type->rank && !even; d++) {
+    even = type->dims[d] % 2 == 0;
+    if (even || type->dims[d] > type->dims[split]) split = d;
+  }
+  for (uint32_t d = 0; d < type->rank; d++)
+    *(d < split ? &outer : d == split ? &n : &inner) *= (size_t)type->dims[d];
+  size_t half = (n + 1) / 2, used = 0;
+  for (size_t o = 0; o < outer; o++)
+    for (size_t h = 0; h < half; h++)
+      for (size_t i = 0; i < inner; i++, used++) {
+        uint32_t words[2];
+        if (used % BLOCK == 0 && is_cancelled(call)) return used;
+        threefry(key, counter + used, words);
+        size_t at = (o * n + 2 * h) * inner + i;
+        store_word(call->out[1].data, bytes, at, words[0]);
+        if (2 * h + 1 < n) store_word(call->out[1].data, bytes, at + inner, words[1]);
+      }
+  return used;
+}
+
+static uint64_t threefry_fill(const jm_ref_call *call, uint64_t key, uint64_t counter) {
+  const jm_type *type = call->out[1].type;
+  if (jm_dtype_bytes(type->dtype) < 8) return threefry_words(call, key, counter);
+  uint64_t n = (uint64_t)type->count, *out = call->out[1].data;
+  for (uint64_t i = 0; i < n; i++) {
+    uint32_t words[2];
+    if (i % BLOCK == 0 && is_cancelled(call)) break;
+    threefry(key, counter + i, words);
+    out[i] = words[0] | (uint64_t)words[1] << 32;
+  }
+  return n;
+}
+
+/* A counter of 128 bits gives four words in a row, or two elements of 64 bits. */
+static uint64_t philox_fill(const jm_ref_call *call, uint64_t key, uint64_t low, uint64_t high) {
+  const jm_type *type = call->out[1].type;
+  size_t bytes = jm_dtype_bytes(type->dtype), n = (size_t)type->count;
+  size_t per_counter = bytes == 8 ? 2 : 4, used = 0;
+  for (size_t i = 0; i < n; i += per_counter, used++) {
+    uint32_t words[4];
+    if (used % BLOCK == 0 && is_cancelled(call)) break;
+    uint64_t sum = low + used;
+    philox(key, sum, high + (sum < low), words);
+    size_t left = n - i < per_counter ? n - i : per_counter;
+    for (size_t j = 0; j < left; j++)
+      if (bytes == 8)
+        ((uint64_t *)call->out[1].data)[i + j] = words[2 * j] | (uint64_t)words[2 * j + 1] << 32;
+      else
+        store_word(call->out[1].data, bytes, i + j, words[j]);
+  }
+  return used;
+}
+
+/* States: threefry u64[2] (key, counter); Philox u64[2] (key, low; the high half of the counter is
+ * the key too) or u64[3] (key, low, high). The default is Philox, as on XLA's CPU. */
+jm_error *jm_ref_rng_bit_generator(const jm_ref_call *call) {
+  jm_rng_algorithm algorithm = ((const jm_rng_bit_generator_attrs *)call->op->attrs)->algorithm;
+  const jm_type *type = call->in[0].type;
+  bool is_threefry = algorithm == JM_RNG_THREE_FRY;
+  if (type->dtype != JM_DT_u64 || (type->count != 2 && (type->count != 3 || is_threefry)))
+    return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED,
+                       "a state that is neither u64[2] nor, for Philox, u64[3]");
+  if (!jm_dtype_is_integer(call->out[1].type->dtype) ||
+      jm_dtype_facts[call->out[1].type->dtype].bits < 8)
+    return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED,
+                       "random bits other than integers of 8 to 64 bits");
+  uint64_t state[3];
+  memcpy(state, call->in[0].data, jm_type_bytes(type));
+  if (is_threefry) {
+    state[1] += threefry_fill(call, state[0], state[1]);
+  } else {
+    uint64_t low = state[1], high = type->count == 3 ? state[2] : state[0];
+    state[1] += philox_fill(call, state[0], low, high);
+    state[2] = high + (state[1] < low);
+  }
+  if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng_bit_generator was cancelled");
+  memcpy(call->out[0].data, state, jm_type_bytes(type));
+  return NULL;
+}
+
+/* -- rng: values nobody can predict or repeat; each call has a Philox key of its own */
+
+typedef struct stream {
+  uint64_t key, counter, high;
+  uint32_t words[4];
+  unsigned left;
+} stream;
+
+static void stream_init(stream *s) {
+  static atomic_uint_fast64_t calls;
+  struct timespec now = {0};
+  clock_gettime(CLOCK_REALTIME, &now);
+  s->key = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  s->high = atomic_fetch_add(&calls, 1) << 24 ^ (uint64_t)getpid();
+  s->counter = 0;
+  s->left = 0;
+}
+
+static uint64_t stream_next(stream *s) {
+  if (!s->left) {
+    philox(s->key, s->counter++, s->high, s->words);
+    s->left = 2;
+  }
+  s->left--;
+  return s->words[2 * s->left] | (uint64_t)s->words[2 * s->left + 1] << 32;
+}
+
+/* In [0, 1), a multiple of 2^-53. */
+static double stream_unit(stream *s) { return (double)(stream_next(s) >> 11) * 0x1p-53; }
+
+static double stream_normal(stream *s) {
+  double radius = sqrt(-2 * log(1 - stream_unit(s)));
+  return radius * cos(6.283185307179586 * stream_unit(s));
+}
+
+/* A number below range; 0 stands for 2^64. The bias of less than 2^-32 for ranges of 32 bits is
+ * removed by taking the high half of a product of 128 bits only after rejecting the short part. */
+static uint64_t stream_below(stream *s, uint64_t range) {
+  if (range == 0) return stream_next(s);
+  uint64_t rejected = (0 - range) % range;
+  for (;;) {
+    uint64_t x = stream_next(s);
+    if (x >= rejected) return x % range;
+  }
+}
+
+static int64_t read_integer(const void *data, jm_dtype dtype) {
+  bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
+  switch (jm_dtype_bytes(dtype)) {
+    case 1: return is_signed ? *(const int8_t *)data : *(const uint8_t *)data;
+    case 2: return is_signed ? *(const int16_t *)data : *(const uint16_t *)data;
+    case 4: return is_signed ? *(const int32_t *)data : (int64_t)*(const uint32_t *)data;
+    default: return *(const int64_t *)data;
+  }
+}
+
+static jm_error *rng_integers(const jm_ref_call *call, stream *s) {
+  jm_dtype dtype = call->out[0].type->dtype;
+  int64_t a = read_integer(call->in[0].data, dtype), b = read_integer(call->in[1].data, dtype);
+  bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
+  bool empty = is_signed ? a >= b : (uint64_t)a >= (uint64_t)b;
+  uint64_t range = empty ? 1 : (uint64_t)b - (uint64_t)a;
+  size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
+  for (size_t i = 0; i < n; i++) {
+    if (i % BLOCK == 0 && is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng");
+    uint64_t x = (uint64_t)a + stream_below(s, range);
+    if (bytes == 8) ((uint64_t *)call->out[0].data)[i] = x;
+    else store_word(call->out[0].data, bytes, i, (uint32_t)x);
+  }
+  return NULL;
+}
+
+/* Draws in double and rounds to the result's type; a draw that rounds up to b becomes a. */
+static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
+  jm_dtype dtype = call->out[0].type->dtype;
+  size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
+  double a, b, draws[512];
+  double back[512];
+  JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, call->in[0].data, &a, 1));
+  JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, call->in[1].data, &b, 1));
+  enum { N = sizeof draws / sizeof *draws };
+  for (size_t base = 0; base < n; base += N) {
+    size_t count = n - base < N ? n - base : N;
+    unsigned char *out = (unsigned char *)call->out[0].data + base * bytes;
+    if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng was cancelled");
+    for (size_t i = 0; i < count; i++)
+      draws[i] = normal ? a + b * stream_normal(s) : a + (b - a) * stream_unit(s);
+    JM_TRY(jm_ref_convert_run(JM_DT_f64, dtype, draws, out, count));
+    if (normal) continue;
+    JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, out, back, count));
+    for (size_t i = 0; i < count; i++)
+      if (back[i] >= b) memcpy(out + i * bytes, call->in[0].data, bytes);
+  }
+  return NULL;
+}
+
+jm_error *jm_ref_rng(const jm_ref_call *call) {
+  const jm_rng_attrs *attrs = call->op->attrs;
+  jm_dtype dtype = call->out[0].type->dtype;
+  bool normal = attrs->distribution == JM_DISTRIBUTION_NORMAL;
+  stream s;
+  stream_init(&s);
+  if (jm_dtype_is_float(dtype)) return rng_floats(call, &s, normal);
+  if (!normal && (jm_dtype_is_integer(dtype) || dtype == JM_DT_pred))
+    return rng_integers(call, &s);
+  return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "this distribution of this type");
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sort: recognised comparators (those that compare keys in total orders, one after another) by
+ * radix sort of integer keys; all others by a merge sort that asks the region. Both are stable. */
+#include <string.h>
+
+#include "engine/ref/order.h"
+#include "engine/ref/ref.h"
+
+static bool is_cancelled(const jm_ref_call *call) {
+  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
+}
+
+static jm_error *cancelled_error(void) {
+  return jm_error_create(JM_CANCELLED, "sort was cancelled");
+}
+
+/* -- recognising a comparator */
+
+/* What a value of the comparator is: an element (or its real or imaginary part) of one side of an
+ * operand, perhaps with zeros and NaNs made canonical. */
+typedef struct term {
+  uint32_t operand;
+  bool rhs;  /* the second of the two elements */
+  int part;  /* 0: the element or its real part, 1: imaginary part */
+  bool zero, nan;
+  uint64_t nan_bits;
+} term;
+
+typedef struct key {
+  uint32_t operand;
+  int part;
+  jm_ref_order order;
+} key;
+
+typedef struct matcher {
+  const jm_ref_call *call;
+  const jm_region *region;
+  uint32_t n_inputs;
+} matcher;
+
+static const jm_op *definition(const matcher *m, jm_value value, jm_opcode code) {
+  const jm_op *op = jm_module_definition(m->call->module, value);
+  return op && op->code == code ? op : NULL;
+}
+
+static jm_dtype dtype_of(const matcher *m, jm_value value) {
+  return jm_module_typeof(m->call->module, value)->dtype;
+}
+
+/* The bits of a scalar that is known: a constant of the region or a captured scalar. */
+static bool match_bits(const matcher *m, jm_value value, uint64_t *bits) {
+  const jm_type *type = jm_module_typeof(m->call->module, value);
+  size_t bytes = jm_dtype_bytes(type->dtype);
+  if (type->count != 1 || bytes > sizeof *bits) return false;
+  const void *data;
+  const jm_op *op = definition(m, value, JM_OP_constant);
+  uint32_t arg = value - m->region->first_arg;
+  if (op)
+    data = ((const jm_constant_attrs *)op->attrs)->value.bytes;
+  else if (value >= m->region->first_arg && arg >= 2 * m->n_inputs && arg < m->region->n_args)
+    data = m->call->in[m->n_inputs + (arg - 2 * m->n_inputs)].data;
+  else
+    return false;
+  *bits = 0;
+  memcpy((unsigned char *)bits, data, bytes); /* little-endian */
+  return true;
+}
+
+static bool same_element(const term *a, const term *b) {
+  return a->operand == b->operand && a->rhs == b->rhs && a->part == b->part;
+}
+
+static bool match_element(const matcher *m, jm_value value, term *out) {
+  const jm_op *op = jm_module_definition(m->call->module, value);
+  *out = (term){0};
+  if (op) {
+    if (op->code != JM_OP_real && op->code != JM_OP_imag) return false;
+    out->part = op->code == JM_OP_imag;
+    value = op->operands[0];
+    if (!jm_dtype_is_complex(dtype_of(m, value)) || jm_module_definition(m->call->module, value))
+      return false;
+  }
+  uint32_t arg = value - m->region->first_arg;
+  if (value < m->region->first_arg || arg >= 2 * m->n_inputs) return false;
+  out->operand = arg / 2;
+  out->rhs = arg % 2;
+  return true;
+}
+
+/* select(x == 0, +0, x) and select(x != x, NaN, x), nested in either order. */
+static bool match_term(const matcher *m, jm_value value, term *out) {
+  bool zero = false, nan = false;
+  uint64_t nan_bits = 0;
+  term compared[2];
+  uint32_t n_compared = 0;
+  for (const jm_op *op; (op = definition(m, value, JM_OP_select)); value = op->operands[2]) {
+    const jm_op *test = definition(m, op->operands[0], JM_OP_compare);
+    uint64_t bits, other;
+    if (!test || n_compared == 2 || !match_bits(m, op->operands[1], &bits)) return false;
+    jm_direction direction = ((const jm_compare_attrs *)test->attrs)->direction;
+    if (((const jm_compare_attrs *)test->attrs)->order == JM_ORDER_TOTAL) return false;
+    if (!match_element(m, test->operands[0], &compared[n_compared++])) return false;
+    if (!zero && direction == JM_COMPARE_EQ && bits == 0 &&
+        match_bits(m, test->operands[1], &other) && other == 0) {
+      zero = true;
+    } else if (!nan && direction == JM_COMPARE_NE && test->operands[1] == test->operands[0] &&
+               jm_ref_order_is_nan(dtype_of(m, value), bits)) {
+      nan = true;
+      nan_bits = bits;
+    } else {
+      return false;
+    }
+  }
+  if (!match_element(m, value, out) || !jm_ref_order_check(dtype_of(m, value))) return false;
+  for (uint32_t i = 0; i < n_compared; i++)
+    if (!same_element(out, &compared[i])) return false;
+  out->zero = zero;
+  out->nan = nan;
+  out->nan_bits = nan_bits;
+  return true;
+}
+
+/* A comparison of the two sides of one key in a total order: EQ if `equal`, else LT or GT. */
+static bool match_compare(const matcher *m, jm_value value, bool equal, key *out) {
+  const jm_op *op = definition(m, value, JM_OP_compare);
+  if (!op) return false;
+  const jm_compare_attrs *attrs = op->attrs;
+  jm_dtype dtype = dtype_of(m, op->operands[0]);
+  term a, b;
+  if (jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL) return false;
+  if (!match_term(m, op->operands[0], &a) || !match_term(m, op->operands[1], &b)) return false;
+  if (a.operand != b.operand || a.part != b.part || a.rhs == b.rhs || a.zero != b.zero ||
+      a.nan != b.nan || a.nan_bits != b.nan_bits)
+    return false;
+  if (equal != (attrs->direction == JM_COMPARE_EQ)) return false;
+  if (!equal && attrs->direction != JM_COMPARE_LT && attrs->direction != JM_COMPARE_GT)
+    return false;
+  *out = (key){a.operand,
+               a.part,
+               {.dtype = dtype,
+                .zero = a.zero,
+                .nan = a.nan,
+                .nan_bits = a.nan_bits,
+                .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
+  return true;
+}
+
+/* less_0 or (equal_0 and (less_1 or (equal_1 and ...))): the keys, most significant first. */
+static bool match_keys(const matcher *m, key *keys, uint32_t max_keys, uint32_t *n_keys) {
+  jm_value value = m->region->results[0];
+  for (*n_keys = 0; *n_keys < max_keys;) {
+    key *k = &keys[(*n_keys)++], equal;
+    if (match_compare(m, value, false, k)) return true;
+    const jm_op *either = definition(m, value, JM_OP_or), *both = NULL;
+    if (!either) return false;
+    int less = match_compare(m, either->operands[0], false, k) ? 0 : 1;
+    if (less && !match_compare(m, either->operands[1], false, k)) return false;
+    if (!(both = definition(m, either->operands[1 - less], JM_OP_and))) return false;
+    int same = match_compare(m, both->operands[0], true, &equal) ? 0 : 1;
+    if (same && !match_compare(m, both->operands[1], true, &equal)) return false;
+    if (equal.operand != k->operand || equal.part != k->part ||
+        equal.order.zero != k->order.zero || equal.order.nan != k->order.nan ||
+        equal.order.nan_bits != k->order.nan_bits)
+      return false;
+    value = both->operands[1 - same];
+  }
+  return false;
+}
+
+/* -- rows */
+
+/* The sorted dimension: n elements that lie `stride` elements apart; row r starts at element
+ * (r / stride) * n * stride + r % stride. */
+typedef struct rows {
+  size_t n, stride, count;
+} rows;
+
+static size_t row_start(const rows *r, size_t row) {
+  return row / r->stride * r->n * r->stride + row % r->stride;
+}
+
+#define PERMUTE(name, type, index_type, INDEX)                                                \
+  static void name(const type *in, type *out, const index_type *order, size_t n, size_t stride) { \
+    for (size_t i = 0; i < n; i++) out[i * stride] = in[INDEX(order[i]) * stride];            \
+  }
+typedef struct pair64 {
+  uint64_t a, b;
+} pair64;
+#define LOW_HALF(x) ((size_t)((x) & UINT32_MAX))
+#define RECORD_INDEX(x) ((size_t)(x).index)
+#define PERMUTES(bytes, type)                                         \
+  PERMUTE(permute_packed##bytes, type, uint64_t, LOW_HALF)            \
+  PERMUTE(permute_record##bytes, type, jm_ref_record, RECORD_INDEX)
+PERMUTES(1, uint8_t)
+PERMUTES(2, uint16_t)
+PERMUTES(4, uint32_t)
+PERMUTES(8, uint64_t)
+PERMUTES(16, pair64)
+
+/* The order of a row: items whose index is the low half of a u64, or records. */
+typedef struct permutation {
+  const uint64_t *packed;
+  const jm_ref_record *records; /* if packed is NULL */
+} permutation;
+
+static void permute(jm_dtype dtype, const void *in, void *out, permutation p, const rows *r,
+                    size_t start) {
+#define CASE(bytes, type)                                                                  \
+  case bytes:                                                                              \
+    if (p.packed)                                                                          \
+      permute_packed##bytes((const type *)in + start, (type *)out + start, p.packed, r->n, \
+                            r->stride);                                                    \
+    else                                                                                   \
+      permute_record##bytes((const type *)in + start, (type *)out + start, p.records, r->n, \
+                            r->stride);                                                    \
+    break;
+  switch (jm_dtype_bytes(dtype)) {
+    CASE(1, uint8_t)
+    CASE(2, uint16_t)
+    CASE(4, uint32_t)
+    CASE(8, uint64_t)
+    CASE(16, pair64)
+    default: break;
+  }
+#undef CASE
+}
+
+/* -- sorting by keys */
+
+typedef struct key_sort {
+  const jm_ref_call *call;
+  const key *keys;
+  uint32_t n_keys, n_inputs;
+  rows rows;
+  bool wide;           /* some key has 64 bits, or an index may need more than 32 */
+  jm_ref_record *a, *b; /* room for n records, or n u64, or n u32 and more */
+} key_sort;
+
+static const void *key_data(const key_sort *s, const key *k, size_t start, size_t *stride) {
+  const jm_tensor *in = &s->call->in[k->operand];
+  size_t bytes = jm_dtype_bytes(k->order.dtype);
+  size_t parts = jm_dtype_is_complex(in->type->dtype) ? 2 : 1;
+  *stride = s->rows.stride * parts;
+  return (const unsigned char *)in->data + (start * parts + (size_t)k->part) * bytes;
+}
+
+/* Writes each output of a row: the key's operand from its sorted keys if they tell the elements
+ * (a sequential write instead of scattered reads), others by the order. */
+static void write_outputs(const key_sort *s, permutation p, size_t start, uint32_t except) {
+  for (uint32_t i = 0; i < s->n_inputs; i++)
+    if (i != except)
+      permute(s->call->in[i].type->dtype, s->call->in[i].data, s->call->out[i].data, p, &s->rows,
+              start);
+}
+
+static void *output_at(const key_sort *s, uint32_t i, size_t start) {
+  return (unsigned char *)s->call->out[i].data +
+         start * jm_dtype_bytes(s->call->out[i].type->dtype);
+}
+
+static bool is_wide_key(const key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
+
+/* Keys of at most 32 bits: keys alone where they tell everything, else key and index in a u64. */
+static void sort_row_packed(const key_sort *s, size_t start) {
+  size_t n = s->rows.n, stride;
+  const key *k = &s->keys[s->n_keys - 1];
+  const void *data = key_data(s, k, start, &stride);
+  uint32_t *keys = (uint32_t *)s->b;
+  uint64_t *items = (uint64_t *)s->a;
+  bool exact = jm_ref_order_keys32(&k->order, data, stride, n, keys);
+  bool whole = s->n_keys == 1 && exact && !jm_dtype_is_complex(s->call->in[k->operand].type->dtype);
+  if (whole && s->n_inputs == 1) {
+    keys = jm_ref_order_sort32(keys, (uint32_t *)s->a, n);
+    jm_ref_order_values32(&k->order, keys, n, output_at(s, 0, start), stride);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) items[i] = (uint64_t)keys[i] << 32 | i;
+  items = jm_ref_order_sort64(items, (uint64_t *)s->b, n, 32);
+  uint64_t *spare = items == (uint64_t *)s->a ? (uint64_t *)s->b : (uint64_t *)s->a;
+  for (uint32_t j = s->n_keys - 1; j-- > 0;) {
+    k = &s->keys[j];
+    data = key_data(s, k, start, &stride);
+    keys = (uint32_t *)spare;
+    jm_ref_order_keys32(&k->order, data, stride, n, keys);
+    for (size_t i = 0; i < n; i++)
+      items[i] = (uint64_t)keys[items[i] & UINT32_MAX] << 32 | (items[i] & UINT32_MAX);
+    uint64_t *sorted = jm_ref_order_sort64(items, spare, n, 32);
+    if (sorted != items) spare = items;
+    items = sorted;
+  }
+  uint32_t except = UINT32_MAX;
+  if (whole) {
+    except = k->operand;
+    keys = (uint32_t *)spare;
+    for (size_t i = 0; i < n; i++) keys[i] = (uint32_t)(items[i] >> 32);
+    jm_ref_order_values32(&k->order, keys, n, output_at(s, except, start), stride);
+  }
+  write_outputs(s, (permutation){.packed = items}, start, except);
+}
+
+/* Keys of any width, least significant first: each pass is stable. */
+static void sort_row_records(const key_sort *s, size_t start) {
+  size_t n = s->rows.n, stride;
+  jm_ref_record *items = s->a, *spare = s->b;
+  for (uint32_t j = s->n_keys; j-- > 0;) {
+    const key *k = &s->keys[j];
+    const void *data = key_data(s, k, start, &stride);
+    bool first = j == s->n_keys - 1, exact;
+    uint64_t *keys64 = (uint64_t *)spare;
+    uint32_t *keys32 = (uint32_t *)spare;
+    if (is_wide_key(k))
+      exact = jm_ref_order_keys64(&k->order, data, stride, n, keys64);
+    else
+      exact = jm_ref_order_keys32(&k->order, data, stride, n, keys32);
+    if (exact && s->n_keys == 1 && s->n_inputs == 1 && is_wide_key(k) &&
+        !jm_dtype_is_complex(s->call->in[0].type->dtype)) {
+      keys64 = jm_ref_order_sort64(keys64, (uint64_t *)items, n, 0);
+      jm_ref_order_values64(&k->order, keys64, n, output_at(s, 0, start), stride);
+      return;
+    }
+    for (size_t i = 0; i < n; i++) {
+      if (first) items[i].index = i;
+      items[i].key = is_wide_key(k) ? keys64[items[i].index] : keys32[items[i].index];
+    }
+    jm_ref_record *sorted = jm_ref_order_sort_records(items, spare, n);
+    if (sorted != items) spare = items;
+    items = sorted;
+  }
+  write_outputs(s, (permutation){.records = items}, start, UINT32_MAX);
+}
+
+static jm_error *sort_by_keys(key_sort *s) {
+  size_t n = s->rows.n, bytes;
+  s->wide = n > UINT32_MAX;
+  for (uint32_t i = 0; i < s->n_keys; i++) s->wide |= is_wide_key(&s->keys[i]);
+  if (!jm_size_mul(n, s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t), &bytes))
+    return jm_error_out_of_memory();
+  s->a = jm_alloc_data(bytes);
+  s->b = jm_alloc_data(bytes);
+  jm_error *error = s->a && s->b ? NULL : jm_error_out_of_memory();
+  for (size_t row = 0; !error && row < s->rows.count; row++) {
+    size_t start = row_start(&s->rows, row);
+    if (s->wide) sort_row_records(s, start);
+    else sort_row_packed(s, start);
+    if (is_cancelled(s->call)) error = cancelled_error();
+  }
+  jm_free(s->a);
+  jm_free(s->b);
+  return error;
+}
+
+/* -- sorting by any region: merges of ever longer runs, many of them side by side, so that one run
+ * of the region compares the heads of many pairs of runs. An order that contradicts itself gives
+ * some permutation, since a merge takes each head exactly once. */
+
+enum { MAX_LANES = 1024 };
+
+typedef struct merge {
+  size_t left, left_end, right, right_end, out; /* positions in the arrays of element numbers */
+} merge;
+
+typedef struct region_sort {
+  const jm_ref_call *call;
+  jm_ref_region *region;
+  uint32_t n_inputs;
+  rows rows;
+  size_t lanes;
+  merge *merges;        /* lanes */
+  size_t *from, *to;    /* element numbers of a block of rows */
+  unsigned char **args; /* 2 * n_inputs, lanes elements each; NULL: the region doesn't look */
+  const void **arg_views;
+  uint8_t *takes_right; /* lanes */
+} region_sort;
+
+static void gather_heads(const region_sort *s, size_t n) {
+  for (uint32_t a = 0; a < 2 * s->n_inputs; a++) {
+    if (!s->args[a]) continue;
+    const jm_tensor *in = &s->call->in[a / 2];
+    size_t bytes = jm_dtype_bytes(in->type->dtype);
+    for (size_t i = 0; i < n; i++) {
+      const merge *m = &s->merges[i];
+      size_t element = s->from[a % 2 ? m->left : m->right];
+      memcpy(s->args[a] + i * bytes, (const unsigned char *)in->data + element * bytes, bytes);
+    }
+  }
+}
+
+/* Merges of runs of `width` in rows * n element numbers from `from` to `to`. */
+static jm_error *merge_level(region_sort *s, size_t n_rows, size_t width) {
+  size_t n = s->rows.n, row = 0, at = 0, active = 0;
+  while (row < n_rows || active) {
+    while (active < s->lanes && row < n_rows) {
+      size_t base = row * n, middle = at + (n - at < width ? n - at : width);
+      size_t end = middle + (n - middle < width ? n - middle : width);
+      if (middle == end)
+        memcpy(s->to + base + at, s->from + base + at, (middle - at) * sizeof *s->to);
+      else
+        s->merges[active++] =
+            (merge){base + at, base + middle, base + middle, base + end, base + at};
+      at = end;
+      if (at == n) at = 0, row++;
+    }
+    if (!active) break;
+    gather_heads(s, active);
+    JM_TRY(jm_ref_region_run(s->region, s->arg_views, (void *const[]){s->takes_right}, active));
+    for (size_t i = 0; i < active;) {
+      merge *m = &s->merges[i];
+      s->to[m->out++] = s->takes_right[i] ? s->from[m->right++] : s->from[m->left++];
+      bool left_done = m->left == m->left_end, right_done = m->right == m->right_end;
+      if (!left_done && !right_done) {
+        i++;
+        continue;
+      }
+      size_t first = left_done ? m->right : m->left;
+      size_t last = left_done ? m->right_end : m->left_end;
+      memcpy(s->to + m->out, s->from + first, (last - first) * sizeof *s->to);
+      *m = s->merges[--active];
+      s->takes_right[i] = s->takes_right[active];
+    }
+    if (is_cancelled(s->call)) return cancelled_error();
+  }
+  size_t *swap = s->from;
+  s->from = s->to;
+  s->to = swap;
+  return NULL;
+}
+
+static void write_rows(const region_sort *s, size_t first_row, size_t n_rows) {
+  for (uint32_t i = 0; i < s->n_inputs; i++) {
+    size_t bytes = jm_dtype_bytes(s->call->in[i].type->dtype);
+    const unsigned char *in = s->call->in[i].data;
+    unsigned char *out = s->call->out[i].data;
+    for (size_t r = 0; r < n_rows; r++) {
+      size_t start = row_start(&s->rows, first_row + r);
+      for (size_t j = 0; j < s->rows.n; j++)
+        memcpy(out + (start + j * s->rows.stride) * bytes, in + s->from[r * s->rows.n + j] * bytes,
+               bytes);
+    }
+  }
+}
+
+static jm_error *sort_blocks(region_sort *s, size_t block) {
+  size_t n = s->rows.n;
+  for (size_t first = 0; first < s->rows.count; first += block) {
+    size_t n_rows = s->rows.count - first < block ? s->rows.count - first : block;
+    for (size_t r = 0; r < n_rows; r++) {
+      size_t start = row_start(&s->rows, first + r);
+      for (size_t j = 0; j < n; j++) s->from[r * n + j] = start + j * s->rows.stride;
+    }
+    for (size_t width = 1; width < n; width *= 2) JM_TRY(merge_level(s, n_rows, width));
+    write_rows(s, first, n_rows);
+  }
+  return NULL;
+}
+
+/* Does anything in the region read this value? */
+static bool is_used(const jm_module *module, const jm_region *region, jm_value value) {
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = &module->ops[region->ops[i]];
+    for (uint32_t j = 0; j < op->n_operands; j++)
+      if (op->operands[j] == value) return true;
+  }
+  for (uint32_t i = 0; i < region->n_results; i++)
+    if (region->results[i] == value) return true;
+  return false;
+}
+
+static jm_error *allocate(region_sort *s, size_t block) {
+  const jm_module *module = s->call->module;
+  const jm_region *region = jm_op_region(module, s->call->op, 0);
+  s->lanes = jm_ref_region_lanes(s->region);
+  if (s->lanes > MAX_LANES) s->lanes = MAX_LANES;
+  s->merges = jm_alloc(s->lanes, sizeof *s->merges);
+  s->takes_right = jm_alloc(s->lanes, 1);
+  s->from = jm_alloc(block * s->rows.n, sizeof *s->from);
+  s->to = jm_alloc(block * s->rows.n, sizeof *s->to);
+  s->args = jm_alloc(2 * (size_t)s->n_inputs, sizeof *s->args);
+  s->arg_views = jm_alloc(2 * (size_t)s->n_inputs, sizeof *s->arg_views);
+  if (!s->merges || !s->takes_right || !s->from || !s->to || !s->args || !s->arg_views)
+    return jm_error_out_of_memory();
+  for (uint32_t a = 0; a < 2 * s->n_inputs; a++) {
+    bool used = is_used(module, region, region->first_arg + a);
+    size_t bytes = jm_dtype_bytes(s->call->in[a / 2].type->dtype);
+    unsigned char *buffer = jm_alloc(s->lanes, bytes);
+    if (!buffer) return jm_error_out_of_memory();
+    s->arg_views[a] = buffer;
+    if (used) s->args[a] = buffer;
+  }
+  return NULL;
+}
+
+static jm_error *sort_by_region(const jm_ref_call *call, uint32_t n_inputs, rows r) {
+  region_sort s = {.call = call, .n_inputs = n_inputs, .rows = r};
+  size_t block = 8 * MAX_LANES / r.n;
+  if (block < 1) block = 1;
+  if (block > r.count) block = r.count;
+  JM_TRY(jm_ref_region_create(call->module, call->op->first_region, call->in + n_inputs,
+                              call->op->n_captures, MAX_LANES, &s.region));
+  jm_error *error = allocate(&s, block);
+  if (!error) error = sort_blocks(&s, block);
+  for (uint32_t a = 0; s.arg_views && a < 2 * n_inputs; a++) jm_free((void *)s.arg_views[a]);
+  jm_free(s.arg_views);
+  jm_free(s.args);
+  jm_free(s.to);
+  jm_free(s.from);
+  jm_free(s.takes_right);
+  jm_free(s.merges);
+  jm_ref_region_destroy(s.region);
+  return error;
+}
+
+jm_error *jm_ref_sort(const jm_ref_call *call) {
+  const jm_sort_attrs *attrs = call->op->attrs;
+  uint32_t n_inputs = call->op->n_operands - call->op->n_captures;
+  if (n_inputs == 0 || call->in[0].type->count == 0) return NULL;
+  const jm_type *type = call->in[0].type;
+  rows r = {.n = type->rank ? (size_t)type->dims[attrs->dim] : 1, .stride = 1};
+  for (uint32_t d = (uint32_t)attrs->dim + 1; d < type->rank; d++)
+    r.stride *= (size_t)type->dims[d];
+  r.count = (size_t)type->count / r.n;
+  if (r.n == 1) {
+    for (uint32_t i = 0; i < n_inputs; i++)
+      memcpy(call->out[i].data, call->in[i].data, jm_type_bytes(call->in[i].type));
+    return NULL;
+  }
+  matcher m = {call, jm_op_region(call->module, call->op, 0), n_inputs};
+  uint32_t n_keys = 0, max_keys = 2 * n_inputs;
+  key *keys = jm_alloc(max_keys, sizeof *keys);
+  if (!keys) return jm_error_out_of_memory();
+  jm_error *error;
+  if (match_keys(&m, keys, max_keys, &n_keys)) {
+    key_sort s = {.call = call, .keys = keys, .n_keys = n_keys, .n_inputs = n_inputs, .rows = r};
+    error = sort_by_keys(&s);
+  } else {
+    error = sort_by_region(call, n_inputs, r);
+  }
+  jm_free(keys);
+  return error;
+}
