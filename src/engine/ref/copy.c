@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/ref/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void jm_rect_add(jm_rect *rect, int64_t size, int64_t to, int64_t from) {
+  if (size <= 0) rect->empty = true;
+  if (size <= 1 || rect->empty) return;
+  if (rect->n == JM_RECT_DIMS) return; /* only if a dimension of size 0 is still to come */
+  rect->dims[rect->n++] = (jm_rect_dim){size, to, from};
+}
+
+void jm_rect_normalise(jm_rect *rect) {
+  jm_rect_dim *dims = rect->dims;
+  for (uint32_t i = 1; i < rect->n; i++) {
+    jm_rect_dim dim = dims[i];
+    uint32_t j = i;
+    for (; j && llabs(dims[j - 1].to) < llabs(dim.to); j--) dims[j] = dims[j - 1];
+    dims[j] = dim;
+  }
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < rect->n; i++) {
+    jm_rect_dim *last = n ? &dims[n - 1] : NULL;
+    if (last && last->to == dims[i].to * dims[i].size && last->from == dims[i].from * dims[i].size)
+      *last = (jm_rect_dim){last->size * dims[i].size, dims[i].to, dims[i].from};
+    else
+      dims[n++] = dims[i];
+  }
+  rect->n = n;
+}
+
+int64_t jm_rect_count(const jm_rect *rect) {
+  if (rect->empty) return 0;
+  int64_t count = 1;
+  for (uint32_t i = 0; i < rect->n; i++) count *= rect->dims[i].size;
+  return count;
+}
+
+/* -- planes: the innermost two dimensions. Units are moved with memcpy of a constant size, which
+ * compiles to one move whatever the alignment. */
+
+static void plane_runs(char *to, const char *from, const jm_rect_dim *rows,
+                       const jm_rect_dim *columns) {
+  size_t run = (size_t)columns->size; /* in bytes */
+  for (int64_t r = 0; r < rows->size; r++) memcpy(to + r * rows->to, from + r * rows->from, run);
+}
+
+typedef struct unit16 {
+  uint64_t halves[2];
+} unit16;
+
+/* Columns are contiguous in `to` where the compiler should know it: fill. Otherwise any strides. In
+ * the tiled plane rows are contiguous in `from` and columns in `to`: a tile keeps the lines of both
+ * in the first cache; 8 lines at most, since with power-of-two strides they share one cache set. */
+#define PLANES(bytes, type)                                                                        \
+  static void plane_fill_##bytes(char *to, const char *from, const jm_rect_dim *rows,              \
+                                 const jm_rect_dim *columns) {                                     \
+    for (int64_t r = 0; r < rows->size; r++) {                                                     \
+      type value;                                                                                  \
+      char *line = to + r * rows->to;                                                              \
+      memcpy(&value, from + r * rows->from, sizeof value);                                         \
+      for (int64_t c = 0; c < columns->size; c++)                                                  \
+        memcpy(line + c * (int64_t)sizeof value, &value, sizeof value);                            \
+    }                                                                                              \
+  }                                                                                                \
+  static void plane_strided_##bytes(char *to, const char *from, const jm_rect_dim *rows,           \
+                                    const jm_rect_dim *columns) {                                  \
+    int64_t to_step = columns->to, from_step = columns->from, n = columns->size;                   \
+    for (int64_t r = 0; r < rows->size; r++) {                                                     \
+      char *t = to + r * rows->to;                                                                 \
+      const char *f = from + r * rows->from;                                                       \
+      for (int64_t c = 0; c < n; c++, t += to_step, f += from_step) memcpy(t, f, sizeof(type));    \
+    }                                                                                              \
+  }                                                                                                \
+  static void plane_tiled_##bytes(char *to, const char *from, const jm_rect_dim *rows,             \
+                                  const jm_rect_dim *columns) {                                    \
+    const int64_t unit = sizeof(type), tall = 64 / unit < 8 ? 8 : 64 / unit, wide = 8;             \
+    for (int64_t r0 = 0; r0 < rows->size; r0 += tall) {                                            \
+      int64_t r1 = r0 + tall < rows->size ? r0 + tall : rows->size, c0 = 0;                        \
+      for (; c0 + wide <= columns->size; c0 += wide)                                               \
+        for (int64_t r = r0; r < r1; r++) {                                                        \
+          char *t = to + r * rows->to + c0 * columns->to;                                          \
+          const char *f = from + r * rows->from + c0 * columns->from;                              \
+          for (int64_t c = 0; c < wide; c++)                                                       \
+            memcpy(t + c * columns->to, f + c * columns->from, sizeof(type));                      \
+        }                                                                                          \
+      for (; c0 < columns->size; c0++)                                                             \
+        for (int64_t r = r0; r < r1; r++)                                                          \
+          memcpy(to + r * rows->to + c0 * columns->to, from + r * rows->from + c0 * columns->from, \
+                 sizeof(type));                                                                    \
+    }                                                                                              \
+  }
+PLANES(1, uint8_t)
+PLANES(2, uint16_t)
+PLANES(4, uint32_t)
+PLANES(8, uint64_t)
+PLANES(16, unit16)
+#undef PLANES
+
+static const struct {
+  jm_copy_plane *fill, *strided, *tiled;
+} planes[] = {
+#define PLANES(bytes) {plane_fill_##bytes, plane_strided_##bytes, plane_tiled_##bytes}
+    PLANES(1), PLANES(2), PLANES(4), PLANES(8), PLANES(16),
+#undef PLANES
+};
+
+/* log2 of 1, 2, 4, 8 or 16 */
+static inline unsigned unit_row(size_t unit) { return (unsigned)__builtin_ctzll(unit); }
+
+static bool is_unit(int64_t bytes) {
+  return bytes >= 1 && bytes <= 16 && !(bytes & (bytes - 1));
+}
+
+/* If some dimension other than the innermost is closer to contiguous in `from`, puts it second to
+ * last and says so: the plane is then a transposition. */
+static bool transposes(jm_rect *rect) {
+  if (rect->n < 2) return false;
+  uint32_t best = rect->n - 1;
+  for (uint32_t i = 0; i < rect->n - 1; i++) {
+    int64_t from = llabs(rect->dims[i].from);
+    if (from && rect->dims[i].size >= 4 && from < llabs(rect->dims[best].from)) best = i;
+  }
+  if (best == rect->n - 1) return false;
+  jm_rect_dim dim = rect->dims[best];
+  for (uint32_t i = best; i + 2 < rect->n; i++) rect->dims[i] = rect->dims[i + 1];
+  rect->dims[rect->n - 2] = dim;
+  return true;
+}
+
+void jm_copy_init(jm_copy *copy, const jm_rect *rect, size_t bytes) {
+  jm_rect *own = &copy->rect;
+  *copy = (jm_copy){.unit = bytes};
+  own->n = rect->n;
+  own->empty = rect->empty;
+  if (own->empty) return;
+  memcpy(own->dims, rect->dims, rect->n * sizeof *rect->dims);
+  jm_rect_normalise(own);
+  int64_t unit = (int64_t)bytes;
+  for (uint32_t i = 0; i < own->n; i++) {
+    own->dims[i].to *= unit;
+    own->dims[i].from *= unit;
+  }
+  jm_rect_dim *inner = own->n ? &own->dims[own->n - 1] : NULL;
+  if (inner && inner->to == unit && inner->from == unit && is_unit(inner->size * unit)) {
+    copy->unit = (size_t)(inner->size * unit);
+    unit = (int64_t)copy->unit;
+    own->n--;
+    inner = own->n ? inner - 1 : NULL;
+  }
+  unsigned row = unit_row(copy->unit);
+  if (!inner) return;
+  if (inner->to == unit && inner->from == unit) {
+    copy->plane = plane_runs;
+    *inner = (jm_rect_dim){inner->size * unit, 1, 1};
+  } else if (inner->to == unit && !inner->from) {
+    copy->plane = planes[row].fill;
+  } else {
+    copy->plane = transposes(own) ? planes[row].tiled : planes[row].strided;
+  }
+}
+
+static void copy_unit(void *to, const void *from, size_t unit) {
+  switch (unit) {
+    case 1: memcpy(to, from, 1); break;
+    case 2: memcpy(to, from, 2); break;
+    case 4: memcpy(to, from, 4); break;
+    case 8: memcpy(to, from, 8); break;
+    default: memcpy(to, from, 16); break;
+  }
+}
+
+void jm_copy_run(const jm_copy *copy, void *to, const void *from) {
+  const jm_rect *rect = &copy->rect;
+  if (rect->empty) return;
+  uint32_t n = rect->n;
+  if (!n) {
+    copy_unit(to, from, copy->unit);
+    return;
+  }
+  static const jm_rect_dim one = {1, 0, 0};
+  const jm_rect_dim *columns = &rect->dims[n - 1], *rows = n > 1 ? &rect->dims[n - 2] : &one;
+  if (n <= 2) {
+    copy->plane(to, from, rows, columns);
+    return;
+  }
+  int64_t counters[JM_RECT_DIMS];
+  uint32_t outer = n - 2, d;
+  memset(counters, 0, outer * sizeof *counters);
+  char *t = to;
+  const char *f = from;
+  do {
+    copy->plane(t, f, rows, columns);
+    for (d = outer; d--;) {
+      const jm_rect_dim *dim = &rect->dims[d];
+      t += dim->to;
+      f += dim->from;
+      if (++counters[d] < dim->size) break;
+      counters[d] = 0;
+      t -= dim->to * dim->size;
+      f -= dim->from * dim->size;
+    }
+  } while (d != UINT32_MAX);
+}
+
+void jm_rect_copy(const jm_rect *rect, size_t bytes, void *to, const void *from) {
+  jm_copy copy;
+  jm_copy_init(&copy, rect, bytes);
+  jm_copy_run(&copy, to, from);
+}
+
+void jm_copy_fill(void *to, const void *value, size_t bytes, int64_t count) {
+  static const jm_rect_dim one = {1, 0, 0};
+  if (count) planes[unit_row(bytes)].fill(to, value, &one, &(jm_rect_dim){count, 0, 0});
+}
+
+int64_t jm_index_read(jm_dtype dtype, const void *data, int64_t i) {
+  switch (dtype) {
+    case JM_DT_s64: return ((const int64_t *)data)[i];
+    case JM_DT_s32: return ((const int32_t *)data)[i];
+    case JM_DT_u32: return ((const uint32_t *)data)[i];
+    case JM_DT_u64: {
+      uint64_t value = ((const uint64_t *)data)[i];
+      return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+    }
+    case JM_DT_s16: return ((const int16_t *)data)[i];
+    case JM_DT_u16: return ((const uint16_t *)data)[i];
+    default: /* one byte an element */
+      return jm_dtype_classof(dtype) == JM_CLASS_SINT ? ((const int8_t *)data)[i]
+                                                      : ((const uint8_t *)data)[i];
+  }
+}
