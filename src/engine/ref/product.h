@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What dot_general and convolution share: the element type in which a product is computed, and
+ * operands and results brought to and from it. */
+#ifndef JM_ENGINE_REF_PRODUCT_H
+#define JM_ENGINE_REF_PRODUCT_H
+
+#include "engine/ref/ref.h"
+
+/* The type that products are summed in: the result's integer type or pred, else the widest of f32,
+ * f64, c64 and c128 that is involved, so that narrow floats are rounded once, at the end. Precision
+ * and algorithm attributes ask for less or as much: both are met by it. false: unsupported. */
+bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
+
+/* Operands and result in that type: the call's own tensors where they have it already. */
+typedef struct jm_product {
+  jm_dtype dtype;
+  const void *lhs, *rhs;
+  void *out;
+  void *owned[3]; /* what jm_product_deinit frees */
+} jm_product;
+
+jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) JM_MUST_USE;
+/* Rounds the result into the call's tensor. */
+jm_error *jm_product_store(const jm_ref_call *call, const jm_product *product) JM_MUST_USE;
+void jm_product_deinit(jm_product *product);
+
+/* For jm_ref_check: UNIMPLEMENTED if there is no such type. */
+jm_error *jm_product_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
+
+#endif
