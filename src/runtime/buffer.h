@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A buffer: an array on a device, dense and row-major, whose value may still be on its way. It
+ * joins a storage with the event that says when the bytes are valid; deleting or donating takes the
+ * storage away. What happens with the bytes is ordered by that event alone. */
+#ifndef JM_RUNTIME_BUFFER_H
+#define JM_RUNTIME_BUFFER_H
+
+#include "base/dtype.h"
+#include "runtime/copy.h"
+#include "runtime/event.h"
+#include "runtime/storage.h"
+
+typedef struct jm_buffer {
+  atomic_int refs;
+  jm_memory *memory; /* the client is retained */
+  jm_dtype dtype;
+  uint32_t rank;
+  size_t n_bytes;
+  jm_event *ready;
+  pthread_mutex_t lock; /* of what follows */
+  jm_storage *storage;  /* NULL: deleted or donated */
+  jm_storage *pinned;   /* what external references hold, also after deletion */
+  int64_t n_external;
+  int64_t dims[];
+} jm_buffer;
+
+/* The size of a shape: INVALID_ARGUMENT for a negative dimension, too high a rank or a size beyond
+ * what memory can be. */
+jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims, size_t *out)
+    JM_MUST_USE;
+
+/* "f32[2,3]"; cut if it is longer than size. Returns text. */
+const char *jm_shape_print(jm_dtype dtype, uint32_t rank, const int64_t *dims, char *text,
+                           size_t size);
+
+/* A buffer over this storage, NULL: a fresh one. References to storage and event are the buffer's
+ * own. */
+jm_error *jm_buffer_create(jm_memory *memory, jm_dtype dtype, uint32_t rank, const int64_t *dims,
+                           jm_storage *storage, jm_event *ready, jm_buffer **out) JM_MUST_USE;
+
+/* A buffer that will never have a value. Takes the error. */
+jm_error *jm_buffer_create_failed(jm_memory *memory, jm_dtype dtype, uint32_t rank,
+                                  const int64_t *dims, jm_error *why, jm_buffer **out) JM_MUST_USE;
+
+jm_buffer *jm_buffer_retain(jm_buffer *buffer); /* returns it */
+void jm_buffer_release(jm_buffer *buffer);      /* NULL is allowed */
+
+/* Gives up the storage; uses that began keep theirs. */
+void jm_buffer_delete(jm_buffer *buffer);
+bool jm_buffer_deleted(jm_buffer *buffer);
+
+/* A reference to the storage, for a read; INVALID_ARGUMENT if the buffer is deleted. */
+jm_error *jm_buffer_acquire(jm_buffer *buffer, jm_storage **out) JM_MUST_USE;
+
+/* Takes the storage away from the buffer, which is deleted by that. */
+jm_error *jm_buffer_take(jm_buffer *buffer, jm_storage **out) JM_MUST_USE;
+
+/* External references keep the bytes where they are, whatever happens to the buffer. */
+jm_error *jm_buffer_pin(jm_buffer *buffer) JM_MUST_USE;
+jm_error *jm_buffer_unpin(jm_buffer *buffer) JM_MUST_USE;
+
+/* Where the bytes are or will be. */
+jm_error *jm_buffer_data(jm_buffer *buffer, void **out) JM_MUST_USE;
+
+typedef enum jm_host_semantics { /* values of PJRT */
+  JM_HOST_DURING_CALL,
+  JM_HOST_UNTIL_TRANSFERRED,
+  JM_HOST_ZERO_COPY,
+  JM_HOST_MUTABLE_ZERO_COPY,
+} jm_host_semantics;
+
+/* An array of the host as a buffer; strides NULL: dense, row-major. With zero copy, dense data of
+ * some size at an aligned address is borrowed; done fires when the host's memory is free again. */
+jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtype, uint32_t rank,
+                              const int64_t *dims, const int64_t *strides,
+                              jm_host_semantics semantics, jm_event **done,
+                              jm_buffer **out) JM_MUST_USE;
+
+/* Writes the value to the host with these strides (NULL: dense, row-major) once it is ready; done
+ * fires after it. */
+jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
+                            jm_event **done) JM_MUST_USE;
+
+/* Bytes of our layout: [offset, offset + size). */
+jm_error *jm_buffer_read(jm_buffer *buffer, void *target, size_t offset, size_t size,
+                         jm_event **done) JM_MUST_USE;
+
+/* A copy with storage of its own. */
+jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) JM_MUST_USE;
+
+/* The same bytes as another type and shape of the same size. */
+jm_error *jm_buffer_bitcast(jm_buffer *buffer, jm_dtype dtype, uint32_t rank, const int64_t *dims,
+                            jm_buffer **out) JM_MUST_USE;
+
+#endif

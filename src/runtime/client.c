@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/client.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/settings.h"
+
+enum { MAX_WORKERS = 4 }; /* programs at once; an engine's own threads are its own business */
+
+const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS] = {
+    "device",
+    "pinned_host",
+    "unpinned_host",
+};
+
+void jm_topology_build(uint32_t n_devices, jm_topology *out) {
+  out->n_devices = n_devices;
+  out->platform_version = "jax-mps-c " JM_VERSION "; host engine";
+  for (uint32_t i = 0; i < n_devices; i++) {
+    jm_description *device = &out->devices[i];
+    *device = (jm_description){.id = (int)i, .kind = "host (CPU)"};
+    snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", i);
+    snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, i,
+             device->kind);
+    out->list[i] = device;
+  }
+}
+
+jm_error *jm_topology_read(jm_topology *out) {
+  const char *name = jm_setting_find(JM_SETTING_DEVICE);
+  if (name && strcmp(name, "auto") && strcmp(name, "host"))
+    return jm_error_invalid("JAX_MPS_DEVICE is '%.100s', this build offers auto and host", name);
+  int64_t n_devices;
+  JM_TRY(jm_setting_read_number(JM_SETTING_NUM_DEVICES, 1, JM_MAX_DEVICES, 1, &n_devices));
+  jm_topology_build((uint32_t)n_devices, out);
+  return NULL;
+}
+
+static void build_device(jm_client *client, uint32_t index) {
+  jm_device *device = &client->devices[index];
+  device->client = client;
+  device->description = &client->topology.devices[index];
+  device->pool = client->pool;
+  pthread_mutex_init(&device->lock, NULL);
+  for (int kind = 0; kind < JM_N_MEMORY_KINDS; kind++) {
+    jm_memory *memory = &device->memories[kind];
+    memory->id = (int)index * JM_N_MEMORY_KINDS + kind;
+    memory->kind = (jm_memory_kind)kind;
+    memory->device = device;
+    snprintf(memory->text, sizeof memory->text, "%s:%u %s", JM_PLATFORM, index,
+             jm_memory_kind_names[kind]);
+    snprintf(memory->debug_text, sizeof memory->debug_text, "memory %d: %s of %s", memory->id,
+             jm_memory_kind_names[kind], device->description->text);
+    device->memory_list[kind] = memory;
+    client->memory_list[memory->id] = memory;
+  }
+  client->device_list[index] = device;
+}
+
+static int64_t physical_memory(void) {
+  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? (int64_t)pages * page : 0;
+}
+
+static uint32_t count_workers(void) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores < 1 ? 1 : cores > MAX_WORKERS ? MAX_WORKERS : (uint32_t)cores;
+}
+
+jm_error *jm_client_create(jm_client **out) {
+  jm_topology topology;
+  JM_TRY(jm_topology_read(&topology));
+  jm_client *client = jm_alloc(1, sizeof *client + topology.n_devices * sizeof *client->devices);
+  if (!client) return jm_error_out_of_memory();
+  jm_error *error = jm_pool_create(count_workers(), &client->pool);
+  if (error) {
+    jm_free(client);
+    return error;
+  }
+  atomic_init(&client->refs, 1);
+  client->bytes_limit = physical_memory();
+  jm_topology_build(topology.n_devices, &client->topology);
+  for (uint32_t i = 0; i < topology.n_devices; i++) build_device(client, i);
+  *out = client;
+  return NULL;
+}
+
+jm_client *jm_client_retain(jm_client *client) {
+  atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
+  return client;
+}
+
+void jm_client_release(jm_client *client) {
+  if (!client || atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1) return;
+  jm_client_shutdown(client);
+  for (uint32_t i = 0; i < client->topology.n_devices; i++)
+    pthread_mutex_destroy(&client->devices[i].lock);
+  jm_pool_destroy(client->pool);
+  jm_free(client);
+}
+
+void jm_client_shutdown(jm_client *client) {
+  atomic_store(&client->stopping, true);
+  jm_pool_shutdown(client->pool);
+}
+
+jm_device *jm_client_find_device(jm_client *client, int64_t id) {
+  if (id < 0 || id >= client->topology.n_devices) return NULL;
+  return &client->devices[id];
+}
+
+bool jm_client_owns_device(const jm_client *client, const jm_device *device) {
+  for (uint32_t i = 0; i < client->topology.n_devices; i++)
+    if (client->device_list[i] == device) return true;
+  return false;
+}
+
+bool jm_client_owns_memory(const jm_client *client, const jm_memory *memory) {
+  for (uint32_t i = 0; i < client->topology.n_devices * JM_N_MEMORY_KINDS; i++)
+    if (client->memory_list[i] == memory) return true;
+  return false;
+}
+
+jm_memory *jm_device_find_memory(jm_device *device, const char *kind) {
+  for (int k = 0; k < JM_N_MEMORY_KINDS; k++)
+    if (!strcmp(jm_memory_kind_names[k], kind)) return &device->memories[k];
+  return NULL;
+}
+
+void jm_device_count(jm_device *device, int64_t bytes) {
+  pthread_mutex_lock(&device->lock);
+  jm_memory_stats *stats = &device->stats;
+  stats->bytes_in_use += bytes;
+  if (bytes > 0) {
+    stats->n_allocations++;
+    if (stats->bytes_in_use > stats->peak_bytes_in_use)
+      stats->peak_bytes_in_use = stats->bytes_in_use;
+    if (bytes > stats->largest_allocation) stats->largest_allocation = bytes;
+  }
+  pthread_mutex_unlock(&device->lock);
+}
+
+void jm_device_read_stats(jm_device *device, jm_memory_stats *out) {
+  pthread_mutex_lock(&device->lock);
+  *out = device->stats;
+  pthread_mutex_unlock(&device->lock);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The client with its topology, devices and memories: what lives as long as the client. Clients are
+ * counted, because buffers and executables may outlive the caller's client. There is no "the
+ * device": everything hangs on the client that made it. */
+#ifndef JM_RUNTIME_CLIENT_H
+#define JM_RUNTIME_CLIENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/pool.h"
+
+#define JM_VERSION "0.1.0"
+#define JM_PLATFORM "mps"
+
+enum { JM_MAX_DEVICES = 64 };
+
+typedef struct jm_client jm_client;
+typedef struct jm_device jm_device;
+typedef struct jm_memory jm_memory;
+
+/* All three are the host's memory: on the host engine they differ by name alone, so that programs
+ * that name them run, and a copy between them is a copy. */
+typedef enum jm_memory_kind {
+  JM_MEMORY_DEVICE, /* the default */
+  JM_MEMORY_PINNED_HOST,
+  JM_MEMORY_UNPINNED_HOST,
+  JM_N_MEMORY_KINDS
+} jm_memory_kind;
+
+extern const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS];
+
+/* What is known of a device without a client. */
+typedef struct jm_description {
+  int id;
+  const char *kind;
+  char text[32];
+  char debug_text[96];
+} jm_description;
+
+typedef struct jm_topology {
+  uint32_t n_devices;
+  const char *platform_version;
+  jm_description *list[JM_MAX_DEVICES];
+  jm_description devices[JM_MAX_DEVICES];
+} jm_topology;
+
+struct jm_memory {
+  int id;
+  jm_memory_kind kind;
+  jm_device *device;
+  char text[48];
+  char debug_text[96];
+};
+
+typedef struct jm_memory_stats {
+  int64_t bytes_in_use, peak_bytes_in_use, n_allocations, largest_allocation;
+} jm_memory_stats;
+
+struct jm_device {
+  jm_client *client;
+  jm_description *description;
+  jm_pool *pool; /* runs the device's work; of the client */
+  jm_memory memories[JM_N_MEMORY_KINDS];
+  jm_memory *memory_list[JM_N_MEMORY_KINDS];
+  pthread_mutex_t lock; /* of the stats */
+  jm_memory_stats stats;
+};
+
+struct jm_client {
+  atomic_int refs;
+  atomic_bool stopping; /* cancels what runs */
+  jm_pool *pool;
+  int64_t bytes_limit; /* physical memory when the client was made; a constant, as it is part of
+                          what JAX compiles with */
+  jm_topology topology;
+  jm_device *device_list[JM_MAX_DEVICES];
+  jm_memory *memory_list[JM_MAX_DEVICES * JM_N_MEMORY_KINDS];
+  jm_device devices[];
+};
+
+/* Fills a topology of n devices of this machine. */
+void jm_topology_build(uint32_t n_devices, jm_topology *out);
+
+/* As many devices as the settings say. */
+jm_error *jm_topology_read(jm_topology *out) JM_MUST_USE;
+
+jm_error *jm_client_create(jm_client **out) JM_MUST_USE;
+jm_client *jm_client_retain(jm_client *client);
+void jm_client_release(jm_client *client);
+
+/* Cancels running programs, finishes the queue, ends the threads. Buffers stay valid; later work
+ * runs on the thread that asks for it. */
+void jm_client_shutdown(jm_client *client);
+
+jm_device *jm_client_find_device(jm_client *client, int64_t id); /* NULL: none */
+bool jm_client_owns_device(const jm_client *client, const jm_device *device);
+bool jm_client_owns_memory(const jm_client *client, const jm_memory *memory);
+
+static inline jm_memory *jm_device_default_memory(jm_device *device) {
+  return &device->memories[JM_MEMORY_DEVICE];
+}
+jm_memory *jm_device_find_memory(jm_device *device, const char *kind); /* NULL: none */
+
+/* Counts bytes that were allocated (positive) or freed (negative). */
+void jm_device_count(jm_device *device, int64_t bytes);
+void jm_device_read_stats(jm_device *device, jm_memory_stats *out);
+
+#endif

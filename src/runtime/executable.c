@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/executable.h"
+
+#include <string.h>
+
+static void *copy_bytes(const void *bytes, size_t size) {
+  void *copy = jm_alloc(size, 1);
+  if (copy && size) memcpy(copy, bytes, size);
+  return copy;
+}
+
+static jm_error *check_options(const jm_compile_options *options) {
+  if (options->tupled_arguments)
+    return jm_error_unimplemented("parameter_is_tupled_arguments: arguments as one tuple");
+  if (options->n_replicas < 1 || options->n_partitions < 1)
+    return jm_error_invalid("compile options ask for %lld replicas and %lld partitions",
+                            (long long)options->n_replicas, (long long)options->n_partitions);
+  return NULL;
+}
+
+jm_error *jm_executable_compile(const void *code, size_t n_code, const void *option_bytes,
+                                size_t n_option_bytes, const jm_compile_options *options,
+                                jm_executable **out) {
+  JM_TRY(check_options(options));
+  jm_executable *executable = jm_alloc(1, sizeof *executable);
+  if (!executable) return jm_error_out_of_memory();
+  atomic_init(&executable->refs, 1);
+  executable->options = *options;
+  executable->n_code = n_code;
+  executable->n_options = n_option_bytes;
+  executable->code = copy_bytes(code, n_code);
+  executable->option_bytes = copy_bytes(option_bytes, n_option_bytes);
+  jm_error *error = !executable->code || !executable->option_bytes
+                        ? jm_error_out_of_memory()
+                        : jm_program_compile(code, n_code, &executable->program);
+  if (error) {
+    jm_executable_release(executable);
+    return error;
+  }
+  executable->facts = jm_program_describe(executable->program);
+  *out = executable;
+  return NULL;
+}
+
+jm_executable *jm_executable_retain(jm_executable *executable) {
+  atomic_fetch_add_explicit(&executable->refs, 1, memory_order_relaxed);
+  return executable;
+}
+
+void jm_executable_release(jm_executable *executable) {
+  if (!executable || atomic_fetch_sub_explicit(&executable->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  jm_program_destroy(executable->program);
+  jm_free(executable->code);
+  jm_free(executable->option_bytes);
+  jm_free(executable);
+}
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The device of a program that runs on one. */
+static jm_error *find_device(const jm_executable *executable, jm_client *client, jm_device **out) {
+  const jm_compile_options *options = &executable->options;
+  const jm_program_facts *facts = executable->facts;
+  int64_t n_replicas = larger(options->n_replicas, facts->n_replicas);
+  int64_t n_partitions = larger(options->n_partitions, facts->n_partitions);
+  uint32_t n_devices = client->topology.n_devices;
+  if (n_replicas > n_devices || n_partitions > n_devices || n_replicas * n_partitions > n_devices)
+    return jm_error_invalid("'%s' is a program for %lld replicas and %lld partitions, the client "
+                            "has %u device%s",
+                            facts->name, (long long)n_replicas, (long long)n_partitions, n_devices,
+                            n_devices == 1 ? "" : "s");
+  if (n_replicas * n_partitions > 1)
+    return jm_error_unimplemented("'%s' is a program for %lld replicas and %lld partitions; "
+                                  "programs over several devices aren't supported",
+                                  facts->name, (long long)n_replicas, (long long)n_partitions);
+  int64_t id = options->n_device_ids ? options->device_ids[0] : 0;
+  *out = jm_client_find_device(client, id);
+  if (!*out)
+    return jm_error_invalid("'%s' is assigned to device %lld, the client has %u device%s",
+                            facts->name, (long long)id, n_devices, n_devices == 1 ? "" : "s");
+  for (uint32_t i = 0; i < facts->n_outputs; i++) {
+    const char *kind = facts->outputs[i].memory_kind;
+    if (kind && !jm_device_find_memory(*out, kind))
+      return jm_error_invalid("output %u of '%s' is to be in memory '%s', %s has device, "
+                              "pinned_host and unpinned_host",
+                              i, facts->name, kind, (*out)->description->text);
+  }
+  return NULL;
+}
+
+jm_error *jm_executable_load(jm_executable *executable, jm_client *client,
+                             jm_loaded_executable **out) {
+  jm_device *device = NULL;
+  JM_TRY(find_device(executable, client, &device));
+  jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
+  if (!loaded) return jm_error_out_of_memory();
+  atomic_init(&loaded->refs, 1);
+  loaded->executable = jm_executable_retain(executable);
+  loaded->device = device;
+  jm_client_retain(client);
+  *out = loaded;
+  return NULL;
+}
+
+jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded) {
+  atomic_fetch_add_explicit(&loaded->refs, 1, memory_order_relaxed);
+  return loaded;
+}
+
+void jm_loaded_executable_release(jm_loaded_executable *loaded) {
+  if (!loaded || atomic_fetch_sub_explicit(&loaded->refs, 1, memory_order_acq_rel) != 1) return;
+  jm_executable_release(loaded->executable);
+  jm_client_release(loaded->device->client);
+  jm_free(loaded);
+}

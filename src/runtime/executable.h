@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Executables: a compiled program with what it was compiled from, and the same loaded onto a device.
+ * Both are counted. Compiling and running themselves are plan/program.h's. */
+#ifndef JM_RUNTIME_EXECUTABLE_H
+#define JM_RUNTIME_EXECUTABLE_H
+
+#include "plan/program.h"
+#include "runtime/buffer.h"
+
+/* What the compile options ask for, as far as it concerns us. */
+typedef struct jm_compile_options {
+  int64_t n_replicas, n_partitions;
+  bool tupled_arguments; /* refused */
+  bool portable;         /* the device is chosen at each execution */
+  uint32_t n_device_ids; /* 0: no assignment was given */
+  int64_t device_ids[JM_MAX_DEVICES];
+} jm_compile_options;
+
+typedef struct jm_executable {
+  atomic_int refs;
+  jm_program *program;
+  const jm_program_facts *facts;
+  jm_compile_options options;
+  size_t n_code, n_options; /* bytes as they came, for serialisation */
+  char *code;
+  char *option_bytes;
+} jm_executable;
+
+typedef struct jm_loaded_executable {
+  atomic_int refs;
+  atomic_bool deleted;
+  jm_executable *executable;
+  jm_device *device; /* the client is retained */
+} jm_loaded_executable;
+
+/* Compiles; code and option bytes are copied, and options is what the option bytes mean. */
+jm_error *jm_executable_compile(const void *code, size_t n_code, const void *option_bytes,
+                                size_t n_option_bytes, const jm_compile_options *options,
+                                jm_executable **out) JM_MUST_USE;
+jm_executable *jm_executable_retain(jm_executable *executable); /* returns it */
+void jm_executable_release(jm_executable *executable);          /* NULL is allowed */
+
+/* Binds to the device that the options assign. INVALID_ARGUMENT if the client doesn't have it,
+ * UNIMPLEMENTED for programs over several devices. */
+jm_error *jm_executable_load(jm_executable *executable, jm_client *client,
+                             jm_loaded_executable **out) JM_MUST_USE;
+jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
+void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
+
+typedef struct jm_execute_options {
+  jm_device *device; /* NULL: the one of the executable */
+  const int64_t *kept; /* indices of arguments that must not be donated */
+  size_t n_kept;
+} jm_execute_options;
+
+/* Starts an execution. Arguments are checked before anything happens; donated ones are deleted.
+ * outputs gets one new buffer each; *done fires with them. An execution that fails fails its
+ * outputs, not this call. */
+jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
+                                       const jm_execute_options *options,
+                                       jm_buffer *const *arguments, size_t n_arguments,
+                                       jm_buffer **outputs, jm_event **done) JM_MUST_USE;
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Worker threads that run jobs in the order of their submission: the queue of a device. Threads are
+ * started when there is work for them, have 8 MiB stacks and block signals. Order between jobs that
+ * depend on each other is the business of task.h.
+ *
+ * Threads don't survive fork: in the child a pool accepts jobs and never runs them, as with JAX's
+ * own threads. A program that forks must do so before its first use of the client. */
+#ifndef JM_RUNTIME_POOL_H
+#define JM_RUNTIME_POOL_H
+
+#include "base/alloc.h"
+
+typedef struct jm_pool jm_pool;
+
+/* Embedded by who submits. run owns the job. */
+typedef struct jm_job {
+  struct jm_job *next;
+  void (*run)(struct jm_job *job);
+} jm_job;
+
+jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) JM_MUST_USE;
+
+/* Runs the job later on a worker; on this thread if no worker can be started or after shutdown. */
+void jm_pool_submit(jm_pool *pool, jm_job *job);
+
+/* Runs what was submitted, ends the threads and frees the pool's claim on them. May be called by a
+ * worker, which then ends by itself. */
+void jm_pool_shutdown(jm_pool *pool);
+void jm_pool_destroy(jm_pool *pool); /* after shutdown; NULL is allowed */
+
+#endif

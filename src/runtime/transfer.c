@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Transfers between buffers and the host, and from buffer to buffer: each is a task that waits for
+ * its source and holds its storage meanwhile. */
+#include <string.h>
+
+#include "runtime/buffer.h"
+#include "runtime/task.h"
+
+/* Below this size a copy costs less than keeping the host's array alive. */
+enum { SMALLEST_BORROWED = 4096 };
+/* What malloc guarantees, and so what numpy's arrays have. Kernels may expect no more of inputs. */
+enum { BORROWED_ALIGNMENT = 16 };
+
+typedef struct transfer {
+  jm_task task;
+  jm_storage *source;
+  jm_storage *target_storage; /* NULL: target is the host's */
+  void *target;
+  size_t offset, n_bytes; /* of a plain copy */
+  jm_event *done;
+  bool strided;
+  size_t element;
+  uint32_t rank;
+  int64_t *dims, *strides; /* in the same block */
+} transfer;
+
+static void transfer_destroy(transfer *move) {
+  jm_storage_release(move->source);
+  jm_storage_release(move->target_storage);
+  jm_event_release(move->done);
+  jm_task_deinit(&move->task);
+  jm_free(move);
+}
+
+static jm_error *move_bytes(transfer *move) {
+  void *source, *target = move->target;
+  JM_TRY(jm_storage_data(move->source, &source));
+  if (move->target_storage) JM_TRY(jm_storage_data(move->target_storage, &target));
+  if (move->strided) {
+    int64_t dense[JM_MAX_RANK];
+    jm_strides_dense(move->element, move->rank, move->dims, dense);
+    jm_copy_strided(target, move->strides, source, dense, move->element, move->rank, move->dims);
+  } else if (move->n_bytes) {
+    memcpy(target, (const char *)source + move->offset, move->n_bytes);
+  }
+  return NULL;
+}
+
+static void transfer_run(jm_task *task, const jm_error *failed) {
+  transfer *move = (transfer *)task;
+  jm_error *error = failed ? jm_error_clone(failed) : move_bytes(move);
+  jm_event *done = jm_event_retain(move->done);
+  transfer_destroy(move); /* first: who waits may donate the source */
+  jm_event_fire(done, error);
+  jm_event_release(done);
+}
+
+static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, transfer **out) {
+  transfer *move = jm_alloc(1, sizeof *move + 2 * buffer->rank * sizeof(int64_t));
+  if (!move) return jm_error_out_of_memory();
+  jm_error *error = jm_task_init(&move->task, buffer->memory->device->pool, transfer_run, 1);
+  if (!error) error = jm_buffer_acquire(buffer, &move->source);
+  if (error) {
+    jm_task_deinit(&move->task);
+    jm_free(move);
+    return error;
+  }
+  move->done = jm_event_retain(done);
+  move->element = jm_dtype_bytes(buffer->dtype);
+  move->rank = buffer->rank;
+  move->dims = (int64_t *)(move + 1);
+  move->strides = move->dims + buffer->rank;
+  move->n_bytes = buffer->n_bytes;
+  *out = move;
+  return NULL;
+}
+
+/* A bad source is the reader's news, not an error of the call. */
+static void transfer_start(transfer *move, jm_buffer *buffer) {
+  jm_event *ready = jm_event_retain(buffer->ready);
+  jm_task_start(&move->task, &ready, 1, true);
+  jm_event_release(ready);
+}
+
+jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
+                            jm_event **done) {
+  jm_event *event;
+  JM_TRY(jm_event_create(&event));
+  transfer *move;
+  jm_error *error = transfer_create(buffer, event, &move);
+  if (error) {
+    jm_event_release(event);
+    return error;
+  }
+  move->target = target;
+  move->strided =
+      strides && !jm_strides_are_dense(move->element, buffer->rank, buffer->dims, strides);
+  if (move->strided) {
+    memcpy(move->dims, buffer->dims, buffer->rank * sizeof *strides);
+    memcpy(move->strides, strides, buffer->rank * sizeof *strides);
+  }
+  transfer_start(move, buffer);
+  *done = event;
+  return NULL;
+}
+
+jm_error *jm_buffer_read(jm_buffer *buffer, void *target, size_t offset, size_t size,
+                         jm_event **done) {
+  if (offset > buffer->n_bytes || size > buffer->n_bytes - offset)
+    return jm_error_create(JM_OUT_OF_RANGE, "read of %zu bytes at %zu of a buffer of %zu", size,
+                           offset, buffer->n_bytes);
+  jm_event *event;
+  JM_TRY(jm_event_create(&event));
+  transfer *move;
+  jm_error *error = transfer_create(buffer, event, &move);
+  if (error) {
+    jm_event_release(event);
+    return error;
+  }
+  move->target = target;
+  move->offset = offset;
+  move->n_bytes = size;
+  transfer_start(move, buffer);
+  *done = event;
+  return NULL;
+}
+
+jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) {
+  jm_event *event;
+  JM_TRY(jm_event_create(&event));
+  transfer *move = NULL;
+  jm_buffer *copy = NULL;
+  jm_error *error = transfer_create(buffer, event, &move);
+  if (!error)
+    error = jm_buffer_create(memory, buffer->dtype, buffer->rank, buffer->dims, NULL, event, &copy);
+  if (error) {
+    if (move) transfer_destroy(move);
+    jm_event_release(event);
+    return error;
+  }
+  move->target_storage = jm_storage_retain(copy->storage);
+  transfer_start(move, buffer);
+  jm_event_release(event);
+  *out = copy;
+  return NULL;
+}
+
+static void borrowed_died(void *data, void *argument) {
+  (void)data;
+  jm_event *done = argument;
+  jm_event_fire(done, NULL);
+  jm_event_release(done);
+}
+
+static jm_error *borrow_host(jm_memory *memory, const void *data, jm_dtype dtype, uint32_t rank,
+                             const int64_t *dims, size_t n_bytes, jm_event **done,
+                             jm_buffer **out) {
+  jm_event *event;
+  JM_TRY(jm_event_create(&event));
+  jm_storage *storage;
+  jm_event *of_storage = jm_event_retain(event);
+  jm_error *error =
+      jm_storage_borrow(memory, (void *)data, n_bytes, borrowed_died, of_storage, &storage);
+  if (error) {
+    jm_event_release(of_storage);
+    jm_event_release(event);
+    return error;
+  }
+  error = jm_buffer_create(memory, dtype, rank, dims, storage, jm_event_always(), out);
+  jm_storage_release(storage);
+  if (error)
+    jm_event_release(event);
+  else
+    *done = event;
+  return error;
+}
+
+jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtype, uint32_t rank,
+                              const int64_t *dims, const int64_t *strides,
+                              jm_host_semantics semantics, jm_event **done, jm_buffer **out) {
+  size_t n_bytes, element = jm_dtype_bytes(dtype);
+  JM_TRY(jm_shape_read_bytes(dtype, rank, dims, &n_bytes));
+  if (n_bytes && !data) return jm_error_invalid("the host's array has no data");
+  bool dense = !n_bytes || !strides || jm_strides_are_dense(element, rank, dims, strides);
+  if (dense && semantics >= JM_HOST_ZERO_COPY && n_bytes >= SMALLEST_BORROWED &&
+      (uintptr_t)data % BORROWED_ALIGNMENT == 0)
+    return borrow_host(memory, data, dtype, rank, dims, n_bytes, done, out);
+  jm_buffer *buffer;
+  JM_TRY(jm_buffer_create(memory, dtype, rank, dims, NULL, jm_event_always(), &buffer));
+  void *target;
+  jm_error *error = jm_storage_data(buffer->storage, &target);
+  if (error) {
+    jm_buffer_release(buffer);
+    return error;
+  }
+  if (dense) {
+    if (n_bytes) memcpy(target, data, n_bytes);
+  } else {
+    int64_t target_strides[JM_MAX_RANK];
+    jm_strides_dense(element, rank, dims, target_strides);
+    jm_copy_strided(target, target_strides, data, strides, element, rank, dims);
+  }
+  *done = jm_event_always();
+  *out = buffer;
+  return NULL;
+}
