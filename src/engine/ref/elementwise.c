@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/ref/functions.h"
+
+jm_error *jm_ref_elementwise(const jm_ref_call *call) {
+  const jm_type *type = call->in[0].type;
+  jm_ref_kernel *kernel = jm_ref_kernel_find(call->op->code, type->dtype);
+  if (!kernel)
+    return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "no kernel for element type %s",
+                       jm_dtype_name(type->dtype));
+  const void *in[2] = {call->in[0].data, call->op->n_operands > 1 ? call->in[1].data : NULL};
+  kernel(in, call->out[0].data, (size_t)call->out[0].type->count);
+  return NULL;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to the reference engine: one table of kernels per element type and the macros that the
+ * kernels are written with. Each file kernel_<class>.c defines the tables of its element types. */
+#ifndef JM_ENGINE_REF_KERNEL_H
+#define JM_ENGINE_REF_KERNEL_H
+
+#include "engine/ref/ref.h"
+
+/* jm_ref_kernels_f32[JM_OP_add], ...; NULL where an op has no kernel for the type. */
+#define DTYPE(name, class, bits, bytes, pjrt, vhlo) \
+  extern jm_ref_kernel *const jm_ref_kernels_##name[JM_N_OPS];
+#include "base/dtype.def"
+
+/* What is computed in another format goes through buffers of so many elements, which stay in the
+ * first-level cache. */
+enum { JM_REF_BLOCK = 256, JM_REF_MAX_BYTES = 16 };
+
+/* Before a loop whose iteration i touches nothing but element i of each array: then an output that
+ * is one of the inputs does no harm, which compilers can't see by themselves. */
+#if defined(__clang__)
+#define JM_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#pragma clang diagnostic ignored "-Wpass-failed" /* loops around library calls stay scalar */
+#else
+#define JM_LOOP _Pragma("GCC ivdep")
+#endif
+
+/* Kernels whose element i is an expression of x (and y), the elements of the inputs after Read. */
+#define JM_UNARY(name, In, Out, Read, expression)                \
+  static void name(const void *const *in, void *out, size_t n) { \
+    const In *a = in[0];                                         \
+    Out *r = out;                                                \
+    JM_LOOP for (size_t i = 0; i < n; i++) {                     \
+      const In x = Read(a[i]);                                   \
+      r[i] = (Out)(expression);                                  \
+    }                                                            \
+  }
+#define JM_BINARY(name, In, Out, Read, expression)               \
+  static void name(const void *const *in, void *out, size_t n) { \
+    const In *a = in[0], *b = in[1];                             \
+    Out *r = out;                                                \
+    JM_LOOP for (size_t i = 0; i < n; i++) {                     \
+      const In x = Read(a[i]), y = Read(b[i]);                   \
+      r[i] = (Out)(expression);                                  \
+    }                                                            \
+  }
+
+#endif
