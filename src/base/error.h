@@ -32,6 +32,7 @@ typedef enum jm_code {
 typedef struct jm_error jm_error;
 
 #define JM_MUST_USE __attribute__((warn_unused_result))
+#define JM_NONNULL __attribute__((returns_nonnull))
 #define JM_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* The only macro that returns. */
@@ -42,13 +43,14 @@ typedef struct jm_error jm_error;
   } while (0)
 
 /* A new error; the caller owns it. */
-jm_error *jm_error_create(jm_code code, const char *format, ...) JM_PRINTF(2, 3) JM_MUST_USE;
+jm_error *jm_error_create(jm_code code, const char *format, ...)
+    JM_PRINTF(2, 3) JM_MUST_USE JM_NONNULL;
 #define jm_error_invalid(...) jm_error_create(JM_INVALID_ARGUMENT, __VA_ARGS__)
 #define jm_error_unimplemented(...) jm_error_create(JM_UNIMPLEMENTED, __VA_ARGS__)
 #define jm_error_internal(...) jm_error_create(JM_INTERNAL, __VA_ARGS__)
 
 /* The static RESOURCE_EXHAUSTED error; destroying it does nothing. */
-jm_error *jm_error_out_of_memory(void) JM_MUST_USE;
+jm_error *jm_error_out_of_memory(void) JM_MUST_USE JM_NONNULL;
 
 /* Adds context on the way up: the text becomes "<old>; <note>". Takes and returns the error (NULL
  * stays NULL). */

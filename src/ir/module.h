@@ -153,6 +153,6 @@ void jm_type_print(const jm_type *type, jm_text *text);
 
 /* An error about an op: the text, then the op as jm_op_describe has it. */
 jm_error *jm_op_error(const jm_module *module, const jm_op *op, jm_code code, const char *format,
-                      ...) JM_PRINTF(4, 5) JM_MUST_USE;
+                      ...) JM_PRINTF(4, 5) JM_MUST_USE JM_NONNULL;
 
 #endif
