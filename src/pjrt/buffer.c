@@ -189,8 +189,10 @@ jm_error *jm_slot_Buffer_CopyRawToHost(PJRT_Buffer_CopyRawToHost_Args *args) {
   if (!args->dst && args->transfer_size)
     return jm_error_invalid("PJRT_Buffer_CopyRawToHost: dst is NULL");
   jm_event *done;
-  JM_TRY(jm_buffer_read(jm_buffer_in(args->buffer), args->dst, (size_t)args->offset,
-                        (size_t)args->transfer_size, &done));
+  jm_transfer *transfer;
+  JM_TRY(jm_buffer_read(jm_buffer_in(args->buffer), (size_t)args->offset,
+                        (size_t)args->transfer_size, &transfer, &done));
+  jm_transfer_start(transfer, args->dst);
   args->event = jm_event_out(done);
   return NULL;
 }

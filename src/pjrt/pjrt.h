@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Between the C API and the runtime: the functions that slots.def binds, the casts between the API's
- * opaque objects and ours, and the struct_size discipline. No behaviour: that is in the file of each
- * object. */
+ * Between the C API and the runtime: the functions that slots.def binds, the casts between the
+ * API's opaque objects and ours, and the struct_size discipline. No behaviour: that is in the file
+ * of each object. */
 #ifndef JM_PJRT_PJRT_H
 #define JM_PJRT_PJRT_H
 
@@ -38,13 +38,6 @@
   static inline ours *jm_##name##_in(const theirs *object) { return (ours *)object; } \
   static inline theirs *jm_##name##_out(const ours *object) { return (theirs *)object; }
 JM_OBJECTS(JM_CASTS)
-
-/* The API's objects with something of their own. */
-struct PJRT_Executable;
-struct PJRT_LoadedExecutable;
-jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded, PJRT_LoadedExecutable **out)
-    JM_MUST_USE; /* takes the reference, also when it fails */
-jm_loaded_executable *jm_loaded_executable_in(const PJRT_LoadedExecutable *wrapped);
 
 /* The type of a PJRT_Buffer_Type; INVALID_ARGUMENT if it isn't one of ours. */
 jm_error *jm_dtype_read_pjrt(PJRT_Buffer_Type type, jm_dtype *out) JM_MUST_USE;

@@ -35,7 +35,8 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
   static void call_##name(PJRT_##name##_Args *args) {       \
     if (args && JM_HAS(args, required)) jm_slot_##name(args); \
   }
-#define SLOT(name, result, binding, first, required) CALL_##result##_##binding(name, first, required)
+#define SLOT(name, result, binding, first, required) \
+  CALL_##result##_##binding(name, first, required)
 #include "pjrt/slots.def"
 
 static const PJRT_Api api = {

@@ -7,6 +7,7 @@
 jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims, size_t *out) {
   if (rank > JM_MAX_RANK)
     return jm_error_invalid("rank %u is beyond the limit of %d", rank, JM_MAX_RANK);
+  if (rank && !dims) return jm_error_invalid("a shape of rank %u has no dimensions", rank);
   bool fits = true, empty = false;
   size_t n_bytes = jm_dtype_bytes(dtype);
   for (uint32_t d = 0; d < rank; d++) {

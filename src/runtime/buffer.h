@@ -81,12 +81,20 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
 jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
                             jm_event **done) JM_MUST_USE;
 
-/* Bytes of our layout: [offset, offset + size). */
-jm_error *jm_buffer_read(jm_buffer *buffer, void *target, size_t offset, size_t size,
+/* A read of the bytes [offset, offset + size) of our layout: it holds the bytes from now on, runs
+ * once it is started, and is gone then. done fires after it. */
+typedef struct jm_transfer jm_transfer;
+jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_transfer **out,
                          jm_event **done) JM_MUST_USE;
+void jm_transfer_start(jm_transfer *transfer, void *target);
+void jm_transfer_cancel(jm_transfer *transfer, jm_error *why); /* instead; takes the error */
 
 /* A copy with storage of its own. */
 jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) JM_MUST_USE;
+
+/* Writes the value of a buffer into a storage of the same size that nothing was written to yet, and
+ * fires the event then. */
+jm_error *jm_buffer_copy_to(jm_buffer *buffer, jm_storage *target, jm_event *done) JM_MUST_USE;
 
 /* The same bytes as another type and shape of the same size. */
 jm_error *jm_buffer_bitcast(jm_buffer *buffer, jm_dtype dtype, uint32_t rank, const int64_t *dims,

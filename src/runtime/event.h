@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Events: something that happens once, well or with an error. They are counted: whoever will fire an
- * event holds a reference, so the other side may give up its own before. Every waiter runs exactly
- * once, never under a lock. Not a queue and not a lock: an event is never reset. */
+ * Events: something that happens once, well or with an error. They are counted: whoever will fire
+ * an event holds a reference, so the other side may give up its own before. Every waiter runs
+ * exactly once, never under a lock. Not a queue and not a lock: an event is never reset. */
 #ifndef JM_RUNTIME_EVENT_H
 #define JM_RUNTIME_EVENT_H
 

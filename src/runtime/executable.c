@@ -59,9 +59,8 @@ void jm_executable_release(jm_executable *executable) {
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* The device of a program that runs on one. */
-static jm_error *find_device(const jm_executable *executable, jm_client *client, jm_device **out) {
-  const jm_compile_options *options = &executable->options;
-  const jm_program_facts *facts = executable->facts;
+static jm_error *find_device(const jm_program_facts *facts, const jm_compile_options *options,
+                             jm_client *client, jm_device **out) {
   int64_t n_replicas = larger(options->n_replicas, facts->n_replicas);
   int64_t n_partitions = larger(options->n_partitions, facts->n_partitions);
   uint32_t n_devices = client->topology.n_devices;
@@ -89,10 +88,12 @@ static jm_error *find_device(const jm_executable *executable, jm_client *client,
   return NULL;
 }
 
-jm_error *jm_executable_load(jm_executable *executable, jm_client *client,
-                             jm_loaded_executable **out) {
+jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
+                             jm_client *client, jm_loaded_executable **out) {
+  if (!options) options = &executable->options;
+  JM_TRY(check_options(options));
   jm_device *device = NULL;
-  JM_TRY(find_device(executable, client, &device));
+  JM_TRY(find_device(executable->facts, options, client, &device));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   atomic_init(&loaded->refs, 1);

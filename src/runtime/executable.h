@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Executables: a compiled program with what it was compiled from, and the same loaded onto a device.
- * Both are counted. Compiling and running themselves are plan/program.h's. */
+ * Executables: a compiled program with what it was compiled from, and the same loaded onto a
+ * device. Both are counted. Compiling and running themselves are plan/program.h's. */
 #ifndef JM_RUNTIME_EXECUTABLE_H
 #define JM_RUNTIME_EXECUTABLE_H
 
@@ -40,10 +40,10 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
 jm_executable *jm_executable_retain(jm_executable *executable); /* returns it */
 void jm_executable_release(jm_executable *executable);          /* NULL is allowed */
 
-/* Binds to the device that the options assign. INVALID_ARGUMENT if the client doesn't have it,
- * UNIMPLEMENTED for programs over several devices. */
-jm_error *jm_executable_load(jm_executable *executable, jm_client *client,
-                             jm_loaded_executable **out) JM_MUST_USE;
+/* Binds to the device that the options (NULL: those of the compilation) assign. INVALID_ARGUMENT if
+ * the client doesn't have it, UNIMPLEMENTED for programs over several devices. */
+jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
+                             jm_client *client, jm_loaded_executable **out) JM_MUST_USE;
 jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
 void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
 

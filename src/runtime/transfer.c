@@ -11,28 +11,29 @@ enum { SMALLEST_BORROWED = 4096 };
 /* What malloc guarantees, and so what numpy's arrays have. Kernels may expect no more of inputs. */
 enum { BORROWED_ALIGNMENT = 16 };
 
-typedef struct transfer {
+struct jm_transfer {
   jm_task task;
   jm_storage *source;
   jm_storage *target_storage; /* NULL: target is the host's */
   void *target;
   size_t offset, n_bytes; /* of a plain copy */
-  jm_event *done;
+  jm_event *done, *ready; /* of the transfer, of its source */
   bool strided;
   size_t element;
   uint32_t rank;
   int64_t *dims, *strides; /* in the same block */
-} transfer;
+};
 
-static void transfer_destroy(transfer *move) {
+static void transfer_destroy(jm_transfer *move) {
   jm_storage_release(move->source);
   jm_storage_release(move->target_storage);
   jm_event_release(move->done);
+  jm_event_release(move->ready);
   jm_task_deinit(&move->task);
   jm_free(move);
 }
 
-static jm_error *move_bytes(transfer *move) {
+static jm_error *move_bytes(jm_transfer *move) {
   void *source, *target = move->target;
   JM_TRY(jm_storage_data(move->source, &source));
   if (move->target_storage) JM_TRY(jm_storage_data(move->target_storage, &target));
@@ -47,7 +48,7 @@ static jm_error *move_bytes(transfer *move) {
 }
 
 static void transfer_run(jm_task *task, const jm_error *failed) {
-  transfer *move = (transfer *)task;
+  jm_transfer *move = (jm_transfer *)task;
   jm_error *error = failed ? jm_error_clone(failed) : move_bytes(move);
   jm_event *done = jm_event_retain(move->done);
   transfer_destroy(move); /* first: who waits may donate the source */
@@ -55,8 +56,8 @@ static void transfer_run(jm_task *task, const jm_error *failed) {
   jm_event_release(done);
 }
 
-static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, transfer **out) {
-  transfer *move = jm_alloc(1, sizeof *move + 2 * buffer->rank * sizeof(int64_t));
+static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer **out) {
+  jm_transfer *move = jm_alloc(1, sizeof *move + 2 * buffer->rank * sizeof(int64_t));
   if (!move) return jm_error_out_of_memory();
   jm_error *error = jm_task_init(&move->task, buffer->memory->device->pool, transfer_run, 1);
   if (!error) error = jm_buffer_acquire(buffer, &move->source);
@@ -66,6 +67,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, transfer **o
     return error;
   }
   move->done = jm_event_retain(done);
+  move->ready = jm_event_retain(buffer->ready);
   move->element = jm_dtype_bytes(buffer->dtype);
   move->rank = buffer->rank;
   move->dims = (int64_t *)(move + 1);
@@ -76,8 +78,8 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, transfer **o
 }
 
 /* A bad source is the reader's news, not an error of the call. */
-static void transfer_start(transfer *move, jm_buffer *buffer) {
-  jm_event *ready = jm_event_retain(buffer->ready);
+static void start(jm_transfer *move) {
+  jm_event *ready = jm_event_retain(move->ready); /* the transfer may be gone before this returns */
   jm_task_start(&move->task, &ready, 1, true);
   jm_event_release(ready);
 }
@@ -86,7 +88,7 @@ jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *stri
                             jm_event **done) {
   jm_event *event;
   JM_TRY(jm_event_create(&event));
-  transfer *move;
+  jm_transfer *move;
   jm_error *error = transfer_create(buffer, event, &move);
   if (error) {
     jm_event_release(event);
@@ -99,50 +101,64 @@ jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *stri
     memcpy(move->dims, buffer->dims, buffer->rank * sizeof *strides);
     memcpy(move->strides, strides, buffer->rank * sizeof *strides);
   }
-  transfer_start(move, buffer);
+  start(move);
   *done = event;
   return NULL;
 }
 
-jm_error *jm_buffer_read(jm_buffer *buffer, void *target, size_t offset, size_t size,
+jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_transfer **out,
                          jm_event **done) {
   if (offset > buffer->n_bytes || size > buffer->n_bytes - offset)
     return jm_error_create(JM_OUT_OF_RANGE, "read of %zu bytes at %zu of a buffer of %zu", size,
                            offset, buffer->n_bytes);
   jm_event *event;
   JM_TRY(jm_event_create(&event));
-  transfer *move;
+  jm_transfer *move;
   jm_error *error = transfer_create(buffer, event, &move);
   if (error) {
     jm_event_release(event);
     return error;
   }
-  move->target = target;
   move->offset = offset;
   move->n_bytes = size;
-  transfer_start(move, buffer);
+  *out = move;
   *done = event;
   return NULL;
 }
 
-jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) {
-  jm_event *event;
-  JM_TRY(jm_event_create(&event));
-  transfer *move = NULL;
-  jm_buffer *copy = NULL;
-  jm_error *error = transfer_create(buffer, event, &move);
-  if (!error)
-    error = jm_buffer_create(memory, buffer->dtype, buffer->rank, buffer->dims, NULL, event, &copy);
-  if (error) {
-    if (move) transfer_destroy(move);
-    jm_event_release(event);
-    return error;
-  }
-  move->target_storage = jm_storage_retain(copy->storage);
-  transfer_start(move, buffer);
-  jm_event_release(event);
-  *out = copy;
+void jm_transfer_start(jm_transfer *move, void *target) {
+  move->target = target;
+  start(move);
+}
+
+void jm_transfer_cancel(jm_transfer *move, jm_error *why) {
+  jm_event *done = jm_event_retain(move->done);
+  transfer_destroy(move);
+  jm_event_fire(done, why);
+  jm_event_release(done);
+}
+
+jm_error *jm_buffer_copy_to(jm_buffer *buffer, jm_storage *target, jm_event *done) {
+  jm_transfer *move;
+  JM_TRY(transfer_create(buffer, done, &move));
+  move->target_storage = jm_storage_retain(target);
+  start(move);
   return NULL;
+}
+
+jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) {
+  jm_event *done;
+  JM_TRY(jm_event_create(&done));
+  jm_buffer *copy = NULL;
+  jm_error *error =
+      jm_buffer_create(memory, buffer->dtype, buffer->rank, buffer->dims, NULL, done, &copy);
+  if (!error) error = jm_buffer_copy_to(buffer, copy->storage, done);
+  jm_event_release(done);
+  if (error)
+    jm_buffer_release(copy);
+  else
+    *out = copy;
+  return error;
 }
 
 static void borrowed_died(void *data, void *argument) {
