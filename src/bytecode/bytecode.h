@@ -120,6 +120,7 @@ typedef struct jm_wire_region {
 } jm_wire_region;
 
 typedef struct jm_wire_op {
+  uint32_t id;         /* number in order of appearance, below n_ops */
   uint32_t name;       /* index into names */
   uint32_t offset;     /* in the input, for errors */
   uint32_t location;   /* attribute */

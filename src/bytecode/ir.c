@@ -184,6 +184,7 @@ static jm_error *read_op(reader *r, jm_cursor *c, scope sc, slots *s, jm_wire_op
   enum { DICTIONARY = 1, RESULTS = 2, OPERANDS = 4, SUCCESSORS = 8, REGIONS = 16, USES = 32,
          PROPERTIES = 64 };
   jm_bytecode *b = r->b;
+  op->id = b->n_ops++;
   op->offset = (uint32_t)(c->at - b->file);
   op->name = jm_cursor_index(c, jm_cursor_varint(c), b->n_names, "there is no op name");
   uint8_t mask = jm_cursor_byte(c);
@@ -212,7 +213,6 @@ static jm_error *read_op(reader *r, jm_cursor *c, scope sc, slots *s, jm_wire_op
   if (c->error) return NULL;
   op->first_result = define(r, c, s, op->n_results);
   if (regions_follow && !c->error) JM_TRY(read_regions(r, c, sc, op));
-  b->n_ops++;
   return NULL;
 }
 

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Custom calls: those that mean nothing on one device vanish, an approximate top-k is computed
+ * exactly, the rest become custom_call of the IR. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "stablehlo/reader.h"
+
+/* -- the dictionary of a call's configuration */
+
+static jm_error *read_float(jm_vhlo *v, const jm_wire_attr *attr, double *out) {
+  const jm_wire_type *type;
+  JM_TRY(jm_bytecode_read_type(v->b, attr->type, &type));
+  if (type->kind == JM_WIRE_T_SCALAR && type->dtype == JM_DT_f64) {
+    memcpy(out, attr->ints, sizeof *out);
+    return NULL;
+  }
+  if (type->kind != JM_WIRE_T_SCALAR || type->dtype != JM_DT_f32)
+    return jm_error_unimplemented("a float attribute that is neither f32 nor f64");
+  uint32_t bits = (uint32_t)attr->ints[0];
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  *out = f;
+  return NULL;
+}
+
+static jm_error *read_entry(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+  switch (attr->kind) {
+    case JM_WIRE_INTEGER:
+      out->kind = JM_DICT_I64;
+      out->i64 = attr->ints[0];
+      return NULL;
+    case JM_WIRE_BOOL:
+    case JM_WIRE_UNIT:
+      out->kind = JM_DICT_BOOL;
+      out->i64 = attr->kind == JM_WIRE_UNIT || attr->ints[0];
+      return NULL;
+    case JM_WIRE_FLOAT: out->kind = JM_DICT_F64; return read_float(v, attr, &out->f64);
+    case JM_WIRE_STRING:
+      out->kind = JM_DICT_STR;
+      out->str.size = attr->n_bytes;
+      return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &out->str.bytes);
+    case JM_WIRE_ARRAY:
+    case JM_WIRE_TENSOR: out->kind = JM_DICT_I64S; return jm_vhlo_list(v, index, &out->i64s);
+    default: {
+      jm_text text;
+      jm_text_init(&text);
+      jm_bytecode_print_attr(v->b, index, &text);
+      jm_error *error = jm_error_unimplemented("the configuration value %.200s",
+                                               jm_text_bytes(&text));
+      jm_text_deinit(&text);
+      return error;
+    }
+  }
+}
+
+static jm_error *read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dict *out) {
+  uint32_t n = dictionary->n_attrs / 2;
+  jm_dict_entry *entries = jm_arena_alloc(&v->m->arena, n, sizeof *entries);
+  if (!entries) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) {
+    const jm_wire_attr *key;
+    JM_TRY(jm_bytecode_read_attr(v->b, dictionary->attrs[2 * i], &key));
+    if (key->kind != JM_WIRE_STRING) return jm_error_invalid("a configuration's key is no string");
+    entries[i].key.size = key->n_bytes;
+    JM_TRY(jm_vhlo_make_string(v, key->bytes, key->n_bytes, &entries[i].key.bytes));
+    JM_TRY(jm_error_note(read_entry(v, dictionary->attrs[2 * i + 1], &entries[i]),
+                         "of configuration %.200s", key->bytes));
+  }
+  *out = (jm_dict){entries, n};
+  return NULL;
+}
+
+/* A string is the opaque configuration; a dictionary comes as the property since StableHLO 1.3 and
+ * as a discardable attribute from JAX. */
+static jm_error *read_configs(jm_vhlo *v, const jm_wire_op *op, jm_custom_call_attrs *attrs) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_vhlo_find(v, op, "backend_config", &attr));
+  if (attr && attr->kind == JM_WIRE_STRING) {
+    attrs->backend_config.size = attr->n_bytes;
+    JM_TRY(jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &attrs->backend_config.bytes));
+  } else if (attr && attr->kind == JM_WIRE_DICTIONARY) {
+    JM_TRY(read_config(v, attr, &attrs->config));
+  } else if (attr) {
+    return jm_error_unimplemented("a backend_config that is neither a string nor a dictionary");
+  }
+  JM_TRY(jm_vhlo_find(v, op, "mhlo.backend_config", &attr));
+  if (!attr) return NULL;
+  if (attr->kind != JM_WIRE_DICTIONARY)
+    return jm_error_unimplemented("an mhlo.backend_config that is not a dictionary");
+  return read_config(v, attr, &attrs->config);
+}
+
+/* -- what must have its default */
+
+static jm_error *check_empty(jm_vhlo *v, const jm_wire_op *op, const char *name) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_vhlo_find(v, op, name, &attr));
+  if (!attr || (attr->kind == JM_WIRE_ARRAY && !attr->n_attrs)) return NULL;
+  return jm_error_unimplemented("%s", name);
+}
+
+/* Layouts list the dimensions from minor to major; ours are row-major. */
+static jm_error *check_layouts(jm_vhlo *v, const jm_wire_op *op, const char *name) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_vhlo_find(v, op, name, &attr));
+  if (!attr) return NULL;
+  if (attr->kind != JM_WIRE_ARRAY) return jm_error_invalid("%s is not a list", name);
+  for (uint32_t i = 0; i < attr->n_attrs; i++) {
+    const jm_wire_attr *layout;
+    JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[i], &layout));
+    if (layout->kind != JM_WIRE_TENSOR) return jm_error_invalid("a layout is not a tensor");
+    uint32_t rank = layout->n_bytes / 8;
+    for (uint32_t k = 0; k < rank; k++) {
+      int64_t dim;
+      memcpy(&dim, layout->bytes + 8 * (size_t)k, sizeof dim);
+      if (dim != (int64_t)(rank - 1 - k))
+        return jm_error_unimplemented("%s other than row-major", name);
+    }
+  }
+  return NULL;
+}
+
+static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
+  jm_custom_call_attrs attrs;
+  memset(&attrs, 0, sizeof attrs);
+  attrs.target = target;
+  const jm_wire_attr *version;
+  int64_t effect = 0;
+  JM_TRY(read_configs(v, op, &attrs));
+  JM_TRY(jm_vhlo_find(v, op, "api_version", &version));
+  if (version && version->kind == JM_WIRE_ENUM) attrs.api_version = version->ints[0];
+  JM_TRY(jm_vhlo_i64(v, op, "has_side_effect", &effect));
+  attrs.has_side_effect = effect != 0;
+  JM_TRY(check_empty(v, op, "called_computations"));
+  JM_TRY(check_empty(v, op, "output_operand_aliases"));
+  JM_TRY(check_empty(v, op, "result_tilings"));
+  JM_TRY(check_layouts(v, op, "operand_layouts"));
+  JM_TRY(check_layouts(v, op, "result_layouts"));
+  jm_value *operands = NULL;
+  JM_TRY(jm_vhlo_operands(v, op, &operands));
+  return jm_vhlo_build(v, op, JM_OP_custom_call, operands, op->n_operands, &attrs, false);
+}
+
+/* -- approximate top-k */
+
+static const jm_dict_entry *find_entry(const jm_dict *config, const char *key) {
+  for (uint32_t i = 0; i < config->n; i++)
+    if (!strcmp(config->entries[i].key.bytes, key)) return &config->entries[i];
+  return NULL;
+}
+
+/* A sort of values and indices by the called comparator: what the op approximates. */
+static jm_error *build_sort(jm_vhlo *v, const jm_wire_op *op, const jm_value *operands,
+                            const jm_sort_attrs *attrs, jm_value *out) {
+  const jm_wire_attr *called, *name;
+  JM_TRY(jm_vhlo_find(v, op, "called_computations", &called));
+  if (!called || called->kind != JM_WIRE_ARRAY || called->n_attrs != 1)
+    return jm_error_invalid("it does not name one comparator");
+  JM_TRY(jm_bytecode_read_attr(v->b, called->attrs[0], &name));
+  if (name->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, name->attrs[0], &name));
+  if (name->kind != JM_WIRE_STRING) return jm_error_invalid("it does not name one comparator");
+  const jm_type *types[2] = {jm_vhlo_typeof(v, operands[0]), jm_vhlo_typeof(v, operands[1])};
+  const jm_op_spec spec = {.code = JM_OP_sort, .operands = operands, .n_operands = 2,
+                           .result_types = types, .n_results = 2, .attrs = attrs, .n_regions = 1,
+                           .loc = jm_vhlo_location(v, op)};
+  jm_op_id id = JM_NONE;
+  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
+  *out = v->m->ops[id].first_result;
+  jm_region_id outer = v->region;
+  v->region = v->m->ops[id].first_region;
+  jm_value args[4], *results = NULL;
+  for (uint32_t i = 0; i < 4; i++) {
+    const jm_type *scalar = NULL;
+    JM_TRY(jm_module_type(v->m, types[i / 2]->dtype, 0, NULL, &scalar));
+    JM_TRY(jm_build_arg(v->m, v->region, scalar, &args[i]));
+  }
+  JM_TRY(jm_vhlo_inline_function(v, name->bytes, name->n_bytes, args, 4, 1, &results));
+  if (results[0] & JM_VHLO_TUPLE) return jm_error_invalid("the comparator returns a tuple");
+  JM_TRY(jm_build_results(v->m, v->region, results, 1));
+  v->region = outer;
+  return NULL;
+}
+
+static jm_error *slice_first(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value sorted) {
+  const jm_type *type = NULL, *from = jm_vhlo_typeof(v, sorted);
+  JM_TRY(jm_vhlo_result_type(v, op, i, &type));
+  if (type->rank != from->rank) return jm_error_invalid("result %u has another rank", i);
+  int64_t *start = NULL, *stride = NULL;
+  JM_TRY(jm_vhlo_make_list(v, type->rank, &start));
+  JM_TRY(jm_vhlo_make_list(v, type->rank, &stride));
+  for (uint32_t k = 0; k < type->rank; k++) stride[k] = 1;
+  jm_slice_attrs attrs = {.start = {start, type->rank},
+                          .limit = {type->dims, type->rank},
+                          .stride = {stride, type->rank}};
+  jm_value value = JM_NONE;
+  JM_TRY(jm_vhlo_emit(v, op, JM_OP_slice, &sorted, 1, &attrs, type, &value));
+  jm_vhlo_define(v, op, i, value);
+  return NULL;
+}
+
+/* operands: values, indices, initial value and index; the first are kept in sorted order */
+static jm_error *read_approx_top_k(jm_vhlo *v, const jm_wire_op *op) {
+  jm_custom_call_attrs attrs;
+  memset(&attrs, 0, sizeof attrs);
+  jm_value *operands = NULL, sorted = JM_NONE;
+  if (op->n_operands != 4 || op->n_results != 2)
+    return jm_error_unimplemented("ApproxTopK of %u operands", op->n_operands);
+  JM_TRY(read_configs(v, op, &attrs));
+  const jm_dict_entry *dim = find_entry(&attrs.config, "reduction_dim");
+  JM_TRY(jm_vhlo_operands(v, op, &operands));
+  if (!dim || dim->kind != JM_DICT_I64 || dim->i64 < 0 ||
+      dim->i64 >= jm_vhlo_typeof(v, operands[0])->rank)
+    return jm_error_invalid("ApproxTopK without a reduction_dim");
+  jm_sort_attrs sort = {.dim = dim->i64, .stable = true};
+  JM_TRY(build_sort(v, op, operands, &sort, &sorted));
+  JM_TRY(slice_first(v, op, 0, sorted));
+  return slice_first(v, op, 1, sorted + 1);
+}
+
+/* -- the rule */
+
+typedef enum treatment { IDENTITY, IDENTITY_ON_ONE, SINK, TOP_K } treatment;
+
+static const struct {
+  const char *target;
+  treatment treatment;
+} known[] = {
+    {"Sharding", IDENTITY_ON_ONE},
+    {"SPMDFullToShardShape", IDENTITY_ON_ONE},
+    {"SPMDShardToFullShape", IDENTITY_ON_ONE},
+    {"LayoutConstraint", IDENTITY},
+    {"annotate_device_placement", IDENTITY},
+    {"dce_sink", SINK},
+    {"ApproxTopK", TOP_K},
+};
+
+jm_error *jm_vhlo_read_custom_call(jm_vhlo *v, const jm_wire_op *op) {
+  jm_str target = {0};
+  JM_TRY(jm_vhlo_string(v, op, "call_target_name", &target));
+  if (op->n_regions) return jm_error_invalid("it has regions");
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcmp(known[i].target, target.bytes)) continue;
+    treatment t = known[i].treatment;
+    if (t == IDENTITY || (t == IDENTITY_ON_ONE && jm_vhlo_one_device(v)))
+      return jm_vhlo_read_identity(v, op);
+    if (t == SINK && !op->n_results) return NULL;
+    if (t == TOP_K) return read_approx_top_k(v, op);
+  }
+  return jm_error_note(build_call(v, op, target), "in the custom call of '%.200s'", target.bytes);
+}

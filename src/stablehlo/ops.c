@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rules of ops that the IR has as they are, and of those that vanish on reading: calls, tuples,
+ * composites, casts, shardings. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "stablehlo/reader.h"
+
+/* -- one to one */
+
+/* n operands starting with the first go to the IR op; fields and regions as they are. */
+static jm_error *read_plain(jm_vhlo *v, const jm_wire_op *op, uint32_t n, bool reversed) {
+  jm_opcode code = (jm_opcode)jm_vhlo_find_row(v, op)->op;
+  jm_vhlo_attrs attrs;
+  memset(&attrs, 0, sizeof attrs);
+  jm_value *operands = NULL;
+  if (op->n_operands < n) return jm_error_invalid("it has %u operands", op->n_operands);
+  JM_TRY(jm_vhlo_fields(v, op, code, &attrs));
+  JM_TRY(jm_vhlo_operands(v, op, &operands));
+  return jm_vhlo_build(v, op, code, operands, n, &attrs, reversed);
+}
+
+jm_error *jm_vhlo_read_plain(jm_vhlo *v, const jm_wire_op *op) {
+  return read_plain(v, op, op->n_operands, false);
+}
+
+/* The operands after the first repeat what the (static) result type says. */
+jm_error *jm_vhlo_read_first_operand(jm_vhlo *v, const jm_wire_op *op) {
+  return read_plain(v, op, 1, false);
+}
+
+jm_error *jm_vhlo_read_no_operand(jm_vhlo *v, const jm_wire_op *op) {
+  return read_plain(v, op, 0, false);
+}
+
+/* a, b; the third is the shape */
+jm_error *jm_vhlo_read_rng(jm_vhlo *v, const jm_wire_op *op) { return read_plain(v, op, 2, false); }
+
+/* A case on pred, where branch 0 is the false one. */
+jm_error *jm_vhlo_read_if(jm_vhlo *v, const jm_wire_op *op) {
+  if (op->n_regions != 2) return jm_error_invalid("it has %u regions", op->n_regions);
+  return read_plain(v, op, op->n_operands, true);
+}
+
+jm_error *jm_vhlo_read_constant(jm_vhlo *v, const jm_wire_op *op) {
+  jm_constant_attrs attrs = {.value = {.splat = false}};
+  const jm_type *type = NULL, *declared = NULL;
+  uint32_t index;
+  JM_TRY(jm_vhlo_arity(op, 0, 1, 0));
+  JM_TRY(jm_bytecode_find_attr(v->b, op, "value", &index));
+  if (index == JM_WIRE_NONE) return jm_error_invalid("it has no value");
+  JM_TRY(jm_vhlo_data(v, index, &type, &attrs.value));
+  JM_TRY(jm_vhlo_result_type(v, op, 0, &declared));
+  if (type != declared) return jm_error_invalid("the value's type is not the result's");
+  return jm_vhlo_build(v, op, JM_OP_constant, NULL, 0, &attrs, false);
+}
+
+/* Old artifacts leave the order of a comparison to the element type. */
+jm_error *jm_vhlo_read_compare(jm_vhlo *v, const jm_wire_op *op) {
+  static const jm_order orders[] = {
+      [JM_CLASS_PRED] = JM_ORDER_UNSIGNED, [JM_CLASS_SINT] = JM_ORDER_SIGNED,
+      [JM_CLASS_UINT] = JM_ORDER_UNSIGNED, [JM_CLASS_FLOAT] = JM_ORDER_FLOAT,
+      [JM_CLASS_COMPLEX] = JM_ORDER_FLOAT, [JM_CLASS_TOKEN] = JM_ORDER_NOTYPE,
+  };
+  jm_compare_attrs attrs = {0};
+  jm_value *operands = NULL;
+  JM_TRY(jm_vhlo_arity(op, 2, 1, 0));
+  JM_TRY(jm_vhlo_fields(v, op, JM_OP_compare, &attrs));
+  JM_TRY(jm_vhlo_operands(v, op, &operands));
+  if (attrs.order == JM_ORDER_NOTYPE)
+    attrs.order = orders[jm_dtype_classof(jm_vhlo_typeof(v, operands[0])->dtype)];
+  return jm_vhlo_build(v, op, JM_OP_compare, operands, 2, &attrs, false);
+}
+
+/* -- what must not be there */
+
+jm_error *jm_vhlo_read_refused(jm_vhlo *v, const jm_wire_op *op) {
+  (void)v, (void)op;
+  return jm_error_unimplemented("the op is not supported");
+}
+
+jm_error *jm_vhlo_read_structure(jm_vhlo *v, const jm_wire_op *op) {
+  (void)v, (void)op;
+  return jm_error_invalid("it belongs to the top of a module");
+}
+
+/* -- what vanishes */
+
+/* Result i is operand i: casts between type systems, hints for sharding. */
+jm_error *jm_vhlo_read_identity(jm_vhlo *v, const jm_wire_op *op) {
+  if (op->n_operands < op->n_results)
+    return jm_error_invalid("it has %u operands for %u results", op->n_operands, op->n_results);
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    jm_value value = JM_NONE;
+    JM_TRY(jm_vhlo_operand(v, op, i, &value));
+    jm_vhlo_define(v, op, i, value);
+  }
+  return NULL;
+}
+
+/* Operands for a body of calls: tuples may pass. */
+static jm_error *find_arguments(jm_vhlo *v, const jm_wire_op *op, jm_value **out) {
+  *out = jm_arena_alloc(&v->scratch, op->n_operands, sizeof **out);
+  if (!*out) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    (*out)[i] = v->values[op->operands[i]];
+    if ((*out)[i] == JM_NONE) return jm_error_invalid("operand %u is not defined here", i);
+  }
+  return NULL;
+}
+
+static void define_all(jm_vhlo *v, const jm_wire_op *op, const jm_value *values) {
+  for (uint32_t i = 0; i < op->n_results; i++) jm_vhlo_define(v, op, i, values[i]);
+}
+
+static jm_error *call(jm_vhlo *v, const jm_wire_op *op, const char *attribute) {
+  const jm_wire_attr *name;
+  jm_value *arguments = NULL, *results = NULL;
+  JM_TRY(jm_vhlo_find(v, op, attribute, &name));
+  if (name && name->kind == JM_WIRE_SYMBOL)
+    JM_TRY(jm_bytecode_read_attr(v->b, name->attrs[0], &name));
+  if (!name || name->kind != JM_WIRE_STRING)
+    return jm_error_invalid("attribute %s names no function", attribute);
+  JM_TRY(find_arguments(v, op, &arguments));
+  JM_TRY(jm_vhlo_inline_function(v, name->bytes, name->n_bytes, arguments, op->n_operands,
+                                 op->n_results, &results));
+  define_all(v, op, results);
+  return NULL;
+}
+
+jm_error *jm_vhlo_read_call(jm_vhlo *v, const jm_wire_op *op) { return call(v, op, "callee"); }
+
+jm_error *jm_vhlo_read_inlined(jm_vhlo *v, const jm_wire_op *op) {
+  jm_value *arguments = NULL, *results = NULL;
+  const jm_wire_block *block = NULL;
+  if (op->n_regions != 1) return jm_error_invalid("it has %u regions", op->n_regions);
+  JM_TRY(jm_vhlo_block(&op->regions[0], &block));
+  JM_TRY(find_arguments(v, op, &arguments));
+  JM_TRY(jm_vhlo_inline_block(v, block, arguments, op->n_operands, op->n_results, &results));
+  define_all(v, op, results);
+  return NULL;
+}
+
+/* Written per device: on one device the body is the program. */
+jm_error *jm_vhlo_read_manual_computation(jm_vhlo *v, const jm_wire_op *op) {
+  return jm_vhlo_one_device(v) ? jm_vhlo_read_inlined(v, op) : jm_vhlo_read_plain(v, op);
+}
+
+/* -- tuples */
+
+jm_error *jm_vhlo_read_tuple(jm_vhlo *v, const jm_wire_op *op) {
+  jm_value *elements = NULL;
+  if (op->n_results != 1) return jm_error_invalid("it has %u results", op->n_results);
+  JM_TRY(find_arguments(v, op, &elements));
+  v->tuples = jm_arena_grow(&v->scratch, v->tuples, v->n_tuples + 1, &v->tuples_capacity,
+                            sizeof *v->tuples);
+  if (!v->tuples) return jm_error_out_of_memory();
+  v->tuples[v->n_tuples] = (jm_vhlo_tuple){op->n_operands, elements};
+  jm_vhlo_define(v, op, 0, JM_VHLO_TUPLE | v->n_tuples++);
+  return NULL;
+}
+
+jm_error *jm_vhlo_read_get_tuple_element(jm_vhlo *v, const jm_wire_op *op) {
+  int64_t index = 0;
+  JM_TRY(jm_vhlo_arity(op, 1, 1, 0));
+  JM_TRY(jm_vhlo_i64(v, op, "index", &index));
+  jm_value value = v->values[op->operands[0]];
+  if (value == JM_NONE || !(value & JM_VHLO_TUPLE))
+    return jm_error_invalid("the operand is not a tuple");
+  const jm_vhlo_tuple *tuple = &v->tuples[value & ~JM_VHLO_TUPLE];
+  if (index < 0 || index >= tuple->n)
+    return jm_error_invalid("there is no element %" PRId64 " in a tuple of %u", index, tuple->n);
+  jm_vhlo_define(v, op, 0, tuple->elements[index]);
+  return NULL;
+}
+
+/* -- composites */
+
+static const struct {
+  const char *name;
+  jm_opcode code;
+} functions[] = {
+    {"chlo.acos", JM_OP_acos},   {"chlo.acosh", JM_OP_acosh}, {"chlo.asin", JM_OP_asin},
+    {"chlo.asinh", JM_OP_asinh}, {"chlo.atanh", JM_OP_atanh}, {"chlo.cosh", JM_OP_cosh},
+    {"chlo.sinh", JM_OP_sinh},   {"chlo.erf", JM_OP_erf},     {"chlo.erfc", JM_OP_erfc},
+};
+
+/* *done: the composite is an op of the IR for this element type. */
+static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *name, bool *done) {
+  if (op->n_operands != 1 || op->n_results != 1) return NULL;
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    if (strcmp(functions[i].name, name)) continue;
+    jm_value value = JM_NONE;
+    const jm_type *type = NULL;
+    JM_TRY(jm_vhlo_operand(v, op, 0, &value));
+    JM_TRY(jm_vhlo_result_type(v, op, 0, &type));
+    if (type != jm_vhlo_typeof(v, value) || !jm_dtype_is_float(type->dtype)) return NULL;
+    *done = true;
+    return jm_vhlo_build(v, op, functions[i].code, &value, 1, NULL, false);
+  }
+  return NULL;
+}
+
+static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, bool *done) {
+  jm_top_k_attrs attrs = {0};
+  const jm_wire_attr *dictionary, *key, *value;
+  jm_value operand = JM_NONE;
+  const jm_type *type = NULL, *indices = NULL;
+  if (op->n_operands != 1 || op->n_results != 2) return NULL;
+  JM_TRY(jm_vhlo_operand(v, op, 0, &operand));
+  type = jm_vhlo_typeof(v, operand);
+  JM_TRY(jm_vhlo_result_type(v, op, 1, &indices));
+  if (!(jm_op_facts[JM_OP_top_k].types >> jm_dtype_classof(type->dtype) & 1) ||
+      indices->dtype != JM_DT_s32)
+    return NULL;
+  JM_TRY(jm_vhlo_find(v, op, "composite_attributes", &dictionary));
+  if (!dictionary || dictionary->kind != JM_WIRE_DICTIONARY) return NULL;
+  bool has_k = false;
+  for (uint32_t i = 0; i < dictionary->n_attrs; i += 2) {
+    JM_TRY(jm_bytecode_read_attr(v->b, dictionary->attrs[i], &key));
+    JM_TRY(jm_bytecode_read_attr(v->b, dictionary->attrs[i + 1], &value));
+    if (key->kind != JM_WIRE_STRING) return NULL;
+    if (!strcmp(key->bytes, "k") && value->kind == JM_WIRE_INTEGER)
+      attrs.k = value->ints[0], has_k = true;
+    else if (strcmp(key->bytes, "is_stable")) /* ours always is */
+      return NULL;
+  }
+  if (!has_k) return NULL;
+  *done = true;
+  return jm_vhlo_build(v, op, JM_OP_top_k, &operand, 1, &attrs, false);
+}
+
+jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
+  const jm_wire_attr *name;
+  bool done = false;
+  JM_TRY(jm_vhlo_find(v, op, "name", &name));
+  if (!name || name->kind != JM_WIRE_STRING) return jm_error_invalid("it has no name");
+  if (op->n_regions)
+    return jm_error_unimplemented("the composite %s has regions", name->bytes);
+  int64_t version = 0;
+  JM_TRY(jm_vhlo_i64(v, op, "version", &version));
+  if (version == 1) JM_TRY(read_function(v, op, name->bytes, &done));
+  if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k"))
+    JM_TRY(read_top_k(v, op, &done));
+  return done ? NULL : call(v, op, "decomposition");
+}

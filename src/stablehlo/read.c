@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The program: module, functions, arguments and results. */
+#include "stablehlo/read.h"
+
+#include <string.h>
+
+#include "stablehlo/reader.h"
+
+const jm_vhlo_row jm_vhlo_rows[] = {
+#define VHLO(spelling, since, until, rule, op, attributes, fields) \
+  {spelling, since, until, jm_vhlo_read_##rule, JM_OP_##op, attributes, fields},
+#include "stablehlo/vhlo.def"
+};
+
+/* What the container needs of each row. */
+static const jm_wire_row wire_rows[] = {
+#define VHLO(spelling, since, until, rule, op, attributes, fields) {spelling, attributes},
+#include "stablehlo/vhlo.def"
+};
+enum { N_ROWS = sizeof wire_rows / sizeof *wire_rows };
+
+/* -- functions by name */
+
+static uint32_t hash_name(const char *bytes, uint32_t size) {
+  uint32_t hash = 2166136261u;
+  for (uint32_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)bytes[i]) * 16777619u;
+  return hash ^ hash >> 15;
+}
+
+/* The slot that holds the function, or the empty one where it belongs. */
+static uint32_t *find_slot(const jm_vhlo *v, const char *name, uint32_t size) {
+  uint32_t i = hash_name(name, size) & (v->table_size - 1);
+  for (; v->table[i]; i = (i + 1) & (v->table_size - 1)) {
+    const jm_wire_string *other = &v->functions[v->table[i] - 1].name;
+    if (other->size == size && !memcmp(other->bytes, name, size)) break;
+  }
+  return &v->table[i];
+}
+
+static jm_error *add_function(jm_vhlo *v, const jm_wire_op *op) {
+  const jm_wire_attr *name;
+  JM_TRY(jm_vhlo_find(v, op, "sym_name", &name));
+  if (!name || name->kind != JM_WIRE_STRING)
+    return jm_error_invalid("malformed program: a function has no name (byte %u)", op->offset);
+  uint32_t *slot = find_slot(v, name->bytes, name->n_bytes);
+  if (*slot)
+    return jm_error_invalid("malformed program: two functions are called @%s (byte %u)",
+                            name->bytes, op->offset);
+  v->functions[v->n_functions] =
+      (jm_vhlo_function){{name->bytes, name->n_bytes}, op, false};
+  *slot = ++v->n_functions;
+  return NULL;
+}
+
+static jm_error *read_functions(jm_vhlo *v) {
+  uint32_t n = v->body->n_ops;
+  v->table_size = 16;
+  while (v->table_size < 2 * (uint64_t)n) v->table_size *= 2;
+  v->table = jm_arena_alloc(&v->scratch, v->table_size, sizeof *v->table);
+  v->functions = jm_arena_alloc(&v->scratch, n, sizeof *v->functions);
+  if (!v->table || !v->functions) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) {
+    const jm_wire_op *op = &v->body->ops[i];
+    const jm_vhlo_row *row = jm_vhlo_find_row(v, op);
+    if (row && !strcmp(row->spelling, "vhlo.func_v1")) {
+      JM_TRY(add_function(v, op));
+    } else if (!row || strcmp(row->spelling, "sdy.mesh")) {
+      const jm_wire_name *name = &v->b->names[op->name];
+      return jm_error_unimplemented("%s.%s at the top of a module (byte %u)", name->dialect.bytes,
+                                    name->op.bytes, op->offset);
+    }
+  }
+  return NULL;
+}
+
+jm_error *jm_vhlo_inline_function(jm_vhlo *v, const char *name, uint32_t size,
+                                  const jm_value *arguments, uint32_t n_arguments,
+                                  uint32_t n_results, jm_value **out) {
+  uint32_t index = *find_slot(v, name, size);
+  if (!index) return jm_error_invalid("there is no function @%s", name);
+  jm_vhlo_function *f = &v->functions[index - 1];
+  if (f->active) return jm_error_invalid("recursive call of @%s", name);
+  if (f->op->n_regions != 1) return jm_error_invalid("the function @%s has no body", name);
+  const jm_wire_block *block = NULL;
+  JM_TRY(jm_vhlo_block(&f->op->regions[0], &block));
+  f->active = true;
+  jm_error *error = jm_vhlo_inline_block(v, block, arguments, n_arguments, n_results, out);
+  f->active = false;
+  return error;
+}
+
+/* -- what the caller says of arguments and results */
+
+static jm_error *find_text(jm_vhlo *v, uint32_t dictionary, const char *key, const char **out) {
+  uint32_t index;
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, key, &index));
+  if (index == JM_WIRE_NONE) return NULL;
+  const jm_wire_attr *attr;
+  JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+  if (attr->kind == JM_WIRE_STRING)
+    return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, out);
+  jm_text text;
+  jm_text_init(&text);
+  jm_bytecode_print_attr(v->b, index, &text);
+  jm_error *error = jm_text_error(&text);
+  if (!error) error = jm_vhlo_make_string(v, jm_text_bytes(&text), (uint32_t)text.size, out);
+  jm_text_deinit(&text);
+  return error;
+}
+
+/* The entry of the per-argument list at i: an attribute, or none. */
+static jm_error *find_item(jm_vhlo *v, const jm_wire_attr *list, uint32_t i, uint32_t *out) {
+  *out = JM_WIRE_NONE;
+  if (!list) return NULL;
+  if (list->kind != JM_WIRE_ARRAY) return jm_error_invalid("argument attributes are not a list");
+  if (i < list->n_attrs) *out = list->attrs[i];
+  (void)v;
+  return NULL;
+}
+
+static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memory_kind,
+                             const char **sharding) {
+  JM_TRY(find_text(v, dictionary, "mhlo.memory_kind", memory_kind));
+  JM_TRY(find_text(v, dictionary, "mhlo.sharding", sharding));
+  JM_TRY(find_text(v, dictionary, "sdy.sharding", sharding));
+  const char *layout = NULL;
+  JM_TRY(find_text(v, dictionary, "mhlo.layout_mode", &layout));
+  if (layout && strcmp(layout, "default") && strcmp(layout, "auto"))
+    return jm_error_unimplemented("the layout %s of an argument or result", layout);
+  return NULL;
+}
+
+static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_results,
+                               jm_argument_fact *out) {
+  *out = (jm_argument_fact){.alias = -1};
+  if (dictionary == JM_WIRE_NONE) return NULL;
+  JM_TRY(read_common(v, dictionary, &out->memory_kind, &out->sharding));
+  uint32_t index;
+  const jm_wire_attr *attr;
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "tf.aliasing_output", &index));
+  if (index != JM_WIRE_NONE) {
+    JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+    if (attr->kind != JM_WIRE_INTEGER || attr->ints[0] < 0 || attr->ints[0] >= n_results)
+      return jm_error_invalid("tf.aliasing_output is not the number of a result");
+    out->alias = (int32_t)attr->ints[0];
+  }
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "jax.buffer_donor", &index));
+  if (index != JM_WIRE_NONE) {
+    JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+    out->donor = attr->kind == JM_WIRE_UNIT || (attr->kind == JM_WIRE_BOOL && attr->ints[0]);
+  }
+  return NULL;
+}
+
+static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, uint32_t n_args, uint32_t n_results) {
+  jm_module *m = v->m;
+  m->arguments = jm_arena_alloc(&m->arena, n_args, sizeof *m->arguments);
+  m->results = jm_arena_alloc(&m->arena, n_results, sizeof *m->results);
+  if (!m->arguments || !m->results) return jm_error_out_of_memory();
+  const jm_wire_attr *list;
+  uint32_t item;
+  JM_TRY(jm_vhlo_find(v, op, "arg_attrs", &list));
+  for (uint32_t i = 0; i < n_args; i++) {
+    JM_TRY(find_item(v, list, i, &item));
+    JM_TRY(jm_error_note(read_argument(v, item, n_results, &m->arguments[i]), "of argument %u", i));
+  }
+  JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
+  for (uint32_t i = 0; i < n_results; i++) {
+    JM_TRY(find_item(v, list, i, &item));
+    if (item != JM_WIRE_NONE)
+      JM_TRY(jm_error_note(read_common(v, item, &m->results[i].memory_kind,
+                                       &m->results[i].sharding), "of result %u", i));
+  }
+  return NULL;
+}
+
+/* -- the entry */
+
+static jm_error *count_results(jm_vhlo *v, const jm_wire_op *op, uint32_t *out) {
+  const jm_wire_attr *attr;
+  const jm_wire_type *type;
+  JM_TRY(jm_vhlo_find(v, op, "function_type", &attr));
+  if (!attr || attr->kind != JM_WIRE_TYPE)
+    return jm_error_invalid("a function has no function_type (byte %u)", op->offset);
+  JM_TRY(jm_bytecode_read_type(v->b, attr->type, &type));
+  if (type->kind != JM_WIRE_T_FUNCTION)
+    return jm_error_invalid("a function has no function_type (byte %u)", op->offset);
+  *out = (uint32_t)type->ints[1];
+  return NULL;
+}
+
+static jm_error *read_main(jm_vhlo *v) {
+  jm_module *m = v->m;
+  uint32_t index = *find_slot(v, "main", 4), n_results = 0;
+  if (!index) return jm_error_invalid("malformed program: there is no function @main");
+  const jm_wire_op *op = v->functions[index - 1].op;
+  const jm_wire_block *block = NULL;
+  if (op->n_regions != 1)
+    return jm_error_invalid("malformed program: @main has no body (byte %u)", op->offset);
+  JM_TRY(jm_vhlo_block(&op->regions[0], &block));
+  JM_TRY(count_results(v, op, &n_results));
+  jm_value *args = jm_arena_alloc(&v->scratch, block->n_arguments, sizeof *args), *results = NULL;
+  if (!args) return jm_error_out_of_memory();
+  JM_TRY(jm_build_region(m, &v->region));
+  m->entry = v->region;
+  for (uint32_t i = 0; i < block->n_arguments; i++) {
+    const jm_type *type = NULL;
+    JM_TRY(jm_error_note(jm_vhlo_type(v, block->arguments[i], &type), "the type of argument %u",
+                         i));
+    JM_TRY(jm_build_arg(m, m->entry, type, &args[i]));
+  }
+  JM_TRY(read_facts(v, op, block->n_arguments, n_results));
+  JM_TRY(jm_vhlo_inline_function(v, "main", 4, args, block->n_arguments, n_results, &results));
+  for (uint32_t i = 0; i < n_results; i++)
+    if (results[i] & JM_VHLO_TUPLE)
+      return jm_error_unimplemented("the program returns a tuple");
+  return jm_build_results(m, m->entry, results, n_results);
+}
+
+static jm_error *read_count(jm_vhlo *v, const jm_wire_op *op, const char *name, uint32_t *out) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_vhlo_find(v, op, name, &attr));
+  if (!attr) return NULL; /* 1 */
+  if (attr->kind != JM_WIRE_INTEGER || attr->ints[0] < 1 || attr->ints[0] > 1 << 20)
+    return jm_error_invalid("%s is not a number of devices", name);
+  *out = (uint32_t)attr->ints[0];
+  return NULL;
+}
+
+static jm_error *read_module(jm_vhlo *v) {
+  const jm_wire_block *top = v->b->top;
+  const jm_vhlo_row *row = top->n_ops == 1 ? jm_vhlo_find_row(v, &top->ops[0]) : NULL;
+  if (!row || strcmp(row->spelling, "builtin.module") || top->ops[0].n_regions != 1)
+    return jm_error_invalid("malformed program: it is not one builtin.module");
+  const jm_wire_op *op = &top->ops[0];
+  JM_TRY(jm_vhlo_block(&op->regions[0], &v->body));
+  JM_TRY(read_count(v, op, "mhlo.num_partitions", &v->m->n_partitions));
+  JM_TRY(read_count(v, op, "mhlo.num_replicas", &v->m->n_replicas));
+  const jm_wire_attr *name;
+  JM_TRY(jm_vhlo_find(v, op, "sym_name", &name));
+  if (name && name->kind == JM_WIRE_STRING)
+    JM_TRY(jm_vhlo_make_string(v, name->bytes, name->n_bytes, &v->m->name));
+  JM_TRY(read_functions(v));
+  return read_main(v);
+}
+
+/* -- locations: rendered once, so that the module needs the bytes no longer */
+
+typedef struct locations {
+  uint32_t n;
+  uint32_t *ends; /* of each one's text */
+  jm_text text;
+} locations;
+
+static jm_error *locate(void *context, uint32_t loc, jm_text *text) {
+  const locations *l = context;
+  if (loc >= l->n) return NULL;
+  uint32_t start = loc ? l->ends[loc - 1] : 0;
+  if (l->ends[loc] > start) jm_text_append(text, l->text.bytes + start, l->ends[loc] - start);
+  return NULL;
+}
+
+static void locate_free(void *context) {
+  locations *l = context;
+  jm_text_deinit(&l->text);
+  jm_free(l->ends);
+  jm_free(l);
+}
+
+static jm_error *render_locations(jm_vhlo *v) {
+  locations *l = jm_alloc(1, sizeof *l);
+  if (!l) return jm_error_out_of_memory();
+  v->m->locate = locate;
+  v->m->locate_free = locate_free;
+  v->m->locate_context = l;
+  jm_text_init(&l->text);
+  l->n = v->n_locations;
+  l->ends = jm_alloc(l->n, sizeof *l->ends);
+  if (!l->ends) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < l->n; i++) {
+    /* Names can be shared by many locations; a small input must not make a huge text. */
+    if (l->text.size < UINT32_MAX / 4)
+      jm_bytecode_print_location(v->b, v->location_attrs[i], &l->text);
+    l->ends[i] = (uint32_t)l->text.size;
+  }
+  return jm_text_error(&l->text);
+}
+
+/* -- entry */
+
+static jm_error *check_producer(const jm_bytecode *b) {
+  static const char prefix[] = "StableHLO_v";
+  if (b->producer.size >= strlen(prefix) &&
+      !memcmp(b->producer.bytes, prefix, strlen(prefix)))
+    return NULL;
+  return jm_error_invalid("the program is not a StableHLO portable artifact: its producer is '%.64s'",
+                          b->producer.bytes);
+}
+
+static jm_error *allocate(jm_vhlo *v) {
+  enum { FACTOR = 64, MOST = 1000000 };
+  const jm_bytecode *b = v->b;
+  uint64_t inlined = (uint64_t)FACTOR * b->n_ops;
+  v->budget = b->n_ops + (inlined < MOST ? inlined : MOST);
+  jm_arena *arena = &v->scratch;
+  v->values = jm_arena_alloc(arena, b->n_values, sizeof *v->values);
+  v->marks = jm_arena_alloc(arena, b->n_values, sizeof *v->marks);
+  v->types = jm_arena_alloc(arena, b->n_types, sizeof *v->types);
+  v->lists = jm_arena_alloc(arena, b->n_attrs, sizeof *v->lists);
+  v->data = jm_arena_alloc(arena, b->n_attrs, sizeof *v->data);
+  v->locations = jm_arena_alloc(arena, b->n_attrs, sizeof *v->locations);
+  v->captures = jm_arena_alloc(arena, b->n_ops, sizeof *v->captures);
+  if (!v->values || !v->marks || !v->types || !v->lists || !v->data || !v->locations ||
+      !v->captures)
+    return jm_error_out_of_memory();
+  memset(v->values, 0xFF, b->n_values * sizeof *v->values); /* JM_NONE */
+  return jm_module_create(&v->m);
+}
+
+static jm_error *convert(jm_vhlo *v) {
+  JM_TRY(check_producer(v->b));
+  JM_TRY(allocate(v));
+  JM_TRY(read_module(v));
+  return render_locations(v);
+}
+
+jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) {
+  *out = NULL;
+  jm_vhlo v = {.b = NULL};
+  JM_TRY(jm_bytecode_read(bytes, size, wire_rows, N_ROWS, &v.b));
+  jm_arena_init(&v.scratch);
+  jm_error *error = convert(&v);
+  if (error)
+    jm_module_destroy(v.m);
+  else
+    *out = v.m;
+  jm_arena_deinit(&v.scratch);
+  jm_bytecode_destroy(v.b);
+  return error;
+}

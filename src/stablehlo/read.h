@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * StableHLO portable artifacts (VHLO in MLIR bytecode) → IR: versions upgraded, calls inlined,
+ * composites and tuples resolved, shardings of one device dropped. The result has not been
+ * verified: that is jm_module_verify's. */
+#ifndef JM_STABLEHLO_READ_H
+#define JM_STABLEHLO_READ_H
+
+#include "ir/module.h"
+
+/* The bytes are not kept. INVALID_ARGUMENT with a byte offset for malformed bytes; UNIMPLEMENTED
+ * naming op, types and source location; RESOURCE_EXHAUSTED if calls inline to too many ops. */
+jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) JM_MUST_USE;
+
+#endif

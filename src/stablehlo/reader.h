@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the StableHLO reader share: its state, access to an op's operands and
+ * attributes, and emitting IR. Not for other layers. */
+#ifndef JM_STABLEHLO_READER_H
+#define JM_STABLEHLO_READER_H
+
+#include "bytecode/bytecode.h"
+#include "ir/build.h"
+
+enum { JM_OP_none = JM_N_OPS };
+
+typedef struct jm_vhlo jm_vhlo;
+/* Makes IR of one op and defines its results. What is wrong is said without naming the op: the
+ * caller adds that. */
+typedef jm_error *jm_vhlo_rule(jm_vhlo *v, const jm_wire_op *op);
+
+/* A row of vhlo.def. */
+typedef struct jm_vhlo_row {
+  const char *spelling, *since, *until;
+  jm_vhlo_rule *rule;
+  int op; /* jm_opcode or JM_OP_none */
+  const char *attributes, *fields;
+} jm_vhlo_row;
+extern const jm_vhlo_row jm_vhlo_rows[];
+
+#define VHLO(spelling, since, until, rule, op, attributes, fields) jm_vhlo_rule jm_vhlo_read_##rule;
+#include "stablehlo/vhlo.def"
+
+typedef struct jm_vhlo_function {
+  jm_wire_string name;
+  const jm_wire_op *op;
+  bool active; /* being inlined: a call of it would not end */
+} jm_vhlo_function;
+
+typedef struct jm_vhlo_tuple {
+  uint32_t n;
+  const jm_value *elements; /* values or tuples */
+} jm_vhlo_tuple;
+#define JM_VHLO_TUPLE 0x80000000u /* in a jm_value: the rest is the index of a tuple */
+
+/* Wire values that the regions of an op use from outside, in ascending order. */
+typedef struct jm_vhlo_captures {
+  uint32_t n;
+  const uint32_t *values;
+  bool known;
+} jm_vhlo_captures;
+
+struct jm_vhlo {
+  jm_bytecode *b;
+  jm_module *m;
+  jm_region_id region; /* that ops are appended to */
+  jm_value *values;    /* by wire value: what it is in the current region, or JM_NONE */
+  const jm_type **types;      /* by wire type */
+  jm_i64s *lists;             /* by attribute: decoded integer lists */
+  jm_data *data;              /* by attribute: decoded constants */
+  uint32_t *locations;        /* by attribute: its number + 1 */
+  uint32_t *location_attrs;   /* by number */
+  uint32_t n_locations, locations_capacity;
+  jm_vhlo_captures *captures; /* by wire op */
+  uint32_t *marks, mark;      /* by wire value: seen while collecting captures */
+  jm_vhlo_function *functions;
+  uint32_t n_functions, functions_capacity;
+  uint32_t *table, table_size; /* open-addressing hash table: function + 1 */
+  const jm_wire_block *body;   /* of the module */
+  jm_vhlo_tuple *tuples;
+  uint32_t n_tuples, tuples_capacity;
+  uint64_t budget; /* ops that may still be read, calls inlined */
+  uint32_t depth;  /* of regions and inlined calls */
+  bool located;    /* the error on its way up names its op */
+  jm_arena scratch;
+};
+
+static inline const jm_vhlo_row *jm_vhlo_find_row(const jm_vhlo *v, const jm_wire_op *op) {
+  uint32_t row = v->b->names[op->name].row;
+  return row == JM_WIRE_NONE ? NULL : &jm_vhlo_rows[row];
+}
+static inline bool jm_vhlo_one_device(const jm_vhlo *v) {
+  return v->m->n_partitions == 1 && v->m->n_replicas == 1;
+}
+
+/* -- attr.c: types, attributes */
+
+jm_error *jm_vhlo_type(jm_vhlo *v, uint32_t type, const jm_type **out) JM_MUST_USE;
+jm_error *jm_vhlo_result_type(jm_vhlo *v, const jm_wire_op *op, uint32_t i,
+                              const jm_type **out) JM_MUST_USE;
+/* The attribute of this name, NULL if the op has none. */
+jm_error *jm_vhlo_find(jm_vhlo *v, const jm_wire_op *op, const char *name,
+                       const jm_wire_attr **out) JM_MUST_USE;
+/* Each fails if the attribute is absent or of another kind. */
+jm_error *jm_vhlo_i64(jm_vhlo *v, const jm_wire_op *op, const char *name, int64_t *out) JM_MUST_USE;
+jm_error *jm_vhlo_i64s(jm_vhlo *v, const jm_wire_op *op, const char *name,
+                       jm_i64s *out) JM_MUST_USE;
+jm_error *jm_vhlo_string(jm_vhlo *v, const jm_wire_op *op, const char *name,
+                         jm_str *out) JM_MUST_USE;
+/* A tensor or array of integers, by attribute index. */
+jm_error *jm_vhlo_list(jm_vhlo *v, uint32_t attr, jm_i64s *out) JM_MUST_USE;
+/* A constant's type and elements, by attribute index. */
+jm_error *jm_vhlo_data(jm_vhlo *v, uint32_t attr, const jm_type **type, jm_data *out) JM_MUST_USE;
+/* The integers of an operand that is a constant. */
+jm_error *jm_vhlo_constant_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i,
+                                   jm_i64s *out) JM_MUST_USE;
+/* A list in the module's arena. */
+jm_error *jm_vhlo_make_list(jm_vhlo *v, uint32_t n, int64_t **out) JM_MUST_USE;
+/* A copy of the bytes in the module's arena. */
+jm_error *jm_vhlo_make_string(jm_vhlo *v, const char *bytes, uint32_t size,
+                              const char **out) JM_MUST_USE;
+
+/* -- groups.c: replica_groups (an attribute's index) as ids or as axes of a mesh */
+
+jm_error *jm_vhlo_groups(jm_vhlo *v, uint32_t index, jm_i64s *groups,
+                         int64_t *group_size) JM_MUST_USE;
+
+/* -- fields.c: the attributes of the IR op as the row's fields say */
+
+/* attrs: jm_<op>_attrs, zeroed */
+jm_error *jm_vhlo_fields(jm_vhlo *v, const jm_wire_op *op, jm_opcode code,
+                         void *attrs) JM_MUST_USE;
+typedef union jm_vhlo_attrs {
+#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+  jm_##name##_attrs of_##name;
+#include "ir/ops.def"
+} jm_vhlo_attrs;
+
+/* -- read.c: operands, emitting */
+
+jm_error *jm_vhlo_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *out) JM_MUST_USE;
+/* All of them, in the scratch arena. */
+jm_error *jm_vhlo_operands(jm_vhlo *v, const jm_wire_op *op, jm_value **out) JM_MUST_USE;
+/* Fails unless the op has so many operands, results and regions. */
+jm_error *jm_vhlo_arity(const jm_wire_op *op, uint32_t operands, uint32_t results,
+                        uint32_t regions) JM_MUST_USE;
+void jm_vhlo_define(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value value);
+uint32_t jm_vhlo_location(jm_vhlo *v, const jm_wire_op *op); /* for jm_op.loc */
+
+/* An IR op with the wire op's result types, results and regions. reversed: the regions in reverse
+ * order. */
+jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const jm_value *operands,
+                        uint32_t n, const void *attrs, bool reversed) JM_MUST_USE;
+/* An IR op with one result of this type, no regions. */
+jm_error *jm_vhlo_emit(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const jm_value *operands,
+                       uint32_t n, const void *attrs, const jm_type *type,
+                       jm_value *out) JM_MUST_USE;
+/* Reads the block's ops into the current region with these values as its arguments; out: what it
+ * returns, n_results values in the scratch arena. */
+jm_error *jm_vhlo_inline_block(jm_vhlo *v, const jm_wire_block *block, const jm_value *arguments,
+                               uint32_t n_arguments, uint32_t n_results,
+                               jm_value **out) JM_MUST_USE;
+/* The same for the function of this name. */
+jm_error *jm_vhlo_inline_function(jm_vhlo *v, const char *name, uint32_t size,
+                                  const jm_value *arguments, uint32_t n_arguments,
+                                  uint32_t n_results, jm_value **out) JM_MUST_USE;
+/* The one block of a region. */
+jm_error *jm_vhlo_block(const jm_wire_region *region, const jm_wire_block **out) JM_MUST_USE;
+
+/* The sum over dimensions (ascending). */
+jm_error *jm_vhlo_sum(jm_vhlo *v, const jm_wire_op *op, jm_value operand, jm_i64s dims,
+                      jm_value *out) JM_MUST_USE;
+
+static inline const jm_type *jm_vhlo_typeof(const jm_vhlo *v, jm_value value) {
+  return jm_module_typeof(v->m, value);
+}
+
+#endif
