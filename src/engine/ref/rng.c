@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * rng_bit_generator: the counter-based generators ThreeFry 2x32 (20 rounds) and Philox 4x32 (10
- * rounds) of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011), with counters laid
- * out as XLA lays them out, so that bits and state equal XLA's. rng: Philox under a key of its own
- * for each call. */
+ * rounds) of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011), with counters
+ * laid out as XLA lays them out, so that bits and state equal XLA's. rng: Philox under a key of its
+ * own for each call. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -187,8 +187,8 @@ static double stream_normal(stream *s) {
   return radius * cos(6.283185307179586 * stream_unit(s));
 }
 
-/* A number below range; 0 stands for 2^64. The bias of less than 2^-32 for ranges of 32 bits is
- * removed by taking the high half of a product of 128 bits only after rejecting the short part. */
+/* A number below range; 0 stands for 2^64. The first 2^64 mod range draws are rejected, so that the
+ * rest covers each remainder equally often. */
 static uint64_t stream_below(stream *s, uint64_t range) {
   if (range == 0) return stream_next(s);
   uint64_t rejected = (0 - range) % range;
@@ -243,7 +243,7 @@ static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
     if (normal) continue;
     JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, out, back, count));
     for (size_t i = 0; i < count; i++)
-      if (back[i] >= b) memcpy(out + i * bytes, call->in[0].data, bytes);
+      if (a < b && back[i] >= b) memcpy(out + i * bytes, call->in[0].data, bytes);
   }
   return NULL;
 }
