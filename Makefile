@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a developer runs. Needs make 3.81, a POSIX shell, a C compiler and Python 3.10-3.14; cmake,
+# ninja and the Python packages come from PyPI into .venv. See CONTRIBUTING.md.
+#
+#   make run        train ResNet-18 on the platform mps, then compare with JAX on the CPU
+#   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
+#   make test-all   the slow ones too
+#   make check      format, include directions, sizes, generated files, warnings as errors
+#   make asan tsan  the C tests under sanitizers
+#   make fuzz       every fuzz target for FUZZ_SECONDS (60)
+#   make rebase     rewrite golden files and generated documents
+
+PYTHON = python3
+VENV = .venv
+BUILD = build/python
+JOBS = 2
+STEPS = 30
+FUZZ_SECONDS = 60
+
+BIN = $(VENV)/bin
+WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
+SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -o -name '*.def' -o -name '*.py')
+CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
+
+.PHONY: run test test-all check asan tsan fuzz bench rebase clean ctest pytest
+.DEFAULT_GOAL = run
+
+run: $(VENV)/installed
+	$(BIN)/python scripts/run_resnet.py --steps=$(STEPS)
+
+# ---- the environment: one virtual environment, one build ----------------------------------------
+
+$(VENV)/tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("needs Python 3.10 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv (or: make PYTHON=another-python)"; exit 1; }
+	@command -v cc >/dev/null || { echo "no C compiler; on Debian and Ubuntu: apt-get install gcc libc6-dev; on macOS: xcode-select --install"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet scikit-build-core cmake ninja
+	@touch $@
+
+$(VENV)/installed: $(VENV)/tools $(SOURCES)
+	$(WITH_VENV) $(BIN)/python -m pip install --quiet --no-build-isolation \
+	  --config-settings=build-dir=$(BUILD) -e '.[examples,test]'
+	@touch $@
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+test: ctest pytest
+
+# The build of the package, with the tests added to it.
+ctest: $(VENV)/installed
+	$(CONFIGURE) -B $(BUILD) -DJM_TESTS=ON >/dev/null
+	$(WITH_VENV) cmake --build $(BUILD)
+	$(WITH_VENV) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+test-all: ctest
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+# ---- checks --------------------------------------------------------------------------------------
+
+check: $(VENV)/tools
+	$(BIN)/python scripts/check_includes.py
+	$(BIN)/python scripts/check_sizes.py
+	$(BIN)/python scripts/ops_doc.py --check
+	@if command -v clang-format >/dev/null; then $(BIN)/python scripts/check_format.py; \
+	 else echo "format: clang-format is not installed, not checked"; fi
+	@for cc in gcc clang; do \
+	  if command -v $$cc >/dev/null; then \
+	    echo "warnings as errors: $$cc"; \
+	    $(WITH_VENV) CC=$$cc cmake -G Ninja -S . -B build/check-$$cc -DJM_WERROR=ON -DJM_TESTS=ON >/dev/null && \
+	    $(WITH_VENV) cmake --build build/check-$$cc || exit 1; \
+	  else echo "warnings as errors: $$cc is not installed, not checked"; fi; \
+	done
+
+asan: $(VENV)/tools
+	$(CONFIGURE) -B build/asan -DJM_TESTS=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	$(WITH_VENV) cmake --build build/asan
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(WITH_VENV) ctest --test-dir build/asan --output-on-failure -j $(JOBS)
+
+tsan: $(VENV)/tools
+	$(CONFIGURE) -B build/tsan -DJM_TESTS=ON -DJM_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	$(WITH_VENV) cmake --build build/tsan
+	TSAN_OPTIONS=halt_on_error=1 $(WITH_VENV) ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
+
+fuzz: $(VENV)/tools
+	CC=clang $(CONFIGURE) -B build/fuzz -DJM_FUZZ=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	$(WITH_VENV) cmake --build build/fuzz
+	$(BIN)/python scripts/run_fuzz.py --build build/fuzz --seconds $(FUZZ_SECONDS)
+
+bench: $(VENV)/installed
+	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py; else echo "no benchmarks yet"; exit 1; fi
+
+# ---- upkeep --------------------------------------------------------------------------------------
+
+rebase: ctest
+	JM_REBASE=1 $(WITH_VENV) ctest --test-dir $(BUILD) -R golden --output-on-failure
+	$(BIN)/python scripts/ops_doc.py
+
+clean:
+	rm -rf build $(VENV)

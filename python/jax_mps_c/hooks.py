@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every private part of JAX that this package changes, a row each.
+
+JAX decides a few things by a platform's name, from lists that know no plugin. A row adds ours. A row
+that finds JAX changed does nothing and says so: the feature is lost, nothing else. JAX_MPS_HOOKS=0
+leaves all of them out, a comma-separated list of names those rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import types
+from typing import Any, Callable
+
+logger = logging.getLogger("jax_mps_c")
+
+PLATFORM = "mps"
+VARIABLE = "JAX_MPS_HOOKS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    name: str
+    touches: str
+    versions: str  # of jax, where it was tried
+    reason: str
+    apply: Callable[[], None]  # raises where JAX is not as expected
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    hook: Hook
+    result: str  # "on", "off", or what JAX lacks
+
+
+def allow_donation() -> None:
+    from jax._src.interpreters import mlir
+
+    if PLATFORM not in mlir._platforms_with_donation:
+        mlir._platforms_with_donation.append(PLATFORM)
+
+
+def allow_compilation_cache() -> None:
+    from jax._src import compilation_cache
+
+    original = compilation_cache.is_cache_used
+
+    @functools.wraps(original)
+    def is_cache_used(backend: Any) -> bool:
+        # The list of platforms is inside the function, which asks the backend for nothing else.
+        if backend.platform == PLATFORM:
+            serializes = getattr(backend, "supports_executable_serialization", True)
+            backend = types.SimpleNamespace(
+                platform="cpu", supports_executable_serialization=serializes
+            )
+        return original(backend)
+
+    if not hasattr(original, "__wrapped__"):
+        compilation_cache.is_cache_used = is_cache_used
+
+
+def soften_registration() -> None:
+    from jax._src import xla_bridge
+
+    registration = xla_bridge._backend_factories[PLATFORM]
+
+    def factory() -> Any:
+        try:
+            return registration.factory()
+        except Exception as error:
+            logger.warning("the platform 'mps' is not available: %s", error)
+            raise
+
+    xla_bridge._backend_factories[PLATFORM] = dataclasses.replace(
+        registration, factory=factory, fail_quietly=True, experimental=False
+    )
+
+
+HOOKS = (
+    Hook(
+        "donation",
+        "jax._src.interpreters.mlir._platforms_with_donation",
+        "0.10.2 - 0.12.0.1",
+        "donate_argnums is dropped with a warning on platforms that are not in this list",
+        allow_donation,
+    ),
+    Hook(
+        "cache",
+        "jax._src.compilation_cache.is_cache_used",
+        "0.10.2 - 0.12.0.1",
+        "the persistent compilation cache refuses platforms that are not in its list",
+        allow_compilation_cache,
+    ),
+    Hook(
+        "registration",
+        "jax._src.xla_bridge._backend_factories",
+        "0.10.2 - 0.12.0.1",
+        "a plugin whose client cannot start stops every program, even those for the CPU; and JAX "
+        "prints that the platform is experimental",
+        soften_registration,
+    ),
+)
+
+
+def apply() -> list[Outcome]:
+    """Applies the table, once. Never raises."""
+    left_out = {word.strip() for word in os.environ.get(VARIABLE, "").split(",")}
+    outcomes = []
+    for hook in HOOKS:
+        result = "on"
+        if left_out & {"0", hook.name}:
+            result = f"off ({VARIABLE})"
+        else:
+            try:
+                hook.apply()
+            except Exception as error:  # noqa: BLE001: JAX's insides may be anything
+                result = f"not applied, this jax differs ({type(error).__name__}: {error})"
+                logger.debug("hook %s: %s", hook.name, result)
+        outcomes.append(Outcome(hook, result))
+    return outcomes

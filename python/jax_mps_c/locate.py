@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are on this machine: the plugin library, its engines, BLAS. Loads none of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import platform
+import sys
+
+SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
+PLUGIN = f"libpjrt_plugin_mps{SUFFIX}"
+ENGINE_PREFIX = "libjm_engine_mlx"
+LIBRARY_VARIABLE = "JAX_MPS_LIBRARY_PATH"
+
+
+class LibraryNotFound(Exception):
+    """There is no plugin library to load; the text says where it was looked for."""
+
+
+def package_folders() -> list[pathlib.Path]:
+    """An editable install has two: the sources, and where the build installs the library."""
+    import jax_mps_c
+
+    return [pathlib.Path(folder) for folder in jax_mps_c.__path__]
+
+
+def find_library() -> pathlib.Path:
+    """The plugin library: the one that the user names, else the package's own."""
+    if named := os.environ.get(LIBRARY_VARIABLE):
+        path = pathlib.Path(named).expanduser().absolute()
+        if path.is_file():
+            return path
+        raise LibraryNotFound(f"{LIBRARY_VARIABLE} names {path}, which is not a file")
+    folders = package_folders()
+    for folder in folders:
+        if (folder / PLUGIN).is_file():
+            return folder / PLUGIN
+    places = ", ".join(str(folder) for folder in folders)
+    raise LibraryNotFound(
+        f"{PLUGIN} is not in {places}; reinstall jax-mps-c, or set {LIBRARY_VARIABLE} to a built one"
+    )
+
+
+def find_engines(library: pathlib.Path) -> list[pathlib.Path]:
+    """The device engines beside the plugin, one for each MLX release that they were built for."""
+    return sorted(library.parent.glob(f"{ENGINE_PREFIX}*{SUFFIX}"))
+
+
+def find_blas() -> pathlib.Path | None:
+    """The OpenBLAS inside scipy's Linux wheel. scipy is not imported: that takes 0.25 s.
+
+    numpy's wheel has one too, but with 64-bit integers and other symbol names.
+    """
+    spec = importlib.util.find_spec("scipy")
+    if spec is None or spec.origin is None:
+        return None
+    package = pathlib.Path(spec.origin).parent
+    found = sorted((package.parent / "scipy.libs").glob("libscipy_openblas*.so*"))
+    return found[0] if found else None
+
+
+def is_apple_gpu(library: pathlib.Path) -> bool:
+    """Whether the plugin's device is an Apple GPU: an Apple machine, and an engine for it."""
+    machine = sys.platform == "darwin" and platform.machine() == "arm64"
+    return machine and bool(find_engines(library))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the plugin known to JAX as the platform `mps`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import pathlib
+from typing import Any
+
+from jax_mps_c import clashes, hooks, locate
+
+logger = logging.getLogger("jax_mps_c")
+
+PLATFORM = "mps"
+# The key of our library inside jaxlib where another plugin has already loaded one as `mps`.
+SECOND_KEY = "jax_mps_c"
+# JAX gives its own CPU 0, a TPU 300, GPU plugins 400 and more. An Apple GPU is what its owner wants
+# by default; where we compute on the CPU we go before JAX's own and behind every accelerator.
+PRIORITY_GPU = 500
+PRIORITY_CPU = 1
+
+
+@dataclasses.dataclass
+class State:
+    """What `initialize` did in this process; the doctor prints it."""
+
+    done: bool = False
+    library: pathlib.Path | None = None
+    error: str = ""
+    clashes: list[clashes.Clash] = dataclasses.field(default_factory=list)
+    hooks: list[hooks.Outcome] = dataclasses.field(default_factory=list)
+
+
+state = State()
+
+
+def client_options() -> dict[str, str]:
+    """Options of PJRT_Client_Create. JAX_MPS_* in the environment win over them in the library."""
+    blas = locate.find_blas()
+    return {"blas_library": str(blas)} if blas else {}
+
+
+def initialize() -> None:
+    """Registers the platform `mps`. JAX calls this; calling it again, at any time, is harmless.
+
+    Raises nothing: on a machine where the library does not load, JAX's other platforms work, a
+    warning says why this one does not, and asking for `mps` fails with the same words.
+    """
+    if state.done:
+        return
+    state.done = True
+    state.clashes = clashes.find_clashes()
+    for clash in state.clashes:
+        logger.warning("%s", clash)
+    try:
+        state.library = locate.find_library()
+        register(state.library)
+    except Exception as error:  # noqa: BLE001: whatever it is, the other platforms must work
+        state.error = str(error)
+        logger.warning("the platform 'mps' is not available: %s", error)
+        register_failure(state.error)
+        return
+    state.hooks = hooks.apply()
+
+
+def register(library: pathlib.Path) -> None:
+    from jax._src import xla_bridge
+    from jax._src.lib import xla_client
+
+    priority = PRIORITY_GPU if locate.is_apple_gpu(library) else PRIORITY_CPU
+    if not xla_client.pjrt_plugin_loaded(PLATFORM):
+        xla_bridge.register_plugin(
+            PLATFORM, priority=priority, library_path=str(library), options=client_options
+        )
+        return
+    # Another plugin came first and jaxlib keeps its library for good: ours gets a key of its own,
+    # and the platform's name goes to it.
+    c_api = xla_client.load_pjrt_plugin_dynamically(SECOND_KEY, str(library))
+    factory = functools.partial(
+        xla_bridge.make_pjrt_c_api_client, SECOND_KEY, options=client_options
+    )
+    xla_bridge.register_backend_factory(PLATFORM, factory, priority=priority, c_api=c_api)
+
+
+def register_failure(reason: str) -> None:
+    """Leaves a platform that says why it is not there, instead of JAX's `unknown backend`."""
+    try:
+        from jax._src import xla_bridge
+
+        def fail() -> Any:
+            raise RuntimeError(reason)
+
+        if PLATFORM not in xla_bridge._backend_factories:
+            xla_bridge.register_backend_factory(PLATFORM, fail, priority=-1, fail_quietly=True)
+    except Exception as error:  # noqa: BLE001
+        logger.debug("cannot register the reason either: %s", error)

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Includes go one way. This table is the architecture; a new arrow is a change of the design."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# folder under src/ -> the folders it may include, besides itself. Longest prefix wins.
+ALLOWED = {
+    "base": (),
+    "bytecode": ("base",),
+    "ir": ("base",),
+    "stablehlo": ("base", "bytecode", "ir"),
+    "kernel": ("base", "ir"),
+    "pass": ("base", "ir", "kernel"),
+    "engine": ("base", "ir"),
+    "engine/ref": ("base", "ir", "engine"),
+    "engine/host": ("base", "ir", "kernel", "engine"),
+    "engine/mlx": ("base", "ir", "kernel", "engine"),
+    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref"),
+    "runtime": ("base", "ir", "pass", "plan", "engine", "engine/ref", "stablehlo", "bytecode"),
+    "pjrt": ("base", "runtime"),
+    "tool": ("base", "bytecode", "stablehlo", "ir", "kernel", "pass", "plan", "engine",
+             "engine/ref", "engine/host", "runtime"),
+}
+# what -> the only files that may speak of it
+CONFINED = {
+    r"\bPJRT_[A-Z]\w+": r"pjrt/.*",
+    r"#include\s*[<\"](mlx|metal)/": r"engine/mlx/bridge\.cc",
+    r"\bLLVM[A-Z]\w+\(|\bLLVMPY_": r"engine/host/\w*llvm\w*\.c",
+    r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c",
+    r"\bgetenv\(": r"base/settings\.c",
+}
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+
+
+def folder_of(path: str) -> str:
+    """The row of ALLOWED that a path under src/ belongs to."""
+    parts = path.split("/")[:-1]
+    for length in range(len(parts), 0, -1):
+        if (name := "/".join(parts[:length])) in ALLOWED:
+            return name
+    return ""
+
+
+def check(path: pathlib.Path) -> list[str]:
+    name = path.relative_to(ROOT / "src").as_posix()
+    text = COMMENT.sub(" ", path.read_text(encoding="utf-8"))
+    folder = folder_of(name)
+    problems = [] if folder else [f"src/{name}: its folder is not in the table of {__file__}"]
+    for target in INCLUDE.findall(text):
+        to = folder_of(target)
+        if to and folder and to != folder and to not in ALLOWED[folder]:
+            problems.append(f"src/{name}: includes {target}; {folder} must not know {to}")
+        if not (ROOT / "src" / target).exists():
+            problems.append(f"src/{name}: includes {target}, which is not under src/")
+    for pattern, place in CONFINED.items():
+        if (found := re.search(pattern, text)) and not re.fullmatch(place, name):
+            problems.append(f"src/{name}: {found.group().strip()} belongs in src/{place} alone")
+    return problems
+
+
+def main() -> int:
+    paths = [p for suffix in ("c", "h", "def", "cc") for p in (ROOT / "src").rglob(f"*.{suffix}")]
+    problems = [problem for path in sorted(paths) for problem in check(path)]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    print(f"includes: {len(paths)} files, {len(problems)} problems")
+    return int(bool(problems) or not paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

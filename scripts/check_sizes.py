@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Files of at most 800 lines, functions of at most 80; and every source opens with its SPDX line.
+
+Tables (.def files) may be longer, and a C function's size does not count the rows of tables in it.
+Lines of more than 100 characters are clang-format's business in C, and ours in Python.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FILE_LINES, FUNCTION_LINES, COLUMNS = 800, 80, 100
+SOURCES = (".c", ".h", ".def", ".cc", ".py")
+TYPE = re.compile(r"(typedef|struct|enum|union)\b[^(]*$")
+# A row of a table: {...}, or MACRO(...), on a line of its own.
+ROW = re.compile(r"^\s*(\[.*\]\s*=\s*)?(\{.*\}|[A-Z][A-Z0-9_]*\(.*\)),?\s*$")
+
+
+def c_functions(lines: list[str]) -> list[tuple[int, int]]:
+    """(first line, lines that are not rows of tables) of each function.
+
+    clang-format puts its opening brace at the end of a line that starts in column one or continues
+    such a line, and its closing brace alone in column one.
+    """
+    functions, start = [], None
+    for number, line in enumerate(lines, 1):
+        if start is None and line.endswith("{") and "=" not in line:
+            if "(" in line + lines[number - 2] and not TYPE.match(line):
+                start = number
+        elif start is not None and line.startswith("}"):
+            body = lines[start : number - 1]
+            functions.append((start, sum(not ROW.match(text) for text in body)))
+            start = None
+    return functions
+
+
+def python_functions(lines: list[str]) -> list[tuple[int, int]]:
+    import ast
+
+    tree = ast.parse("\n".join(lines))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [(node.lineno, (node.end_lineno or node.lineno) - node.lineno) for node in nodes]
+
+
+def check(path: pathlib.Path) -> list[str]:
+    name = path.relative_to(ROOT)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    problems = []
+    if path.suffix != ".def" and len(lines) > FILE_LINES:
+        problems.append(f"{name}: {len(lines)} lines, more than {FILE_LINES}")
+    functions = {".py": python_functions, ".c": c_functions, ".cc": c_functions}.get(path.suffix)
+    for line, size in functions(lines) if functions else []:
+        if size > FUNCTION_LINES:
+            problems.append(f"{name}:{line}: function of {size} lines, more than {FUNCTION_LINES}")
+    if path.suffix == ".py":
+        for number, line in enumerate(lines, 1):
+            if len(line) > COLUMNS:
+                problems.append(f"{name}:{number}: {len(line)} characters, more than {COLUMNS}")
+    if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2]):
+        problems.append(f"{name}: no SPDX line at its top")
+    return problems
+
+
+def main() -> int:
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
+                            capture_output=True, text=True, check=True).stdout.splitlines()
+    paths = [ROOT / name for name in listed if name.endswith(SOURCES) and (ROOT / name).exists()]
+    problems = [problem for path in sorted(paths) for problem in check(path)]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    print(f"sizes: {len(paths)} files, {len(problems)} problems")
+    return int(bool(problems) or not paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
