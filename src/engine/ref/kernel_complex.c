@@ -20,7 +20,7 @@ static z128 make(double re, double im) {
 
 /* -- functions that C lacks */
 
-/* The exact sum of a, b and c to twice the precision, rounded: their sum may cancel. */
+/* The sum, taken in twice the precision and rounded. */
 static double sum_exactly(const double *terms, int n) {
   double high = 0, low = 0;
   for (int i = 0; i < n; i++) {
@@ -31,13 +31,14 @@ static double sum_exactly(const double *terms, int n) {
   return high + low;
 }
 
-/* |1 + z|^2 - 1 = 2 re + re^2 + im^2, where the terms may cancel. */
+/* log |1 + z| = log1p(s) / 2 where s = |1 + z|^2 - 1 = 2 re + re^2 + im^2, whose terms may cancel;
+ * away from |1 + z| = 1 the plain formula loses nothing. */
 static z128 log_plus_one(z128 z) {
   double re = creal(z), im = cimag(z), angle = atan2(im, 1 + re);
-  if (!(fabs(re) < 4 && fabs(im) < 4)) return make(log(hypot(1 + re, im)), angle);
   double re2 = re * re, im2 = im * im;
   double terms[] = {2 * re, re2, im2, fma(re, re, -re2), fma(im, im, -im2)};
-  return make(0.5 * log1p(sum_exactly(terms, 5)), angle);
+  double s = sum_exactly(terms, 5);
+  return make(s > -0.5 && s < 1 ? 0.5 * log1p(s) : log(hypot(1 + re, im)), angle);
 }
 
 /* exp(re) cos(im) - 1 = expm1(re) cos(im) + (cos(im) - 1) */
@@ -60,11 +61,46 @@ static z128 sign(z128 z) {
   return magnitude == 0 ? z : make(creal(z) / magnitude, cimag(z) / magnitude);
 }
 
-/* A power of zero is no product of a logarithm. */
+/* What is left of an infinite part: a sign, and 0 for a finite one. */
+static double box(double x) { return copysign(isinf(x) ? 1 : 0, x); }
+
+/* Smith's method; where it gives NaN alone, infinite / finite is infinite and finite / infinite 0.
+ * Infinities and NaNs come out as in XLA; C's division differs in a few. */
+static z128 divide(z128 x, z128 y) {
+  double a = creal(x), b = cimag(x), c = creal(y), d = cimag(y), re, im;
+  if (c == 0 && d == 0) return make(a / fabs(c), b / fabs(c));
+  if (fabs(c) >= fabs(d)) {
+    double ratio = d / c, scale = c + d * ratio;
+    re = (a + b * ratio) / scale, im = (b - a * ratio) / scale;
+  } else {
+    double ratio = c / d, scale = d + c * ratio;
+    re = (a * ratio + b) / scale, im = (b * ratio - a) / scale;
+  }
+  if (!isnan(re) || !isnan(im)) return make(re, im);
+  if ((isinf(a) || isinf(b)) && isfinite(c) && isfinite(d)) {
+    a = box(a), b = box(b);
+    return make(INFINITY * (a * c + b * d), INFINITY * (b * c - a * d));
+  }
+  if ((isinf(c) || isinf(d)) && isfinite(a) && isfinite(b)) {
+    c = box(c), d = box(d);
+    return make(0 * (a * c + b * d), 0 * (b * c - a * d));
+  }
+  return make(re, im);
+}
+
+/* x = r e^(i t): x^(c + i d) = r^c e^(-d t) e^(i (c t + d log r)). A factor may overflow where the
+ * product does not; a power of zero is no product of a logarithm. */
 static z128 power(z128 x, z128 y) {
-  if (creal(x) != 0 || cimag(x) != 0) return cpow(x, y);
-  if (creal(y) == 0 && cimag(y) == 0) return 1;
-  return creal(y) > 0 ? 0 : make(NAN, NAN);
+  double r = cabs(x), t = carg(x), c = creal(y), d = cimag(y);
+  if (c == 0 && d == 0) return 1;
+  if (r == 0) return c > 0 ? 0 : make(NAN, NAN);
+  double magnitude = pow(r, c), angle = c * t;
+  if (d != 0) {
+    magnitude *= exp(-d * t);
+    if (!isfinite(magnitude) || magnitude == 0) magnitude = exp(c * log(r) - d * t);
+    angle += d * log(r);
+  }
+  return make(magnitude * cos(angle), angle == 0 ? 0 : magnitude * sin(angle));
 }
 
 /* The angle whose sine and cosine are as x to y: -i log((y + i x) / sqrt(x^2 + y^2)). */
@@ -158,7 +194,7 @@ static z128 arc_tangent2(z128 x, z128 y) {
   UNARY(tan, d, R, ctan(x))                                             \
   UNARY(tanh, d, R, ctanh(x))                                           \
   BINARY(atan2, d, R, arc_tangent2(x, y))                               \
-  BINARY(divide, d, R, x / y)                                           \
+  BINARY(divide, d, R, divide(x, y))                                     \
   BINARY(power, d, R, power(x, y))
 
 #define ROW_PARTS(op, d, R, re, im) [JM_OP_##op] = op##_##d,
