@@ -10,11 +10,34 @@ enum { MAX_DEPTH = 512 };
 
 /* -- operands and results */
 
-jm_error *jm_vhlo_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *out) {
-  *out = v->values[op->operands[i]];
-  if (*out == JM_NONE) return jm_error_invalid("operand %u is not defined here", i);
-  if (*out & JM_VHLO_TUPLE) return jm_error_unimplemented("operand %u is a tuple", i);
+/* Constants of one element are repeated in the regions that use them: that is cheaper everywhere
+ * than a capture. */
+static bool is_repeated(const jm_vhlo *v, jm_value value) {
+  const jm_op *op = jm_module_definition(v->m, value);
+  if (!op || op->code != JM_OP_constant) return false;
+  return ((const jm_constant_attrs *)op->attrs)->value.splat ||
+         jm_vhlo_typeof(v, value)->count == 1;
+}
+
+jm_error *jm_vhlo_value(jm_vhlo *v, uint32_t wire, jm_value *out) {
+  jm_value value = *out = v->values[wire];
+  if (value == JM_NONE) return jm_error_invalid("it uses a value that is not defined here");
+  if (value & JM_VHLO_TUPLE || v->m->values[value].region == v->region) return NULL;
+  if (!is_repeated(v, value)) return jm_error_invalid("it uses a value of another region");
+  const jm_op *constant = jm_module_definition(v->m, value);
+  const jm_constant_attrs attrs = *(const jm_constant_attrs *)constant->attrs;
+  const jm_type *type = jm_vhlo_typeof(v, value);
+  const jm_op_spec spec = {.code = JM_OP_constant, .result_types = &type, .n_results = 1,
+                           .attrs = &attrs, .loc = constant->loc};
+  jm_op_id id = JM_NONE;
+  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
+  *out = v->values[wire] = v->m->ops[id].first_result;
   return NULL;
+}
+
+jm_error *jm_vhlo_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *out) {
+  JM_TRY(jm_vhlo_value(v, op->operands[i], out));
+  return *out & JM_VHLO_TUPLE ? jm_error_unimplemented("operand %u is a tuple", i) : NULL;
 }
 
 jm_error *jm_vhlo_operands(jm_vhlo *v, const jm_wire_op *op, jm_value **out) {
@@ -208,31 +231,15 @@ jm_error *jm_vhlo_inline_block(jm_vhlo *v, const jm_wire_block *block, const jm_
     return jm_error_invalid("%u values are returned instead of %u", end->n_operands, n_results);
   *out = jm_arena_alloc(&v->scratch, n_results, sizeof **out);
   if (!*out) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < n_results; i++) {
-    (*out)[i] = v->values[end->operands[i]];
-    if ((*out)[i] == JM_NONE) return jm_error_invalid("a value is returned that is not defined");
-  }
+  for (uint32_t i = 0; i < n_results; i++)
+    JM_TRY(jm_vhlo_value(v, end->operands[i], &(*out)[i]));
   return NULL;
 }
 
 /* -- ops with regions */
 
-/* Constants of one element are repeated inside: cheaper everywhere than a capture. */
-static bool is_repeated(const jm_vhlo *v, jm_value value) {
-  const jm_op *op = jm_module_definition(v->m, value);
-  if (!op || op->code != JM_OP_constant) return false;
-  return ((const jm_constant_attrs *)op->attrs)->value.splat ||
-         jm_vhlo_typeof(v, value)->count == 1;
-}
-
-static jm_error *repeat(jm_vhlo *v, const jm_wire_op *op, jm_value value, jm_value *out) {
-  const jm_constant_attrs attrs =
-      *(const jm_constant_attrs *)jm_module_definition(v->m, value)->attrs;
-  return jm_vhlo_emit(v, op, JM_OP_constant, NULL, 0, &attrs, jm_vhlo_typeof(v, value), out);
-}
-
 /* Fills an IR region: arguments of the block, then the captures that are operands. */
-static jm_error *fill_region(jm_vhlo *v, const jm_wire_op *op, const jm_wire_block *block,
+static jm_error *fill_region(jm_vhlo *v, const jm_wire_block *block,
                              const jm_vhlo_captures *captures) {
   jm_value *outside = jm_arena_alloc(&v->scratch, captures->n, sizeof *outside);
   if (!outside) return jm_error_out_of_memory();
@@ -247,9 +254,6 @@ static jm_error *fill_region(jm_vhlo *v, const jm_wire_op *op, const jm_wire_blo
       JM_TRY(jm_build_arg(v->m, v->region, jm_vhlo_typeof(v, outside[i]),
                           &v->values[captures->values[i]]));
   }
-  for (uint32_t i = 0; i < captures->n; i++)
-    if (is_repeated(v, outside[i]))
-      JM_TRY(repeat(v, op, outside[i], &v->values[captures->values[i]]));
   const jm_wire_op *end = NULL;
   JM_TRY(read_block(v, block, &end));
   jm_value *results = NULL;
@@ -303,7 +307,7 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
     const jm_wire_block *block = NULL;
     JM_TRY(jm_vhlo_block(&op->regions[reversed ? op->n_regions - 1 - i : i], &block));
     v->region = first + i;
-    JM_TRY(fill_region(v, op, block, captures));
+    JM_TRY(fill_region(v, block, captures));
   }
   v->region = outer;
   return NULL;

@@ -102,10 +102,8 @@ jm_error *jm_vhlo_read_identity(jm_vhlo *v, const jm_wire_op *op) {
 static jm_error *find_arguments(jm_vhlo *v, const jm_wire_op *op, jm_value **out) {
   *out = jm_arena_alloc(&v->scratch, op->n_operands, sizeof **out);
   if (!*out) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < op->n_operands; i++) {
-    (*out)[i] = v->values[op->operands[i]];
-    if ((*out)[i] == JM_NONE) return jm_error_invalid("operand %u is not defined here", i);
-  }
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    JM_TRY(jm_vhlo_value(v, op->operands[i], &(*out)[i]));
   return NULL;
 }
 
@@ -164,9 +162,9 @@ jm_error *jm_vhlo_read_get_tuple_element(jm_vhlo *v, const jm_wire_op *op) {
   int64_t index = 0;
   JM_TRY(jm_vhlo_arity(op, 1, 1, 0));
   JM_TRY(jm_vhlo_i64(v, op, "index", &index));
-  jm_value value = v->values[op->operands[0]];
-  if (value == JM_NONE || !(value & JM_VHLO_TUPLE))
-    return jm_error_invalid("the operand is not a tuple");
+  jm_value value = JM_NONE;
+  JM_TRY(jm_vhlo_value(v, op->operands[0], &value));
+  if (!(value & JM_VHLO_TUPLE)) return jm_error_invalid("the operand is not a tuple");
   const jm_vhlo_tuple *tuple = &v->tuples[value & ~JM_VHLO_TUPLE];
   if (index < 0 || index >= tuple->n)
     return jm_error_invalid("there is no element %" PRId64 " in a tuple of %u", index, tuple->n);

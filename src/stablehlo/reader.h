@@ -123,6 +123,8 @@ typedef union jm_vhlo_attrs {
 
 /* -- read.c: operands, emitting */
 
+/* What a wire value is in the current region: a value or a tuple. */
+jm_error *jm_vhlo_value(jm_vhlo *v, uint32_t wire, jm_value *out) JM_MUST_USE;
 jm_error *jm_vhlo_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *out) JM_MUST_USE;
 /* All of them, in the scratch arena. */
 jm_error *jm_vhlo_operands(jm_vhlo *v, const jm_wire_op *op, jm_value **out) JM_MUST_USE;
