@@ -57,10 +57,16 @@ static void value_place(planner *p, jm_value v, uint32_t slot) {
   slot_at(p, slot)->refs += p->uses[v];
 }
 
-/* A value that nobody uses must not keep its memory. */
+/* The result of an op that is being planned. It counts as used until results_settle: a result over
+ * a dying operand keeps the operand's memory, and one that nobody uses gives it back once. */
+static void result_place(planner *p, jm_value v, uint32_t slot) {
+  value_place(p, v, slot);
+  slot_at(p, slot)->refs++;
+}
+
 static jm_error *results_settle(planner *p, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++)
-    if (!p->uses[op->first_result + i]) JM_TRY(slot_give_back(p, p->slot_of[op->first_result + i]));
+    JM_TRY(slot_release(p, p->slot_of[op->first_result + i]));
   return NULL;
 }
 
@@ -203,7 +209,7 @@ static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     uint32_t slot;
     JM_TRY(result_slot_find(p, op, i, &slot));
-    value_place(p, op->first_result + i, slot);
+    result_place(p, op->first_result + i, slot);
     JM_TRY(operand_add(p, jm_op_result_type(p->m, op, i), slot));
   }
   JM_TRY(step_add(p, block, step));
@@ -286,7 +292,7 @@ static jm_error *control_finish(planner *p, const jm_op *op, const uint32_t *slo
                                 uint32_t first_operand) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     slot_at(p, slots[i])->pins--;
-    value_place(p, op->first_result + i, slots[i]);
+    result_place(p, op->first_result + i, slots[i]);
   }
   JM_TRY(operands_release(p, op, first_operand));
   return results_settle(p, op);
