@@ -80,6 +80,8 @@ static jm_error *set_type(jm_vhlo *v, const jm_wire_attr *attr, const char *name
   if (type->kind == JM_WIRE_T_NONE) return NULL;
   const char *text = type->kind == JM_WIRE_T_SCALAR ? jm_dtype_name(type->dtype) : type->name;
   if (!text) return jm_error_unimplemented("the type of %.*s", (int)size, name);
+  const jm_attr_field *field = find_field(t->fields, name, size);
+  if (!field || field->kind != JM_ATTR_STR) return jm_error_invalid("it has the wrong kind");
   jm_str str = {text, (uint32_t)strlen(text)};
   return set(t, name, size, JM_ATTR_STR, &str, sizeof str);
 }
