@@ -10,7 +10,7 @@
 #include "unit/check.h"
 
 static uint64_t random_state = 88172645463325252u;
-static uint32_t random_below(uint32_t n) {
+static inline uint32_t random_below(uint32_t n) {
   random_state ^= random_state << 13;
   random_state ^= random_state >> 7;
   random_state ^= random_state << 17;
@@ -25,24 +25,24 @@ typedef struct array {
   int64_t (*exact)[2]; /* real and imaginary part */
 } array;
 
-static void array_init(array *a, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
+static inline void array_init(array *a, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
   *a = (array){.type = {.dtype = dtype, .rank = rank, .count = 1}};
   for (uint32_t d = 0; d < rank; d++) a->type.count *= a->dims[d] = dims[d];
   a->exact = calloc((size_t)a->type.count + 1, sizeof *a->exact);
   a->data = jm_alloc_data(jm_type_bytes(&a->type));
   memset(a->data, 0xff, jm_type_bytes(&a->type)); /* NaN: what is read too early shows */
 }
-static void array_deinit(array *a) {
+static inline void array_deinit(array *a) {
   free(a->exact);
   jm_free(a->data);
 }
-static jm_tensor array_tensor(array *a) {
+static inline jm_tensor array_tensor(array *a) {
   a->type.dims = a->dims;
   return (jm_tensor){&a->type, a->data};
 }
 
 /* The exact values rounded to the element type; integers wrap. */
-static void *array_round(const array *a) {
+static inline void *array_round(const array *a) {
   size_t n = (size_t)a->type.count;
   jm_dtype d = a->type.dtype;
   bool wide = jm_dtype_is_float(d) || jm_dtype_is_complex(d);
@@ -65,7 +65,7 @@ static void *array_round(const array *a) {
   return out;
 }
 
-static void array_fill(array *a) {
+static inline void array_fill(array *a) {
   jm_dtype_class class = jm_dtype_classof(a->type.dtype);
   unsigned bits = jm_dtype_facts[a->type.dtype].bits;
   for (int64_t i = 0; i < a->type.count; i++) {
@@ -80,7 +80,7 @@ static void array_fill(array *a) {
   a->data = array_round(a);
 }
 
-static void exact_mac(int64_t acc[2], const int64_t x[2], const int64_t y[2], bool pred) {
+static inline void exact_mac(int64_t acc[2], const int64_t x[2], const int64_t y[2], bool pred) {
   if (pred) {
     acc[0] |= x[0] & y[0];
     return;
@@ -90,7 +90,7 @@ static void exact_mac(int64_t acc[2], const int64_t x[2], const int64_t y[2], bo
 }
 
 /* Whether the data are the exact values, rounded. 0 and -0 are the same. */
-static bool array_is_right(const array *a) {
+static inline bool array_is_right(const array *a) {
   size_t n = (size_t)a->type.count;
   jm_dtype d = a->type.dtype;
   void *expected = array_round(a);
