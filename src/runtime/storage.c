@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/storage.h"
 
+#include "base/data.h"
+
 struct jm_storage {
   atomic_int refs, pins;
   bool borrowed;
@@ -48,7 +50,7 @@ void jm_storage_release(jm_storage *storage) {
   if (storage->borrowed) {
     if (storage->death) storage->death(data, storage->argument);
   } else if (data) {
-    jm_free(data);
+    jm_data_give(data, storage->n_bytes);
     jm_device_count(device, -(int64_t)storage->n_bytes);
   }
   pthread_mutex_destroy(&storage->lock);
@@ -63,7 +65,7 @@ jm_error *jm_storage_data(jm_storage *storage, void **out) {
   void *data = atomic_load(&storage->data);
   bool fresh = !data;
   if (fresh) {
-    data = jm_alloc_data(storage->n_bytes);
+    data = jm_data_take(storage->n_bytes);
     atomic_store_explicit(&storage->data, data, memory_order_release);
   }
   pthread_mutex_unlock(&storage->lock);
