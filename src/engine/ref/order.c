@@ -173,22 +173,41 @@ void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size
 
 /* -- sorts */
 
-enum { DIGIT = 256, INSERTION_MAX = 40 };
+enum { DIGIT = 256, RUN = 8, MERGE_MAX = 300 };
 
-/* Least significant digit first; the digits' counts are taken in one pass, and a digit that all
- * items share costs nothing more. */
+/* Few items: runs by insertion, then merges without branches. Many: least significant digit first;
+ * the digits' counts are taken in one pass, and a digit that all items share costs nothing more. */
 #define RADIX(name, item, key_of, n_digits)                                                 \
+  static item *name##_merge(item *a, item *b, size_t n, unsigned low_bit) {                 \
+    (void)low_bit;                                                                          \
+    for (size_t i = 1; i < n; i++) {                                                        \
+      item x = a[i];                                                                        \
+      size_t j = i;                                                                         \
+      for (; j % RUN && key_of(a[j - 1]) > key_of(x); j--) a[j] = a[j - 1];                 \
+      a[j] = x;                                                                             \
+    }                                                                                       \
+    for (size_t width = RUN; width < n; width *= 2) {                                       \
+      for (size_t at = 0; at < n; at += 2 * width) {                                        \
+        size_t middle = n - at < width ? n : at + width, i = at, j = middle, k = at;        \
+        size_t end = n - middle < width ? n : middle + width;                               \
+        while (i < middle && j < end) {                                                     \
+          bool right = key_of(a[j]) < key_of(a[i]);                                         \
+          b[k++] = a[right ? j : i];                                                        \
+          j += right;                                                                       \
+          i += !right;                                                                      \
+        }                                                                                   \
+        memcpy(b + k, a + i, (middle - i) * sizeof(item));                                  \
+        memcpy(b + k + (middle - i), a + j, (end - j) * sizeof(item));                      \
+      }                                                                                     \
+      item *swap = a;                                                                       \
+      a = b;                                                                                \
+      b = swap;                                                                             \
+    }                                                                                       \
+    return a;                                                                               \
+  }                                                                                         \
   static item *name(item *a, item *b, size_t n, unsigned low_bit) {                         \
     (void)low_bit;                                                                          \
-    if (n <= INSERTION_MAX) {                                                               \
-      for (size_t i = 1; i < n; i++) {                                                      \
-        item x = a[i];                                                                      \
-        size_t j = i;                                                                       \
-        for (; j > 0 && key_of(a[j - 1]) > key_of(x); j--) a[j] = a[j - 1];                 \
-        a[j] = x;                                                                           \
-      }                                                                                     \
-      return a;                                                                             \
-    }                                                                                       \
+    if (n <= MERGE_MAX) return name##_merge(a, b, n, low_bit);                              \
     size_t counts[n_digits][DIGIT];                                                         \
     memset(counts, 0, sizeof counts);                                                       \
     for (size_t i = 0; i < n; i++)                                                          \

@@ -3,6 +3,7 @@
  * radix sort of integer keys; all others by a merge sort that asks the region. Both are stable. */
 #include <string.h>
 
+#include "base/parallel.h"
 #include "engine/ref/order.h"
 #include "engine/ref/ref.h"
 
@@ -232,9 +233,17 @@ typedef struct key_sort {
   const key *keys;
   uint32_t n_keys, n_inputs;
   rows rows;
-  bool wide;           /* some key has 64 bits, or an index may need more than 32 */
-  jm_ref_record *a, *b; /* room for n records, or n u64, or n u32 and more */
+  bool wide;         /* some key has 64 bits, or an index may need more than 32 */
+  size_t row_bytes;  /* of n records if wide, else of n u64 */
+  atomic_bool failed; /* no memory */
 } key_sort;
+
+/* Room for a row, twice; a thread has its own. */
+typedef struct scratch {
+  void *a, *b;
+} scratch;
+
+enum { GRAIN = 1 << 15 }; /* elements that are worth a thread's while */
 
 static const void *key_data(const key_sort *s, const key *k, size_t start, size_t *stride) {
   const jm_tensor *in = &s->call->in[k->operand];
@@ -261,22 +270,22 @@ static void *output_at(const key_sort *s, uint32_t i, size_t start) {
 static bool is_wide_key(const key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
 
 /* Keys of at most 32 bits: keys alone where they tell everything, else key and index in a u64. */
-static void sort_row_packed(const key_sort *s, size_t start) {
+static void sort_row_packed(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
   const key *k = &s->keys[s->n_keys - 1];
   const void *data = key_data(s, k, start, &stride);
-  uint32_t *keys = (uint32_t *)s->b;
-  uint64_t *items = (uint64_t *)s->a;
+  uint32_t *keys = room.b;
+  uint64_t *items = room.a;
   bool exact = jm_ref_order_keys32(&k->order, data, stride, n, keys);
   bool whole = s->n_keys == 1 && exact && !jm_dtype_is_complex(s->call->in[k->operand].type->dtype);
   if (whole && s->n_inputs == 1) {
-    keys = jm_ref_order_sort32(keys, (uint32_t *)s->a, n);
+    keys = jm_ref_order_sort32(keys, room.a, n);
     jm_ref_order_values32(&k->order, keys, n, output_at(s, 0, start), stride);
     return;
   }
   for (size_t i = 0; i < n; i++) items[i] = (uint64_t)keys[i] << 32 | i;
-  items = jm_ref_order_sort64(items, (uint64_t *)s->b, n, 32);
-  uint64_t *spare = items == (uint64_t *)s->a ? (uint64_t *)s->b : (uint64_t *)s->a;
+  items = jm_ref_order_sort64(items, room.b, n, 32);
+  uint64_t *spare = items == room.a ? room.b : room.a;
   for (uint32_t j = s->n_keys - 1; j-- > 0;) {
     k = &s->keys[j];
     data = key_data(s, k, start, &stride);
@@ -299,9 +308,9 @@ static void sort_row_packed(const key_sort *s, size_t start) {
 }
 
 /* Keys of any width, least significant first: each pass is stable. */
-static void sort_row_records(const key_sort *s, size_t start) {
+static void sort_row_records(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
-  jm_ref_record *items = s->a, *spare = s->b;
+  jm_ref_record *items = room.a, *spare = room.b;
   for (uint32_t j = s->n_keys; j-- > 0;) {
     const key *k = &s->keys[j];
     const void *data = key_data(s, k, start, &stride);
@@ -329,24 +338,25 @@ static void sort_row_records(const key_sort *s, size_t start) {
   write_outputs(s, (permutation){.records = items}, start, UINT32_MAX);
 }
 
+static void sort_rows(void *context, size_t begin, size_t end) {
+  key_sort *s = context;
+  scratch room = {jm_alloc_data(s->row_bytes), jm_alloc_data(s->row_bytes)};
+  if (!room.a || !room.b) atomic_store(&s->failed, true);
+  for (size_t row = begin; row < end && !atomic_load(&s->failed) && !is_cancelled(s->call); row++)
+    (s->wide ? sort_row_records : sort_row_packed)(s, room, row_start(&s->rows, row));
+  jm_free(room.a);
+  jm_free(room.b);
+}
+
 static jm_error *sort_by_keys(key_sort *s) {
-  size_t n = s->rows.n, bytes;
+  size_t n = s->rows.n;
   s->wide = n > UINT32_MAX;
   for (uint32_t i = 0; i < s->n_keys; i++) s->wide |= is_wide_key(&s->keys[i]);
-  if (!jm_size_mul(n, s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t), &bytes))
+  if (!jm_size_mul(n, s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t), &s->row_bytes))
     return jm_error_out_of_memory();
-  s->a = jm_alloc_data(bytes);
-  s->b = jm_alloc_data(bytes);
-  jm_error *error = s->a && s->b ? NULL : jm_error_out_of_memory();
-  for (size_t row = 0; !error && row < s->rows.count; row++) {
-    size_t start = row_start(&s->rows, row);
-    if (s->wide) sort_row_records(s, start);
-    else sort_row_packed(s, start);
-    if (is_cancelled(s->call)) error = cancelled_error();
-  }
-  jm_free(s->a);
-  jm_free(s->b);
-  return error;
+  jm_parallel_for(s->rows.count, GRAIN / n, sort_rows, s);
+  if (atomic_load(&s->failed)) return jm_error_out_of_memory();
+  return is_cancelled(s->call) ? cancelled_error() : NULL;
 }
 
 /* -- sorting by any region: merges of ever longer runs, many of them side by side, so that one run

@@ -3,10 +3,14 @@
  * and by a whole sort where it is not. Items are (key, index), so ties go to the lower index. */
 #include <string.h>
 
+#include "base/parallel.h"
 #include "engine/ref/order.h"
 #include "engine/ref/ref.h"
 
-enum { CHUNK = 1024 };
+enum {
+  CHUNK = 1024,
+  GRAIN = 1 << 15, /* elements that are worth a thread's while */
+};
 
 /* items[0 .. k) is a heap with its largest item first. */
 #define HEAP(suffix, item, AFTER)                                              \
@@ -41,15 +45,22 @@ typedef struct selection {
   jm_ref_order order;
   size_t n, k, bytes;
   bool wide;
-  jm_ref_record *a, *b; /* room for `room` items */
-  size_t room;
+  size_t room; /* how many items are kept */
   size_t heap; /* how many make a heap: room, or never */
+  const jm_ref_call *call;
+  atomic_bool failed; /* no memory */
 } selection;
 
+/* Room for `room` items, twice; a thread has its own. */
+typedef struct scratch {
+  void *a, *b;
+} scratch;
+
 /* The indices of the k first items, in order. */
-static void select_narrow(const selection *s, const unsigned char *in, int32_t *indices) {
+static void select_narrow(const selection *s, scratch room, const unsigned char *in,
+                          int32_t *indices) {
   uint32_t keys[CHUNK];
-  uint64_t *items = (uint64_t *)s->a;
+  uint64_t *items = room.a;
   for (size_t base = 0; base < s->n; base += CHUNK) {
     size_t n = s->n - base < CHUNK ? s->n - base : CHUNK;
     jm_ref_order_keys32(&s->order, in + base * s->bytes, 1, n, keys);
@@ -57,13 +68,14 @@ static void select_narrow(const selection *s, const unsigned char *in, int32_t *
       offer64(items, s->heap, base + i, (uint64_t)keys[i] << 32 | (base + i));
   }
   /* A heap is in no order of index: compare whole items. A full row came in order. */
-  items = jm_ref_order_sort64(items, (uint64_t *)s->b, s->room, s->room == s->n ? 32 : 0);
+  items = jm_ref_order_sort64(items, room.b, s->room, s->room == s->n ? 32 : 0);
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(items[i] & UINT32_MAX);
 }
 
-static void select_wide(const selection *s, const unsigned char *in, int32_t *indices) {
+static void select_wide(const selection *s, scratch room, const unsigned char *in,
+                        int32_t *indices) {
   uint64_t keys[CHUNK];
-  jm_ref_record *items = s->a, *spare = s->b;
+  jm_ref_record *items = room.a, *spare = room.b;
   for (size_t base = 0; base < s->n; base += CHUNK) {
     size_t n = s->n - base < CHUNK ? s->n - base : CHUNK;
     jm_ref_order_keys64(&s->order, in + base * s->bytes, 1, n, keys);
@@ -83,25 +95,32 @@ static void select_wide(const selection *s, const unsigned char *in, int32_t *in
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)items[i].index;
 }
 
-static jm_error *run_rows(const jm_ref_call *call, const selection *s, size_t n_rows) {
-  for (size_t row = 0; row < n_rows; row++) {
-    const unsigned char *in = (const unsigned char *)call->in[0].data + row * s->n * s->bytes;
-    unsigned char *out = (unsigned char *)call->out[0].data + row * s->k * s->bytes;
-    int32_t *indices = (int32_t *)call->out[1].data + row * s->k;
-    if (s->wide) select_wide(s, in, indices);
-    else select_narrow(s, in, indices);
+static bool is_cancelled(const jm_ref_call *call) {
+  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
+}
+
+static void run_rows(void *context, size_t begin, size_t end) {
+  selection *s = context;
+  size_t bytes = s->room * (s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
+  scratch room = {jm_alloc_data(bytes), jm_alloc_data(bytes)};
+  if (!room.a || !room.b) atomic_store(&s->failed, true);
+  for (size_t row = begin; row < end; row++) {
+    if (atomic_load(&s->failed) || is_cancelled(s->call)) break;
+    const unsigned char *in = (const unsigned char *)s->call->in[0].data + row * s->n * s->bytes;
+    unsigned char *out = (unsigned char *)s->call->out[0].data + row * s->k * s->bytes;
+    int32_t *indices = (int32_t *)s->call->out[1].data + row * s->k;
+    (s->wide ? select_wide : select_narrow)(s, room, in, indices);
     for (size_t i = 0; i < s->k; i++)
       memcpy(out + i * s->bytes, in + (size_t)indices[i] * s->bytes, s->bytes);
-    if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
-      return jm_error_create(JM_CANCELLED, "top_k was cancelled");
   }
-  return NULL;
+  jm_free(room.a);
+  jm_free(room.b);
 }
 
 jm_error *jm_ref_top_k(const jm_ref_call *call) {
   const jm_top_k_attrs *attrs = call->op->attrs;
   const jm_type *type = call->in[0].type;
-  selection s = {.order = {.dtype = type->dtype, .descending = !attrs->smallest}};
+  selection s = {.order = {.dtype = type->dtype, .descending = !attrs->smallest}, .call = call};
   if (call->out[0].type->count == 0) return NULL;
   s.n = (size_t)type->dims[type->rank - 1];
   s.k = (size_t)attrs->k;
@@ -111,12 +130,7 @@ jm_error *jm_ref_top_k(const jm_ref_call *call) {
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "top_k of more than 2^31-1");
   s.room = s.k > s.n / 8 ? s.n : s.k;
   s.heap = s.room < s.n ? s.room : SIZE_MAX;
-  size_t bytes = s.room * (s.wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
-  s.a = jm_alloc_data(bytes);
-  s.b = jm_alloc_data(bytes);
-  jm_error *error = s.a && s.b ? run_rows(call, &s, (size_t)type->count / s.n)
-                               : jm_error_out_of_memory();
-  jm_free(s.a);
-  jm_free(s.b);
-  return error;
+  jm_parallel_for((size_t)type->count / s.n, GRAIN / s.n, run_rows, &s);
+  if (atomic_load(&s.failed)) return jm_error_out_of_memory();
+  return is_cancelled(call) ? jm_error_create(JM_CANCELLED, "top_k was cancelled") : NULL;
 }
