@@ -17,9 +17,9 @@ enum { MAX_ARRAYS = 64, MAX_RANK = 8 };
 
 static const PJRT_Api *api;
 
-/* Calls a function with these fields of its block; the block with the results. */
-#define CALL(name, block) check(api->PJRT_##name(block), "PJRT_" #name)
+/* A block of arguments, and the call with it: the results are fields of the block. */
 #define BLOCK(name, variable) PJRT_##name##_Args variable = {.struct_size = sizeof variable}
+#define CALL(name, block) check(api->PJRT_##name(block), "PJRT_" #name)
 
 static void fail(const char *what, const char *why) {
   fprintf(stderr, "%s: %s\n", what, why);
