@@ -504,7 +504,7 @@ static jm_error *parse_module(parser *p) {
   JM_TRY(jm_build_region(p->m, &p->m->entry));
   JM_TRY(parse_region(p, p->m->entry, 1));
   const jm_token end = jm_lex_here(lexer);
-  return jm_lex_peek(lexer) ? jm_lex_error(lexer, &end, "text after the module") : NULL;
+  return lexer->at < lexer->size ? jm_lex_error(lexer, &end, "text after the module") : NULL;
 }
 
 jm_error *jm_module_parse(const char *text, size_t size, jm_module **out) {

@@ -16,11 +16,7 @@
 #include <stdatomic.h>
 
 #include "ir/module.h"
-
-typedef struct jm_tensor {
-  const jm_type *type;
-  void *data;
-} jm_tensor;
+#include "ir/tensor.h"
 
 typedef struct jm_ref_call {
   const jm_module *module;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The passes: rewrites of a verified module into a better one that means the same, NaN, signed
+ * zero and rounding included. A pass knows ops by ops.def and nothing of engines; constants are
+ * evaluated through a function that the caller brings. The order is pipeline.c's. */
+#ifndef JM_PASS_PASS_H
+#define JM_PASS_PASS_H
+
+#include "ir/tensor.h"
+
+typedef struct jm_pass_options {
+  /* Runs one op (no control, no regions) on tensors; shapes are those of the tensors, which may be
+   * scalars where the op's own types are larger and it is elementwise. UNIMPLEMENTED leaves the op
+   * as it is. NULL: nothing is folded. */
+  jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
+                        const jm_tensor *out);
+  bool verify; /* the module after each pass */
+} jm_pass_options;
+
+/* *changed becomes true if the module was; it is never set to false. After an error the module may
+ * only be destroyed. */
+typedef jm_error *jm_pass_fn(jm_module *m, const jm_pass_options *options, bool *changed);
+
+jm_pass_fn jm_pass_dce;      /* ops whose results nobody uses */
+jm_pass_fn jm_pass_cse;      /* ops that compute the same */
+jm_pass_fn jm_pass_fold;     /* ops on constants */
+jm_pass_fn jm_pass_simplify; /* ops that do nothing, pairs of ops that are one */
+jm_pass_fn jm_pass_captures; /* unused, equal and constant captures of regions */
+jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
+jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
+jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
+
+/* All of them, in the order that pays. */
+jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
+
+/* One pass by its name; NOT_FOUND lists the names. */
+jm_error *jm_pass_run(jm_module *m, const char *name, size_t size,
+                      const jm_pass_options *options) JM_MUST_USE;
+
+#endif
