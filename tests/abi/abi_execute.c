@@ -101,7 +101,7 @@ static PJRT_Error *execute(PJRT_LoadedExecutable *executable, PJRT_Buffer *const
 
 static void test_execution(PJRT_LoadedExecutable *executable) {
   PJRT_Buffer *in = put_floats(1), *out;
-  PJRT_Event *done;
+  PJRT_Event *done = NULL;
   if (!OK(execute(executable, &in, 1, &out, &done, NULL, 0))) exit(1);
   await(done);
   await(ready_event(out));
