@@ -50,10 +50,11 @@ typedef struct unit16 {
   uint64_t halves[2];
 } unit16;
 
-/* Columns are contiguous in `to` where the compiler should know it: fill. Otherwise any strides. In
- * the tiled plane rows are contiguous in `from` and columns in `to`: a tile keeps the lines of both
- * in the first cache; 8 lines at most, since with power-of-two strides they share one cache set. */
-#define PLANES(bytes, type)                                                                        \
+/* Tiles of transpositions: BLOCK units square, so that the lines of both sides stay cached, made of
+ * patches that are read and written in runs of `patch` units. */
+enum { BLOCK = 64 };
+
+#define PLANES(bytes, type, patch)                                                                 \
   static void plane_fill_##bytes(char *to, const char *from, const jm_rect_dim *rows,              \
                                  const jm_rect_dim *columns) {                                     \
     for (int64_t r = 0; r < rows->size; r++) {                                                     \
@@ -73,29 +74,48 @@ typedef struct unit16 {
       for (int64_t c = 0; c < n; c++, t += to_step, f += from_step) memcpy(t, f, sizeof(type));    \
     }                                                                                              \
   }                                                                                                \
+  static void patch_##bytes(char *to, const char *from, int64_t to_row, int64_t from_column) {     \
+    type in[patch][patch];                                                                         \
+    for (int c = 0; c < patch; c++) memcpy(in[c], from + c * from_column, sizeof in[c]);           \
+    for (int r = 0; r < patch; r++) {                                                              \
+      type line[patch];                                                                            \
+      for (int c = 0; c < patch; c++) line[c] = in[c][r];                                          \
+      memcpy(to + r * to_row, line, sizeof line);                                                  \
+    }                                                                                              \
+  }                                                                                                \
+  static void tile_##bytes(char *to, const char *from, const jm_rect_dim *rows,                    \
+                           const jm_rect_dim *columns) {                                           \
+    const int64_t unit = sizeof(type);                                                             \
+    int64_t r = 0, whole = columns->size - columns->size % patch;                                  \
+    if (rows->from != unit || columns->to != unit) whole = 0;                                      \
+    for (; whole && r + patch <= rows->size; r += patch)                                           \
+      for (int64_t c = 0; c < whole; c += patch)                                                   \
+        patch_##bytes(to + r * rows->to + c * unit, from + r * unit + c * columns->from, rows->to, \
+                      columns->from);                                                              \
+    jm_rect_dim rest_rows = {r, rows->to, rows->from}, rest_columns = *columns;                    \
+    rest_columns.size -= whole;                                                                    \
+    if (rest_columns.size)                                                                         \
+      plane_strided_##bytes(to + whole * columns->to, from + whole * columns->from, &rest_rows,    \
+                            &rest_columns);                                                        \
+    rest_rows.size = rows->size - r;                                                               \
+    plane_strided_##bytes(to + r * rows->to, from + r * rows->from, &rest_rows, columns);          \
+  }                                                                                                \
   static void plane_tiled_##bytes(char *to, const char *from, const jm_rect_dim *rows,             \
                                   const jm_rect_dim *columns) {                                    \
-    const int64_t unit = sizeof(type), tall = 64 / unit < 8 ? 8 : 64 / unit, wide = 8;             \
-    for (int64_t r0 = 0; r0 < rows->size; r0 += tall) {                                            \
-      int64_t r1 = r0 + tall < rows->size ? r0 + tall : rows->size, c0 = 0;                        \
-      for (; c0 + wide <= columns->size; c0 += wide)                                               \
-        for (int64_t r = r0; r < r1; r++) {                                                        \
-          char *t = to + r * rows->to + c0 * columns->to;                                          \
-          const char *f = from + r * rows->from + c0 * columns->from;                              \
-          for (int64_t c = 0; c < wide; c++)                                                       \
-            memcpy(t + c * columns->to, f + c * columns->from, sizeof(type));                      \
-        }                                                                                          \
-      for (; c0 < columns->size; c0++)                                                             \
-        for (int64_t r = r0; r < r1; r++)                                                          \
-          memcpy(to + r * rows->to + c0 * columns->to, from + r * rows->from + c0 * columns->from, \
-                 sizeof(type));                                                                    \
-    }                                                                                              \
+    jm_rect_dim tall = *rows, wide = *columns;                                                     \
+    for (int64_t r = 0; r < rows->size; r += BLOCK)                                                \
+      for (int64_t c = 0; c < columns->size; c += BLOCK) {                                         \
+        tall.size = rows->size - r < BLOCK ? rows->size - r : BLOCK;                               \
+        wide.size = columns->size - c < BLOCK ? columns->size - c : BLOCK;                         \
+        tile_##bytes(to + r * rows->to + c * columns->to,                                          \
+                     from + r * rows->from + c * columns->from, &tall, &wide);                     \
+      }                                                                                            \
   }
-PLANES(1, uint8_t)
-PLANES(2, uint16_t)
-PLANES(4, uint32_t)
-PLANES(8, uint64_t)
-PLANES(16, unit16)
+PLANES(1, uint8_t, 8)
+PLANES(2, uint16_t, 8)
+PLANES(4, uint32_t, 4)
+PLANES(8, uint64_t, 4)
+PLANES(16, unit16, 1)
 #undef PLANES
 
 static const struct {

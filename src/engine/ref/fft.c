@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "engine/ref/ref.h"
 
 /* -- plans */
@@ -18,6 +19,7 @@ enum {
   MAX_RADIX = 23,
   MAX_LANES = 8,
   CACHED = 1 << 14, /* doubles of an array that still do well in cache */
+  GRAIN = 1 << 13,  /* elements that are worth a thread's while */
 };
 
 typedef struct plan {
@@ -365,6 +367,9 @@ typedef struct dimension {
   size_t outer, inner;
   const void *in;
   void *out;
+  plan *plan;
+  size_t lanes;       /* that go through the plan at a time */
+  atomic_bool failed; /* no memory */
 } dimension;
 
 /* Lines first .. first + lanes, to and from [n][lanes] doubles. An inverse transform is the forward
@@ -428,28 +433,25 @@ static void fill_mirror(size_t n, size_t lanes, double *re, double *im) {
 LINES(32, float)
 LINES(64, double)
 
-static jm_error *run_lines(const dimension *d, const plan *p) {
-  size_t n_lines = d->outer * d->inner, lanes = n_lines < MAX_LANES ? n_lines : MAX_LANES;
-  while (d->inner == 1 && lanes > 1 && lanes * d->n > CACHED) lanes /= 2;
-  size_t room = plan_room(p), bytes;
-  if (!jm_size_mul(room * sizeof(double), 4 * lanes, &bytes)) return jm_error_out_of_memory();
-  double *memory = jm_alloc_data(bytes);
-  if (!memory) return jm_error_out_of_memory();
-  room *= lanes;
-  for (size_t first = 0; first < n_lines; first += lanes) {
+static bool is_cancelled(const jm_ref_call *call) {
+  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
+}
+
+/* Lines [begin, end), `lanes` at a time. */
+static void run_lines(void *context, size_t begin, size_t end) {
+  dimension *d = context;
+  size_t room = plan_room(d->plan) * d->lanes;
+  double *memory = jm_alloc_data(4 * room * sizeof(double)); /* run_dimension saw to its size */
+  if (!memory) atomic_store(&d->failed, true);
+  for (size_t first = begin; first < end; first += d->lanes) {
+    if (atomic_load(&d->failed) || is_cancelled(d->call)) break;
     double *re = memory, *im = memory + room;
-    size_t left = n_lines - first < lanes ? n_lines - first : lanes;
-    const atomic_bool *cancelled = d->call->cancelled;
-    if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) {
-      jm_free(memory);
-      return jm_error_create(JM_CANCELLED, "fft was cancelled");
-    }
-    (d->is_double ? load64 : load32)(d, first, left, re, im);
-    transform(p, left, &re, &im, memory + 2 * room, memory + 3 * room);
-    (d->is_double ? store64 : store32)(d, first, left, re, im);
+    size_t lanes = end - first < d->lanes ? end - first : d->lanes;
+    (d->is_double ? load64 : load32)(d, first, lanes, re, im);
+    transform(d->plan, lanes, &re, &im, memory + 2 * room, memory + 3 * room);
+    (d->is_double ? store64 : store32)(d, first, lanes, re, im);
   }
   jm_free(memory);
-  return NULL;
 }
 
 /* Transforms along dimension `dim` of a tensor whose other dimensions are those of `type`. */
@@ -463,10 +465,18 @@ static jm_error *run_dimension(const jm_ref_call *call, form form, bool inverse,
   d.outer = d.inner = 1;
   for (uint32_t i = 0; i < type->rank; i++)
     if (i != dim) *(i < dim ? &d.outer : &d.inner) *= (size_t)type->dims[i];
-  plan *p = NULL;
-  JM_TRY(plan_create(n, &p));
-  jm_error *error = run_lines(&d, p);
-  plan_destroy(p);
+  size_t n_lines = d.outer * d.inner, bytes;
+  JM_TRY(plan_create(n, &d.plan));
+  d.lanes = MAX_LANES;
+  while (d.inner == 1 && d.lanes > 1 && d.lanes * n > CACHED) d.lanes /= 2;
+  jm_error *error = NULL;
+  if (jm_size_mul(plan_room(d.plan), 4 * d.lanes * sizeof(double), &bytes))
+    jm_parallel_for(n_lines, (GRAIN / n / d.lanes + 1) * d.lanes, run_lines, &d);
+  else
+    error = jm_error_out_of_memory();
+  plan_destroy(d.plan);
+  if (!error && atomic_load(&d.failed)) error = jm_error_out_of_memory();
+  if (!error && is_cancelled(call)) error = jm_error_create(JM_CANCELLED, "fft was cancelled");
   return error;
 }
 

@@ -173,7 +173,7 @@ void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size
 
 /* -- sorts */
 
-enum { DIGIT = 256, RUN = 8, MERGE_MAX = 300 };
+enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
 
 /* Few items: runs by insertion, then merges without branches. Many: least significant digit first;
  * the digits' counts are taken in one pass, and a digit that all items share costs nothing more. */
@@ -191,10 +191,10 @@ enum { DIGIT = 256, RUN = 8, MERGE_MAX = 300 };
         size_t middle = n - at < width ? n : at + width, i = at, j = middle, k = at;        \
         size_t end = n - middle < width ? n : middle + width;                               \
         while (i < middle && j < end) {                                                     \
-          bool right = key_of(a[j]) < key_of(a[i]);                                         \
-          b[k++] = a[right ? j : i];                                                        \
+          size_t right = key_of(a[j]) < key_of(a[i]);                                       \
+          b[k++] = a[i + (j - i) * right];                                                  \
           j += right;                                                                       \
-          i += !right;                                                                      \
+          i += 1 - right;                                                                   \
         }                                                                                   \
         memcpy(b + k, a + i, (middle - i) * sizeof(item));                                  \
         memcpy(b + k + (middle - i), a + j, (end - j) * sizeof(item));                      \

@@ -35,33 +35,65 @@ ROW(multiply_f32, float, *, 1.0f)
 ROW(multiply_f64, double, *, 1.0)
 #undef ROW
 
-/* A NaN once taken stays, as no comparison with it holds. Of zeros of both signs the loop takes any;
- * `wins` is the sign bit of the zero that should win, which is looked for only if the result is 0. */
-#define ROW(name, type, op, neutral, wins)                                                  \
-  static void name(const void *row, size_t n, void *out) {                                  \
-    const type *x = row;                                                                    \
-    type parts[PARTS];                                                                      \
-    size_t i = 0;                                                                           \
-    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                                  \
-    for (; i + PARTS <= n; i += PARTS)                                                      \
-      for (size_t j = 0; j < PARTS; j++)                                                    \
-        parts[j] = (x[i + j] op parts[j]) | (x[i + j] != x[i + j]) ? x[i + j] : parts[j];   \
-    for (size_t j = 0; i + j < n; j++)                                                      \
-      parts[j] = (x[i + j] op parts[j]) | (x[i + j] != x[i + j]) ? x[i + j] : parts[j];     \
-    type best = parts[0];                                                                   \
-    for (size_t j = 1; j < PARTS; j++)                                                      \
-      best = (parts[j] op best) | (parts[j] != parts[j]) ? parts[j] : best;                 \
-    for (i = 0; best == 0 && i < n; i++)                                                    \
-      if (x[i] == 0 && !signbit(x[i]) == !wins) {                                           \
-        best = x[i];                                                                        \
-        break;                                                                              \
-      }                                                                                     \
-    *(type *)out = best;                                                                    \
+/* The larger of two without NaN or equal zeros is one instruction, so those are looked at apart: any
+ * NaN is the result, and of zeros of both signs the one whose sign bit is `wins`, which is looked for
+ * only if the result is 0. */
+#define ROW(name, type, bits, op, neutral, wins)                                \
+  static void name(const void *row, size_t n, void *out) {                      \
+    const type *x = row;                                                        \
+    type parts[PARTS];                                                          \
+    bits nans[PARTS];                                                           \
+    size_t i = 0;                                                               \
+    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral, nans[j] = 0;         \
+    for (; i + PARTS <= n; i += PARTS)                                          \
+      for (size_t j = 0; j < PARTS; j++) {                                      \
+        parts[j] = x[i + j] op parts[j] ? x[i + j] : parts[j];                  \
+        nans[j] |= -(bits)(x[i + j] != x[i + j]);                               \
+      }                                                                         \
+    for (size_t j = 0; i + j < n; j++) {                                        \
+      parts[j] = x[i + j] op parts[j] ? x[i + j] : parts[j];                    \
+      nans[j] |= -(bits)(x[i + j] != x[i + j]);                                 \
+    }                                                                           \
+    for (size_t half = PARTS / 2; half; half /= 2)                              \
+      for (size_t j = 0; j < half; j++) {                                       \
+        parts[j] = parts[half + j] op parts[j] ? parts[half + j] : parts[j];    \
+        nans[j] |= nans[half + j];                                              \
+      }                                                                         \
+    type best = nans[0] ? (type)NAN : parts[0];                                 \
+    for (i = 0; best == 0 && i < n; i++)                                        \
+      if (x[i] == 0 && !signbit(x[i]) == !wins) {                               \
+        best = x[i];                                                            \
+        break;                                                                  \
+      }                                                                         \
+    *(type *)out = best;                                                        \
   }
-ROW(maximum_f32, float, >, -INFINITY, 0)
-ROW(maximum_f64, double, >, -INFINITY, 0)
-ROW(minimum_f32, float, <, INFINITY, 1)
-ROW(minimum_f64, double, <, INFINITY, 1)
+ROW(maximum_f32, float, int32_t, >, -INFINITY, 0)
+ROW(maximum_f64, double, int64_t, >, -INFINITY, 0)
+ROW(minimum_f32, float, int32_t, <, INFINITY, 1)
+ROW(minimum_f64, double, int64_t, <, INFINITY, 1)
+#undef ROW
+
+/* Integers: compilers regroup these by themselves. */
+#define ROW(name, type, expression)                              \
+  static void name(const void *row, size_t n, void *out) {       \
+    const type *x = row;                                         \
+    type a = x[0];                                               \
+    for (size_t i = 1; i < n; i++) {                             \
+      type b = x[i];                                             \
+      a = (type)(expression);                                    \
+    }                                                            \
+    *(type *)out = a;                                            \
+  }
+ROW(add_u32, uint32_t, a + b)
+ROW(add_u64, uint64_t, a + b)
+ROW(maximum_s32, int32_t, a > b ? a : b)
+ROW(maximum_s64, int64_t, a > b ? a : b)
+ROW(minimum_s32, int32_t, a < b ? a : b)
+ROW(minimum_s64, int64_t, a < b ? a : b)
+ROW(and_u8, uint8_t, a & b)
+ROW(or_u8, uint8_t, a | b)
+ROW(and_u32, uint32_t, a & b)
+ROW(or_u32, uint32_t, a | b)
 #undef ROW
 
 jm_reduce_row *jm_reduce_row_find(jm_opcode code, jm_dtype dtype) {
@@ -70,9 +102,15 @@ jm_reduce_row *jm_reduce_row_find(jm_opcode code, jm_dtype dtype) {
     jm_dtype dtype;
     jm_reduce_row *row;
   } rows[] = {
-#define ROW(op, type) {JM_OP_##op, JM_DT_##type, op##_##type}
-      ROW(add, f32),     ROW(add, f64),     ROW(multiply, f32), ROW(multiply, f64),
-      ROW(maximum, f32), ROW(maximum, f64), ROW(minimum, f32),  ROW(minimum, f64),
+#define ROW(op, type, row) {JM_OP_##op, JM_DT_##type, op##_##row}
+      ROW(add, f32, f32),     ROW(add, f64, f64),     ROW(multiply, f32, f32),
+      ROW(multiply, f64, f64), ROW(maximum, f32, f32), ROW(maximum, f64, f64),
+      ROW(minimum, f32, f32), ROW(minimum, f64, f64), ROW(add, s32, u32),
+      ROW(add, u32, u32),     ROW(add, s64, u64),     ROW(add, u64, u64),
+      ROW(maximum, s32, s32), ROW(maximum, s64, s64), ROW(minimum, s32, s32),
+      ROW(minimum, s64, s64), ROW(and, pred, u8),     ROW(or, pred, u8),
+      ROW(and, s32, u32),     ROW(or, s32, u32),      ROW(and, u32, u32),
+      ROW(or, u32, u32),
 #undef ROW
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -128,6 +128,33 @@ static void scan_move(const reduction *r, const scan *s, int64_t o, int64_t widt
   }
 }
 
+/* acc and the rows of gathered: each row becomes the accumulator's next value. */
+static jm_error *scan_rows(jm_fold *fold, int64_t steps, int64_t count, void *const *acc,
+                           const void **x, void *const *gathered) {
+  for (int64_t step = 0; step < steps; step++) {
+    for (uint32_t j = 0; j < fold->n; j++)
+      x[j] = (char *)gathered[j] + step * count * (int64_t)fold->bytes[j];
+    JM_TRY(jm_fold_run(fold, acc, x, count));
+    for (uint32_t j = 0; j < fold->n; j++)
+      memcpy((char *)gathered[j] + step * count * (int64_t)fold->bytes[j], acc[j],
+             (size_t)count * fold->bytes[j]);
+  }
+  return NULL;
+}
+
+/* The same where a kernel can read the row before and write the row itself. */
+static void scan_rows_kernel(jm_fold *fold, int64_t steps, int64_t count, void *acc,
+                             char *gathered) {
+  const size_t row = (size_t)count * fold->bytes[0];
+  const void *before = acc;
+  for (int64_t step = 0; step < steps; step++, gathered += row) {
+    const void *in[2] = {before, gathered};
+    fold->kernel(in, gathered, (size_t)count);
+    before = gathered;
+  }
+  memcpy(acc, before, row);
+}
+
 /* Lanes from several outer positions, brought together for a number of rows at a time. */
 static jm_error *scan_gathered(reduction *r, const scan *s, const void **x, void **gathered,
                                int64_t widest) {
@@ -142,14 +169,10 @@ static jm_error *scan_gathered(reduction *r, const scan *s, const void **x, void
       int64_t steps = s->n - k < chunk ? s->n - k : chunk;
       JM_TRY(jm_fold_poll(fold, count * steps));
       scan_move(r, s, o, width, k, steps, gathered, false);
-      for (int64_t step = 0; step < steps; step++) {
-        for (uint32_t j = 0; j < fold->n; j++)
-          x[j] = (char *)gathered[j] + step * count * (int64_t)fold->bytes[j];
-        JM_TRY(jm_fold_run(fold, fold->acc_scratch, x, count));
-        for (uint32_t j = 0; j < fold->n; j++)
-          memcpy((char *)gathered[j] + step * count * (int64_t)fold->bytes[j],
-                 fold->acc_scratch[j], (size_t)count * fold->bytes[j]);
-      }
+      if (fold->kernel)
+        scan_rows_kernel(fold, steps, count, fold->acc_scratch[0], gathered[0]);
+      else
+        JM_TRY(scan_rows(fold, steps, count, fold->acc_scratch, x, gathered));
       scan_move(r, s, o, width, k, steps, gathered, true);
     }
   }

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The C face of libjm_engine_mlx_<version>, the only library that links MLX: a table of functions,
+ * one per row of prims.def and a few for arrays and the device. Arrays in, arrays out; every C++
+ * exception becomes a jm_error; no meaning of StableHLO here. The library is loaded by load.c and
+ * gets what it needs of the core through jm_mlx_host, so it links nothing of it.
+ *
+ * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
+ * the one thread that called device_open, but for array_release of evaluated arrays and memory_*. */
+#ifndef JM_ENGINE_MLX_BRIDGE_H
+#define JM_ENGINE_MLX_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "ir/attr.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { JM_MLX_ABI = 1 };
+
+/* A counted mlx::core::array; may be lazy. */
+typedef struct jm_mlx_array jm_mlx_array;
+
+/* What the core gives to the library. */
+typedef struct jm_mlx_host {
+  uint32_t abi;
+  jm_error *(*error_create)(jm_code code, const char *format, ...);
+} jm_mlx_host;
+
+typedef struct jm_mlx_device_fact {
+  char kind[128];        /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
+  char backend[16];      /* "metal", "cuda", "cpu" */
+  bool is_gpu;
+  bool unified;          /* array_data is the array's own memory */
+  int64_t memory_bytes;  /* that MLX may use; constant while the process lives */
+} jm_mlx_device_fact;
+
+typedef struct jm_mlx_memory {
+  int64_t active, peak, cached;
+} jm_mlx_memory;
+
+typedef struct jm_mlx_api {
+  uint32_t abi;
+  const char *mlx_version; /* that it was built for; device_open refuses another */
+
+  /* gpu: false for MLX's CPU device. FAILED_PRECONDITION if there is no such device. */
+  jm_error *(*device_open)(bool gpu, jm_mlx_device_fact *out);
+  void (*device_close)(void);
+
+  /* A copy of dense row-major data. pred is 1 byte. UNIMPLEMENTED for element types MLX lacks. */
+  jm_error *(*array_import)(jm_dtype dtype, const int32_t *shape, int rank, const void *data,
+                            jm_mlx_array **out);
+  jm_mlx_array *(*array_retain)(jm_mlx_array *a);
+  void (*array_release)(jm_mlx_array *a); /* NULL is allowed */
+  /* Shape and type as MLX has them. */
+  jm_error *(*array_describe)(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank);
+  /* Builds and starts the arrays' graphs; returns before they are done. */
+  jm_error *(*arrays_start)(jm_mlx_array *const *arrays, size_t n);
+  /* Starts them and waits. An error of any of them is returned; MLX forgets it then. */
+  jm_error *(*arrays_wait)(jm_mlx_array *const *arrays, size_t n);
+  /* Evaluates and copies out, dense row-major. */
+  jm_error *(*array_export)(jm_mlx_array *a, void *data, size_t n_bytes);
+  /* The evaluated array's own dense memory where the device shares it with the host (unified), else
+   * NULL. Valid while the array lives. */
+  jm_error *(*array_data)(jm_mlx_array *a, const void **out);
+
+  void (*memory_read)(jm_mlx_memory *out);
+  void (*memory_set_cache_limit)(int64_t bytes);
+  void (*memory_clear_cache)(void);
+
+#define PRIM1(name, function) jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * *out);
+#define PRIM2(name, function) \
+  jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * b, jm_mlx_array * *out);
+#define PRIM_AXES(name, function) \
+  jm_error *(*name)(jm_mlx_array * a, const int32_t *axes, int n, jm_mlx_array **out);
+#define PRIM_AXIS(name, function) \
+  jm_error *(*name)(jm_mlx_array * a, int axis, jm_mlx_array **out);
+#define JM_UNPAREN(...) __VA_ARGS__
+#define PRIM(name, parameters, arguments) \
+  jm_error *(*name)(jm_mlx_array * *out, JM_UNPAREN parameters);
+#include "engine/mlx/prims.def"
+} jm_mlx_api;
+
+/* The library's one exported symbol: "jm_mlx_api_find". FAILED_PRECONDITION if the ABI differs. */
+typedef jm_error *jm_mlx_api_find_fn(const jm_mlx_host *host, const jm_mlx_api **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From ops to MLX's primitives, op by op, while an execution runs: a lowering function takes the
+ * operands' arrays and makes the results' (lazy: MLX computes them later, elsewhere). StableHLO's
+ * meaning is composed here, in C, never in the bridge.
+ *
+ * A lowering is written as an expression: jm_mlx_add(l, a, jm_mlx_negative(l, b)). Every call
+ * registers its array with the scope, which releases all of them when the op is done; after a first
+ * error every call returns NULL and does nothing, and the error is the op's. */
+#ifndef JM_ENGINE_MLX_LOWER_H
+#define JM_ENGINE_MLX_LOWER_H
+
+#include "engine/mlx/bridge.h"
+#include "ir/tensor.h"
+
+/* An operand: on the device, on the host, or both. */
+typedef struct jm_lower_operand {
+  const jm_type *type;
+  jm_mlx_array *array; /* NULL: only on the host */
+  const void *host;    /* NULL: only on the device; dense data */
+} jm_lower_operand;
+
+typedef struct jm_lowering {
+  const jm_mlx_api *api;
+  const jm_module *module;
+  const jm_op *op;
+  jm_lower_operand *in;  /* op->n_operands */
+  jm_mlx_array **out;    /* op->n_results: set by the lowering, owned by the scope until taken */
+  jm_error *error;       /* the first one; sticky */
+  jm_mlx_array **scope;  /* arrays to release when the op is done */
+  uint32_t n_scope, scope_capacity;
+} jm_lowering;
+
+/* Operand i on the device; uploads it if it is only on the host. */
+jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i);
+/* Operand i's data on the host, NULL if it is only on the device. */
+static inline const void *jm_lower_host(const jm_lowering *l, uint32_t i) { return l->in[i].host; }
+static inline const jm_type *jm_lower_type(const jm_lowering *l, uint32_t i) {
+  return l->in[i].type;
+}
+static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
+  return jm_op_result_type(l->module, l->op, i);
+}
+
+/* A scalar constant of this element type (converted from the double or the integer). */
+jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value);
+jm_mlx_array *jm_lower_i64(jm_lowering *l, jm_dtype dtype, int64_t value);
+
+/* Registers an array that the lowering owns; returns it. */
+jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a);
+
+/* Element types that MLX has on this device: no f64, no complex128, no types below 8 bits, no f8. */
+bool jm_lower_dtype_supported(jm_dtype dtype);
+
+typedef void jm_lower_fn(jm_lowering *l);
+
+/* The lowering of an op, NULL if MLX can't do it: then the reference engine runs it on the host.
+ * Looks at element types, attributes and regions, never at values. */
+jm_lower_fn *jm_lower_find(const jm_module *module, const jm_op *op);
+
+/* One call per primitive, expanded from prims.def. */
+#define PRIM1(name, function) jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a);
+#define PRIM2(name, function) \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b);
+#define PRIM_AXES(name, function) \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n);
+#define PRIM_AXIS(name, function) \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, int axis);
+#define PRIM(name, parameters, arguments) \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, JM_UNPAREN parameters);
+#include "engine/mlx/prims.def"
+
+#endif
