@@ -368,6 +368,8 @@ typedef struct dimension {
   const void *in;
   void *out;
   plan *plan;
+  bool halved; /* reals of an even length: a plan of n / 2, and the roots of n up to n / 4 */
+  double *cosine, *sine;
   size_t lanes;       /* that go through the plan at a time */
   atomic_bool failed; /* no memory */
 } dimension;
@@ -378,10 +380,18 @@ typedef struct dimension {
   static void load##suffix(const dimension *d, size_t first, size_t lanes, double *re,          \
                            double *im) {                                                        \
     const type *in = d->in;                                                                     \
-    const double sign = d->inverse ? -1 : 1;                                                    \
+    const double sign = d->inverse && !d->halved ? -1 : 1;                                      \
     size_t base[MAX_LANES];                                                                     \
     for (size_t l = 0; l < lanes; l++)                                                          \
       base[l] = (first + l) / d->inner * d->n_in * d->inner + (first + l) % d->inner;           \
+    if (d->form == FORM_FROM_REAL && d->halved) {                                               \
+      for (size_t k = 0; k < d->n / 2; k++)                                                     \
+        for (size_t l = 0; l < lanes; l++) {                                                    \
+          re[k * lanes + l] = in[base[l] + 2 * k * d->inner];                                   \
+          im[k * lanes + l] = in[base[l] + (2 * k + 1) * d->inner];                             \
+        }                                                                                       \
+      return;                                                                                   \
+    }                                                                                           \
     if (d->form == FORM_FROM_REAL) {                                                            \
       for (size_t k = 0; k < d->n_in; k++)                                                      \
         for (size_t l = 0; l < lanes; l++) {                                                    \
@@ -395,7 +405,8 @@ typedef struct dimension {
         re[k * lanes + l] = in[2 * (base[l] + k * d->inner)];                                   \
         im[k * lanes + l] = sign * in[2 * (base[l] + k * d->inner) + 1];                        \
       }                                                                                         \
-    if (d->form == FORM_TO_REAL) fill_mirror(d->n, lanes, re, im);                              \
+    if (d->form == FORM_TO_REAL && d->halved) join_halves(d, lanes, re, im);                    \
+    else if (d->form == FORM_TO_REAL) fill_mirror(d->n, lanes, re, im);                         \
   }                                                                                             \
   static void store##suffix(const dimension *d, size_t first, size_t lanes, const double *re,   \
                             const double *im) {                                                 \
@@ -404,6 +415,14 @@ typedef struct dimension {
     size_t base[MAX_LANES];                                                                     \
     for (size_t l = 0; l < lanes; l++)                                                          \
       base[l] = (first + l) / d->inner * d->n_out * d->inner + (first + l) % d->inner;          \
+    if (d->form == FORM_TO_REAL && d->halved) {                                                 \
+      for (size_t k = 0; k < d->n / 2; k++)                                                     \
+        for (size_t l = 0; l < lanes; l++) {                                                    \
+          out[base[l] + 2 * k * d->inner] = (type)(scale * re[k * lanes + l]);                  \
+          out[base[l] + (2 * k + 1) * d->inner] = (type)(sign * im[k * lanes + l]);             \
+        }                                                                                       \
+      return;                                                                                   \
+    }                                                                                           \
     if (d->form == FORM_TO_REAL) {                                                              \
       for (size_t k = 0; k < d->n_out; k++)                                                     \
         for (size_t l = 0; l < lanes; l++)                                                      \
@@ -430,6 +449,52 @@ static void fill_mirror(size_t n, size_t lanes, double *re, double *im) {
   }
 }
 
+/* Reals of an even length n are n / 2 complex values z[k] = x[2k] + i x[2k+1]. With E and O the
+ * transforms of the even and odd elements, Z = E + i O and X[k] = E[k] + w^k O[k], w the root of n.
+ * Both of these work in place, on k and n / 2 - k at once. */
+
+/* Z, transformed, becomes X. */
+static void split_halves(const dimension *d, size_t lanes, double *re, double *im) {
+  size_t h = d->n / 2;
+  for (size_t l = 0; l < lanes; l++) {
+    double r = re[l], i = im[l];
+    re[l] = r + i;
+    re[h * lanes + l] = r - i;
+    im[l] = im[h * lanes + l] = 0;
+  }
+  for (size_t k = 1; k <= h - k; k++)
+    for (size_t l = 0; l < lanes; l++) {
+      size_t a = k * lanes + l, b = (h - k) * lanes + l;
+      double er = 0.5 * (re[a] + re[b]), ei = 0.5 * (im[a] - im[b]);
+      double or = 0.5 * (im[a] + im[b]), oi = 0.5 * (re[b] - re[a]);
+      double tr = or * d->cosine[k] - oi * d->sine[k], ti = or * d->sine[k] + oi * d->cosine[k];
+      re[a] = er + tr;
+      im[a] = ei + ti;
+      re[b] = er - tr;
+      im[b] = ti - ei;
+    }
+}
+
+/* X becomes twice the conjugate of Z, for the inverse transform. */
+static void join_halves(const dimension *d, size_t lanes, double *re, double *im) {
+  size_t h = d->n / 2;
+  for (size_t l = 0; l < lanes; l++) {
+    double first = re[l], last = re[h * lanes + l];
+    re[l] = first + last;
+    im[l] = last - first;
+  }
+  for (size_t k = 1; k <= h - k; k++)
+    for (size_t l = 0; l < lanes; l++) {
+      size_t a = k * lanes + l, b = (h - k) * lanes + l;
+      double er = re[a] + re[b], ei = im[a] - im[b], tr = re[a] - re[b], ti = im[a] + im[b];
+      double or = tr * d->cosine[k] + ti * d->sine[k], oi = ti * d->cosine[k] - tr * d->sine[k];
+      re[a] = er - oi;
+      im[a] = -(ei + or);
+      re[b] = er + oi;
+      im[b] = ei - or;
+    }
+}
+
 LINES(32, float)
 LINES(64, double)
 
@@ -440,7 +505,7 @@ static bool is_cancelled(const jm_ref_call *call) {
 /* Lines [begin, end), `lanes` at a time. */
 static void run_lines(void *context, size_t begin, size_t end) {
   dimension *d = context;
-  size_t room = plan_room(d->plan) * d->lanes;
+  size_t room = (plan_room(d->plan) + 1) * d->lanes; /* halved, X has one element more than Z */
   double *memory = jm_alloc_data(4 * room * sizeof(double)); /* run_dimension saw to its size */
   if (!memory) atomic_store(&d->failed, true);
   for (size_t first = begin; first < end; first += d->lanes) {
@@ -449,9 +514,23 @@ static void run_lines(void *context, size_t begin, size_t end) {
     size_t lanes = end - first < d->lanes ? end - first : d->lanes;
     (d->is_double ? load64 : load32)(d, first, lanes, re, im);
     transform(d->plan, lanes, &re, &im, memory + 2 * room, memory + 3 * room);
+    if (d->halved && d->form == FORM_FROM_REAL) split_halves(d, lanes, re, im);
     (d->is_double ? store64 : store32)(d, first, lanes, re, im);
   }
   jm_free(memory);
+}
+
+static jm_error *dimension_plan(dimension *d) {
+  d->halved = d->form != FORM_COMPLEX && d->n % 2 == 0;
+  if (!d->halved) return plan_create(d->n, &d->plan);
+  d->cosine = jm_alloc(d->n / 4 + 1, sizeof(double));
+  d->sine = jm_alloc(d->n / 4 + 1, sizeof(double));
+  if (!d->cosine || !d->sine) return jm_error_out_of_memory();
+  for (size_t k = 0; k <= d->n / 4; k++) {
+    unit_root(k, d->n, &d->cosine[k], &d->sine[k]);
+    d->sine[k] = -d->sine[k];
+  }
+  return plan_create(d->n / 2, &d->plan);
 }
 
 /* Transforms along dimension `dim` of a tensor whose other dimensions are those of `type`. */
@@ -466,15 +545,15 @@ static jm_error *run_dimension(const jm_ref_call *call, form form, bool inverse,
   for (uint32_t i = 0; i < type->rank; i++)
     if (i != dim) *(i < dim ? &d.outer : &d.inner) *= (size_t)type->dims[i];
   size_t n_lines = d.outer * d.inner, bytes;
-  JM_TRY(plan_create(n, &d.plan));
+  jm_error *error = dimension_plan(&d);
   d.lanes = MAX_LANES;
   while (d.inner == 1 && d.lanes > 1 && d.lanes * n > CACHED) d.lanes /= 2;
-  jm_error *error = NULL;
-  if (jm_size_mul(plan_room(d.plan), 4 * d.lanes * sizeof(double), &bytes))
-    jm_parallel_for(n_lines, (GRAIN / n / d.lanes + 1) * d.lanes, run_lines, &d);
-  else
+  if (!error && !jm_size_mul(plan_room(d.plan) + 1, 4 * d.lanes * sizeof(double), &bytes))
     error = jm_error_out_of_memory();
+  if (!error) jm_parallel_for(n_lines, (GRAIN / n / d.lanes + 1) * d.lanes, run_lines, &d);
   plan_destroy(d.plan);
+  jm_free(d.cosine);
+  jm_free(d.sine);
   if (!error && atomic_load(&d.failed)) error = jm_error_out_of_memory();
   if (!error && is_cancelled(call)) error = jm_error_create(JM_CANCELLED, "fft was cancelled");
   return error;
