@@ -13,6 +13,7 @@
 
 static const char artifacts[] = "tests/golden/artifacts";
 static const char malformed[] = "tests/golden/bad";
+static const char upgrades[] = "tests/golden/upgrade";
 
 typedef struct file {
   char name[160];
@@ -48,13 +49,21 @@ enum { MAX_FILES = 256 };
 static file files[MAX_FILES];
 static size_t n_files;
 
-static void load(void) {
-  DIR *folder = opendir(artifacts);
+static void load_folder(const char *name) {
+  DIR *folder = opendir(name);
   CHECK(folder != NULL);
   for (struct dirent *entry; folder && (entry = readdir(folder)) && n_files < MAX_FILES;)
-    if (ends_with(entry->d_name, ".mlirbc")) files[n_files++] = read_file(artifacts, entry->d_name);
+    if (ends_with(entry->d_name, ".mlirbc")) files[n_files++] = read_file(name, entry->d_name);
   if (folder) closedir(folder);
-  CHECK(n_files >= 66);
+}
+
+static size_t n_artifacts;
+
+static void load(void) {
+  load_folder(artifacts);
+  n_artifacts = n_files;
+  load_folder(upgrades);
+  CHECK(n_artifacts >= 66 && n_files >= n_artifacts + 20);
 }
 
 /* Reads, verifies, prints and reads the text back. */
@@ -90,6 +99,35 @@ static jm_error *round_trip(const file *f) {
 static void test_samples(void) {
   for (size_t i = 0; i < n_files; i++)
     CHECK_OK(jm_error_note(round_trip(&files[i]), "reading %s", files[i].name));
+}
+
+/* tests/golden/upgrade: <name>.mlirbc reads as <name>.ir. JM_TEST_REBASE=1 writes the latter. */
+static void test_upgrades(void) {
+  for (size_t i = n_artifacts; i < n_files; i++) {
+    jm_module *module = NULL;
+    CHECK_OK(jm_error_note(jm_stablehlo_read(files[i].bytes, files[i].size, &module), "reading %s",
+                           files[i].name));
+    if (!module) continue;
+    jm_text text;
+    jm_text_init(&text);
+    jm_module_print(module, &text);
+    char name[160];
+    snprintf(name, sizeof name, "%.*s.ir", (int)(strlen(files[i].name) - 7), files[i].name);
+    if (getenv("JM_TEST_REBASE")) {
+      char path[512];
+      snprintf(path, sizeof path, "%s/%s", upgrades, name);
+      FILE *stream = fopen(path, "wb");
+      CHECK(stream && fwrite(text.bytes, 1, text.size, stream) == text.size && !fclose(stream));
+    }
+    file expected = read_file(upgrades, name);
+    bool same = expected.bytes && expected.size == text.size &&
+                !memcmp(expected.bytes, text.bytes, text.size);
+    CHECK(same);
+    if (!same) fprintf(stderr, "%s reads as\n%s\n", files[i].name, jm_text_bytes(&text));
+    free(expected.bytes);
+    jm_text_deinit(&text);
+    jm_module_destroy(module);
+  }
 }
 
 static const file *find_file(const char *name) {
@@ -257,5 +295,5 @@ static void unload(void) {
   for (size_t i = 0; i < n_files; i++) free(files[i].bytes);
 }
 
-TEST_MAIN(load, test_samples, test_meaning, test_location, test_malformed, test_corruptions,
-          test_memory, unload)
+TEST_MAIN(load, test_samples, test_upgrades, test_meaning, test_location, test_malformed,
+          test_corruptions, test_memory, unload)
