@@ -161,6 +161,31 @@ static void test_separate(void) {
   CHECK(wrong == 0);
 }
 
+/* Every allocation that fails is an error; 26 goes by half, 29 by Bluestein. */
+static void test_no_memory(void) {
+  for (int64_t n = 26; n <= 29; n += 3) {
+    jm_module *m;
+    CHECK_OK(jm_module_create(&m));
+    static double in[29], out[30];
+    int64_t half = n / 2 + 1;
+    jm_fft_attrs attrs = {.kind = JM_FFT_RFFT, .length = {&n, 1}};
+    jm_op op = {.code = JM_OP_fft, .n_operands = 1, .n_results = 1, .attrs = &attrs};
+    jm_tensor source = {type_of(m, JM_DT_f64, 1, &n), in};
+    jm_tensor target = {type_of(m, JM_DT_c128, 1, &half), out};
+    int64_t after = 0;
+    for (; after < 100; after++) {
+      jm_alloc_fail_after(after);
+      jm_error *error = jm_ref_fft(&(jm_ref_call){m, &op, &source, &target, NULL});
+      jm_alloc_fail_after(-1);
+      if (!error) break;
+      CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+      jm_error_destroy(error);
+    }
+    CHECK(after > 3 && after < 100);
+    jm_module_destroy(m);
+  }
+}
+
 static void test_empty(void) {
   double in[2] = {1, 2}, out[2] = {3, 4};
   fft(JM_FFT_FFT, true, 2, (int64_t[]){0, 4}, 1, (int64_t[]){4}, in, out);
@@ -169,4 +194,4 @@ static void test_empty(void) {
   CHECK(out[0] == 3 && out[1] == 4);
 }
 
-TEST_MAIN(test_lengths, test_dimensions, test_separate, test_empty)
+TEST_MAIN(test_lengths, test_dimensions, test_separate, test_no_memory, test_empty)

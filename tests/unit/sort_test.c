@@ -124,6 +124,9 @@ static jm_value comparator(builder *b, style style, const jm_dtype *dtypes, uint
   return result;
 }
 
+static int64_t fail_after = -1; /* what jm_alloc_fail_after is told while sorting */
+static uint64_t allocations;    /* that the last sort made */
+
 /* Sorts n_inputs tensors of one shape along dim; inputs and outputs are arrays of pointers. */
 static jm_error *sort(style style, const jm_dtype *dtypes, uint32_t n_inputs, uint32_t n_keys,
                       uint32_t rank, const int64_t *dims, int64_t dim, void **in, void **out) {
@@ -156,7 +159,11 @@ static jm_error *sort(style style, const jm_dtype *dtypes, uint32_t n_inputs, ui
   jm_value result = comparator(&b, style, dtypes, n_keys);
   CHECK_OK(jm_build_results(b.m, b.region, &result, 1));
   jm_ref_call call = {b.m, jm_module_op(b.m, b.op), inputs, outputs, NULL};
+  uint64_t before = jm_alloc_count();
+  jm_alloc_fail_after(fail_after);
   jm_error *error = jm_ref_sort(&call);
+  jm_alloc_fail_after(-1);
+  allocations = jm_alloc_count() - before;
   jm_module_destroy(b.m);
   return error;
 }
@@ -322,6 +329,45 @@ static void test_inconsistent(void) {
   CHECK(distinct == 2000);
 }
 
+/* What JAX writes must not go through the region, which takes more allocations than a key, two
+ * scratch arrays and what the threads need. */
+static void test_recognised(void) {
+  static float keys[500], sorted[500];
+  static int32_t second[500], sorted_second[500];
+  static float complex_out[1000], complex_in[1000];
+  jm_dtype dtypes[] = {JM_DT_f32, JM_DT_s32}, complex_dtype = JM_DT_c64;
+  int64_t n = 500;
+  void *in[] = {keys, second}, *out[] = {sorted, sorted_second};
+  for (int style = STYLE_JAX; style <= STYLE_HIDDEN; style++)
+    for (uint32_t n_keys = 1; n_keys <= 2; n_keys++) {
+      CHECK_OK(sort(style, dtypes, 2, n_keys, 1, &n, 0, in, out));
+      bool by_keys = allocations <= 4;
+      CHECK(by_keys == (style != STYLE_HIDDEN));
+    }
+  CHECK_OK(sort(STYLE_JAX, &complex_dtype, 1, 1, 1, &n, 0, (void *[]){complex_in},
+                (void *[]){complex_out}));
+  CHECK(allocations <= 4);
+}
+
+/* Every allocation that fails is an error, and nothing leaks (the sanitizers look). */
+static void test_no_memory(void) {
+  static int32_t in[300], out[300];
+  static const style styles[] = {STYLE_JAX, STYLE_HIDDEN};
+  jm_dtype dtype = JM_DT_s32;
+  int64_t n = 300;
+  for (int i = 0; i < 2; i++) {
+    jm_error *error = NULL;
+    for (fail_after = 0; fail_after < 100; fail_after++) {
+      jm_error_destroy(error);
+      error = sort(styles[i], &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out});
+      if (!error) break;
+      CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+    }
+    CHECK(!error && fail_after > 2);
+  }
+  fail_after = -1;
+}
+
 static void test_empty(void) {
   jm_dtype dtype = JM_DT_s32;
   int32_t x = 7, y = 0;
@@ -422,6 +468,6 @@ static void test_top_k_ties(void) {
   }
 }
 
-TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent, test_empty,
-          test_cancelled, test_top_k_edges, test_top_k_ties)
+TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent, test_recognised,
+          test_no_memory, test_empty, test_cancelled, test_top_k_edges, test_top_k_ties)
 #endif
