@@ -304,7 +304,7 @@ static bool has(const int64_t *list, uint32_t n, int64_t value) {
   return false;
 }
 
-/* For an operand of up to 3 dimensions: which are batching, collapsed or windows; shapes to match. */
+/* For an operand: which dimensions are batching, collapsed or windows; and shapes to match. */
 static void random_numbers(numbers *n, uint32_t rank, const int64_t *dims) {
   memset(n, 0, sizeof *n);
   int64_t batch[RANK];

@@ -77,7 +77,8 @@ static void test_is_binary(void) {
     for (int commutes = 0; commutes < 2; commutes++) {
       ref_case c;
       case_begin(&c);
-      jm_value x = arg(&c, c.entry, scalar(&c, JM_DT_f32)), y = arg(&c, c.entry, scalar(&c, JM_DT_f32));
+      jm_value x = arg(&c, c.entry, scalar(&c, JM_DT_f32));
+      jm_value y = arg(&c, c.entry, scalar(&c, JM_DT_f32));
       jm_opcode code = JM_OP_abs;
       jm_value out = binary(&c, c.entry, commutes ? JM_OP_add : JM_OP_subtract, swapped ? y : x,
                             swapped ? x : y);

@@ -39,8 +39,8 @@ static bool picks_value(const jm_module *m, jm_value v, jm_value lhs, jm_value r
   return is_compare(m, v, JM_COMPARE_GT, lhs, rhs) || is_compare(m, v, JM_COMPARE_LT, lhs, rhs);
 }
 
-/* JAX's argmax and argmin, (a, i) with (b, j): a wins if better or NaN, i goes with it, and of equal
- * values the lower index. Associative, but not commutative: of two NaNs the first is kept. */
+/* JAX's argmax and argmin, (a, i) with (b, j): a wins if better or NaN, i goes with it, and of
+ * equal values the lower index. Associative, but not commutative: of two NaNs the first is kept. */
 static bool is_argmax(const jm_module *m, const jm_region *region) {
   if (region->n_args != 4 || region->n_results != 2) return false;
   jm_value a = region->first_arg, i = a + 1, b = a + 2, j = a + 3;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reduction. Outputs are the lanes: a block of outputs takes one reduced element each per run of the
- * body, in the order of the operand, which is right for any body. Only bodies known to be
+ * Reduction. Outputs are the lanes: a block of outputs takes one element each per run of the body, in
+ * the order of the operand, which is right for any body. Only bodies known to be
  * associative are regrouped: contiguous rows, long sums, and reductions to few outputs. */
 #include "engine/ref/reduce.h"
 
@@ -175,8 +175,8 @@ static jm_error *run_block(reduction *r, const jm_rect *lanes, int64_t start, in
   return NULL;
 }
 
-/* Blocks of outputs in row-major order: whole axes after `line`, a chunk of it, one position of those
- * before. Lanes that are contiguous in the operand need no gathering, so they are not mixed. */
+/* Blocks of outputs in row-major order: whole axes after `line`, a chunk of it, one position of
+ * those before. Lanes that are contiguous in the operand need no gathering, so they are not mixed. */
 static jm_error *run_blocks(reduction *r) {
   const shape *s = r->shape;
   const axis *kept = s->kept;
@@ -240,8 +240,8 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
 static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const char *const *init,
                      char *const *out);
 
-/* Few outputs of an associative body: one cut axis becomes [lanes, steps], each lane's part is folded
- * by itself, then the parts are. Lanes of consecutive elements if the order is free, else lanes of
+/* Few outputs of an associative body: one cut axis becomes [lanes, steps], each lane's part is
+ * folded by itself, then the parts are. Lanes of consecutive elements if the order is free, else lanes of
  * consecutive segments. parts: [lanes (and one for the rest)][outputs] of each accumulator. */
 static jm_error *run_parts(jm_fold *fold, const shape *s, int64_t lanes, const char *const *x,
                            const char *const *init, char *const *out, char **parts) {
@@ -358,8 +358,8 @@ static jm_error *reduce(const jm_ref_call *call, jm_fold *fold, bool widen) {
     error = jm_ref_convert_run(type->dtype, JM_DT_f32, x[0], wide, (size_t)type->count);
   if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, init[0], &start, 1);
   if (!error)
-    error = run(fold, &s, &(const char *){(const char *)wide}, &(const char *){(const char *)&start},
-                &(char *){(char *)sums});
+    error = run(fold, &s, &(const char *){(const char *)wide},
+                &(const char *){(const char *)&start}, &(char *){(char *)sums});
   if (!error) error = jm_ref_convert_run(JM_DT_f32, type->dtype, sums, out[0], (size_t)outputs);
   jm_free(wide);
   jm_free(sums);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows are folded into PARTS independent accumulators, which is what lets compilers use vectors, and
- * sums and products of long rows pairwise, which keeps the error small. The order depends on the
+ * Rows are folded into PARTS independent accumulators, which is what lets compilers use vectors,
+ * and sums and products of long rows pairwise, which keeps the error small. The order depends on the
  * length alone. */
 #include "engine/ref/reduce.h"
 
@@ -35,43 +35,37 @@ ROW(multiply_f32, float, *, 1.0f)
 ROW(multiply_f64, double, *, 1.0)
 #undef ROW
 
-/* The larger of two without NaN or equal zeros is one instruction, so those are looked at apart: any
- * NaN is the result, and of zeros of both signs the one whose sign bit is `wins`, which is looked for
- * only if the result is 0. */
-#define ROW(name, type, bits, op, neutral, wins)                                \
-  static void name(const void *row, size_t n, void *out) {                      \
-    const type *x = row;                                                        \
-    type parts[PARTS];                                                          \
-    bits nans[PARTS];                                                           \
-    size_t i = 0;                                                               \
-    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral, nans[j] = 0;         \
-    for (; i + PARTS <= n; i += PARTS)                                          \
-      for (size_t j = 0; j < PARTS; j++) {                                      \
-        parts[j] = x[i + j] op parts[j] ? x[i + j] : parts[j];                  \
-        nans[j] |= -(bits)(x[i + j] != x[i + j]);                               \
-      }                                                                         \
-    for (size_t j = 0; i + j < n; j++) {                                        \
-      parts[j] = x[i + j] op parts[j] ? x[i + j] : parts[j];                    \
-      nans[j] |= -(bits)(x[i + j] != x[i + j]);                                 \
-    }                                                                           \
-    for (size_t half = PARTS / 2; half; half /= 2)                              \
-      for (size_t j = 0; j < half; j++) {                                       \
-        parts[j] = parts[half + j] op parts[j] ? parts[half + j] : parts[j];    \
-        nans[j] |= nans[half + j];                                              \
-      }                                                                         \
-    type best = nans[0] ? (type)NAN : parts[0];                                 \
-    for (i = 0; best == 0 && i < n; i++)                                        \
-      if (x[i] == 0 && !signbit(x[i]) == !wins) {                               \
-        best = x[i];                                                            \
-        break;                                                                  \
-      }                                                                         \
-    *(type *)out = best;                                                        \
+/* A NaN once taken stays, as no comparison with it holds. Of zeros of both signs the loop takes
+ * any; `wins` is the sign bit of the zero that should win, looked for only if the result is 0. */
+#define TAKES(x, op, old) (((x) op (old)) | ((x) != (x)))
+#define ROW(name, type, op, neutral, wins)                                                    \
+  static void name(const void *row, size_t n, void *out) {                                    \
+    const type *x = row;                                                                      \
+    type parts[PARTS];                                                                        \
+    size_t i = 0;                                                                             \
+    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                                    \
+    for (; i + PARTS <= n; i += PARTS)                                                        \
+      for (size_t j = 0; j < PARTS; j++)                                                      \
+        parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];                       \
+    for (size_t j = 0; i + j < n; j++)                                                        \
+      parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];                         \
+    for (size_t half = PARTS / 2; half; half /= 2)                                            \
+      for (size_t j = 0; j < half; j++)                                                       \
+        parts[j] = TAKES(parts[half + j], op, parts[j]) ? parts[half + j] : parts[j];         \
+    type best = parts[0];                                                                     \
+    for (i = 0; best == 0 && i < n; i++)                                                      \
+      if (x[i] == 0 && !signbit(x[i]) == !wins) {                                             \
+        best = x[i];                                                                          \
+        break;                                                                                \
+      }                                                                                       \
+    *(type *)out = best;                                                                      \
   }
-ROW(maximum_f32, float, int32_t, >, -INFINITY, 0)
-ROW(maximum_f64, double, int64_t, >, -INFINITY, 0)
-ROW(minimum_f32, float, int32_t, <, INFINITY, 1)
-ROW(minimum_f64, double, int64_t, <, INFINITY, 1)
+ROW(maximum_f32, float, >, -INFINITY, 0)
+ROW(maximum_f64, double, >, -INFINITY, 0)
+ROW(minimum_f32, float, <, INFINITY, 1)
+ROW(minimum_f64, double, <, INFINITY, 1)
 #undef ROW
+#undef TAKES
 
 /* Integers: compilers regroup these by themselves. */
 #define ROW(name, type, expression)                              \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The gradient of pooling. First every window's selected element, position by position for a block
  * of windows at once, in row-major order: the element so far stays if select(it, next). Then the
- * source's elements are scattered in row-major order. Padding is never selected; a window of nothing
- * but padding scatters nothing. */
+ * source's elements are scattered in row-major order. Padding is never selected; a window of
+ * nothing but padding scatters nothing. */
 #include <string.h>
 
 #include "engine/ref/fold.h"
