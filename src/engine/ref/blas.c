@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "base/data.h"
+#include "base/parallel.h"
 #include "base/settings.h"
 #include "engine/ref/gemm.h"
 #include "engine/ref/pack.h"
@@ -42,6 +43,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void *library; /* never closed: its threads may be running */
 static const char *spelling;
 static char description[640] = "none: matrix products run in own loops";
+static int (*get_threads)(void); /* of OpenBLAS alone */
+static void (*set_threads)(int);
 static gemm_fn *gemms[JM_N_DTYPES];
 static gemv_fn *gemvs[JM_N_DTYPES];
 
@@ -83,20 +86,20 @@ static void describe_library(const char *path, const char *wanted) {
            wanted ? " is no BLAS library" : "");
 }
 
-static void set_threads(void) {
-  static const char *const setters[] = {"scipy_openblas_set_num_threads",
-                                        "openblas_set_num_threads"};
+/* LAPACK's routines run on the library's own threads. */
+static void init_threads(void) {
+  static const char *const names[][2] = {
+      {"scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"},
+      {"openblas_get_num_threads", "openblas_set_num_threads"}};
+  for (size_t i = 0; i < sizeof names / sizeof *names && !set_threads; i++) {
+    get_threads = (int (*)(void))find_symbol(library, "%s", names[i][0]);
+    set_threads = (void (*)(int))find_symbol(library, "%s", names[i][1]);
+    if (!get_threads) set_threads = NULL;
+  }
   int64_t threads = 0;
   jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, 256, 0, &threads);
+  if (!error && threads && set_threads) set_threads((int)threads);
   jm_error_destroy(error); /* reported where the client is created */
-  if (error || !threads) return;
-  for (size_t i = 0; i < sizeof setters / sizeof *setters; i++) {
-    routine *found = find_symbol(library, "%s", setters[i]);
-    if (found) {
-      ((void (*)(int))found)((int)threads);
-      return;
-    }
-  }
 }
 
 static void load(void) {
@@ -116,7 +119,7 @@ static void load(void) {
     return;
   }
   describe_library(path, wanted);
-  set_threads();
+  init_threads();
   static const struct {
     jm_dtype dtype;
     const char *gemm, *gemv;
@@ -152,7 +155,8 @@ typedef struct view {
   const void *data;
   char trans; /* 'N': the row-major matrix's transpose is what is stored column-major */
   int ld;
-  void *packed; /* to be freed */
+  void *packed; /* to be given back */
+  size_t packed_bytes;
 } view;
 
 static bool fits(ptrdiff_t ld, size_t least) { return ld >= (ptrdiff_t)least && ld <= INT_MAX; }
@@ -172,7 +176,8 @@ static jm_error *view_operand(const void *data, size_t element, size_t rows, siz
     out->ld = (int)ld;
     return NULL;
   }
-  out->packed = jm_alloc_data(rows * cols * element);
+  out->packed_bytes = rows * cols * element;
+  out->packed = jm_data_take(out->packed_bytes);
   if (!out->packed) return jm_error_out_of_memory();
   const int64_t dims[2] = {(int64_t)rows, (int64_t)cols};
   const ptrdiff_t from[2] = {row, col}, to[2] = {(ptrdiff_t)cols, 1};
@@ -182,43 +187,141 @@ static jm_error *view_operand(const void *data, size_t element, size_t rows, siz
   return NULL;
 }
 
-/* y = op(matrix) x, with m or n 1. The old y is not scaled but cleared first: scaling by 0 keeps
- * NaN in some libraries. */
-static jm_error *run_gemv(const jm_gemm *g, gemv_fn *gemv) {
-  bool column = g->n == 1;
-  size_t element = jm_dtype_bytes(g->dtype), rows = column ? g->m : g->n;
-  int incx = (int)(column ? g->b_row : g->a_col), incy = column ? (int)g->ldc : 1;
-  view matrix;
-  JM_TRY(column ? view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &matrix)
-                : view_operand(g->b, element, g->n, g->k, g->b_col, g->b_row, &matrix));
-  if (!g->accumulate)
-    for (size_t i = 0; i < rows; i++)
-      memset((char *)g->c + i * (size_t)incy * element, 0, element);
-  int k = (int)g->k, count = (int)rows;
-  bool stored_rows = matrix.trans == 'N';
-  gemv(stored_rows ? "T" : "N", stored_rows ? &k : &count, stored_rows ? &count : &k,
-       number(g->dtype, true), matrix.data, &matrix.ld, column ? g->b : g->a, &incx,
-       number(g->dtype, true), g->c, &incy, 1);
-  jm_free(matrix.packed);
-  return NULL;
+/* -- threads
+ *
+ * OpenBLAS's threads wait for each other by spinning, which costs a factor of ten and more as soon as
+ * anything else wants a core. So products are cut into pieces by our own pool, and the library is
+ * told to use one thread while any of them runs. Its setting is one for the process: others who use
+ * the library meanwhile get one thread too, and theirs back after. */
+static pthread_mutex_t piece_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t n_products;
+static int threads_before;
+
+static void enter_product(void) {
+  pthread_mutex_lock(&piece_lock);
+  if (!n_products++) {
+    threads_before = get_threads();
+    if (threads_before != 1) set_threads(1);
+  }
+  pthread_mutex_unlock(&piece_lock);
 }
 
-static jm_error *run_gemm(const jm_gemm *g, gemm_fn *gemm) {
-  size_t element = jm_dtype_bytes(g->dtype);
+static void leave_product(void) {
+  pthread_mutex_lock(&piece_lock);
+  if (!--n_products && threads_before != 1) set_threads(threads_before);
+  pthread_mutex_unlock(&piece_lock);
+}
+
+enum {
+  TINY = 512,              /* multiplications below which a library call isn't worth it */
+  SMALL = 1 << 18,         /* below which OpenBLAS uses one thread anyway */
+  LEAST_PIECE = 1 << 21,   /* multiplications of a piece */
+  LEAST_SIDE = 192,        /* narrower pieces spend their time on packing */
+  MOST_PIECES = 32,
+  VECTOR_PIECE = 1 << 17,  /* matrix elements of a piece of a matrix-vector product */
+};
+
+typedef struct product {
+  const jm_gemm *g;
   view a, b;
-  JM_TRY(view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &a));
-  jm_error *error = view_operand(g->b, element, g->k, g->n, g->b_row, g->b_col, &b);
-  if (!error) {
-    int m = (int)g->m, n = (int)g->n, k = (int)g->k, ldc = (int)g->ldc;
-    gemm(&b.trans, &a.trans, &n, &m, &k, number(g->dtype, true), b.data, &b.ld, a.data, &a.ld,
-         number(g->dtype, g->accumulate), g->c, &ldc, 1, 1);
-    jm_free(b.packed);
+  size_t m_pieces, n_pieces;
+} product;
+
+/* Halves the longer side of the pieces as long as it pays; depends on the sizes alone. */
+static void cut(product *p) {
+  size_t m = p->g->m, n = p->g->n;
+  p->m_pieces = p->n_pieces = 1;
+  if (!set_threads || p->g->one_thread) return;
+  while (p->m_pieces * p->n_pieces < MOST_PIECES) {
+    size_t rows = m / p->m_pieces, cols = n / p->n_pieces;
+    size_t side = rows >= cols ? rows : cols;
+    if (side < 2 * LEAST_SIDE || rows * cols * p->g->k < 2 * LEAST_PIECE) return;
+    *(rows >= cols ? &p->m_pieces : &p->n_pieces) *= 2;
   }
-  jm_free(a.packed);
+}
+
+/* Where piece i of n begins, at a multiple of what kernels take at once. */
+static size_t piece_begin(size_t size, size_t n, size_t i) {
+  size_t step = (size / n + 15) / 16 * 16, begin = i * step;
+  return i == n || begin > size ? size : begin;
+}
+
+static const char *view_at(const view *v, size_t element, size_t row, size_t col) {
+  size_t ld = (size_t)v->ld;
+  return (const char *)v->data + (v->trans == 'N' ? row * ld + col : col * ld + row) * element;
+}
+
+static void run_pieces(void *context, size_t begin, size_t end) {
+  const product *p = context;
+  const jm_gemm *g = p->g;
+  size_t element = jm_dtype_bytes(g->dtype);
+  for (size_t i = begin; i < end; i++) {
+    size_t row_piece = i / p->n_pieces, col_piece = i % p->n_pieces;
+    size_t row = piece_begin(g->m, p->m_pieces, row_piece);
+    size_t col = piece_begin(g->n, p->n_pieces, col_piece);
+    int m = (int)(piece_begin(g->m, p->m_pieces, row_piece + 1) - row);
+    int n = (int)(piece_begin(g->n, p->n_pieces, col_piece + 1) - col);
+    int k = (int)g->k, ldc = (int)g->ldc;
+    if (!m || !n) continue;
+    gemms[g->dtype](&p->b.trans, &p->a.trans, &n, &m, &k, number(g->dtype, true),
+                    view_at(&p->b, element, 0, col), &p->b.ld, view_at(&p->a, element, row, 0),
+                    &p->a.ld, number(g->dtype, g->accumulate),
+                    (char *)g->c + (row * g->ldc + col) * element, &ldc, 1, 1);
+  }
+}
+
+static jm_error *run_gemm(const jm_gemm *g) {
+  size_t element = jm_dtype_bytes(g->dtype);
+  product p = {.g = g};
+  JM_TRY(view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &p.a));
+  jm_error *error = view_operand(g->b, element, g->k, g->n, g->b_row, g->b_col, &p.b);
+  if (!error) {
+    cut(&p);
+    bool alone = set_threads && g->m * g->n * g->k > SMALL;
+    if (alone) enter_product();
+    jm_parallel_for(p.m_pieces * p.n_pieces, 1, run_pieces, &p);
+    if (alone) leave_product();
+  }
+  jm_data_give(p.a.packed, p.a.packed_bytes);
+  jm_data_give(p.b.packed, p.b.packed_bytes);
   return error;
 }
 
-enum { TINY = 512 }; /* multiplications below which a library call costs more than it saves */
+/* y = matrix x, where the product's other side is 1. */
+typedef struct vector_product {
+  const jm_gemm *g;
+  bool column; /* n is 1: y is a column of c; else a row */
+  view matrix;
+} vector_product;
+
+/* The old y is not scaled but cleared first: scaling by 0 keeps NaN in some libraries. */
+static void run_rows(void *context, size_t begin, size_t end) {
+  const vector_product *p = context;
+  const jm_gemm *g = p->g;
+  size_t element = jm_dtype_bytes(g->dtype), step = p->column ? g->ldc : 1;
+  char *y = (char *)g->c + begin * step * element;
+  int k = (int)g->k, rows = (int)(end - begin), incy = (int)step;
+  int incx = g->k == 1 ? 1 : (int)(p->column ? g->b_row : g->a_col);
+  if (!g->accumulate)
+    for (size_t i = 0; i < end - begin; i++) memset(y + i * step * element, 0, element);
+  bool by_row = p->matrix.trans == 'N';
+  gemvs[g->dtype](by_row ? "T" : "N", by_row ? &k : &rows, by_row ? &rows : &k,
+                  number(g->dtype, true), view_at(&p->matrix, element, begin, 0), &p->matrix.ld,
+                  p->column ? g->b : g->a, &incx, number(g->dtype, true), y, &incy, 1);
+}
+
+static jm_error *run_gemv(const jm_gemm *g) {
+  size_t element = jm_dtype_bytes(g->dtype);
+  vector_product p = {.g = g, .column = g->n == 1};
+  size_t rows = p.column ? g->m : g->n, piece = VECTOR_PIECE / g->k + 1;
+  JM_TRY(p.column ? view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &p.matrix)
+                  : view_operand(g->b, element, g->n, g->k, g->b_col, g->b_row, &p.matrix));
+  if (set_threads) enter_product();
+  jm_parallel_for(rows, set_threads ? (piece + 15) / 16 * 16 : rows, run_rows, &p);
+  if (set_threads) leave_product();
+  jm_data_give(p.matrix.packed, p.matrix.packed_bytes);
+  return NULL;
+}
 
 jm_error *jm_gemm_run(const jm_gemm *g) {
   pthread_once(&once, load);
@@ -229,10 +332,6 @@ jm_error *jm_gemm_run(const jm_gemm *g) {
     return NULL;
   }
   ptrdiff_t incx = g->n == 1 ? g->b_row : g->a_col;
-  if ((g->n == 1 || g->m == 1) && gemvs[g->dtype] && (g->k == 1 || fits(incx, 1))) {
-    jm_gemm vector = *g;
-    if (g->k == 1) *(g->n == 1 ? &vector.b_row : &vector.a_col) = 1;
-    return run_gemv(&vector, gemvs[g->dtype]);
-  }
-  return run_gemm(g, gemms[g->dtype]);
+  bool vector = (g->n == 1 || g->m == 1) && gemvs[g->dtype] && (g->k == 1 || fits(incx, 1));
+  return vector ? run_gemv(g) : run_gemm(g);
 }

@@ -22,6 +22,7 @@ typedef struct jm_gemm {
   void *c;
   size_t ldc;
   bool accumulate;
+  bool one_thread; /* the caller keeps the threads busy */
 } jm_gemm;
 
 /* f32, f64, c64, c128 (sums at that precision), integers (exact, wrapping), pred (or of ands) */

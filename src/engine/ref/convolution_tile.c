@@ -10,13 +10,17 @@
  * and [term][position]. The order is chosen whose innermost runs are consecutive in the input. */
 #include <string.h>
 
+#include "base/data.h"
 #include "base/parallel.h"
 #include "engine/ref/blas.h"
 #include "engine/ref/convolution.h"
 
 enum {
-  TILE_BYTES = 8 << 20,
-  LEAST_POSITIONS = 1024,  /* of a tile; it has fewer terms rather */
+  TILE_BYTES = 2 << 20,    /* of one thread: fits its cache */
+  LEAST_SIDE = 256,        /* positions of such a tile: fewer repack the kernel too often */
+  LEAST_BLOCKS = 16,       /* positions in fewer tiles than this leave cores idle */
+  SHARED_BYTES = 8 << 20,  /* of a tile that all threads work on */
+  LEAST_POSITIONS = 1024,  /* of that; it has fewer terms rather */
   NARROW = 64,             /* columns of the result below which it is better made in one piece */
   GATHER_GRAIN = 1 << 16,  /* bytes */
   NO_AXIS = -1,
@@ -87,8 +91,8 @@ typedef struct plan {
   const char *lhs, *rhs;
   char *out;
   ptrdiff_t rhs_term; /* stride between terms in the kernel */
-  void *packed_rhs, *whole_out, *tile;
-  size_t tile_bytes;
+  void *packed_rhs, *whole_out;
+  size_t packed_bytes, whole_bytes;
 } plan;
 
 static void init_dimensions(plan *p) {
@@ -122,7 +126,8 @@ static jm_error *init_kernel(plan *p) {
   const dimensions *terms = &p->terms;
   if (find_stride(terms, 0, OTHER, &p->rhs_term)) return NULL;
   size_t features = (size_t)p->w->out_features;
-  p->packed_rhs = jm_alloc_data(terms->count * features * p->element);
+  p->packed_bytes = terms->count * features * p->element;
+  p->packed_rhs = jm_data_take(p->packed_bytes);
   if (!p->packed_rhs) return jm_error_out_of_memory();
   int64_t sizes[JM_PACK_RANK];
   ptrdiff_t from[JM_PACK_RANK], to[JM_PACK_RANK], stride = (ptrdiff_t)features;
@@ -153,6 +158,7 @@ typedef struct run {
 
 typedef struct gather {
   const plan *p;
+  char *tile;
   const dimensions *rows, *columns;
   size_t first_row, row_stride; /* row_stride: of the tile, in elements */
   run *runs;
@@ -264,7 +270,7 @@ static void gather_rows(void *context, size_t begin, size_t end) {
       offset += (ptrdiff_t)w->axes[a].start * w->axes[a].in_stride;
       inside &= x[a] + g->least[a] >= 0 && x[a] + g->most[a] < w->axes[a].n_in;
     }
-    char *to = (char *)p->tile + row * g->row_stride * p->element;
+    char *to = g->tile + row * g->row_stride * p->element;
     for (size_t i = 0; i < g->n_runs; i++) {
       const run *r = &g->runs[i];
       if (inside)
@@ -276,13 +282,14 @@ static void gather_rows(void *context, size_t begin, size_t end) {
   }
 }
 
-/* Fills the tile with rows [r0, r1) and columns [c0, c1). */
+/* Fills a tile with rows [r0, r1) and columns [c0, c1). */
 static jm_error *fill_tile(const plan *p, const dimensions *rows, const dimensions *columns,
-                           size_t r0, size_t r1, size_t c0, size_t c1) {
-  gather g = {.p = p, .rows = rows, .columns = columns, .first_row = r0, .row_stride = c1 - c0};
+                           size_t r0, size_t r1, size_t c0, size_t c1, char *tile, bool one_thread) {
+  gather g = {.p = p, .tile = tile, .rows = rows, .columns = columns, .first_row = r0,
+              .row_stride = c1 - c0};
+  size_t grain = one_thread ? r1 - r0 : GATHER_GRAIN / ((c1 - c0) * p->element) + 1;
   jm_error *error = init_runs(&g, c0, c1);
-  if (!error)
-    jm_parallel_for(r1 - r0, GATHER_GRAIN / ((c1 - c0) * p->element) + 1, gather_rows, &g);
+  if (!error) jm_parallel_for(r1 - r0, grain, gather_rows, &g);
   jm_free(g.runs);
   return error;
 }
@@ -297,11 +304,12 @@ typedef struct target {
 } target;
 
 static jm_error *multiply(const plan *p, const void *a, ptrdiff_t a_position, ptrdiff_t a_term,
-                          size_t n_positions, size_t term, size_t n_terms, const target *to) {
+                          size_t n_positions, size_t term, size_t n_terms, bool one_thread,
+                          const target *to) {
   const char *b = p->rhs + (ptrdiff_t)term * p->rhs_term * (ptrdiff_t)p->element;
   size_t features = (size_t)p->w->out_features;
   jm_gemm g = {.dtype = p->w->dtype, .k = n_terms, .c = to->data, .ldc = to->ld,
-               .accumulate = term > 0};
+               .accumulate = term > 0, .one_thread = one_thread};
   if (to->transposed) {
     g.m = features, g.a = b, g.a_row = p->features_rhs, g.a_col = p->rhs_term;
     g.n = n_positions, g.b = a, g.b_row = a_term, g.b_col = a_position;
@@ -318,38 +326,67 @@ static int64_t run_value(const dimensions *d) {
   return last->lhs == 1 ? last->size * 4 : last->size;
 }
 
-/* Positions [begin, end) in tiles. */
-static jm_error *multiply_gathered(plan *p, size_t begin, size_t end, const target *to) {
-  bool by_position = run_value(&p->terms) >= run_value(&p->positions);
-  size_t n = end - begin, terms = p->terms.count, room = TILE_BYTES / p->element;
-  size_t block_terms = terms, block = n;
-  if (terms * n > room) {
-    block = room / terms > LEAST_POSITIONS ? room / terms : LEAST_POSITIONS;
-    size_t blocks = (n + block - 1) / block;
-    block = (n + blocks - 1) / blocks;
-    block_terms = room / block < terms ? room / block : terms;
-  }
-  if (!p->tile || p->tile_bytes < block * block_terms * p->element) {
-    jm_free(p->tile);
-    p->tile_bytes = block * block_terms * p->element;
-    p->tile = jm_alloc_data(p->tile_bytes);
-    if (!p->tile) return jm_error_out_of_memory();
-  }
-  for (size_t i = begin; i < end; i += block) {
-    size_t i1 = end - i < block ? end : i + block;
-    target part = *to;
-    part.data += (i - begin) * (to->transposed ? 1 : to->ld) * p->element;
-    for (size_t k = 0; k < terms; k += block_terms) {
-      size_t k1 = terms - k < block_terms ? terms : k + block_terms;
-      if (p->w->cancelled && atomic_load_explicit(p->w->cancelled, memory_order_relaxed))
-        return jm_error_create(JM_CANCELLED, "convolution was cancelled");
-      JM_TRY(by_position ? fill_tile(p, &p->positions, &p->terms, i, i1, k, k1)
-                         : fill_tile(p, &p->terms, &p->positions, k, k1, i, i1));
-      JM_TRY(multiply(p, p->tile, by_position ? (ptrdiff_t)(k1 - k) : 1,
-                      by_position ? 1 : (ptrdiff_t)(i1 - i), i1 - i, k, k1 - k, &part));
+typedef struct tiles {
+  const plan *p;
+  bool by_position, one_thread; /* one_thread: each tile; several tiles at a time */
+  size_t begin, end, block, block_terms;
+  const target *to;
+  jm_error *_Atomic error;
+} tiles;
+
+/* A block of positions: all its terms, tile after tile. */
+static jm_error *run_block(const tiles *t, size_t begin, size_t end, char *tile) {
+  const plan *p = t->p;
+  target to = *t->to;
+  to.data += (begin - t->begin) * (to.transposed ? 1 : to.ld) * p->element;
+  for (size_t k = 0; k < p->terms.count; k += t->block_terms) {
+    size_t left = p->terms.count - k, n = left < t->block_terms ? left : t->block_terms;
+    if (p->w->cancelled && atomic_load_explicit(p->w->cancelled, memory_order_relaxed))
+      return jm_error_create(JM_CANCELLED, "convolution was cancelled");
+    if (t->by_position) {
+      JM_TRY(fill_tile(p, &p->positions, &p->terms, begin, end, k, k + n, tile, t->one_thread));
+      JM_TRY(multiply(p, tile, (ptrdiff_t)n, 1, end - begin, k, n, t->one_thread, &to));
+    } else {
+      JM_TRY(fill_tile(p, &p->terms, &p->positions, k, k + n, begin, end, tile, t->one_thread));
+      JM_TRY(multiply(p, tile, 1, (ptrdiff_t)(end - begin), end - begin, k, n, t->one_thread, &to));
     }
   }
   return NULL;
+}
+
+static void run_blocks(void *context, size_t begin, size_t end) {
+  tiles *t = context;
+  size_t bytes = t->block * t->block_terms * t->p->element;
+  char *tile = jm_data_take(bytes);
+  for (size_t i = begin; i < end; i++) {
+    size_t from = t->begin + i * t->block;
+    size_t to = t->end - from < t->block ? t->end : from + t->block;
+    jm_error *error = tile ? run_block(t, from, to, tile) : jm_error_out_of_memory();
+    if (error) jm_error_destroy(atomic_exchange(&t->error, error));
+  }
+  jm_data_give(tile, bytes);
+}
+
+/* Positions [begin, end) in tiles: many narrow ones at a time, each in its thread's cache, or, where
+ * there are few positions, large ones that all threads fill and multiply together. */
+static jm_error *multiply_gathered(const plan *p, size_t begin, size_t end, const target *to) {
+  tiles t = {.p = p, .begin = begin, .end = end, .to = to};
+  t.by_position = run_value(&p->terms) >= run_value(&p->positions);
+  size_t n = end - begin, terms = p->terms.count, room = TILE_BYTES / p->element;
+  t.one_thread = n / LEAST_BLOCKS >= LEAST_SIDE && room / LEAST_SIDE >= terms;
+  if (t.one_thread) {
+    t.block = room / terms < n / LEAST_BLOCKS ? room / terms : n / LEAST_BLOCKS;
+    t.block_terms = terms;
+  } else {
+    room = SHARED_BYTES / p->element;
+    t.block = room / terms > LEAST_POSITIONS ? room / terms : LEAST_POSITIONS;
+    size_t blocks = (n + t.block - 1) / t.block;
+    t.block = (n + blocks - 1) / blocks;
+    t.block_terms = room / t.block < terms ? room / t.block : terms;
+  }
+  size_t blocks = (n + t.block - 1) / t.block;
+  jm_parallel_for(blocks, t.one_thread ? 1 : blocks, run_blocks, &t);
+  return atomic_load(&t.error);
 }
 
 /* Whether the gathered matrix is a view of the input: evenly spaced and never outside. */
@@ -369,12 +406,12 @@ static bool find_view(const plan *p, ptrdiff_t *position, ptrdiff_t *term, ptrdi
 }
 
 static jm_error *multiply_positions(plan *p, size_t begin, size_t end, const target *to) {
-  if (!p->terms.count) return multiply(p, p->lhs, 1, 1, end - begin, 0, 0, to);
+  if (!p->terms.count) return multiply(p, p->lhs, 1, 1, end - begin, 0, 0, false, to);
   ptrdiff_t position, term, offset;
   if (!find_view(p, &position, &term, &offset)) return multiply_gathered(p, begin, end, to);
   offset += (ptrdiff_t)begin * position;
   return multiply(p, p->lhs + offset * (ptrdiff_t)p->element, position, term, end - begin, 0,
-                  p->terms.count, to);
+                  p->terms.count, false, to);
 }
 
 /* Result positions that are evenly spaced in memory, as few pieces as possible. Writes to the result
@@ -401,7 +438,8 @@ static jm_error *run_plan(plan *p) {
     }
     return NULL;
   }
-  to.data = p->whole_out = jm_alloc_data(d->count * features * p->element);
+  p->whole_bytes = d->count * features * p->element;
+  to.data = p->whole_out = jm_data_take(p->whole_bytes);
   if (!to.data) return jm_error_out_of_memory();
   to.ld = features;
   JM_TRY(multiply_positions(p, 0, d->count, &to));
@@ -434,9 +472,8 @@ static void run_groups(void *context, size_t begin, size_t end) {
     init_dimensions(&p);
     jm_error *error = p.terms.count ? init_kernel(&p) : NULL;
     if (!error) error = run_plan(&p);
-    jm_free(p.packed_rhs);
-    jm_free(p.whole_out);
-    jm_free(p.tile);
+    jm_data_give(p.packed_rhs, p.packed_bytes);
+    jm_data_give(p.whole_out, p.whole_bytes);
     if (error) jm_error_destroy(atomic_exchange(&g->error, error));
   }
 }

@@ -5,6 +5,7 @@
  * packed first. */
 #include <string.h>
 
+#include "base/data.h"
 #include "base/parallel.h"
 #include "engine/ref/blas.h"
 #include "engine/ref/pack.h"
@@ -12,8 +13,7 @@
 
 enum {
   MAX_RANK = JM_PACK_RANK,
-  BATCH_GRAIN = 1 << 16,  /* multiplications that are worth a task */
-  BATCH_LARGE = 1 << 21,  /* multiplications of one product that the library spreads by itself */
+  BATCH_GRAIN = 1 << 16, /* multiplications that are worth a task */
 };
 
 /* Dimensions of an operand that play one role, in the order that they are walked. */
@@ -29,6 +29,7 @@ typedef struct operand {
   role batch, rest, contract;
   const void *data;
   void *packed;
+  size_t packed_bytes;
 } operand;
 
 static void add_dim(role *r, const jm_type *type, const ptrdiff_t *strides, int64_t dim) {
@@ -98,7 +99,8 @@ static jm_error *pack(operand *x, size_t element) {
       from[n] = roles[r]->strides[i];
     }
   }
-  x->packed = jm_alloc_data(count * element);
+  x->packed_bytes = count * element;
+  x->packed = jm_data_take(x->packed_bytes);
   if (!x->packed) return jm_error_out_of_memory();
   for (uint32_t d = n; d-- > 0; stride *= (ptrdiff_t)dims[d]) to[d] = stride;
   jm_pack_run(element, n, dims, from, x->data, to, x->packed);
@@ -152,11 +154,8 @@ static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, void *out) {
                .b_col = rhs->rest.stride, .c = out, .ldc = rhs->rest.count},
       .lhs_batch = &lhs->batch,
       .rhs_batch = &rhs->batch};
-  size_t work = p.gemm.m * p.gemm.n * p.gemm.k, n = lhs->batch.count;
-  if (work >= BATCH_LARGE)
-    run_products(&p, 0, n);
-  else
-    jm_parallel_for(n, BATCH_GRAIN / (work + 1) + 1, run_products, &p);
+  size_t work = p.gemm.m * p.gemm.n * p.gemm.k;
+  jm_parallel_for(lhs->batch.count, BATCH_GRAIN / (work + 1) + 1, run_products, &p);
   return atomic_load(&p.error);
 }
 
@@ -173,8 +172,8 @@ jm_error *jm_ref_dot_general(const jm_ref_call *call) {
   init_operand(call->in[1].type, &attrs->rhs_batch, &attrs->rhs_contract, product.rhs, &rhs);
   jm_error *error = run(product.dtype, &lhs, &rhs, product.out);
   if (!error) error = jm_product_store(call, &product);
-  jm_free(lhs.packed);
-  jm_free(rhs.packed);
+  jm_data_give(lhs.packed, lhs.packed_bytes);
+  jm_data_give(rhs.packed, rhs.packed_bytes);
   jm_product_deinit(&product);
   return error;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/ref/product.h"
 
+#include "base/data.h"
 #include "engine/ref/blas.h"
 
 static bool is_wide(jm_dtype d) { return jm_dtype_real(d) == JM_DT_f64; }
@@ -22,13 +23,14 @@ bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype
 }
 
 static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data,
-                         void **owned) {
+                         jm_product_copy *owned) {
   *data = tensor->data;
   if (tensor->type->dtype == dtype) return NULL;
   size_t count = (size_t)tensor->type->count;
-  *data = *owned = jm_alloc_data(count * jm_dtype_bytes(dtype));
-  if (!*owned) return jm_error_out_of_memory();
-  return jm_ref_convert_run(tensor->type->dtype, dtype, tensor->data, *owned, count);
+  owned->bytes = count * jm_dtype_bytes(dtype);
+  *data = owned->data = jm_data_take(owned->bytes);
+  if (!owned->data) return jm_error_out_of_memory();
+  return jm_ref_convert_run(tensor->type->dtype, dtype, tensor->data, owned->data, count);
 }
 
 jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) {
@@ -41,7 +43,8 @@ jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) {
   if (!error) error = convert(&call->in[1], out->dtype, &out->rhs, &out->owned[1]);
   out->out = call->out[0].data;
   if (!error && result->dtype != out->dtype) {
-    out->out = out->owned[2] = jm_alloc_data((size_t)result->count * jm_dtype_bytes(out->dtype));
+    out->owned[2].bytes = (size_t)result->count * jm_dtype_bytes(out->dtype);
+    out->out = out->owned[2].data = jm_data_take(out->owned[2].bytes);
     if (!out->out) error = jm_error_out_of_memory();
   }
   if (error) jm_product_deinit(out);
@@ -55,7 +58,7 @@ jm_error *jm_product_store(const jm_ref_call *call, const jm_product *product) {
 }
 
 void jm_product_deinit(jm_product *product) {
-  for (int i = 0; i < 3; i++) jm_free(product->owned[i]);
+  for (int i = 0; i < 3; i++) jm_data_give(product->owned[i].data, product->owned[i].bytes);
   *product = (jm_product){0};
 }
 
