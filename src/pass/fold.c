@@ -5,7 +5,8 @@
 
 #include "pass/rewrite.h"
 
-enum { LARGEST = 4096, BUDGET = 1 << 20, WIDEST = 16, OPERANDS = 16 };
+enum { LARGEST = 4096, BUDGET = 1 << 20, OPERANDS = 16 };
+enum { BROADCAST = 64 }; /* elements: beyond, repeating is better left to whoever reads them */
 
 /* Ops that move elements of operand 0 alone: a splat moved is a splat. */
 static const bool moves[JM_N_OPS] = {
@@ -126,7 +127,8 @@ static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   }
   if (!rw->options->evaluate) return NULL;
   if (elementwise && splats) return fold_splats(rw, op);
-  if (type->count > LARGEST || work >= *budget) return NULL;
+  bool broadcast = op->code == JM_OP_broadcast_in_dim;
+  if (type->count > (broadcast ? BROADCAST : LARGEST) || work >= *budget) return NULL;
   *budget -= work;
   jm_arena scratch;
   jm_arena_init(&scratch);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes one malformed or refused program per error text, and expected.tsv: file, code, text."""
+
 import pathlib
 import sys
 
@@ -16,6 +17,7 @@ def case(name, code, text):
         made = make()
         CASES.append((name, code, text, made if isinstance(made, bytes) else made.bytes()))
         return make
+
     return add
 
 
@@ -46,32 +48,46 @@ case("empty", BAD, "not MLIR bytecode")(lambda: b"")
 case("version", NOT, "MLIR bytecode version 7")(lambda: GOOD[:4] + varint(7) + GOOD[5:])
 case("producer_end", BAD, "the producer's name has no end")(lambda: GOOD[:12])
 case("producer", BAD, "not a StableHLO portable artifact")(lambda: good(producer=b"MLIR19"))
-case("no_section", BAD, "there is no string section")(lambda: GOOD[:GOOD.index(b"\0") + 1])
+case("no_section", BAD, "there is no string section")(lambda: GOOD[: GOOD.index(b"\0") + 1])
 case("cut", BAD, "section past the end")(lambda: GOOD[:-3])
 case("unknown_section", BAD, "unknown section 9")(lambda: GOOD + section(9, b""))
 case("repeated_section", BAD, "repeated section 8")(lambda: GOOD + section(8, b"\1"))
 case("alignment", BAD, "alignment 0")(lambda: GOOD + b"\x85\x01\x01")
 case("padding", BAD, "bad padding")(lambda: GOOD + b"\x85\x01" + varint(1 << 20) + b"\0" * 64)
 case("no_properties", BAD, "there is no properties section")(
-    lambda: setattr(p := good(), "order", (1, 3, 2, 4, 0)) or p)
+    lambda: setattr(p := good(), "order", (1, 3, 2, 4, 0)) or p
+)
 case("string_length", BAD, "bad string length 0")(lambda: edited(0, lambda s: listed([varint(0)])))
 case("string_end", BAD, "unterminated string")(
-    lambda: edited(0, lambda s: listed([varint(2)]) + b"ab"))
-case("string_rest", BAD, "bytes too many in the string section")(lambda: edited(0, lambda s: s + b"x"))
-case("string_count", BAD, "too few bytes for a count of")(lambda: edited(0, lambda s: varint(1 << 40)))
+    lambda: edited(0, lambda s: listed([varint(2)]) + b"ab")
+)
+case("string_rest", BAD, "bytes too many in the string section")(
+    lambda: edited(0, lambda s: s + b"x")
+)
+case("string_count", BAD, "too few bytes for a count of")(
+    lambda: edited(0, lambda s: varint(1 << 40))
+)
 case("dialect_name", BAD, "there is no string 1000")(
-    lambda: edited(1, lambda s: listed([varint(1000 << 1)]) + varint(0)))
+    lambda: edited(1, lambda s: listed([varint(1000 << 1)]) + varint(0))
+)
 case("dialect_version", BAD, "expected a dialect's version")(
-    lambda: edited(1, lambda s: listed([varint(1) + section(3, b"")]) + varint(0)))
+    lambda: edited(1, lambda s: listed([varint(1) + section(3, b"")]) + varint(0))
+)
 case("dialect_of_names", BAD, "there is no dialect 77")(
-    lambda: edited(1, lambda s: s + varint(77) + varint(0)))
+    lambda: edited(1, lambda s: s + varint(77) + varint(0))
+)
 case("group", BAD, "too many attributes or types in a group of 500")(
-    lambda: edited(3, lambda s: varint(1) + varint(0) + varint(0) + varint(500)))
+    lambda: edited(3, lambda s: varint(1) + varint(0) + varint(0) + varint(500))
+)
 case("slice", BAD, "attribute or type past its section")(
-    lambda: edited(3, lambda s: varint(1) + varint(0) + varint(0) + varint(1) + varint(5000 << 1)))
+    lambda: edited(3, lambda s: varint(1) + varint(0) + varint(0) + varint(1) + varint(5000 << 1))
+)
 case("offset_rest", BAD, "bytes too many in the attribute offset section")(
-    lambda: edited(3, lambda s: s + b"\1"))
-case("properties_cut", BAD, "too few bytes for a count of")(lambda: edited(8, lambda s: varint(1) + varint(9)))
+    lambda: edited(3, lambda s: s + b"\1")
+)
+case("properties_cut", BAD, "too few bytes for a count of")(
+    lambda: edited(8, lambda s: varint(1) + varint(9))
+)
 case("ir_rest", BAD, "bytes too many in the IR section")(lambda: edited(4, lambda s: s + b"\1"))
 case("long_varint", BAD, "unexpected end")(lambda: edited(4, lambda s: b"\0"))
 
@@ -84,17 +100,23 @@ body_case("op_dictionary", BAD, "there is no attribute 998")(lambda p, r: add(p,
 body_case("op_property", BAD, "there is no property 99")(lambda p, r: add(p, r, property=99))
 body_case("op_type", BAD, "there is no type 99")(lambda p, r: r.ret(r.op("vhlo.iota_v1", [99])))
 body_case("op_operand", BAD, "there is no value 99")(
-    lambda p, r: r.ret(r.op("vhlo.abs_v1", [p.tensor([2])], [99])))
+    lambda p, r: r.ret(r.op("vhlo.abs_v1", [p.tensor([2])], [99]))
+)
 body_case("op_undefined", BAD, "a value is used before it is defined")(
-    lambda p, r: r.ret(r.op("vhlo.abs_v1", [p.tensor([2])], [1])))
+    lambda p, r: r.ret(r.op("vhlo.abs_v1", [p.tensor([2])], [1]))
+)
 body_case("op_successor", BAD, "branches between blocks")(
-    lambda p, r: r.op("vhlo.return_v1", mask=8))
+    lambda p, r: r.op("vhlo.return_v1", mask=8)
+)
 body_case("op_properties_rest", BAD, "of a vhlo.iota_v1")(
-    lambda p, r: r.op("vhlo.iota_v1", [p.tensor([2])], properties=varint(0) * 3))
+    lambda p, r: r.op("vhlo.iota_v1", [p.tensor([2])], properties=varint(0) * 3)
+)
 body_case("region_section", BAD, "expected a region's section")(
-    lambda p, r: r.op("vhlo.case_v1", regions=[Region(p)], isolated=True, section=3))
+    lambda p, r: r.op("vhlo.case_v1", regions=[Region(p)], isolated=True, section=3)
+)
 body_case("region_rest", BAD, "bytes too many in a region's section")(
-    lambda p, r: r.op("vhlo.case_v1", regions=[Region(p)], isolated=True, after=b"\1"))
+    lambda p, r: r.op("vhlo.case_v1", regions=[Region(p)], isolated=True, after=b"\1")
+)
 
 
 @body_case("region_values", BAD, "more values than the region declares: 1")
@@ -125,128 +147,306 @@ def _(p, r):
 
 # -- attributes and types
 
+
 def typed_argument(name, code, text, make):
     def build():
         p = Program()
         t = make(p)
         p.func("main", [t], [t], lambda r: r.ret(r.args[0]))
         return p
+
     case(name, code, text)(build)
 
 
-typed_argument("type_dynamic", NOT, "dynamic dimensions are not supported: tensor<2x?xf32>",
-               lambda p: p.tensor([2, -(1 << 63)]))
+typed_argument(
+    "type_dynamic",
+    NOT,
+    "dynamic dimensions are not supported: tensor<2x?xf32>",
+    lambda p: p.tensor([2, -(1 << 63)]),
+)
 typed_argument("type_negative", BAD, "negative size -2", lambda p: p.tensor([-2]))
 typed_argument("type_overflow", BAD, "its bytes overflow", lambda p: p.tensor([1 << 40, 1 << 40]))
 typed_argument("type_rank", NOT, "a tensor of rank 65", lambda p: p.tensor([1] * 65))
-typed_argument("type_unranked", NOT, "unranked types are not supported",
-               lambda p: p.type("vhlo", varint(25) + varint(p.f32)))
+typed_argument(
+    "type_unranked",
+    NOT,
+    "unranked types are not supported",
+    lambda p: p.type("vhlo", varint(25) + varint(p.f32)),
+)
 typed_argument("type_scalar", NOT, "expected a tensor type: f32", lambda p: p.f32)
-typed_argument("type_tuple", NOT, "tuples are not supported across calls and regions",
-               lambda p: p.type("vhlo", varint(23) + listed([varint(p.tensor([2]))])))
-typed_argument("type_buffer", NOT, "buffer types are not supported", lambda p: p.tensor([2], code=41))
-typed_argument("type_future", NOT, "future types are not supported",
-               lambda p: p.type("vhlo", varint(42) + listed([])))
-typed_argument("type_index", NOT, "the element type is not supported: tensor<2xindex>",
-               lambda p: p.tensor([2], p.scalar(9)))
+typed_argument(
+    "type_tuple",
+    NOT,
+    "tuples are not supported across calls and regions",
+    lambda p: p.type("vhlo", varint(23) + listed([varint(p.tensor([2]))])),
+)
+typed_argument(
+    "type_buffer", NOT, "buffer types are not supported", lambda p: p.tensor([2], code=41)
+)
+typed_argument(
+    "type_future",
+    NOT,
+    "future types are not supported",
+    lambda p: p.type("vhlo", varint(42) + listed([])),
+)
+typed_argument(
+    "type_index",
+    NOT,
+    "the element type is not supported: tensor<2xindex>",
+    lambda p: p.tensor([2], p.scalar(9)),
+)
 typed_argument("type_function", NOT, "the type is not supported", lambda p: p.function([], []))
-typed_argument("type_self", NOT, "the element type is not supported",
-               lambda p: p.type("vhlo", varint(20) + listed([]) + varint(0)))
-typed_argument("type_complex_complex", NOT, "the element type is not supported",
-               lambda p: p.tensor([2], p.type("vhlo", varint(1) + varint(p.type("vhlo", varint(1) + varint(p.f32))))))
-typed_argument("type_quantized", NOT, "quantized types are not supported",
-               lambda p: p.tensor([2], p.type("vhlo", varint(24) + varint(1) + varint(p.scalar(11)) +
-                                              varint(p.f32) + svarint(0) * 4)))
-typed_argument("type_encoding", NOT, "tensor encodings are not supported",
-               lambda p: p.type("vhlo", varint(21) + varint(p.vhlo(18, listed([]))) + listed([svarint(2)]) +
-                                varint(p.f32)))
-typed_argument("type_text", NOT, "the type is not supported: opaque type",
-               lambda p: p.type("builtin", b"tensor<2xf8>\0", coded=0))
+typed_argument(
+    "type_self",
+    NOT,
+    "the element type is not supported",
+    lambda p: p.type("vhlo", varint(20) + listed([]) + varint(0)),
+)
+typed_argument(
+    "type_complex_complex",
+    NOT,
+    "the element type is not supported",
+    lambda p: p.tensor(
+        [2], p.type("vhlo", varint(1) + varint(p.type("vhlo", varint(1) + varint(p.f32))))
+    ),
+)
+typed_argument(
+    "type_quantized",
+    NOT,
+    "quantized types are not supported",
+    lambda p: p.tensor(
+        [2],
+        p.type(
+            "vhlo", varint(24) + varint(1) + varint(p.scalar(11)) + varint(p.f32) + svarint(0) * 4
+        ),
+    ),
+)
+typed_argument(
+    "type_encoding",
+    NOT,
+    "tensor encodings are not supported",
+    lambda p: p.type(
+        "vhlo", varint(21) + varint(p.vhlo(18, listed([]))) + listed([svarint(2)]) + varint(p.f32)
+    ),
+)
+typed_argument(
+    "type_text",
+    NOT,
+    "the type is not supported: opaque type",
+    lambda p: p.type("builtin", b"tensor<2xf8>\0", coded=0),
+)
 typed_argument("type_code", NOT, "the type is not supported", lambda p: p.type("vhlo", varint(99)))
-typed_argument("type_rest", BAD, "bytes too many in a type", lambda p: p.type("vhlo", varint(4) + b"\1"))
+typed_argument(
+    "type_rest", BAD, "bytes too many in a type", lambda p: p.type("vhlo", varint(4) + b"\1")
+)
 typed_argument("type_cut", BAD, "unexpected end", lambda p: p.type("vhlo", varint(20) + listed([])))
 
 
 def attr_case(name, code, text, op, attr, make):
     """An op of f32[2] → f32[2] with one attribute."""
     body_case(name, code, text)(
-        lambda p, r: r.ret(r.op(op, [p.tensor([2])], [r.args[0]], attrs={attr: make(p)})))
+        lambda p, r: r.ret(r.op(op, [p.tensor([2])], [r.args[0]], attrs={attr: make(p)}))
+    )
 
 
-attr_case("attr_rest", BAD, "bytes too many in an attribute", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.vhlo(2, b"\1\1\1"))
-attr_case("attr_code", BAD, "expected a list of integers; in attribute dimensions", "vhlo.reverse_v1",
-          "dimensions", lambda p: p.vhlo(99))
-attr_case("attr_text", BAD, "expected a list of integers", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.attr("builtin", b"[1, 2]\0", coded=0))
-attr_case("attr_floats", BAD, "expected integers, not f32", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.dense(p.tensor([1]), bytes(4)))
-attr_case("attr_list_of_strings", BAD, "expected a list of integers", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.array([p.string("x")]))
-attr_case("attr_giant_list", NOT, "a list of 1099511627776 integers", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.dense(p.tensor([1 << 40], p.i64), bytes(8)))
-attr_case("attr_kind", BAD, "it has the wrong kind; in attribute lower", "vhlo.cholesky_v1", "lower",
-          lambda p: p.string("x"))
-attr_case("attr_cycle", BAD, "expected a list of integers", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.vhlo(1, listed([varint(len(p.attrs))])))
-attr_case("attr_bytes", BAD, "a constant of 16 bytes has 12", "vhlo.reverse_v1", "dimensions",
-          lambda p: p.dense(p.tensor([2], p.i64), bytes(12)))
-attr_case("integer_type", BAD, "an integer attribute's type is not an integer", "vhlo.reverse_v1",
-          "dimensions", lambda p: p.integer(1, p.f32))
-attr_case("float_type", BAD, "a float attribute's type is not a float", "vhlo.reverse_v1",
-          "dimensions", lambda p: p.vhlo(8, varint(p.i64), svarint(0)))
-attr_case("accuracy", BAD, "result_accuracy is not an accuracy", "vhlo.sine_v2", "result_accuracy",
-          lambda p: p.boolean(True))
-attr_case("accuracy_mode", BAD, "result_accuracy has no mode", "vhlo.sine_v2", "result_accuracy",
-          lambda p: p.vhlo(20, svarint(0) * 3, varint(p.boolean(True))))
-attr_case("accuracy_tolerance", NOT, "a result accuracy given as a tolerance", "vhlo.sine_v2",
-          "result_accuracy", lambda p: p.vhlo(20, svarint(0) * 3, varint(p.vhlo(19, varint(2)))))
+attr_case(
+    "attr_rest",
+    BAD,
+    "bytes too many in an attribute",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.vhlo(2, b"\1\1\1"),
+)
+attr_case(
+    "attr_code",
+    BAD,
+    "expected a list of integers; in attribute dimensions",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.vhlo(99),
+)
+attr_case(
+    "attr_text",
+    BAD,
+    "expected a list of integers",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.attr("builtin", b"[1, 2]\0", coded=0),
+)
+attr_case(
+    "attr_floats",
+    BAD,
+    "expected integers, not f32",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.dense(p.tensor([1]), bytes(4)),
+)
+attr_case(
+    "attr_list_of_strings",
+    BAD,
+    "expected a list of integers",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.array([p.string("x")]),
+)
+attr_case(
+    "attr_giant_list",
+    NOT,
+    "a list of 1099511627776 integers",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.dense(p.tensor([1 << 40], p.i64), bytes(8)),
+)
+attr_case(
+    "attr_kind",
+    BAD,
+    "it has the wrong kind; in attribute lower",
+    "vhlo.cholesky_v1",
+    "lower",
+    lambda p: p.string("x"),
+)
+attr_case(
+    "attr_cycle",
+    BAD,
+    "expected a list of integers",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.vhlo(1, listed([varint(len(p.attrs))])),
+)
+attr_case(
+    "attr_bytes",
+    BAD,
+    "a constant of 16 bytes has 12",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.dense(p.tensor([2], p.i64), bytes(12)),
+)
+attr_case(
+    "integer_type",
+    BAD,
+    "an integer attribute's type is not an integer",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.integer(1, p.f32),
+)
+attr_case(
+    "float_type",
+    BAD,
+    "a float attribute's type is not a float",
+    "vhlo.reverse_v1",
+    "dimensions",
+    lambda p: p.vhlo(8, varint(p.i64), svarint(0)),
+)
+attr_case(
+    "accuracy",
+    BAD,
+    "result_accuracy is not an accuracy",
+    "vhlo.sine_v2",
+    "result_accuracy",
+    lambda p: p.boolean(True),
+)
+attr_case(
+    "accuracy_mode",
+    BAD,
+    "result_accuracy has no mode",
+    "vhlo.sine_v2",
+    "result_accuracy",
+    lambda p: p.vhlo(20, svarint(0) * 3, varint(p.boolean(True))),
+)
+attr_case(
+    "accuracy_tolerance",
+    NOT,
+    "a result accuracy given as a tolerance",
+    "vhlo.sine_v2",
+    "result_accuracy",
+    lambda p: p.vhlo(20, svarint(0) * 3, varint(p.vhlo(19, varint(2)))),
+)
 body_case("attr_missing", BAD, "attribute dimensions is missing")(
-    lambda p, r: r.ret(r.op("vhlo.reverse_v1", [p.tensor([2])], [r.args[0]])))
+    lambda p, r: r.ret(r.op("vhlo.reverse_v1", [p.tensor([2])], [r.args[0]]))
+)
 body_case("dictionary", BAD, "is not a dictionary")(
-    lambda p, r: r.ret(r.op("vhlo.reverse_v1", [p.tensor([2])], [r.args[0]], dictionary=p.boolean(True))))
+    lambda p, r: r.ret(
+        r.op("vhlo.reverse_v1", [p.tensor([2])], [r.args[0]], dictionary=p.boolean(True))
+    )
+)
 
 
 def constant_case(name, code, text, make, dims=(2,)):
     body_case(name, code, text)(
-        lambda p, r: r.ret(r.op("vhlo.constant_v1", [p.tensor(dims)], attrs=dict(value=make(p)))))
+        lambda p, r: r.ret(r.op("vhlo.constant_v1", [p.tensor(dims)], attrs=dict(value=make(p))))
+    )
 
 
-constant_case("constant_kind", BAD, "a constant's value is not a dense tensor", lambda p: p.boolean(True))
-constant_case("constant_size", BAD, "a constant of 8 bytes has 7", lambda p: p.dense(p.tensor([2]), bytes(7)))
-constant_case("constant_type", BAD, "the value's type is not the result's",
-              lambda p: p.dense(p.tensor([3]), bytes(4)))
-constant_case("constant_preds", BAD, "a constant of 9 preds has 3 bytes",
-              lambda p: p.dense(p.tensor([9], p.i1), bytes(3)))
-constant_case("constant_giant", BAD, "a constant of 1152921504606846976 bytes has 5",
-              lambda p: p.dense(p.tensor([1 << 58]), bytes(5)))
+constant_case(
+    "constant_kind", BAD, "a constant's value is not a dense tensor", lambda p: p.boolean(True)
+)
+constant_case(
+    "constant_size", BAD, "a constant of 8 bytes has 7", lambda p: p.dense(p.tensor([2]), bytes(7))
+)
+constant_case(
+    "constant_type",
+    BAD,
+    "the value's type is not the result's",
+    lambda p: p.dense(p.tensor([3]), bytes(4)),
+)
+constant_case(
+    "constant_preds",
+    BAD,
+    "a constant of 9 preds has 3 bytes",
+    lambda p: p.dense(p.tensor([9], p.i1), bytes(3)),
+)
+constant_case(
+    "constant_giant",
+    BAD,
+    "a constant of 1152921504606846976 bytes has 5",
+    lambda p: p.dense(p.tensor([1 << 58]), bytes(5)),
+)
 body_case("constant_none", BAD, "it has no value")(
-    lambda p, r: r.ret(r.op("vhlo.constant_v1", [p.tensor([2])])))
+    lambda p, r: r.ret(r.op("vhlo.constant_v1", [p.tensor([2])]))
+)
 
 # -- ops that are not there or not right
 
 body_case("op_unknown", NOT, "the op is not known; in vhlo.frobnicate_v1(f32[2]) -> tensor<2xf32>")(
-    lambda p, r: r.ret(r.op("vhlo.frobnicate_v1", [p.tensor([2])], [r.args[0]])))
+    lambda p, r: r.ret(r.op("vhlo.frobnicate_v1", [p.tensor([2])], [r.args[0]]))
+)
 body_case("op_unknown_located", NOT, "at jit(f)/frobnicate at file.py:12:3")(
-    lambda p, r: r.ret(r.op("vhlo.frobnicate_v1", [p.tensor([2])], [r.args[0]],
-                            location=p.location("jit(f)/frobnicate"))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.frobnicate_v1",
+            [p.tensor([2])],
+            [r.args[0]],
+            location=p.location("jit(f)/frobnicate"),
+        )
+    )
+)
 body_case("op_foreign", NOT, "the op is not known; in mhlo.tan(f32[2])")(
-    lambda p, r: r.ret(r.op("mhlo.tan", [p.tensor([2])], [r.args[0]])))
+    lambda p, r: r.ret(r.op("mhlo.tan", [p.tensor([2])], [r.args[0]]))
+)
 body_case("op_refused", NOT, "the op is not supported; in vhlo.uniform_quantize_v1")(
-    lambda p, r: r.ret(r.op("vhlo.uniform_quantize_v1", [p.tensor([2])], [r.args[0]])))
+    lambda p, r: r.ret(r.op("vhlo.uniform_quantize_v1", [p.tensor([2])], [r.args[0]]))
+)
 body_case("op_structure", BAD, "it belongs to the top of a module; in sdy.mesh")(
-    lambda p, r: r.op("sdy.mesh", attrs=dict(mesh=p.boolean(1), sym_name=p.boolean(1))) and None or r.ret(r.args[0]))
+    lambda p, r: r.op("sdy.mesh", attrs=dict(mesh=p.boolean(1), sym_name=p.boolean(1)))
+    and None
+    or r.ret(r.args[0])
+)
 body_case("return_early", BAD, "it is not the last op of its block")(
-    lambda p, r: r.ret(r.args[0]) or r.ret(r.args[0]))
+    lambda p, r: r.ret(r.args[0]) or r.ret(r.args[0])
+)
 body_case("return_none", BAD, "a block does not end with return")(
-    lambda p, r: r.op("vhlo.abs_v1", [p.tensor([2])], [r.args[0]]))
+    lambda p, r: r.op("vhlo.abs_v1", [p.tensor([2])], [r.args[0]])
+)
 body_case("return_count", BAD, "2 values are returned instead of 1")(
-    lambda p, r: r.ret(r.args[0], r.args[0]))
+    lambda p, r: r.ret(r.args[0], r.args[0])
+)
 body_case("block_empty", BAD, "a block is empty")(lambda p, r: None)
 body_case("cast_count", BAD, "it has 0 operands for 1 results")(
-    lambda p, r: r.ret(r.op("builtin.unrealized_conversion_cast", [p.tensor([2])])))
+    lambda p, r: r.ret(r.op("builtin.unrealized_conversion_cast", [p.tensor([2])]))
+)
 body_case("verify", BAD, "add(f32[2])")(
-    lambda p, r: r.ret(r.op("vhlo.add_v1", [p.tensor([2])], [r.args[0]])))
+    lambda p, r: r.ret(r.op("vhlo.add_v1", [p.tensor([2])], [r.args[0]]))
+)
 
 
 @body_case("region_blocks", BAD, "a region has 2 blocks instead of 1")
@@ -277,48 +477,88 @@ def _(p, r):
 
 # -- tuples
 
+
 def tuple_type(p):
     return p.type("vhlo", varint(23) + listed([varint(p.tensor([2]))]))
 
 
 body_case("tuple_returned", NOT, "the program returns a tuple")(
-    lambda p, r: r.ret(r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])))
+    lambda p, r: r.ret(r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]]))
+)
 body_case("tuple_operand", NOT, "operand 0 is a tuple")(
-    lambda p, r: r.ret(r.op("vhlo.abs_v1", [tuple_type(p)], [r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])])))
+    lambda p, r: r.ret(
+        r.op("vhlo.abs_v1", [tuple_type(p)], [r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])])
+    )
+)
 body_case("tuple_not", BAD, "the operand is not a tuple")(
-    lambda p, r: r.ret(r.op("vhlo.get_tuple_element_v1", [p.tensor([2])], [r.args[0]],
-                            attrs=dict(index=p.integer(0)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.get_tuple_element_v1",
+            [p.tensor([2])],
+            [r.args[0]],
+            attrs=dict(index=p.integer(0)),
+        )
+    )
+)
 body_case("tuple_index", BAD, "there is no element 1 in a tuple of 1")(
-    lambda p, r: r.ret(r.op("vhlo.get_tuple_element_v1", [p.tensor([2])],
-                            [r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])],
-                            attrs=dict(index=p.integer(1)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.get_tuple_element_v1",
+            [p.tensor([2])],
+            [r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])],
+            attrs=dict(index=p.integer(1)),
+        )
+    )
+)
 body_case("tuple_index_kind", BAD, "attribute index is not an integer")(
-    lambda p, r: r.ret(r.op("vhlo.get_tuple_element_v1", [p.tensor([2])], [r.args[0]],
-                            attrs=dict(index=p.string("x")))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.get_tuple_element_v1",
+            [p.tensor([2])],
+            [r.args[0]],
+            attrs=dict(index=p.string("x")),
+        )
+    )
+)
 
 
 @body_case("tuple_captured", NOT, "a region uses a tuple from outside")
 def _(p, r):
     made = r.op("vhlo.tuple_v1", [tuple_type(p)], [r.args[0]])
     inner = Region(p)
-    inner.ret(inner.op("vhlo.get_tuple_element_v1", [p.tensor([2])], [made], attrs=dict(index=p.integer(0))))
+    inner.ret(
+        inner.op(
+            "vhlo.get_tuple_element_v1", [p.tensor([2])], [made], attrs=dict(index=p.integer(0))
+        )
+    )
     r.ret(r.op("vhlo.case_v1", [p.tensor([2])], [p.constant(r)], regions=[inner]))
 
 
 # -- functions and modules
 
+
 def call(p, r, name, arguments=None, results=1):
-    return r.op("vhlo.call_v1", [p.tensor([2])] * results, r.args if arguments is None else arguments,
-                attrs=dict(callee=p.string(name)))
+    return r.op(
+        "vhlo.call_v1",
+        [p.tensor([2])] * results,
+        r.args if arguments is None else arguments,
+        attrs=dict(callee=p.string(name)),
+    )
 
 
-body_case("call_missing", BAD, "there is no function @nobody")(lambda p, r: r.ret(call(p, r, "nobody")))
+body_case("call_missing", BAD, "there is no function @nobody")(
+    lambda p, r: r.ret(call(p, r, "nobody"))
+)
 body_case("call_recursive", BAD, "recursive call of @main")(lambda p, r: r.ret(call(p, r, "main")))
 body_case("call_arguments", BAD, "2 values for 1 arguments")(
-    lambda p, r: p.func("f", [p.tensor([2])], [p.tensor([2])], lambda q: q.ret(q.args[0])) and
-    r.ret(call(p, r, "f", [r.args[0]] * 2)))
+    lambda p, r: p.func("f", [p.tensor([2])], [p.tensor([2])], lambda q: q.ret(q.args[0]))
+    and r.ret(call(p, r, "f", [r.args[0]] * 2))
+)
 body_case("call_nothing", BAD, "attribute callee names no function")(
-    lambda p, r: r.ret(r.op("vhlo.call_v1", [p.tensor([2])], r.args, attrs=dict(callee=p.boolean(1)))))
+    lambda p, r: r.ret(
+        r.op("vhlo.call_v1", [p.tensor([2])], r.args, attrs=dict(callee=p.boolean(1)))
+    )
+)
 
 
 @case("call_bomb", "RESOURCE_EXHAUSTED", "the program's calls inline to too many ops")
@@ -326,7 +566,9 @@ def _():
     p = main_program(lambda p, r: r.ret(call(p, r, "f0")))
     t = p.tensor([2])
     for i in range(40):
-        p.func(f"f{i}", [t], [t], lambda r: r.ret(call(p, r, f"f{i + 1}", [call(p, r, f"f{i + 1}")])))
+        p.func(
+            f"f{i}", [t], [t], lambda r: r.ret(call(p, r, f"f{i + 1}", [call(p, r, f"f{i + 1}")]))
+        )
     p.func("f40", [t], [t], lambda r: r.ret(r.args[0]))
     return p
 
@@ -396,17 +638,30 @@ def argument_case(name, code, text, make, which="arg_attrs"):
         t = p.tensor([2])
         p.func("main", [t], [t], lambda r: r.ret(r.args[0]), **{which: make(p)})
         return p
+
     case(name, code, text)(build)
 
 
-argument_case("argument_list", BAD, "argument attributes are not a list",
-              lambda p: p.boolean(True))
-argument_case("argument_alias", BAD, "tf.aliasing_output is not the number of a result; of argument 0",
-              lambda p: p.array([p.vhlo_dictionary(tf__aliasing_output=p.integer(7, p.i32))]))
-argument_case("argument_layout", NOT, "the layout {0,1} of an argument or result; of argument 0",
-              lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]))
-argument_case("result_layout", NOT, "the layout {0,1} of an argument or result; of result 0",
-              lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]), "res_attrs")
+argument_case("argument_list", BAD, "argument attributes are not a list", lambda p: p.boolean(True))
+argument_case(
+    "argument_alias",
+    BAD,
+    "tf.aliasing_output is not the number of a result; of argument 0",
+    lambda p: p.array([p.vhlo_dictionary(tf__aliasing_output=p.integer(7, p.i32))]),
+)
+argument_case(
+    "argument_layout",
+    NOT,
+    "the layout {0,1} of an argument or result; of argument 0",
+    lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]),
+)
+argument_case(
+    "result_layout",
+    NOT,
+    "the layout {0,1} of an argument or result; of result 0",
+    lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]),
+    "res_attrs",
+)
 
 
 @program_case("module_replicas", BAD, "mhlo.num_replicas is not a number of devices")
@@ -417,73 +672,152 @@ def _(p):
 
 # -- custom calls and composites
 
+
 def custom_call(p, r, target="foo", results=1, operands=None, dictionary=None, **attrs):
-    properties = dict(api_version=p.vhlo(5, varint(1)), backend_config=p.string(""),
-                      call_target_name=p.string(target), called_computations=p.array(),
-                      has_side_effect=p.boolean(False), operand_layouts=p.array(),
-                      output_operand_aliases=p.array(), result_layouts=p.array())
+    properties = dict(
+        api_version=p.vhlo(5, varint(1)),
+        backend_config=p.string(""),
+        call_target_name=p.string(target),
+        called_computations=p.array(),
+        has_side_effect=p.boolean(False),
+        operand_layouts=p.array(),
+        output_operand_aliases=p.array(),
+        result_layouts=p.array(),
+    )
     properties.update(attrs)
-    made = r.op("vhlo.custom_call_v1", [p.tensor([2])] * results, r.args if operands is None else operands,
-                attrs=properties, dictionary=dictionary)
+    made = r.op(
+        "vhlo.custom_call_v1",
+        [p.tensor([2])] * results,
+        r.args if operands is None else operands,
+        attrs=properties,
+        dictionary=dictionary,
+    )
     r.ret(made if results == 1 else r.args[0])
 
 
 def custom_case(name, code, text, **attrs):
     body_case(name, code, text)(
-        lambda p, r: custom_call(p, r, **{k: v(p) if callable(v) else v for k, v in attrs.items()}))
+        lambda p, r: custom_call(p, r, **{k: v(p) if callable(v) else v for k, v in attrs.items()})
+    )
 
 
-custom_case("custom_target", BAD, "attribute call_target_name is not a string",
-            call_target_name=lambda p: p.boolean(1))
-custom_case("custom_config", NOT, "a backend_config that is neither a string nor a dictionary; in the custom call of 'foo'",
-            backend_config=lambda p: p.boolean(1))
-custom_case("custom_config_nested", NOT, "of configuration a",
-            backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo_dictionary()))
-custom_case("custom_config_float", NOT, "a float attribute that is neither f32 nor f64",
-            backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo(8, varint(p.scalar(3)), svarint(0))))
-custom_case("custom_config_key", BAD, "a configuration's key is no string",
-            backend_config=lambda p: p.pairs(6, p.vhlo, [(p.boolean(1), p.boolean(1))]))
-custom_case("custom_discardable", NOT, "an mhlo.backend_config that is not a dictionary",
-            dictionary=lambda p: p.dictionary(mhlo__backend_config=p.boolean(1)))
-custom_case("custom_aliases", NOT, "output_operand_aliases; in the custom call of 'foo'",
-            output_operand_aliases=lambda p: p.array([p.vhlo(10, listed([]), svarint(0), listed([]))]))
-custom_case("custom_layout", NOT, "operand_layouts other than row-major",
-            operand_layouts=lambda p: p.array([p.numbers(0, 1)]))
-custom_case("custom_layouts", BAD, "result_layouts is not a list", result_layouts=lambda p: p.boolean(1))
-custom_case("custom_layout_kind", BAD, "a layout is not a tensor",
-            result_layouts=lambda p: p.array([p.boolean(1)]))
+custom_case(
+    "custom_target",
+    BAD,
+    "attribute call_target_name is not a string",
+    call_target_name=lambda p: p.boolean(1),
+)
+custom_case(
+    "custom_config",
+    NOT,
+    "a backend_config that is neither a string nor a dictionary; in the custom call of 'foo'",
+    backend_config=lambda p: p.boolean(1),
+)
+custom_case(
+    "custom_config_nested",
+    NOT,
+    "of configuration a",
+    backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo_dictionary()),
+)
+custom_case(
+    "custom_config_float",
+    NOT,
+    "a float attribute that is neither f32 nor f64",
+    backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo(8, varint(p.scalar(3)), svarint(0))),
+)
+custom_case(
+    "custom_config_key",
+    BAD,
+    "a configuration's key is no string",
+    backend_config=lambda p: p.pairs(6, p.vhlo, [(p.boolean(1), p.boolean(1))]),
+)
+custom_case(
+    "custom_discardable",
+    NOT,
+    "an mhlo.backend_config that is not a dictionary",
+    dictionary=lambda p: p.dictionary(mhlo__backend_config=p.boolean(1)),
+)
+custom_case(
+    "custom_aliases",
+    NOT,
+    "output_operand_aliases; in the custom call of 'foo'",
+    output_operand_aliases=lambda p: p.array([p.vhlo(10, listed([]), svarint(0), listed([]))]),
+)
+custom_case(
+    "custom_layout",
+    NOT,
+    "operand_layouts other than row-major",
+    operand_layouts=lambda p: p.array([p.numbers(0, 1)]),
+)
+custom_case(
+    "custom_layouts", BAD, "result_layouts is not a list", result_layouts=lambda p: p.boolean(1)
+)
+custom_case(
+    "custom_layout_kind",
+    BAD,
+    "a layout is not a tensor",
+    result_layouts=lambda p: p.array([p.boolean(1)]),
+)
 custom_case("top_k_operands", NOT, "ApproxTopK of 1 operands", target="ApproxTopK")
 body_case("top_k_dim", BAD, "ApproxTopK without a reduction_dim")(
-    lambda p, r: custom_call(p, r, "ApproxTopK", 2, r.args * 4))
+    lambda p, r: custom_call(p, r, "ApproxTopK", 2, r.args * 4)
+)
 body_case("top_k_comparator", BAD, "it does not name one comparator")(
-    lambda p, r: custom_call(p, r, "ApproxTopK", 2, r.args * 4,
-                             p.dictionary(mhlo__backend_config=p.vhlo_dictionary(reduction_dim=p.integer(0)))))
+    lambda p, r: custom_call(
+        p,
+        r,
+        "ApproxTopK",
+        2,
+        r.args * 4,
+        p.dictionary(mhlo__backend_config=p.vhlo_dictionary(reduction_dim=p.integer(0))),
+    )
+)
 
 
 def composite(p, r, name="my.op", regions=(), **attrs):
-    properties = dict(composite_attributes=p.vhlo_dictionary(), decomposition=p.string("nobody"),
-                      name=p.string(name), version=p.integer(1, p.i32))
+    properties = dict(
+        composite_attributes=p.vhlo_dictionary(),
+        decomposition=p.string("nobody"),
+        name=p.string(name),
+        version=p.integer(1, p.i32),
+    )
     properties.update(attrs)
     r.ret(r.op("vhlo.composite_v2", [p.tensor([2])], r.args, attrs=properties, regions=regions))
 
 
 body_case("composite_missing", BAD, "there is no function @nobody")(composite)
 body_case("composite_name", BAD, "it has no name")(
-    lambda p, r: composite(p, r) or r.ops[0]["attrs"].update(name=p.boolean(1)))
+    lambda p, r: composite(p, r) or r.ops[0]["attrs"].update(name=p.boolean(1))
+)
 body_case("composite_regions", NOT, "the composite my.op has regions")(
-    lambda p, r: composite(p, r, regions=[Region(p)]))
+    lambda p, r: composite(p, r, regions=[Region(p)])
+)
 
 # -- old and dynamic ops
 
 body_case("einsum_label", NOT, "the einsum label '.'")(
-    lambda p, r: r.ret(r.op("vhlo.einsum_v1", [p.tensor([2])], r.args * 2,
-                            attrs=dict(einsum_config=p.string("...i,i->i")))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.einsum_v1",
+            [p.tensor([2])],
+            r.args * 2,
+            attrs=dict(einsum_config=p.string("...i,i->i")),
+        )
+    )
+)
 
 
 def einsum_case(name, code, text, config):
     body_case("einsum_" + name, code, text)(
-        lambda p, r: r.ret(r.op("vhlo.einsum_v1", [p.tensor([2])], r.args * 2,
-                                attrs=dict(einsum_config=p.string(config)))))
+        lambda p, r: r.ret(
+            r.op(
+                "vhlo.einsum_v1",
+                [p.tensor([2])],
+                r.args * 2,
+                attrs=dict(einsum_config=p.string(config)),
+            )
+        )
+    )
 
 
 einsum_case("diagonal", NOT, "an einsum's diagonal", "ii,i->i")
@@ -507,49 +841,113 @@ def _(p, r):
 
 
 body_case("dimension", BAD, "there is no dimension 3")(
-    lambda p, r: r.ret(r.op("vhlo.get_dimension_size_v1", [p.tensor([], p.i32)], r.args,
-                            attrs=dict(dimension=p.integer(3)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.get_dimension_size_v1",
+            [p.tensor([], p.i32)],
+            r.args,
+            attrs=dict(dimension=p.integer(3)),
+        )
+    )
+)
 body_case("dimension_type", BAD, "a size of 2 as another type than s32[]")(
-    lambda p, r: r.ret(r.op("vhlo.get_dimension_size_v1", [p.tensor([2])], r.args,
-                            attrs=dict(dimension=p.integer(0)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.get_dimension_size_v1",
+            [p.tensor([2])],
+            r.args,
+            attrs=dict(dimension=p.integer(0)),
+        )
+    )
+)
 body_case("dimension_set", NOT, "a dimension of 2 made dynamic")(
-    lambda p, r: r.ret(r.op("vhlo.set_dimension_size_v1", [p.tensor([2])], [r.args[0], p.constant(r, 1)],
-                            attrs=dict(dimension=p.integer(0)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.set_dimension_size_v1",
+            [p.tensor([2])],
+            [r.args[0], p.constant(r, 1)],
+            attrs=dict(dimension=p.integer(0)),
+        )
+    )
+)
 body_case("index_select", BAD, "dim 5 or batch_dims 0 is out of range")(
-    lambda p, r: r.ret(r.op("vhlo.torch_index_select_v1", [p.tensor([2])], r.args * 2,
-                            attrs=dict(batch_dims=p.integer(0), dim=p.integer(5)))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.torch_index_select_v1",
+            [p.tensor([2])],
+            r.args * 2,
+            attrs=dict(batch_dims=p.integer(0), dim=p.integer(5)),
+        )
+    )
+)
 body_case("norm_epsilon", BAD, "attribute epsilon is not a float")(
-    lambda p, r: r.op("vhlo.batch_norm_training_v1", [p.tensor([2])] * 3, r.args * 3,
-                      attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0))) and r.ret(r.args[0]))
+    lambda p, r: r.op(
+        "vhlo.batch_norm_training_v1",
+        [p.tensor([2])] * 3,
+        r.args * 3,
+        attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+    )
+    and r.ret(r.args[0])
+)
 body_case("arity", BAD, "it has 1 operands instead of 3")(
-    lambda p, r: r.op("vhlo.batch_norm_training_v1", [p.tensor([2])] * 3, r.args,
-                      attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0))) and r.ret(r.args[0]))
+    lambda p, r: r.op(
+        "vhlo.batch_norm_training_v1",
+        [p.tensor([2])] * 3,
+        r.args,
+        attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+    )
+    and r.ret(r.args[0])
+)
 
 
 def dot(p, r, precision, inputs=2, **attrs):
-    r.ret(r.op("vhlo.dot_v1", [p.tensor([])], r.args * inputs, attrs=dict(precision_config=precision)))
+    r.ret(
+        r.op("vhlo.dot_v1", [p.tensor([])], r.args * inputs, attrs=dict(precision_config=precision))
+    )
 
 
 body_case("precision", BAD, "precision_config is not one precision per operand")(
-    lambda p, r: dot(p, r, p.array([p.boolean(1)])))
+    lambda p, r: dot(p, r, p.array([p.boolean(1)]))
+)
 body_case("dot_scalar", BAD, "an operand is a scalar")(
-    lambda p, r: r.ret(r.op("vhlo.dot_v1", [p.tensor([])], [p.constant(r)] * 2,
-                            attrs=dict(precision_config=p.array()))))
+    lambda p, r: r.ret(
+        r.op(
+            "vhlo.dot_v1",
+            [p.tensor([])],
+            [p.constant(r)] * 2,
+            attrs=dict(precision_config=p.array()),
+        )
+    )
+)
 
 
 # -- groups of participants
+
 
 def groups_case(name, code, text, make):
     def build():
         def body(p, r):
             inner = Region(p, [p.tensor([])] * 2)
             inner.ret(inner.args[0])
-            r.ret(r.op("vhlo.all_reduce_v1", [p.tensor([2])], r.args, regions=[inner], isolated=True,
-                       attrs=dict(channel_id=p.integer(1), replica_groups=make(p),
-                                  use_global_device_ids=p.boolean(True))))
+            r.ret(
+                r.op(
+                    "vhlo.all_reduce_v1",
+                    [p.tensor([2])],
+                    r.args,
+                    regions=[inner],
+                    isolated=True,
+                    attrs=dict(
+                        channel_id=p.integer(1),
+                        replica_groups=make(p),
+                        use_global_device_ids=p.boolean(True),
+                    ),
+                )
+            )
+
         p = main_program(body)
         p.facts = p.dictionary(mhlo__num_partitions=p.integer(4, p.i32))
         return p
+
     case("groups_" + name, code, text)(build)
 
 
@@ -563,39 +961,96 @@ def mesh_groups(p, made, *refs):
 
 
 def ref(p, name, sub=None):
-    return p.vhlo(22, varint(p.string(name)), varint(0) if sub is None else varint(1) + varint(
-        p.vhlo(21, svarint(sub[0]), svarint(sub[1]))))
+    return p.vhlo(
+        22,
+        varint(p.string(name)),
+        (
+            varint(0)
+            if sub is None
+            else varint(1) + varint(p.vhlo(21, svarint(sub[0]), svarint(sub[1])))
+        ),
+    )
 
 
 groups_case("rank", BAD, "replica groups are not a matrix", lambda p: p.numbers(0, 1))
 groups_case("array", BAD, "replica groups are not a tensor", lambda p: p.array())
-groups_case("mesh_name", BAD, "there is no mesh @m", lambda p: mesh_groups(p, p.string("m"), ref(p, "x")))
+groups_case(
+    "mesh_name", BAD, "there is no mesh @m", lambda p: mesh_groups(p, p.string("m"), ref(p, "x"))
+)
 groups_case("mesh_kind", BAD, "replica groups without mesh", lambda p: mesh_groups(p, p.boolean(1)))
-groups_case("mesh_axes", BAD, "a mesh's axis is not one",
-            lambda p: mesh_groups(p, p.vhlo(25, varint(p.array([p.boolean(1)])), varint(0))))
-groups_case("mesh_axes_list", BAD, "a mesh's axes are not a list",
-            lambda p: mesh_groups(p, p.vhlo(25, varint(p.boolean(1)), varint(0))))
-groups_case("mesh_many_axes", NOT, "a mesh of 65 axes",
-            lambda p: mesh_groups(p, mesh(p, *[("x", 1)] * 65)))
-groups_case("mesh_size", BAD, "a mesh has an axis of size 1099511627776",
-            lambda p: mesh_groups(p, mesh(p, ("x", 1 << 40))))
-groups_case("mesh_ids", BAD, "a mesh of 4 devices names 2",
-            lambda p: mesh_groups(p, mesh(p, ("x", 4), ids=p.numbers(0, 1))))
-groups_case("axes", BAD, "the axes of replica groups are not a list",
-            lambda p: p.vhlo(23, varint(mesh(p, ("x", 4))), varint(p.boolean(1))))
-groups_case("axis", BAD, "replica groups name something else than axes",
-            lambda p: mesh_groups(p, mesh(p, ("x", 4)), p.boolean(1)))
-groups_case("axis_name", BAD, "replica groups name an axis that the mesh has not",
-            lambda p: mesh_groups(p, mesh(p, ("x", 4)), ref(p, "y")))
-groups_case("axis_part", BAD, "a part of an axis of 4 has size 3 after 1",
-            lambda p: mesh_groups(p, mesh(p, ("x", 4)), ref(p, "x", (1, 3))))
-groups_case("axis_twice", BAD, "replica groups name an axis twice",
-            lambda p: mesh_groups(p, mesh(p, ("x", 2), ("y", 2)), ref(p, "x"), ref(p, "x")))
+groups_case(
+    "mesh_axes",
+    BAD,
+    "a mesh's axis is not one",
+    lambda p: mesh_groups(p, p.vhlo(25, varint(p.array([p.boolean(1)])), varint(0))),
+)
+groups_case(
+    "mesh_axes_list",
+    BAD,
+    "a mesh's axes are not a list",
+    lambda p: mesh_groups(p, p.vhlo(25, varint(p.boolean(1)), varint(0))),
+)
+groups_case(
+    "mesh_many_axes", NOT, "a mesh of 65 axes", lambda p: mesh_groups(p, mesh(p, *[("x", 1)] * 65))
+)
+groups_case(
+    "mesh_size",
+    BAD,
+    "a mesh has an axis of size 1099511627776",
+    lambda p: mesh_groups(p, mesh(p, ("x", 1 << 40))),
+)
+groups_case(
+    "mesh_ids",
+    BAD,
+    "a mesh of 4 devices names 2",
+    lambda p: mesh_groups(p, mesh(p, ("x", 4), ids=p.numbers(0, 1))),
+)
+groups_case(
+    "axes",
+    BAD,
+    "the axes of replica groups are not a list",
+    lambda p: p.vhlo(23, varint(mesh(p, ("x", 4))), varint(p.boolean(1))),
+)
+groups_case(
+    "axis",
+    BAD,
+    "replica groups name something else than axes",
+    lambda p: mesh_groups(p, mesh(p, ("x", 4)), p.boolean(1)),
+)
+groups_case(
+    "axis_name",
+    BAD,
+    "replica groups name an axis that the mesh has not",
+    lambda p: mesh_groups(p, mesh(p, ("x", 4)), ref(p, "y")),
+)
+groups_case(
+    "axis_part",
+    BAD,
+    "a part of an axis of 4 has size 3 after 1",
+    lambda p: mesh_groups(p, mesh(p, ("x", 4)), ref(p, "x", (1, 3))),
+)
+groups_case(
+    "axis_twice",
+    BAD,
+    "replica groups name an axis twice",
+    lambda p: mesh_groups(p, mesh(p, ("x", 2), ("y", 2)), ref(p, "x"), ref(p, "x")),
+)
 body_case("dynamic_root", NOT, "it must be false; in attribute has_dynamic_root")(
-    lambda p, r: r.ops.clear() or setattr(p, "facts", p.dictionary(mhlo__num_partitions=p.integer(2, p.i32))) or
-    r.ret(r.op("vhlo.collective_broadcast_v2", [p.tensor([2])], r.args,
-               attrs=dict(channel_id=p.integer(1), has_dynamic_root=p.boolean(True),
-                          replica_groups=p.dense(p.tensor([1, 2], p.i64), bytes(16))))))
+    lambda p, r: r.ops.clear()
+    or setattr(p, "facts", p.dictionary(mhlo__num_partitions=p.integer(2, p.i32)))
+    or r.ret(
+        r.op(
+            "vhlo.collective_broadcast_v2",
+            [p.tensor([2])],
+            r.args,
+            attrs=dict(
+                channel_id=p.integer(1),
+                has_dynamic_root=p.boolean(True),
+                replica_groups=p.dense(p.tensor([1, 2], p.i64), bytes(16)),
+            ),
+        )
+    )
+)
 
 
 def main():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A writer of MLIR bytecode with the vhlo dialect, just enough to make test inputs, wrong ones too."""
+"""A writer of MLIR bytecode with the vhlo dialect: enough to make test inputs, wrong ones too."""
 
 
 def varint(v):
@@ -33,8 +33,15 @@ class Region:
         self.ops = []
 
     def op(self, name, results=(), operands=(), attrs=None, regions=(), **more):
-        op = dict(name=name, types=list(results), operands=list(operands), attrs=attrs or {},
-                  regions=list(regions), results=[Value() for _ in results], **more)
+        op = dict(
+            name=name,
+            types=list(results),
+            operands=list(operands),
+            attrs=attrs or {},
+            regions=list(regions),
+            results=[Value() for _ in results],
+            **more,
+        )
         self.ops.append(op)
         return op["results"][0] if len(results) == 1 else op["results"]
 
@@ -100,11 +107,15 @@ class Program:
 
     def tensor(self, dims=(), element=None, code=20):
         element = self.f32 if element is None else element
-        return self.type("vhlo", varint(code) + listed([svarint(d) for d in dims]) + varint(element))
+        return self.type(
+            "vhlo", varint(code) + listed([svarint(d) for d in dims]) + varint(element)
+        )
 
     def function(self, inputs, results):
-        return self.type("vhlo", varint(8) + listed([varint(t) for t in inputs]) +
-                         listed([varint(t) for t in results]))
+        return self.type(
+            "vhlo",
+            varint(8) + listed([varint(t) for t in inputs]) + listed([varint(t) for t in results]),
+        )
 
     # -- attributes
     def string(self, s):
@@ -123,35 +134,48 @@ class Program:
         return make(code, listed([varint(k) + varint(v) for k, v in items]))
 
     def dictionary(self, **items):
-        return self.pairs(1, self.builtin,
-                          [(self.builtin(2, varint(self.text(k.replace("__", ".")))), v)
-                           for k, v in sorted(items.items())])
+        return self.pairs(
+            1,
+            self.builtin,
+            [
+                (self.builtin(2, varint(self.text(k.replace("__", ".")))), v)
+                for k, v in sorted(items.items())
+            ],
+        )
 
     def vhlo_dictionary(self, **items):
-        return self.pairs(6, self.vhlo,
-                          [(self.string(k.replace("__", ".")), v) for k, v in items.items()])
+        return self.pairs(
+            6, self.vhlo, [(self.string(k.replace("__", ".")), v) for k, v in items.items()]
+        )
 
     def dense(self, type, data):
         return self.vhlo(15, varint(type), varint(len(data)), data)
 
     def numbers(self, *values):
-        return self.dense(self.tensor([len(values)], self.i64),
-                          b"".join(v.to_bytes(8, "little", signed=True) for v in values))
+        return self.dense(
+            self.tensor([len(values)], self.i64),
+            b"".join(v.to_bytes(8, "little", signed=True) for v in values),
+        )
 
     def type_attr(self, type):
         return self.vhlo(17, varint(type))
 
     def location(self, name, file="file.py", line=12, column=3):
-        where = self.builtin(11, varint(self.builtin(2, varint(self.text(file)))), varint(line),
-                             varint(column))
+        where = self.builtin(
+            11, varint(self.builtin(2, varint(self.text(file)))), varint(line), varint(column)
+        )
         return self.builtin(14, varint(self.builtin(2, varint(self.text(name)))), varint(where))
 
     # -- functions
     def func(self, name, inputs, results, body=None, **attrs):
         region = Region(self, inputs)
-        properties = dict(arg_attrs=self.array(), function_type=self.type_attr(self.function(inputs, results)),
-                          res_attrs=self.array(), sym_name=self.string(name),
-                          sym_visibility=self.string(""))
+        properties = dict(
+            arg_attrs=self.array(),
+            function_type=self.type_attr(self.function(inputs, results)),
+            res_attrs=self.array(),
+            sym_name=self.string(name),
+            sym_visibility=self.string(""),
+        )
         properties.update(attrs)
         self.module.op("vhlo.func_v1", attrs=properties, regions=[region], isolated=True)
         if body:
@@ -160,8 +184,11 @@ class Program:
 
     def constant(self, region, value=0, type=None):
         type = self.tensor([], self.i32) if type is None else type
-        return region.op("vhlo.constant_v1", [type],
-                         attrs=dict(value=self.dense(type, value.to_bytes(4, "little"))))
+        return region.op(
+            "vhlo.constant_v1",
+            [type],
+            attrs=dict(value=self.dense(type, value.to_bytes(4, "little"))),
+        )
 
     # -- bytes
     def name(self, full):
@@ -171,8 +198,10 @@ class Program:
 
     def properties(self, op):
         optional = op["name"].startswith("builtin.")
-        data = b"".join(varint(0 if v is None else v << 1 | 1) if optional else varint(v)
-                        for _, v in sorted(op["attrs"].items()))
+        data = b"".join(
+            varint(0 if v is None else v << 1 | 1) if optional else varint(v)
+            for _, v in sorted(op["attrs"].items())
+        )
         data = op.get("properties", data)
         self.props.append(data)
         return len(self.props) - 1
@@ -180,8 +209,13 @@ class Program:
     def write_op(self, op, scope, slots):
         out = varint(op.get("name_index", self.name(op["name"]) if op["name"] else 0))
         has = bool(op["attrs"]) or "properties" in op or "property" in op
-        mask = (1 if op.get("dictionary") is not None else 0) | (2 if op["types"] else 0) | \
-            (4 if op["operands"] else 0) | (16 if op["regions"] else 0) | (64 if has else 0)
+        mask = (
+            (1 if op.get("dictionary") is not None else 0)
+            | (2 if op["types"] else 0)
+            | (4 if op["operands"] else 0)
+            | (16 if op["regions"] else 0)
+            | (64 if has else 0)
+        )
         out += bytes([op.get("mask", mask)])
         out += varint(op.get("location", self.builtin(15)))
         if mask & 1:
@@ -191,7 +225,9 @@ class Program:
         if op["types"]:
             out += listed([varint(t) for t in op["types"]])
         if op["operands"]:
-            out += listed([varint(o if isinstance(o, int) else scope.index(o)) for o in op["operands"]])
+            out += listed(
+                [varint(o if isinstance(o, int) else scope.index(o)) for o in op["operands"]]
+            )
         for value in op["results"]:
             if slots:
                 scope[slots.pop(0)] = value
@@ -212,7 +248,7 @@ class Program:
         out = varint(blocks) + varint(declared)
         for _ in range(blocks):
             out += self.write_block(region, scope, slots)
-        del scope[len(scope) - n:]
+        del scope[len(scope) - n :]
         return out
 
     def write_block(self, region, scope, slots):
@@ -227,21 +263,30 @@ class Program:
 
     def bytes(self):
         if not self.top.ops:
-            self.top.op("builtin.module", attrs=dict(sym_name=self.builtin(2, varint(self.text("m"))),
-                                                     sym_visibility=None),
-                        regions=[self.module], isolated=True, dictionary=getattr(self, "facts", None))
+            self.top.op(
+                "builtin.module",
+                attrs=dict(sym_name=self.builtin(2, varint(self.text("m"))), sym_visibility=None),
+                regions=[self.module],
+                isolated=True,
+                dictionary=getattr(self, "facts", None),
+            )
         ir = self.write_block(self.top, [], [])
         data = {4: ir, 8: listed([varint(len(p)) + p for p in self.props])}
-        entry = [varint(self.dialects.index(d)) + varint(1) + varint(len(b) << 1 | c)
-                 for d, b, c in self.attrs + self.types]
+        entry = [
+            varint(self.dialects.index(d)) + varint(1) + varint(len(b) << 1 | c)
+            for d, b, c in self.attrs + self.types
+        ]
         data[3] = varint(len(self.attrs)) + varint(len(self.types)) + b"".join(entry)
         data[2] = b"".join(b for _, b, _ in self.attrs + self.types)
         dialects = [varint(self.text(d) << 1) for d in self.dialects]
-        names = [varint(self.dialects.index(d)) + varint(1) + varint(self.text(o) << 1 | 1)
-                 for d, o in self.names]
+        names = [
+            varint(self.dialects.index(d)) + varint(1) + varint(self.text(o) << 1 | 1)
+            for d, o in self.names
+        ]
         data[1] = listed(dialects) + varint(len(names)) + b"".join(names)
-        data[0] = listed([varint(len(s) + 1) for s in reversed(self.strings)]) + \
-            b"".join(s + b"\0" for s in self.strings)
+        data[0] = listed([varint(len(s) + 1) for s in reversed(self.strings)]) + b"".join(
+            s + b"\0" for s in self.strings
+        )
         for number, edit in self.edit.items():
             data[number] = edit(data[number])
         out = b"ML\xefR" + varint(self.version) + self.producer + b"\0"

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Golden tests: input and expected text of jm-opt in one file.
+
+    // run: --pass=dce
+    module "input" { ... }
+    // expect:
+    module "output" { ... }
+
+Files in bad/ expect a refusal: what follows `// expect:` is the text on standard error. Each
+artifact is read, verified, optimised with verification after every pass, and its text must survive
+being read back.
+
+    run.py JM_OPT [--rebase] [--artifacts] [FILE...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import difflib
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDERS = ["text", "pass", "bad"]
+EXPECT = "// expect:\n"
+
+
+def run(tool: str, options: list[str], source: str) -> tuple[int, str, str]:
+    done = subprocess.run([tool, *options], input=source.encode("utf-8", "surrogateescape"),
+                          capture_output=True, timeout=60, check=False)
+    return (done.returncode, done.stdout.decode("utf-8", "surrogateescape"),
+            done.stderr.decode("utf-8", "surrogateescape"))
+
+
+def golden(tool: str, path: pathlib.Path, rebase: bool) -> str:
+    """Returns what is wrong with this file, empty if nothing."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    first = text.split("\n", 1)[0]
+    if not first.startswith("// run:"):
+        return "the first line must be // run: OPTIONS"
+    source, marker, expected = text.partition(EXPECT)
+    if not marker and not rebase:
+        return "no // expect:"
+    bad = path.parent.name == "bad"
+    status, out, err = run(tool, first[len("// run:"):].split(), source)
+    if status not in (0, 1):
+        return f"jm-opt ended with status {status}\n{err}"
+    if bad != (status == 1):
+        return "was not refused" if bad else f"was refused: {err}"
+    actual = err if bad else out
+    if rebase:
+        fresh = source + EXPECT + actual
+        path.write_bytes(fresh.encode("utf-8", "surrogateescape"))
+        return ""
+    return "".join(difflib.unified_diff(expected.splitlines(True), actual.splitlines(True),
+                                        "expected", "actual"))
+
+
+def artifact(tool: str, path: pathlib.Path) -> str:
+    status, _, err = run(tool, ["--verify-each", str(path)], "")
+    if status:
+        return f"status {status}: {err}"
+    for options in (["--no-passes", "--locations"], ["--locations"]):
+        status, printed, err = run(tool, [*options, str(path)], "")
+        if status:
+            return f"status {status}: {err}"
+        status, again, err = run(tool, ["--no-passes", "--locations"], printed)
+        if status:
+            return f"the text is not read back: {err}"
+        if again != printed:
+            return "the text read back prints otherwise"
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tool")
+    parser.add_argument("--rebase", action="store_true", help="write what jm-opt prints now")
+    parser.add_argument("--artifacts", action="store_true", help="the artifacts instead")
+    parser.add_argument("files", nargs="*", type=pathlib.Path)
+    args = parser.parse_args()
+    if args.artifacts:
+        files = args.files or sorted((HERE / "artifacts").glob("*.mlirbc"))
+        check = lambda path: artifact(args.tool, path)  # noqa: E731
+    else:
+        files = args.files or sorted(
+            path for folder in FOLDERS for path in (HERE / folder).glob("*.ir"))
+        check = lambda path: golden(args.tool, path, args.rebase)  # noqa: E731
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(check, files))
+    for path, wrong in zip(files, results):
+        if wrong:
+            print(f"{path}: {wrong}")
+    failed = sum(map(bool, results))
+    print(f"{len(files)} files, {failed} failed")
+    return 1 if failed or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
