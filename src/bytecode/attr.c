@@ -27,29 +27,27 @@ typedef struct coding {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-#define ATTR(kind, fields) {JM_WIRE_##kind, fields, NULL, 0}
+#define ATTR(kind, fields) \
+  { JM_WIRE_##kind, fields, NULL, 0 }
 static const coding builtin_attrs[] = {
-    [0] = ATTR(ARRAY, "A"),       [1] = ATTR(DICTIONARY, "P"),
-    [2] = ATTR(STRING, "s"),      [3] = ATTR(STRING, "st"),
-    [4] = ATTR(SYMBOL, "a"),      [5] = ATTR(SYMBOL, "aA"),
-    [6] = ATTR(TYPE, "t"),        [7] = ATTR(UNIT, ""),
-    [8] = ATTR(INTEGER, "ti"),    [9] = ATTR(FLOAT, "tf"),
-    [10] = ATTR(LOCATION, "aa"),  [11] = ATTR(LOCATION, "avv"),
-    [12] = ATTR(LOCATION, "A"),   [13] = ATTR(LOCATION, "Aa"),
-    [14] = ATTR(LOCATION, "aa"),  [15] = ATTR(LOCATION, ""),
-    [16] = ATTR(RECORD, "tv"),    [17] = ATTR(RECORD, "tvb"),
-    [18] = ATTR(TENSOR, "tb"),    [22] = ATTR(LOCATION, "aV"),
+    [0] = ATTR(ARRAY, "A"),     [1] = ATTR(DICTIONARY, "P"), [2] = ATTR(STRING, "s"),
+    [3] = ATTR(STRING, "st"),   [4] = ATTR(SYMBOL, "a"),     [5] = ATTR(SYMBOL, "aA"),
+    [6] = ATTR(TYPE, "t"),      [7] = ATTR(UNIT, ""),        [8] = ATTR(INTEGER, "ti"),
+    [9] = ATTR(FLOAT, "tf"),    [10] = ATTR(LOCATION, "aa"), [11] = ATTR(LOCATION, "avv"),
+    [12] = ATTR(LOCATION, "A"), [13] = ATTR(LOCATION, "Aa"), [14] = ATTR(LOCATION, "aa"),
+    [15] = ATTR(LOCATION, ""),  [16] = ATTR(RECORD, "tv"),   [17] = ATTR(RECORD, "tvb"),
+    [18] = ATTR(TENSOR, "tb"),  [22] = ATTR(LOCATION, "aV"),
 };
 
 static const coding vhlo_attrs[] = {
-    [1] = ATTR(ARRAY, "A"),    [2] = ATTR(BOOL, "v"),    [3] = ATTR(ENUM, "v"),
-    [4] = ATTR(ENUM, "v"),     [5] = ATTR(ENUM, "v"),    [6] = ATTR(DICTIONARY, "P"),
-    [7] = ATTR(ENUM, "v"),     [8] = ATTR(FLOAT, "tf"),  [9] = ATTR(INTEGER, "ti"),
-    [10] = ATTR(RECORD, "CzC"), [11] = ATTR(ENUM, "v"),  [12] = ATTR(ENUM, "v"),
-    [13] = ATTR(ENUM, "v"),    [14] = ATTR(STRING, "s"), [15] = ATTR(TENSOR, "tb"),
-    [16] = ATTR(ENUM, "v"),    [17] = ATTR(TYPE, "t"),   [18] = ATTR(RECORD, "Z"),
-    [19] = ATTR(ENUM, "v"),    [20] = ATTR(RECORD, "ddza"), [21] = ATTR(RECORD, "zz"),
-    [22] = ATTR(RECORD, "ah"), [23] = ATTR(RECORD, "aa"), [24] = ATTR(RECORD, "az"),
+    [1] = ATTR(ARRAY, "A"),     [2] = ATTR(BOOL, "v"),       [3] = ATTR(ENUM, "v"),
+    [4] = ATTR(ENUM, "v"),      [5] = ATTR(ENUM, "v"),       [6] = ATTR(DICTIONARY, "P"),
+    [7] = ATTR(ENUM, "v"),      [8] = ATTR(FLOAT, "tf"),     [9] = ATTR(INTEGER, "ti"),
+    [10] = ATTR(RECORD, "CzC"), [11] = ATTR(ENUM, "v"),      [12] = ATTR(ENUM, "v"),
+    [13] = ATTR(ENUM, "v"),     [14] = ATTR(STRING, "s"),    [15] = ATTR(TENSOR, "tb"),
+    [16] = ATTR(ENUM, "v"),     [17] = ATTR(TYPE, "t"),      [18] = ATTR(RECORD, "Z"),
+    [19] = ATTR(ENUM, "v"),     [20] = ATTR(RECORD, "ddza"), [21] = ATTR(RECORD, "zz"),
+    [22] = ATTR(RECORD, "ah"),  [23] = ATTR(RECORD, "aa"),   [24] = ATTR(RECORD, "az"),
     [25] = ATTR(RECORD, "ao"),
 };
 
@@ -62,8 +60,10 @@ static const coding sdy_attrs[] = {
     [15] = ATTR(RECORD, "aNNN"), [16] = ATTR(RECORD, "A"),   [17] = ATTR(RECORD, "aNNNz"),
 };
 
-#define TYPE(kind, fields, name) {JM_WIRE_T_##kind, fields, name, 0}
-#define SCALAR(dtype) {JM_WIRE_T_SCALAR, "", NULL, JM_DT_##dtype + 1}
+#define TYPE(kind, fields, name) \
+  { JM_WIRE_T_##kind, fields, name, 0 }
+#define SCALAR(dtype) \
+  { JM_WIRE_T_SCALAR, "", NULL, JM_DT_##dtype + 1 }
 static const coding builtin_types[] = {
     [0] = TYPE(OTHER, "v", "integer"),
     [1] = TYPE(INDEX, "", "index"),
@@ -82,32 +82,27 @@ static const coding builtin_types[] = {
 };
 
 static const coding vhlo_types[] = {
-    [1] = TYPE(COMPLEX, "t", NULL),
-    [8] = TYPE(FUNCTION, "TT", NULL),
-    [9] = TYPE(INDEX, "", "index"),
-    [20] = TYPE(TENSOR, "Zt", NULL),
-    [21] = TYPE(TENSOR, "aZt", NULL),
-    [23] = TYPE(TUPLE, "T", NULL),
-    [24] = TYPE(QUANTIZED, "vttdzzz", NULL),
-    [25] = TYPE(UNRANKED, "t", NULL),
-    [26] = TYPE(OTHER, "", "witness"),
-    [30] = TYPE(QUANTIZED, "vttvzzDZ", NULL),
-    [33] = TYPE(NONE, "", "none"),
-    [34] = TYPE(OTHER, "", "tf32"),
-    [41] = TYPE(BUFFER, "Zt", NULL),
-    [42] = TYPE(FUTURE, "T", NULL),
+    [1] = TYPE(COMPLEX, "t", NULL),          [8] = TYPE(FUNCTION, "TT", NULL),
+    [9] = TYPE(INDEX, "", "index"),          [20] = TYPE(TENSOR, "Zt", NULL),
+    [21] = TYPE(TENSOR, "aZt", NULL),        [23] = TYPE(TUPLE, "T", NULL),
+    [24] = TYPE(QUANTIZED, "vttdzzz", NULL), [25] = TYPE(UNRANKED, "t", NULL),
+    [26] = TYPE(OTHER, "", "witness"),       [30] = TYPE(QUANTIZED, "vttvzzDZ", NULL),
+    [33] = TYPE(NONE, "", "none"),           [34] = TYPE(OTHER, "", "tf32"),
+    [41] = TYPE(BUFFER, "Zt", NULL),         [42] = TYPE(FUTURE, "T", NULL),
 };
 
 static const struct {
   const coding *codings;
   size_t n;
-} attr_codings[JM_WIRE_N_DIALECTS] = {
-    [JM_WIRE_BUILTIN] = {builtin_attrs, COUNT(builtin_attrs)},
-    [JM_WIRE_VHLO] = {vhlo_attrs, COUNT(vhlo_attrs)},
-    [JM_WIRE_SDY] = {sdy_attrs, COUNT(sdy_attrs)},
-}, type_codings[JM_WIRE_N_DIALECTS] = {
-    [JM_WIRE_BUILTIN] = {builtin_types, COUNT(builtin_types)},
-    [JM_WIRE_VHLO] = {vhlo_types, COUNT(vhlo_types)},
+} attr_codings[JM_WIRE_N_DIALECTS] =
+    {
+        [JM_WIRE_BUILTIN] = {builtin_attrs, COUNT(builtin_attrs)},
+        [JM_WIRE_VHLO] = {vhlo_attrs, COUNT(vhlo_attrs)},
+        [JM_WIRE_SDY] = {sdy_attrs, COUNT(sdy_attrs)},
+},
+  type_codings[JM_WIRE_N_DIALECTS] = {
+      [JM_WIRE_BUILTIN] = {builtin_types, COUNT(builtin_types)},
+      [JM_WIRE_VHLO] = {vhlo_types, COUNT(vhlo_types)},
 };
 
 /* One entry while its fields are read. */
@@ -201,9 +196,7 @@ static void add_number(fields *f, bool is_float) {
   add_int(f, sign ? (int64_t)v >> (64 - bits) : (int64_t)(v >> (64 - bits)));
 }
 
-static uint32_t read_count(fields *f) {
-  return jm_cursor_count(&f->c, jm_cursor_varint(&f->c));
-}
+static uint32_t read_count(fields *f) { return jm_cursor_count(&f->c, jm_cursor_varint(&f->c)); }
 
 static void read_string(fields *f) {
   uint32_t i =
@@ -226,12 +219,20 @@ static void read_counted(fields *f, char letter) {
       case 'P':
         add_attr(f, jm_cursor_varint(c)); /* fall through */
       case 'A':
-      case 'N': add_attr(f, jm_cursor_varint(c)); break;
-      case 'T': add_type(f, jm_cursor_varint(c)); break;
-      case 'V': add_int(f, (int64_t)jm_cursor_varint(c)); break;
+      case 'N':
+        add_attr(f, jm_cursor_varint(c));
+        break;
+      case 'T':
+        add_type(f, jm_cursor_varint(c));
+        break;
+      case 'V':
+        add_int(f, (int64_t)jm_cursor_varint(c));
+        break;
       case 'D':
       case 'Z':
-      case 'C': add_int(f, jm_cursor_svarint(c)); break;
+      case 'C':
+        add_int(f, jm_cursor_svarint(c));
+        break;
     }
 }
 
@@ -240,34 +241,57 @@ static void read_field(fields *f, char letter) {
   bool present;
   uint64_t v;
   switch (letter) {
-    case 'a': add_attr(f, jm_cursor_varint(c)); break;
+    case 'a':
+      add_attr(f, jm_cursor_varint(c));
+      break;
     case 'o':
       v = jm_cursor_varint_flag(c, &present);
-      if (present) add_attr(f, v);
-      else add_ref(f, JM_WIRE_NONE);
+      if (present)
+        add_attr(f, v);
+      else
+        add_ref(f, JM_WIRE_NONE);
       break;
     case 'h':
-      if (jm_cursor_varint(c)) add_attr(f, jm_cursor_varint(c));
-      else add_ref(f, JM_WIRE_NONE);
+      if (jm_cursor_varint(c))
+        add_attr(f, jm_cursor_varint(c));
+      else
+        add_ref(f, JM_WIRE_NONE);
       break;
-    case 't': add_type(f, jm_cursor_varint(c)); break;
-    case 's': read_string(f); break;
-    case 'b': read_blob(f); break;
-    case 'v': add_int(f, (int64_t)jm_cursor_varint(c)); break;
+    case 't':
+      add_type(f, jm_cursor_varint(c));
+      break;
+    case 's':
+      read_string(f);
+      break;
+    case 'b':
+      read_blob(f);
+      break;
+    case 'v':
+      add_int(f, (int64_t)jm_cursor_varint(c));
+      break;
     case 'd':
-    case 'z': add_int(f, jm_cursor_svarint(c)); break;
-    case 'y': add_int(f, jm_cursor_byte(c)); break;
+    case 'z':
+      add_int(f, jm_cursor_svarint(c));
+      break;
+    case 'y':
+      add_int(f, jm_cursor_byte(c));
+      break;
     case 'O':
       v = jm_cursor_varint_flag(c, &present);
       add_int(f, present ? (int64_t)v : -1);
       break;
-    case 'i': add_number(f, false); break;
-    case 'f': add_number(f, true); break;
+    case 'i':
+      add_number(f, false);
+      break;
+    case 'f':
+      add_number(f, true);
+      break;
     case '*':
       f->n_bytes = (uint32_t)jm_cursor_left(c);
       f->bytes = jm_cursor_bytes(c, f->n_bytes);
       break;
-    default: read_counted(f, letter);
+    default:
+      read_counted(f, letter);
   }
 }
 

@@ -34,7 +34,7 @@ typedef enum jm_wire_dialect {
 } jm_wire_dialect;
 
 typedef enum jm_wire_attr_kind {
-  JM_WIRE_OPAQUE,     /* text or of a foreign dialect: bytes is its encoding */
+  JM_WIRE_OPAQUE, /* text or of a foreign dialect: bytes is its encoding */
   JM_WIRE_UNIT,
   JM_WIRE_BOOL,       /* ints[0] */
   JM_WIRE_INTEGER,    /* type, ints[0] sign- or zero-extended */
@@ -85,8 +85,8 @@ typedef struct jm_wire_attr {
 } jm_wire_attr;
 
 typedef enum jm_wire_type_kind {
-  JM_WIRE_T_OPAQUE,   /* text, foreign or not representable: bytes is its encoding */
-  JM_WIRE_T_SCALAR,   /* dtype; token is one */
+  JM_WIRE_T_OPAQUE, /* text, foreign or not representable: bytes is its encoding */
+  JM_WIRE_T_SCALAR, /* dtype; token is one */
   JM_WIRE_T_INDEX,
   JM_WIRE_T_NONE,
   JM_WIRE_T_OTHER,    /* f80, tf32, i7, witness: name says which */
@@ -135,7 +135,7 @@ typedef struct jm_wire_op {
 
 struct jm_wire_block {
   uint32_t n_arguments, n_ops;
-  uint32_t first_argument;  /* value number; arguments are consecutive */
+  uint32_t first_argument;   /* value number; arguments are consecutive */
   const uint32_t *arguments; /* types */
   const jm_wire_op *ops;
 };
@@ -165,8 +165,8 @@ typedef struct jm_bytecode {
 } jm_bytecode;
 
 /* Reads the container. Malformed bytes are INVALID_ARGUMENT with the byte's offset. */
-jm_error *jm_bytecode_read(const void *bytes, size_t size, const jm_wire_row *rows,
-                           uint32_t n_rows, jm_bytecode **out) JM_MUST_USE;
+jm_error *jm_bytecode_read(const void *bytes, size_t size, const jm_wire_row *rows, uint32_t n_rows,
+                           jm_bytecode **out) JM_MUST_USE;
 void jm_bytecode_destroy(jm_bytecode *bytecode); /* NULL is allowed */
 
 /* Decode one entry (once); index must be below n_attrs or n_types. */

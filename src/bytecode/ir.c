@@ -163,14 +163,13 @@ static jm_error *read_op_properties(reader *r, jm_cursor *c, const jm_wire_row *
   for (const char *at = row->attributes; *at; at++) n += *at == ',';
   uint32_t *list = jm_arena_alloc(&r->b->arena, n, sizeof *list);
   if (!list) return fail_memory(c);
-  jm_cursor slice =
-      jm_bytecode_cursor(r->b, r->properties->offsets[p], r->properties->sizes[p]);
+  jm_cursor slice = jm_bytecode_cursor(r->b, r->properties->offsets[p], r->properties->sizes[p]);
   const char *name = row->attributes;
   for (uint32_t i = 0; i < n; i++) {
     size_t size = strcspn(name, ",");
     bool present = true;
-    uint64_t index = name[size - 1] == '?' ? jm_cursor_varint_flag(&slice, &present)
-                                           : jm_cursor_varint(&slice);
+    uint64_t index =
+        name[size - 1] == '?' ? jm_cursor_varint_flag(&slice, &present) : jm_cursor_varint(&slice);
     list[i] = present ? jm_cursor_index(&slice, index, r->b->n_attrs, "there is no attribute")
                       : JM_WIRE_NONE;
     name += size + 1;
@@ -181,8 +180,15 @@ static jm_error *read_op_properties(reader *r, jm_cursor *c, const jm_wire_row *
 }
 
 static jm_error *read_op(reader *r, jm_cursor *c, scope sc, slots *s, jm_wire_op *op) {
-  enum { DICTIONARY = 1, RESULTS = 2, OPERANDS = 4, SUCCESSORS = 8, REGIONS = 16, USES = 32,
-         PROPERTIES = 64 };
+  enum {
+    DICTIONARY = 1,
+    RESULTS = 2,
+    OPERANDS = 4,
+    SUCCESSORS = 8,
+    REGIONS = 16,
+    USES = 32,
+    PROPERTIES = 64
+  };
   jm_bytecode *b = r->b;
   op->id = b->n_ops++;
   op->offset = (uint32_t)(c->at - b->file);
@@ -244,8 +250,7 @@ static jm_error *read_block(reader *r, jm_cursor *c, scope sc, slots *s, jm_wire
   jm_wire_op *ops = jm_arena_alloc(&r->b->arena, block->n_ops, sizeof *ops);
   if (!ops) return fail_memory(c);
   block->ops = ops;
-  for (uint32_t i = 0; i < block->n_ops && !c->error; i++)
-    JM_TRY(read_op(r, c, sc, s, &ops[i]));
+  for (uint32_t i = 0; i < block->n_ops && !c->error; i++) JM_TRY(read_op(r, c, sc, s, &ops[i]));
   return NULL;
 }
 

@@ -94,11 +94,21 @@ static void print_attr(jm_bytecode *b, uint32_t index, jm_text *text, int depth,
     return;
   }
   switch (attr->kind) {
-    case JM_WIRE_UNIT: jm_text_printf(text, "unit"); break;
-    case JM_WIRE_BOOL: jm_text_printf(text, attr->ints[0] ? "true" : "false"); break;
-    case JM_WIRE_INTEGER: jm_text_printf(text, "%" PRId64, attr->ints[0]); break;
-    case JM_WIRE_FLOAT: jm_text_printf(text, "bits 0x%" PRIx64, (uint64_t)attr->ints[0]); break;
-    case JM_WIRE_STRING: jm_text_quote(text, attr->bytes, attr->n_bytes); break;
+    case JM_WIRE_UNIT:
+      jm_text_printf(text, "unit");
+      break;
+    case JM_WIRE_BOOL:
+      jm_text_printf(text, attr->ints[0] ? "true" : "false");
+      break;
+    case JM_WIRE_INTEGER:
+      jm_text_printf(text, "%" PRId64, attr->ints[0]);
+      break;
+    case JM_WIRE_FLOAT:
+      jm_text_printf(text, "bits 0x%" PRIx64, (uint64_t)attr->ints[0]);
+      break;
+    case JM_WIRE_STRING:
+      jm_text_quote(text, attr->bytes, attr->n_bytes);
+      break;
     case JM_WIRE_SYMBOL:
       jm_text_printf(text, "@");
       print_list(b, attr, text, depth, limit);
@@ -109,13 +119,18 @@ static void print_attr(jm_bytecode *b, uint32_t index, jm_text *text, int depth,
       print_list(b, attr, text, depth, limit);
       jm_text_printf(text, attr->kind == JM_WIRE_ARRAY ? "]" : "}");
       break;
-    case JM_WIRE_TYPE: print_type(b, attr->type, text, depth + 1, limit); break;
+    case JM_WIRE_TYPE:
+      print_type(b, attr->type, text, depth + 1, limit);
+      break;
     case JM_WIRE_TENSOR:
       jm_text_printf(text, "%u bytes of ", attr->n_bytes);
       print_type(b, attr->type, text, depth + 1, limit);
       break;
-    case JM_WIRE_LOCATION: jm_bytecode_print_location(b, index, text); break;
-    default: print_record(b, attr, text, depth, limit);
+    case JM_WIRE_LOCATION:
+      jm_bytecode_print_location(b, index, text);
+      break;
+    default:
+      print_record(b, attr, text, depth, limit);
   }
 }
 
@@ -123,8 +138,14 @@ void jm_bytecode_print_attr(jm_bytecode *b, uint32_t index, jm_text *text) {
   print_attr(b, index, text, 0, text->size + MAX_TEXT);
 }
 
-enum { LOC_CALL_SITE = 10, LOC_FILE = 11, LOC_FUSED = 12, LOC_FUSED_METADATA = 13, LOC_NAME = 14,
-       LOC_RANGE = 22 };
+enum {
+  LOC_CALL_SITE = 10,
+  LOC_FILE = 11,
+  LOC_FUSED = 12,
+  LOC_FUSED_METADATA = 13,
+  LOC_NAME = 14,
+  LOC_RANGE = 22
+};
 
 static const jm_wire_attr *find_attr(jm_bytecode *b, uint32_t index) {
   const jm_wire_attr *attr = NULL;
@@ -139,8 +160,7 @@ static void print_file(jm_bytecode *b, const jm_wire_attr *at, jm_text *text) {
   const jm_wire_attr *file = find_attr(b, at->attrs[0]);
   if (!file || file->kind != JM_WIRE_STRING) return;
   jm_text_append(text, file->bytes, file->n_bytes);
-  for (uint32_t i = 0; i < at->n_ints && i < 2; i++)
-    jm_text_printf(text, ":%" PRId64, at->ints[i]);
+  for (uint32_t i = 0; i < at->n_ints && i < 2; i++) jm_text_printf(text, ":%" PRId64, at->ints[i]);
 }
 
 void jm_bytecode_print_location(jm_bytecode *b, uint32_t index, jm_text *text) {
@@ -160,7 +180,9 @@ void jm_bytecode_print_location(jm_bytecode *b, uint32_t index, jm_text *text) {
         index = at->attrs[1];
         break;
       }
-      case LOC_CALL_SITE: index = at->attrs[0]; break;
+      case LOC_CALL_SITE:
+        index = at->attrs[0];
+        break;
       case LOC_FUSED:
       case LOC_FUSED_METADATA:
         if (!at->n_attrs) return;
@@ -171,7 +193,8 @@ void jm_bytecode_print_location(jm_bytecode *b, uint32_t index, jm_text *text) {
         if (named) jm_text_printf(text, " at ");
         print_file(b, at, text);
         return;
-      default: return;
+      default:
+        return;
     }
   }
 }

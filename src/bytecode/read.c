@@ -66,9 +66,12 @@ static jm_error *read_sections(const jm_bytecode *b, jm_cursor *c, sections *s) 
     uint32_t since;
     const char *name;
   } required[] = {
-      {SECTION_STRING, 0, "string"},       {SECTION_DIALECT, 0, "dialect"},
-      {SECTION_ATTR_TYPE, 0, "attribute"}, {SECTION_ATTR_TYPE_OFFSET, 0, "attribute offset"},
-      {SECTION_IR, 0, "IR"},               {SECTION_PROPERTIES, 5, "properties"},
+      {SECTION_STRING, 0, "string"},
+      {SECTION_DIALECT, 0, "dialect"},
+      {SECTION_ATTR_TYPE, 0, "attribute"},
+      {SECTION_ATTR_TYPE_OFFSET, 0, "attribute offset"},
+      {SECTION_IR, 0, "IR"},
+      {SECTION_PROPERTIES, 5, "properties"},
   };
   for (size_t i = 0; i < sizeof required / sizeof *required; i++)
     if (!s->present[required[i].id] && b->version >= required[i].since)
@@ -157,8 +160,7 @@ static jm_error *read_op_names(jm_bytecode *b, jm_cursor *c, const dialects *kno
   jm_wire_name *names = NULL;
   uint32_t capacity = 0, n = 0;
   while (c->at != c->end) {
-    uint32_t d =
-        jm_cursor_index(c, jm_cursor_varint(c), known->n, "there is no dialect");
+    uint32_t d = jm_cursor_index(c, jm_cursor_varint(c), known->n, "there is no dialect");
     uint32_t more = jm_cursor_count(c, jm_cursor_varint(c));
     for (uint32_t i = 0; i < more && !c->error; i++) {
       bool registered = true;
@@ -208,7 +210,8 @@ static void read_entries(jm_bytecode *b, jm_cursor *c, const dialects *known, jm
   for (uint32_t i = 0; i < n && !c->error;) {
     uint32_t d = jm_cursor_index(c, jm_cursor_varint(c), known->n, "there is no dialect");
     uint64_t group = jm_cursor_varint(c);
-    if (group > n - i) jm_cursor_fail_number(c, "too many attributes or types in a group of", group);
+    if (group > n - i)
+      jm_cursor_fail_number(c, "too many attributes or types in a group of", group);
     if (c->error) return;
     jm_wire_dialect dialect = find_dialect(known->names[d]);
     for (uint64_t k = 0; k < group && !c->error; k++, i++) {
@@ -218,8 +221,8 @@ static void read_entries(jm_bytecode *b, jm_cursor *c, const dialects *known, jm
         jm_cursor_fail_number(c, "attribute or type past its section, of size", size);
         return;
       }
-      entries[i] = (jm_wire_entry){(uint32_t)(data->at - b->file), (uint32_t)size,
-                                   (uint8_t)dialect, coded};
+      entries[i] =
+          (jm_wire_entry){(uint32_t)(data->at - b->file), (uint32_t)size, (uint8_t)dialect, coded};
       data->at += size;
     }
   }
@@ -261,8 +264,8 @@ static jm_error *read_tables(jm_bytecode *b, jm_cursor c, uint32_t n_rows) {
   return jm_bytecode_read_ir(b, s.at[SECTION_IR], &properties);
 }
 
-jm_error *jm_bytecode_read(const void *bytes, size_t size, const jm_wire_row *rows,
-                           uint32_t n_rows, jm_bytecode **out) {
+jm_error *jm_bytecode_read(const void *bytes, size_t size, const jm_wire_row *rows, uint32_t n_rows,
+                           jm_bytecode **out) {
   *out = NULL;
   if (size >= UINT32_MAX)
     return jm_error_unimplemented("a program of %zu bytes; the limit is 4 GiB", size);

@@ -43,15 +43,20 @@ static jm_error *make_type(jm_vhlo *v, uint32_t index, const jm_type **out) {
     case JM_WIRE_T_SCALAR:
       if (type->dtype == JM_DT_token) return jm_module_type(v->m, JM_DT_token, 0, NULL, out);
       return unsupported_type(v, index, "expected a tensor type");
-    case JM_WIRE_T_TENSOR: break;
-    case JM_WIRE_T_UNRANKED: return unsupported_type(v, index, "unranked types are not supported");
+    case JM_WIRE_T_TENSOR:
+      break;
+    case JM_WIRE_T_UNRANKED:
+      return unsupported_type(v, index, "unranked types are not supported");
     case JM_WIRE_T_TUPLE:
       return unsupported_type(v, index, "tuples are not supported across calls and regions");
-    case JM_WIRE_T_BUFFER: return unsupported_type(v, index, "buffer types are not supported");
-    case JM_WIRE_T_FUTURE: return unsupported_type(v, index, "future types are not supported");
+    case JM_WIRE_T_BUFFER:
+      return unsupported_type(v, index, "buffer types are not supported");
+    case JM_WIRE_T_FUTURE:
+      return unsupported_type(v, index, "future types are not supported");
     case JM_WIRE_T_QUANTIZED:
       return unsupported_type(v, index, "quantized types are not supported");
-    default: return unsupported_type(v, index, "the type is not supported");
+    default:
+      return unsupported_type(v, index, "the type is not supported");
   }
   if (type->n_ints > MAX_RANK)
     return jm_error_unimplemented("a tensor of rank %u; the limit is %d", type->n_ints, MAX_RANK);
@@ -106,7 +111,8 @@ jm_error *jm_vhlo_make_string(jm_vhlo *v, const char *bytes, uint32_t size, cons
 jm_error *jm_vhlo_string(jm_vhlo *v, const jm_wire_op *op, const char *name, jm_str *out) {
   const jm_wire_attr *attr;
   JM_TRY(jm_vhlo_find(v, op, name, &attr));
-  if (attr && attr->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[0], &attr));
+  if (attr && attr->kind == JM_WIRE_SYMBOL)
+    JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[0], &attr));
   if (!attr || attr->kind != JM_WIRE_STRING) return wrong_attr(name, "a string");
   out->size = attr->n_bytes;
   return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &out->bytes);
@@ -129,15 +135,22 @@ static int64_t load_integer(const void *bytes, jm_dtype dtype, size_t i) {
     case JM_DT_pred:
     case JM_DT_u2:
     case JM_DT_u4:
-    case JM_DT_u8: return ((const uint8_t *)bytes)[i];
+    case JM_DT_u8:
+      return ((const uint8_t *)bytes)[i];
     case JM_DT_s2:
     case JM_DT_s4:
-    case JM_DT_s8: return ((const int8_t *)bytes)[i];
-    case JM_DT_s16: return ((const int16_t *)bytes)[i];
-    case JM_DT_u16: return ((const uint16_t *)bytes)[i];
-    case JM_DT_s32: return ((const int32_t *)bytes)[i];
-    case JM_DT_u32: return ((const uint32_t *)bytes)[i];
-    default: return ((const int64_t *)bytes)[i];
+    case JM_DT_s8:
+      return ((const int8_t *)bytes)[i];
+    case JM_DT_s16:
+      return ((const int16_t *)bytes)[i];
+    case JM_DT_u16:
+      return ((const uint16_t *)bytes)[i];
+    case JM_DT_s32:
+      return ((const int32_t *)bytes)[i];
+    case JM_DT_u32:
+      return ((const uint32_t *)bytes)[i];
+    default:
+      return ((const int64_t *)bytes)[i];
   }
 }
 

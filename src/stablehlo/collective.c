@@ -55,8 +55,13 @@ jm_error *jm_vhlo_read_cross_replica_sum(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(jm_vhlo_operand(v, op, 0, &operand));
   JM_TRY(jm_vhlo_result_type(v, op, 0, &type));
   JM_TRY(jm_module_type(v->m, type->dtype, 0, NULL, &scalar));
-  const jm_op_spec spec = {.code = JM_OP_all_reduce, .operands = &operand, .n_operands = 1,
-                           .result_types = &type, .n_results = 1, .attrs = &attrs, .n_regions = 1,
+  const jm_op_spec spec = {.code = JM_OP_all_reduce,
+                           .operands = &operand,
+                           .n_operands = 1,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .n_regions = 1,
                            .loc = jm_vhlo_location(v, op)};
   jm_op_id id = JM_NONE;
   JM_TRY(jm_build_op(v->m, v->region, &spec, &id));

@@ -37,19 +37,23 @@ static jm_error *read_entry(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
       out->kind = JM_DICT_BOOL;
       out->i64 = attr->kind == JM_WIRE_UNIT || attr->ints[0];
       return NULL;
-    case JM_WIRE_FLOAT: out->kind = JM_DICT_F64; return read_float(v, attr, &out->f64);
+    case JM_WIRE_FLOAT:
+      out->kind = JM_DICT_F64;
+      return read_float(v, attr, &out->f64);
     case JM_WIRE_STRING:
       out->kind = JM_DICT_STR;
       out->str.size = attr->n_bytes;
       return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &out->str.bytes);
     case JM_WIRE_ARRAY:
-    case JM_WIRE_TENSOR: out->kind = JM_DICT_I64S; return jm_vhlo_list(v, index, &out->i64s);
+    case JM_WIRE_TENSOR:
+      out->kind = JM_DICT_I64S;
+      return jm_vhlo_list(v, index, &out->i64s);
     default: {
       jm_text text;
       jm_text_init(&text);
       jm_bytecode_print_attr(v->b, index, &text);
-      jm_error *error = jm_error_unimplemented("the configuration value %.200s",
-                                               jm_text_bytes(&text));
+      jm_error *error =
+          jm_error_unimplemented("the configuration value %.200s", jm_text_bytes(&text));
       jm_text_deinit(&text);
       return error;
     }
@@ -163,8 +167,13 @@ static jm_error *build_sort(jm_vhlo *v, const jm_wire_op *op, const jm_value *op
   if (name->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, name->attrs[0], &name));
   if (name->kind != JM_WIRE_STRING) return jm_error_invalid("it does not name one comparator");
   const jm_type *types[2] = {jm_vhlo_typeof(v, operands[0]), jm_vhlo_typeof(v, operands[1])};
-  const jm_op_spec spec = {.code = JM_OP_sort, .operands = operands, .n_operands = 2,
-                           .result_types = types, .n_results = 2, .attrs = attrs, .n_regions = 1,
+  const jm_op_spec spec = {.code = JM_OP_sort,
+                           .operands = operands,
+                           .n_operands = 2,
+                           .result_types = types,
+                           .n_results = 2,
+                           .attrs = attrs,
+                           .n_regions = 1,
                            .loc = jm_vhlo_location(v, op)};
   jm_op_id id = JM_NONE;
   JM_TRY(jm_build_op(v->m, v->region, &spec, &id));

@@ -27,8 +27,11 @@ jm_error *jm_vhlo_value(jm_vhlo *v, uint32_t wire, jm_value *out) {
   const jm_op *constant = jm_module_definition(v->m, value);
   const jm_constant_attrs attrs = *(const jm_constant_attrs *)constant->attrs;
   const jm_type *type = jm_vhlo_typeof(v, value);
-  const jm_op_spec spec = {.code = JM_OP_constant, .result_types = &type, .n_results = 1,
-                           .attrs = &attrs, .loc = constant->loc};
+  const jm_op_spec spec = {.code = JM_OP_constant,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .loc = constant->loc};
   jm_op_id id = JM_NONE;
   JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
   *out = v->values[wire] = v->m->ops[id].first_result;
@@ -223,16 +226,14 @@ jm_error *jm_vhlo_inline_block(jm_vhlo *v, const jm_wire_block *block, const jm_
                                uint32_t n_arguments, uint32_t n_results, jm_value **out) {
   if (block->n_arguments != n_arguments)
     return jm_error_invalid("%u values for %u arguments", n_arguments, block->n_arguments);
-  for (uint32_t i = 0; i < n_arguments; i++)
-    v->values[block->first_argument + i] = arguments[i];
+  for (uint32_t i = 0; i < n_arguments; i++) v->values[block->first_argument + i] = arguments[i];
   const jm_wire_op *end = NULL;
   JM_TRY(read_block(v, block, &end));
   if (end->n_operands != n_results)
     return jm_error_invalid("%u values are returned instead of %u", end->n_operands, n_results);
   *out = jm_arena_alloc(&v->scratch, n_results, sizeof **out);
   if (!*out) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < n_results; i++)
-    JM_TRY(jm_vhlo_value(v, end->operands[i], &(*out)[i]));
+  for (uint32_t i = 0; i < n_results; i++) JM_TRY(jm_vhlo_value(v, end->operands[i], &(*out)[i]));
   return NULL;
 }
 
@@ -286,8 +287,11 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
                         uint32_t n, const void *attrs, bool reversed) {
   static const jm_vhlo_captures none = {0};
   const jm_vhlo_captures *captures = &none;
-  jm_op_spec spec = {.code = code, .attrs = attrs, .n_regions = op->n_regions,
-                     .n_results = op->n_results, .loc = jm_vhlo_location(v, op)};
+  jm_op_spec spec = {.code = code,
+                     .attrs = attrs,
+                     .n_regions = op->n_regions,
+                     .n_results = op->n_results,
+                     .loc = jm_vhlo_location(v, op)};
   if (op->n_regions) {
     JM_TRY(find_captures(v, op, &captures));
     JM_TRY(add_captures(v, captures, &operands, &n, &spec.n_captures));
@@ -315,8 +319,12 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
 
 jm_error *jm_vhlo_emit(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const jm_value *operands,
                        uint32_t n, const void *attrs, const jm_type *type, jm_value *out) {
-  const jm_op_spec spec = {.code = code, .operands = operands, .n_operands = n,
-                           .result_types = &type, .n_results = 1, .attrs = attrs,
+  const jm_op_spec spec = {.code = code,
+                           .operands = operands,
+                           .n_operands = n,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = attrs,
                            .loc = jm_vhlo_location(v, op)};
   jm_op_id id = JM_NONE;
   JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
@@ -333,15 +341,22 @@ jm_error *jm_vhlo_sum(jm_vhlo *v, const jm_wire_op *op, jm_value operand, jm_i64
   int64_t *rest = NULL;
   JM_TRY(jm_vhlo_make_list(v, from->rank, &rest));
   for (uint32_t d = 0, k = 0; d < from->rank; d++)
-    if (k < dims.n && dims.data[k] == d) k++;
-    else rest[rank++] = from->dims[d];
+    if (k < dims.n && dims.data[k] == d)
+      k++;
+    else
+      rest[rank++] = from->dims[d];
   JM_TRY(jm_module_type(m, from->dtype, 0, NULL, &scalar));
   JM_TRY(jm_module_type(m, from->dtype, rank, rest, &to));
   jm_value operands[2] = {operand, JM_NONE}, args[2], sum = JM_NONE;
   JM_TRY(jm_build_splat(m, v->region, scalar, zero, loc, &operands[1]));
   const jm_reduce_attrs attrs = {.dims = dims};
-  const jm_op_spec spec = {.code = JM_OP_reduce, .operands = operands, .n_operands = 2,
-                           .result_types = &to, .n_results = 1, .attrs = &attrs, .n_regions = 1,
+  const jm_op_spec spec = {.code = JM_OP_reduce,
+                           .operands = operands,
+                           .n_operands = 2,
+                           .result_types = &to,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .n_regions = 1,
                            .loc = loc};
   jm_op_id id = JM_NONE;
   JM_TRY(jm_build_op(m, v->region, &spec, &id));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * replica_groups: lists of ids, or, since StableHLO 1.16, axes of a mesh, which name the same groups
- * by the axes that the participants of one group differ in. */
+ * replica_groups: lists of ids, or, since StableHLO 1.16, axes of a mesh, which name the same
+ * groups by the axes that the participants of one group differ in. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -103,7 +103,8 @@ static jm_error *find_part(jm_vhlo *v, const mesh *in, uint32_t index, axis *out
     int64_t before = sub->ints[0], size = sub->ints[1];
     if (before < 1 || size < 1 || before > out->size || size > out->size / before ||
         out->size % (before * size))
-      return jm_error_invalid("a part of an axis of %" PRId64 " has size %" PRId64 " after %" PRId64,
+      return jm_error_invalid("a part of an axis of %" PRId64 " has size %" PRId64
+                              " after %" PRId64,
                               out->size, size, before);
     out->stride *= out->size / (before * size);
     out->size = size;

@@ -233,12 +233,10 @@ jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
   bool done = false;
   JM_TRY(jm_vhlo_find(v, op, "name", &name));
   if (!name || name->kind != JM_WIRE_STRING) return jm_error_invalid("it has no name");
-  if (op->n_regions)
-    return jm_error_unimplemented("the composite %s has regions", name->bytes);
+  if (op->n_regions) return jm_error_unimplemented("the composite %s has regions", name->bytes);
   int64_t version = 0;
   JM_TRY(jm_vhlo_i64(v, op, "version", &version));
   if (version == 1) JM_TRY(read_function(v, op, name->bytes, &done));
-  if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k"))
-    JM_TRY(read_top_k(v, op, &done));
+  if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k")) JM_TRY(read_top_k(v, op, &done));
   return done ? NULL : call(v, op, "decomposition");
 }

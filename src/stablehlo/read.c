@@ -46,8 +46,7 @@ static jm_error *add_function(jm_vhlo *v, const jm_wire_op *op) {
   if (*slot)
     return jm_error_invalid("malformed program: two functions are called @%s (byte %u)",
                             name->bytes, op->offset);
-  v->functions[v->n_functions] =
-      (jm_vhlo_function){{name->bytes, name->n_bytes}, op, false};
+  v->functions[v->n_functions] = (jm_vhlo_function){{name->bytes, name->n_bytes}, op, false};
   *slot = ++v->n_functions;
   return NULL;
 }
@@ -97,8 +96,7 @@ static jm_error *find_text(jm_vhlo *v, uint32_t dictionary, const char *key, con
   if (index == JM_WIRE_NONE) return NULL;
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
-  if (attr->kind == JM_WIRE_STRING)
-    return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, out);
+  if (attr->kind == JM_WIRE_STRING) return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, out);
   jm_text text;
   jm_text_init(&text);
   jm_bytecode_print_attr(v->b, index, &text);
@@ -168,8 +166,9 @@ static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, uint32_t n_args, u
   for (uint32_t i = 0; i < n_results; i++) {
     JM_TRY(find_item(v, list, i, &item));
     if (item != JM_WIRE_NONE)
-      JM_TRY(jm_error_note(read_common(v, item, &m->results[i].memory_kind,
-                                       &m->results[i].sharding), "of result %u", i));
+      JM_TRY(
+          jm_error_note(read_common(v, item, &m->results[i].memory_kind, &m->results[i].sharding),
+                        "of result %u", i));
   }
   return NULL;
 }
@@ -205,15 +204,14 @@ static jm_error *read_main(jm_vhlo *v) {
   m->entry = v->region;
   for (uint32_t i = 0; i < block->n_arguments; i++) {
     const jm_type *type = NULL;
-    JM_TRY(jm_error_note(jm_vhlo_type(v, block->arguments[i], &type), "the type of argument %u",
-                         i));
+    JM_TRY(
+        jm_error_note(jm_vhlo_type(v, block->arguments[i], &type), "the type of argument %u", i));
     JM_TRY(jm_build_arg(m, m->entry, type, &args[i]));
   }
   JM_TRY(read_facts(v, op, block->n_arguments, n_results));
   JM_TRY(jm_vhlo_inline_function(v, "main", 4, args, block->n_arguments, n_results, &results));
   for (uint32_t i = 0; i < n_results; i++)
-    if (results[i] & JM_VHLO_TUPLE)
-      return jm_error_unimplemented("the program returns a tuple");
+    if (results[i] & JM_VHLO_TUPLE) return jm_error_unimplemented("the program returns a tuple");
   return jm_build_results(m, m->entry, results, n_results);
 }
 
@@ -290,11 +288,11 @@ static jm_error *render_locations(jm_vhlo *v) {
 
 static jm_error *check_producer(const jm_bytecode *b) {
   static const char prefix[] = "StableHLO_v";
-  if (b->producer.size >= strlen(prefix) &&
-      !memcmp(b->producer.bytes, prefix, strlen(prefix)))
+  if (b->producer.size >= strlen(prefix) && !memcmp(b->producer.bytes, prefix, strlen(prefix)))
     return NULL;
-  return jm_error_invalid("the program is not a StableHLO portable artifact: its producer is '%.64s'",
-                          b->producer.bytes);
+  return jm_error_invalid(
+      "the program is not a StableHLO portable artifact: its producer is '%.64s'",
+      b->producer.bytes);
 }
 
 static jm_error *allocate(jm_vhlo *v) {

@@ -48,13 +48,13 @@ typedef struct jm_vhlo_captures {
 struct jm_vhlo {
   jm_bytecode *b;
   jm_module *m;
-  jm_region_id region; /* that ops are appended to */
-  jm_value *values;    /* by wire value: what it is in the current region, or JM_NONE */
-  const jm_type **types;      /* by wire type */
-  jm_i64s *lists;             /* by attribute: decoded integer lists */
-  jm_data *data;              /* by attribute: decoded constants */
-  uint32_t *locations;        /* by attribute: its number + 1 */
-  uint32_t *location_attrs;   /* by number */
+  jm_region_id region;      /* that ops are appended to */
+  jm_value *values;         /* by wire value: what it is in the current region, or JM_NONE */
+  const jm_type **types;    /* by wire type */
+  jm_i64s *lists;           /* by attribute: decoded integer lists */
+  jm_data *data;            /* by attribute: decoded constants */
+  uint32_t *locations;      /* by attribute: its number + 1 */
+  uint32_t *location_attrs; /* by number */
   uint32_t n_locations, locations_capacity;
   jm_vhlo_captures *captures; /* by wire op */
   uint32_t *marks, mark;      /* by wire value: seen while collecting captures */
@@ -113,8 +113,7 @@ jm_error *jm_vhlo_groups(jm_vhlo *v, uint32_t index, jm_i64s *groups,
 /* -- fields.c: the attributes of the IR op as the row's fields say */
 
 /* attrs: jm_<op>_attrs, zeroed */
-jm_error *jm_vhlo_fields(jm_vhlo *v, const jm_wire_op *op, jm_opcode code,
-                         void *attrs) JM_MUST_USE;
+jm_error *jm_vhlo_fields(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, void *attrs) JM_MUST_USE;
 typedef union jm_vhlo_attrs {
 #define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
   jm_##name##_attrs of_##name;

@@ -111,7 +111,7 @@ typedef struct product {
   int64_t lhs_batch[MAX_LABELS], rhs_batch[MAX_LABELS], lhs_contract[MAX_LABELS],
       rhs_contract[MAX_LABELS];
   uint32_t n_batch, n_contract;
-  labels order;               /* of the dot's result */
+  labels order;                  /* of the dot's result */
   int64_t sizes[2 * MAX_LABELS]; /* of those */
 } product;
 
@@ -143,7 +143,8 @@ static jm_error *plan_product(const labels *in, const labels *result, const jm_t
     for (uint32_t i = 0; i < in[side].n; i++) {
       char c = in[side].letters[i];
       if (find_label(&in[1 - side], c) >= 0) continue;
-      if (find_label(result, c) < 0) return jm_error_unimplemented("an einsum that sums operand %u", side);
+      if (find_label(result, c) < 0)
+        return jm_error_unimplemented("an einsum that sums operand %u", side);
       JM_TRY(add_label(p, c, types[side]->dims[i]));
     }
   return NULL;
@@ -194,8 +195,10 @@ jm_error *jm_vhlo_read_unary_einsum(jm_vhlo *v, const jm_wire_op *op) {
     return jm_error_invalid("einsum_config has another rank");
   JM_TRY(jm_vhlo_make_list(v, in.n, &dims));
   for (uint32_t i = 0; i < in.n; i++)
-    if (find_label(&result, in.letters[i]) < 0) dims[n++] = i;
-    else kept.letters[kept.n++] = in.letters[i];
+    if (find_label(&result, in.letters[i]) < 0)
+      dims[n++] = i;
+    else
+      kept.letters[kept.n++] = in.letters[i];
   sum = operand;
   if (n) JM_TRY(jm_vhlo_sum(v, op, operand, (jm_i64s){dims, n}, &sum));
   return order(v, op, sum, &kept, &result);
@@ -214,7 +217,8 @@ jm_error *jm_vhlo_read_torch_index_select(jm_vhlo *v, const jm_wire_op *op) {
   if (dim < 0) dim += from->rank;
   if (batch < 0) batch += index->rank;
   if (dim < 0 || dim >= from->rank || batch < 0 || batch > index->rank || batch > dim)
-    return jm_error_invalid("dim %" PRId64 " or batch_dims %" PRId64 " is out of range", dim, batch);
+    return jm_error_invalid("dim %" PRId64 " or batch_dims %" PRId64 " is out of range", dim,
+                            batch);
   uint32_t n_batch = (uint32_t)batch, n_offset = 0;
   JM_TRY(make_range(v, 0, n_batch, &batching));
   JM_TRY(make_range(v, dim, 1, &map));

@@ -101,7 +101,7 @@ static void test_samples(void) {
     CHECK_OK(jm_error_note(round_trip(&files[i]), "reading %s", files[i].name));
 }
 
-/* tests/golden/upgrade: <name>.mlirbc reads as <name>.ir. JM_TEST_REBASE=1 writes the latter. */
+/* tests/golden/upgrade: <name>.mlirbc reads as <name>.ir. JM_REBASE=1 writes the latter. */
 static void test_upgrades(void) {
   for (size_t i = n_artifacts; i < n_files; i++) {
     jm_module *module = NULL;
@@ -113,7 +113,7 @@ static void test_upgrades(void) {
     jm_module_print(module, &text);
     char name[160];
     snprintf(name, sizeof name, "%.*s.ir", (int)(strlen(files[i].name) - 7), files[i].name);
-    if (getenv("JM_TEST_REBASE")) {
+    if (getenv("JM_REBASE")) {
       char path[512];
       snprintf(path, sizeof path, "%s/%s", upgrades, name);
       FILE *stream = fopen(path, "wb");
@@ -228,9 +228,15 @@ static size_t corrupt(unsigned char *bytes, size_t size, size_t capacity) {
   for (size_t edits = 1 + pick(8); edits && size; edits--) {
     size_t at = pick(size), n = 1 + pick(16);
     switch (pick(6)) {
-      case 0: bytes[at] = (unsigned char)pick(256); break;
-      case 1: bytes[at] ^= (unsigned char)(1u << pick(8)); break;
-      case 2: bytes[at] = (unsigned char)(bytes[at] + (pick(2) ? 2 : -2)); break;
+      case 0:
+        bytes[at] = (unsigned char)pick(256);
+        break;
+      case 1:
+        bytes[at] ^= (unsigned char)(1u << pick(8));
+        break;
+      case 2:
+        bytes[at] = (unsigned char)(bytes[at] + (pick(2) ? 2 : -2));
+        break;
       case 3:
         if (n > size - at) n = size - at;
         memmove(bytes + at, bytes + at + n, size - at - n);

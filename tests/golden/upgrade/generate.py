@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serializes programs.mlir, split at its '// ----- name version' lines, to one <name>.mlirbc each.
-Needs jaxlib; the expected IR (<name>.ir) is written by JM_TEST_REBASE=1 stablehlo_test."""
+Needs jaxlib; the expected IR (<name>.ir) is written by JM_REBASE=1 stablehlo_test."""
+
 import pathlib
 import re
 
