@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/number.h"
 
+#include "base/loop.h"
+
 /* NUMBER(name, storage): every format of number.h */
 #define NARROW(name, exponent, mantissa, bias, kind) NUMBER(name, uint8_t)
 #define NUMBER(name, storage)                                          \
+  JM_CLONES                                                            \
   static void widen_##name(const void *in, float *out, size_t n) {     \
     const storage *x = in;                                             \
     for (size_t i = 0; i < n; i++) out[i] = jm_##name##_to_f32(x[i]);  \
   }                                                                    \
+  JM_CLONES                                                            \
   static void narrow_##name(const float *in, void *out, size_t n) {    \
     storage *r = out;                                                  \
     for (size_t i = 0; i < n; i++) r[i] = jm_##name##_from_f32(in[i]); \
   }                                                                    \
+  JM_CLONES                                                            \
   static void narrow64_##name(const double *in, void *out, size_t n) { \
     storage *r = out;                                                  \
     for (size_t i = 0; i < n; i++) r[i] = jm_##name##_from_f64(in[i]); \

@@ -72,7 +72,8 @@ FROM_FLOAT(f64, double)
       [JM_DT_f32] = d##_to_f32, [JM_DT_f64] = d##_to_f64,                            \
   },
 static jm_ref_convert_kernel *const direct[JM_N_DTYPES][JM_N_DTYPES] = {
-    ROW(pred) ROW(s8) ROW(s16) ROW(s32) ROW(s64) ROW(u8) ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)
+    ROW(pred) ROW(s8) ROW(s16) ROW(s32) ROW(s64) ROW(u8)
+    ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)
 };
 
 /* -- the other types */

@@ -4,6 +4,7 @@
 #ifndef JM_ENGINE_REF_KERNEL_H
 #define JM_ENGINE_REF_KERNEL_H
 
+#include "base/loop.h"
 #include "engine/ref/ref.h"
 
 /* jm_ref_kernels_f32[JM_OP_add], ...; NULL where an op has no kernel for the type. */
@@ -14,15 +15,6 @@
 /* What is computed in another format goes through buffers of so many elements, which stay in the
  * first-level cache. */
 enum { JM_REF_BLOCK = 256, JM_REF_MAX_BYTES = 16 };
-
-/* Before a loop whose iteration i touches nothing but element i of each array: then an output that
- * is one of the inputs does no harm, which compilers can't see by themselves. */
-#if defined(__clang__)
-#define JM_LOOP _Pragma("clang loop vectorize(assume_safety)")
-#pragma clang diagnostic ignored "-Wpass-failed" /* loops around library calls stay scalar */
-#else
-#define JM_LOOP _Pragma("GCC ivdep")
-#endif
 
 /* Kernels whose element i is an expression of x (and y), the elements of the inputs after Read. */
 #define JM_UNARY(name, In, Out, Read, expression)                \
