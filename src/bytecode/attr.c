@@ -402,6 +402,7 @@ static bool equals(const jm_wire_attr *attr, const char *name) {
 
 jm_error *jm_bytecode_find_entry(jm_bytecode *b, uint32_t dictionary, const char *name,
                                  uint32_t *out) {
+  enum { MAX_ENTRIES = 1024 };
   *out = JM_WIRE_NONE;
   if (dictionary == JM_WIRE_NONE) return NULL;
   const jm_wire_attr *dict, *key;
@@ -409,6 +410,9 @@ jm_error *jm_bytecode_find_entry(jm_bytecode *b, uint32_t dictionary, const char
   if (dict->kind != JM_WIRE_DICTIONARY)
     return jm_error_invalid("malformed MLIR bytecode: attribute %u is not a dictionary",
                             dictionary);
+  /* It is searched for each op and argument that names it, so its size must not multiply. */
+  if (dict->n_attrs > 2 * MAX_ENTRIES)
+    return jm_error_unimplemented("an attribute dictionary of %u entries", dict->n_attrs / 2);
   for (uint32_t i = 0; i < dict->n_attrs; i += 2) {
     JM_TRY(jm_bytecode_read_attr(b, dict->attrs[i], &key));
     if (equals(key, name)) {

@@ -7,7 +7,7 @@
 
 /* Entries may refer to each other in circles, and share so that a small input is a huge tree: both
  * end here. */
-enum { MAX_DEPTH = 16, MAX_TEXT = 1 << 14 };
+enum { MAX_DEPTH = 16, MAX_TEXT = 1 << 14, MAX_NAME = 512 };
 
 static void print_attr(jm_bytecode *b, uint32_t index, jm_text *text, int depth, size_t limit);
 
@@ -159,7 +159,7 @@ static const jm_wire_attr *find_attr(jm_bytecode *b, uint32_t index) {
 static void print_file(jm_bytecode *b, const jm_wire_attr *at, jm_text *text) {
   const jm_wire_attr *file = find_attr(b, at->attrs[0]);
   if (!file || file->kind != JM_WIRE_STRING) return;
-  jm_text_append(text, file->bytes, file->n_bytes);
+  jm_text_append(text, file->bytes, file->n_bytes < MAX_NAME ? file->n_bytes : MAX_NAME);
   for (uint32_t i = 0; i < at->n_ints && i < 2; i++) jm_text_printf(text, ":%" PRId64, at->ints[i]);
 }
 
@@ -174,7 +174,7 @@ void jm_bytecode_print_location(jm_bytecode *b, uint32_t index, jm_text *text) {
       case LOC_NAME: {
         const jm_wire_attr *name = find_attr(b, at->attrs[0]);
         if (!named && name && name->kind == JM_WIRE_STRING && name->n_bytes) {
-          jm_text_append(text, name->bytes, name->n_bytes);
+          jm_text_append(text, name->bytes, name->n_bytes < MAX_NAME ? name->n_bytes : MAX_NAME);
           named = true;
         }
         index = at->attrs[1];

@@ -104,6 +104,7 @@ jm_error *jm_vhlo_i64(jm_vhlo *v, const jm_wire_op *op, const char *name, int64_
 }
 
 jm_error *jm_vhlo_make_string(jm_vhlo *v, const char *bytes, uint32_t size, const char **out) {
+  JM_TRY(jm_vhlo_charge(v, size / JM_VHLO_PER_BYTES));
   *out = jm_arena_string(&v->m->arena, bytes, size);
   return *out ? NULL : jm_error_out_of_memory();
 }
@@ -126,6 +127,7 @@ jm_error *jm_vhlo_i64s(jm_vhlo *v, const jm_wire_op *op, const char *name, jm_i6
 }
 
 jm_error *jm_vhlo_make_list(jm_vhlo *v, uint32_t n, int64_t **out) {
+  JM_TRY(jm_vhlo_charge(v, n / JM_VHLO_PER_ITEMS));
   *out = jm_arena_alloc(&v->m->arena, n, sizeof **out);
   return *out ? NULL : jm_error_out_of_memory();
 }

@@ -62,6 +62,7 @@ static jm_error *read_entry(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
 
 static jm_error *read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dict *out) {
   uint32_t n = dictionary->n_attrs / 2;
+  JM_TRY(jm_vhlo_charge(v, n));
   jm_dict_entry *entries = jm_arena_alloc(&v->m->arena, n, sizeof *entries);
   if (!entries) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++) {
@@ -112,11 +113,13 @@ static jm_error *check_layouts(jm_vhlo *v, const jm_wire_op *op, const char *nam
   JM_TRY(jm_vhlo_find(v, op, name, &attr));
   if (!attr) return NULL;
   if (attr->kind != JM_WIRE_ARRAY) return jm_error_invalid("%s is not a list", name);
+  JM_TRY(jm_vhlo_charge(v, attr->n_attrs / JM_VHLO_PER_ITEMS));
   for (uint32_t i = 0; i < attr->n_attrs; i++) {
     const jm_wire_attr *layout;
     JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[i], &layout));
     if (layout->kind != JM_WIRE_TENSOR) return jm_error_invalid("a layout is not a tensor");
     uint32_t rank = layout->n_bytes / 8;
+    JM_TRY(jm_vhlo_charge(v, rank / JM_VHLO_PER_ITEMS));
     for (uint32_t k = 0; k < rank; k++) {
       int64_t dim;
       memcpy(&dim, layout->bytes + 8 * (size_t)k, sizeof dim);

@@ -186,11 +186,7 @@ static jm_error *locate_error(jm_vhlo *v, const jm_wire_op *op, jm_error *error)
 static jm_error *read_op(jm_vhlo *v, const jm_wire_op *op) {
   const jm_vhlo_row *row = jm_vhlo_find_row(v, op);
   if (!row) return jm_error_unimplemented("the op is not known");
-  /* Wide ops count for more, so that inlining can't multiply long operand lists either. */
-  uint64_t cost = 1 + ((uint64_t)op->n_operands + op->n_results) / 8;
-  if (cost > v->budget)
-    return jm_error_create(JM_RESOURCE_EXHAUSTED, "the program's calls inline to too many ops");
-  v->budget -= cost;
+  JM_TRY(jm_vhlo_charge(v, 1 + ((uint64_t)op->n_operands + op->n_results) / JM_VHLO_PER_ITEMS));
   return row->rule(v, op);
 }
 
@@ -204,6 +200,7 @@ jm_error *jm_vhlo_block(const jm_wire_region *region, const jm_wire_block **out)
 /* Reads the block's ops; *out is its terminator. */
 static jm_error *read_block(jm_vhlo *v, const jm_wire_block *block, const jm_wire_op **out) {
   if (!block->n_ops) return jm_error_invalid("a block is empty");
+  JM_TRY(jm_vhlo_charge(v, block->n_arguments / JM_VHLO_PER_ITEMS));
   if (v->depth == MAX_DEPTH)
     return jm_error_unimplemented("regions and calls nested deeper than %d", MAX_DEPTH);
   v->depth++;
@@ -294,6 +291,8 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
                      .loc = jm_vhlo_location(v, op)};
   if (op->n_regions) {
     JM_TRY(find_captures(v, op, &captures));
+    JM_TRY(jm_vhlo_charge(
+        v, op->n_regions + (uint64_t)captures->n * (op->n_regions + 1) / JM_VHLO_PER_ITEMS));
     JM_TRY(add_captures(v, captures, &operands, &n, &spec.n_captures));
   }
   const jm_type **types = jm_arena_alloc(&v->scratch, op->n_results, sizeof *types);

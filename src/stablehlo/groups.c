@@ -22,6 +22,7 @@ typedef struct mesh {
 } mesh;
 
 static jm_error *find_mesh_op(jm_vhlo *v, const jm_wire_attr *name, const jm_wire_attr **out) {
+  JM_TRY(jm_vhlo_charge(v, v->body->n_ops / JM_VHLO_PER_ITEMS));
   for (uint32_t i = 0; i < v->body->n_ops; i++) {
     const jm_wire_op *op = &v->body->ops[i];
     const jm_vhlo_row *row = jm_vhlo_find_row(v, op);

@@ -213,6 +213,7 @@ static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, bool *done) {
     return NULL;
   JM_TRY(jm_vhlo_find(v, op, "composite_attributes", &dictionary));
   if (!dictionary || dictionary->kind != JM_WIRE_DICTIONARY) return NULL;
+  JM_TRY(jm_vhlo_charge(v, dictionary->n_attrs / JM_VHLO_PER_ITEMS));
   bool has_k = false;
   for (uint32_t i = 0; i < dictionary->n_attrs; i += 2) {
     JM_TRY(jm_bytecode_read_attr(v->b, dictionary->attrs[i], &key));

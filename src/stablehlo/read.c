@@ -272,13 +272,13 @@ static jm_error *render_locations(jm_vhlo *v) {
   v->m->locate_free = locate_free;
   v->m->locate_context = l;
   jm_text_init(&l->text);
+  enum { MAX_TEXT = 1 << 28 };
   l->n = v->n_locations;
   l->ends = jm_alloc(l->n, sizeof *l->ends);
   if (!l->ends) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < l->n; i++) {
     /* Names can be shared by many locations; a small input must not make a huge text. */
-    if (l->text.size < UINT32_MAX / 4)
-      jm_bytecode_print_location(v->b, v->location_attrs[i], &l->text);
+    if (l->text.size < MAX_TEXT) jm_bytecode_print_location(v->b, v->location_attrs[i], &l->text);
     l->ends[i] = (uint32_t)l->text.size;
   }
   return jm_text_error(&l->text);
@@ -295,11 +295,11 @@ static jm_error *check_producer(const jm_bytecode *b) {
       b->producer.bytes);
 }
 
-static jm_error *allocate(jm_vhlo *v) {
-  enum { FACTOR = 64, MOST = 1000000 };
+static jm_error *allocate(jm_vhlo *v, size_t size) {
+  enum { FLOOR = 4096, FACTOR = 64, MOST = 1000000, PER_BYTES = 16 };
   const jm_bytecode *b = v->b;
   uint64_t inlined = (uint64_t)FACTOR * b->n_ops;
-  v->budget = b->n_ops + (inlined < MOST ? inlined : MOST);
+  v->budget = FLOOR + b->n_ops + (inlined < MOST ? inlined : MOST) + size / PER_BYTES;
   jm_arena *arena = &v->scratch;
   v->values = jm_arena_alloc(arena, b->n_values, sizeof *v->values);
   v->marks = jm_arena_alloc(arena, b->n_values, sizeof *v->marks);
@@ -315,9 +315,9 @@ static jm_error *allocate(jm_vhlo *v) {
   return jm_module_create(&v->m);
 }
 
-static jm_error *convert(jm_vhlo *v) {
+static jm_error *convert(jm_vhlo *v, size_t size) {
   JM_TRY(check_producer(v->b));
-  JM_TRY(allocate(v));
+  JM_TRY(allocate(v, size));
   JM_TRY(read_module(v));
   return render_locations(v);
 }
@@ -327,7 +327,7 @@ jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) {
   jm_vhlo v = {.b = NULL};
   JM_TRY(jm_bytecode_read(bytes, size, wire_rows, N_ROWS, &v.b));
   jm_arena_init(&v.scratch);
-  jm_error *error = convert(&v);
+  jm_error *error = convert(&v, size);
   if (error)
     jm_module_destroy(v.m);
   else

@@ -64,7 +64,7 @@ struct jm_vhlo {
   const jm_wire_block *body;   /* of the module */
   jm_vhlo_tuple *tuples;
   uint32_t n_tuples, tuples_capacity;
-  uint64_t budget; /* ops that may still be read, calls inlined */
+  uint64_t budget; /* of jm_vhlo_charge */
   uint32_t depth;  /* of regions and inlined calls */
   bool located;    /* the error on its way up names its op */
   jm_arena scratch;
@@ -76,6 +76,17 @@ static inline const jm_vhlo_row *jm_vhlo_find_row(const jm_vhlo *v, const jm_wir
 }
 static inline bool jm_vhlo_one_device(const jm_vhlo *v) {
   return v->m->n_partitions == 1 && v->m->n_replicas == 1;
+}
+
+/* What a program can ask for is bounded by its size, whatever it shares or repeats: an op costs 1,
+ * and so do about as many bytes as it takes. */
+enum { JM_VHLO_PER_ITEMS = 8, JM_VHLO_PER_BYTES = 64 };
+static inline jm_error *jm_vhlo_charge(jm_vhlo *v, uint64_t cost) {
+  if (cost > v->budget)
+    return jm_error_create(JM_RESOURCE_EXHAUSTED,
+                           "the program expands to too many ops: calls in calls, or very wide ops");
+  v->budget -= cost;
+  return NULL;
 }
 
 /* -- attr.c: types, attributes */

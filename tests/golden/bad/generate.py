@@ -561,7 +561,7 @@ body_case("call_nothing", BAD, "attribute callee names no function")(
 )
 
 
-@case("call_bomb", "RESOURCE_EXHAUSTED", "the program's calls inline to too many ops")
+@case("call_bomb", "RESOURCE_EXHAUSTED", "the program expands to too many ops")
 def _():
     p = main_program(lambda p, r: r.ret(call(p, r, "f0")))
     t = p.tensor([2])

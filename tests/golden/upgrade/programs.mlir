@@ -236,3 +236,16 @@ func.func public @main(%x: tensor<4x2xf32>) -> (tensor<4x2xf32>, tensor<3xf32>) 
   stablehlo.custom_call @dce_sink(%x) {has_side_effect = true} : (tensor<4x2xf32>) -> ()
   return %0#0, %0#1 : tensor<4x2xf32>, tensor<3xf32>
 }
+// ----- giant_splat 1.15.0
+func.func public @main(%i: tensor<i32>) -> tensor<2xf32> {
+  %0 = stablehlo.constant dense<1.5> : tensor<1099511627776xf32>
+  %1 = stablehlo.dynamic_slice %0, %i, sizes = [2] : (tensor<1099511627776xf32>, tensor<i32>) -> tensor<2xf32>
+  return %1 : tensor<2xf32>
+}
+// ----- accuracy 1.15.0
+func.func public @main(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xi1>) {
+  %0 = stablehlo.tanh %x {result_accuracy = #stablehlo.result_accuracy<mode = #stablehlo.result_accuracy_mode<HIGHEST>>} : tensor<4xf32>
+  %1 = stablehlo.logistic %0 : tensor<4xf32>
+  %2 = stablehlo.compare GT, %0, %1, TOTALORDER : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+  return %0, %1, %2 : tensor<4xf32>, tensor<4xf32>, tensor<4xi1>
+}
