@@ -299,6 +299,7 @@ static void test_reduce_precision(void) {
   CHECK(reduce_one(JM_DT_f16, 1, 5, 10) == 1); /* a format as wide as the type changes nothing */
   CHECK(reduce_one(JM_DT_f16, 1, 8, 7) == 0 && reduce_one(JM_DT_bf16, 0x3f81, 8, 6) == 0x3f80);
   CHECK(reduce_one(JM_DT_f8e5m2, 0x3d, 5, 1) == 0x3c && reduce_one(JM_DT_f8e5m2, 1, 5, 2) == 1);
+  CHECK(reduce_one(JM_DT_f8e8m0fnu, 0x80, 8, 3) == 0x80);
 }
 
 /* -- bitcast_convert */

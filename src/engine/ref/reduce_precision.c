@@ -35,7 +35,8 @@ ROUND(f64, uint64_t, 52, 1023)
 
 /* Formats of at most 8 bits go through f32. Its exponents are limited only to fewer than theirs:
  * their own subnormals stay. */
-#define NARROW(d, own_exponent, own_mantissa, bias, kind)                                      \
+#define NARROW(d, own_exponent, own_mantissa, bias, kind) EIGHT_BITS(d, own_exponent)
+#define EIGHT_BITS(d, own_exponent)                                                            \
   static void run_##d(const void *in, void *out, size_t n, int exponent, int mantissa) {       \
     const uint8_t *a = in;                                                                     \
     uint8_t *r = out;                                                                          \
@@ -46,11 +47,13 @@ ROUND(f64, uint64_t, 52, 1023)
     }                                                                                          \
   }
 #include "base/number.def"
+EIGHT_BITS(f8e8m0fnu, 8)
 #define NARROW(d, own_exponent, own_mantissa, bias, kind) [JM_DT_##d] = run_##d,
 
 jm_error *jm_ref_reduce_precision(const jm_ref_call *call) {
   static void (*const runs[JM_N_DTYPES])(const void *, void *, size_t, int, int) = {
       [JM_DT_f16] = run_f16, [JM_DT_bf16] = run_bf16, [JM_DT_f32] = run_f32, [JM_DT_f64] = run_f64,
+      [JM_DT_f8e8m0fnu] = run_f8e8m0fnu,
 #include "base/number.def"
   };
   const jm_reduce_precision_attrs *attrs = call->op->attrs;
