@@ -57,6 +57,7 @@ struct jm_engine {
                             jm_engine_array **out);
   jm_error *(*array_export)(jm_engine *engine, jm_engine_array *array, void *data, size_t n_bytes);
   /* Any thread. */
+  jm_engine_array *(*array_retain)(jm_engine *engine, jm_engine_array *array);
   void (*array_release)(jm_engine *engine, jm_engine_array *array);
   void (*memory_read)(jm_engine *engine, jm_engine_memory *out);
   void (*counters_read)(jm_engine *engine, jm_engine_counters *out);

@@ -45,6 +45,11 @@ static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
 jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value);
 jm_mlx_array *jm_lower_i64(jm_lowering *l, jm_dtype dtype, int64_t value);
 
+/* A copy of dense host data on the device; the caller owns it. UNIMPLEMENTED for what MLX can't hold:
+ * element types it lacks, dimensions of 2^31 and more. */
+jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void *data,
+                          jm_mlx_array **out) JM_MUST_USE;
+
 /* Registers an array that the lowering owns; returns it. */
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a);
 

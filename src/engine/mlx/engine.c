@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/mlx/engine.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/settings.h"
+#include "engine/mlx/execute.h"
+
+typedef struct mlx_engine {
+  jm_engine base;
+  const jm_mlx_api *api;
+  jm_mlx_device_fact device;
+  char version[64];
+  pthread_mutex_t lock; /* of the counters */
+  jm_engine_counters counters;
+} mlx_engine;
+
+static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
+
+static jm_error *prepare(jm_engine *engine, const jm_module *module, void **out) {
+  (void)engine;
+  jm_mlx_program *program;
+  JM_TRY(jm_mlx_program_create(module, &program));
+  *out = program;
+  return NULL;
+}
+
+static void prepared_destroy(jm_engine *engine, void *prepared) {
+  jm_mlx_program_destroy(engine_of(engine)->api, prepared);
+}
+
+static jm_error *run(jm_engine *engine, void *prepared, const jm_engine_run *run) {
+  mlx_engine *e = engine_of(engine);
+  jm_engine_counters counters = {0};
+  jm_error *error = jm_mlx_program_run(e->api, prepared, run, &counters);
+  pthread_mutex_lock(&e->lock);
+  e->counters.device_ops += counters.device_ops;
+  e->counters.host_ops += counters.host_ops;
+  e->counters.waits += counters.waits;
+  e->counters.runs += counters.runs;
+  pthread_mutex_unlock(&e->lock);
+  return error;
+}
+
+static jm_error *array_import(jm_engine *engine, const jm_type *type, const void *data,
+                              jm_engine_array **out) {
+  jm_mlx_array *array;
+  JM_TRY(jm_lower_import(engine_of(engine)->api, type, data, &array));
+  *out = (jm_engine_array *)array;
+  return NULL;
+}
+
+static jm_error *array_export(jm_engine *engine, jm_engine_array *array, void *data,
+                              size_t n_bytes) {
+  return engine_of(engine)->api->array_export((jm_mlx_array *)array, data, n_bytes);
+}
+
+static jm_engine_array *array_retain(jm_engine *engine, jm_engine_array *array) {
+  return (jm_engine_array *)engine_of(engine)->api->array_retain((jm_mlx_array *)array);
+}
+
+static void array_release(jm_engine *engine, jm_engine_array *array) {
+  engine_of(engine)->api->array_release((jm_mlx_array *)array);
+}
+
+static void memory_read(jm_engine *engine, jm_engine_memory *out) {
+  jm_mlx_memory memory;
+  engine_of(engine)->api->memory_read(&memory);
+  *out = (jm_engine_memory){memory.active, memory.peak, memory.cached};
+}
+
+static void counters_read(jm_engine *engine, jm_engine_counters *out) {
+  mlx_engine *e = engine_of(engine);
+  pthread_mutex_lock(&e->lock);
+  *out = e->counters;
+  pthread_mutex_unlock(&e->lock);
+}
+
+static void destroy(jm_engine *engine) {
+  mlx_engine *e = engine_of(engine);
+  e->api->device_close();
+  pthread_mutex_destroy(&e->lock);
+  jm_free(e); /* the library stays loaded: MLX's own threads may still be in it */
+}
+
+/* MLX first, by its path: the engine library then binds to it by its name, and a later
+ * `import mlx.core` shares it. */
+static jm_error *library_open(void **out) {
+  const char *mlx = jm_setting_find(JM_SETTING_MLX_LIBRARY);
+  const char *engine = jm_setting_find(JM_SETTING_MLX_ENGINE);
+  if (!engine)
+    return jm_error_create(JM_NOT_FOUND,
+                           "no MLX engine: install MLX (mlx on a Mac, mlx[cpu] or mlx[cuda13] on "
+                           "Linux) and rebuild this package, or set JAX_MPS_MLX_ENGINE");
+  if (mlx && !dlopen(mlx, RTLD_NOW | RTLD_LOCAL))
+    return jm_error_create(JM_NOT_FOUND, "MLX could not be loaded: %s", dlerror());
+  *out = dlopen(engine, RTLD_NOW | RTLD_LOCAL);
+  if (!*out) return jm_error_create(JM_NOT_FOUND, "the MLX engine could not be loaded: %s", dlerror());
+  return NULL;
+}
+
+static jm_error *api_open(const jm_mlx_api **out) {
+  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create};
+  void *library = NULL;
+  JM_TRY(library_open(&library));
+  jm_mlx_api_find_fn *find;
+  *(void **)&find = dlsym(library, "jm_mlx_api_find");
+  if (!find) return jm_error_create(JM_NOT_FOUND, "the MLX engine has no jm_mlx_api_find");
+  return find(&host, out);
+}
+
+static const jm_engine functions = {
+    .prepare = prepare,
+    .prepared_destroy = prepared_destroy,
+    .run = run,
+    .array_import = array_import,
+    .array_export = array_export,
+    .array_retain = array_retain,
+    .array_release = array_release,
+    .memory_read = memory_read,
+    .counters_read = counters_read,
+    .destroy = destroy,
+};
+
+jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
+  const jm_mlx_api *api;
+  JM_TRY(api_open(&api));
+  mlx_engine *e = jm_alloc(1, sizeof *e);
+  if (!e) return jm_error_out_of_memory();
+  e->base = functions;
+  e->api = api;
+  jm_error *error = api->device_open(gpu, &e->device);
+  if (error) {
+    jm_free(e);
+    return error;
+  }
+  snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
+  e->base.fact = (jm_engine_fact){"mlx", e->device.kind, e->version, e->device.memory_bytes};
+  pthread_mutex_init(&e->lock, NULL);
+  *out = &e->base;
+  return NULL;
+}

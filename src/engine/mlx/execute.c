@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/mlx/execute.h"
+
+#include <string.h>
+
+#include "base/data.h"
+#include "engine/ref/ref.h"
+
+enum {
+  SMALL = 64, /* bytes: what the host computes faster than a launch takes */
+  /* Ops in MLX's lazy graph before it is started: the device works while we go on building, and a
+   * loop's graph stays bounded. */
+  STARTED_AT = 256,
+};
+
+typedef struct execution {
+  const jm_mlx_api *api;
+  jm_mlx_program *program;
+  const jm_module *m;
+  const atomic_bool *cancelled;
+  jm_engine_counters *counters;
+  jm_mlx_value *values; /* one per value of the module */
+  jm_lowering lowering;
+  jm_lower_operand *operands; /* of the op at hand */
+  jm_mlx_array **results;
+  jm_tensor *tensors; /* operands, then results, of a host op */
+  uint32_t unstarted; /* ops in the graph that is being built */
+} execution;
+
+/* -- making a module ready */
+
+static jm_error *lower_all(jm_mlx_program *program) {
+  const jm_module *m = program->module;
+  for (jm_op_id id = 0; id < m->n_ops; id++) {
+    const jm_op *op = jm_module_op(m, id);
+    program->lower[id] = jm_lower_find(m, op);
+    if (!program->lower[id]) JM_TRY(jm_ref_check(m, op));
+  }
+  return NULL;
+}
+
+static void last_uses_find(jm_mlx_program *program) {
+  const jm_module *m = program->module;
+  for (uint32_t i = 0; i < m->n_values; i++) program->last_use[i] = JM_NONE;
+  for (uint32_t r = 0; r < m->n_regions; r++) {
+    const jm_region *region = jm_module_region(m, r);
+    for (uint32_t i = 0; i < region->n_ops; i++) {
+      const jm_op *op = jm_module_op(m, region->ops[i]);
+      for (uint32_t k = 0; k < op->n_results; k++) program->last_use[op->first_result + k] = i;
+      for (uint32_t k = 0; k < op->n_operands; k++) program->last_use[op->operands[k]] = i;
+    }
+    for (uint32_t i = 0; i < region->n_results; i++)
+      program->last_use[region->results[i]] = JM_NONE;
+  }
+}
+
+jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
+  jm_mlx_program *program = jm_alloc(1, sizeof *program);
+  if (!program) return jm_error_out_of_memory();
+  jm_arena_init(&program->arena);
+  program->module = module;
+  program->lower = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->lower);
+  program->last_use = jm_arena_alloc(&program->arena, module->n_values, sizeof *program->last_use);
+  program->constants = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->constants);
+  jm_error *error = NULL;
+  if (!program->lower || !program->last_use || !program->constants)
+    error = jm_error_out_of_memory();
+  if (!error) error = lower_all(program);
+  if (error) {
+    jm_mlx_program_destroy(NULL, program);
+    return error;
+  }
+  last_uses_find(program);
+  *out = program;
+  return NULL;
+}
+
+void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
+  if (!program) return;
+  for (uint32_t i = 0; api && i < program->module->n_ops; i++)
+    jm_mlx_value_drop(api, &program->constants[i]);
+  jm_arena_deinit(&program->arena);
+  jm_free(program);
+}
+
+/* -- values */
+
+static jm_mlx_value *value_at(execution *x, jm_value v) { return &x->values[v]; }
+
+/* Brings values to the host; the device is waited for once, however many there are. */
+static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) {
+  bool waited = false;
+  for (uint32_t i = 0; i < n; i++) {
+    jm_mlx_value *value = value_at(x, values[i]);
+    if (value->block) continue;
+    if (!waited) x->counters->waits++;
+    waited = true;
+    size_t bytes = jm_type_bytes(value->type);
+    JM_TRY(jm_mlx_block_create(NULL, bytes, &value->block));
+    jm_error *error = x->api->array_export(value->array, value->block->data, bytes);
+    if (error) {
+      jm_mlx_block_release(value->block);
+      value->block = NULL;
+      return error;
+    }
+  }
+  if (waited) x->unstarted = 0;
+  return NULL;
+}
+
+static bool is_small_integer(const jm_type *type) {
+  return jm_type_bytes(type) <= SMALL &&
+         (jm_dtype_is_integer(type->dtype) || type->dtype == JM_DT_pred);
+}
+
+/* All operands on the host already, and nothing here that a launch would be worth. */
+static bool belongs_on_host(execution *x, const jm_op *op) {
+  if (!op->n_operands) {
+    for (uint32_t i = 0; i < op->n_results; i++)
+      if (!is_small_integer(jm_op_result_type(x->m, op, i))) return false;
+    return jm_ref_fns[op->code] != NULL;
+  }
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_mlx_value *value = value_at(x, op->operands[i]);
+    if (!value->block || !is_small_integer(value->type)) return false;
+  }
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (!is_small_integer(jm_op_result_type(x->m, op, i))) return false;
+  return jm_ref_fns[op->code] != NULL;
+}
+
+/* Drops operands that nobody uses any more, and results that nobody uses at all. */
+static void dead_drop(execution *x, const jm_op *op, uint32_t position) {
+  const uint32_t *last_use = x->program->last_use;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (last_use[op->operands[i]] == position)
+      jm_mlx_value_drop(x->api, value_at(x, op->operands[i])); /* twice is harmless */
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (last_use[op->first_result + i] == position)
+      jm_mlx_value_drop(x->api, value_at(x, op->first_result + i));
+}
+
+/* -- ops on the host */
+
+static jm_error *run_on_host(execution *x, const jm_op *op) {
+  JM_TRY(values_fetch(x, op->operands, op->n_operands));
+  jm_tensor *in = x->tensors, *out = in + op->n_operands;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_mlx_value *value = value_at(x, op->operands[i]);
+    in[i] = (jm_tensor){value->type, value->block->data};
+  }
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    jm_mlx_value *value = value_at(x, op->first_result + i);
+    value->type = jm_op_result_type(x->m, op, i);
+    JM_TRY(jm_mlx_block_create(NULL, jm_type_bytes(value->type), &value->block));
+    out[i] = (jm_tensor){value->type, value->block->data};
+  }
+  const jm_ref_call call = {x->m, op, in, out, x->cancelled};
+  x->counters->host_ops++;
+  return jm_ref_fns[op->code](&call);
+}
+
+/* -- ops on the device */
+
+static void scope_release(jm_lowering *l) {
+  for (uint32_t i = 0; i < l->n_scope; i++) l->api->array_release(l->scope[i]);
+  l->n_scope = 0;
+}
+
+static jm_error *results_take(execution *x, const jm_op *op) {
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    if (!x->results[i])
+      return jm_op_error(x->m, op, JM_INTERNAL, "the lowering gave no result %u", i);
+    *value_at(x, op->first_result + i) = (jm_mlx_value){
+        jm_op_result_type(x->m, op, i), x->api->array_retain(x->results[i]), NULL};
+  }
+  return NULL;
+}
+
+/* What was uploaded stays with its value; of a constant for every later run. */
+static void uploaded_keep(execution *x, jm_value v, jm_mlx_array *array) {
+  jm_mlx_value *value = value_at(x, v);
+  if (array == value->array) return;
+  if (value->array) { /* uploaded twice: the value is another operand, too */
+    x->api->array_release(array);
+    return;
+  }
+  value->array = array;
+  const jm_op *definition = jm_module_definition(x->m, v);
+  if (definition && definition->code == JM_OP_constant) {
+    jm_mlx_value *kept = &x->program->constants[x->m->values[v].op];
+    if (!kept->array) kept->array = x->api->array_retain(array);
+  }
+}
+
+static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower) {
+  jm_lowering *l = &x->lowering;
+  l->op = op;
+  l->in = x->operands;
+  l->out = x->results;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_mlx_value *value = value_at(x, op->operands[i]);
+    l->in[i] = (jm_lower_operand){value->type, value->array,
+                                  value->block ? value->block->data : NULL};
+  }
+  memset(x->results, 0, op->n_results * sizeof *x->results);
+  lower(l);
+  for (uint32_t i = 0; i < op->n_operands; i++) uploaded_keep(x, op->operands[i], l->in[i].array);
+  jm_error *error = l->error;
+  l->error = NULL;
+  if (!error) error = results_take(x, op);
+  scope_release(l);
+  x->counters->device_ops++;
+  if (!error && ++x->unstarted >= STARTED_AT) {
+    x->unstarted = 0;
+    jm_mlx_array *last = value_at(x, op->first_result)->array;
+    if (op->n_results) error = x->api->arrays_start(&last, 1);
+  }
+  return error;
+}
+
+/* -- constants */
+
+static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
+  jm_mlx_value *kept = &x->program->constants[id];
+  const jm_constant_attrs *attrs = op->attrs;
+  const jm_type *type = jm_op_result_type(x->m, op, 0);
+  if (!kept->type) {
+    bool whole = !attrs->value.splat || type->count == 1;
+    jm_mlx_block *block;
+    if (!whole && jm_type_bytes(type) > SMALL && x->program->lower[id]) {
+      JM_TRY(run_on_device(x, op, x->program->lower[id]));
+      *kept = jm_mlx_value_share(x->api, value_at(x, op->first_result));
+      return NULL;
+    }
+    JM_TRY(jm_mlx_block_create(whole ? (void *)attrs->value.bytes : NULL, jm_type_bytes(type),
+                               &block));
+    if (!whole) {
+      size_t size = jm_dtype_bytes(type->dtype);
+      for (int64_t i = 0; i < type->count; i++)
+        memcpy((char *)block->data + (size_t)i * size, attrs->value.bytes, size);
+    }
+    *kept = (jm_mlx_value){type, NULL, block};
+  }
+  *value_at(x, op->first_result) = jm_mlx_value_share(x->api, kept);
+  return NULL;
+}
+
+/* -- control */
+
+static jm_error *run_region(execution *x, jm_region_id id);
+
+static jm_error *check_cancelled(const execution *x) {
+  if (x->cancelled && atomic_load_explicit(x->cancelled, memory_order_relaxed))
+    return jm_error_create(JM_CANCELLED, "the execution was cancelled in a loop");
+  return NULL;
+}
+
+/* Gives a region its arguments: `given` are moved in, operands from `from` on are shared. */
+static void region_enter(execution *x, const jm_region *region, const jm_op *op, uint32_t n_own,
+                         uint32_t from) {
+  for (uint32_t i = n_own; i < region->n_args; i++)
+    *value_at(x, region->first_arg + i) =
+        jm_mlx_value_share(x->api, value_at(x, op->operands[from + i - n_own]));
+}
+
+static void region_leave(execution *x, const jm_region *region) {
+  for (uint32_t i = 0; i < region->n_args; i++)
+    jm_mlx_value_drop(x->api, value_at(x, region->first_arg + i));
+}
+
+/* Shares the region's results into `out`, then drops what the region holds. */
+static void results_collect(execution *x, const jm_region *region, jm_mlx_value *out) {
+  for (uint32_t i = 0; i < region->n_results; i++)
+    out[i] = jm_mlx_value_share(x->api, value_at(x, region->results[i]));
+  for (uint32_t i = 0; i < region->n_results; i++)
+    jm_mlx_value_drop(x->api, value_at(x, region->results[i]));
+  region_leave(x, region);
+}
+
+/* What a loop's body hands on is started now and then: a graph of many rounds costs memory, and
+ * nothing of it would run before the loop ends. */
+static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32_t n) {
+  if (x->unstarted < STARTED_AT / 4) return NULL;
+  x->unstarted = 0;
+  for (uint32_t i = 0; i < n; i++)
+    if (carries[i].array) JM_TRY(x->api->arrays_start(&carries[i].array, 1));
+  return NULL;
+}
+
+static jm_error *condition_read(execution *x, const jm_op *op, const jm_mlx_value *carries,
+                                uint32_t n, bool *go_on) {
+  const jm_region *cond = jm_op_region(x->m, op, 0);
+  for (uint32_t i = 0; i < n; i++)
+    *value_at(x, cond->first_arg + i) = jm_mlx_value_share(x->api, &carries[i]);
+  region_enter(x, cond, op, n, n);
+  jm_error *error = run_region(x, op->first_region);
+  if (!error) error = values_fetch(x, cond->results, 1);
+  if (!error) *go_on = *(const uint8_t *)value_at(x, cond->results[0])->block->data;
+  jm_mlx_value_drop(x->api, value_at(x, cond->results[0]));
+  region_leave(x, cond);
+  return error;
+}
+
+static jm_error *while_loop(execution *x, const jm_op *op, jm_mlx_value *carries, uint32_t n) {
+  const jm_region *body = jm_op_region(x->m, op, 1);
+  for (;;) {
+    bool go_on = false;
+    JM_TRY(check_cancelled(x));
+    JM_TRY(condition_read(x, op, carries, n, &go_on));
+    if (!go_on) return NULL;
+    for (uint32_t i = 0; i < n; i++) { /* moved: the body may reuse a carry's memory */
+      *value_at(x, body->first_arg + i) = carries[i];
+      carries[i] = (jm_mlx_value){0};
+    }
+    region_enter(x, body, op, n, n);
+    JM_TRY(run_region(x, op->first_region + 1));
+    results_collect(x, body, carries);
+    JM_TRY(carries_start(x, carries, n));
+  }
+}
+
+static jm_error *run_while(execution *x, const jm_op *op, uint32_t position) {
+  uint32_t n = op->n_results;
+  jm_mlx_value *carries = jm_alloc(n, sizeof *carries);
+  if (!carries) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++)
+    carries[i] = jm_mlx_value_share(x->api, value_at(x, op->operands[i]));
+  for (uint32_t i = 0; i < n; i++) { /* captures are dropped after the loop, initial values now */
+    jm_value v = op->operands[i];
+    bool captured = false;
+    for (uint32_t k = n; k < op->n_operands; k++) captured |= op->operands[k] == v;
+    if (!captured && x->program->last_use[v] == position) jm_mlx_value_drop(x->api, value_at(x, v));
+  }
+  jm_error *error = while_loop(x, op, carries, n);
+  for (uint32_t i = 0; i < n; i++) {
+    if (error)
+      jm_mlx_value_drop(x->api, &carries[i]);
+    else
+      *value_at(x, op->first_result + i) = carries[i];
+  }
+  jm_free(carries);
+  return error;
+}
+
+static jm_error *run_case(execution *x, const jm_op *op) {
+  JM_TRY(values_fetch(x, op->operands, 1));
+  const jm_mlx_value *index = value_at(x, op->operands[0]);
+  int64_t branch;
+  if (index->type->dtype == JM_DT_pred) {
+    branch = *(const uint8_t *)index->block->data != 0;
+  } else {
+    int32_t value;
+    memcpy(&value, index->block->data, sizeof value);
+    branch = value;
+  }
+  if (branch < 0 || branch >= op->n_regions) branch = (int64_t)op->n_regions - 1;
+  const jm_region *region = jm_op_region(x->m, op, (uint32_t)branch);
+  region_enter(x, region, op, 0, 1);
+  JM_TRY(run_region(x, op->first_region + (jm_region_id)branch));
+  /* The op's results are values of their own: nothing of the region is among them. */
+  results_collect(x, region, value_at(x, op->first_result));
+  return NULL;
+}
+
+static jm_error *run_op(execution *x, jm_op_id id, uint32_t position) {
+  const jm_op *op = jm_module_op(x->m, id);
+  jm_error *error;
+  if (op->code == JM_OP_constant)
+    error = run_constant(x, op, id);
+  else if (op->code == JM_OP_while)
+    error = run_while(x, op, position);
+  else if (op->code == JM_OP_case)
+    error = run_case(x, op);
+  else if (x->program->lower[id] && !belongs_on_host(x, op))
+    error = run_on_device(x, op, x->program->lower[id]);
+  else
+    error = run_on_host(x, op);
+  return error;
+}
+
+static jm_error *run_region(execution *x, jm_region_id id) {
+  const jm_region *region = jm_module_region(x->m, id);
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(x->m, region->ops[i]);
+    JM_TRY(run_op(x, region->ops[i], i));
+    dead_drop(x, op, i);
+  }
+  return NULL;
+}
+
+/* -- a run */
+
+static jm_error *execution_init(execution *x) {
+  uint32_t operands = 1, results = 1;
+  for (uint32_t i = 0; i < x->m->n_ops; i++) {
+    const jm_op *op = jm_module_op(x->m, i);
+    if (op->n_operands > operands) operands = op->n_operands;
+    if (op->n_results > results) results = op->n_results;
+  }
+  x->values = jm_alloc(x->m->n_values, sizeof *x->values);
+  x->operands = jm_alloc(operands, sizeof *x->operands);
+  x->results = jm_alloc(results, sizeof *x->results);
+  x->tensors = jm_alloc((size_t)operands + results, sizeof *x->tensors);
+  x->lowering = (jm_lowering){.api = x->api, .module = x->m};
+  return x->values && x->operands && x->results && x->tensors ? NULL : jm_error_out_of_memory();
+}
+
+static jm_error *inputs_enter(execution *x, const jm_engine_run *run) {
+  const jm_region *entry = jm_module_region(x->m, x->m->entry);
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    jm_engine_value *given = &run->inputs[i];
+    jm_mlx_value *value = value_at(x, entry->first_arg + i);
+    value->type = jm_module_typeof(x->m, entry->first_arg + i);
+    value->array = (jm_mlx_array *)given->array;
+    given->array = NULL;
+    if (given->host)
+      JM_TRY(jm_mlx_block_create(given->host, jm_type_bytes(value->type), &value->block));
+  }
+  return NULL;
+}
+
+/* A result on the host is copied: somebody else may hold it, and large ones are rare. */
+static jm_error *host_output(const jm_mlx_value *value, jm_engine_value *out) {
+  size_t bytes = jm_type_bytes(value->type);
+  out->host = jm_data_take(bytes);
+  if (!out->host) return jm_error_out_of_memory();
+  memcpy(out->host, value->block->data, bytes);
+  return NULL;
+}
+
+static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
+  const jm_region *entry = jm_module_region(x->m, x->m->entry);
+  uint32_t n = entry->n_results, n_arrays = 0;
+  jm_mlx_array **arrays = jm_alloc(n, sizeof *arrays);
+  if (!arrays) return jm_error_out_of_memory();
+  jm_error *error = NULL;
+  for (uint32_t i = 0; !error && i < n; i++) {
+    jm_mlx_value *value = value_at(x, entry->results[i]);
+    jm_mlx_array *dense = NULL;
+    if (!value->array) {
+      error = host_output(value, &run->outputs[i]);
+      continue;
+    }
+    error = x->api->contiguous(&dense, value->array);
+    run->outputs[i].array = (jm_engine_array *)dense;
+    if (dense) arrays[n_arrays++] = dense;
+  }
+  /* What was put in stays until here: dropped before the graph runs, so that MLX may reuse it. */
+  for (uint32_t i = 0; i < x->m->n_values; i++) jm_mlx_value_drop(x->api, value_at(x, i));
+  if (!error) error = x->api->arrays_wait(arrays, n_arrays);
+  jm_free(arrays);
+  return error;
+}
+
+jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
+                             const jm_engine_run *run, jm_engine_counters *counters) {
+  execution x = {.api = api, .program = program, .m = program->module,
+                 .cancelled = run->cancelled, .counters = counters};
+  const jm_region *entry = jm_module_region(x.m, x.m->entry);
+  for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
+  counters->runs++;
+  jm_error *error = execution_init(&x);
+  if (!error) error = inputs_enter(&x, run);
+  if (!error) error = run_region(&x, x.m->entry);
+  if (!error) error = outputs_leave(&x, run);
+  for (uint32_t i = 0; x.values && i < x.m->n_values; i++) jm_mlx_value_drop(api, value_at(&x, i));
+  for (uint32_t i = 0; error && i < entry->n_results; i++) {
+    api->array_release((jm_mlx_array *)run->outputs[i].array);
+    if (run->outputs[i].host)
+      jm_data_give(run->outputs[i].host, jm_type_bytes(jm_module_typeof(x.m, entry->results[i])));
+    run->outputs[i] = (jm_engine_value){0};
+  }
+  jm_free(x.values);
+  jm_free(x.operands);
+  jm_free(x.results);
+  jm_free(x.tensors);
+  jm_free(x.lowering.scope);
+  return error;
+}

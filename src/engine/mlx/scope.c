@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lowerings are written with: primitives with a sticky error, and the arrays' scope. */
+#include <string.h>
+
+#include "engine/mlx/lower.h"
+#include "engine/ref/ref.h"
+
+jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
+  if (!a) return NULL;
+  if (l->n_scope == l->scope_capacity) {
+    uint32_t capacity = l->scope_capacity ? l->scope_capacity * 2 : 32;
+    jm_mlx_array **scope = jm_realloc(l->scope, capacity, sizeof *scope);
+    if (!scope) {
+      l->api->array_release(a);
+      if (!l->error) l->error = jm_error_out_of_memory();
+      return NULL;
+    }
+    l->scope = scope;
+    l->scope_capacity = capacity;
+  }
+  return l->scope[l->n_scope++] = a;
+}
+
+#define CALL(call)              \
+  jm_mlx_array *result = NULL;  \
+  if (l->error) return NULL;    \
+  l->error = l->api->call;      \
+  return l->error ? NULL : jm_lower_keep(l, result);
+
+#define PRIM1(name, function) \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a) { CALL(name(a, &result)) }
+#define PRIM2(name, function)                                                     \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b) { \
+    CALL(name(a, b, &result))                                                     \
+  }
+#define PRIM_AXES(name, function)                                                           \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n) { \
+    CALL(name(a, axes, n, &result))                                                         \
+  }
+#define PRIM_AXIS(name, function)                                           \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, int axis) {  \
+    CALL(name(a, axis, &result))                                            \
+  }
+#define PRIM(name, parameters, arguments)                           \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, JM_UNPAREN parameters) { \
+    CALL(name(&result, JM_UNPAREN arguments))                       \
+  }
+#include "engine/mlx/prims.def"
+
+bool jm_lower_dtype_supported(jm_dtype dtype) {
+  const jm_dtype_fact *fact = &jm_dtype_facts[dtype];
+  switch (fact->class) {
+    case JM_CLASS_PRED: return true;
+    case JM_CLASS_SINT:
+    case JM_CLASS_UINT: return fact->bits >= 8;
+    case JM_CLASS_FLOAT: return fact->bits == 16 || fact->bits == 32;
+    case JM_CLASS_COMPLEX: return fact->bits == 64;
+    case JM_CLASS_TOKEN: break;
+  }
+  return false;
+}
+
+jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void *data,
+                          jm_mlx_array **out) {
+  enum { MAX_RANK = 64 };
+  int32_t shape[MAX_RANK];
+  if (!jm_lower_dtype_supported(type->dtype))
+    return jm_error_unimplemented("MLX has no arrays of %s", jm_dtype_name(type->dtype));
+  if (type->rank > MAX_RANK) return jm_error_unimplemented("more than 64 dimensions on MLX");
+  for (uint32_t i = 0; i < type->rank; i++) {
+    if (type->dims[i] > INT32_MAX)
+      return jm_error_unimplemented("a dimension of %lld on MLX, whose sizes are 32 bits",
+                                    (long long)type->dims[i]);
+    shape[i] = (int32_t)type->dims[i];
+  }
+  return api->array_import(type->dtype, shape, (int)type->rank, data, out);
+}
+
+static jm_mlx_array *import(jm_lowering *l, const jm_type *type, const void *data) {
+  jm_mlx_array *result = NULL;
+  if (!l->error) l->error = jm_lower_import(l->api, type, data, &result);
+  return l->error ? NULL : result;
+}
+
+jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
+  jm_lower_operand *operand = &l->in[i];
+  /* The uploaded array goes to the operand's value, which keeps it: not to the scope. */
+  if (!operand->array) operand->array = import(l, operand->type, operand->host);
+  return operand->array;
+}
+
+static jm_mlx_array *scalar(jm_lowering *l, jm_dtype from, jm_dtype to, const void *value) {
+  char bytes[16];
+  if (l->error) return NULL;
+  l->error = jm_ref_convert_run(from, to, value, bytes, 1);
+  const jm_type type = {.dtype = to, .count = 1};
+  return l->error ? NULL : jm_lower_keep(l, import(l, &type, bytes));
+}
+
+jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value) {
+  return scalar(l, JM_DT_f64, dtype, &value);
+}
+
+jm_mlx_array *jm_lower_i64(jm_lowering *l, jm_dtype dtype, int64_t value) {
+  return scalar(l, JM_DT_s64, dtype, &value);
+}
