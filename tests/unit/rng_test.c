@@ -3,7 +3,6 @@
  * the ranges and moments of rng. */
 #include <math.h>
 
-#include "base/number.h"
 #include "engine/ref/ref.h"
 #include "unit/check.h"
 

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/number.h"
+#include "base/parallel.h"
 #include "engine/ref/ref.h"
 
 static bool is_cancelled(const jm_ref_call *call) {
@@ -63,66 +63,84 @@ static void store_word(void *out, size_t bytes, size_t i, uint32_t word) {
   }
 }
 
-enum { BLOCK = 1 << 16 }; /* elements between two looks at `cancelled` */
+/* A run: counters that each give 64 or 128 bits. Their elements' places depend on the counter
+ * alone, so any number of threads gives the same bits. */
+typedef struct run {
+  const jm_ref_call *call;
+  uint64_t key, low, high; /* the first counter */
+  size_t n_counters;
+  size_t n, half, inner; /* threefry's words: the split dimension, half of it, what is inside it */
+} run;
 
-/* A counter gives two words: neighbours along the first even dimension, or else along the first of
- * the largest ones, whose last neighbour is then dropped. Returns how many counters were used. */
-static uint64_t threefry_words(const jm_ref_call *call, uint64_t key, uint64_t counter) {
-  const jm_type *type = call->out[1].type;
-  size_t bytes = jm_dtype_bytes(type->dtype), outer = 1, n = 1, inner = 1;
+enum { GRAIN = 1 << 14 }; /* counters */
+
+/* Narrow results: a counter gives two words, neighbours along one dimension. */
+static void threefry_words(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  void *out = r->call->out[1].data;
+  size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
+  if (is_cancelled(r->call)) return;
+  size_t i = begin % r->inner, h = begin / r->inner % r->half, o = begin / r->inner / r->half;
+  for (size_t c = begin; c < end; c++) {
+    uint32_t words[2];
+    threefry(r->key, r->low + c, words);
+    size_t at = (o * r->n + 2 * h) * r->inner + i;
+    store_word(out, bytes, at, words[0]);
+    if (2 * h + 1 < r->n) store_word(out, bytes, at + r->inner, words[1]);
+    if (++i < r->inner) continue;
+    i = 0;
+    if (++h < r->half) continue;
+    h = 0;
+    o++;
+  }
+}
+
+static void threefry_doubles(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  uint64_t *out = r->call->out[1].data;
+  if (is_cancelled(r->call)) return;
+  for (size_t i = begin; i < end; i++) {
+    uint32_t words[2];
+    threefry(r->key, r->low + i, words);
+    out[i] = words[0] | (uint64_t)words[1] << 32;
+  }
+}
+
+/* Four words in a row, or two elements of 64 bits. */
+static void philox_words(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  void *out = r->call->out[1].data;
+  size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
+  size_t n = (size_t)r->call->out[1].type->count, per_counter = bytes == 8 ? 2 : 4;
+  if (is_cancelled(r->call)) return;
+  for (size_t c = begin; c < end; c++) {
+    uint32_t words[4];
+    uint64_t sum = r->low + c;
+    philox(r->key, sum, r->high + (sum < r->low), words);
+    size_t first = c * per_counter, left = n - first < per_counter ? n - first : per_counter;
+    for (size_t j = 0; j < left; j++)
+      if (bytes == 8)
+        ((uint64_t *)out)[first + j] = words[2 * j] | (uint64_t)words[2 * j + 1] << 32;
+      else
+        store_word(out, bytes, first + j, words[j]);
+  }
+}
+
+/* The words of a counter are neighbours along the first even dimension, or else along the first of
+ * the largest ones, whose last neighbour is then dropped. */
+static void split_shape(run *r, const jm_type *type) {
   uint32_t split = 0;
   bool even = false;
+  size_t outer = 1;
   for (uint32_t d = 0; d < type->rank && !even; d++) {
     even = type->dims[d] % 2 == 0;
     if (even || type->dims[d] > type->dims[split]) split = d;
   }
+  r->n = r->inner = 1;
   for (uint32_t d = 0; d < type->rank; d++)
-    *(d < split ? &outer : d == split ? &n : &inner) *= (size_t)type->dims[d];
-  size_t half = (n + 1) / 2, used = 0;
-  for (size_t o = 0; o < outer; o++)
-    for (size_t h = 0; h < half; h++)
-      for (size_t i = 0; i < inner; i++, used++) {
-        uint32_t words[2];
-        if (used % BLOCK == 0 && is_cancelled(call)) return used;
-        threefry(key, counter + used, words);
-        size_t at = (o * n + 2 * h) * inner + i;
-        store_word(call->out[1].data, bytes, at, words[0]);
-        if (2 * h + 1 < n) store_word(call->out[1].data, bytes, at + inner, words[1]);
-      }
-  return used;
-}
-
-static uint64_t threefry_fill(const jm_ref_call *call, uint64_t key, uint64_t counter) {
-  const jm_type *type = call->out[1].type;
-  if (jm_dtype_bytes(type->dtype) < 8) return threefry_words(call, key, counter);
-  uint64_t n = (uint64_t)type->count, *out = call->out[1].data;
-  for (uint64_t i = 0; i < n; i++) {
-    uint32_t words[2];
-    if (i % BLOCK == 0 && is_cancelled(call)) break;
-    threefry(key, counter + i, words);
-    out[i] = words[0] | (uint64_t)words[1] << 32;
-  }
-  return n;
-}
-
-/* A counter of 128 bits gives four words in a row, or two elements of 64 bits. */
-static uint64_t philox_fill(const jm_ref_call *call, uint64_t key, uint64_t low, uint64_t high) {
-  const jm_type *type = call->out[1].type;
-  size_t bytes = jm_dtype_bytes(type->dtype), n = (size_t)type->count;
-  size_t per_counter = bytes == 8 ? 2 : 4, used = 0;
-  for (size_t i = 0; i < n; i += per_counter, used++) {
-    uint32_t words[4];
-    if (used % BLOCK == 0 && is_cancelled(call)) break;
-    uint64_t sum = low + used;
-    philox(key, sum, high + (sum < low), words);
-    size_t left = n - i < per_counter ? n - i : per_counter;
-    for (size_t j = 0; j < left; j++)
-      if (bytes == 8)
-        ((uint64_t *)call->out[1].data)[i + j] = words[2 * j] | (uint64_t)words[2 * j + 1] << 32;
-      else
-        store_word(call->out[1].data, bytes, i + j, words[j]);
-  }
-  return used;
+    *(d < split ? &outer : d == split ? &r->n : &r->inner) *= (size_t)type->dims[d];
+  r->half = (r->n + 1) / 2;
+  r->n_counters = outer * r->half * r->inner;
 }
 
 /* States: threefry u64[2] (key, counter); Philox u64[2] (key, low; the high half of the counter is
@@ -140,13 +158,16 @@ jm_error *jm_ref_rng_bit_generator(const jm_ref_call *call) {
                        "random bits other than integers of 8 to 64 bits");
   uint64_t state[3];
   memcpy(state, call->in[0].data, jm_type_bytes(type));
-  if (is_threefry) {
-    state[1] += threefry_fill(call, state[0], state[1]);
-  } else {
-    uint64_t low = state[1], high = type->count == 3 ? state[2] : state[0];
-    state[1] += philox_fill(call, state[0], low, high);
-    state[2] = high + (state[1] < low);
-  }
+  const jm_type *result = call->out[1].type;
+  bool is_wide = jm_dtype_bytes(result->dtype) == 8;
+  run r = {.call = call, .key = state[0], .low = state[1], .n_counters = (size_t)result->count};
+  r.high = type->count == 3 ? state[2] : state[0];
+  if (!is_threefry) r.n_counters = (r.n_counters + (is_wide ? 1 : 3)) / (is_wide ? 2 : 4);
+  else if (!is_wide) split_shape(&r, result);
+  jm_parallel_for(r.n_counters, GRAIN,
+                  !is_threefry ? philox_words : is_wide ? threefry_doubles : threefry_words, &r);
+  state[1] += r.n_counters;
+  state[2] = r.high + (state[1] < r.low);
   if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng_bit_generator was cancelled");
   memcpy(call->out[0].data, state, jm_type_bytes(type));
   return NULL;
@@ -216,7 +237,8 @@ static jm_error *rng_integers(const jm_ref_call *call, stream *s) {
   uint64_t range = empty ? 1 : (uint64_t)b - (uint64_t)a;
   size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
   for (size_t i = 0; i < n; i++) {
-    if (i % BLOCK == 0 && is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng");
+    if (i % GRAIN == 0 && is_cancelled(call))
+      return jm_error_create(JM_CANCELLED, "rng was cancelled");
     uint64_t x = (uint64_t)a + stream_below(s, range);
     if (bytes == 8) ((uint64_t *)call->out[0].data)[i] = x;
     else store_word(call->out[0].data, bytes, i, (uint32_t)x);
