@@ -42,6 +42,8 @@ void check_fails(PJRT_Error *error, int code, const char *text, const char *file
 #define SLOT(name, result, binding, first, required) ABI_##result(name)
 #include "pjrt/slots.def"
 
+extern void (*fail_after)(int64_t n); /* of the fake plugin: see program_fake.c */
+
 /* Functions that were never called without an error. */
 void check_all_called(void);
 /* Every function with a block that is too small, and with no object. */
@@ -71,6 +73,7 @@ void test_created_buffers(void);
 void test_transfers(void);
 void test_programs(const void *code, size_t n_code); /* x + 1 of f32[2,3] */
 void test_fake_programs(void);
+void test_out_of_memory(void);
 void test_options(const void *code, size_t n_code);
 
 #endif

@@ -74,6 +74,11 @@ int main(int n, char **arguments) {
   full_blocks = true;
   run_all(code, n_code);
   check_all_called();
+  if (is_fake) {
+    *(void **)&fail_after = dlsym(library, "fake_fail_after");
+    CHECK(fail_after);
+    test_out_of_memory();
+  }
   if (code != &fake) free(code);
   printf("%d checks, %d failed\n", check_count, check_failures);
   return check_failures || !check_count;

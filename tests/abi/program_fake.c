@@ -17,6 +17,10 @@ struct jm_program {
 
 static const int64_t dims[] = {2, 3};
 
+/* The tests' way to the allocator, which the plugin does not export. */
+__attribute__((visibility("default"))) void fake_fail_after(int64_t n);
+void fake_fail_after(int64_t n) { jm_alloc_fail_after(n); }
+
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
   fake_program fake;
   if (n_bytes != sizeof fake || memcmp(bytes, FAKE_MAGIC, 4))
