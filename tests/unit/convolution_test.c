@@ -3,6 +3,8 @@
  * reversals, groups and element types, with every result known exactly. */
 #include "unit/product.h"
 
+static bool without_memory; /* whether calls are made by check_without_memory */
+
 jm_error *jm_ref_convolution(const jm_ref_call *call);
 
 enum { AXES = 3 };
@@ -147,7 +149,10 @@ static void check_convolution(const config *c, const jm_dtype *types) {
               .loc = JM_NONE};
   jm_tensor in[2] = {array_tensor(&lhs), array_tensor(&rhs)}, result = array_tensor(&out);
   jm_ref_call call = {.op = &op, .in = in, .out = &result};
-  CHECK_OK(jm_ref_convolution(&call));
+  if (without_memory)
+    check_without_memory(jm_ref_convolution, &call);
+  else
+    CHECK_OK(jm_ref_convolution(&call));
   bool right = array_is_right(&out);
   CHECK(right);
   if (!right) print(c, types);
@@ -220,4 +225,13 @@ static void test_layers(void) {
     }
 }
 
-TEST_MAIN(test_random, test_layers)
+static void test_without_memory(void) {
+  without_memory = true;
+  for (int i = 0; i < 60; i++) {
+    config c = random_config();
+    check_convolution(&c, product_types[i % N_PRODUCT_TYPES]);
+  }
+  without_memory = false;
+}
+
+TEST_MAIN(test_random, test_layers, test_without_memory)

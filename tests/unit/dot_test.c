@@ -4,6 +4,8 @@
 #include "engine/ref/blas.h"
 #include "unit/product.h"
 
+static bool without_memory; /* whether calls are made by check_without_memory */
+
 jm_error *jm_ref_dot_general(const jm_ref_call *call);
 
 typedef struct dims {
@@ -93,7 +95,10 @@ static void check_dot(const jm_dtype *types, const dims *batch, const dims *cont
               .loc = JM_NONE};
   jm_tensor in[2] = {array_tensor(&lhs), array_tensor(&rhs)}, result = array_tensor(&out);
   jm_ref_call call = {.op = &op, .in = in, .out = &result};
-  CHECK_OK(jm_ref_dot_general(&call));
+  if (without_memory)
+    check_without_memory(jm_ref_dot_general, &call);
+  else
+    CHECK_OK(jm_ref_dot_general(&call));
   bool right_values = array_is_right(&out);
   CHECK(right_values);
   if (!right_values)
@@ -127,6 +132,13 @@ static void test_large(void) {
     }
 }
 
+static void test_without_memory(void) {
+  without_memory = true;
+  dims batch = {1, {2}}, k = {2, {7, 9}}, m = {2, {10, 3}}, n = {2, {8, 5}};
+  for (int i = 0; i < 20; i++) check_dot(product_types[i % 8], &batch, &k, &m, &n);
+  without_memory = false;
+}
+
 /* Old contents of the target must not leak, and 0 times infinity is NaN. */
 static void test_nan(void) {
   float a[20 * 30] = {0}, b[30 * 40] = {0}, c[20 * 40];
@@ -143,4 +155,4 @@ static void test_describe(void) {
   CHECK(!jm_blas_find("no_such_routine"));
 }
 
-TEST_MAIN(test_random, test_large, test_nan, test_describe)
+TEST_MAIN(test_random, test_large, test_without_memory, test_nan, test_describe)

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/data.h"
 #include "engine/ref/ref.h"
 #include "unit/check.h"
 
@@ -109,6 +110,19 @@ static inline bool array_is_right(const array *a) {
   }
   jm_free(expected);
   return right;
+}
+
+/* Lets the first, second, ... allocation of the call fail until it gets by. */
+static inline void check_without_memory(jm_ref_fn *run, const jm_ref_call *call) {
+  for (int64_t n = 0;; n++) {
+    jm_data_trim();
+    jm_alloc_fail_after(n);
+    jm_error *error = run(call);
+    jm_alloc_fail_after(-1);
+    if (!error) return;
+    CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+    jm_error_destroy(error);
+  }
 }
 
 /* Element types of lhs, rhs and result. */

@@ -40,6 +40,7 @@ typedef void gemv_fn(const char *, const int *, const int *, const void *, const
                      size_t);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void prepare(void);
 static void *library; /* never closed: its threads may be running */
 static const char *spelling;
 static char description[640] = "none: matrix products run in own loops";
@@ -134,12 +135,12 @@ static void load(void) {
 }
 
 const char *jm_blas_describe(void) {
-  pthread_once(&once, load);
+  pthread_once(&once, prepare);
   return description;
 }
 
 jm_blas_routine *jm_blas_find(const char *name) {
-  pthread_once(&once, load);
+  pthread_once(&once, prepare);
   return library ? find_symbol(library, spelling, name) : NULL;
 }
 
@@ -210,6 +211,18 @@ static void leave_product(void) {
   pthread_mutex_lock(&piece_lock);
   if (!--n_products && threads_before != 1) set_threads(threads_before);
   pthread_mutex_unlock(&piece_lock);
+}
+
+static void before_fork(void) { pthread_mutex_lock(&piece_lock); }
+static void after_fork_parent(void) { pthread_mutex_unlock(&piece_lock); }
+static void after_fork_child(void) { /* the products of other threads are gone */
+  n_products = 0;
+  pthread_mutex_unlock(&piece_lock);
+}
+
+static void prepare(void) {
+  load();
+  if (set_threads) pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 enum {
@@ -324,7 +337,7 @@ static jm_error *run_gemv(const jm_gemm *g) {
 }
 
 jm_error *jm_gemm_run(const jm_gemm *g) {
-  pthread_once(&once, load);
+  pthread_once(&once, prepare);
   if (!g->m || !g->n) return NULL;
   bool large = g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->ldc > INT_MAX;
   if (!gemms[g->dtype] || large || !g->k || g->m * g->n * g->k <= TINY) {
