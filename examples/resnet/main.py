@@ -163,7 +163,7 @@ def main() -> None:
     images, labels = read_cifar10(args.data) if args.data else make_images(args.seed)
     device = jax.devices()[0]
     source = args.data or "made-up images"
-    print(f"ResNet-18 on {device} ({device.device_kind}), batch {args.batch}, {source}", flush=True)
+    print(f"ResNet-18 on {device}, batch {args.batch}, {source}", flush=True)
 
     model = ResNet18(nnx.Rngs(args.seed))
     schedule = optax.linear_schedule(0.0, args.rate, WARM_UP)

@@ -73,7 +73,7 @@ def trial() -> Iterator[Line]:
     for outcome in registration.state.hooks:
         yield f"hook {outcome.hook.name}", outcome.result
     client = device.client
-    yield "device", f"{device} ({device.device_kind})"
+    yield "device", str(device)
     yield "plugin", str(client.platform_version).replace("\n", " ")
     if stablehlo := getattr(client, "stablehlo_current_version", None):
         yield "StableHLO", ".".join(str(part) for part in stablehlo)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The platform's name, its registration, and machines where it does not work."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+SHOW = "import jax; print(jax.devices()[0].platform, jax.default_backend())"
+MISSING = "/nowhere/libpjrt_plugin_mps.so"
+
+
+def test_found_without_a_word(code):
+    lines, done = code(SHOW)
+    assert lines == ["mps mps"]
+    assert done.stderr == ""
+
+
+def test_named(code):
+    assert code(SHOW, JAX_PLATFORMS="mps")[0] == ["mps mps"]
+    assert code(SHOW, JAX_PLATFORMS="cpu")[0] == ["cpu cpu"]
+    assert code(SHOW, JAX_PLATFORMS="cpu,mps")[0] == ["cpu cpu"]
+
+
+def test_the_sum_is_on_the_device(code):
+    lines, _ = code("import jax, jax.numpy as jnp; y = jax.jit(lambda x: x + 1)(jnp.ones(3)); "
+                    "print(y, y.devices() == {jax.devices('mps')[0]}); print(jnp.ones(3) + 1)")
+    assert lines == ["[2. 2. 2.] True", "[2. 2. 2.]"]
+
+
+@pytest.mark.parametrize("module", ["jax_mps_c", "jax_plugins.mps"])
+@pytest.mark.parametrize("when", ["before", "after", "both"])
+def test_initialize_by_hand(code, module, when):
+    call = "mps.initialize(); mps.initialize();"
+    before = call if when != "after" else ""
+    after = call if when != "before" else ""
+    lines, done = code(f"import importlib; mps = importlib.import_module('{module}'); {before} "
+                       f"import jax; print(jax.devices()[0].platform); {after} "
+                       "print(float(jax.numpy.ones(3).sum()))")
+    assert lines == ["mps", "3.0"]
+    assert done.stderr == ""
+
+
+def test_missing_library_leaves_the_cpu(code):
+    lines, done = code(SHOW, JAX_MPS_LIBRARY_PATH=MISSING)
+    assert lines == ["cpu cpu"]
+    assert f"JAX_MPS_LIBRARY_PATH names {MISSING}, which is not a file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_library_asked_for(python):
+    done = python("-c", SHOW, JAX_MPS_LIBRARY_PATH=MISSING, JAX_PLATFORMS="mps")
+    assert done.returncode == 1
+    assert MISSING in done.stderr.strip().splitlines()[-3] + done.stderr.strip().splitlines()[-1]
+
+
+def test_missing_library_asked_for_by_device(python):
+    done = python("-c", "import jax; jax.devices('mps')", JAX_MPS_LIBRARY_PATH=MISSING)
+    assert done.returncode == 1
+    assert "Backend 'mps' failed to initialize" in done.stderr and MISSING in done.stderr
+
+
+def test_a_library_that_is_none(code, tmp_path):
+    wrong = tmp_path / "libpjrt_plugin_mps.so"
+    wrong.write_text("no library")
+    lines, done = code(SHOW, JAX_MPS_LIBRARY_PATH=wrong)
+    assert lines == ["cpu cpu"]
+    assert "'mps' is not available" in done.stderr and str(wrong) in done.stderr
+
+
+def test_a_library_without_the_entry_point(code):
+    import _ctypes
+
+    other = getattr(_ctypes, "__file__", None)
+    if other is None:
+        other = next(pathlib.Path(sys.prefix).rglob("*.so"))
+    lines, done = code(SHOW, JAX_MPS_LIBRARY_PATH=other)
+    assert lines == ["cpu cpu"]
+    assert "GetPjrtApi" in done.stderr
+
+
+def test_a_client_that_cannot_start(code):
+    lines, done = code(SHOW, JAX_MPS_NUM_DEVICES="many")
+    assert lines == ["cpu cpu"]
+    assert "'mps' is not available" in done.stderr and "NUM_DEVICES" in done.stderr
+
+
+def test_hooks(code):
+    text = """
+import jax
+from jax_mps_c.registration import state
+jax.devices()
+print([outcome.result for outcome in state.hooks])
+"""
+    assert code(text)[0] == ["['on', 'on', 'on']"]
+    off = "off (JAX_MPS_HOOKS)"
+    assert code(text, JAX_MPS_HOOKS="0")[0] == [str([off] * 3)]
+    assert code(text, JAX_MPS_HOOKS="cache")[0] == [str(["on", off, "on"])]
+
+
+def test_donation_needs_its_hook(code):
+    text = """
+import jax, jax.numpy as jnp, warnings
+warnings.simplefilter("ignore")
+x = jnp.ones(8)
+jax.block_until_ready(jax.jit(lambda x: x + 1, donate_argnums=0)(x))
+print(x.is_deleted())
+"""
+    assert code(text)[0] == ["True"]
+    assert code(text, JAX_MPS_HOOKS="donation")[0] == ["False"]
+
+
+def test_persistent_cache(code, tmp_path):
+    text = f"""
+import jax, jax.numpy as jnp
+jax.config.update("jax_compilation_cache_dir", {str(tmp_path)!r})
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+print(jax.jit(lambda x: jnp.sin(x) * 2 + 1)(jnp.zeros(3)))
+"""
+    first, done = code(text)
+    assert first == ["[1. 1. 1.]"], done.stderr
+    stored = [name for name in os.listdir(tmp_path) if "cache" in name]
+    assert stored, "nothing was stored"
+    again, done = code(text)
+    assert again == first
+    assert "rror" not in done.stderr, done.stderr
