@@ -250,6 +250,56 @@ static void test_dynamic(void) {
   }
 }
 
+/* Large enough for several tasks: transposed, reversed, filled and copied. */
+static void test_large(void) {
+  static const int64_t dims[] = {3, 500, 301};
+  for (int64_t i = 0; i < 6; i++) {
+    static const int64_t permutations[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                              {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    const int64_t *p = permutations[i];
+    ref_case c;
+    case_begin(&c);
+    int64_t out[] = {dims[p[0]], dims[p[1]], dims[p[2]]}, at[3], from[3];
+    jm_dtype dtype = i % 2 ? JM_DT_f32 : JM_DT_f64;
+    case_in(&c, dtype, 3, dims, NULL);
+    case_out(&c, dtype, 3, out);
+    case_op(&c, JM_OP_transpose, &(jm_transpose_attrs){.permutation = {p, 3}}, 0);
+    CHECK_OK(case_run(&c));
+    bool ok = true;
+    for (int64_t k = 0; k < c.out[0].type->count; k++) {
+      case_unravel(c.out[0].type, k, at);
+      for (uint32_t d = 0; d < 3; d++) from[p[d]] = at[d];
+      ok &= case_same(&c.out[0], k, &c.in[0], case_ravel(c.in[0].type, from));
+    }
+    CHECK(ok);
+    case_end(&c);
+  }
+  ref_case c;
+  case_begin(&c);
+  const int64_t n = 1000003;
+  uint8_t *x = case_in(&c, JM_DT_u8, 1, &n, NULL), *y = case_out(&c, JM_DT_u8, 1, &n);
+  case_op(&c, JM_OP_reverse, &(jm_reverse_attrs){.dims = {(int64_t[]){0}, 1}}, 0);
+  CHECK_OK(case_run(&c));
+  bool ok = true;
+  for (int64_t i = 0; i < n; i++) ok &= y[i] == x[n - 1 - i];
+  CHECK(ok);
+  case_end(&c);
+  case_begin(&c);
+  x = case_in(&c, JM_DT_u8, 1, &n, NULL);
+  y = case_out(&c, JM_DT_u8, 1, &n);
+  case_op(&c, JM_OP_reshape, NULL, 0);
+  CHECK_OK(case_run(&c));
+  CHECK(!memcmp(x, y, (size_t)n));
+  case_end(&c);
+  case_begin(&c);
+  y = case_out(&c, JM_DT_u8, 1, &n);
+  case_op(&c, JM_OP_constant, &(jm_constant_attrs){.value = {&(uint8_t){77}, true}}, 0);
+  CHECK_OK(case_run(&c));
+  for (int64_t i = 0; i < n; i++) ok &= y[i] == 77;
+  CHECK(ok);
+  case_end(&c);
+}
+
 static void test_iota_and_constant(void) {
   ref_case c;
   case_begin(&c);
@@ -450,13 +500,21 @@ static void test_scatter(void) {
     CHECK_OK(case_run(&c));
     int16_t *wanted = jm_alloc_data(jm_type_bytes(c.out[0].type)), *updates = c.in[2].data;
     memcpy(wanted, c.in[0].data, jm_type_bytes(c.out[0].type));
-    for (int64_t i = 0; c.out[0].type->count && i < c.in[2].type->count; i++) {
-      case_unravel(c.in[2].type, i, at);
-      if (!place(&n, c.in[0].type, &c.in[1], at, false, to)) continue;
-      int16_t *old = &wanted[case_ravel(c.in[0].type, to)];
-      *old = (int16_t)(round % 3 == 2 ? updates[i] : round % 3 ? *old + updates[i]
-                                                               : *old - updates[i]);
-    }
+    int64_t n_updates = c.out[0].type->count ? c.in[2].type->count : 0, n_windows = 1;
+    for (uint32_t d = 0; d < n.batched_rank; d++)
+      if (!has(n.window_dims, n.n_window, d)) n_windows *= n.batched[d];
+    for (int64_t w = 0; w < n_windows; w++) /* one window after the other */
+      for (int64_t i = 0; i < n_updates; i++) {
+        case_unravel(c.in[2].type, i, at);
+        int64_t window = 0;
+        for (uint32_t d = 0; d < n.batched_rank; d++)
+          if (!has(n.window_dims, n.n_window, d)) window = window * n.batched[d] + at[d];
+        if (window != w || !place(&n, c.in[0].type, &c.in[1], at, false, to)) continue;
+        int16_t *old = &wanted[case_ravel(c.in[0].type, to)];
+        *old = (int16_t)(round % 3 == 2 ? updates[i]
+                         : round % 3    ? *old + updates[i]
+                                        : *old - updates[i]);
+      }
     CHECK(!memcmp(wanted, c.out[0].data, jm_type_bytes(c.out[0].type)));
     jm_free(wanted);
     case_end(&c);
@@ -464,4 +522,4 @@ static void test_scatter(void) {
 }
 
 TEST_MAIN(test_transpose, test_broadcast, test_slice_and_reverse, test_pad, test_concatenate,
-          test_dynamic, test_iota_and_constant, test_gather, test_scatter)
+          test_dynamic, test_large, test_iota_and_constant, test_gather, test_scatter)

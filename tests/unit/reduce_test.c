@@ -29,50 +29,71 @@ static void u64_body(ref_case *c, int body) {
   else case_binary(c, 0, body == 1 ? JM_OP_add : JM_OP_maximum, JM_DT_u64);
 }
 
+static void check_reduce(uint32_t rank, const int64_t *dims, const int64_t *cut, uint32_t n_cut,
+                         int body) {
+  ref_case c;
+  case_begin(&c);
+  int64_t out[RANK], at[RANK];
+  uint32_t n_out = 0;
+  bool is_cut[RANK] = {false};
+  for (uint32_t j = 0; j < n_cut; j++) is_cut[cut[j]] = true;
+  for (uint32_t d = 0; d < rank; d++)
+    if (!is_cut[d]) out[n_out++] = dims[d];
+  const uint64_t init = 12345;
+  uint64_t *x = case_in(&c, JM_DT_u64, rank, dims, NULL);
+  case_in(&c, JM_DT_u64, 0, NULL, &init);
+  uint64_t *y = case_out(&c, JM_DT_u64, n_out, out);
+  case_op(&c, JM_OP_reduce, &(jm_reduce_attrs){.dims = {cut, n_cut}}, 1);
+  u64_body(&c, body);
+  CHECK_OK(case_run(&c));
+  int64_t count = c.out[0].type->count;
+  uint64_t *wanted = jm_alloc((size_t)count, sizeof *wanted);
+  for (int64_t i = 0; i < count; i++) wanted[i] = init;
+  for (int64_t i = 0; i < c.in[0].type->count; i++) {
+    int64_t to[RANK];
+    uint32_t k = 0;
+    case_unravel(c.in[0].type, i, at);
+    for (uint32_t d = 0; d < rank; d++)
+      if (!is_cut[d]) to[k++] = at[d];
+    uint64_t *acc = &wanted[case_ravel(c.out[0].type, to)];
+    *acc = fold_u64(body, *acc, x[i]);
+  }
+  CHECK(!memcmp(y, wanted, (size_t)count * sizeof *y));
+  jm_free(wanted);
+  case_end(&c);
+}
+
 static void test_reduce_random(void) {
   for (int round = 0; round < 2 * ROUNDS; round++) {
-    ref_case c;
-    case_begin(&c);
-    int64_t dims[RANK], cut[RANK], out[RANK], at[RANK];
-    uint32_t rank = (uint32_t)case_random(0, RANK), n_cut = 0, n_out = 0;
+    int64_t dims[RANK], cut[RANK];
+    uint32_t rank = (uint32_t)case_random(0, RANK), n_cut = 0;
     for (uint32_t d = 0; d < rank; d++) {
       dims[d] = case_random(case_random(0, 20) ? 1 : 0, 7);
       if (!case_random(0, 4)) dims[d] = case_random(20, rank > 2 ? 60 : 900);
       if (case_random(0, 1)) cut[n_cut++] = d;
-      else out[n_out++] = dims[d];
     }
-    if (n_cut > 1 && case_random(0, 1)) {
+    if (n_cut > 1 && case_random(0, 1)) { /* the list need not be sorted */
       int64_t swap = cut[0];
       cut[0] = cut[n_cut - 1];
       cut[n_cut - 1] = swap;
     }
-    const uint64_t init = 12345;
-    uint64_t *x = case_in(&c, JM_DT_u64, rank, dims, NULL);
-    case_in(&c, JM_DT_u64, 0, NULL, &init);
-    uint64_t *y = case_out(&c, JM_DT_u64, n_out, out);
-    case_op(&c, JM_OP_reduce, &(jm_reduce_attrs){.dims = {cut, n_cut}}, 1);
-    int body = round % 3;
-    u64_body(&c, body);
-    CHECK_OK(case_run(&c));
-    int64_t count = c.out[0].type->count;
-    uint64_t *wanted = jm_alloc((size_t)count, sizeof *wanted);
-    for (int64_t i = 0; i < count; i++) wanted[i] = init;
-    for (int64_t i = 0; i < c.in[0].type->count; i++) {
-      int64_t to[RANK];
-      uint32_t k = 0;
-      case_unravel(c.in[0].type, i, at);
-      for (uint32_t d = 0; d < rank; d++) {
-        bool is_cut = false;
-        for (uint32_t j = 0; j < n_cut; j++) is_cut |= cut[j] == d;
-        if (!is_cut) to[k++] = at[d];
-      }
-      uint64_t *acc = &wanted[case_ravel(c.out[0].type, to)];
-      *acc = fold_u64(body, *acc, x[i]);
-    }
-    CHECK(!memcmp(y, wanted, (size_t)count * sizeof *y));
-    jm_free(wanted);
-    case_end(&c);
+    check_reduce(rank, dims, cut, n_cut, round % 3);
   }
+}
+
+/* Large enough for several tasks. */
+static void test_reduce_large(void) {
+  static const int64_t shapes[][3] = {{1, 1, 200001}, {1, 70000, 3}, {3, 1, 70000}, {40, 50, 101},
+                                      {2, 1000, 100}, {150, 7, 161}};
+  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (int dims = 0; dims < 8; dims++)
+      for (int body = 0; body < 3; body++) {
+        int64_t cut[3];
+        uint32_t n = 0;
+        for (int d = 0; d < 3; d++)
+          if (dims >> d & 1) cut[n++] = d;
+        check_reduce(3, shapes[s], cut, n, body);
+      }
 }
 
 /* One float reduction of [rows, columns] over one dimension. */
@@ -174,7 +195,8 @@ static void argmax_body(ref_case *c) {
 }
 
 static void test_argmax(void) {
-  static const int64_t shapes[][2] = {{1, 5000}, {3, 1001}, {200, 7}, {70, 90}, {2, 300}, {1, 1}};
+  static const int64_t shapes[][2] = {{1, 5000}, {3, 1001}, {200, 7}, {70, 90}, {2, 300}, {1, 1},
+                                      {1, 150000}, {2000, 100}};
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int64_t dim = 0; dim < 2; dim++)
       for (int n_nans = 0; n_nans < 3; n_nans++) {
@@ -292,6 +314,10 @@ static void test_reduce_window(void) {
     random_window(&w, round % 2);
     check_window(&w, round % 3);
   }
+  window large = {.rank = 3, .dims = {5, 300, 60}, .out = {5, 150, 60}, .window = {1, 3, 1},
+                  .strides = {1, 2, 1}, .base = {1, 1, 1}, .dilation = {1, 1, 1},
+                  .padding = {0, 0, 1, 1, 0, 0}};
+  for (int body = 0; body < 3; body++) check_window(&large, body);
 }
 
 static void test_cumulative(void) {
@@ -315,6 +341,10 @@ static void test_select_and_scatter(void) {
   for (int round = 0; round < 2 * ROUNDS; round++) {
     window w;
     random_window(&w, false);
+    if (round < 2) /* several tasks */
+      w = (window){.rank = 3, .dims = {5, 300, 60}, .out = {5, 150, 60}, .window = {1, 3, 1},
+                   .strides = {1, 2, 1}, .base = {1, 1, 1}, .dilation = {1, 1, 1},
+                   .padding = {0, 0, 1, 1, 0, 0}};
     ref_case c;
     case_begin(&c);
     jm_direction direction = round % 2 ? JM_COMPARE_GE : JM_COMPARE_LT;
@@ -393,6 +423,6 @@ static void test_without_memory(void) {
   case_end(&c);
 }
 
-TEST_MAIN(test_reduce_random, test_reduce_f32, test_reduce_special, test_reduce_narrow,
-          test_argmax, test_reduce_window, test_cumulative, test_select_and_scatter,
+TEST_MAIN(test_reduce_random, test_reduce_large, test_reduce_f32, test_reduce_special,
+          test_reduce_narrow, test_argmax, test_reduce_window, test_cumulative, test_select_and_scatter,
           test_cancelled, test_without_memory)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
+
 void jm_rect_add(jm_rect *rect, int64_t size, int64_t to, int64_t from) {
   if (size <= 0) rect->empty = true;
   if (size <= 1 || rect->empty) return;
@@ -52,7 +54,7 @@ typedef struct unit16 {
 
 /* Tiles of transpositions: BLOCK units square, so that the lines of both sides stay cached, made of
  * patches that are read and written in runs of `patch` units. */
-enum { BLOCK = 64 };
+enum { BLOCK = 64, TASK_BYTES = 256 * 1024 };
 
 #define PLANES(bytes, type, patch)                                                                 \
   static void plane_fill_##bytes(char *to, const char *from, const jm_rect_dim *rows,              \
@@ -151,7 +153,8 @@ static bool transposes(jm_rect *rect) {
 
 void jm_copy_init(jm_copy *copy, const jm_rect *rect, size_t bytes) {
   jm_rect *own = &copy->rect;
-  *copy = (jm_copy){.unit = bytes};
+  copy->unit = bytes;
+  copy->plane = NULL;
   own->n = rect->n;
   own->empty = rect->empty;
   if (own->empty) return;
@@ -162,6 +165,7 @@ void jm_copy_init(jm_copy *copy, const jm_rect *rect, size_t bytes) {
     own->dims[i].to *= unit;
     own->dims[i].from *= unit;
   }
+  copy->bytes = jm_rect_count(own) * unit;
   jm_rect_dim *inner = own->n ? &own->dims[own->n - 1] : NULL;
   if (inner && inner->to == unit && inner->from == unit && is_unit(inner->size * unit)) {
     copy->unit = (size_t)(inner->size * unit);
@@ -191,37 +195,57 @@ static void copy_unit(void *to, const void *from, size_t unit) {
   }
 }
 
+/* The copy with another size of its first dimension. */
+static void run_part(const jm_copy *copy, int64_t first, char *to, const char *from) {
+  static const jm_rect_dim one = {1, 0, 0};
+  const jm_rect *rect = &copy->rect;
+  uint32_t n = rect->n, outer = n > 2 ? n - 2 : 0, d;
+  jm_rect_dim columns = rect->dims[n - 1], rows = n > 1 ? rect->dims[n - 2] : one;
+  if (n == 1) columns.size = first;
+  if (n == 2) rows.size = first;
+  int64_t counters[JM_RECT_DIMS];
+  memset(counters, 0, outer * sizeof *counters);
+  do {
+    copy->plane(to, from, &rows, &columns);
+    for (d = outer; d--;) {
+      const jm_rect_dim *dim = &rect->dims[d];
+      int64_t size = d ? dim->size : first;
+      to += dim->to;
+      from += dim->from;
+      if (++counters[d] < size) break;
+      counters[d] = 0;
+      to -= dim->to * size;
+      from -= dim->from * size;
+    }
+  } while (d != UINT32_MAX);
+}
+
+typedef struct job {
+  const jm_copy *copy;
+  char *to;
+  const char *from;
+} job;
+
+static void run_range(void *context, size_t begin, size_t end) {
+  const job *j = context;
+  const jm_rect_dim *dim = &j->copy->rect.dims[0];
+  run_part(j->copy, (int64_t)(end - begin), j->to + (int64_t)begin * dim->to,
+           j->from + (int64_t)begin * dim->from);
+}
+
 void jm_copy_run(const jm_copy *copy, void *to, const void *from) {
   const jm_rect *rect = &copy->rect;
   if (rect->empty) return;
-  uint32_t n = rect->n;
-  if (!n) {
+  if (!rect->n) {
     copy_unit(to, from, copy->unit);
-    return;
+  } else if (copy->bytes < 2 * TASK_BYTES) {
+    run_part(copy, rect->dims[0].size, to, from);
+  } else { /* whole tiles and cache lines a task */
+    size_t size = (size_t)rect->dims[0].size, n = (size_t)(copy->bytes / TASK_BYTES);
+    size_t grain = size / n + 1;
+    if (rect->n <= 2) grain = (grain + BLOCK - 1) / BLOCK * BLOCK;
+    jm_parallel_for(size, grain, run_range, &(job){copy, to, from});
   }
-  static const jm_rect_dim one = {1, 0, 0};
-  const jm_rect_dim *columns = &rect->dims[n - 1], *rows = n > 1 ? &rect->dims[n - 2] : &one;
-  if (n <= 2) {
-    copy->plane(to, from, rows, columns);
-    return;
-  }
-  int64_t counters[JM_RECT_DIMS];
-  uint32_t outer = n - 2, d;
-  memset(counters, 0, outer * sizeof *counters);
-  char *t = to;
-  const char *f = from;
-  do {
-    copy->plane(t, f, rows, columns);
-    for (d = outer; d--;) {
-      const jm_rect_dim *dim = &rect->dims[d];
-      t += dim->to;
-      f += dim->from;
-      if (++counters[d] < dim->size) break;
-      counters[d] = 0;
-      t -= dim->to * dim->size;
-      f -= dim->from * dim->size;
-    }
-  } while (d != UINT32_MAX);
 }
 
 void jm_rect_copy(const jm_rect *rect, size_t bytes, void *to, const void *from) {
@@ -232,7 +256,21 @@ void jm_rect_copy(const jm_rect *rect, size_t bytes, void *to, const void *from)
 
 void jm_copy_fill(void *to, const void *value, size_t bytes, int64_t count) {
   static const jm_rect_dim one = {1, 0, 0};
-  if (count) planes[unit_row(bytes)].fill(to, value, &one, &(jm_rect_dim){count, 0, 0});
+  if (count < 2 * TASK_BYTES / 16) {
+    planes[unit_row(bytes)].fill(to, value, &one, &(jm_rect_dim){count, 0, 0});
+    return;
+  }
+  jm_rect rect;
+  jm_rect_init(&rect);
+  jm_rect_add(&rect, count, 1, 0);
+  jm_rect_copy(&rect, bytes, to, value);
+}
+
+void jm_copy_bytes(void *to, const void *from, size_t bytes) {
+  jm_rect rect;
+  jm_rect_init(&rect);
+  jm_rect_add(&rect, (int64_t)bytes, 1, 1);
+  jm_rect_copy(&rect, 1, to, from);
 }
 
 int64_t jm_index_read(jm_dtype dtype, const void *data, int64_t i) {

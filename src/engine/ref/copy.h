@@ -38,6 +38,7 @@ typedef void jm_copy_plane(char *to, const char *from, const jm_rect_dim *rows,
 struct jm_copy {
   jm_rect rect; /* strides in bytes; the last two dimensions are the plane's */
   size_t unit;  /* bytes that move as one: an element, or a short contiguous run of them */
+  int64_t bytes; /* that are copied in all */
   jm_copy_plane *plane;
 };
 
@@ -50,6 +51,8 @@ void jm_rect_copy(const jm_rect *rect, size_t bytes, void *to, const void *from)
 
 /* count elements equal to the one at value */
 void jm_copy_fill(void *to, const void *value, size_t bytes, int64_t count);
+/* memcpy, by several threads if it is worth it */
+void jm_copy_bytes(void *to, const void *from, size_t bytes);
 
 /* Elements between neighbours along a dimension of a dense row-major tensor (not empty). */
 static inline int64_t jm_type_stride(const jm_type *type, uint32_t dim) {

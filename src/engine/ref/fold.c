@@ -101,7 +101,7 @@ static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64
 
 jm_error *jm_fold_init(jm_fold *fold, const jm_ref_call *call, jm_region_id id, uint32_t n,
                        jm_dtype dtype, int64_t max_lanes) {
-  *fold = (jm_fold){.n = n, .call = call, .until_poll = POLL_ELEMENTS};
+  *fold = (jm_fold){.n = n, .call = call};
   jm_arena *arena = &fold->arena;
   jm_arena_init(arena);
   fold->dtypes = jm_arena_alloc(arena, n, sizeof *fold->dtypes);

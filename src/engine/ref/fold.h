@@ -44,7 +44,8 @@ jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc,
  * rounded once, as XLA's CPU compiler in effect does by splitting sums. */
 bool jm_fold_widens(const jm_ref_call *call, jm_region_id region, uint32_t n, jm_dtype dtype);
 
-/* CANCELLED if the call was cancelled; looks every million or so of the elements it is told of. */
+/* CANCELLED if the call was cancelled; looks at first, then every million or so of the elements it
+ * is told of. */
 jm_error *jm_fold_poll(jm_fold *fold, int64_t elements) JM_MUST_USE;
 
 #endif

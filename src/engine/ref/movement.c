@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data movement: every op here says where its elements lie and leaves the rest to copy.h. Strides
  * are only computed for tensors that are not empty: with a size of 0 they may overflow. */
-#include <string.h>
-
 #include "engine/ref/copy.h"
 #include "engine/ref/functions.h"
 
@@ -64,13 +62,13 @@ jm_error *jm_ref_constant(const jm_ref_call *call) {
     jm_copy_fill(out->data, attrs->value.bytes, jm_dtype_bytes(out->type->dtype),
                  out->type->count);
   else
-    memcpy(out->data, attrs->value.bytes, jm_type_bytes(out->type));
+    jm_copy_bytes(out->data, attrs->value.bytes, jm_type_bytes(out->type));
   return NULL;
 }
 
 jm_error *jm_ref_reshape(const jm_ref_call *call) {
   if (call->out[0].data != call->in[0].data)
-    memcpy(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
+    jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
   return NULL;
 }
 
@@ -96,7 +94,7 @@ jm_error *jm_ref_dynamic_slice(const jm_ref_call *call) {
 jm_error *jm_ref_dynamic_update_slice(const jm_ref_call *call) {
   const jm_tensor *in = &call->in[0], *update = &call->in[1], *out = &call->out[0];
   if (!out->type->count) return NULL;
-  if (out->data != in->data) memcpy(out->data, in->data, jm_type_bytes(out->type));
+  if (out->data != in->data) jm_copy_bytes(out->data, in->data, jm_type_bytes(out->type));
   if (!update->type->count) return NULL;
   box_copy(out, dynamic_start(call->in + 2, in->type, update->type->dims), update, 0, NULL);
   return NULL;

@@ -8,6 +8,7 @@
 
 #include "engine/ref/fold.h"
 #include "engine/ref/functions.h"
+#include "engine/ref/tasks.h"
 
 enum {
   ROW_MIN = 16,     /* a shorter contiguous row is faster transposed */
@@ -16,6 +17,9 @@ enum {
   FEW_OUTPUTS = 64, /* fewer lanes than this are too few if the body allows more */
   PARTS_LANES = 512,
   GATHER_BYTES = 64 * 1024,
+  TASK_ELEMENTS = 64 * 1024,
+  MAX_TASKS = 64,
+  LINE_TASK = 512,
 };
 
 typedef struct axis {
@@ -219,7 +223,8 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
   memset(kept, 0, s->n_kept * sizeof *kept);
   do {
     memset(cut, 0, outer * sizeof *cut);
-    memcpy(acc, r->init[0], bytes);
+    bool started = r->init;
+    if (started) memcpy(acc, r->init[0], bytes);
     int64_t from = offset;
     for (bool more = true; more;) {
       size_t n_rows = 0;
@@ -230,7 +235,11 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
       }
       row(&rows, n_rows, &result);
       const void *in[2] = {acc, &result};
-      r->fold->kernel(in, acc, 1);
+      if (started)
+        r->fold->kernel(in, acc, 1);
+      else
+        memcpy(acc, &result, bytes);
+      started = true;
     }
     acc += bytes;
   } while (advance(s->kept, s->n_kept, kept, &offset));
@@ -296,7 +305,7 @@ static int64_t parts_lanes(const jm_fold *fold, const shape *s) {
 static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const char *const *init,
                      char *const *out) {
   reduction r = {.fold = fold, .shape = s, .x = x, .init = init, .out = out};
-  if (init && fold->kernel && fold->associative && s->n_cut && s->cut[s->n_cut - 1].stride == 1 &&
+  if (fold->kernel && fold->associative && s->n_cut && s->cut[s->n_cut - 1].stride == 1 &&
       s->cut[s->n_cut - 1].size >= ROW_MIN) {
     jm_reduce_row *row = jm_reduce_row_find(fold->code, fold->dtypes[0]);
     if (row) return run_rows(&r, row);
@@ -328,53 +337,149 @@ static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const 
   return run_blocks(&r);
 }
 
-/* A fold over the type of the call, or over f32 with the operand and the result converted. */
-static jm_error *reduce(const jm_ref_call *call, jm_fold *fold, bool widen) {
-  const jm_reduce_attrs *attrs = call->op->attrs;
-  const jm_type *type = call->in[0].type;
-  uint32_t n = call->op->n_results;
-  int64_t outputs = call->out[0].type->count;
-  jm_arena *arena = &fold->arena;
-  const char **x = jm_arena_alloc(arena, n, sizeof *x);
-  const char **init = jm_arena_alloc(arena, n, sizeof *init);
-  char **out = jm_arena_alloc(arena, n, sizeof *out);
-  if (!x || !init || !out) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < n; i++) {
-    x[i] = call->in[i].data;
-    init[i] = call->in[n + i].data;
-    out[i] = call->out[i].data;
+/* -- the op, in tasks */
+
+/* A part of the reduction: a range of the outermost kept axis (each task has its own outputs) or,
+ * of an associative body, of the outermost cut axis (each has partial results of all outputs). */
+typedef struct split {
+  const jm_ref_call *call;
+  jm_dtype dtype; /* of a widened fold, else JM_N_DTYPES */
+  shape shape;
+  const char **x, **init;
+  char **out;
+  const size_t *bytes;
+  size_t n;
+  bool cuts;
+} split;
+
+static jm_error *run_task(void *context, size_t task) {
+  const split *p = context;
+  const jm_op *op = p->call->op;
+  shape s = p->shape;
+  axis *dim = p->cuts ? &s.cut[0] : &s.kept[0];
+  int64_t n = (int64_t)p->n, each = dim->size / n, rest = dim->size % n, i = (int64_t)task;
+  int64_t begin = i * each + (i < rest ? i : rest);
+  if (n > 1) dim->size = each + (i < rest);
+  int64_t outputs = axes_count(s.kept, s.n_kept);
+  int64_t from = n > 1 ? begin * dim->stride : 0;
+  int64_t to = p->cuts ? i * outputs : n > 1 ? begin * (outputs / dim->size) : 0;
+  jm_fold fold;
+  jm_error *error = jm_fold_init(&fold, p->call, op->first_region, op->n_results, p->dtype,
+                                 outputs * axes_count(s.cut, s.n_cut));
+  const char **x = jm_arena_alloc(&fold.arena, op->n_results, sizeof *x);
+  char **out = jm_arena_alloc(&fold.arena, op->n_results, sizeof *out);
+  if (!error && (!x || !out)) error = jm_error_out_of_memory();
+  for (uint32_t k = 0; !error && k < op->n_results; k++) {
+    x[k] = p->x[k] + from * (int64_t)fold.bytes[k];
+    out[k] = p->out[k] + to * (int64_t)fold.bytes[k];
   }
-  if (!type->count) {
-    for (uint32_t i = 0; i < n; i++) jm_copy_fill(out[i], init[i], fold->bytes[i], outputs);
-    return NULL;
+  if (!error) error = run(&fold, &s, x, p->cuts ? NULL : p->init, out);
+  jm_fold_deinit(&fold);
+  return error;
+}
+
+/* Partial results of n tasks, then their reduction: a row-major [n, outputs] over dimension 0. */
+static jm_error *run_cuts(split *p, jm_arena *arena, size_t n) {
+  uint32_t n_results = p->call->op->n_results;
+  int64_t outputs = axes_count(p->shape.kept, p->shape.n_kept);
+  char **out = p->out, **parts = jm_arena_alloc(arena, n_results, sizeof *parts);
+  if (!parts) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n_results; i++) {
+    parts[i] = jm_arena_alloc(arena, n * (size_t)outputs, p->bytes[i]);
+    if (!parts[i]) return jm_error_out_of_memory();
   }
-  shape s;
-  shape_init(&s, type, attrs->dims);
-  if (!widen) return run(fold, &s, x, init, out);
-  float start, *wide = jm_alloc_data((size_t)type->count * sizeof *wide);
-  float *sums = jm_alloc_data((size_t)outputs * sizeof *sums);
+  p->out = parts;
+  p->n = n;
+  p->cuts = true;
+  JM_TRY(jm_tasks_run(n, run_task, p));
+  split last = *p;
+  last.shape = (shape){.n_cut = 1, .cut = {{(int64_t)n, outputs}}};
+  if (outputs > 1) last.shape.kept[last.shape.n_kept++] = (axis){outputs, 1};
+  for (uint32_t i = 0; i < n_results; i++) last.x[i] = parts[i];
+  last.out = out;
+  last.n = 1;
+  last.cuts = false;
+  return run_task(&last, 0);
+}
+
+/* As many tasks as an axis can be split into: of lanes that are contiguous, not into short lines. */
+static int64_t axis_tasks(const axis *axes, uint32_t n, int64_t tasks) {
+  int64_t most = !n ? 1 : axes[0].stride == 1 ? axes[0].size / LINE_TASK : axes[0].size;
+  return most < 1 ? 1 : most < tasks ? most : tasks;
+}
+
+static jm_error *run_tasks(split *p, jm_arena *arena) {
+  const shape *s = &p->shape;
+  uint32_t n_results = p->call->op->n_results;
+  int64_t outputs = axes_count(s->kept, s->n_kept);
+  int64_t n = outputs * axes_count(s->cut, s->n_cut) / TASK_ELEMENTS;
+  if (n > MAX_TASKS) n = MAX_TASKS;
+  p->n = 1;
+  if (n < 2) return run_task(p, 0);
+  int64_t kept = axis_tasks(s->kept, s->n_kept, n), cut = axis_tasks(s->cut, s->n_cut, n);
+  jm_fold fold;
+  jm_error *error = jm_fold_init(&fold, p->call, p->call->op->first_region, n_results, p->dtype, 1);
+  if (!fold.associative || outputs > TASK_ELEMENTS) cut = 1;
+  jm_fold_deinit(&fold);
+  if (error) return error;
+  if (cut > 2 * kept) return run_cuts(p, arena, (size_t)cut);
+  if (kept > 1) p->n = (size_t)kept;
+  return jm_tasks_run(p->n, run_task, p);
+}
+
+/* In f32, rounded once. */
+static jm_error *run_wide(split *p, jm_arena *arena) {
+  const jm_type *type = p->call->in[0].type;
+  size_t n_in = (size_t)type->count, n_out = (size_t)p->call->out[0].type->count;
+  float start, *wide = jm_alloc_data(n_in * sizeof *wide);
+  float *sums = jm_alloc_data(n_out * sizeof *sums);
+  char *out = p->out[0];
   jm_error *error = wide && sums ? NULL : jm_error_out_of_memory();
-  if (!error)
-    error = jm_ref_convert_run(type->dtype, JM_DT_f32, x[0], wide, (size_t)type->count);
-  if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, init[0], &start, 1);
-  if (!error)
-    error = run(fold, &s, &(const char *){(const char *)wide},
-                &(const char *){(const char *)&start}, &(char *){(char *)sums});
-  if (!error) error = jm_ref_convert_run(JM_DT_f32, type->dtype, sums, out[0], (size_t)outputs);
+  if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, p->x[0], wide, n_in);
+  if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, p->init[0], &start, 1);
+  if (!error) {
+    p->dtype = JM_DT_f32;
+    p->x[0] = (const char *)wide;
+    p->init[0] = (const char *)&start;
+    p->out[0] = (char *)sums;
+    p->bytes = &(size_t){sizeof(float)};
+    error = run_tasks(p, arena);
+  }
+  if (!error) error = jm_ref_convert_run(JM_DT_f32, type->dtype, sums, out, n_out);
   jm_free(wide);
   jm_free(sums);
   return error;
 }
 
-jm_error *jm_ref_reduce(const jm_ref_call *call) {
+static jm_error *reduce(const jm_ref_call *call, jm_arena *arena) {
+  const jm_reduce_attrs *attrs = call->op->attrs;
   const jm_type *type = call->in[0].type;
   uint32_t n = call->op->n_results;
-  if (!n || !call->out[0].type->count) return NULL;
-  bool widen = jm_fold_widens(call, call->op->first_region, n, type->dtype);
-  jm_fold fold;
-  jm_error *error = jm_fold_init(&fold, call, call->op->first_region, n,
-                                 widen ? JM_DT_f32 : JM_N_DTYPES, type->count);
-  if (!error) error = reduce(call, &fold, widen);
-  jm_fold_deinit(&fold);
+  split p = {.call = call, .dtype = JM_N_DTYPES};
+  size_t *bytes = jm_arena_alloc(arena, n, sizeof *bytes);
+  p.x = jm_arena_alloc(arena, n, sizeof *p.x);
+  p.init = jm_arena_alloc(arena, n, sizeof *p.init);
+  p.out = jm_arena_alloc(arena, n, sizeof *p.out);
+  if (!bytes || !p.x || !p.init || !p.out) return jm_error_out_of_memory();
+  p.bytes = bytes;
+  for (uint32_t i = 0; i < n; i++) {
+    p.x[i] = call->in[i].data;
+    p.init[i] = call->in[n + i].data;
+    p.out[i] = call->out[i].data;
+    bytes[i] = jm_dtype_bytes(call->out[i].type->dtype);
+    if (!type->count) jm_copy_fill(p.out[i], p.init[i], bytes[i], call->out[i].type->count);
+  }
+  if (!type->count) return NULL;
+  shape_init(&p.shape, type, attrs->dims);
+  return jm_fold_widens(call, call->op->first_region, n, type->dtype) ? run_wide(&p, arena)
+                                                                      : run_tasks(&p, arena);
+}
+
+jm_error *jm_ref_reduce(const jm_ref_call *call) {
+  if (!call->op->n_results || !call->out[0].type->count) return NULL;
+  jm_arena arena;
+  jm_arena_init(&arena);
+  jm_error *error = reduce(call, &arena);
+  jm_arena_deinit(&arena);
   return error;
 }

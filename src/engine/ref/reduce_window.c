@@ -7,6 +7,7 @@
 
 #include "engine/ref/fold.h"
 #include "engine/ref/functions.h"
+#include "engine/ref/tasks.h"
 #include "engine/ref/window.h"
 
 enum { BLOCK = 16 * 1024, LINE_MIN = 32, SCAN_BYTES = 64 * 1024 };
@@ -243,10 +244,9 @@ static jm_error *reduce_window(const jm_ref_call *call, jm_fold *fold, bool wide
   return NULL;
 }
 
-jm_error *jm_ref_reduce_window(const jm_ref_call *call) {
+static jm_error *run_call(const jm_ref_call *call) {
   const jm_type *type = call->in[0].type;
   uint32_t n = call->op->n_results;
-  if (!n || !call->out[0].type->count) return NULL;
   bool widen = jm_fold_widens(call, call->op->first_region, n, type->dtype);
   jm_fold fold;
   jm_error *error = jm_fold_init(&fold, call, call->op->first_region, n,
@@ -254,4 +254,13 @@ jm_error *jm_ref_reduce_window(const jm_ref_call *call) {
   if (!error) error = reduce_window(call, &fold, widen);
   jm_fold_deinit(&fold);
   return error;
+}
+
+jm_error *jm_ref_reduce_window(const jm_ref_call *call) {
+  const jm_reduce_window_attrs *a = call->op->attrs;
+  if (!call->op->n_results || !call->out[0].type->count) return NULL;
+  bool batched = call->in[0].type->rank && call->in[0].type->count && a->window.data[0] == 1 &&
+                 a->strides.data[0] == 1 && a->base_dilations.data[0] == 1 &&
+                 !a->padding.data[0] && !a->padding.data[1];
+  return batched ? jm_tasks_run_batch(call, run_call) : run_call(call);
 }

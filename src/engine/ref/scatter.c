@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Scatter: windows in the order of their index vectors, each combined into the result as a
  * rectangle. A window that does not fit is dropped as a whole, as XLA does. */
-#include <string.h>
-
 #include "engine/ref/fold.h"
 #include "engine/ref/functions.h"
 #include "engine/ref/indexing.h"
@@ -39,7 +37,7 @@ jm_error *jm_ref_scatter(const jm_ref_call *call) {
   uint32_t n = call->op->n_results;
   for (uint32_t i = 0; i < n; i++)
     if (call->out[i].data != call->in[i].data)
-      memcpy(call->out[i].data, call->in[i].data, jm_type_bytes(call->out[i].type));
+      jm_copy_bytes(call->out[i].data, call->in[i].data, jm_type_bytes(call->out[i].type));
   const jm_type *updates = call->in[n + 1].type;
   if (!call->out[0].type->count || !updates->count) return NULL;
   jm_fold fold;

@@ -7,6 +7,7 @@
 
 #include "engine/ref/fold.h"
 #include "engine/ref/functions.h"
+#include "engine/ref/tasks.h"
 #include "engine/ref/window.h"
 
 enum { BLOCK = 4096 };
@@ -144,10 +145,9 @@ static jm_error *select_and_scatter(selection *s, jm_fold *fold) {
   return NULL;
 }
 
-jm_error *jm_ref_select_and_scatter(const jm_ref_call *call) {
+static jm_error *run_call(const jm_ref_call *call) {
   const jm_tensor *out = &call->out[0];
   selection s = {.call = call, .bytes = jm_dtype_bytes(out->type->dtype)};
-  if (!out->type->count) return NULL;
   jm_copy_fill(out->data, call->in[2].data, s.bytes, out->type->count);
   if (!call->in[1].type->count) return NULL;
   jm_fold fold;
@@ -156,4 +156,12 @@ jm_error *jm_ref_select_and_scatter(const jm_ref_call *call) {
   jm_ref_region_destroy(s.select);
   jm_fold_deinit(&fold);
   return error;
+}
+
+jm_error *jm_ref_select_and_scatter(const jm_ref_call *call) {
+  const jm_select_and_scatter_attrs *a = call->op->attrs;
+  if (!call->out[0].type->count) return NULL;
+  bool batched = call->out[0].type->rank && call->in[1].type->count && a->window.data[0] == 1 &&
+                 a->strides.data[0] == 1 && !a->padding.data[0] && !a->padding.data[1];
+  return batched ? jm_tasks_run_batch(call, run_call) : run_call(call);
 }
