@@ -185,7 +185,9 @@ static jm_error *locate_error(jm_vhlo *v, const jm_wire_op *op, jm_error *error)
 
 static jm_error *read_op(jm_vhlo *v, const jm_wire_op *op) {
   const jm_vhlo_row *row = jm_vhlo_find_row(v, op);
-  if (!row) return jm_error_unimplemented("the op is not known");
+  if (!row)
+    return jm_error_unimplemented("the op is not known (the program is %.64s)",
+                                  v->b->producer.bytes);
   JM_TRY(jm_vhlo_charge(v, 1 + ((uint64_t)op->n_operands + op->n_results) / JM_VHLO_PER_ITEMS));
   return row->rule(v, op);
 }

@@ -215,6 +215,71 @@ static void test_malformed(void) {
   CHECK(n > 50);
 }
 
+/* -- the table of spellings */
+
+enum { JM_OP_none = JM_N_OPS };
+static const struct {
+  const char *spelling, *since, *until, *rule;
+  int op;
+  const char *attributes, *fields;
+} table[] = {
+#define VHLO(spelling, since, until, rule, op, attributes, fields) \
+  {spelling, since, until, #rule, JM_OP_##op, attributes, fields},
+#include "stablehlo/vhlo.def"
+};
+enum { N_ROWS = sizeof table / sizeof *table };
+
+static int version_number(const char *text) {
+  int major = 0, minor = 0, patch = 0, end = 0;
+  int n = sscanf(text, "%d.%d.%d%n", &major, &minor, &patch, &end);
+  return n == 3 && !text[end] ? (major * 1000 + minor) * 1000 + patch : -1;
+}
+
+/* Each field is one of the op's, or a conversion. */
+static bool is_field(int op, const char *name, size_t size) {
+  static const char *const conversions[] = {"-", "@precision", "@groups", "@accuracy", "@false"};
+  for (size_t i = 0; i < sizeof conversions / sizeof *conversions; i++)
+    if (strlen(conversions[i]) == size && !memcmp(conversions[i], name, size)) return true;
+  if (op == JM_OP_none) return false;
+  for (const jm_attr_field *f = jm_op_facts[op].attrs(); f->name; f++)
+    if (strlen(f->name) == size && !memcmp(f->name, name, size)) return true;
+  return false;
+}
+
+static void check_row(size_t row) {
+  const char *attribute = table[row].attributes, *field = table[row].fields, *last = "";
+  size_t last_size = 0;
+  while (*attribute) {
+    size_t n = strcspn(attribute, ",");
+    size_t shared = n < last_size ? n : last_size;
+    int order = memcmp(last, attribute, shared);
+    CHECK(order < 0 || (order == 0 && last_size < n)); /* the container stores them sorted */
+    last = attribute;
+    last_size = n;
+    attribute += n + (attribute[n] == ',');
+    if (!*table[row].fields) continue;
+    n = strcspn(field, ",");
+    bool known = is_field(table[row].op, field, n);
+    CHECK(known);
+    if (!known) fprintf(stderr, "%s has no field %.*s\n", table[row].spelling, (int)n, field);
+    field += n + (field[n] == ',');
+  }
+  CHECK(!*table[row].fields || !*field);
+}
+
+static void test_table(void) {
+  size_t n_vhlo = 0;
+  for (size_t i = 0; i < N_ROWS; i++) {
+    n_vhlo += !strncmp(table[i].spelling, "vhlo.", 5);
+    int since = version_number(table[i].since);
+    CHECK(since >= 9000 && (!*table[i].until || version_number(table[i].until) >= since));
+    CHECK(strcmp(table[i].rule, "plain") || table[i].op != JM_OP_none);
+    check_row(i);
+    for (size_t k = 0; k < i; k++) CHECK(strcmp(table[i].spelling, table[k].spelling));
+  }
+  CHECK(n_vhlo == 145);
+}
+
 static uint64_t state = 88172645463325252u;
 static size_t pick(size_t n) {
   state ^= state << 13;
@@ -301,5 +366,5 @@ static void unload(void) {
   for (size_t i = 0; i < n_files; i++) free(files[i].bytes);
 }
 
-TEST_MAIN(load, test_samples, test_upgrades, test_meaning, test_location, test_malformed,
-          test_corruptions, test_memory, unload)
+TEST_MAIN(test_table, load, test_samples, test_upgrades, test_meaning, test_location,
+          test_malformed, test_corruptions, test_memory, unload)
