@@ -323,7 +323,7 @@ static size_t corrupt(unsigned char *bytes, size_t size, size_t capacity) {
 
 static void test_corruptions(void) {
   const char *setting = getenv("JM_TEST_CORRUPTIONS");
-  size_t wanted = setting ? (size_t)strtoull(setting, NULL, 10) : 3000, good = 0;
+  size_t wanted = setting ? (size_t)strtoull(setting, NULL, 10) : 20000, good = 0;
   for (size_t i = 0; i < wanted; i++) {
     const file *from = &files[pick(n_files)];
     size_t capacity = from->size + 256;
