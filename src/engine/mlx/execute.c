@@ -165,6 +165,7 @@ static jm_error *run_on_host(execution *x, const jm_op *op) {
 static void scope_release(jm_lowering *l) {
   for (uint32_t i = 0; i < l->n_scope; i++) l->api->array_release(l->scope[i]);
   l->n_scope = 0;
+  if (l->scratch.chunks) jm_arena_deinit(&l->scratch);
 }
 
 static jm_error *results_take(execution *x, const jm_op *op) {
