@@ -25,7 +25,7 @@ typedef enum jm_dtype_class {
 
 typedef struct jm_dtype_fact {
   const char *name;
-  jm_dtype_class class;
+  jm_dtype_class kind;
   uint8_t bits;  /* width of a value */
   uint8_t bytes; /* of an element in our buffers */
   uint8_t pjrt;  /* PJRT_Buffer_Type */
@@ -36,7 +36,7 @@ extern const jm_dtype_fact jm_dtype_facts[JM_N_DTYPES];
 
 static inline const char *jm_dtype_name(jm_dtype d) { return jm_dtype_facts[d].name; }
 static inline size_t jm_dtype_bytes(jm_dtype d) { return jm_dtype_facts[d].bytes; }
-static inline jm_dtype_class jm_dtype_classof(jm_dtype d) { return jm_dtype_facts[d].class; }
+static inline jm_dtype_class jm_dtype_classof(jm_dtype d) { return jm_dtype_facts[d].kind; }
 static inline bool jm_dtype_is_float(jm_dtype d) { return jm_dtype_classof(d) == JM_CLASS_FLOAT; }
 static inline bool jm_dtype_is_complex(jm_dtype d) {
   return jm_dtype_classof(d) == JM_CLASS_COMPLEX;

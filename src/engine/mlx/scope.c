@@ -49,7 +49,7 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
 
 bool jm_lower_dtype_supported(jm_dtype dtype) {
   const jm_dtype_fact *fact = &jm_dtype_facts[dtype];
-  switch (fact->class) {
+  switch (fact->kind) {
     case JM_CLASS_PRED: return true;
     case JM_CLASS_SINT:
     case JM_CLASS_UINT: return fact->bits >= 8;
