@@ -6,6 +6,7 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make check      format, include directions, sizes, generated files, warnings as errors
+#   make format     let clang-format change the C files
 #   make asan tsan  the C tests under sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #   make rebase     rewrite golden files and generated documents
@@ -22,7 +23,7 @@ WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -o -name '*.def' -o -name '*.py')
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check asan tsan fuzz bench rebase clean ctest pytest
+.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -62,12 +63,19 @@ test-all: ctest
 
 # ---- checks --------------------------------------------------------------------------------------
 
-check: $(VENV)/tools
+# Versions of clang-format differ in what they do: this one, from PyPI, decides.
+$(VENV)/format: $(VENV)/tools
+	$(BIN)/python -m pip install --quiet clang-format==19.1.7
+	@touch $@
+
+format: $(VENV)/format
+	$(WITH_VENV) $(BIN)/python scripts/check_format.py --fix
+
+check: $(VENV)/format
 	$(BIN)/python scripts/check_includes.py
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/ops_doc.py --check
-	@if command -v clang-format >/dev/null; then $(BIN)/python scripts/check_format.py; \
-	 else echo "format: clang-format is not installed, not checked"; fi
+	$(WITH_VENV) $(BIN)/python scripts/check_format.py
 	@for cc in gcc clang; do \
 	  if command -v $$cc >/dev/null; then \
 	    echo "warnings as errors: $$cc"; \
