@@ -24,6 +24,7 @@ typedef enum style {
   STYLE_JAX,    /* canonical zeros and NaNs, total order, keys chained */
   STYLE_PLAIN,  /* total order as it is */
   STYLE_GREATER, /* total order, descending */
+  STYLE_FLOAT,  /* descending in the partial order of floats */
   STYLE_HIDDEN, /* STYLE_PLAIN that is not recognised: negated >= */
   STYLE_TRUE,   /* every element before every other one */
 } style;
@@ -104,8 +105,9 @@ static jm_value comparator(builder *b, style style, const jm_dtype *dtypes, uint
   if (style == STYLE_TRUE) return constant(b, JM_DT_pred, 1);
   uint32_t n = pairs_of(b, style, dtypes, n_keys, pairs, parts);
   for (uint32_t k = n; k-- > 0;) {
-    jm_direction direction = style == STYLE_GREATER ? JM_COMPARE_GT : JM_COMPARE_LT;
-    jm_order order = order_of(parts[k]);
+    bool descending = style == STYLE_GREATER || style == STYLE_FLOAT;
+    jm_direction direction = descending ? JM_COMPARE_GT : JM_COMPARE_LT;
+    jm_order order = style == STYLE_FLOAT ? JM_ORDER_FLOAT : order_of(parts[k]);
     jm_value less;
     if (style == STYLE_HIDDEN) {
       less = compare(b, JM_COMPARE_GE, order, pairs[k][0], pairs[k][1]);
@@ -235,7 +237,8 @@ static void test_floats(void) {
   static size_t order[1500];
   for (size_t c = 0; c < sizeof sizes / sizeof *sizes * 4; c++) {
     size_t n = sizes[c / 4];
-    style style = (int)(c % 4);
+    static const enum style styles[] = {STYLE_JAX, STYLE_PLAIN, STYLE_GREATER, STYLE_HIDDEN};
+    style style = styles[c % 4];
     for (size_t i = 0; i < n; i++) keys[i] = random_float(), second[i] = (int32_t)next_random() % 5;
     for (uint32_t inputs = 1; inputs <= 2; inputs++)
       for (uint32_t n_keys = 1; n_keys <= inputs; n_keys++) {
@@ -347,6 +350,20 @@ static void test_recognised(void) {
   CHECK_OK(sort(STYLE_JAX, &complex_dtype, 1, 1, 1, &n, 0, (void *[]){complex_in},
                 (void *[]){complex_out}));
   CHECK(allocations <= 4);
+}
+
+/* The order that NaN has no place in: by keys while there is none, and -0 is 0. */
+static void test_partial(void) {
+  float in[] = {1, -0.0f, 3, 0.0f, -INFINITY, 2, NAN, -0.0f}, out[8];
+  float expected[] = {3, 2, 1, -0.0f, 0.0f, -INFINITY};
+  jm_dtype dtype = JM_DT_f32;
+  int64_t n = 6;
+  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out}));
+  CHECK(memcmp(out, expected, sizeof expected) == 0);
+  CHECK(allocations <= 4);
+  n = 8;
+  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out}));
+  CHECK(allocations > 4);
 }
 
 /* Every allocation that fails is an error, and nothing leaks (the sanitizers look). */
@@ -468,6 +485,7 @@ static void test_top_k_ties(void) {
   }
 }
 
-TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent, test_recognised,
-          test_no_memory, test_empty, test_cancelled, test_top_k_edges, test_top_k_ties)
+TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent,
+          test_recognised, test_partial, test_no_memory, test_empty, test_cancelled,
+          test_top_k_edges, test_top_k_ties)
 #endif

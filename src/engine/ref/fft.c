@@ -16,7 +16,7 @@
 
 enum {
   MAX_FACTORS = 64,
-  MAX_RADIX = 23,
+  MAX_RADIX = 61, /* above, Bluestein is faster */
   MAX_LANES = 8,
   CACHED = 1 << 14, /* doubles of an array that still do well in cache */
   GRAIN = 1 << 13,  /* elements that are worth a thread's while */
@@ -141,7 +141,7 @@ typedef struct pass {
   const plan *plan;
   size_t m, s, step; /* step: w is the plan's root number step */
   uint32_t radix;
-  const double *restrict re, *restrict im;
+  double *restrict re, *restrict im;
   double *restrict out_re, *restrict out_im;
 } pass;
 
@@ -265,26 +265,57 @@ static void pass5(const pass *x) {
   }
 }
 
-/* Any other radix, by the definition. */
+/* Any other radix, an odd prime r. Inputs j and r - j become their sum a and difference b (in
+ * place: the pass after this one overwrites them); then X[k] = A - i B and X[r-k] = A + i B with
+ * A = x[0] + sum of a cos, B = sum of b sin. */
 static void pass_any(const pass *x) {
   const size_t m = x->m, s = x->s, r = x->radix, turn = x->plan->n / r;
-  for (size_t p = 0; p < m; p++)
-    for (size_t k = 0; k < r; k++) {
-      double *restrict or = x->out_re + (p * r + k) * s;
-      double *restrict oi = x->out_im + (p * r + k) * s;
-      const double wc = x->plan->cosine[p * k * x->step], ws = x->plan->sine[p * k * x->step];
-      for (size_t q = 0; q < s; q++) or[q] = oi[q] = 0;
-      for (size_t j = 0; j < r; j++) {
-        const double *restrict jr = x->re + (p + j * m) * s;
-        const double *restrict ji = x->im + (p + j * m) * s;
-        const double c0 = x->plan->cosine[j * k % r * turn], s0 = x->plan->sine[j * k % r * turn];
-        const double c = c0 * wc - s0 * ws, t = c0 * ws + s0 * wc;
-        for (size_t q = 0; q < s; q++) {
-          or[q] += jr[q] * c - ji[q] * t;
-          oi[q] += jr[q] * t + ji[q] * c;
-        }
+  const double *cosine = x->plan->cosine, *sine = x->plan->sine; /* of minus the angle */
+  for (size_t p = 0; p < m; p++) {
+    double *restrict r0 = x->re + p * s, *restrict i0 = x->im + p * s;
+    double *restrict or0 = x->out_re + p * r * s, *restrict oi0 = x->out_im + p * r * s;
+    memcpy(or0, r0, s * sizeof(double));
+    memcpy(oi0, i0, s * sizeof(double));
+    for (size_t j = 1; j <= r / 2; j++) {
+      double *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
+      double *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
+      for (size_t q = 0; q < s; q++) {
+        double xr = ar[q], xi = ai[q], yr = br[q], yi = bi[q];
+        or0[q] += ar[q] = xr + yr;
+        oi0[q] += ai[q] = xi + yi;
+        br[q] = xr - yr;
+        bi[q] = xi - yi;
       }
     }
+    for (size_t k = 1; k <= r / 2; k++) {
+      double *restrict tr = or0 + k * s, *restrict ti = oi0 + k * s;
+      double *restrict ur = or0 + (r - k) * s, *restrict ui = oi0 + (r - k) * s;
+      memcpy(tr, r0, s * sizeof(double));
+      memcpy(ti, i0, s * sizeof(double));
+      memset(ur, 0, s * sizeof(double));
+      memset(ui, 0, s * sizeof(double));
+      for (size_t j = 1; j <= r / 2; j++) {
+        const double *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
+        const double *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
+        const double c = cosine[j * k % r * turn], t = -sine[j * k % r * turn];
+        for (size_t q = 0; q < s; q++) {
+          tr[q] += ar[q] * c;
+          ti[q] += ai[q] * c;
+          ur[q] += bi[q] * t;
+          ui[q] -= br[q] * t;
+        }
+      }
+      const double c = cosine[p * k * x->step], t = sine[p * k * x->step];
+      const double d = cosine[p * (r - k) * x->step], u = sine[p * (r - k) * x->step];
+      for (size_t q = 0; q < s; q++) {
+        double er = tr[q] + ur[q], ei = ti[q] + ui[q], fr = tr[q] - ur[q], fi = ti[q] - ui[q];
+        tr[q] = er * c - ei * t;
+        ti[q] = er * t + ei * c;
+        ur[q] = fr * d - fi * u;
+        ui[q] = fr * u + fi * d;
+      }
+    }
+  }
 }
 
 static void (*const passes[])(const pass *) = {[2] = pass2, [3] = pass3, [4] = pass4, [5] = pass5};

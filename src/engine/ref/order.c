@@ -57,6 +57,28 @@ bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits) {
   }
 }
 
+#define ANY_NAN(bytes, word)                                                              \
+  case bytes: {                                                                           \
+    const word last = (word)float_facts[dtype].last, magnitude = (word)((word)~(word)0 >> 1); \
+    bool any = false;                                                                     \
+    for (size_t i = 0; i < n; i++)                                                        \
+      any |= (((const word *)in)[i * stride] & magnitude) > last;                         \
+    return any;                                                                           \
+  }
+
+bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n) {
+  if (float_facts[dtype].encoding == ENCODING_NONE) return false;
+  switch (jm_dtype_bytes(dtype)) {
+    ANY_NAN(2, uint16_t)
+    ANY_NAN(4, uint32_t)
+    ANY_NAN(8, uint64_t)
+    default: break;
+  }
+  for (size_t i = 0; i < n; i++)
+    if (jm_ref_order_is_nan(dtype, ((const uint8_t *)in)[i * stride])) return true;
+  return false;
+}
+
 /* The key of an element of at most a byte, before `descending`; *lossy: it was substituted. */
 static uint8_t byte_key(const jm_ref_order *order, uint8_t bits, bool *lossy) {
   const float_fact *fact = &float_facts[order->dtype];

@@ -21,6 +21,8 @@ typedef struct jm_ref_order {
 /* False if the type has no such order (complex, token). */
 bool jm_ref_order_check(jm_dtype dtype);
 bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits);
+/* Of n elements that lie stride elements apart; never of integers. */
+bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n);
 
 /* Keys of n elements that lie stride elements apart: types of up to 4 bytes. Returns whether each
  * element can be had back from its key (nothing was substituted). */

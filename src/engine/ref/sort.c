@@ -30,6 +30,7 @@ typedef struct term {
 typedef struct key {
   uint32_t operand;
   int part;
+  bool partial; /* compared in order FLOAT, which is this order only while there is no NaN */
   jm_ref_order order;
 } key;
 
@@ -121,14 +122,13 @@ static bool match_term(const matcher *m, jm_value value, term *out) {
   return true;
 }
 
-/* A comparison of the two sides of one key in a total order: EQ if `equal`, else LT or GT. */
+/* A comparison of the two sides of one key: EQ if `equal`, else LT or GT. */
 static bool match_compare(const matcher *m, jm_value value, bool equal, key *out) {
   const jm_op *op = definition(m, value, JM_OP_compare);
   if (!op) return false;
   const jm_compare_attrs *attrs = op->attrs;
   jm_dtype dtype = dtype_of(m, op->operands[0]);
   term a, b;
-  if (jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL) return false;
   if (!match_term(m, op->operands[0], &a) || !match_term(m, op->operands[1], &b)) return false;
   if (a.operand != b.operand || a.part != b.part || a.rhs == b.rhs || a.zero != b.zero ||
       a.nan != b.nan || a.nan_bits != b.nan_bits)
@@ -136,10 +136,12 @@ static bool match_compare(const matcher *m, jm_value value, bool equal, key *out
   if (equal != (attrs->direction == JM_COMPARE_EQ)) return false;
   if (!equal && attrs->direction != JM_COMPARE_LT && attrs->direction != JM_COMPARE_GT)
     return false;
+  bool partial = jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL;
   *out = (key){a.operand,
                a.part,
+               partial,
                {.dtype = dtype,
-                .zero = a.zero,
+                .zero = a.zero || partial,
                 .nan = a.nan,
                 .nan_bits = a.nan_bits,
                 .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
@@ -160,6 +162,7 @@ static bool match_keys(const matcher *m, key *keys, uint32_t max_keys, uint32_t 
     int same = match_compare(m, both->operands[0], true, &equal) ? 0 : 1;
     if (same && !match_compare(m, both->operands[1], true, &equal)) return false;
     if (equal.operand != k->operand || equal.part != k->part ||
+        equal.partial != k->partial ||
         equal.order.zero != k->order.zero || equal.order.nan != k->order.nan ||
         equal.order.nan_bits != k->order.nan_bits)
       return false;
@@ -348,6 +351,21 @@ static void sort_rows(void *context, size_t begin, size_t end) {
   jm_free(room.b);
 }
 
+/* Do the keys order all that is there? */
+static bool keys_hold(const key_sort *s) {
+  for (uint32_t i = 0; i < s->n_keys; i++) {
+    const key *k = &s->keys[i];
+    const jm_type *type = s->call->in[k->operand].type;
+    size_t parts = jm_dtype_is_complex(type->dtype) ? 2 : 1;
+    const unsigned char *data = s->call->in[k->operand].data;
+    data += (size_t)k->part * jm_dtype_bytes(k->order.dtype);
+    if (k->partial &&
+        jm_ref_order_any_nan(k->order.dtype, data, parts, (size_t)type->count))
+      return false;
+  }
+  return true;
+}
+
 static jm_error *sort_by_keys(key_sort *s) {
   size_t n = s->rows.n;
   s->wide = n > UINT32_MAX;
@@ -534,16 +552,12 @@ jm_error *jm_ref_sort(const jm_ref_call *call) {
     return NULL;
   }
   matcher m = {call, jm_op_region(call->module, call->op, 0), n_inputs};
-  uint32_t n_keys = 0, max_keys = 2 * n_inputs;
+  uint32_t max_keys = 2 * n_inputs;
   key *keys = jm_alloc(max_keys, sizeof *keys);
   if (!keys) return jm_error_out_of_memory();
-  jm_error *error;
-  if (match_keys(&m, keys, max_keys, &n_keys)) {
-    key_sort s = {.call = call, .keys = keys, .n_keys = n_keys, .n_inputs = n_inputs, .rows = r};
-    error = sort_by_keys(&s);
-  } else {
-    error = sort_by_region(call, n_inputs, r);
-  }
+  key_sort s = {.call = call, .keys = keys, .n_inputs = n_inputs, .rows = r};
+  bool by_keys = match_keys(&m, keys, max_keys, &s.n_keys) && keys_hold(&s);
+  jm_error *error = by_keys ? sort_by_keys(&s) : sort_by_region(call, n_inputs, r);
   jm_free(keys);
   return error;
 }
