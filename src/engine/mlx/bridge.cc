@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only C++ of the project and the only file that sees MLX's headers: one thin function per row
+// of prims.def, and a few for arrays and the device. No exception leaves it, and no meaning of
+// StableHLO enters it.
+#include "engine/mlx/bridge.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "mlx/backend/cuda/cuda.h"
+#include "mlx/backend/metal/metal.h"
+#include "mlx/device.h"
+#include "mlx/fast.h"
+#include "mlx/fft.h"
+#include "mlx/memory.h"
+#include "mlx/ops.h"
+#include "mlx/primitives.h"
+#include "mlx/stream.h"
+#include "mlx/transforms.h"
+#include "mlx/version.h"
+
+#if MLX_VERSION_NUMERIC < 32004
+#error "MLX 0.32.4 or newer is needed"
+#endif
+
+namespace core = mlx::core;
+
+struct jm_mlx_array {
+  core::array value;
+  std::atomic<uint32_t> refs{1};
+  explicit jm_mlx_array(core::array v) : value(std::move(v)) {}
+};
+
+namespace {
+
+#define STRING(x) #x
+#define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
+constexpr const char *built_for = VERSION(MLX_VERSION_MAJOR, MLX_VERSION_MINOR, MLX_VERSION_PATCH);
+
+jm_error *(*error_create)(jm_code code, const char *format, ...);
+
+// What a thread opened. MLX's streams belong to threads, so that this does too; every op is given
+// its stream, because somebody else in the process may change MLX's defaults.
+struct opened {
+  core::StreamOrDevice stream;
+  size_t largest = std::numeric_limits<size_t>::max();  // bytes of one array
+  bool unified = true;
+};
+thread_local opened here;
+
+std::atomic<int64_t> memory_limit{std::numeric_limits<int64_t>::max()};
+
+// -- errors
+
+// An allocation that MLX refuses is a runtime_error like any other; its text tells.
+bool is_out_of_memory(std::string_view text) {
+  for (std::string_view sign : {"alloc", "out of memory", "OutOfMemory", "Insufficient Memory",
+                                "Resource limit", "MemoryAllocation"})
+    if (text.find(sign) != std::string_view::npos) return true;
+  return false;
+}
+
+jm_error *current_exception_report(const char *what) noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc &) {
+    return error_create(JM_RESOURCE_EXHAUSTED, "MLX ran out of memory in %s", what);
+  } catch (const std::exception &e) {
+    return error_create(is_out_of_memory(e.what()) ? JM_RESOURCE_EXHAUSTED : JM_INTERNAL,
+                        "MLX in %s: %s", what, e.what());
+  } catch (...) {
+    return error_create(JM_INTERNAL, "MLX in %s: an exception of an unknown type", what);
+  }
+}
+
+template <typename F>
+jm_error *guard(const char *what, F f) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    return current_exception_report(what);
+  }
+}
+
+// Views have no memory of their own, however many elements they show.
+bool is_view(const core::array &a) {
+  if (!a.has_primitive()) return true;
+  std::string_view name = a.primitive().name();
+  for (std::string_view view : {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims",
+                                "Squeeze", "BroadcastAxes"})
+    if (name == view) return true;
+  return false;
+}
+
+// Before MLX tries: on Linux the system hands out memory that is not there, then kills the process.
+jm_error *too_large(const char *what, size_t bytes) {
+  return error_create(JM_RESOURCE_EXHAUSTED, "%s needs an array of %zu bytes; MLX's device has %zu",
+                      what, bytes, here.largest);
+}
+
+jm_error *give(const char *what, core::array a, jm_mlx_array **out) {
+  if (a.nbytes() > here.largest && !is_view(a)) return too_large(what, a.nbytes());
+  *out = new jm_mlx_array(std::move(a));
+  return nullptr;
+}
+
+// One primitive: computes an array and hands it out.
+template <typename F>
+jm_error *make(const char *what, jm_mlx_array **out, F f) noexcept {
+  return guard(what, [&] { return give(what, f(), out); });
+}
+
+// -- types and shapes
+
+struct dtype_row {
+  jm_dtype ours;
+  core::Dtype theirs;
+};
+const dtype_row dtypes[] = {
+    {JM_DT_pred, core::bool_},   {JM_DT_u8, core::uint8},       {JM_DT_u16, core::uint16},
+    {JM_DT_u32, core::uint32},   {JM_DT_u64, core::uint64},     {JM_DT_s8, core::int8},
+    {JM_DT_s16, core::int16},    {JM_DT_s32, core::int32},      {JM_DT_s64, core::int64},
+    {JM_DT_f16, core::float16},  {JM_DT_bf16, core::bfloat16},  {JM_DT_f32, core::float32},
+    {JM_DT_f64, core::float64},  {JM_DT_c64, core::complex64},
+};
+
+const dtype_row *dtype_find(jm_dtype ours) {
+  for (const dtype_row &row : dtypes)
+    if (row.ours == ours) return &row;
+  return nullptr;
+}
+
+// For primitives, whose callers have asked jm_lower_dtype_supported.
+core::Dtype dtype_of(jm_dtype ours) {
+  if (const dtype_row *row = dtype_find(ours)) return row->theirs;
+  throw std::invalid_argument("MLX has no such element type: " + std::to_string(ours));
+}
+
+core::Shape shape_of(const int32_t *dims, int rank) { return core::Shape(dims, dims + rank); }
+std::vector<int> ints_of(const int32_t *values, int n) { return {values, values + n}; }
+
+std::vector<int> axes_up_to(int rank) {
+  std::vector<int> axes(rank);
+  for (int i = 0; i < rank; i++) axes[i] = i;
+  return axes;
+}
+
+std::vector<core::array> arrays_of(jm_mlx_array *const *arrays, size_t n) {
+  std::vector<core::array> all;
+  all.reserve(n);
+  for (size_t i = 0; i < n; i++) all.push_back(arrays[i]->value);
+  return all;
+}
+
+// -- the device
+
+std::string text_fact(const core::Device &device, const char *key) {
+  const auto &facts = core::device_info(device);
+  auto found = facts.find(key);
+  if (found == facts.end()) return "";
+  const auto *text = std::get_if<std::string>(&found->second);
+  return text ? *text : "";
+}
+
+size_t size_fact(const core::Device &device, const char *key) {
+  const auto &facts = core::device_info(device);
+  auto found = facts.find(key);
+  if (found == facts.end()) return 0;
+  const auto *size = std::get_if<size_t>(&found->second);
+  return size ? *size : 0;
+}
+
+size_t physical_memory() {
+  long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+  return pages > 0 && bytes > 0 ? static_cast<size_t>(pages) * static_cast<size_t>(bytes) : 0;
+}
+
+void copy_text(char *to, size_t size, const std::string &from) {
+  size_t n = from.size() < size - 1 ? from.size() : size - 1;
+  std::memcpy(to, from.data(), n);
+  to[n] = 0;
+}
+
+void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *out) {
+  bool metal = gpu && core::metal::is_available();
+  bool cuda = gpu && !metal && core::cu::is_available();
+  std::string name = gpu ? text_fact(device, "device_name") : "MLX CPU";
+  size_t bytes = metal  ? size_fact(device, "max_recommended_working_set_size")
+                 : cuda ? size_fact(device, "total_memory")
+                        : physical_memory();
+  if (!bytes) bytes = core::get_memory_limit();
+  *out = jm_mlx_device_fact{};
+  copy_text(out->kind, sizeof out->kind, name.empty() ? "MLX GPU" : name);
+  copy_text(out->backend, sizeof out->backend, metal ? "metal" : cuda ? "cuda" : gpu ? "gpu" : "cpu");
+  out->is_gpu = gpu;
+  out->unified = metal || !gpu;
+  out->memory_bytes = static_cast<int64_t>(bytes);
+}
+
+jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
+  return guard("opening its device", [&]() -> jm_error * {
+    if (std::strcmp(core::version(), built_for))
+      return error_create(JM_FAILED_PRECONDITION,
+                          "MLX %s is installed, this engine was built for MLX %s; try: pip install "
+                          "mlx==%s", core::version(), built_for, built_for);
+    core::Device device(gpu ? core::Device::gpu : core::Device::cpu);
+    if (!core::is_available(device))
+      return error_create(JM_FAILED_PRECONDITION, "MLX %s finds no %s on this machine", built_for,
+                          gpu ? "GPU" : "CPU device");
+    // MLX reads it once, at its first product. The user's own choice wins.
+    setenv("MLX_ENABLE_TF32", "0", 0);
+    core::set_default_device(device);
+    device_describe(device, gpu, out);
+    here.stream = core::new_stream(device);
+    here.unified = out->unified;
+    here.largest = static_cast<size_t>(out->memory_bytes);
+    size_t buffer = gpu ? size_fact(device, "max_buffer_length") : 0;
+    if (buffer && buffer < here.largest) here.largest = buffer;
+    memory_limit = out->memory_bytes;
+    return nullptr;
+  });
+}
+
+// On another thread than the one that opened it there is nothing to close.
+void device_close() {
+  if (!std::holds_alternative<core::Stream>(here.stream)) return;
+  try {
+    core::synchronize(std::get<core::Stream>(here.stream));
+    core::clear_streams();
+  } catch (...) {  // an error of work that nobody waits for any more
+  }
+  here = opened{};
+}
+
+// -- arrays
+
+jm_error *array_import(jm_dtype dtype, const int32_t *shape, int rank, const void *data,
+                       jm_mlx_array **out) {
+  return guard("copying an array in", [&]() -> jm_error * {
+    const dtype_row *row = dtype_find(dtype);
+    if (!row)
+      return error_create(JM_UNIMPLEMENTED, "MLX has no arrays of this element type (%d)", dtype);
+    size_t bytes = row->theirs.size();
+    for (int i = 0; i < rank; i++)
+      if (shape[i] < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(shape[i]), &bytes))
+        return error_create(JM_INVALID_ARGUMENT, "the size of an array overflows");
+    if (bytes > here.largest) return too_large("copying in", bytes);
+    if (static_cast<int64_t>(core::get_active_memory() + core::get_cache_memory() + bytes) >
+        memory_limit)
+      core::clear_cache();
+    if (static_cast<int64_t>(core::get_active_memory() + bytes) > memory_limit)
+      return error_create(JM_RESOURCE_EXHAUSTED,
+                          "copying in %zu bytes: %zu are in use of the device's %lld", bytes,
+                          core::get_active_memory(), static_cast<long long>(memory_limit));
+    core::allocator::Data memory = core::allocator::malloc(bytes);
+    core::allocator::Buffer buffer = memory.buffer();
+    if (bytes) std::memcpy(buffer.raw_ptr(), data, bytes);
+    *out = new jm_mlx_array(core::array(std::move(memory), shape_of(shape, rank), row->theirs));
+    return nullptr;
+  });
+}
+
+jm_mlx_array *array_retain(jm_mlx_array *a) {
+  a->refs.fetch_add(1, std::memory_order_relaxed);
+  return a;
+}
+
+void array_release(jm_mlx_array *a) {
+  if (a && a->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete a;
+}
+
+jm_error *array_describe(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank) {
+  return guard("describing an array", [&]() -> jm_error * {
+    for (const dtype_row &row : dtypes)
+      if (row.theirs == a->value.dtype()) *dtype = row.ours;
+    *rank = static_cast<int>(a->value.ndim());
+    for (int i = 0; i < *rank; i++) shape[i] = a->value.shape(i);
+    return nullptr;
+  });
+}
+
+jm_error *arrays_start(jm_mlx_array *const *arrays, size_t n) {
+  return guard("starting a program", [&]() -> jm_error * {
+    core::async_eval(arrays_of(arrays, n));
+    return nullptr;
+  });
+}
+
+jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
+  return guard("running a program", [&]() -> jm_error * {
+    core::eval(arrays_of(arrays, n));
+    return nullptr;
+  });
+}
+
+// MLX's CUDA buffers (mlx/backend/cuda/allocator.h, which needs CUDA's headers): reading one through
+// raw_ptr() moves it to managed memory for good, and every later kernel pays. The driver copies out
+// of it instead.
+struct cuda_buffer {
+  void *data;
+  size_t size;
+  int device;  // -1: managed, the host may read it
+};
+
+bool cuda_copy_out(core::array &a, void *to, size_t n_bytes) {
+  using copy_fn = int(void *to, unsigned long long from, size_t bytes);
+  static copy_fn *const copy = [] {
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    return reinterpret_cast<copy_fn *>(driver ? dlsym(driver, "cuMemcpyDtoH_v2") : nullptr);
+  }();
+  const auto *buffer = static_cast<const cuda_buffer *>(a.buffer().ptr());
+  if (!copy || !buffer || buffer->device < 0) return false;
+  auto from = reinterpret_cast<uintptr_t>(buffer->data) + static_cast<uintptr_t>(a.offset());
+  return copy(to, from, n_bytes) == 0;
+}
+
+jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
+  return guard("copying an array out", [&]() -> jm_error * {
+    if (a->value.nbytes() != n_bytes)
+      return error_create(JM_INTERNAL, "an array of %zu bytes copied out as %zu", a->value.nbytes(),
+                          n_bytes);
+    // Waited for as it is: its graph must not hang on the copy when that fails.
+    core::eval(std::vector<core::array>{a->value});
+    core::array dense = core::contiguous(a->value, false, here.stream);
+    core::eval(std::vector<core::array>{dense});
+    if (!n_bytes) return nullptr;
+    if (!here.unified && cuda_copy_out(dense, data, n_bytes)) return nullptr;
+    std::memcpy(data, dense.data<char>(), n_bytes);
+    return nullptr;
+  });
+}
+
+jm_error *array_data(jm_mlx_array *a, const void **out) {
+  return guard("reading an array", [&]() -> jm_error * {
+    *out = nullptr;
+    if (!here.unified) return nullptr;
+    core::eval(std::vector<core::array>{a->value});
+    if (a->value.flags().row_contiguous && a->value.size()) *out = a->value.data<char>();
+    return nullptr;
+  });
+}
+
+// -- memory
+
+void memory_read(jm_mlx_memory *out) {
+  *out = jm_mlx_memory{static_cast<int64_t>(core::get_active_memory()),
+                       static_cast<int64_t>(core::get_peak_memory()),
+                       static_cast<int64_t>(core::get_cache_memory())};
+}
+
+void memory_set_cache_limit(int64_t bytes) {
+  core::set_cache_limit(bytes > 0 ? static_cast<size_t>(bytes) : 0);
+}
+
+void memory_clear_cache() {
+  try {
+    core::clear_cache();
+  } catch (...) {  // what could not be given back stays in the cache
+  }
+}
+
+// -- primitives: those of one shape by macro, the rest by hand
+
+#define PRIM1(name, function)                                            \
+  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array **out) {           \
+    return make(#name, out, [&] { return core::function(a->value, here.stream); }); \
+  }
+#define PRIM2(name, function)                                                         \
+  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array *b, jm_mlx_array **out) {       \
+    return make(#name, out, [&] { return core::function(a->value, b->value, here.stream); }); \
+  }
+#define PRIM_AXES(name, function)                                                          \
+  jm_error *prim_##name(jm_mlx_array *a, const int32_t *axes, int n, jm_mlx_array **out) { \
+    return make(#name, out, [&] {                                                          \
+      return core::function(a->value, ints_of(axes, n), false, here.stream);               \
+    });                                                                                    \
+  }
+#define PRIM_AXIS(name, function)                                                 \
+  jm_error *prim_##name(jm_mlx_array *a, int axis, jm_mlx_array **out) {          \
+    return make(#name, out, [&] { return along_axis::function(a->value, axis); }); \
+  }
+#define PRIM(name, parameters, arguments)
+
+// MLX's sorts know nothing of keepdims; without it an argmax's axis would be taken for a bool.
+namespace along_axis {
+core::array argmax(const core::array &a, int axis) {
+  return core::argmax(a, axis, false, here.stream);
+}
+core::array argmin(const core::array &a, int axis) {
+  return core::argmin(a, axis, false, here.stream);
+}
+core::array argsort(const core::array &a, int axis) { return core::argsort(a, axis, here.stream); }
+core::array sort(const core::array &a, int axis) { return core::sort(a, axis, here.stream); }
+}  // namespace along_axis
+
+#include "engine/mlx/prims.def"
+
+jm_error *prim_astype(jm_mlx_array **out, jm_mlx_array *a, jm_dtype dtype) {
+  return make("astype", out, [&] { return core::astype(a->value, dtype_of(dtype), here.stream); });
+}
+
+jm_error *prim_view(jm_mlx_array **out, jm_mlx_array *a, jm_dtype dtype) {
+  return make("view", out, [&] { return core::view(a->value, dtype_of(dtype), here.stream); });
+}
+
+jm_error *prim_reshape(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape, int rank) {
+  return make("reshape", out,
+              [&] { return core::reshape(a->value, shape_of(shape, rank), here.stream); });
+}
+
+jm_error *prim_broadcast_to(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape, int rank) {
+  return make("broadcast_to", out,
+              [&] { return core::broadcast_to(a->value, shape_of(shape, rank), here.stream); });
+}
+
+jm_error *prim_transpose(jm_mlx_array **out, jm_mlx_array *a, const int32_t *axes, int rank) {
+  return make("transpose", out,
+              [&] { return core::transpose(a->value, ints_of(axes, rank), here.stream); });
+}
+
+jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
+  return make("contiguous", out, [&] { return core::contiguous(a->value, false, here.stream); });
+}
+
+jm_error *prim_as_strided(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape,
+                          const int64_t *strides, int rank, int64_t offset) {
+  return make("as_strided", out, [&] {
+    return core::as_strided(a->value, shape_of(shape, rank),
+                            core::Strides(strides, strides + rank), static_cast<size_t>(offset),
+                            here.stream);
+  });
+}
+
+jm_error *prim_slice(jm_mlx_array **out, jm_mlx_array *a, const int32_t *start,
+                     const int32_t *stop, const int32_t *strides, int rank) {
+  return make("slice", out, [&] {
+    return core::slice(a->value, shape_of(start, rank), shape_of(stop, rank),
+                       shape_of(strides, rank), here.stream);
+  });
+}
+
+jm_error *prim_slice_update(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *update,
+                            const int32_t *start, const int32_t *stop, const int32_t *strides,
+                            int rank) {
+  return make("slice_update", out, [&] {
+    return core::slice_update(a->value, update->value, shape_of(start, rank),
+                              shape_of(stop, rank), shape_of(strides, rank), here.stream);
+  });
+}
+
+jm_error *prim_slice_dynamic(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *starts,
+                             const int32_t *sizes, int rank) {
+  return make("slice_dynamic", out, [&] {
+    return core::slice(a->value, starts->value, axes_up_to(rank), shape_of(sizes, rank),
+                       here.stream);
+  });
+}
+
+jm_error *prim_slice_update_dynamic(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *update,
+                                    jm_mlx_array *starts, int rank) {
+  return make("slice_update_dynamic", out, [&] {
+    return core::slice_update(a->value, update->value, starts->value, axes_up_to(rank),
+                              here.stream);
+  });
+}
+
+jm_error *prim_concatenate(jm_mlx_array **out, jm_mlx_array *const *arrays, int n, int axis) {
+  return make("concatenate", out, [&] {
+    return core::concatenate(arrays_of(arrays, static_cast<size_t>(n)), axis, here.stream);
+  });
+}
+
+jm_error *prim_pad(jm_mlx_array **out, jm_mlx_array *a, const int32_t *low, const int32_t *high,
+                   int rank, jm_mlx_array *value) {
+  return make("pad", out, [&] {
+    return core::pad(a->value, axes_up_to(rank), shape_of(low, rank), shape_of(high, rank),
+                     value->value, "constant", here.stream);
+  });
+}
+
+jm_error *prim_full(jm_mlx_array **out, const int32_t *shape, int rank, jm_mlx_array *value) {
+  return make("full", out,
+              [&] { return core::full(shape_of(shape, rank), value->value, here.stream); });
+}
+
+// Counted in integers: counted in bf16, MLX rounds the sum of the steps instead of each number.
+jm_error *prim_arange(jm_mlx_array **out, int64_t n, jm_dtype dtype) {
+  return make("arange", out, [&] {
+    core::array counted = core::arange(0.0, static_cast<double>(n), 1.0, core::int32, here.stream);
+    return core::astype(counted, dtype_of(dtype), here.stream);
+  });
+}
+
+jm_error *prim_where(jm_mlx_array **out, jm_mlx_array *condition, jm_mlx_array *a,
+                     jm_mlx_array *b) {
+  return make("where", out,
+              [&] { return core::where(condition->value, a->value, b->value, here.stream); });
+}
+
+jm_error *prim_take_rows(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices) {
+  return make("take_rows", out, [&] { return core::take(a->value, indices->value, 0, here.stream); });
+}
+
+jm_error *prim_take_along_axis(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
+                               int axis) {
+  return make("take_along_axis", out,
+              [&] { return core::take_along_axis(a->value, indices->value, axis, here.stream); });
+}
+
+// The mode's number picks the row.
+jm_error *prim_scatter_rows(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
+                            jm_mlx_array *updates, int mode) {
+  using scatter_fn = core::array(const core::array &, const std::vector<core::array> &,
+                                 const core::array &, const std::vector<int> &,
+                                 core::StreamOrDevice);
+  static scatter_fn *const modes[] = {core::scatter, core::scatter_add, core::scatter_prod,
+                                      core::scatter_max, core::scatter_min};
+  return make("scatter_rows", out, [&] {
+    if (mode < 0 || mode >= static_cast<int>(std::size(modes)))
+      throw std::invalid_argument("no such mode: " + std::to_string(mode));
+    // MLX's updates have the indices' axes, then all of a's: of its first, one row each.
+    core::array rows = core::expand_dims(updates->value, static_cast<int>(indices->value.ndim()),
+                                         here.stream);
+    return modes[mode](a->value, {indices->value}, rows, {0}, here.stream);
+  });
+}
+
+jm_error *prim_scan(jm_mlx_array **out, jm_mlx_array *a, int axis, bool reverse, int mode) {
+  return make("scan", out, [&] {
+    const core::array &x = a->value;
+    // Sums and products keep their element type, where MLX would widen it; it has none of bool.
+    std::optional<core::Dtype> type;
+    if (x.dtype() != core::bool_) type = x.dtype();
+    switch (mode) {
+      case 0: return core::cumsum(x, axis, reverse, true, type, here.stream);
+      case 1: return core::cumprod(x, axis, reverse, true, type, here.stream);
+      case 2: return core::cummax(x, axis, reverse, true, here.stream);
+      case 3: return core::cummin(x, axis, reverse, true, here.stream);
+      case 4: return core::logcumsumexp(x, axis, reverse, true, here.stream);
+      default: throw std::invalid_argument("no such mode: " + std::to_string(mode));
+    }
+  });
+}
+
+jm_error *prim_convolution(jm_mlx_array **out, jm_mlx_array *input, jm_mlx_array *kernel,
+                           const int32_t *stride, const int32_t *low, const int32_t *high,
+                           const int32_t *kernel_dilation, const int32_t *input_dilation,
+                           int n_spatial, int groups, bool flip) {
+  return make("convolution", out, [&] {
+    return core::conv_general(input->value, kernel->value, ints_of(stride, n_spatial),
+                              ints_of(low, n_spatial), ints_of(high, n_spatial),
+                              ints_of(kernel_dilation, n_spatial),
+                              ints_of(input_dilation, n_spatial), groups, flip, here.stream);
+  });
+}
+
+jm_error *prim_fft(jm_mlx_array **out, jm_mlx_array *a, jm_fft_kind kind, const int32_t *lengths,
+                   const int32_t *axes, int n) {
+  return make("fft", out, [&] {
+    core::Shape sizes = shape_of(lengths, n);
+    std::vector<int> over = ints_of(axes, n);
+    auto norm = core::fft::FFTNorm::Backward;
+    switch (kind) {
+      case JM_FFT_FFT: return core::fft::fftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_IFFT: return core::fft::ifftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_RFFT: return core::fft::rfftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_IRFFT: return core::fft::irfftn(a->value, sizes, over, norm, here.stream);
+    }
+    throw std::invalid_argument("no such transform: " + std::to_string(kind));
+  });
+}
+
+jm_error *prim_attention(jm_mlx_array **out, jm_mlx_array *q, jm_mlx_array *k, jm_mlx_array *v,
+                         float scale, jm_mlx_array *mask) {
+  return make("attention", out, [&] {
+    std::optional<core::array> added;
+    if (mask) added = mask->value;
+    return core::fast::scaled_dot_product_attention(q->value, k->value, v->value, scale,
+                                                    mask ? "array" : "", added, {}, false,
+                                                    here.stream);
+  });
+}
+
+const jm_mlx_api api = {
+    .abi = JM_MLX_ABI,
+    .mlx_version = built_for,
+    .device_open = device_open,
+    .device_close = device_close,
+    .array_import = array_import,
+    .array_retain = array_retain,
+    .array_release = array_release,
+    .array_describe = array_describe,
+    .arrays_start = arrays_start,
+    .arrays_wait = arrays_wait,
+    .array_export = array_export,
+    .array_data = array_data,
+    .memory_read = memory_read,
+    .memory_set_cache_limit = memory_set_cache_limit,
+    .memory_clear_cache = memory_clear_cache,
+#define PRIM1(name, function) .name = prim_##name,
+#define PRIM2(name, function) .name = prim_##name,
+#define PRIM_AXES(name, function) .name = prim_##name,
+#define PRIM_AXIS(name, function) .name = prim_##name,
+#define PRIM(name, parameters, arguments) .name = prim_##name,
+#include "engine/mlx/prims.def"
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(
+    const jm_mlx_host *host, const jm_mlx_api **out) {
+  error_create = host->error_create;
+  if (host->abi != JM_MLX_ABI)
+    return error_create(JM_FAILED_PRECONDITION,
+                        "the MLX engine's interface is version %d, the plugin's is %u; reinstall "
+                        "jax-mps-c", JM_MLX_ABI, host->abi);
+  *out = &api;
+  return nullptr;
+}
