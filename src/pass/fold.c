@@ -36,7 +36,8 @@ static jm_error *become_constant(jm_rewrite *rw, jm_op *op, const void *bytes, b
   return NULL;
 }
 
-static bool all_equal(const char *bytes, size_t size, int64_t count) {
+static bool all_equal(const void *data, size_t size, int64_t count) {
+  const char *bytes = data;
   return count > 0 && !memcmp(bytes, bytes + size, (size_t)(count - 1) * size);
 }
 
@@ -103,10 +104,20 @@ static jm_error *fold_dense(jm_rewrite *rw, jm_op *op, jm_arena *scratch) {
   return bytes ? become_constant(rw, op, bytes, splat) : jm_error_out_of_memory();
 }
 
+/* Equal elements are one element, so that equal constants have one form. */
+static jm_error *fold_constant(jm_rewrite *rw, jm_op *op) {
+  const jm_data *data = &((const jm_constant_attrs *)op->attrs)->value;
+  const jm_type *type = jm_op_result_type(rw->m, op, 0);
+  if (data->splat || !all_equal(data->bytes, jm_dtype_bytes(type->dtype), type->count))
+    return NULL;
+  return become_constant(rw, op, data->bytes, true);
+}
+
 static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   (void)region;
   int64_t *budget = rw->context;
   jm_op *op = jm_module_op(rw->m, id);
+  if (op->code == JM_OP_constant) return fold_constant(rw, op);
   uint32_t traits = jm_op_facts[op->code].traits;
   bool elementwise = traits & JM_TRAIT_ELEMENTWISE && !op->n_regions;
   if (!elementwise && !moves[op->code] && !evaluated[op->code]) return NULL;
