@@ -5,7 +5,7 @@
 
 static bool without_memory; /* whether calls are made by check_without_memory */
 
-jm_error *jm_ref_convolution(const jm_ref_call *call);
+jm_error* jm_ref_convolution(const jm_ref_call* call);
 
 enum { AXES = 3 };
 typedef struct config {
@@ -16,7 +16,7 @@ typedef struct config {
   int64_t lhs_at[AXES + 2], rhs_at[AXES + 2], out_at[AXES + 2]; /* batch/in, feature/out, spatial */
 } config;
 
-static void shuffle(int64_t *order, uint32_t n) {
+static void shuffle(int64_t* order, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) order[i] = i;
   for (uint32_t i = n; i > 1; i--) {
     uint32_t j = random_below(i);
@@ -26,7 +26,7 @@ static void shuffle(int64_t *order, uint32_t n) {
 }
 
 /* Output sizes; false if one would be negative. */
-static bool complete(config *c) {
+static bool complete(config* c) {
   for (uint32_t a = 0; a < c->axes; a++) {
     int64_t size = c->size[a] ? (c->size[a] - 1) * c->lhs_dilation[a] + 1 : 0;
     int64_t window = c->taps[a] ? (c->taps[a] - 1) * c->rhs_dilation[a] + 1 : 0;
@@ -64,13 +64,13 @@ static config random_config(void) {
   return c;
 }
 
-static int64_t offset(const array *a, const int64_t *index) {
+static int64_t offset(const array* a, const int64_t* index) {
   int64_t at = 0;
   for (uint32_t d = 0; d < a->type.rank; d++) at = at * a->dims[d] + index[d];
   return at;
 }
 
-static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
+static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
   for (uint32_t d = n; d-- > 0;) {
     if (++index[d] < sizes[d]) return true;
     index[d] = 0;
@@ -79,8 +79,8 @@ static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
 }
 
 /* One output element: o is its index in the output's own dimensions. */
-static void expect(const config *c, const array *lhs, const array *rhs, array *out,
-                   const int64_t *o) {
+static void expect(const config* c, const array* lhs, const array* rhs, array* out,
+                   const int64_t* o) {
   int64_t *sum = out->exact[offset(out, o)], taps[AXES] = {0};
   int64_t b = o[c->out_at[0]], f = o[c->out_at[1]], n_groups = c->groups_feature * c->groups_batch;
   int64_t group = f / (c->out / n_groups), li[RANK], ri[RANK];
@@ -89,8 +89,8 @@ static void expect(const config *c, const array *lhs, const array *rhs, array *o
   do {
     bool outside = false;
     for (uint32_t a = 0; a < c->axes; a++) {
-      int64_t x = o[c->out_at[2 + a]] * c->stride[a] + taps[a] * c->rhs_dilation[a] -
-                  c->padding[2 * a];
+      int64_t x =
+          o[c->out_at[2 + a]] * c->stride[a] + taps[a] * c->rhs_dilation[a] - c->padding[2 * a];
       outside |= x < 0 || x % c->lhs_dilation[a] || x / c->lhs_dilation[a] >= c->size[a];
       li[c->lhs_at[2 + a]] = x / c->lhs_dilation[a];
       ri[c->rhs_at[2 + a]] = c->reversal[a] ? c->taps[a] - 1 - taps[a] : taps[a];
@@ -106,7 +106,7 @@ static void expect(const config *c, const array *lhs, const array *rhs, array *o
   } while (next(taps, c->taps, c->axes));
 }
 
-static void print(const config *c, const jm_dtype *t) {
+static void print(const config* c, const jm_dtype* t) {
   fprintf(stderr, "  %s x %s -> %s: batch %d, groups %d %d, features %d %d\n", jm_dtype_name(t[0]),
           jm_dtype_name(t[1]), jm_dtype_name(t[2]), (int)c->batch, (int)c->groups_feature,
           (int)c->groups_batch, (int)c->in, (int)c->out);
@@ -117,7 +117,7 @@ static void print(const config *c, const jm_dtype *t) {
             (int)c->reversal[a], (int)c->result[a]);
 }
 
-static void check_convolution(const config *c, const jm_dtype *types) {
+static void check_convolution(const config* c, const jm_dtype* types) {
   uint32_t rank = c->axes + 2;
   int64_t ls[RANK], rs[RANK], os[RANK], index[RANK] = {0};
   ls[c->lhs_at[0]] = c->batch, ls[c->lhs_at[1]] = c->in * c->groups_feature;
@@ -136,17 +136,24 @@ static void check_convolution(const config *c, const jm_dtype *types) {
   array_fill(&rhs);
   for (int64_t i = 0; i < out.type.count; i++, next(index, os, rank))
     expect(c, &lhs, &rhs, &out, index);
-  jm_convolution_attrs attrs = {
-      .strides = {c->stride, c->axes}, .padding = {c->padding, 2 * c->axes},
-      .lhs_dilation = {c->lhs_dilation, c->axes}, .rhs_dilation = {c->rhs_dilation, c->axes},
-      .reversal = {c->reversal, c->axes}, .input_batch = c->lhs_at[0],
-      .input_feature = c->lhs_at[1], .input_spatial = {c->lhs_at + 2, c->axes},
-      .kernel_input_feature = c->rhs_at[0], .kernel_output_feature = c->rhs_at[1],
-      .kernel_spatial = {c->rhs_at + 2, c->axes}, .output_batch = c->out_at[0],
-      .output_feature = c->out_at[1], .output_spatial = {c->out_at + 2, c->axes},
-      .feature_groups = c->groups_feature, .batch_groups = c->groups_batch};
-  jm_op op = {.code = JM_OP_convolution, .n_operands = 2, .n_results = 1, .attrs = &attrs,
-              .loc = JM_NONE};
+  jm_convolution_attrs attrs = {.strides = {c->stride, c->axes},
+                                .padding = {c->padding, 2 * c->axes},
+                                .lhs_dilation = {c->lhs_dilation, c->axes},
+                                .rhs_dilation = {c->rhs_dilation, c->axes},
+                                .reversal = {c->reversal, c->axes},
+                                .input_batch = c->lhs_at[0],
+                                .input_feature = c->lhs_at[1],
+                                .input_spatial = {c->lhs_at + 2, c->axes},
+                                .kernel_input_feature = c->rhs_at[0],
+                                .kernel_output_feature = c->rhs_at[1],
+                                .kernel_spatial = {c->rhs_at + 2, c->axes},
+                                .output_batch = c->out_at[0],
+                                .output_feature = c->out_at[1],
+                                .output_spatial = {c->out_at + 2, c->axes},
+                                .feature_groups = c->groups_feature,
+                                .batch_groups = c->groups_batch};
+  jm_op op = {
+      .code = JM_OP_convolution, .n_operands = 2, .n_results = 1, .attrs = &attrs, .loc = JM_NONE};
   jm_tensor in[2] = {array_tensor(&lhs), array_tensor(&rhs)}, result = array_tensor(&out);
   jm_ref_call call = {.op = &op, .in = in, .out = &result};
   if (without_memory)
@@ -170,10 +177,21 @@ static void test_random(void) {
 
 /* The forms that JAX makes of a layer and its two gradients, at sizes where tiles are split. */
 static config layer(int64_t batch, int64_t size, int64_t in, int64_t out, int64_t stride) {
-  return (config){.axes = 2, .batch = batch, .groups_feature = 1, .groups_batch = 1, .in = in,
-                  .out = out, .size = {size, size}, .taps = {3, 3}, .stride = {stride, stride},
-                  .lhs_dilation = {1, 1}, .rhs_dilation = {1, 1}, .padding = {1, 1, 1, 1},
-                  .lhs_at = {0, 3, 1, 2}, .rhs_at = {2, 3, 0, 1}, .out_at = {0, 3, 1, 2}};
+  return (config){.axes = 2,
+                  .batch = batch,
+                  .groups_feature = 1,
+                  .groups_batch = 1,
+                  .in = in,
+                  .out = out,
+                  .size = {size, size},
+                  .taps = {3, 3},
+                  .stride = {stride, stride},
+                  .lhs_dilation = {1, 1},
+                  .rhs_dilation = {1, 1},
+                  .padding = {1, 1, 1, 1},
+                  .lhs_at = {0, 3, 1, 2},
+                  .rhs_at = {2, 3, 0, 1},
+                  .out_at = {0, 3, 1, 2}};
 }
 
 static config input_gradient(config c) {
@@ -183,8 +201,8 @@ static config input_gradient(config c) {
   for (uint32_t a = 0; a < c.axes; a++) {
     g.size[a] = c.result[a], g.stride[a] = 1, g.lhs_dilation[a] = c.stride[a], g.reversal[a] = 1;
     g.padding[2 * a] = c.taps[a] - 1 - c.padding[2 * a];
-    g.padding[2 * a + 1] = c.size[a] + c.taps[a] - 1 - ((c.result[a] - 1) * c.stride[a] + 1) -
-                           g.padding[2 * a];
+    g.padding[2 * a + 1] =
+        c.size[a] + c.taps[a] - 1 - ((c.result[a] - 1) * c.stride[a] + 1) - g.padding[2 * a];
   }
   return g;
 }
@@ -197,8 +215,8 @@ static config kernel_gradient(config c) {
   memcpy(g.out_at, c.rhs_at, sizeof g.out_at);
   for (uint32_t a = 0; a < c.axes; a++) {
     g.taps[a] = c.result[a], g.stride[a] = 1, g.rhs_dilation[a] = c.stride[a];
-    g.padding[2 * a + 1] = c.taps[a] + (c.result[a] - 1) * c.stride[a] - c.size[a] -
-                           c.padding[2 * a];
+    g.padding[2 * a + 1] =
+        c.taps[a] + (c.result[a] - 1) * c.stride[a] - c.size[a] - c.padding[2 * a];
   }
   return g;
 }
@@ -218,7 +236,7 @@ static void test_layers(void) {
       config input = input_gradient(c), kernel = kernel_gradient(c);
       CHECK(complete(&input) && input.result[0] == c.size[0]);
       CHECK(complete(&kernel) && kernel.result[0] == c.taps[0]);
-      const jm_dtype *types = product_types[s % 2 ? 0 : 1];
+      const jm_dtype* types = product_types[s % 2 ? 0 : 1];
       check_convolution(&c, types);
       check_convolution(&input, types);
       check_convolution(&kernel, types);

@@ -6,7 +6,7 @@
 
 static bool without_memory; /* whether calls are made by check_without_memory */
 
-jm_error *jm_ref_dot_general(const jm_ref_call *call);
+jm_error* jm_ref_dot_general(const jm_ref_call* call);
 
 typedef struct dims {
   uint32_t n;
@@ -19,9 +19,10 @@ static dims random_dims(uint32_t most, uint32_t largest, bool zero) {
   return d;
 }
 
-/* Puts batch, contracted and free dimensions into a random order: where[role][i] is the dimension. */
-static void scatter_dims(const dims *const roles[3], int64_t where[3][RANK], uint32_t *rank,
-                         int64_t *sizes) {
+/* Puts batch, contracted and free dimensions into a random order: where[role][i] is the dimension.
+ */
+static void scatter_dims(const dims* const roles[3], int64_t where[3][RANK], uint32_t* rank,
+                         int64_t* sizes) {
   *rank = roles[0]->n + roles[1]->n + roles[2]->n;
   int64_t order[3 * RANK];
   for (uint32_t i = 0; i < *rank; i++) order[i] = i;
@@ -44,7 +45,7 @@ static void scatter_dims(const dims *const roles[3], int64_t where[3][RANK], uin
   memcpy(where[2], sorted, k * sizeof *sorted);
 }
 
-static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
+static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
   for (uint32_t d = n; d-- > 0;) {
     if (++index[d] < sizes[d]) return true;
     index[d] = 0;
@@ -52,14 +53,14 @@ static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
   return false;
 }
 
-static int64_t offset(const array *a, const int64_t *index) {
+static int64_t offset(const array* a, const int64_t* index) {
   int64_t at = 0;
   for (uint32_t d = 0; d < a->type.rank; d++) at = at * a->dims[d] + index[d];
   return at;
 }
 
-static void check_dot(const jm_dtype *types, const dims *batch, const dims *contract, dims *m,
-                      dims *n) {
+static void check_dot(const jm_dtype* types, const dims* batch, const dims* contract, dims* m,
+                      dims* n) {
   const dims *left[3] = {batch, contract, m}, *right[3] = {batch, contract, n};
   int64_t lw[3][RANK], rw[3][RANK], ls[RANK], rs[RANK], os[RANK];
   uint32_t lr, rr;
@@ -91,8 +92,8 @@ static void check_dot(const jm_dtype *types, const dims *batch, const dims *cont
                                 .rhs_batch = {rw[0], batch->n},
                                 .lhs_contract = {lw[1], contract->n},
                                 .rhs_contract = {rw[1], contract->n}};
-  jm_op op = {.code = JM_OP_dot_general, .n_operands = 2, .n_results = 1, .attrs = &attrs,
-              .loc = JM_NONE};
+  jm_op op = {
+      .code = JM_OP_dot_general, .n_operands = 2, .n_results = 1, .attrs = &attrs, .loc = JM_NONE};
   jm_tensor in[2] = {array_tensor(&lhs), array_tensor(&rhs)}, result = array_tensor(&out);
   jm_ref_call call = {.op = &op, .in = in, .out = &result};
   if (without_memory)
@@ -144,8 +145,18 @@ static void test_nan(void) {
   float a[20 * 30] = {0}, b[30 * 40] = {0}, c[20 * 40];
   for (int i = 0; i < 20 * 40; i++) c[i] = (float)i / 0.0f - (float)i / 0.0f;
   b[7] = 1.0f / 0.0f;
-  jm_gemm gemm = {.dtype = JM_DT_f32, .m = 20, .n = 40, .k = 30, .a = a, .a_row = 30, .a_col = 1,
-                  .b = b, .b_row = 40, .b_col = 1, .c = c, .ldc = 40};
+  jm_gemm gemm = {.dtype = JM_DT_f32,
+                  .m = 20,
+                  .n = 40,
+                  .k = 30,
+                  .a = a,
+                  .a_row = 30,
+                  .a_col = 1,
+                  .b = b,
+                  .b_row = 40,
+                  .b_col = 1,
+                  .c = c,
+                  .ldc = 40};
   CHECK_OK(jm_gemm_run(&gemm));
   for (int i = 0; i < 20 * 40; i++) CHECK(i % 40 == 7 ? c[i] != c[i] : c[i] == 0);
 }

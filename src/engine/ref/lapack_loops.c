@@ -13,123 +13,124 @@
 
 /* Of an upper triangle, element (i, j) is what stands at (j, i): the conjugate of the lower one's,
  * for which the same recurrence holds. */
-#define DEFINE_CHOLESKY(name, T, R, CONJ, REAL)                                                \
-  static bool cholesky_##name(size_t n, bool lower, void *matrix) {                            \
-    T *a = matrix;                                                                             \
-    size_t row = lower ? n : 1, col = lower ? 1 : n;                                           \
-    for (size_t j = 0; j < n; j++) {                                                           \
-      R d = REAL(a[j * n + j]);                                                                \
+#define DEFINE_CHOLESKY(name, T, R, CONJ, REAL)                                                    \
+  static bool cholesky_##name(size_t n, bool lower, void* matrix) {                                \
+    T* a = matrix;                                                                                 \
+    size_t row = lower ? n : 1, col = lower ? 1 : n;                                               \
+    for (size_t j = 0; j < n; j++) {                                                               \
+      R d = REAL(a[j * n + j]);                                                                    \
       for (size_t l = 0; l < j; l++) d -= REAL(a[j * row + l * col] * CONJ(a[j * row + l * col])); \
-      if (!(d > 0)) return false; /* NaN too */                                                \
-      d = (R)sqrt((double)d);                                                                  \
-      a[j * n + j] = d;                                                                        \
-      for (size_t i = j + 1; i < n; i++) {                                                     \
-        T sum = a[i * row + j * col];                                                          \
-        for (size_t l = 0; l < j; l++) {                                                       \
-          T x = a[i * row + l * col], y = a[j * row + l * col];                                \
-          sum -= x * CONJ(y);                                                                  \
-        }                                                                                      \
-        a[i * row + j * col] = sum / d;                                                        \
-      }                                                                                        \
-    }                                                                                          \
-    return true;                                                                               \
+      if (!(d > 0)) return false; /* NaN too */                                                    \
+      d = (R)sqrt((double)d);                                                                      \
+      a[j * n + j] = d;                                                                            \
+      for (size_t i = j + 1; i < n; i++) {                                                         \
+        T sum = a[i * row + j * col];                                                              \
+        for (size_t l = 0; l < j; l++) {                                                           \
+          T x = a[i * row + l * col], y = a[j * row + l * col];                                    \
+          sum -= x * CONJ(y);                                                                      \
+        }                                                                                          \
+        a[i * row + j * col] = sum / d;                                                            \
+      }                                                                                            \
+    }                                                                                              \
+    return true;                                                                                   \
   }
 
 /* x op(a) = b is op(a)' x' = b': the right side is the left one with a and b transposed. `down`:
  * whether op(a), as it is then used, is lower triangular. */
-#define DEFINE_SOLVE(name, T, CONJ)                                                            \
-  static void solve_##name(const jm_lapack_triangular *p) {                                    \
-    const T *a = p->a;                                                                         \
-    T *b = p->b;                                                                               \
-    size_t n = p->left ? p->m : p->n, count = p->left ? p->n : p->m;                           \
-    size_t row = p->left ? p->n : 1, col = p->left ? 1 : p->n;                                 \
-    bool swap = (p->transpose != JM_LAPACK_N) != !p->left, conjugate = p->transpose == JM_LAPACK_C; \
-    size_t a_row = swap ? 1 : n, a_col = swap ? n : 1;                                         \
-    bool down = p->lower != swap;                                                              \
-    for (size_t step = 0; step < n; step++) {                                                  \
-      size_t i = down ? step : n - 1 - step;                                                   \
-      T d = a[i * n + i];                                                                      \
-      if (conjugate) d = CONJ(d);                                                              \
-      for (size_t c = 0; c < count; c++) {                                                     \
-        T *x = &b[i * row + c * col], sum = *x;                                                \
-        for (size_t l = down ? 0 : i + 1; l < (down ? i : n); l++) {                           \
-          T y = a[i * a_row + l * a_col];                                                      \
-          sum -= (conjugate ? CONJ(y) : y) * b[l * row + c * col];                             \
-        }                                                                                      \
-        *x = p->unit_diagonal ? sum : sum / d;                                                 \
-      }                                                                                        \
-    }                                                                                          \
+#define DEFINE_SOLVE(name, T, CONJ)                                  \
+  static void solve_##name(const jm_lapack_triangular* p) {          \
+    const T* a = p->a;                                               \
+    T* b = p->b;                                                     \
+    size_t n = p->left ? p->m : p->n, count = p->left ? p->n : p->m; \
+    size_t row = p->left ? p->n : 1, col = p->left ? 1 : p->n;       \
+    bool swap = (p->transpose != JM_LAPACK_N) != !p->left,           \
+         conjugate = p->transpose == JM_LAPACK_C;                    \
+    size_t a_row = swap ? 1 : n, a_col = swap ? n : 1;               \
+    bool down = p->lower != swap;                                    \
+    for (size_t step = 0; step < n; step++) {                        \
+      size_t i = down ? step : n - 1 - step;                         \
+      T d = a[i * n + i];                                            \
+      if (conjugate) d = CONJ(d);                                    \
+      for (size_t c = 0; c < count; c++) {                           \
+        T *x = &b[i * row + c * col], sum = *x;                      \
+        for (size_t l = down ? 0 : i + 1; l < (down ? i : n); l++) { \
+          T y = a[i * a_row + l * a_col];                            \
+          sum -= (conjugate ? CONJ(y) : y) * b[l * row + c * col];   \
+        }                                                            \
+        *x = p->unit_diagonal ? sum : sum / d;                       \
+      }                                                              \
+    }                                                                \
   }
 
 /* a[i0.., j0..] -= scale * v (v^H a), with v the column at v_column below and 1 at row i0. */
-#define DEFINE_QR(name, T, R, CONJ, REAL, IMAG)                                                \
-  static void reflect_##name(T *a, size_t m, size_t n, size_t i0, size_t j0, size_t v_column,  \
-                             T scale, T *sums) {                                               \
-    for (size_t j = j0; j < n; j++) sums[j] = a[i0 * n + j];                                   \
-    for (size_t i = i0 + 1; i < m; i++)                                                        \
-      for (size_t j = j0; j < n; j++) sums[j] += CONJ(a[i * n + v_column]) * a[i * n + j];     \
-    for (size_t j = j0; j < n; j++) a[i0 * n + j] -= scale * sums[j];                          \
-    for (size_t i = i0 + 1; i < m; i++)                                                        \
-      for (size_t j = j0; j < n; j++) a[i * n + j] -= scale * a[i * n + v_column] * sums[j];   \
-  }                                                                                            \
-  /* The length of column j from row i on, without overflow. */                                \
-  static R length_##name(const T *a, size_t m, size_t n, size_t i, size_t j) {                 \
-    R largest = 0, sum = 0;                                                                    \
-    for (size_t r = i; r < m; r++) {                                                           \
-      R x = (R)hypot((double)REAL(a[r * n + j]), (double)IMAG(a[r * n + j]));                  \
-      if (!(x <= largest)) largest = x;                                                        \
-    }                                                                                          \
-    if (!(largest > 0)) return largest;                                                        \
-    for (size_t r = i; r < m; r++) {                                                           \
-      R re = REAL(a[r * n + j]) / largest, im = IMAG(a[r * n + j]) / largest;                  \
-      sum += re * re + im * im;                                                                \
-    }                                                                                          \
-    return largest * (R)sqrt((double)sum);                                                     \
-  }                                                                                            \
-  static jm_error *qr_##name(size_t m, size_t n, void *matrix, void *scales) {                 \
-    T *a = matrix, *tau = scales, *sums = jm_alloc(n, sizeof *sums);                           \
-    if (!sums) return jm_error_out_of_memory();                                                \
-    for (size_t j = 0; j < m && j < n; j++) {                                                  \
-      T alpha = a[j * n + j];                                                                  \
-      tau[j] = 0;                                                                              \
-      if (length_##name(a, m, n, j + 1, j) == 0 && IMAG(alpha) == 0) continue;                 \
-      R beta = length_##name(a, m, n, j, j);                                                   \
-      if (REAL(alpha) >= 0) beta = -beta;                                                      \
-      tau[j] = (beta - alpha) / beta;                                                          \
-      for (size_t i = j + 1; i < m; i++) a[i * n + j] /= alpha - beta;                         \
-      a[j * n + j] = beta;                                                                     \
-      reflect_##name(a, m, n, j, j + 1, j, CONJ(tau[j]), sums);                                \
-    }                                                                                          \
-    jm_free(sums);                                                                             \
-    return NULL;                                                                               \
-  }                                                                                            \
-  static jm_error *householder_##name(size_t m, size_t n, size_t k, void *matrix,              \
-                                      const void *scales) {                                    \
-    T *a = matrix, *sums = jm_alloc(n, sizeof *sums);                                          \
-    const T *tau = scales;                                                                     \
-    if (!sums) return jm_error_out_of_memory();                                                \
-    for (size_t i = 0; i < m; i++)                                                             \
-      for (size_t j = k; j < n; j++) a[i * n + j] = i == j;                                    \
-    for (size_t j = k; j-- > 0;) {                                                             \
-      reflect_##name(a, m, n, j, j + 1, j, tau[j], sums);                                      \
-      for (size_t i = 0; i < j; i++) a[i * n + j] = 0;                                         \
-      a[j * n + j] = 1 - tau[j];                                                               \
-      for (size_t i = j + 1; i < m; i++) a[i * n + j] *= -tau[j];                              \
-    }                                                                                          \
-    jm_free(sums);                                                                             \
-    return NULL;                                                                               \
+#define DEFINE_QR(name, T, R, CONJ, REAL, IMAG)                                               \
+  static void reflect_##name(T* a, size_t m, size_t n, size_t i0, size_t j0, size_t v_column, \
+                             T scale, T* sums) {                                              \
+    for (size_t j = j0; j < n; j++) sums[j] = a[i0 * n + j];                                  \
+    for (size_t i = i0 + 1; i < m; i++)                                                       \
+      for (size_t j = j0; j < n; j++) sums[j] += CONJ(a[i * n + v_column]) * a[i * n + j];    \
+    for (size_t j = j0; j < n; j++) a[i0 * n + j] -= scale * sums[j];                         \
+    for (size_t i = i0 + 1; i < m; i++)                                                       \
+      for (size_t j = j0; j < n; j++) a[i * n + j] -= scale * a[i * n + v_column] * sums[j];  \
+  }                                                                                           \
+  /* The length of column j from row i on, without overflow. */                               \
+  static R length_##name(const T* a, size_t m, size_t n, size_t i, size_t j) {                \
+    R largest = 0, sum = 0;                                                                   \
+    for (size_t r = i; r < m; r++) {                                                          \
+      R x = (R)hypot((double)REAL(a[r * n + j]), (double)IMAG(a[r * n + j]));                 \
+      if (!(x <= largest)) largest = x;                                                       \
+    }                                                                                         \
+    if (!(largest > 0)) return largest;                                                       \
+    for (size_t r = i; r < m; r++) {                                                          \
+      R re = REAL(a[r * n + j]) / largest, im = IMAG(a[r * n + j]) / largest;                 \
+      sum += re * re + im * im;                                                               \
+    }                                                                                         \
+    return largest * (R)sqrt((double)sum);                                                    \
+  }                                                                                           \
+  static jm_error* qr_##name(size_t m, size_t n, void* matrix, void* scales) {                \
+    T *a = matrix, *tau = scales, *sums = jm_alloc(n, sizeof *sums);                          \
+    if (!sums) return jm_error_out_of_memory();                                               \
+    for (size_t j = 0; j < m && j < n; j++) {                                                 \
+      T alpha = a[j * n + j];                                                                 \
+      tau[j] = 0;                                                                             \
+      if (length_##name(a, m, n, j + 1, j) == 0 && IMAG(alpha) == 0) continue;                \
+      R beta = length_##name(a, m, n, j, j);                                                  \
+      if (REAL(alpha) >= 0) beta = -beta;                                                     \
+      tau[j] = (beta - alpha) / beta;                                                         \
+      for (size_t i = j + 1; i < m; i++) a[i * n + j] /= alpha - beta;                        \
+      a[j * n + j] = beta;                                                                    \
+      reflect_##name(a, m, n, j, j + 1, j, CONJ(tau[j]), sums);                               \
+    }                                                                                         \
+    jm_free(sums);                                                                            \
+    return NULL;                                                                              \
+  }                                                                                           \
+  static jm_error* householder_##name(size_t m, size_t n, size_t k, void* matrix,             \
+                                      const void* scales) {                                   \
+    T *a = matrix, *sums = jm_alloc(n, sizeof *sums);                                         \
+    const T* tau = scales;                                                                    \
+    if (!sums) return jm_error_out_of_memory();                                               \
+    for (size_t i = 0; i < m; i++)                                                            \
+      for (size_t j = k; j < n; j++) a[i * n + j] = i == j;                                   \
+    for (size_t j = k; j-- > 0;) {                                                            \
+      reflect_##name(a, m, n, j, j + 1, j, tau[j], sums);                                     \
+      for (size_t i = 0; i < j; i++) a[i * n + j] = 0;                                        \
+      a[j * n + j] = 1 - tau[j];                                                              \
+      for (size_t i = j + 1; i < m; i++) a[i * n + j] *= -tau[j];                             \
+    }                                                                                         \
+    jm_free(sums);                                                                            \
+    return NULL;                                                                              \
   }
 
-#define DEFINE(name, T, R, CONJ, REAL, IMAG)  \
-  DEFINE_CHOLESKY(name, T, R, CONJ, REAL)     \
-  DEFINE_SOLVE(name, T, CONJ)                 \
+#define DEFINE(name, T, R, CONJ, REAL, IMAG) \
+  DEFINE_CHOLESKY(name, T, R, CONJ, REAL)    \
+  DEFINE_SOLVE(name, T, CONJ)                \
   DEFINE_QR(name, T, R, CONJ, REAL, IMAG)
 DEFINE(f32, float, float, SAME, SAME, NONE)
 DEFINE(f64, double, double, SAME, SAME, NONE)
 DEFINE(c64, float _Complex, float, conjf, crealf, cimagf)
 DEFINE(c128, double _Complex, double, conj, creal, cimag)
 
-const jm_loops *jm_loops_find(jm_dtype dtype) {
+const jm_loops* jm_loops_find(jm_dtype dtype) {
   static const jm_loops loops[JM_N_DTYPES] = {
 #define ROW(name) [JM_DT_##name] = {cholesky_##name, solve_##name, qr_##name, householder_##name},
       ROW(f32) ROW(f64) ROW(c64) ROW(c128)
