@@ -17,32 +17,48 @@ static int hex_digit(char c) {
 }
 
 /* The element's bits as a number, whatever the order of bytes in memory. */
-static uint64_t load_bits(size_t bytes, const void *element) {
+static uint64_t load_bits(size_t bytes, const void* element) {
   uint8_t b1;
   uint16_t b2;
   uint32_t b4;
   uint64_t b8 = 0;
   switch (bytes) {
-    case 1: memcpy(&b1, element, 1); return b1;
-    case 2: memcpy(&b2, element, 2); return b2;
-    case 4: memcpy(&b4, element, 4); return b4;
-    default: memcpy(&b8, element, 8); return b8;
+    case 1:
+      memcpy(&b1, element, 1);
+      return b1;
+    case 2:
+      memcpy(&b2, element, 2);
+      return b2;
+    case 4:
+      memcpy(&b4, element, 4);
+      return b4;
+    default:
+      memcpy(&b8, element, 8);
+      return b8;
   }
 }
 
-static void store_bits(size_t bytes, uint64_t bits, void *out) {
+static void store_bits(size_t bytes, uint64_t bits, void* out) {
   const uint8_t b1 = (uint8_t)bits;
   const uint16_t b2 = (uint16_t)bits;
   const uint32_t b4 = (uint32_t)bits;
   switch (bytes) {
-    case 1: memcpy(out, &b1, 1); break;
-    case 2: memcpy(out, &b2, 2); break;
-    case 4: memcpy(out, &b4, 4); break;
-    default: memcpy(out, &bits, 8); break;
+    case 1:
+      memcpy(out, &b1, 1);
+      break;
+    case 2:
+      memcpy(out, &b2, 2);
+      break;
+    case 4:
+      memcpy(out, &b4, 4);
+      break;
+    default:
+      memcpy(out, &bits, 8);
+      break;
   }
 }
 
-static bool read_hex(jm_dtype dtype, const char *bytes, size_t size, void *out) {
+static bool read_hex(jm_dtype dtype, const char* bytes, size_t size, void* out) {
   size_t width = jm_dtype_bytes(dtype);
   if (!size || size > 2 * width) return false;
   uint64_t bits = 0;
@@ -55,7 +71,7 @@ static bool read_hex(jm_dtype dtype, const char *bytes, size_t size, void *out) 
   return true;
 }
 
-static bool read_integer(jm_dtype dtype, const char *bytes, size_t size, void *out) {
+static bool read_integer(jm_dtype dtype, const char* bytes, size_t size, void* out) {
   bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
   bool negative = size && bytes[0] == '-';
   unsigned width = jm_dtype_facts[dtype].bits;
@@ -72,17 +88,17 @@ static bool read_integer(jm_dtype dtype, const char *bytes, size_t size, void *o
   return true;
 }
 
-static bool read_float(jm_dtype dtype, const char *bytes, size_t size, void *out) {
+static bool read_float(jm_dtype dtype, const char* bytes, size_t size, void* out) {
   char copy[LONGEST + 1];
   if (!size || size > LONGEST) return false;
   memcpy(copy, bytes, size);
   copy[size] = 0;
-  const char *word = copy + (copy[0] == '-');
+  const char* word = copy + (copy[0] == '-');
   /* strtod takes more spellings than the text form has. */
   if (strcmp(word, "inf") != 0 && strcmp(word, "nan") != 0 &&
       strspn(word, "0123456789+-.e") != strlen(word))
     return false;
-  char *end;
+  char* end;
   if (dtype == JM_DT_f32) {
     float value = strtof(copy, &end);
     memcpy(out, &value, sizeof value);
@@ -96,24 +112,27 @@ static bool read_float(jm_dtype dtype, const char *bytes, size_t size, void *out
   return *end == 0;
 }
 
-bool jm_element_read(jm_dtype dtype, const char *bytes, size_t size, void *out) {
+bool jm_element_read(jm_dtype dtype, const char* bytes, size_t size, void* out) {
   if (size > 2 && !memcmp(bytes, "0x", 2)) return read_hex(dtype, bytes + 2, size - 2, out);
   switch (jm_dtype_classof(dtype)) {
     case JM_CLASS_PRED: {
       bool yes = size == 4 && !memcmp(bytes, "true", 4);
       if (!yes && !(size == 5 && !memcmp(bytes, "false", 5))) return false;
-      *(uint8_t *)out = yes;
+      *(uint8_t*)out = yes;
       return true;
     }
     case JM_CLASS_SINT:
-    case JM_CLASS_UINT: return read_integer(dtype, bytes, size, out);
-    case JM_CLASS_FLOAT: return read_float(dtype, bytes, size, out);
-    default: return false;
+    case JM_CLASS_UINT:
+      return read_integer(dtype, bytes, size, out);
+    case JM_CLASS_FLOAT:
+      return read_float(dtype, bytes, size, out);
+    default:
+      return false;
   }
 }
 
 /* Prints the text if it reads back to the same bytes. */
-static bool print_exact(jm_dtype dtype, const void *element, const char *candidate, jm_text *text) {
+static bool print_exact(jm_dtype dtype, const void* element, const char* candidate, jm_text* text) {
   char back[8];
   if (!jm_element_read(dtype, candidate, strlen(candidate), back) ||
       memcmp(back, element, jm_dtype_bytes(dtype)) != 0)
@@ -122,7 +141,7 @@ static bool print_exact(jm_dtype dtype, const void *element, const char *candida
   return true;
 }
 
-static bool print_float(jm_dtype dtype, const void *element, jm_text *text) {
+static bool print_float(jm_dtype dtype, const void* element, jm_text* text) {
   double value;
   int precision = 3; /* digits that may do; more until it is exact */
   if (dtype == JM_DT_f64) {
@@ -146,14 +165,14 @@ static bool print_float(jm_dtype dtype, const void *element, jm_text *text) {
   return false;
 }
 
-void jm_element_print(jm_dtype dtype, const void *element, jm_text *text) {
+void jm_element_print(jm_dtype dtype, const void* element, jm_text* text) {
   size_t bytes = jm_dtype_bytes(dtype);
   if (jm_dtype_is_complex(dtype)) {
     jm_dtype part = jm_dtype_real(dtype);
     jm_text_append(text, "(", 1);
     jm_element_print(part, element, text);
     jm_text_append(text, ",", 1);
-    jm_element_print(part, (const char *)element + bytes / 2, text);
+    jm_element_print(part, (const char*)element + bytes / 2, text);
     jm_text_append(text, ")", 1);
     return;
   }

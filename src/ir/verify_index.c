@@ -10,7 +10,7 @@ typedef struct numbers {
   const jm_type *operand, *indices;
 } numbers;
 
-static jm_error *check_numbers(const jm_module *m, const jm_op *op, const numbers *n) {
+static jm_error* check_numbers(const jm_module* m, const jm_op* op, const numbers* n) {
   uint32_t rank = n->operand->rank;
   if (!jm_dtype_is_integer(n->indices->dtype))
     return jm_rule_error(m, op, "the indices are not integers");
@@ -24,12 +24,14 @@ static jm_error *check_numbers(const jm_module *m, const jm_op *op, const number
   /* gather (C6)-(C8), (C10), (C11), scatter (C9)-(C13) */
   if (!jm_rule_dims2(n->collapsed, n->operand_batching, rank) ||
       !jm_rule_dims(n->collapsed, rank, true) || !jm_rule_dims(n->operand_batching, rank, true))
-    return jm_rule_error(m, op, "collapsed (inserted) and batching dimensions of the operand must "
+    return jm_rule_error(m, op,
+                         "collapsed (inserted) and batching dimensions of the operand must "
                          "be sorted, unique and in range");
   if (!jm_rule_dims(n->indices_batching, n->indices->rank, false) ||
       jm_rule_contains(n->indices_batching, n->index_vector_dim) ||
       n->indices_batching.n != n->operand_batching.n) /* gather (C13)-(C16), scatter (C14)-(C17) */
-    return jm_rule_error(m, op, "batching dimensions of the indices must be unique, in range, not "
+    return jm_rule_error(m, op,
+                         "batching dimensions of the indices must be unique, in range, not "
                          "the index vector's, and as many as the operand's");
   for (uint32_t i = 0; i < n->operand_batching.n; i++) /* gather (C17), scatter (C18) */
     if (n->operand->dims[n->operand_batching.data[i]] !=
@@ -42,7 +44,7 @@ static jm_error *check_numbers(const jm_module *m, const jm_op *op, const number
 
 /* The dimensions of result (or updates) that are not offsets are those of the indices without the
  * index vector's, in order: combine() of gather (C22) and scatter (C4). */
-static bool batch_sizes_match(const jm_type *type, jm_i64s offsets, const numbers *n) {
+static bool batch_sizes_match(const jm_type* type, jm_i64s offsets, const numbers* n) {
   uint32_t d = 0;
   for (uint32_t i = 0; i < type->rank; i++) {
     if (jm_rule_contains(offsets, i)) continue;
@@ -54,17 +56,18 @@ static bool batch_sizes_match(const jm_type *type, jm_i64s offsets, const number
 }
 
 /* The operand dimension of the i-th offset: those neither collapsed nor batching, in order. */
-static uint32_t next_window_dim(const numbers *n, uint32_t d) {
+static uint32_t next_window_dim(const numbers* n, uint32_t d) {
   while (jm_rule_contains(n->collapsed, d) || jm_rule_contains(n->operand_batching, d)) d++;
   return d;
 }
 
-jm_error *jm_verify_gather(const jm_module *m, const jm_op *op) {
-  const jm_gather_attrs *a = op->attrs;
+jm_error* jm_verify_gather(const jm_module* m, const jm_op* op) {
+  const jm_gather_attrs* a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
-  const numbers n = {a->collapsed_slice_dims, a->operand_batching_dims,
-                     a->start_indices_batching_dims, a->start_index_map, a->index_vector_dim,
-                     from, jm_op_operand_type(m, op, 1)};
+  const numbers n = {
+      a->collapsed_slice_dims,     a->operand_batching_dims, a->start_indices_batching_dims,
+      a->start_index_map,          a->index_vector_dim,      from,
+      jm_op_operand_type(m, op, 1)};
   JM_TRY(check_numbers(m, op, &n));
   if (from->dtype != to->dtype) /* (C23) */
     return jm_rule_error(m, op, "operand and result differ in element type");
@@ -95,19 +98,23 @@ jm_error *jm_verify_gather(const jm_module *m, const jm_op *op) {
   return NULL;
 }
 
-jm_error *jm_verify_scatter(const jm_module *m, const jm_op *op) {
-  const jm_scatter_attrs *a = op->attrs;
+jm_error* jm_verify_scatter(const jm_module* m, const jm_op* op) {
+  const jm_scatter_attrs* a = op->attrs;
   uint32_t n_inputs = op->n_results;
   if (!n_inputs || jm_rule_inputs(op) != 2 * n_inputs + 1) /* (C5) */
     return jm_rule_error(m, op, "needs as many inputs as updates and results, and indices");
-  const jm_type *to = jm_op_operand_type(m, op, 0);
-  const jm_type *updates = jm_op_operand_type(m, op, n_inputs + 1);
-  const numbers n = {a->inserted_window_dims, a->input_batching_dims,
-                     a->scatter_indices_batching_dims, a->scatter_dims_to_operand_dims,
-                     a->index_vector_dim, to, jm_op_operand_type(m, op, n_inputs)};
+  const jm_type* to = jm_op_operand_type(m, op, 0);
+  const jm_type* updates = jm_op_operand_type(m, op, n_inputs + 1);
+  const numbers n = {a->inserted_window_dims,
+                     a->input_batching_dims,
+                     a->scatter_indices_batching_dims,
+                     a->scatter_dims_to_operand_dims,
+                     a->index_vector_dim,
+                     to,
+                     jm_op_operand_type(m, op, n_inputs)};
   for (uint32_t i = 0; i < n_inputs; i++) {
-    const jm_type *input = jm_op_operand_type(m, op, i);
-    const jm_type *update = jm_op_operand_type(m, op, n_inputs + 1 + i);
+    const jm_type* input = jm_op_operand_type(m, op, i);
+    const jm_type* update = jm_op_operand_type(m, op, n_inputs + 1 + i);
     if (input->dtype == JM_DT_token || input != jm_op_result_type(m, op, i) ||
         !jm_rule_same_shape(input, to)) /* (C1), (C24), (C25) */
       return jm_rule_error(m, op, "input %u and its result differ, or the inputs' shapes do", i);

@@ -84,27 +84,38 @@ static const struct {
     {"%x: f32[4] = dynamic_update_slice %f, %f", "0 starts for rank 1"},
     /* gather and scatter */
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0,1] index_vector_dim=1 slice_sizes=[1,3]", "2 dimensions are indexed"},
+     "start_index_map=[0,1] index_vector_dim=1 slice_sizes=[1,3]",
+     "2 dimensions are indexed"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[2] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]", "collapsed (inserted)"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]",
+     "collapsed (inserted)"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[2] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]", "offset_dims must be sorted"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]",
+     "offset_dims must be sorted"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] start_index_map=[0] index_vector_dim=1 "
-     "slice_sizes=[1,3]", "must cover the operand"},
+     "slice_sizes=[1,3]",
+     "must cover the operand"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[2] index_vector_dim=1 slice_sizes=[1,3]", "indexed dimensions"},
+     "start_index_map=[2] index_vector_dim=1 slice_sizes=[1,3]",
+     "indexed dimensions"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=3 slice_sizes=[1,3]", "index_vector_dim out of range"},
+     "start_index_map=[0] index_vector_dim=3 slice_sizes=[1,3]",
+     "index_vector_dim out of range"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[2,3]", "slice size of dimension 0"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[2,3]",
+     "slice size of dimension 0"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,4]", "slice size of dimension 1"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,4]",
+     "slice size of dimension 1"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,2]", "has not the slice's size"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,2]",
+     "has not the slice's size"},
     {"%x: f32[6,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]", "batch dimensions"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]",
+     "batch dimensions"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[0,3]", "an empty slice"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[0,3]",
+     "an empty slice"},
     {"%x: f32[5,3] = gather %g, %ix offset_dims=[1] operand_batching_dims=[0] "
      "start_indices_batching_dims=[1] start_index_map=[1] index_vector_dim=1 slice_sizes=[1,3]",
      "batching dimensions of the indices"},
@@ -112,18 +123,24 @@ static const struct {
      "start_indices_batching_dims=[0] start_index_map=[1] index_vector_dim=1 slice_sizes=[1,3]",
      "batching dimension 0 differs in size"},
     {"%x: f32[1,3] = gather %g, %f offset_dims=[1] collapsed_slice_dims=[0] "
-     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]", "the indices are not integers"},
+     "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,3]",
+     "the indices are not integers"},
     {"%x: f32[4] = scatter %f, %ix, %f inserted_window_dims=[0] "
-     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"), "scatter dimensions"},
+     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"),
+     "scatter dimensions"},
     {"%x: f32[4] = scatter %f, %ix " ADD("f32[]"), "as many inputs as updates"},
     {"%x: f32[4] = scatter %f, %ix, %n inserted_window_dims=[0] "
-     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"), "update 0 differs"},
+     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"),
+     "update 0 differs"},
     {"%x: f32[4] = scatter %f, %ix, %g update_window_dims=[1,0] "
-     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"), "update_window_dims"},
+     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"),
+     "update_window_dims"},
     {"%y: f32[5] = broadcast_in_dim %s %x: f32[4] = scatter %f, %ix, %y inserted_window_dims=[0] "
-     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f64[]"), "argument 0 of region 0"},
+     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f64[]"),
+     "argument 0 of region 0"},
     {"%y: f32[5,7] = broadcast_in_dim %s %x: f32[4] = scatter %f, %ix, %y update_window_dims=[1] "
-     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"), "larger than the input"},
+     "scatter_dims_to_operand_dims=[0] index_vector_dim=1 " ADD("f32[]"),
+     "larger than the input"},
     /* reductions, windows, sorting */
     {"%x: f32[] = reduce %f, %s dims=[1] " ADD("f32[]"), "dims out of range"},
     {"%x: f32[4] = reduce %f, %s dims=[0] " ADD("f32[]"), "without dims"},
@@ -134,11 +151,14 @@ static const struct {
     {"%x: f32[] = reduce %f, %s dims=[0] { (%a: f32[]): return %a }", "1 arguments instead of 2"},
     {"%x: f32[], %y: f32[] = reduce %f, %g, %s, %s dims=[0] " ADD("f32[]"), "input 1 has another"},
     {"%x: f32[3] = reduce_window %f, %s window=[0] strides=[1] base_dilations=[1] "
-     "window_dilations=[1] padding=[0,0] " ADD("f32[]"), "a positive entry per dimension"},
+     "window_dilations=[1] padding=[0,0] " ADD("f32[]"),
+     "a positive entry per dimension"},
     {"%x: f32[3] = reduce_window %f, %s window=[2] strides=[1] base_dilations=[1] "
-     "window_dilations=[1] padding=[0] " ADD("f32[]"), "padding needs two entries"},
+     "window_dilations=[1] padding=[0] " ADD("f32[]"),
+     "padding needs two entries"},
     {"%x: f32[4] = reduce_window %f, %s window=[2] strides=[1] base_dilations=[1] "
-     "window_dilations=[1] padding=[0,0] " ADD("f32[]"), "as many elements as windows"},
+     "window_dilations=[1] padding=[0,0] " ADD("f32[]"),
+     "as many elements as windows"},
     {"%x: f32[4] = reduce_window %f, %s window=[2] strides=[1] "
      "base_dilations=[9223372036854775807] window_dilations=[1] padding=[0,0] " ADD("f32[]"),
      "as many elements as windows"},
@@ -146,15 +166,18 @@ static const struct {
      "{ (%a: f32[], %b: f32[]): %r: pred[] = compare %a, %b return %r }, " ADD("f32[]"),
      "as many elements as windows"},
     {"%y: f32[2] = broadcast_in_dim %s %x: f32[4] = select_and_scatter %f, %y, %s window=[2] "
-     "strides=[2] padding=[0,0] " ADD("f32[]") ", " ADD("f32[]"), "select does not return a pred"},
-    {"%x: f32[4] = select_and_scatter %f, %n, %s window=[2] strides=[2] padding=[0,0] " ADD("f32[]")
-     ", " ADD("f32[]"), "another element type than the operand"},
+     "strides=[2] padding=[0,0] " ADD("f32[]") ", " ADD("f32[]"),
+     "select does not return a pred"},
+    {"%x: f32[4] = select_and_scatter %f, %n, %s window=[2] strides=[2] padding=[0,0] " ADD(
+         "f32[]") ", " ADD("f32[]"),
+     "another element type than the operand"},
     {"%x: f32[4] = sort %f dim=1 { (%a: f32[], %b: f32[]): %r: pred[] = compare %a, %b return %r }",
      "dim out of range"},
     {"%x: f32[4] = sort %f " ADD("f32[]"), "does not return a pred"},
     {"%x: f32[4], %y: f32[2,3] = sort %f, %g " ADD("f32[]"), "or the shapes do"},
     {"%x: f32[4], %y: s32[4] = sort %f, %n { (%a: f32[], %b: s32[], %c: f32[], %d: s32[]): "
-     "%r: pred[] = compare %a, %c return %r }", "argument 1 of the region"},
+     "%r: pred[] = compare %a, %c return %r }",
+     "argument 1 of the region"},
     {"%x: f32[5], %y: s32[5] = top_k %f k=5", "k is not in the range"},
     {"%x: f32[2], %y: s64[2] = top_k %f k=2", "s32 indices"},
     {"%x: f32[3], %y: s32[3] = top_k %f k=2", "k as the last dimension"},
@@ -167,10 +190,10 @@ static const struct {
     {"%x: c64[4] = dot_general %f, %f lhs_batch=[0] rhs_batch=[0]", "can't be multiplied"},
     {"%x: f32[4] = dot_general %f, %f lhs_batch=[0] rhs_batch=[0] accumulation=\"f32\"",
      "the algorithm is incomplete"},
-#define CONV(output, strides, padding, in, out, groups)                                       \
-  "%x: " output " = convolution %im, %ke strides=" strides " padding=" padding                 \
-  " lhs_dilation=[1,1] rhs_dilation=[1,1] reversal=[0,0] input_feature=3 input_spatial=" in    \
-  " kernel_input_feature=2 kernel_output_feature=3 kernel_spatial=[0,1] output_feature=3"      \
+#define CONV(output, strides, padding, in, out, groups)                                     \
+  "%x: " output " = convolution %im, %ke strides=" strides " padding=" padding              \
+  " lhs_dilation=[1,1] rhs_dilation=[1,1] reversal=[0,0] input_feature=3 input_spatial=" in \
+  " kernel_input_feature=2 kernel_output_feature=3 kernel_spatial=[0,1] output_feature=3"   \
   " output_spatial=" out " feature_groups=" groups " batch_groups=1"
     {CONV("f32[2,6,6,4]", "[1,1]", "[0,0,0,1]", "[1,2]", "[1,2]", "1"), "spatial dimension 1"},
     {CONV("f32[2,6,6,4]", "[0,1]", "[0,0,0,0]", "[1,2]", "[1,2]", "1"), "one is out of range"},
@@ -199,13 +222,17 @@ static const struct {
     {"%x: s32[] = while %i { (%i: s32[]): return %i }, { (%i: s32[]): return %i }",
      "the condition does not return a pred"},
     {"%x: s64[] = while %i { (%i: s32[]): %p: pred[] = compare %i, %i return %p }, "
-     "{ (%i: s32[]): return %i }", "carry 0 has not one type"},
+     "{ (%i: s32[]): return %i }",
+     "carry 0 has not one type"},
     {"%x: s32[] = while %i { (%i: s32[]): %p: pred[] = compare %i, %i return %p }, "
-     "{ (%i: s32[]): return }", "region 1 returns 0 values instead of 1"},
+     "{ (%i: s32[]): return }",
+     "region 1 returns 0 values instead of 1"},
     {"%x: s32[] = while %i | %s { (%i: s32[], %s: f32[]): %p: pred[] = compare %i, %i return %p }, "
-     "{ (%i: s32[], %s: f64[]): return %i }", "capture 0 has another type than region 1's"},
+     "{ (%i: s32[], %s: f64[]): return %i }",
+     "capture 0 has another type than region 1's"},
     {"%x: s32[] = while %i | %s { (): %p: pred[] = constant value=true return %p }, "
-     "{ (): return }", "0 arguments for 1 captures"},
+     "{ (): return }",
+     "0 arguments for 1 captures"},
     {"%x: s32[] = case<0> %i", "no branch"},
     {"%x: s32[] = case<1> %k | %i { (%i: s32[]): return %i }", "neither an s32 nor a pred"},
     {"%x: s32[] = case<1> %q | %i { (%i: s32[]): return %i }", "1 branches for a pred"},
@@ -230,7 +257,7 @@ static const struct {
     {"%x: f32[4] = manual_computation %f { (): return }", "0 arguments instead of 1"},
 };
 
-static const char *const acceptances[] = {
+static const char* const acceptances[] = {
     "%x: u8[4,4] = bitcast_convert %f",
     "%y: u8[4] = bitcast_convert %p",
     "%x: f32[4] = broadcast_in_dim %s",
@@ -243,8 +270,8 @@ static const char *const acceptances[] = {
     "%x: f32[0] = reduce_window %e, %s window=[2] strides=[1] base_dilations=[1] "
     "window_dilations=[1] padding=[0,0] " ADD("f32[]"),
     "%y: f32[2] = broadcast_in_dim %s %x: f32[4] = select_and_scatter %f, %y, %s window=[2] "
-    "strides=[2] padding=[0,0] { (%a: f32[], %b: f32[]): %r: pred[] = compare %a, %b return %r }, "
-    ADD("f32[]"),
+    "strides=[2] padding=[0,0] { (%a: f32[], %b: f32[]): %r: pred[] = compare %a, %b return %r "
+    "}, " ADD("f32[]"),
     "%x: f64[2,5] = dot_general %g, %h lhs_contract=[1] rhs_contract=[0]",
     CONV("f32[2,6,6,4]", "[1,1]", "[0,0,0,0]", "[1,2]", "[1,2]", "1"),
     "%x: c64[3] = fft %f kind=RFFT length=[4]",
