@@ -222,9 +222,11 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
                           gpu ? "GPU" : "CPU device");
     // MLX reads it once, at its first product. The user's own choice wins.
     setenv("MLX_ENABLE_TF32", "0", 0);
-    core::set_default_device(device);
     device_describe(device, gpu, out);
-    here.stream = core::new_stream(device);
+    core::Stream stream = core::new_stream(device);
+    core::set_default_device(device);
+    core::set_default_stream(stream);
+    here.stream = stream;
     here.unified = out->unified;
     here.largest = static_cast<size_t>(out->memory_bytes);
     size_t buffer = gpu ? size_fact(device, "max_buffer_length") : 0;
