@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -11,7 +13,9 @@ import sys
 
 SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
 PLUGIN = f"libpjrt_plugin_mps{SUFFIX}"
-ENGINE_PREFIX = "libjm_engine_mlx"
+ENGINE_PREFIX = "libjm_engine_mlx_"
+# The wheels that bring libmlx: one of them is installed beside `mlx`.
+MLX_BACKENDS = ("mlx-metal", "mlx-cuda-13", "mlx-cuda-12", "mlx-cpu", "mlx")
 LIBRARY_VARIABLE = "JAX_MPS_LIBRARY_PATH"
 
 
@@ -48,6 +52,43 @@ def find_engines(library: pathlib.Path) -> list[pathlib.Path]:
     return sorted(library.parent.glob(f"{ENGINE_PREFIX}*{SUFFIX}"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Mlx:
+    """An installed MLX."""
+
+    package: str
+    version: str
+    library: pathlib.Path
+
+
+def find_mlx() -> Mlx | None:
+    """The installed MLX. It is not imported: the plugin loads its library, when it is needed."""
+    spec = importlib.util.find_spec("mlx")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        library = pathlib.Path(folder, "lib", f"libmlx{SUFFIX}")
+        if not library.is_file():
+            continue
+        for package in MLX_BACKENDS:
+            try:
+                return Mlx(package, importlib.metadata.version(package), library)
+            except importlib.metadata.PackageNotFoundError:
+                pass
+    return None
+
+
+def engine_version(engine: pathlib.Path) -> str:
+    """The MLX that an engine was built for, from its name."""
+    return engine.stem.removeprefix(ENGINE_PREFIX).replace("_", ".")
+
+
+def find_engine(library: pathlib.Path, mlx: Mlx) -> pathlib.Path | None:
+    """The plugin's engine for exactly this MLX: its C++ interface moves with every release."""
+    for engine in find_engines(library):
+        if engine_version(engine) == mlx.version:
+            return engine
+    return None
+
+
 def find_blas() -> pathlib.Path | None:
     """The OpenBLAS inside scipy's Linux wheel. scipy is not imported: that takes 0.25 s.
 
@@ -62,6 +103,8 @@ def find_blas() -> pathlib.Path | None:
 
 
 def is_apple_gpu(library: pathlib.Path) -> bool:
-    """Whether the plugin's device is an Apple GPU: an Apple machine, and an engine for it."""
-    machine = sys.platform == "darwin" and platform.machine() == "arm64"
-    return machine and bool(find_engines(library))
+    """Whether the plugin's device is an Apple GPU: an Apple machine, and an engine for its MLX."""
+    if sys.platform != "darwin" or platform.machine() != "arm64":
+        return False
+    mlx = find_mlx()
+    return mlx is not None and find_engine(library, mlx) is not None

@@ -39,7 +39,33 @@ state = State()
 def client_options() -> dict[str, str]:
     """Options of PJRT_Client_Create. JAX_MPS_* in the environment win over them in the library."""
     blas = locate.find_blas()
-    return {"blas_library": str(blas)} if blas else {}
+    options = {"blas_library": str(blas)} if blas else {}
+    return options | mlx_options()
+
+
+def mlx_options() -> dict[str, str]:
+    """Paths of the installed MLX and of our engine for it; says so where there is none for it."""
+    mlx = locate.find_mlx()
+    if mlx is None or state.library is None:
+        return {}
+    if engine := locate.find_engine(state.library, mlx):
+        return {"mlx_library": str(mlx.library), "mlx_engine": str(engine)}
+    if known := [locate.engine_version(path) for path in locate.find_engines(state.library)]:
+        logger.warning(
+            "%s %s is installed, and this jax-mps-c works with %s: programs run on the CPU; "
+            "try: pip install %s",
+            mlx.package,
+            mlx.version,
+            " or ".join(known),
+            mlx_requirement(mlx.package, known[-1]),
+        )
+    return {}
+
+
+def mlx_requirement(package: str, version: str) -> str:
+    """What to tell pip: `mlx` and its backend have one version, and only one backend fits."""
+    names = [package] if package == "mlx" else ["mlx", package]
+    return " ".join(f"{name}=={version}" for name in names)
 
 
 def initialize() -> None:
