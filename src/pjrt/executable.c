@@ -83,7 +83,7 @@ static void set_kind(const jm_kind_list *list, uint32_t i, const char *kind) {
   list->sizes[i] = strlen(list->names[i]);
 }
 
-static bool build_shapes(PJRT_Executable *wrapped, const jm_program_facts *facts) {
+static jm_error *build_shapes(PJRT_Executable *wrapped, const jm_program_facts *facts) {
   jm_arena *arena = &wrapped->arena;
   uint32_t n = facts->n_outputs;
   size_t n_dims = 0;
@@ -91,10 +91,10 @@ static bool build_shapes(PJRT_Executable *wrapped, const jm_program_facts *facts
   wrapped->types = jm_arena_alloc(arena, n, sizeof *wrapped->types);
   wrapped->ranks = jm_arena_alloc(arena, n, sizeof *wrapped->ranks);
   wrapped->dims = jm_arena_alloc(arena, n_dims, sizeof *wrapped->dims);
-  if (!wrapped->types || !wrapped->ranks || !wrapped->dims) return false;
+  if (!wrapped->types || !wrapped->ranks || !wrapped->dims) return jm_error_out_of_memory();
   if (!build_kinds(arena, n, &wrapped->output_kinds) ||
       !build_kinds(arena, facts->n_parameters, &wrapped->parameter_kinds))
-    return false;
+    return jm_error_out_of_memory();
   n_dims = 0;
   for (uint32_t i = 0; i < n; i++) {
     const jm_shape *shape = &facts->outputs[i].shape;
@@ -105,7 +105,7 @@ static bool build_shapes(PJRT_Executable *wrapped, const jm_program_facts *facts
   }
   for (uint32_t i = 0; i < facts->n_parameters; i++)
     set_kind(&wrapped->parameter_kinds, i, facts->parameters[i].memory_kind);
-  return true;
+  return NULL;
 }
 
 jm_error *jm_executable_wrap(jm_executable *executable, PJRT_Executable **out) {
@@ -116,11 +116,13 @@ jm_error *jm_executable_wrap(jm_executable *executable, PJRT_Executable **out) {
   }
   wrapped->executable = executable;
   jm_arena_init(&wrapped->arena);
-  if (!build_shapes(wrapped, executable->facts)) {
+  jm_error *error = build_shapes(wrapped, executable->facts);
+  if (!error) error = jm_layouts_build(wrapped);
+  if (error) {
     jm_arena_deinit(&wrapped->arena);
     jm_free(wrapped);
     jm_executable_release(executable);
-    return jm_error_out_of_memory();
+    return error;
   }
   build_costs(wrapped, executable->facts);
   snprintf(wrapped->fingerprint, sizeof wrapped->fingerprint, "%016llx",

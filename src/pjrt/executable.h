@@ -20,6 +20,7 @@ struct PJRT_Executable {
   int64_t *dims; /* of all outputs, one after the other */
   size_t *ranks;
   jm_kind_list output_kinds, parameter_kinds;
+  struct PJRT_Layouts_MemoryLayout **output_layouts, **parameter_layouts;
   PJRT_NamedValue costs[JM_N_COSTS];
   char fingerprint[17];
 };
@@ -35,5 +36,8 @@ struct PJRT_LoadedExecutable {
 jm_error *jm_executable_wrap(jm_executable *executable, PJRT_Executable **out) JM_MUST_USE;
 jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded,
                                     PJRT_LoadedExecutable **out) JM_MUST_USE;
+
+/* The layouts of its tables: in extensions.c. */
+jm_error *jm_layouts_build(PJRT_Executable *wrapped) JM_MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
  * first and then calls the function of its object's file. */
 #include <string.h>
 
+#include "pjrt/extensions.h"
 #include "pjrt/pjrt.h"
 
 /* The smallest block that a function can work with, and whether its first object may be NULL. */
@@ -41,6 +42,7 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
 
 static const PJRT_Api api = {
     .struct_size = sizeof api,
+    .extension_start = &jm_layouts_extension.base,
     .pjrt_api_version = {.struct_size = sizeof(PJRT_Api_Version),
                          .major_version = PJRT_API_MAJOR,
                          .minor_version = PJRT_API_MINOR},

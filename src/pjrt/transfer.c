@@ -105,7 +105,8 @@ jm_error *jm_slot_AsyncHostToDeviceTransferManager_TransferData(
   if (args->transfer_size && !args->data) return jm_error_invalid("transfer of no data");
   void *data;
   JM_TRY(find_target(s, &data));
-  if (args->transfer_size) memcpy((char *)data + args->offset, args->data, (size_t)args->transfer_size);
+  if (args->transfer_size)
+    memcpy((char *)data + args->offset, args->data, (size_t)args->transfer_size);
   if (args->is_last_transfer) jm_event_fire(s->ready, NULL);
   args->done_with_h2d_transfer = jm_event_out(jm_event_always());
   return NULL;

@@ -74,6 +74,7 @@ void test_transfers(void);
 void test_programs(const void *code, size_t n_code); /* x + 1 of f32[2,3] */
 void test_fake_programs(void);
 void test_out_of_memory(void);
+void test_extensions(const void *code, size_t n_code);
 void test_options(const void *code, size_t n_code);
 
 #endif

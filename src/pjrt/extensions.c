@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pjrt/extensions.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pjrt/executable.h"
+
+/* Every array is dense and row-major, so its layout is told by its rank, and there is one static
+ * object per rank: XLA's text form of the layout, "{1,0}" for a matrix. Nothing is ever freed, so
+ * it doesn't matter who owns what a function hands out. */
+struct PJRT_Layouts_MemoryLayout {
+  char text[4 * JM_MAX_RANK];
+  size_t size;
+};
+
+static PJRT_Layouts_MemoryLayout layouts[JM_MAX_RANK + 1];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void build_layouts(void) {
+  for (int rank = 0; rank <= JM_MAX_RANK; rank++) {
+    PJRT_Layouts_MemoryLayout *layout = &layouts[rank];
+    size_t at = 0;
+    layout->text[at++] = '{';
+    for (int d = rank - 1; d >= 0; d--)
+      at += (size_t)snprintf(layout->text + at, sizeof layout->text - at, d ? "%d," : "%d", d);
+    layout->text[at++] = '}';
+    layout->size = at;
+  }
+}
+
+static jm_error *find_layout(size_t rank, PJRT_Layouts_MemoryLayout **out) {
+  pthread_once(&once, build_layouts);
+  if (rank > JM_MAX_RANK)
+    return jm_error_invalid("rank %zu is beyond the limit of %d", rank, JM_MAX_RANK);
+  *out = &layouts[rank];
+  return NULL;
+}
+
+/* What a question is about must be there, and the block must have space for the answer. */
+static jm_error *check(const void *object, bool known) {
+  if (!known) return jm_error_invalid("the argument block's struct_size is too small");
+  return object ? NULL : jm_error_invalid("the argument block's object is NULL");
+}
+
+static jm_error *destroy_layout(PJRT_Layouts_MemoryLayout_Destroy_Args *args) {
+  (void)args;
+  return NULL;
+}
+
+static void keep_text(PJRT_Layouts_SerializedLayout *layout) { (void)layout; }
+
+static jm_error *serialize_layout(PJRT_Layouts_MemoryLayout_Serialize_Args *args) {
+  JM_TRY(check(args->layout, JM_HAS(args, serialized_layout_deleter)));
+  args->serialized_bytes = args->layout->text;
+  args->serialized_bytes_size = args->layout->size;
+  args->serialized_layout = NULL;
+  args->serialized_layout_deleter = keep_text;
+  return NULL;
+}
+
+static jm_error *client_default(PJRT_Layouts_Client_GetDefaultLayout_Args *args) {
+  JM_TRY(check(args->client, JM_HAS(args, layout)));
+  return find_layout(args->num_dims, &args->layout);
+}
+
+static jm_error *topology_default(PJRT_Layouts_Topology_GetDefaultLayout_Args *args) {
+  JM_TRY(check(args->topology, JM_HAS(args, layout)));
+  return find_layout(args->num_dims, &args->layout);
+}
+
+static jm_error *of_buffer(PJRT_Layouts_Buffer_MemoryLayout_Args *args) {
+  JM_TRY(check(args->buffer, JM_HAS(args, layout)));
+  return find_layout(jm_buffer_in(args->buffer)->rank, &args->layout);
+}
+
+/* The tables are the executable object's, filled when it was made. */
+static jm_error *of_outputs(PJRT_Layouts_Executable_GetLayouts_Args *args) {
+  JM_TRY(check(args->executable, JM_HAS(args, layouts)));
+  args->num_layouts = args->executable->executable->facts->n_outputs;
+  args->layouts = args->executable->output_layouts;
+  return NULL;
+}
+
+static jm_error *of_parameters(PJRT_Layouts_Executable_GetLayouts_Args *args) {
+  JM_TRY(check(args->executable, JM_HAS(args, layouts)));
+  args->num_layouts = args->executable->executable->facts->n_parameters;
+  args->layouts = args->executable->parameter_layouts;
+  return NULL;
+}
+
+jm_error *jm_layouts_build(PJRT_Executable *wrapped) {
+  const jm_program_facts *facts = wrapped->executable->facts;
+  uint32_t n_in = facts->n_parameters, n_out = facts->n_outputs;
+  PJRT_Layouts_MemoryLayout **list =
+      jm_arena_alloc(&wrapped->arena, (size_t)n_in + n_out, sizeof(*list));
+  if (!list) return jm_error_out_of_memory();
+  wrapped->parameter_layouts = list;
+  wrapped->output_layouts = list + n_in;
+  for (uint32_t i = 0; i < n_in; i++)
+    JM_TRY(find_layout(facts->parameters[i].shape.rank, &list[i]));
+  for (uint32_t i = 0; i < n_out; i++)
+    JM_TRY(find_layout(facts->outputs[i].shape.rank, &list[n_in + i]));
+  return NULL;
+}
+
+/* Programs run on one device: there is nothing to tell about shardings, which is a NULL list. */
+static jm_error *no_shardings(PJRT_Shardings_Executable_GetShardings_Args *args) {
+  JM_TRY(check(args->executable, JM_HAS(args, sharding_sizes)));
+  args->num_shardings = 0;
+  args->shardings = NULL;
+  args->sharding_sizes = NULL;
+  return NULL;
+}
+
+#define CALL(function, name)                                     \
+  static PJRT_Error *call_##function(PJRT_##name##_Args *args) { \
+    return jm_error_out(function(args));                         \
+  }
+CALL(destroy_layout, Layouts_MemoryLayout_Destroy)
+CALL(serialize_layout, Layouts_MemoryLayout_Serialize)
+CALL(client_default, Layouts_Client_GetDefaultLayout)
+CALL(topology_default, Layouts_Topology_GetDefaultLayout)
+CALL(of_buffer, Layouts_Buffer_MemoryLayout)
+CALL(of_outputs, Layouts_Executable_GetLayouts)
+CALL(of_parameters, Layouts_Executable_GetLayouts)
+CALL(no_shardings, Shardings_Executable_GetShardings)
+
+static PJRT_Shardings_Extension shardings_extension = {
+    {sizeof(PJRT_Shardings_Extension), PJRT_Extension_Type_Shardings, NULL},
+    call_no_shardings,
+    call_no_shardings,
+};
+
+PJRT_Layouts_Extension jm_layouts_extension = {
+    {sizeof(PJRT_Layouts_Extension), PJRT_Extension_Type_Layouts, &shardings_extension.base},
+    call_destroy_layout,
+    call_serialize_layout,
+    call_client_default,
+    call_of_buffer,
+    call_topology_default,
+    call_of_outputs,
+    call_of_parameters,
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The extensions of the C API that the plugin offers: layouts and shardings. Both answer questions
+ * that JAX otherwise answers by fetching and converting the whole program, several times for each
+ * compilation. */
+#ifndef JM_PJRT_EXTENSIONS_H
+#define JM_PJRT_EXTENSIONS_H
+
+#include "pjrt/pjrt_abi.h"
+
+enum { PJRT_Extension_Type_Layouts = 4, PJRT_Extension_Type_Shardings = 19 };
+
+typedef struct PJRT_Layouts_MemoryLayout PJRT_Layouts_MemoryLayout;
+typedef struct PJRT_Layouts_SerializedLayout PJRT_Layouts_SerializedLayout;
+
+/* clang-format off */
+JM_ARGS(PJRT_Layouts_MemoryLayout_Destroy)
+  PJRT_Layouts_MemoryLayout *layout;
+JM_ARGS_END(PJRT_Layouts_MemoryLayout_Destroy, layout, 24)
+JM_ARGS(PJRT_Layouts_MemoryLayout_Serialize)
+  PJRT_Layouts_MemoryLayout *layout;
+  const char *serialized_bytes; size_t serialized_bytes_size; /* out */
+  PJRT_Layouts_SerializedLayout *serialized_layout; /* out */
+  void (*serialized_layout_deleter)(PJRT_Layouts_SerializedLayout *layout); /* out */
+JM_ARGS_END(PJRT_Layouts_MemoryLayout_Serialize, serialized_layout_deleter, 56)
+JM_ARGS(PJRT_Layouts_Client_GetDefaultLayout)
+  PJRT_Client *client;
+  PJRT_Buffer_Type type; const int64_t *dims; size_t num_dims;
+  PJRT_Layouts_MemoryLayout *layout; /* out */
+JM_ARGS_END(PJRT_Layouts_Client_GetDefaultLayout, layout, 56)
+JM_ARGS(PJRT_Layouts_Buffer_MemoryLayout)
+  PJRT_Buffer *buffer;
+  PJRT_Layouts_MemoryLayout *layout; /* out */
+JM_ARGS_END(PJRT_Layouts_Buffer_MemoryLayout, layout, 32)
+JM_ARGS(PJRT_Layouts_Topology_GetDefaultLayout)
+  PJRT_TopologyDescription *topology;
+  PJRT_Buffer_Type type; const int64_t *dims; size_t num_dims;
+  PJRT_Layouts_MemoryLayout *layout; /* out */
+JM_ARGS_END(PJRT_Layouts_Topology_GetDefaultLayout, layout, 56)
+JM_ARGS(PJRT_Layouts_Executable_GetLayouts) /* of outputs or of parameters */
+  PJRT_Executable *executable;
+  size_t num_layouts; PJRT_Layouts_MemoryLayout **layouts; /* out */
+JM_ARGS_END(PJRT_Layouts_Executable_GetLayouts, layouts, 40)
+JM_ARGS(PJRT_Shardings_Executable_GetShardings) /* of parameters or of outputs */
+  PJRT_Executable *executable;
+  size_t num_shardings; const char *const *shardings; const size_t *sharding_sizes; /* out */
+JM_ARGS_END(PJRT_Shardings_Executable_GetShardings, sharding_sizes, 48)
+/* clang-format on */
+
+typedef struct PJRT_Layouts_Extension {
+  PJRT_Extension_Base base;
+  PJRT_Error *(*MemoryLayout_Destroy)(PJRT_Layouts_MemoryLayout_Destroy_Args *args);
+  PJRT_Error *(*MemoryLayout_Serialize)(PJRT_Layouts_MemoryLayout_Serialize_Args *args);
+  PJRT_Error *(*Client_GetDefaultLayout)(PJRT_Layouts_Client_GetDefaultLayout_Args *args);
+  PJRT_Error *(*Buffer_MemoryLayout)(PJRT_Layouts_Buffer_MemoryLayout_Args *args);
+  PJRT_Error *(*Topology_GetDefaultLayout)(PJRT_Layouts_Topology_GetDefaultLayout_Args *args);
+  PJRT_Error *(*Executable_GetOutputLayouts)(PJRT_Layouts_Executable_GetLayouts_Args *args);
+  PJRT_Error *(*Executable_GetParameterLayouts)(PJRT_Layouts_Executable_GetLayouts_Args *args);
+} PJRT_Layouts_Extension;
+JM_ABI_SIZE(PJRT_Layouts_Extension, Executable_GetParameterLayouts, 80);
+
+typedef struct PJRT_Shardings_Extension {
+  PJRT_Extension_Base base;
+  PJRT_Error *(*Executable_ParameterShardings)(PJRT_Shardings_Executable_GetShardings_Args *args);
+  PJRT_Error *(*Executable_OutputShardings)(PJRT_Shardings_Executable_GetShardings_Args *args);
+} PJRT_Shardings_Extension;
+JM_ABI_SIZE(PJRT_Shardings_Extension, Executable_OutputShardings, 40);
+
+/* The first of the chain. */
+extern PJRT_Layouts_Extension jm_layouts_extension;
+
+#endif

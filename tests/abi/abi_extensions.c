@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The extensions: layouts and shardings. */
+#include "pjrt/extensions.h"
+
+#include "abi/abi.h"
+
+static PJRT_Extension_Base *find_extension(int type) {
+  PJRT_Extension_Base *extension = api->extension_start;
+  while (extension && extension->type != type) extension = extension->next;
+  CHECK(extension);
+  return extension;
+}
+
+static bool is_text(const PJRT_Layouts_Extension *layouts, PJRT_Layouts_MemoryLayout *layout,
+                    const char *text) {
+  PJRT_Layouts_MemoryLayout_Serialize_Args args = {sizeof args, NULL, layout};
+  OK(layouts->MemoryLayout_Serialize(&args));
+  bool same = args.serialized_bytes_size == strlen(text) &&
+              !memcmp(args.serialized_bytes, text, strlen(text));
+  args.serialized_layout_deleter(args.serialized_layout);
+  PJRT_Layouts_MemoryLayout_Destroy_Args end = {sizeof end, NULL, layout};
+  OK(layouts->MemoryLayout_Destroy(&end));
+  return same;
+}
+
+static void test_defaults(const PJRT_Layouts_Extension *layouts) {
+  static const char *const texts[] = {"{}", "{0}", "{1,0}", "{2,1,0}"};
+  const int64_t dims[3] = {1, 2, 3};
+  PJRT_Client_TopologyDescription_Args *topology = ARGS(Client_TopologyDescription, client);
+  OK(abi_Client_TopologyDescription(topology));
+  for (size_t rank = 0; rank < 4; rank++) {
+    PJRT_Layouts_Client_GetDefaultLayout_Args args = {
+        sizeof args, NULL, client, PJRT_Buffer_Type_F32, dims, rank};
+    OK(layouts->Client_GetDefaultLayout(&args));
+    CHECK(is_text(layouts, args.layout, texts[rank]));
+    PJRT_Layouts_Topology_GetDefaultLayout_Args of = {
+        sizeof of, NULL, topology->topology, PJRT_Buffer_Type_F32, dims, rank};
+    OK(layouts->Topology_GetDefaultLayout(&of));
+    CHECK(of.layout == args.layout);
+  }
+  PJRT_Layouts_Client_GetDefaultLayout_Args bad = {.struct_size = sizeof bad, .client = client,
+                                                   .num_dims = 65};
+  FAILS(layouts->Client_GetDefaultLayout(&bad), 3, "rank 65");
+  bad.struct_size = 24;
+  FAILS(layouts->Client_GetDefaultLayout(&bad), 3, "struct_size");
+  PJRT_Buffer *buffer = put_floats(0);
+  PJRT_Layouts_Buffer_MemoryLayout_Args of = {sizeof of, NULL, buffer};
+  OK(layouts->Buffer_MemoryLayout(&of));
+  CHECK(is_text(layouts, of.layout, "{1,0}"));
+  of.buffer = NULL;
+  FAILS(layouts->Buffer_MemoryLayout(&of), 3, "NULL");
+  destroy_buffer(buffer);
+}
+
+void test_extensions(const void *code, size_t n_code) {
+  PJRT_Layouts_Extension *layouts =
+      (PJRT_Layouts_Extension *)find_extension(PJRT_Extension_Type_Layouts);
+  PJRT_Shardings_Extension *shardings =
+      (PJRT_Shardings_Extension *)find_extension(PJRT_Extension_Type_Shardings);
+  if (!layouts || !shardings) return;
+  test_defaults(layouts);
+  PJRT_Program program = {.struct_size = sizeof program, .code = (char *)code,
+                          .code_size = n_code, .format = "mlir", .format_size = 4};
+  PJRT_Client_Compile_Args *compile = ARGS(Client_Compile, client, &program);
+  if (!OK(abi_Client_Compile(compile))) return;
+  PJRT_LoadedExecutable_GetExecutable_Args *get =
+      ARGS(LoadedExecutable_GetExecutable, compile->executable);
+  OK(abi_LoadedExecutable_GetExecutable(get));
+  PJRT_Layouts_Executable_GetLayouts_Args of = {sizeof of, NULL, get->executable};
+  OK(layouts->Executable_GetOutputLayouts(&of));
+  CHECK(of.num_layouts == 1 && is_text(layouts, of.layouts[0], "{1,0}"));
+  OK(layouts->Executable_GetParameterLayouts(&of));
+  CHECK(of.num_layouts == 1 && is_text(layouts, of.layouts[0], "{1,0}"));
+  PJRT_Shardings_Executable_GetShardings_Args none = {sizeof none, NULL, get->executable};
+  OK(shardings->Executable_ParameterShardings(&none));
+  OK(shardings->Executable_OutputShardings(&none));
+  CHECK(none.num_shardings == 0 && !none.shardings);
+  OK(abi_Executable_Destroy(ARGS(Executable_Destroy, get->executable)));
+  OK(abi_LoadedExecutable_Destroy(ARGS(LoadedExecutable_Destroy, compile->executable)));
+}
