@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole programs, and ops whose results are free within a rule."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from harness import compare, run
+from jax import lax
+
+MPS = jax.devices("mps")[0]
+
+
+def test_rng_uniform_stays_in_range():
+    x = run("mps", lambda low, high: lax.rng_uniform(low, high, (10000,)),
+            (np.float32(-3), np.float32(5)))
+    assert x.min() >= -3 and x.max() < 5
+    assert abs(x.mean() - 1) < 0.2
+
+
+def test_gradient_descent():
+    """Fifty steps of a small network; each step's result feeds the next one."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 3)).astype(np.float32)
+    w1, w2 = (random.normal(size=s).astype(np.float32) * 0.5 for s in ((3, 16), (16, 1)))
+
+    def train(w1, w2, x):
+        def loss(w):
+            return jnp.mean((jnp.tanh(x @ w[0]) @ w[1] - x[:, :1] * x[:, 1:2]) ** 2)
+
+        def step(w, _):
+            value, slope = jax.value_and_grad(loss)(w)
+            return jax.tree.map(lambda p, g: p - 0.1 * g, w, slope), value
+
+        return lax.scan(step, (w1, w2), None, length=50)[1]
+
+    compare(train, (w1, w2, x), tolerance=1e-4)
+
+
+def test_deep_program():
+    """A thousand dependent ops in one program."""
+    def chain(x):
+        for n in range(500):
+            x = x * 1.001 + (n % 7) * 0.001
+        return x
+
+    compare(chain, (np.ones(10, np.float32),), tolerance=1e-4)
+
+
+def test_nested_control():
+    def function(x):
+        def body(i, y):
+            return lax.cond(i % 3 == 0, lambda v: lax.while_loop(
+                lambda s: s.sum() < 50, lambda s: s * 1.5 + 0.1, v), lambda v: v * 0.5, y)
+
+        return lax.fori_loop(0, 12, body, x)
+
+    compare(function, (np.linspace(0.1, 2, 7, dtype=np.float32),))
+
+
+def test_game_of_life():
+    def step(board, _):
+        neighbours = sum(jnp.roll(board, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)
+                         if (i, j) != (0, 0))
+        board = ((neighbours == 3) | ((board == 1) & (neighbours == 2))).astype(jnp.int32)
+        return board, board.sum()
+
+    board = np.random.default_rng(3).integers(0, 2, (40, 50), dtype=np.int32)
+    compare(lambda b: lax.scan(step, b, None, length=20), (board,))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 70000])
+def test_sizes(size):
+    # Whole numbers: every order of summation gives the same.
+    x = np.random.default_rng(size).integers(-50, 50, size).astype(np.float32)
+    compare(lambda v: (v.sum(), jnp.cumsum(v), jnp.sort(v), v[::-1], jnp.argmax(v)), (x,),
+            tolerance=1e-4)
+
+
+def test_results_do_not_depend_on_the_run():
+    x = np.random.default_rng(1).normal(size=(257, 513)).astype(np.float32)
+    function = jax.jit(lambda v: (v.sum(), (v @ v.T).sum(), jnp.var(v, 0)))
+    first = [np.asarray(r) for r in function(jax.device_put(x, MPS))]
+    for _ in range(5):
+        for old, new in zip(first, function(jax.device_put(x, MPS))):
+            np.testing.assert_array_equal(np.asarray(new), old)
+
+
+def test_hybrid_arguments():
+    """Python scalars, numpy scalars and arrays, tuples and dictionaries in one call."""
+    def function(tree, scalar):
+        return {"sum": tree["a"][0] + tree["a"][1] * scalar, "same": tree["b"]}
+
+    with jax.default_device(MPS):
+        result = jax.jit(function)({"a": (np.float32(1), np.ones(2)), "b": 7}, 3)
+    np.testing.assert_array_equal(result["sum"], [4, 4])
+    assert int(result["same"]) == 7
+
+
+def test_nan_checks_find_the_op():
+    with jax.default_device(MPS), jax.debug_nans(True):
+        with pytest.raises(FloatingPointError):
+            jnp.log(jnp.zeros(2) - 1)
