@@ -424,5 +424,5 @@ static void test_without_memory(void) {
 }
 
 TEST_MAIN(test_reduce_random, test_reduce_large, test_reduce_f32, test_reduce_special,
-          test_reduce_narrow, test_argmax, test_reduce_window, test_cumulative, test_select_and_scatter,
-          test_cancelled, test_without_memory)
+          test_reduce_narrow, test_argmax, test_reduce_window, test_cumulative,
+          test_select_and_scatter, test_cancelled, test_without_memory)

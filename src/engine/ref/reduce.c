@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reduction. Outputs are the lanes: a block of outputs takes one element each per run of the body, in
- * the order of the operand, which is right for any body. Only bodies known to be
+ * Reduction. Outputs are the lanes: a block of outputs takes one element each per run of the body,
+ * in the order of the operand, which is right for any body. Only bodies known to be
  * associative are regrouped: contiguous rows, long sums, and reductions to few outputs. */
 #include "engine/ref/reduce.h"
 
@@ -180,7 +180,7 @@ static jm_error *run_block(reduction *r, const jm_rect *lanes, int64_t start, in
 }
 
 /* Blocks of outputs in row-major order: whole axes after `line`, a chunk of it, one position of
- * those before. Lanes that are contiguous in the operand need no gathering, so they are not mixed. */
+ * those before. Lanes that are contiguous in the operand need no gathering: they are not mixed. */
 static jm_error *run_blocks(reduction *r) {
   const shape *s = r->shape;
   const axis *kept = s->kept;
@@ -250,8 +250,9 @@ static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const 
                      char *const *out);
 
 /* Few outputs of an associative body: one cut axis becomes [lanes, steps], each lane's part is
- * folded by itself, then the parts are. Lanes of consecutive elements if the order is free, else lanes of
- * consecutive segments. parts: [lanes (and one for the rest)][outputs] of each accumulator. */
+ * folded by itself, then the parts are. Lanes of consecutive elements if the order is free, else
+ * lanes of consecutive segments. parts: [lanes (and one for the rest)][outputs] of each
+ * accumulator. */
 static jm_error *run_parts(jm_fold *fold, const shape *s, int64_t lanes, const char *const *x,
                            const char *const *init, char *const *out, char **parts) {
   uint32_t which = fold->commutative ? s->n_cut - 1 : 0;
@@ -402,7 +403,7 @@ static jm_error *run_cuts(split *p, jm_arena *arena, size_t n) {
   return run_task(&last, 0);
 }
 
-/* As many tasks as an axis can be split into: of lanes that are contiguous, not into short lines. */
+/* As many tasks as an axis can be split into, lanes that are contiguous not into short lines. */
 static int64_t axis_tasks(const axis *axes, uint32_t n, int64_t tasks) {
   int64_t most = !n ? 1 : axes[0].stride == 1 ? axes[0].size / LINE_TASK : axes[0].size;
   return most < 1 ? 1 : most < tasks ? most : tasks;

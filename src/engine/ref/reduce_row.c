@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows are folded into PARTS independent accumulators, which is what lets compilers use vectors,
- * and sums and products of long rows pairwise, which keeps the error small. The order depends on the
- * length alone. */
+ * and sums and products of long rows pairwise, which keeps the error small. The order depends on
+ * the length alone. */
 #include "engine/ref/reduce.h"
 
 #include <math.h>
 
-enum { PARTS = 16, PAIRWISE = 512 };
+#include "base/loop.h"
+
+enum { PARTS = 16, MAX_PARTS = 32, PAIRWISE = 512 };
 
 /* -0 is the sum's neutral element: -0 + x is x even for x = -0. */
 #define ROW(name, type, op, neutral)                                         \
-  static type name##_block(const type *x, size_t n) {                        \
+  JM_CLONES static type name##_block(const type *x, size_t n) {              \
     type parts[PARTS];                                                       \
     size_t i = 0;                                                            \
     for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                   \
@@ -38,27 +40,27 @@ ROW(multiply_f64, double, *, 1.0)
 /* A NaN once taken stays, as no comparison with it holds. Of zeros of both signs the loop takes
  * any; `wins` is the sign bit of the zero that should win, looked for only if the result is 0. */
 #define TAKES(x, op, old) (((x) op (old)) | ((x) != (x)))
-#define ROW(name, type, op, neutral, wins)                                                    \
-  static void name(const void *row, size_t n, void *out) {                                    \
-    const type *x = row;                                                                      \
-    type parts[PARTS];                                                                        \
-    size_t i = 0;                                                                             \
-    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                                    \
-    for (; i + PARTS <= n; i += PARTS)                                                        \
-      for (size_t j = 0; j < PARTS; j++)                                                      \
-        parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];                       \
-    for (size_t j = 0; i + j < n; j++)                                                        \
-      parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];                         \
-    for (size_t half = PARTS / 2; half; half /= 2)                                            \
-      for (size_t j = 0; j < half; j++)                                                       \
-        parts[j] = TAKES(parts[half + j], op, parts[j]) ? parts[half + j] : parts[j];         \
-    type best = parts[0];                                                                     \
-    for (i = 0; best == 0 && i < n; i++)                                                      \
-      if (x[i] == 0 && !signbit(x[i]) == !wins) {                                             \
-        best = x[i];                                                                          \
-        break;                                                                                \
-      }                                                                                       \
-    *(type *)out = best;                                                                      \
+#define ROW(name, type, op, neutral, wins)                                            \
+  JM_CLONES static void name(const void *row, size_t n, void *out) {                  \
+    const type *x = row;                                                              \
+    type parts[MAX_PARTS];                                                            \
+    size_t i = 0;                                                                     \
+    for (size_t j = 0; j < MAX_PARTS; j++) parts[j] = neutral;                        \
+    for (; i + MAX_PARTS <= n; i += MAX_PARTS)                                        \
+      for (size_t j = 0; j < MAX_PARTS; j++)                                          \
+        parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];               \
+    for (size_t j = 0; i + j < n; j++)                                                \
+      parts[j] = TAKES(x[i + j], op, parts[j]) ? x[i + j] : parts[j];                 \
+    for (size_t half = MAX_PARTS / 2; half; half /= 2)                                \
+      for (size_t j = 0; j < half; j++)                                               \
+        parts[j] = TAKES(parts[half + j], op, parts[j]) ? parts[half + j] : parts[j]; \
+    type best = parts[0];                                                             \
+    for (i = 0; best == 0 && i < n; i++)                                              \
+      if (x[i] == 0 && !signbit(x[i]) == !wins) {                                     \
+        best = x[i];                                                                  \
+        break;                                                                        \
+      }                                                                               \
+    *(type *)out = best;                                                              \
   }
 ROW(maximum_f32, float, >, -INFINITY, 0)
 ROW(maximum_f64, double, >, -INFINITY, 0)
@@ -68,15 +70,15 @@ ROW(minimum_f64, double, <, INFINITY, 1)
 #undef TAKES
 
 /* Integers: compilers regroup these by themselves. */
-#define ROW(name, type, expression)                              \
-  static void name(const void *row, size_t n, void *out) {       \
-    const type *x = row;                                         \
-    type a = x[0];                                               \
-    for (size_t i = 1; i < n; i++) {                             \
-      type b = x[i];                                             \
-      a = (type)(expression);                                    \
-    }                                                            \
-    *(type *)out = a;                                            \
+#define ROW(name, type, expression)                                  \
+  JM_CLONES static void name(const void *row, size_t n, void *out) { \
+    const type *x = row;                                             \
+    type a = x[0];                                                   \
+    for (size_t i = 1; i < n; i++) {                                 \
+      type b = x[i];                                                 \
+      a = (type)(expression);                                        \
+    }                                                                \
+    *(type *)out = a;                                                \
   }
 ROW(add_u32, uint32_t, a + b)
 ROW(add_u64, uint64_t, a + b)
