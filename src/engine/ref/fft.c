@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/data.h"
 #include "base/parallel.h"
 #include "engine/ref/ref.h"
 
@@ -43,6 +44,23 @@ static void unit_root(size_t k, size_t n, double *cosine, double *sine) {
   *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
 }
 
+/* exp(-2 pi i k / n) for all k: computed for an eighth or a quarter of the circle if n allows. */
+static void roots(size_t n, double *cosine, double *sine) {
+  size_t quarter = n % 4 ? n : n / 4, eighth = n % 8 ? quarter : n / 8 + 1;
+  for (size_t k = 0; k < eighth; k++) {
+    unit_root(k, n, &cosine[k], &sine[k]);
+    sine[k] = -sine[k];
+  }
+  for (size_t k = eighth; k < quarter; k++) {
+    cosine[k] = -sine[quarter - k];
+    sine[k] = -cosine[quarter - k];
+  }
+  for (size_t k = quarter; k < n; k++) {
+    cosine[k] = sine[k - quarter];
+    sine[k] = -cosine[k - quarter];
+  }
+}
+
 /* Factors of 4 first, then 2, 3, 5 and other small primes; false if a larger prime is left. */
 static bool factorise(size_t n, uint32_t *factors, uint32_t *n_factors) {
   *n_factors = 0;
@@ -67,8 +85,8 @@ static size_t good_length(size_t at_least) {
 static void plan_destroy(plan *p) {
   if (!p) return;
   plan_destroy(p->inner);
-  jm_free(p->cosine);
-  jm_free(p->sine);
+  jm_data_give(p->cosine, p->n * sizeof(double));
+  jm_data_give(p->sine, p->n * sizeof(double));
   jm_free(p->filter_re);
   jm_free(p->filter_im);
   jm_free(p);
@@ -93,14 +111,11 @@ static jm_error *plan_create(size_t n, plan **out) {
 static jm_error *plan_tables(plan *p) {
   size_t n = p->n;
   if (n > SIZE_MAX / 64) return jm_error_invalid("an FFT of length %zu", n);
-  p->cosine = jm_alloc(n, sizeof(double));
-  p->sine = jm_alloc(n, sizeof(double));
+  p->cosine = jm_data_take(n * sizeof(double));
+  p->sine = jm_data_take(n * sizeof(double));
   if (!p->cosine || !p->sine) return jm_error_out_of_memory();
   if (factorise(n, p->factors, &p->n_factors)) {
-    for (size_t k = 0; k < n; k++) {
-      unit_root(k, n, &p->cosine[k], &p->sine[k]);
-      p->sine[k] = -p->sine[k];
-    }
+    roots(n, p->cosine, p->sine);
     return NULL;
   }
   p->n_factors = 0;
@@ -537,7 +552,8 @@ static bool is_cancelled(const jm_ref_call *call) {
 static void run_lines(void *context, size_t begin, size_t end) {
   dimension *d = context;
   size_t room = (plan_room(d->plan) + 1) * d->lanes; /* halved, X has one element more than Z */
-  double *memory = jm_alloc_data(4 * room * sizeof(double)); /* run_dimension saw to its size */
+  size_t bytes = 4 * room * sizeof(double); /* run_dimension saw to it */
+  double *memory = jm_data_take(bytes);
   if (!memory) atomic_store(&d->failed, true);
   for (size_t first = begin; first < end; first += d->lanes) {
     if (atomic_load(&d->failed) || is_cancelled(d->call)) break;
@@ -548,7 +564,7 @@ static void run_lines(void *context, size_t begin, size_t end) {
     if (d->halved && d->form == FORM_FROM_REAL) split_halves(d, lanes, re, im);
     (d->is_double ? store64 : store32)(d, first, lanes, re, im);
   }
-  jm_free(memory);
+  jm_data_give(memory, bytes);
 }
 
 static jm_error *dimension_plan(dimension *d) {
@@ -609,7 +625,7 @@ jm_error *jm_ref_fft(const jm_ref_call *call) {
     return NULL;
   }
   if (to_real && first < last) {
-    target = copy = jm_alloc_data(jm_type_bytes(in));
+    target = copy = jm_data_take(jm_type_bytes(in));
     if (!copy) return jm_error_out_of_memory();
   }
   jm_error *error = NULL;
@@ -627,6 +643,6 @@ jm_error *jm_ref_fft(const jm_ref_call *call) {
   if (!error && to_real)
     error = run_dimension(call, FORM_TO_REAL, true, shape, last, (size_t)length[last - first],
                           source, call->out[0].data);
-  jm_free(copy);
+  jm_data_give(copy, jm_type_bytes(in));
   return error;
 }

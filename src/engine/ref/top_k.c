@@ -3,6 +3,7 @@
  * and by a whole sort where it is not. Items are (key, index), so ties go to the lower index. */
 #include <string.h>
 
+#include "base/data.h"
 #include "base/parallel.h"
 #include "engine/ref/order.h"
 #include "engine/ref/ref.h"
@@ -102,7 +103,7 @@ static bool is_cancelled(const jm_ref_call *call) {
 static void run_rows(void *context, size_t begin, size_t end) {
   selection *s = context;
   size_t bytes = s->room * (s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
-  scratch room = {jm_alloc_data(bytes), jm_alloc_data(bytes)};
+  scratch room = {jm_data_take(bytes), jm_data_take(bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end; row++) {
     if (atomic_load(&s->failed) || is_cancelled(s->call)) break;
@@ -113,8 +114,8 @@ static void run_rows(void *context, size_t begin, size_t end) {
     for (size_t i = 0; i < s->k; i++)
       memcpy(out + i * s->bytes, in + (size_t)indices[i] * s->bytes, s->bytes);
   }
-  jm_free(room.a);
-  jm_free(room.b);
+  jm_data_give(room.a, bytes);
+  jm_data_give(room.b, bytes);
 }
 
 jm_error *jm_ref_top_k(const jm_ref_call *call) {
