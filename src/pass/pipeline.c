@@ -13,7 +13,7 @@ typedef struct pass {
 static const pass passes[] = {
     {"dce", jm_pass_dce},           {"captures", jm_pass_captures}, {"fold", jm_pass_fold},
     {"simplify", jm_pass_simplify}, {"cse", jm_pass_cse},           {"carries", jm_pass_carries},
-    {"hoist", jm_pass_hoist},       {"compact", jm_pass_compact},
+    {"hoist", jm_pass_hoist},       {"absorb", jm_pass_absorb},     {"compact", jm_pass_compact},
 };
 
 /* dce first: most of a program that JAX differentiated is never used. The rest, in rounds: each
@@ -22,7 +22,7 @@ static const pass passes[] = {
 static const pass rounds[] = {
     {"captures", jm_pass_captures}, {"fold", jm_pass_fold},       {"simplify", jm_pass_simplify},
     {"cse", jm_pass_cse},           {"carries", jm_pass_carries}, {"hoist", jm_pass_hoist},
-    {"dce", jm_pass_dce},
+    {"absorb", jm_pass_absorb},     {"dce", jm_pass_dce},
 };
 enum { N_ROUNDS = 4 };
 

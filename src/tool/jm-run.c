@@ -2,6 +2,7 @@
  * jm-run: executes a module, a StableHLO portable artifact or IR text, on given or made-up inputs
  * and prints its results. With --compare it also runs the optimised module and demands the same
  * bits, which is how passes are tested. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,14 @@
 
 static const char usage[] =
     "usage: jm-run [options] file [input...]\n"
-    "An input is a file of an argument's dense bytes; arguments without one get random numbers.\n"
+    "The file may be - for standard input. An input is a file of an argument's dense bytes; "
+    "arguments without one get random numbers.\n"
     "  --seed=N     of the random numbers, default 0\n"
     "  --show=N     elements printed of each result, default 8\n"
     "  --repeat=N   runs, each timed on standard error, default 1\n"
     "  --passes     optimise first\n"
     "  --compare    run as it is and optimised; results must be equal in every bit\n"
+    "  --tolerance=X  relative, of --compare's f32 and f64: for products whose layout changed\n"
     "  --program    compile and run as the plugin does (StableHLO only)\n";
 
 enum { MAX_INPUTS = 64 };
@@ -33,6 +36,7 @@ typedef struct arguments {
   const char *file, *inputs[MAX_INPUTS];
   unsigned n_inputs;
   long seed, show, repeat;
+  double tolerance;
   bool passes, compare, program, help;
 } arguments;
 
@@ -40,6 +44,13 @@ static bool number_option(const char* arg, const char* name, long* out) {
   size_t size = strlen(name);
   if (strncmp(arg, name, size) != 0) return false;
   *out = strtol(arg + size, NULL, 10);
+  return true;
+}
+
+static bool real_option(const char* arg, const char* name, double* out) {
+  size_t size = strlen(name);
+  if (strncmp(arg, name, size) != 0) return false;
+  *out = strtod(arg + size, NULL);
   return true;
 }
 
@@ -53,6 +64,7 @@ static jm_error* read_arguments(int argc, char** argv, arguments* out) {
     const char* arg = argv[i];
     if (number_option(arg, "--seed=", &out->seed) || number_option(arg, "--show=", &out->show) ||
         number_option(arg, "--repeat=", &out->repeat) ||
+        real_option(arg, "--tolerance=", &out->tolerance) ||
         flag_option(arg, "--passes", &out->passes) ||
         flag_option(arg, "--compare", &out->compare) ||
         flag_option(arg, "--program", &out->program) || flag_option(arg, "--help", &out->help))
@@ -67,13 +79,14 @@ static jm_error* read_arguments(int argc, char** argv, arguments* out) {
 }
 
 static jm_error* read_file(const char* name, jm_text* out) {
-  FILE* stream = fopen(name, "rb");
+  bool standard = !strcmp(name, "-");
+  FILE* stream = standard ? stdin : fopen(name, "rb");
   if (!stream) return jm_error_create(JM_NOT_FOUND, "%s can't be opened", name);
   char block[65536];
   size_t n;
   while ((n = fread(block, 1, sizeof block, stream)) > 0) jm_text_append(out, block, n);
   bool failed = ferror(stream);
-  fclose(stream);
+  if (!standard) fclose(stream);
   if (failed) return jm_error_create(JM_NOT_FOUND, "%s can't be read", name);
   return jm_text_error(out);
 }
@@ -216,13 +229,29 @@ static jm_error* run_once(const arguments* args, const jm_text* bytes, bool pass
   return error;
 }
 
-static jm_error* compare(const values* a, const values* b) {
+static bool is_close(jm_dtype dtype, const char* x, const char* y, double tolerance) {
+  float f[2];
+  double d[2];
+  if (!memcmp(x, y, jm_dtype_bytes(dtype))) return true;
+  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return false;
+  memcpy(&f[0], x, sizeof f[0]);
+  memcpy(&f[1], y, sizeof f[1]);
+  d[0] = f[0], d[1] = f[1];
+  if (dtype == JM_DT_f64) {
+    memcpy(&d[0], x, sizeof d[0]);
+    memcpy(&d[1], y, sizeof d[1]);
+  }
+  double large = fabs(d[0]) > fabs(d[1]) ? fabs(d[0]) : fabs(d[1]);
+  return fabs(d[0] - d[1]) <= tolerance * large;
+}
+
+static jm_error* compare(const values* a, const values* b, double tolerance) {
   for (uint32_t i = 0; i < a->n; i++) {
     const jm_type* type = a->tensors[i].type;
     const char *x = a->tensors[i].data, *y = b->tensors[i].data;
     size_t size = jm_dtype_bytes(type->dtype);
     for (int64_t k = 0; k < type->count; k++)
-      if (memcmp(x + (size_t)k * size, y + (size_t)k * size, size) != 0) {
+      if (!is_close(type->dtype, x + (size_t)k * size, y + (size_t)k * size, tolerance)) {
         jm_text text;
         jm_text_init(&text);
         jm_element_print(type->dtype, x + (size_t)k * size, &text);
@@ -242,7 +271,7 @@ static jm_error* run_on_ref(const arguments* args, const jm_text* bytes) {
   values out = {0}, other_out = {0};
   jm_error* error = run_once(args, bytes, args->passes, &module, &out);
   if (!error && args->compare) error = run_once(args, bytes, true, &other, &other_out);
-  if (!error && args->compare) error = compare(&out, &other_out);
+  if (!error && args->compare) error = compare(&out, &other_out, args->tolerance);
   for (uint32_t i = 0; !error && i < out.n; i++)
     print_result(i, out.tensors[i].type->dtype, (size_t)out.tensors[i].type->count,
                  out.tensors[i].data, args->show);
