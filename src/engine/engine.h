@@ -53,6 +53,8 @@ struct jm_engine {
   void (*prepared_destroy)(jm_engine *engine, void *prepared);
   /* Runs to completion: the outputs are there when it returns. */
   jm_error *(*run)(jm_engine *engine, void *prepared, const jm_engine_run *run);
+  /* Can a value of this type live on the device? Any thread. */
+  bool (*holds)(const jm_type *type);
   jm_error *(*array_import)(jm_engine *engine, const jm_type *type, const void *data,
                             jm_engine_array **out);
   jm_error *(*array_export)(jm_engine *engine, jm_engine_array *array, void *data, size_t n_bytes);

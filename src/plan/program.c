@@ -116,6 +116,8 @@ void jm_program_destroy(jm_program *program) {
 
 const jm_program_facts *jm_program_describe(const jm_program *program) { return &program->facts; }
 
+const jm_module *jm_program_module(const jm_program *program) { return program->module; }
+
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) {
   jm_text printed;
   jm_text_init(&printed);

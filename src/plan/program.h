@@ -52,6 +52,10 @@ void jm_program_destroy(jm_program *program); /* NULL is allowed */
 
 const jm_program_facts *jm_program_describe(const jm_program *program);
 
+/* The optimised module, for other engines; lives as long as the program. */
+struct jm_module;
+const struct jm_module *jm_program_module(const jm_program *program);
+
 /* The optimised module as IR text, to be freed with jm_free. */
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/settings.h"
+#include "engine/mlx/engine.h"
 
 enum { MAX_WORKERS = 4 }; /* programs at once; an engine's own threads are its own business */
 
@@ -15,12 +16,13 @@ const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS] = {
     "unpinned_host",
 };
 
-void jm_topology_build(uint32_t n_devices, jm_topology *out) {
+void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology *out) {
   out->n_devices = n_devices;
-  out->platform_version = "jax-mps-c " JM_VERSION "; host engine";
+  snprintf(out->platform_version, sizeof out->platform_version, "jax-mps-c " JM_VERSION "; %s",
+           engine ? engine->fact.version : "host engine");
   for (uint32_t i = 0; i < n_devices; i++) {
     jm_description *device = &out->devices[i];
-    *device = (jm_description){.id = (int)i, .kind = "host (CPU)"};
+    *device = (jm_description){.id = (int)i, .kind = engine ? engine->fact.device_kind : "host (CPU)"};
     snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", i);
     snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, i,
              device->kind);
@@ -29,13 +31,66 @@ void jm_topology_build(uint32_t n_devices, jm_topology *out) {
 }
 
 jm_error *jm_topology_read(jm_topology *out) {
-  const char *name = jm_setting_find(JM_SETTING_DEVICE);
-  if (name && strcmp(name, "auto") && strcmp(name, "host"))
-    return jm_error_invalid("JAX_MPS_DEVICE is '%.100s', this build offers auto and host", name);
   int64_t n_devices;
   JM_TRY(jm_setting_read_number(JM_SETTING_NUM_DEVICES, 1, JM_MAX_DEVICES, 1, &n_devices));
-  jm_topology_build((uint32_t)n_devices, out);
+  jm_topology_build((uint32_t)n_devices, NULL, out);
   return NULL;
+}
+
+static int64_t physical_memory(void) {
+  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? (int64_t)pages * page : 0;
+}
+
+static uint32_t count_workers(void) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores < 1 ? 1 : cores > MAX_WORKERS ? MAX_WORKERS : (uint32_t)cores;
+}
+
+/* -- the engine */
+
+typedef enum choice { AUTO, GPU, MLX_CPU, HOST, N_CHOICES } choice;
+static const char *const choice_names[N_CHOICES] = {"auto", "gpu", "mlx-cpu", "host"};
+
+static jm_error *choice_read(choice *out) {
+  const char *name = jm_setting_find(JM_SETTING_DEVICE);
+  *out = AUTO;
+  if (!name) return NULL;
+  for (int i = 0; i < N_CHOICES; i++)
+    if (!strcmp(name, choice_names[i])) {
+      *out = (choice)i;
+      return NULL;
+    }
+  return jm_error_invalid("JAX_MPS_DEVICE is '%.100s', it may be auto, gpu, mlx-cpu or host", name);
+}
+
+typedef struct opening {
+  bool gpu;
+  jm_engine *engine;
+  jm_error *error;
+} opening;
+
+static void engine_open(void *argument) {
+  opening *o = argument;
+  o->error = jm_mlx_engine_create(o->gpu, &o->engine);
+}
+
+/* A pool of one thread that owns the engine, or the host's workers. */
+static jm_error *engine_start(jm_client *client, choice wanted) {
+  bool asked = wanted == GPU || wanted == MLX_CPU;
+  if (asked || (wanted == AUTO && jm_setting_find(JM_SETTING_MLX_ENGINE))) {
+    opening o = {.gpu = wanted != MLX_CPU};
+    JM_TRY(jm_pool_create(1, &client->pool));
+    jm_pool_call(client->pool, engine_open, &o);
+    client->engine = o.engine;
+    if (!o.error) return NULL;
+    jm_pool_shutdown(client->pool);
+    jm_pool_destroy(client->pool);
+    client->pool = NULL;
+    if (asked) return jm_error_note(o.error, "JAX_MPS_DEVICE is %s", choice_names[wanted]);
+    jm_error_destroy(o.error); /* auto means: the GPU if there is one; doctor tells why not */
+  }
+  return jm_pool_create(count_workers(), &client->pool);
 }
 
 static void build_device(jm_client *client, uint32_t index) {
@@ -43,6 +98,7 @@ static void build_device(jm_client *client, uint32_t index) {
   device->client = client;
   device->description = &client->topology.devices[index];
   device->pool = client->pool;
+  device->engine = client->engine;
   pthread_mutex_init(&device->lock, NULL);
   for (int kind = 0; kind < JM_N_MEMORY_KINDS; kind++) {
     jm_memory *memory = &device->memories[kind];
@@ -59,29 +115,21 @@ static void build_device(jm_client *client, uint32_t index) {
   client->device_list[index] = device;
 }
 
-static int64_t physical_memory(void) {
-  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (int64_t)pages * page : 0;
-}
-
-static uint32_t count_workers(void) {
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  return cores < 1 ? 1 : cores > MAX_WORKERS ? MAX_WORKERS : (uint32_t)cores;
-}
-
 jm_error *jm_client_create(jm_client **out) {
   jm_topology topology;
   JM_TRY(jm_topology_read(&topology));
   jm_client *client = jm_alloc(1, sizeof *client + topology.n_devices * sizeof *client->devices);
   if (!client) return jm_error_out_of_memory();
-  jm_error *error = jm_pool_create(count_workers(), &client->pool);
+  choice wanted;
+  jm_error *error = choice_read(&wanted);
+  if (!error) error = engine_start(client, wanted);
   if (error) {
     jm_free(client);
     return error;
   }
   atomic_init(&client->refs, 1);
-  client->bytes_limit = physical_memory();
-  jm_topology_build(topology.n_devices, &client->topology);
+  client->bytes_limit = client->engine ? client->engine->fact.memory_bytes : physical_memory();
+  jm_topology_build(topology.n_devices, client->engine, &client->topology);
   for (uint32_t i = 0; i < topology.n_devices; i++) build_device(client, i);
   *out = client;
   return NULL;
@@ -98,6 +146,7 @@ void jm_client_release(jm_client *client) {
   for (uint32_t i = 0; i < client->topology.n_devices; i++)
     pthread_mutex_destroy(&client->devices[i].lock);
   jm_pool_destroy(client->pool);
+  if (client->engine) client->engine->destroy(client->engine);
   jm_free(client);
 }
 
@@ -146,4 +195,9 @@ void jm_device_read_stats(jm_device *device, jm_memory_stats *out) {
   pthread_mutex_lock(&device->lock);
   *out = device->stats;
   pthread_mutex_unlock(&device->lock);
+  if (!device->engine) return;
+  jm_engine_memory memory; /* beside what lies on the host */
+  device->engine->memory_read(device->engine, &memory);
+  out->bytes_in_use += memory.in_use;
+  out->peak_bytes_in_use += memory.peak;
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/engine.h"
 #include "runtime/pool.h"
 
 #define JM_VERSION "0.1.0"
@@ -40,7 +41,7 @@ typedef struct jm_description {
 
 typedef struct jm_topology {
   uint32_t n_devices;
-  const char *platform_version;
+  char platform_version[128];
   jm_description *list[JM_MAX_DEVICES];
   jm_description devices[JM_MAX_DEVICES];
 } jm_topology;
@@ -60,7 +61,8 @@ typedef struct jm_memory_stats {
 struct jm_device {
   jm_client *client;
   jm_description *description;
-  jm_pool *pool; /* runs the device's work; of the client */
+  jm_pool *pool;     /* runs the device's work; of the client */
+  jm_engine *engine; /* NULL: the host. Its thread is the pool's only one */
   jm_memory memories[JM_N_MEMORY_KINDS];
   jm_memory *memory_list[JM_N_MEMORY_KINDS];
   pthread_mutex_t lock; /* of the stats */
@@ -71,16 +73,17 @@ struct jm_client {
   atomic_int refs;
   atomic_bool stopping; /* cancels what runs */
   jm_pool *pool;
-  int64_t bytes_limit; /* physical memory when the client was made; a constant, as it is part of
-                          what JAX compiles with */
+  jm_engine *engine;   /* NULL: the host; shared by the devices */
+  int64_t bytes_limit; /* the engine's memory, or the physical memory when the client was made; a
+                          constant, as it is part of what JAX compiles with */
   jm_topology topology;
   jm_device *device_list[JM_MAX_DEVICES];
   jm_memory *memory_list[JM_MAX_DEVICES * JM_N_MEMORY_KINDS];
   jm_device devices[];
 };
 
-/* Fills a topology of n devices of this machine. */
-void jm_topology_build(uint32_t n_devices, jm_topology *out);
+/* Fills a topology of n devices of this machine; engine NULL: the host. */
+void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology *out);
 
 /* As many devices as the settings say. */
 jm_error *jm_topology_read(jm_topology *out) JM_MUST_USE;

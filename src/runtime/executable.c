@@ -50,6 +50,9 @@ jm_executable *jm_executable_retain(jm_executable *executable) {
 void jm_executable_release(jm_executable *executable) {
   if (!executable || atomic_fetch_sub_explicit(&executable->refs, 1, memory_order_acq_rel) != 1)
     return;
+  if (executable->prepared)
+    executable->engine->prepared_destroy(executable->engine, executable->prepared);
+  jm_client_release(executable->client);
   jm_program_destroy(executable->program);
   jm_free(executable->code);
   jm_free(executable->option_bytes);
@@ -88,12 +91,33 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
   return NULL;
 }
 
+/* What the device's engine needs of the program. */
+static jm_error *prepare(jm_executable *executable, jm_device *device) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  jm_error *error = NULL;
+  pthread_mutex_lock(&lock);
+  if (device->engine && !executable->engine) {
+    const jm_module *module = jm_program_module(executable->program);
+    error = device->engine->prepare(device->engine, module, &executable->prepared);
+    if (!error) {
+      executable->engine = device->engine;
+      executable->client = jm_client_retain(device->client);
+    }
+  }
+  if (!error && executable->engine != device->engine)
+    error = jm_error_invalid("'%s' was compiled for another client's processor",
+                             executable->facts->name);
+  pthread_mutex_unlock(&lock);
+  return error;
+}
+
 jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
                              jm_client *client, jm_loaded_executable **out) {
   if (!options) options = &executable->options;
   JM_TRY(check_options(options));
   jm_device *device = NULL;
   JM_TRY(find_device(executable->facts, options, client, &device));
+  JM_TRY(prepare(executable, device));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   atomic_init(&loaded->refs, 1);

@@ -20,6 +20,10 @@ typedef struct jm_executable {
   atomic_int refs;
   jm_program *program;
   const jm_program_facts *facts;
+  /* Of the first client with an engine that it is loaded by; NULL: the host. */
+  jm_engine *engine;
+  void *prepared;
+  jm_client *client;
   jm_compile_options options;
   size_t n_code, n_options; /* bytes as they came, for serialisation */
   char *code;

@@ -14,6 +14,7 @@ typedef struct execution {
   jm_storage **inputs, **outputs;
   const void **input_data;
   void **output_data;
+  bool *donated; /* per input */
 } execution;
 
 static void execution_destroy(execution *run) {
@@ -32,13 +33,14 @@ static jm_error *execution_create(jm_executable *executable, jm_device *device, 
                                   execution **out) {
   uint32_t n_in = executable->facts->n_parameters, n_out = executable->facts->n_outputs;
   size_t n_words = 2 * ((size_t)n_in + n_out);
-  execution *fresh = jm_alloc(1, sizeof *fresh + n_words * sizeof(void *));
+  execution *fresh = jm_alloc(1, sizeof *fresh + n_words * sizeof(void *) + n_in);
   if (!fresh) return jm_error_out_of_memory();
   void **words = (void **)(fresh + 1);
   fresh->inputs = (jm_storage **)words;
   fresh->outputs = (jm_storage **)(words + n_in);
   fresh->input_data = (const void **)(words + n_in + n_out);
   fresh->output_data = words + 2 * (size_t)n_in + n_out;
+  fresh->donated = (bool *)(words + n_words);
   fresh->executable = jm_executable_retain(executable);
   fresh->client = jm_client_retain(device->client);
   jm_error *error = jm_event_create(&fresh->done);
@@ -68,7 +70,47 @@ static jm_error *bind_memory(execution *run) {
   return NULL;
 }
 
+/* -- on an engine */
+
+static jm_type type_of(const jm_shape *shape) {
+  jm_type type = {.dtype = shape->dtype, .rank = shape->rank, .count = 1, .dims = shape->dims};
+  for (uint32_t i = 0; i < shape->rank; i++) type.count *= shape->dims[i];
+  return type;
+}
+
+/* Small values that the host made stay there, where loop bounds and indices are wanted; so do
+ * values that the device can't hold. Donated arrays are handed over. */
+static jm_error *bind_engine_input(execution *run, uint32_t i, jm_engine_value *out) {
+  enum { SMALL = 64 };
+  const jm_parameter *parameter = &run->executable->facts->parameters[i];
+  const jm_type type = type_of(&parameter->shape);
+  jm_storage *storage = run->inputs[i];
+  bool stays = parameter->shape.bytes <= SMALL || !run->executable->engine->holds(&type);
+  if (stays && jm_storage_on_host(storage)) return jm_storage_data(storage, &out->host);
+  if (run->donated[i]) out->array = jm_storage_array_take(storage);
+  return out->array ? NULL : jm_storage_array(storage, &type, &out->array);
+}
+
+static jm_error *run_on_engine(execution *run) {
+  const jm_program_facts *facts = run->executable->facts;
+  jm_engine *engine = run->executable->engine;
+  uint32_t n_in = facts->n_parameters, n_out = facts->n_outputs;
+  jm_engine_value *values = jm_alloc((size_t)n_in + n_out, sizeof *values);
+  if (!values) return jm_error_out_of_memory();
+  const jm_engine_run arguments = {values, values + n_in, &run->client->stopping};
+  jm_error *error = NULL;
+  for (uint32_t i = 0; !error && i < n_in; i++) error = bind_engine_input(run, i, &values[i]);
+  if (!error) error = engine->run(engine, run->executable->prepared, &arguments);
+  for (uint32_t i = 0; i < n_in; i++) /* those that the engine didn't get to */
+    if (values[i].array) engine->array_release(engine, values[i].array);
+  for (uint32_t i = 0; !error && i < n_out; i++)
+    jm_storage_fill(run->outputs[i], arguments.outputs[i].array, arguments.outputs[i].host);
+  jm_free(values);
+  return error;
+}
+
 static jm_error *run_program(execution *run) {
+  if (run->executable->engine) return run_on_engine(run);
   JM_TRY(bind_memory(run));
   const jm_run arguments = {run->input_data, run->output_data, &run->client->stopping};
   jm_float_state state = jm_float_state_enter();
@@ -165,9 +207,11 @@ static jm_error *create_outputs(const execution *run, jm_device *device, jm_buff
 static jm_error *take_inputs(const execution *run, const jm_execute_options *options,
                              jm_buffer *const *arguments) {
   const jm_program_facts *facts = run->executable->facts;
-  for (uint32_t i = 0; i < facts->n_parameters; i++)
-    JM_TRY(is_donated(facts, options, i) ? jm_buffer_take(arguments[i], &run->inputs[i])
-                                         : jm_buffer_acquire(arguments[i], &run->inputs[i]));
+  for (uint32_t i = 0; i < facts->n_parameters; i++) {
+    run->donated[i] = is_donated(facts, options, i);
+    JM_TRY(run->donated[i] ? jm_buffer_take(arguments[i], &run->inputs[i])
+                           : jm_buffer_acquire(arguments[i], &run->inputs[i]));
+  }
   return NULL;
 }
 
@@ -180,7 +224,8 @@ static void start(execution *run, jm_buffer *const *arguments) {
     jm_event *ready = arguments[i]->ready;
     if (!jm_event_ready(ready) || jm_event_error(ready)) events[n_events++] = ready;
   }
-  jm_task_start(&run->task, events, n_events, facts->cheap);
+  bool may_run_here = facts->cheap && !run->executable->engine;
+  jm_task_start(&run->task, events, n_events, may_run_here);
 }
 
 jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,

@@ -97,6 +97,49 @@ void jm_pool_submit(jm_pool *pool, jm_job *job) {
   if (!accepted) job->run(job);
 }
 
+typedef struct call {
+  jm_job job;
+  void (*run)(void *argument);
+  void *argument;
+  pthread_mutex_t lock;
+  pthread_cond_t returned;
+  bool done;
+} call;
+
+static void call_run(jm_job *job) {
+  call *c = (call *)job;
+  c->run(c->argument);
+  pthread_mutex_lock(&c->lock);
+  c->done = true;
+  pthread_cond_signal(&c->returned); /* under the lock: the caller's stack frame holds both */
+  pthread_mutex_unlock(&c->lock);
+}
+
+static bool is_worker(jm_pool *pool) {
+  bool found = false;
+  pthread_mutex_lock(&pool->lock);
+  for (uint32_t i = 0; i < pool->n_started; i++)
+    found |= pthread_equal(pool->threads[i], pthread_self()) != 0;
+  pthread_mutex_unlock(&pool->lock);
+  return found;
+}
+
+void jm_pool_call(jm_pool *pool, void (*run)(void *), void *argument) {
+  if (is_worker(pool)) {
+    run(argument);
+    return;
+  }
+  call c = {.job = {.run = call_run}, .run = run, .argument = argument};
+  pthread_mutex_init(&c.lock, NULL);
+  pthread_cond_init(&c.returned, NULL);
+  jm_pool_submit(pool, &c.job);
+  pthread_mutex_lock(&c.lock);
+  while (!c.done) pthread_cond_wait(&c.returned, &c.lock);
+  pthread_mutex_unlock(&c.lock);
+  pthread_cond_destroy(&c.returned);
+  pthread_mutex_destroy(&c.lock);
+}
+
 void jm_pool_shutdown(jm_pool *pool) {
   pthread_mutex_lock(&pool->lock);
   bool before = pool->stopped;

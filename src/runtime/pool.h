@@ -23,6 +23,10 @@ jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) JM_MUST_USE;
 /* Runs the job later on a worker; on this thread if no worker can be started or after shutdown. */
 void jm_pool_submit(jm_pool *pool, jm_job *job);
 
+/* Runs a function on a worker and waits for it; on this thread if it is a worker of the pool, or
+ * if none can be started. */
+void jm_pool_call(jm_pool *pool, void (*run)(void *argument), void *argument);
+
 /* Runs what was submitted, ends the threads and frees the pool's claim on them. May be called by a
  * worker, which then ends by itself. */
 void jm_pool_shutdown(jm_pool *pool);

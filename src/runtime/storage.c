@@ -8,8 +8,9 @@ struct jm_storage {
   bool borrowed;
   jm_memory *memory; /* the client is retained */
   size_t n_bytes;
-  pthread_mutex_t lock; /* of the allocation */
+  pthread_mutex_t lock; /* of the allocation, and of array */
   _Atomic(void *) data; /* NULL: not yet allocated */
+  jm_engine_array *array; /* the value on the device; NULL: it isn't there */
   jm_storage_death *death;
   void *argument;
 };
@@ -47,6 +48,7 @@ void jm_storage_release(jm_storage *storage) {
   if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
   jm_device *device = storage->memory->device;
   void *data = atomic_load(&storage->data);
+  if (storage->array) device->engine->array_release(device->engine, storage->array);
   if (storage->borrowed) {
     if (storage->death) storage->death(data, storage->argument);
   } else if (data) {
@@ -58,23 +60,99 @@ void jm_storage_release(jm_storage *storage) {
   jm_client_release(device->client);
 }
 
+static jm_error *out_of_memory(const jm_storage *storage) {
+  return jm_error_create(JM_RESOURCE_EXHAUSTED, "out of memory: a buffer of %zu bytes on %s",
+                         storage->n_bytes, storage->memory->text);
+}
+
+/* Under the lock: the host's memory, with the value if the device has it. */
+static jm_error *data_make(jm_storage *storage) {
+  if (atomic_load(&storage->data)) return NULL;
+  void *data = jm_data_take(storage->n_bytes);
+  if (!data) return out_of_memory(storage);
+  jm_engine *engine = storage->memory->device->engine;
+  if (storage->array) {
+    jm_error *error = engine->array_export(engine, storage->array, data, storage->n_bytes);
+    if (error) {
+      jm_data_give(data, storage->n_bytes);
+      return error;
+    }
+  }
+  atomic_store_explicit(&storage->data, data, memory_order_release);
+  jm_device_count(storage->memory->device, (int64_t)storage->n_bytes);
+  return NULL;
+}
+
+typedef struct making {
+  jm_storage *storage;
+  jm_error *error;
+} making;
+
+static void data_make_locked(void *argument) {
+  making *m = argument;
+  pthread_mutex_lock(&m->storage->lock);
+  m->error = data_make(m->storage);
+  pthread_mutex_unlock(&m->storage->lock);
+}
+
 jm_error *jm_storage_data(jm_storage *storage, void **out) {
   *out = atomic_load_explicit(&storage->data, memory_order_acquire);
   if (*out || storage->borrowed) return NULL;
+  making m = {storage, NULL};
+  jm_device *device = storage->memory->device;
+  if (device->engine)
+    jm_pool_call(device->pool, data_make_locked, &m);
+  else
+    data_make_locked(&m);
+  *out = atomic_load_explicit(&storage->data, memory_order_acquire);
+  return m.error;
+}
+
+jm_error *jm_storage_array(jm_storage *storage, const jm_type *type, jm_engine_array **out) {
+  jm_device *device = storage->memory->device;
+  jm_engine *engine = device->engine;
+  void *freed = NULL;
+  jm_error *error = NULL;
   pthread_mutex_lock(&storage->lock);
-  void *data = atomic_load(&storage->data);
-  bool fresh = !data;
-  if (fresh) {
-    data = jm_data_take(storage->n_bytes);
-    atomic_store_explicit(&storage->data, data, memory_order_release);
+  if (!storage->array) error = data_make(storage); /* uninitialised, if nothing was written */
+  if (!error && !storage->array) {
+    error = engine->array_import(engine, type, atomic_load(&storage->data), &storage->array);
+    if (!error && !storage->borrowed && !atomic_load(&storage->pins)) {
+      freed = atomic_load(&storage->data);
+      atomic_store(&storage->data, NULL);
+    }
   }
+  if (!error) *out = engine->array_retain(engine, storage->array);
   pthread_mutex_unlock(&storage->lock);
-  if (!data)
-    return jm_error_create(JM_RESOURCE_EXHAUSTED, "out of memory: a buffer of %zu bytes on %s",
-                           storage->n_bytes, storage->memory->text);
-  if (fresh) jm_device_count(storage->memory->device, (int64_t)storage->n_bytes);
-  *out = data;
-  return NULL;
+  if (freed) {
+    jm_data_give(freed, storage->n_bytes);
+    jm_device_count(device, -(int64_t)storage->n_bytes);
+  }
+  return error;
+}
+
+jm_engine_array *jm_storage_array_take(jm_storage *storage) {
+  if (atomic_load(&storage->refs) != 1 || atomic_load(&storage->pins)) return NULL;
+  pthread_mutex_lock(&storage->lock);
+  jm_engine_array *array = storage->array;
+  storage->array = NULL;
+  pthread_mutex_unlock(&storage->lock);
+  return array;
+}
+
+bool jm_storage_on_host(jm_storage *storage) {
+  pthread_mutex_lock(&storage->lock);
+  bool on_host = !storage->array;
+  pthread_mutex_unlock(&storage->lock);
+  return on_host;
+}
+
+void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data) {
+  pthread_mutex_lock(&storage->lock);
+  storage->array = array;
+  atomic_store_explicit(&storage->data, data, memory_order_release);
+  pthread_mutex_unlock(&storage->lock);
+  if (data) jm_device_count(storage->memory->device, (int64_t)storage->n_bytes);
 }
 
 size_t jm_storage_bytes(const jm_storage *storage) { return storage->n_bytes; }

@@ -22,9 +22,24 @@ jm_error *jm_storage_borrow(jm_memory *memory, void *data, size_t n_bytes, jm_st
 jm_storage *jm_storage_retain(jm_storage *storage); /* returns it */
 void jm_storage_release(jm_storage *storage);       /* NULL is allowed */
 
-/* Where the bytes are; allocates them at the first call. They stay there until the storage dies or
- * is moved from. */
+/* Where the bytes are on the host; allocates them at the first call, and brings them from the
+ * device if they are only there. They stay until the storage dies or is moved from; but memory of
+ * ours that is not pinned goes when the value moves to the device (jm_storage_array), on the
+ * engine's thread. */
 jm_error *jm_storage_data(jm_storage *storage, void **out) JM_MUST_USE;
+
+/* -- on a device with an engine: the engine's thread only */
+
+/* The value as an array of the device, a reference of the caller's; brings it there at the first
+ * call. */
+jm_error *jm_storage_array(jm_storage *storage, const jm_type *type,
+                           jm_engine_array **out) JM_MUST_USE;
+/* Takes the array away, by the rule of jm_storage_move; NULL: it may not be. */
+jm_engine_array *jm_storage_array_take(jm_storage *storage);
+/* Is the value on the host alone? */
+bool jm_storage_on_host(jm_storage *storage);
+/* Gives a storage that has nothing its value; takes the reference, or the memory of jm_data_take. */
+void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data);
 size_t jm_storage_bytes(const jm_storage *storage);
 
 /* Pins say that somebody outside reads the bytes: pinned storage is not donated. */

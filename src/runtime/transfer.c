@@ -19,6 +19,7 @@ struct jm_transfer {
   size_t offset, n_bytes; /* of a plain copy */
   jm_event *done, *ready; /* of the transfer, of its source */
   bool strided;
+  bool may_run_here; /* on the thread that asks: not where an engine's thread owns the bytes */
   size_t element;
   uint32_t rank;
   int64_t *dims, *strides; /* in the same block */
@@ -68,6 +69,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
   }
   move->done = jm_event_retain(done);
   move->ready = jm_event_retain(buffer->ready);
+  move->may_run_here = !buffer->memory->device->engine;
   move->element = jm_dtype_bytes(buffer->dtype);
   move->rank = buffer->rank;
   move->dims = (int64_t *)(move + 1);
@@ -80,7 +82,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
 /* A bad source is the reader's news, not an error of the call. */
 static void start(jm_transfer *move) {
   jm_event *ready = jm_event_retain(move->ready); /* the transfer may be gone before this returns */
-  jm_task_start(&move->task, &ready, 1, true);
+  jm_task_start(&move->task, &ready, 1, move->may_run_here);
   jm_event_release(ready);
 }
 

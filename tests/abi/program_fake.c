@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/mlx/engine.h"
 #include "plan/program.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
@@ -77,4 +78,14 @@ jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
 uint64_t jm_engine_steps(jm_engine_id engine) {
   (void)engine;
   return 0;
+}
+
+const struct jm_module *jm_program_module(const jm_program *program) {
+  (void)program;
+  return NULL; /* no device engine will ask */
+}
+
+jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
+  (void)gpu, (void)out;
+  return jm_error_unimplemented("the fake compiler has no device engine");
 }

@@ -44,6 +44,8 @@ static jm_error *run(jm_engine *engine, void *prepared, const jm_engine_run *run
   return error;
 }
 
+static bool holds(const jm_type *type) { return jm_lower_type_supported(type); }
+
 static jm_error *array_import(jm_engine *engine, const jm_type *type, const void *data,
                               jm_engine_array **out) {
   jm_mlx_array *array;
@@ -115,6 +117,7 @@ static const jm_engine functions = {
     .prepare = prepare,
     .prepared_destroy = prepared_destroy,
     .run = run,
+    .holds = holds,
     .array_import = array_import,
     .array_export = array_export,
     .array_retain = array_retain,

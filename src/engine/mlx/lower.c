@@ -14,22 +14,13 @@ static const jm_lower_rule *rule_find(jm_opcode code) {
   return NULL;
 }
 
-/* Empty tensors are the host's: MLX throws on some (a maximum over nothing), and there is nothing
- * to compute. */
-static bool type_supported(const jm_type *type) {
-  if (!jm_lower_dtype_supported(type->dtype) || !type->count) return false;
-  for (uint32_t i = 0; i < type->rank; i++)
-    if (type->dims[i] > INT32_MAX) return false;
-  return true;
-}
-
 jm_lower_fn *jm_lower_find(const jm_module *m, const jm_op *op) {
   const jm_lower_rule *rule = rule_find(op->code);
   if (!rule) return NULL;
   for (uint32_t i = 0; i < op->n_operands; i++)
-    if (!type_supported(jm_op_operand_type(m, op, i))) return NULL;
+    if (!jm_lower_type_supported(jm_op_operand_type(m, op, i))) return NULL;
   for (uint32_t i = 0; i < op->n_results; i++)
-    if (!type_supported(jm_op_result_type(m, op, i))) return NULL;
+    if (!jm_lower_type_supported(jm_op_result_type(m, op, i))) return NULL;
   return !rule->supports || rule->supports(m, op) ? rule->lower : NULL;
 }
 

@@ -46,16 +46,18 @@ static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
 jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value);
 jm_mlx_array *jm_lower_i64(jm_lowering *l, jm_dtype dtype, int64_t value);
 
-/* A copy of dense host data on the device; the caller owns it. UNIMPLEMENTED for what MLX can't hold:
- * element types it lacks, dimensions of 2^31 and more. */
+/* A copy of dense host data on the device; the caller owns it. UNIMPLEMENTED for what MLX can't
+ * hold. */
 jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void *data,
                           jm_mlx_array **out) JM_MUST_USE;
 
 /* Registers an array that the lowering owns; returns it. */
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a);
 
-/* Element types that MLX has on this device: no f64, no complex128, no types below 8 bits, no f8. */
-bool jm_lower_dtype_supported(jm_dtype dtype);
+/* What MLX can hold: no f64, no complex128, no types below 8 bits, no f8, no dimension of 2^31 and
+ * more; and not what is empty: MLX throws on some of it (a maximum over nothing), and there is
+ * nothing to compute. */
+bool jm_lower_type_supported(const jm_type *type);
 
 typedef void jm_lower_fn(jm_lowering *l);
 

@@ -47,7 +47,9 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   }
 #include "engine/mlx/prims.def"
 
-bool jm_lower_dtype_supported(jm_dtype dtype) {
+enum { MAX_RANK = 64 };
+
+static bool dtype_supported(jm_dtype dtype) {
   const jm_dtype_fact *fact = &jm_dtype_facts[dtype];
   switch (fact->kind) {
     case JM_CLASS_PRED: return true;
@@ -60,19 +62,20 @@ bool jm_lower_dtype_supported(jm_dtype dtype) {
   return false;
 }
 
+bool jm_lower_type_supported(const jm_type *type) {
+  if (!dtype_supported(type->dtype) || !type->count || type->rank > MAX_RANK) return false;
+  for (uint32_t i = 0; i < type->rank; i++)
+    if (type->dims[i] > INT32_MAX) return false;
+  return true;
+}
+
 jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void *data,
                           jm_mlx_array **out) {
-  enum { MAX_RANK = 64 };
   int32_t shape[MAX_RANK];
-  if (!jm_lower_dtype_supported(type->dtype))
-    return jm_error_unimplemented("MLX has no arrays of %s", jm_dtype_name(type->dtype));
-  if (type->rank > MAX_RANK) return jm_error_unimplemented("more than 64 dimensions on MLX");
-  for (uint32_t i = 0; i < type->rank; i++) {
-    if (type->dims[i] > INT32_MAX)
-      return jm_error_unimplemented("a dimension of %lld on MLX, whose sizes are 32 bits",
-                                    (long long)type->dims[i]);
-    shape[i] = (int32_t)type->dims[i];
-  }
+  if (!jm_lower_type_supported(type))
+    return jm_error_unimplemented("MLX has no arrays of %s with %u dimensions and %lld elements",
+                                  jm_dtype_name(type->dtype), type->rank, (long long)type->count);
+  for (uint32_t i = 0; i < type->rank; i++) shape[i] = (int32_t)type->dims[i];
   return api->array_import(type->dtype, shape, (int)type->rank, data, out);
 }
 

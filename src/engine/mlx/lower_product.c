@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/mlx/lower_rules.h"
+
+const jm_lower_rule jm_lower_product_rules[] = {
+    {JM_N_OPS, NULL, NULL},
+};
