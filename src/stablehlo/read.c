@@ -2,6 +2,7 @@
  * The program: module, functions, arguments and results. */
 #include "stablehlo/read.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "stablehlo/reader.h"
@@ -116,6 +117,22 @@ static jm_error *find_item(jm_vhlo *v, const jm_wire_attr *list, uint32_t i, uin
   return NULL;
 }
 
+/* The one layout that arrays have: the dimensions from the last to the first, as in "{2,1,0}". */
+static bool is_row_major(const char *layout) {
+  if (!strcmp(layout, "{}")) return true;
+  if (*layout != '{') return false;
+  long previous = -1, dim = -1;
+  for (const char *at = layout; *at == '{' || *at == ','; previous = dim) {
+    if (at[1] < '0' || at[1] > '9') return false;
+    char *end;
+    dim = strtol(at + 1, &end, 10);
+    if (previous >= 0 && dim != previous - 1) return false;
+    at = end;
+    if (!strcmp(at, "}")) return dim == 0;
+  }
+  return false;
+}
+
 static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memory_kind,
                              const char **sharding) {
   JM_TRY(find_text(v, dictionary, "mhlo.memory_kind", memory_kind));
@@ -123,7 +140,7 @@ static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memor
   JM_TRY(find_text(v, dictionary, "sdy.sharding", sharding));
   const char *layout = NULL;
   JM_TRY(find_text(v, dictionary, "mhlo.layout_mode", &layout));
-  if (layout && strcmp(layout, "default") && strcmp(layout, "auto"))
+  if (layout && strcmp(layout, "default") && strcmp(layout, "auto") && !is_row_major(layout))
     return jm_error_unimplemented("the layout %s of an argument or result", layout);
   return NULL;
 }
