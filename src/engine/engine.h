@@ -37,14 +37,6 @@ typedef struct jm_engine_memory {
   int64_t in_use, peak, kept;
 } jm_engine_memory;
 
-/* Counters of the process, for tests that prove where a program ran. */
-typedef struct jm_engine_counters {
-  uint64_t device_ops; /* ops that the device ran */
-  uint64_t host_ops;   /* ops that a run placed on the host */
-  uint64_t waits;      /* times that a run waited for the device before its end */
-  uint64_t runs;
-} jm_engine_counters;
-
 struct jm_engine {
   jm_engine_fact fact;
   /* What a program needs beside its module, made once; compile-time errors (UNIMPLEMENTED) come
@@ -62,7 +54,6 @@ struct jm_engine {
   jm_engine_array *(*array_retain)(jm_engine *engine, jm_engine_array *array);
   void (*array_release)(jm_engine *engine, jm_engine_array *array);
   void (*memory_read)(jm_engine *engine, jm_engine_memory *out);
-  void (*counters_read)(jm_engine *engine, jm_engine_counters *out);
   void (*destroy)(jm_engine *engine);
 };
 

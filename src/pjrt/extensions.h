@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions of the C API that the plugin offers: layouts and shardings. Both answer questions
- * that JAX otherwise answers by fetching and converting the whole program, several times for each
- * compilation. */
+ * The extensions of the C API that the plugin offers: layouts and shardings, which answer
+ * questions that JAX otherwise answers by fetching and converting the whole program, several times
+ * for each compilation; and counters, our own. */
 #ifndef JM_PJRT_EXTENSIONS_H
 #define JM_PJRT_EXTENSIONS_H
 
@@ -67,5 +67,14 @@ JM_ABI_SIZE(PJRT_Shardings_Extension, Executable_OutputShardings, 40);
 
 /* The first of the chain. */
 extern PJRT_Layouts_Extension jm_layouts_extension;
+
+/* Ours: the process's counters (base/counters.def). A type far from PJRT's own, which JAX skips. */
+enum { JM_EXTENSION_COUNTERS = 0x6a6d };
+typedef struct jm_counters_extension_type {
+  PJRT_Extension_Base base;
+  /* Fills up to capacity names and values; returns how many there are. */
+  size_t (*read)(const char **names, uint64_t *values, size_t capacity);
+} jm_counters_extension_type;
+extern jm_counters_extension_type jm_counters_extension;
 
 #endif

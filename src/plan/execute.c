@@ -3,9 +3,9 @@
  * execution, so that any number of them may run at once. */
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/data.h"
 #include "plan/plan.h"
-#include "plan/program.h"
 
 typedef struct frame {
   const jm_plan *plan;
@@ -14,10 +14,6 @@ typedef struct frame {
   char *arena;
   uint64_t steps; /* that were run */
 } frame;
-
-static _Atomic uint64_t engine_steps[JM_N_ENGINES];
-
-uint64_t jm_engine_steps(jm_engine_id engine) { return atomic_load(&engine_steps[engine]); }
 
 static jm_error *block_run(frame *f, uint32_t block);
 
@@ -101,7 +97,7 @@ jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *cons
       f.tensors[i] = (jm_tensor){operand->type, data};
     }
     error = block_run(&f, 0);
-    atomic_fetch_add_explicit(&engine_steps[JM_ENGINE_REF], f.steps, memory_order_relaxed);
+    jm_counter_add(JM_COUNTER_ref_steps, f.steps);
   }
   jm_data_give(f.arena, plan->arena_bytes);
   jm_free(f.tensors);

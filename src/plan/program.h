@@ -73,9 +73,4 @@ typedef struct jm_run {
  * contents are undefined. */
 jm_error *jm_program_run(const jm_program *program, const jm_run *run) JM_MUST_USE;
 
-/* Steps that executions have run since the start of the process, per engine: what tests assert to
- * prove that an engine ran. */
-typedef enum jm_engine_id { JM_ENGINE_REF, JM_ENGINE_HOST, JM_ENGINE_MLX, JM_N_ENGINES } jm_engine_id;
-uint64_t jm_engine_steps(jm_engine_id engine);
-
 #endif

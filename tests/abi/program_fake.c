@@ -75,11 +75,6 @@ jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
   return NULL;
 }
 
-uint64_t jm_engine_steps(jm_engine_id engine) {
-  (void)engine;
-  return 0;
-}
-
 const struct jm_module *jm_program_module(const jm_program *program) {
   (void)program;
   return NULL; /* no device engine will ask */

@@ -2,7 +2,6 @@
 #include "engine/mlx/engine.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #include "base/settings.h"
@@ -13,8 +12,6 @@ typedef struct mlx_engine {
   const jm_mlx_api *api;
   jm_mlx_device_fact device;
   char version[64];
-  pthread_mutex_t lock; /* of the counters */
-  jm_engine_counters counters;
 } mlx_engine;
 
 static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
@@ -32,16 +29,7 @@ static void prepared_destroy(jm_engine *engine, void *prepared) {
 }
 
 static jm_error *run(jm_engine *engine, void *prepared, const jm_engine_run *run) {
-  mlx_engine *e = engine_of(engine);
-  jm_engine_counters counters = {0};
-  jm_error *error = jm_mlx_program_run(e->api, prepared, run, &counters);
-  pthread_mutex_lock(&e->lock);
-  e->counters.device_ops += counters.device_ops;
-  e->counters.host_ops += counters.host_ops;
-  e->counters.waits += counters.waits;
-  e->counters.runs += counters.runs;
-  pthread_mutex_unlock(&e->lock);
-  return error;
+  return jm_mlx_program_run(engine_of(engine)->api, prepared, run);
 }
 
 static bool holds(const jm_type *type) { return jm_lower_type_supported(type); }
@@ -73,17 +61,9 @@ static void memory_read(jm_engine *engine, jm_engine_memory *out) {
   *out = (jm_engine_memory){memory.active, memory.peak, memory.cached};
 }
 
-static void counters_read(jm_engine *engine, jm_engine_counters *out) {
-  mlx_engine *e = engine_of(engine);
-  pthread_mutex_lock(&e->lock);
-  *out = e->counters;
-  pthread_mutex_unlock(&e->lock);
-}
-
 static void destroy(jm_engine *engine) {
   mlx_engine *e = engine_of(engine);
   e->api->device_close();
-  pthread_mutex_destroy(&e->lock);
   jm_free(e); /* the library stays loaded: MLX's own threads may still be in it */
 }
 
@@ -123,7 +103,6 @@ static const jm_engine functions = {
     .array_retain = array_retain,
     .array_release = array_release,
     .memory_read = memory_read,
-    .counters_read = counters_read,
     .destroy = destroy,
 };
 
@@ -141,7 +120,6 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   }
   snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
   e->base.fact = (jm_engine_fact){"mlx", e->device.kind, e->version, e->device.memory_bytes};
-  pthread_mutex_init(&e->lock, NULL);
   *out = &e->base;
   return NULL;
 }

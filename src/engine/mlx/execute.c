@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/data.h"
 #include "engine/ref/ref.h"
 
@@ -18,7 +19,6 @@ typedef struct execution {
   jm_mlx_program *program;
   const jm_module *m;
   const atomic_bool *cancelled;
-  jm_engine_counters *counters;
   jm_mlx_value *values; /* one per value of the module */
   jm_lowering lowering;
   jm_lower_operand *operands; /* of the op at hand */
@@ -93,7 +93,7 @@ static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) 
   for (uint32_t i = 0; i < n; i++) {
     jm_mlx_value *value = value_at(x, values[i]);
     if (value->block) continue;
-    if (!waited) x->counters->waits++;
+    if (!waited) jm_counter_add(JM_COUNTER_device_waits, 1);
     waited = true;
     size_t bytes = jm_type_bytes(value->type);
     JM_TRY(jm_mlx_block_create(NULL, bytes, &value->block));
@@ -156,7 +156,7 @@ static jm_error *run_on_host(execution *x, const jm_op *op) {
     out[i] = (jm_tensor){value->type, value->block->data};
   }
   const jm_ref_call call = {x->m, op, in, out, x->cancelled};
-  x->counters->host_ops++;
+  jm_counter_add(JM_COUNTER_host_ops, 1);
   return jm_ref_fns[op->code](&call);
 }
 
@@ -211,7 +211,7 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
   l->error = NULL;
   if (!error) error = results_take(x, op);
   scope_release(l);
-  x->counters->device_ops++;
+  jm_counter_add(JM_COUNTER_device_ops, 1);
   if (!error && ++x->unstarted >= STARTED_AT) {
     x->unstarted = 0;
     jm_mlx_array *last = value_at(x, op->first_result)->array;
@@ -455,12 +455,12 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
 }
 
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
-                             const jm_engine_run *run, jm_engine_counters *counters) {
+                             const jm_engine_run *run) {
   execution x = {.api = api, .program = program, .m = program->module,
-                 .cancelled = run->cancelled, .counters = counters};
+                 .cancelled = run->cancelled};
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
-  counters->runs++;
+  jm_counter_add(JM_COUNTER_device_runs, 1);
   jm_error *error = execution_init(&x);
   if (!error) error = inputs_enter(&x, run);
   if (!error) error = run_region(&x, x.m->entry);

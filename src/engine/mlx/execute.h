@@ -27,6 +27,6 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
 /* Runs to completion; see jm_engine_run. */
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
-                             const jm_engine_run *run, jm_engine_counters *counters) JM_MUST_USE;
+                             const jm_engine_run *run) JM_MUST_USE;
 
 #endif
