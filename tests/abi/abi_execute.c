@@ -74,6 +74,14 @@ void test_options(const void *code, size_t n_code) {
                              "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x48\x01";
   if (OK(compile_with(code, n_code, good, sizeof good - 1, &executable)))
     destroy_loaded(executable);
+  for (size_t i = 0; i < sizeof good - 1; i++) { /* any byte wrong: an error or not, no crash */
+    char bytes[sizeof good];
+    memcpy(bytes, good, sizeof good);
+    bytes[i] = (char)(bytes[i] ^ (i % 2 ? 0x7f : 0x05));
+    PJRT_Error *error = compile_with(code, n_code, bytes, sizeof good - 1, &executable);
+    if (!error) destroy_loaded(executable);
+    abi_Error_Destroy(ARGS(Error_Destroy, .error = error));
+  }
   FAILS(compile_with("nonsense", 8, NULL, 0, &executable), 3, "");
   PJRT_Program program = program_of(code, n_code);
   program.format = "hlo_with_config";
