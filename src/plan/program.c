@@ -68,11 +68,13 @@ static jm_error *facts_fill(jm_program *program) {
   return NULL;
 }
 
-static jm_error *check_ops(const jm_module *m) {
-  for (uint32_t r = 0; r < m->n_regions; r++) {
-    const jm_region *region = jm_module_region(m, r);
-    for (uint32_t i = 0; i < region->n_ops; i++)
-      JM_TRY(jm_ref_check(m, jm_module_op(m, region->ops[i])));
+/* What the entry reaches: nothing else was verified. */
+static jm_error *check_ops(const jm_module *m, jm_region_id id) {
+  const jm_region *region = jm_module_region(m, id);
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    JM_TRY(jm_ref_check(m, op));
+    for (uint32_t k = 0; k < op->n_regions; k++) JM_TRY(check_ops(m, op->first_region + k));
   }
   return NULL;
 }
@@ -88,7 +90,7 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
   JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
   JM_TRY(jm_module_verify(program->module));
-  JM_TRY(check_ops(program->module)); /* before any pass runs an op to fold it */
+  JM_TRY(check_ops(program->module, program->module->entry)); /* before any pass runs an op to fold it */
   JM_TRY(jm_pass_pipeline(program->module, &options));
   JM_TRY(jm_plan_build(program->module, &program->plan));
   program->facts.fingerprint = fingerprint(bytes, n_bytes);

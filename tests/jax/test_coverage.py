@@ -5,8 +5,8 @@ import pathlib
 import re
 
 import jax
-from cases import CASES
-from harness import gradient_of, x64
+from jax_mps_c.selftest.cases import CASES
+from jax_mps_c.selftest.harness import gradient_of, x64
 from test_sharding import PROGRAMS, sharded
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

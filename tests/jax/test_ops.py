@@ -3,8 +3,8 @@
 
 import jax
 import pytest
-from cases import CASES
-from harness import compare, gradient_of, stacked, x64
+from jax_mps_c.selftest.cases import CASES
+from jax_mps_c.selftest.harness import compare, gradient_of, stacked, x64
 
 
 def select(**traits):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import compare, run
+from jax_mps_c.selftest.harness import compare, run
 from jax import lax
 
 MPS = jax.devices("mps")[0]

@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m jax_plugins.mps`: what works on this machine and what is missing."""
+"""`python -m jax_plugins.mps`: the doctor; `python -m jax_plugins.mps selftest`: every op."""
 
-from jax_mps_c.doctor import main
-
-raise SystemExit(main())
+import jax_mps_c.__main__  # noqa: F401

@@ -9,7 +9,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Case, Spec
+from jax_mps_c.selftest.harness import Case, Spec
 from jax import lax
 
 F = Spec((3, 5))
@@ -364,7 +364,7 @@ def convolutions() -> list[Case]:
         Case("conv_int32", conv(), (Spec((1, 5, 5, 2), "int32", -9, 9),
                                     Spec((3, 3, 2, 3), "int32", -9, 9))),
         Case("conv_resnet", conv(window_strides=(2, 2)), (Spec((4, 16, 16, 32)), Spec((3, 3, 32, 48))),
-             grad=True, vmap=False),
+             grad=True, vmap=False, tolerance=1e-4),  # sums of 288 products
         Case("batch_norm", lambda x: (x - x.mean((0, 1, 2))) * lax.rsqrt(x.var((0, 1, 2)) + 1e-5),
              (image,), grad=True),
     ]
