@@ -8,26 +8,26 @@
 
 jm_ref_fn jm_ref_rng_bit_generator, jm_ref_rng;
 
-static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
-  const jm_type *type = NULL;
+static const jm_type* type_of(jm_module* m, jm_dtype dtype, uint32_t rank, const int64_t* dims) {
+  const jm_type* type = NULL;
   CHECK_OK(jm_module_type(m, dtype, rank, dims, &type));
   return type;
 }
 
-static jm_error *bits(jm_rng_algorithm algorithm, jm_dtype state_dtype, int64_t state_size,
-                      const void *state, void *new_state, jm_dtype dtype, uint32_t rank,
-                      const int64_t *dims, void *out) {
-  jm_module *m;
+static jm_error* bits(jm_rng_algorithm algorithm, jm_dtype state_dtype, int64_t state_size,
+                      const void* state, void* new_state, jm_dtype dtype, uint32_t rank,
+                      const int64_t* dims, void* out) {
+  jm_module* m;
   CHECK_OK(jm_module_create(&m));
   jm_rng_bit_generator_attrs attrs = {.algorithm = algorithm};
   jm_op op = {.code = JM_OP_rng_bit_generator, .n_operands = 1, .n_results = 2, .attrs = &attrs};
-  const jm_type *state_type = type_of(m, state_dtype, 1, &state_size);
+  const jm_type* state_type = type_of(m, state_dtype, 1, &state_size);
   uint64_t copy[4] = {0};
   memcpy(copy, state, jm_type_bytes(state_type));
   jm_tensor in = {state_type, copy};
   jm_tensor outputs[] = {{state_type, new_state}, {type_of(m, dtype, rank, dims), out}};
   jm_ref_call call = {m, &op, &in, outputs, NULL};
-  jm_error *error = jm_ref_rng_bit_generator(&call);
+  jm_error* error = jm_ref_rng_bit_generator(&call);
   jm_module_destroy(m);
   return error;
 }
@@ -43,24 +43,52 @@ static void test_vectors(void) {
     uint64_t counter; /* of the new state; the old one is -2 */
     uint64_t expected[15];
   } rows[] = {
-      {JM_RNG_DEFAULT, JM_DT_u32, 1, {5}, 0,
+      {JM_RNG_DEFAULT,
+       JM_DT_u32,
+       1,
+       {5},
+       0,
        {0xbbd856ff, 0xb795d4a1, 0x9db4dbb7, 0xb129d7a7, 0x583ddf1e}},
-      {JM_RNG_PHILOX, JM_DT_s32, 1, {5}, 0,
+      {JM_RNG_PHILOX,
+       JM_DT_s32,
+       1,
+       {5},
+       0,
        {0xbbd856ff, 0xb795d4a1, 0x9db4dbb7, 0xb129d7a7, 0x583ddf1e}},
-      {JM_RNG_PHILOX, JM_DT_u64, 1, {3}, 0,
+      {JM_RNG_PHILOX,
+       JM_DT_u64,
+       1,
+       {3},
+       0,
        {0xb795d4a1bbd856ff, 0xb129d7a79db4dbb7, 0xb3bb590c583ddf1e}},
       {JM_RNG_PHILOX, JM_DT_u16, 1, {6}, 0, {0x56ff, 0xd4a1, 0xdbb7, 0xd7a7, 0xdf1e, 0x590c}},
       {JM_RNG_PHILOX, JM_DT_u8, 1, {5}, 0, {0xff, 0xa1, 0xb7, 0xa7, 0x1e}},
       {JM_RNG_PHILOX, JM_DT_u8, 1, {0}, (uint64_t)-2, {0}},
-      {JM_RNG_THREE_FRY, JM_DT_u32, 1, {5}, 1,
+      {JM_RNG_THREE_FRY,
+       JM_DT_u32,
+       1,
+       {5},
+       1,
        {0x3c3b507a, 0x7093e72c, 0xa4317ba7, 0x21f1aaca, 0x5eff803d}},
-      {JM_RNG_THREE_FRY, JM_DT_u32, 2, {3, 2}, 1,
+      {JM_RNG_THREE_FRY,
+       JM_DT_u32,
+       2,
+       {3, 2},
+       1,
        {0x3c3b507a, 0x7093e72c, 0xa4317ba7, 0x21f1aaca, 0x5eff803d, 0x4ce380f9}},
-      {JM_RNG_THREE_FRY, JM_DT_u32, 2, {3, 5}, 7,
+      {JM_RNG_THREE_FRY,
+       JM_DT_u32,
+       2,
+       {3, 5},
+       7,
        {0x3c3b507a, 0x7093e72c, 0xa4317ba7, 0x21f1aaca, 0x5eff803d, 0x394bdefc, 0x64dfd0ae,
         0x523f5786, 0x4028dd8d, 0x553d0168, 0x1f390015, 0xf9d09cb9, 0x81171b02, 0x41fa7d1c,
         0x8393e486}},
-      {JM_RNG_THREE_FRY, JM_DT_u64, 1, {3}, 1,
+      {JM_RNG_THREE_FRY,
+       JM_DT_u64,
+       1,
+       {3},
+       1,
        {0x7093e72c3c3b507a, 0x21f1aacaa4317ba7, 0x4ce380f95eff803d}},
       {JM_RNG_THREE_FRY, JM_DT_u8, 1, {7}, 2, {0x7a, 0x2c, 0xa7, 0xca, 0x3d, 0xf9, 0xfc}},
       {JM_RNG_THREE_FRY, JM_DT_s16, 0, {0}, (uint64_t)-1, {0x507a}},
@@ -73,7 +101,7 @@ static void test_vectors(void) {
     size_t n = 1, bytes = jm_dtype_bytes(rows[r].dtype), wrong = 0;
     for (uint32_t d = 0; d < rows[r].rank; d++) n *= (size_t)rows[r].dims[d];
     for (size_t i = 0; i < n; i++)
-      wrong += memcmp((char *)out + i * bytes, &rows[r].expected[i], bytes) != 0;
+      wrong += memcmp((char*)out + i * bytes, &rows[r].expected[i], bytes) != 0;
     CHECK(wrong == 0);
   }
 }
@@ -95,7 +123,7 @@ static void test_long(void) {
                   JM_DT_u32, 1, &n, out));
     for (int64_t i = 0; i < n; i++) sum += out[i], xor ^= out[i];
     CHECK(state[1] == rows[r].counter);
-    CHECK(sum == rows[r].sum && xor == rows[r].xor && out[n - 1] == rows[r].last);
+    CHECK(sum == rows[r].sum && xor== rows[r].xor &&out[n - 1] == rows[r].last);
   }
 }
 
@@ -112,16 +140,16 @@ static void test_long_state(void) {
   CHECK(memcmp(out, expected, sizeof out) == 0);
 }
 
-static jm_error *draw(jm_rng_distribution distribution, jm_dtype dtype, const void *a,
-                      const void *b, int64_t n, void *out) {
-  jm_module *m;
+static jm_error* draw(jm_rng_distribution distribution, jm_dtype dtype, const void* a,
+                      const void* b, int64_t n, void* out) {
+  jm_module* m;
   CHECK_OK(jm_module_create(&m));
   jm_rng_attrs attrs = {.distribution = distribution};
   jm_op op = {.code = JM_OP_rng, .n_operands = 2, .n_results = 1, .attrs = &attrs};
-  const jm_type *scalar = type_of(m, dtype, 0, NULL);
-  jm_tensor in[] = {{scalar, (void *)(uintptr_t)a}, {scalar, (void *)(uintptr_t)b}};
+  const jm_type* scalar = type_of(m, dtype, 0, NULL);
+  jm_tensor in[] = {{scalar, (void*)(uintptr_t)a}, {scalar, (void*)(uintptr_t)b}};
   jm_tensor result = {type_of(m, dtype, 1, &n), out};
-  jm_error *error = jm_ref_rng(&(jm_ref_call){m, &op, in, &result, NULL});
+  jm_error* error = jm_ref_rng(&(jm_ref_call){m, &op, in, &result, NULL});
   jm_module_destroy(m);
   return error;
 }
@@ -141,8 +169,8 @@ static void test_uniform(void) {
 
   /* Draws near the end round up to it in a narrow type: they must not. */
   static uint16_t half[N];
-  CHECK_OK(draw(JM_DISTRIBUTION_UNIFORM, JM_DT_bf16, &(uint16_t){0x3f80}, &(uint16_t){0x3f81}, N,
-                half));
+  CHECK_OK(
+      draw(JM_DISTRIBUTION_UNIFORM, JM_DT_bf16, &(uint16_t){0x3f80}, &(uint16_t){0x3f81}, N, half));
   outside = 0;
   for (size_t i = 0; i < N; i++) outside += half[i] != 0x3f80;
   CHECK(outside == 0);
@@ -154,8 +182,10 @@ static void test_integers(void) {
   size_t counts[5] = {0}, outside = 0, high = 0;
   CHECK_OK(draw(JM_DISTRIBUTION_UNIFORM, JM_DT_s32, &(int32_t){-2}, &(int32_t){3}, N, x));
   for (size_t i = 0; i < N; i++)
-    if (x[i] < -2 || x[i] > 2) outside++;
-    else counts[x[i] + 2]++;
+    if (x[i] < -2 || x[i] > 2)
+      outside++;
+    else
+      counts[x[i] + 2]++;
   CHECK(outside == 0);
   for (size_t v = 0; v < 5; v++) CHECK(counts[v] > N / 5 - 600 && counts[v] < N / 5 + 600);
   CHECK_OK(draw(JM_DISTRIBUTION_UNIFORM, JM_DT_s64, &(int64_t){INT64_MIN}, &(int64_t){INT64_MAX}, N,
