@@ -9,6 +9,8 @@
 #   make format     let clang-format change the C files
 #   make asan tsan  the C tests under sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
+#   make macos      cross-compile for arm64 macOS and check every symbol that is needed
+#   make qemu       the C tests on aarch64, under qemu
 #   make rebase     rewrite golden files and generated documents
 
 PYTHON = python3
@@ -101,6 +103,14 @@ fuzz: $(VENV)/tools
 
 bench: $(VENV)/installed
 	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py; else echo "no benchmarks yet"; exit 1; fi
+
+# ---- other machines ------------------------------------------------------------------------------
+
+macos: $(VENV)/tools
+	$(WITH_VENV) PYTHON=$(BIN)/python scripts/macos_build.sh build/macos
+
+qemu: $(VENV)/tools
+	$(WITH_VENV) JOBS=$(JOBS) scripts/qemu_test.sh build/qemu
 
 # ---- upkeep --------------------------------------------------------------------------------------
 
