@@ -46,5 +46,7 @@ jm_error *jm_ref_bitcast_convert(const jm_ref_call *call) {
     memmove(call->out[0].data, call->in[0].data, jm_type_bytes(out));
   else
     copy_bits(in->dtype, out->dtype, call->in[0].data, call->out[0].data, n_in);
+  uint8_t *bytes = call->out[0].data; /* any bits but none are true; others would spread */
+  for (size_t i = 0; out->dtype == JM_DT_pred && i < n_out; i++) bytes[i] = bytes[i] != 0;
   return NULL;
 }
