@@ -4,7 +4,8 @@
 
 static const jm_lower_rule *const tables[] = {
     jm_lower_elementwise_rules, jm_lower_movement_rules, jm_lower_indexing_rules,
-    jm_lower_reduce_rules,      jm_lower_product_rules,  jm_lower_sort_rules,
+    jm_lower_reduce_rules,      jm_lower_window_rules,   jm_lower_product_rules,
+    jm_lower_convolution_rules, jm_lower_sort_rules,
 };
 
 static const jm_lower_rule *rule_find(jm_opcode code) {
@@ -46,4 +47,24 @@ const int32_t *jm_lower_ints(jm_lowering *l, const int64_t *values, uint32_t n) 
 
 const int32_t *jm_lower_shape(jm_lowering *l, const jm_type *type) {
   return jm_lower_ints(l, type->dims, type->rank);
+}
+
+const jm_op *jm_lower_definition(const jm_module *m, jm_value v) {
+  for (;;) {
+    const jm_op *op = jm_module_definition(m, v);
+    if (op) return op;
+    const jm_region *region = jm_module_region(m, m->values[v].region);
+    if (region->parent == JM_NONE) return NULL;
+    const jm_op *parent = jm_module_op(m, region->parent);
+    uint32_t from_end = region->n_args - (v - region->first_arg);
+    if (from_end > parent->n_captures) return NULL;
+    v = parent->operands[parent->n_operands - from_end];
+  }
+}
+
+jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes) {
+  const jm_type type = {.dtype = dtype, .count = 1};
+  jm_mlx_array *a = NULL;
+  if (!l->error) l->error = jm_lower_import(l->api, &type, bytes, &a);
+  return l->error ? NULL : jm_lower_keep(l, a);
 }

@@ -343,8 +343,10 @@ static void lower_imag(jm_lowering *l) {
 
 /* -- comparison and choice */
 
-/* Signed integers in the total order of the floats (IEEE 754-2019, 5.10). */
-static A total_order_key(jm_lowering *l, A a, jm_dtype dtype) {
+/* (IEEE 754-2019, 5.10) */
+A jm_lower_order_key(jm_lowering *l, A a, jm_dtype dtype) {
+  if (dtype == JM_DT_pred) return jm_mlx_astype(l, a, JM_DT_u8);
+  if (!jm_dtype_is_float(dtype)) return a;
   jm_dtype type = signed_of(dtype);
   A bits = jm_mlx_view(l, a, type);
   A mask = jm_lower_i64(l, type, ~least_of(jm_dtype_facts[dtype].bits));
@@ -356,12 +358,9 @@ static void lower_compare(jm_lowering *l) {
   const jm_compare_attrs *attrs = l->op->attrs;
   jm_dtype dtype = jm_lower_dtype(l, 0);
   A a = arg(l, 0), b = arg(l, 1);
-  if (attrs->order == JM_ORDER_TOTAL && jm_dtype_is_float(dtype)) {
-    a = total_order_key(l, a, dtype);
-    b = total_order_key(l, b, dtype);
-  } else if (dtype == JM_DT_pred) {
-    a = jm_mlx_astype(l, a, JM_DT_u8);
-    b = jm_mlx_astype(l, b, JM_DT_u8);
+  if (attrs->order == JM_ORDER_TOTAL || dtype == JM_DT_pred) {
+    a = jm_lower_order_key(l, a, dtype);
+    b = jm_lower_order_key(l, b, dtype);
   }
   switch (attrs->direction) {
     case JM_COMPARE_EQ: result(l, jm_mlx_equal(l, a, b)); break;

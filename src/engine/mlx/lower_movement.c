@@ -104,16 +104,14 @@ static void lower_reverse(jm_lowering *l) {
 }
 
 /* Interior padding: the elements are written into a field of the value, with strides. */
-static A spread(jm_lowering *l, A a, A value, const jm_type *type, const int64_t *interior,
-                int64_t *dims) {
-  uint32_t n = type->rank;
+static A spread(jm_lowering *l, A a, const int64_t *dims, const int64_t *interior, uint32_t n,
+                A value) {
   int32_t *zero = jm_lower_scratch(l, n), *shape = jm_lower_scratch(l, n);
   int32_t *step = jm_lower_scratch(l, n);
   if (!zero || !shape || !step) return NULL;
   bool any = false;
   for (uint32_t i = 0; i < n; i++) {
-    dims[i] = type->dims[i] + (type->dims[i] - 1) * interior[i];
-    shape[i] = (int32_t)dims[i];
+    shape[i] = (int32_t)(dims[i] + (dims[i] - 1) * interior[i]);
     step[i] = (int32_t)interior[i] + 1;
     any |= interior[i] > 0;
   }
@@ -121,47 +119,50 @@ static A spread(jm_lowering *l, A a, A value, const jm_type *type, const int64_t
   return jm_mlx_slice_update(l, jm_mlx_full(l, shape, (int)n, value), a, zero, shape, step, (int)n);
 }
 
-static void lower_pad(jm_lowering *l) {
-  const jm_pad_attrs *attrs = l->op->attrs;
-  const jm_type *type = jm_lower_type(l, 0);
-  uint32_t n = type->rank;
-  int64_t *dims = jm_arena_alloc(&l->scratch, n, sizeof *dims);
+A jm_lower_pad(jm_lowering *l, A a, const int64_t *dims, const jm_lower_padding *p, uint32_t n,
+               A value) {
   int32_t *start = jm_lower_scratch(l, n), *stop = jm_lower_scratch(l, n);
   int32_t *step = jm_lower_scratch(l, n), *low = jm_lower_scratch(l, n);
   int32_t *high = jm_lower_scratch(l, n);
-  if (!dims || !start || !stop || !step || !low || !high) {
-    if (!l->error) jm_lower_fail(l, jm_error_out_of_memory());
-    return;
-  }
-  A value = jm_lower_array(l, 1);
-  A a = spread(l, jm_lower_array(l, 0), value, type, attrs->interior.data, dims);
+  if (!start || !stop || !step || !low || !high) return NULL;
+  a = spread(l, a, dims, p->interior, n, value);
   bool crops = false, pads = false;
   for (uint32_t i = 0; i < n; i++) {
-    int64_t below = attrs->low.data[i], above = attrs->high.data[i];
-    start[i] = below < 0 ? (int32_t)-below : 0;
-    stop[i] = (int32_t)(dims[i] + (above < 0 ? above : 0));
+    int64_t size = dims[i] + (dims[i] - 1) * p->interior[i];
+    start[i] = p->low[i] < 0 ? (int32_t)-p->low[i] : 0;
+    stop[i] = (int32_t)(size + (p->high[i] < 0 ? p->high[i] : 0));
     step[i] = 1;
-    low[i] = below > 0 ? (int32_t)below : 0;
-    high[i] = above > 0 ? (int32_t)above : 0;
-    crops |= below < 0 || above < 0;
+    low[i] = p->low[i] > 0 ? (int32_t)p->low[i] : 0;
+    high[i] = p->high[i] > 0 ? (int32_t)p->high[i] : 0;
+    crops |= p->low[i] < 0 || p->high[i] < 0;
     pads |= low[i] || high[i];
   }
   if (crops) a = jm_mlx_slice(l, a, start, stop, step, (int)n);
-  if (pads) a = jm_mlx_pad(l, a, low, high, (int)n, value);
-  l->out[0] = a;
+  return pads ? jm_mlx_pad(l, a, low, high, (int)n, value) : a;
 }
 
-/* A crop past the other end eats into the padding there: rare, the host's. */
-static bool supports_pad(const jm_module *m, const jm_op *op) {
-  const jm_pad_attrs *attrs = op->attrs;
-  const jm_type *type = jm_op_operand_type(m, op, 0);
-  for (uint32_t i = 0; i < type->rank; i++) {
-    int64_t below = attrs->low.data[i], above = attrs->high.data[i];
-    int64_t left = type->dims[i] + (type->dims[i] - 1) * attrs->interior.data[i] +
-                   (below < 0 ? below : 0) + (above < 0 ? above : 0);
-    if (left < 1) return false;
+bool jm_lower_pad_supported(const int64_t *dims, const jm_lower_padding *p, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    int64_t size = dims[i] + (dims[i] - 1) * p->interior[i];
+    int64_t left = size + (p->low[i] < 0 ? p->low[i] : 0) + (p->high[i] < 0 ? p->high[i] : 0);
+    int64_t most = size + (p->low[i] > 0 ? p->low[i] : 0) + (p->high[i] > 0 ? p->high[i] : 0);
+    if (left < 1 || most > INT32_MAX) return false;
   }
   return true;
+}
+
+static void lower_pad(jm_lowering *l) {
+  const jm_pad_attrs *a = l->op->attrs;
+  const jm_type *type = jm_lower_type(l, 0);
+  const jm_lower_padding padding = {a->low.data, a->high.data, a->interior.data};
+  l->out[0] =
+      jm_lower_pad(l, jm_lower_array(l, 0), type->dims, &padding, type->rank, jm_lower_array(l, 1));
+}
+static bool supports_pad(const jm_module *m, const jm_op *op) {
+  const jm_pad_attrs *a = op->attrs;
+  const jm_type *type = jm_op_operand_type(m, op, 0);
+  const jm_lower_padding padding = {a->low.data, a->high.data, a->interior.data};
+  return jm_lower_pad_supported(type->dims, &padding, type->rank);
 }
 
 /* A narrower type splits the last dimension's elements, a wider one joins them. */

@@ -19,7 +19,9 @@ extern const jm_lower_rule jm_lower_elementwise_rules[];
 extern const jm_lower_rule jm_lower_movement_rules[];
 extern const jm_lower_rule jm_lower_indexing_rules[];
 extern const jm_lower_rule jm_lower_reduce_rules[];
+extern const jm_lower_rule jm_lower_window_rules[];
 extern const jm_lower_rule jm_lower_product_rules[];
+extern const jm_lower_rule jm_lower_convolution_rules[];
 extern const jm_lower_rule jm_lower_sort_rules[];
 
 /* Often needed. */
@@ -33,5 +35,42 @@ const int32_t *jm_lower_ints(jm_lowering *l, const int64_t *values, uint32_t n);
 int32_t *jm_lower_scratch(jm_lowering *l, uint32_t n);
 /* The first error counts. */
 void jm_lower_fail(jm_lowering *l, jm_error *error);
+/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument. */
+const jm_op *jm_lower_definition(const jm_module *module, jm_value v);
+
+/* A scalar from its bytes. */
+jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes);
+
+/* Integers in the order of the elements; floats: the total order. */
+jm_mlx_array *jm_lower_order_key(jm_lowering *l, jm_mlx_array *a, jm_dtype dtype);
+
+/* Padding as the op pad has it: negative low and high crop. */
+typedef struct jm_lower_padding {
+  const int64_t *low, *high, *interior;
+} jm_lower_padding;
+/* false: a crop past the other end, which eats into the padding there; rare, the host's. */
+bool jm_lower_pad_supported(const int64_t *dims, const jm_lower_padding *padding, uint32_t rank);
+jm_mlx_array *jm_lower_pad(jm_lowering *l, jm_mlx_array *a, const int64_t *dims,
+                           const jm_lower_padding *padding, uint32_t rank, jm_mlx_array *value);
+
+/* What folds: a commutative and associative op with MLX's functions for it. */
+typedef struct jm_lower_monoid {
+  jm_opcode code;
+  bool pred; /* for pred, else for numbers */
+  jm_mlx_array *(*combine)(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b);
+  jm_mlx_array *(*reduce)(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n);
+  int scan; /* the mode of jm_mlx_scan; of pred as u8 */
+} jm_lower_monoid;
+/* That of a region of two arguments; NULL: none that MLX can fold with elements of this type. */
+const jm_lower_monoid *jm_lower_monoid_find(const jm_module *module, jm_region_id region,
+                                            jm_dtype dtype);
+/* Sums and products of narrow floats are computed in f32 and rounded once, as the host does. */
+jm_dtype jm_lower_monoid_dtype(const jm_lower_monoid *monoid, jm_dtype dtype);
+/* The element that changes nothing; its bytes are at most 8. */
+void jm_lower_monoid_identity(jm_lowering *l, const jm_lower_monoid *monoid, jm_dtype dtype,
+                              void *bytes);
+/* a combined with scalar operand i, but for an identity; a is of jm_lower_monoid_dtype. */
+jm_mlx_array *jm_lower_monoid_start(jm_lowering *l, const jm_lower_monoid *monoid, jm_mlx_array *a,
+                                    uint32_t i);
 
 #endif

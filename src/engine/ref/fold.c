@@ -29,26 +29,26 @@ static bool is_compare(const jm_module *m, jm_value v, jm_direction direction, j
          op->operands[0] == lhs && op->operands[1] == rhs;
 }
 
-/* lhs > rhs or lhs < rhs, or'ed with lhs != lhs if the type has NaN (or not: it may be folded). */
-static bool picks_value(const jm_module *m, jm_value v, jm_value lhs, jm_value rhs) {
+/* lhs > rhs (*largest) or lhs < rhs, or'ed with lhs != lhs if the type has NaN (or not: it may be
+ * folded). */
+static bool picks_value(const jm_module *m, jm_value v, jm_value lhs, jm_value rhs, bool *largest) {
   const jm_op *either = made_by(m, v, JM_OP_or);
+  jm_value better = v;
   for (uint32_t i = 0; either && i < 2; i++)
-    if (is_compare(m, either->operands[i], JM_COMPARE_NE, lhs, lhs))
-      return is_compare(m, either->operands[1 - i], JM_COMPARE_GT, lhs, rhs) ||
-             is_compare(m, either->operands[1 - i], JM_COMPARE_LT, lhs, rhs);
-  return is_compare(m, v, JM_COMPARE_GT, lhs, rhs) || is_compare(m, v, JM_COMPARE_LT, lhs, rhs);
+    if (is_compare(m, either->operands[i], JM_COMPARE_NE, lhs, lhs)) better = either->operands[1 - i];
+  *largest = is_compare(m, better, JM_COMPARE_GT, lhs, rhs);
+  return *largest || is_compare(m, better, JM_COMPARE_LT, lhs, rhs);
 }
 
-/* JAX's argmax and argmin, (a, i) with (b, j): a wins if better or NaN, i goes with it, and of
- * equal values the lower index. Associative, but not commutative: of two NaNs the first is kept. */
-static bool is_argmax(const jm_module *m, const jm_region *region) {
+bool jm_fold_is_argmax(const jm_module *m, jm_region_id id, bool *largest) {
+  const jm_region *region = jm_module_region(m, id);
   if (region->n_args != 4 || region->n_results != 2) return false;
   jm_value a = region->first_arg, i = a + 1, b = a + 2, j = a + 3;
   const jm_op *value = made_by(m, region->results[0], JM_OP_select);
   const jm_op *index = made_by(m, region->results[1], JM_OP_select);
   if (!value || !index || value->operands[1] != a || value->operands[2] != b ||
       index->operands[1] != i || index->operands[2] != j ||
-      !picks_value(m, value->operands[0], a, b))
+      !picks_value(m, value->operands[0], a, b, largest))
     return false;
   const jm_op *either = made_by(m, index->operands[0], JM_OP_or);
   for (uint32_t k = 0; either && k < 2; k++) {
@@ -89,7 +89,8 @@ static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64
     if ((int64_t)fold->lanes > max_lanes) fold->lanes = (size_t)max_lanes;
     return NULL;
   }
-  fold->associative = is_argmax(call->module, region);
+  bool largest;
+  fold->associative = jm_fold_is_argmax(call->module, id, &largest);
   const jm_op *op = call->op;
   JM_TRY(jm_ref_region_create(call->module, id, call->in + op->n_operands - op->n_captures,
                               op->n_captures,

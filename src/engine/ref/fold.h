@@ -44,6 +44,10 @@ jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc,
  * rounded once, as XLA's CPU compiler in effect does by splitting sums. */
 bool jm_fold_widens(const jm_ref_call *call, jm_region_id region, uint32_t n, jm_dtype dtype);
 
+/* JAX's argmax and argmin, (a, i) with (b, j): a wins if better or NaN, i goes with it, and of
+ * equal values the lower index. Associative, but not commutative: of two NaNs the first is kept. */
+bool jm_fold_is_argmax(const jm_module *module, jm_region_id region, bool *largest);
+
 /* CANCELLED if the call was cancelled; looks at first, then every million or so of the elements it
  * is told of. */
 jm_error *jm_fold_poll(jm_fold *fold, int64_t elements) JM_MUST_USE;

@@ -5,7 +5,7 @@
 
 #include "base/data.h"
 #include "base/parallel.h"
-#include "engine/ref/order.h"
+#include "engine/ref/comparator.h"
 #include "engine/ref/ref.h"
 
 static bool is_cancelled(const jm_ref_call *call) {
@@ -14,162 +14,6 @@ static bool is_cancelled(const jm_ref_call *call) {
 
 static jm_error *cancelled_error(void) {
   return jm_error_create(JM_CANCELLED, "sort was cancelled");
-}
-
-/* -- recognising a comparator */
-
-/* What a value of the comparator is: an element (or its real or imaginary part) of one side of an
- * operand, perhaps with zeros and NaNs made canonical. */
-typedef struct term {
-  uint32_t operand;
-  bool rhs;  /* the second of the two elements */
-  int part;  /* 0: the element or its real part, 1: imaginary part */
-  bool zero, nan;
-  uint64_t nan_bits;
-} term;
-
-typedef struct key {
-  uint32_t operand;
-  int part;
-  bool partial; /* compared in order FLOAT, which is this order only while there is no NaN */
-  jm_ref_order order;
-} key;
-
-typedef struct matcher {
-  const jm_ref_call *call;
-  const jm_region *region;
-  uint32_t n_inputs;
-} matcher;
-
-static const jm_op *definition(const matcher *m, jm_value value, jm_opcode code) {
-  const jm_op *op = jm_module_definition(m->call->module, value);
-  return op && op->code == code ? op : NULL;
-}
-
-static jm_dtype dtype_of(const matcher *m, jm_value value) {
-  return jm_module_typeof(m->call->module, value)->dtype;
-}
-
-/* The bits of a scalar that is known: a constant of the region or a captured scalar. */
-static bool match_bits(const matcher *m, jm_value value, uint64_t *bits) {
-  const jm_type *type = jm_module_typeof(m->call->module, value);
-  size_t bytes = jm_dtype_bytes(type->dtype);
-  if (type->count != 1 || bytes > sizeof *bits) return false;
-  const void *data;
-  const jm_op *op = definition(m, value, JM_OP_constant);
-  uint32_t arg = value - m->region->first_arg;
-  if (op)
-    data = ((const jm_constant_attrs *)op->attrs)->value.bytes;
-  else if (value >= m->region->first_arg && arg >= 2 * m->n_inputs && arg < m->region->n_args)
-    data = m->call->in[m->n_inputs + (arg - 2 * m->n_inputs)].data;
-  else
-    return false;
-  *bits = 0;
-  memcpy((unsigned char *)bits, data, bytes); /* little-endian */
-  return true;
-}
-
-static bool same_element(const term *a, const term *b) {
-  return a->operand == b->operand && a->rhs == b->rhs && a->part == b->part;
-}
-
-static bool match_element(const matcher *m, jm_value value, term *out) {
-  const jm_op *op = jm_module_definition(m->call->module, value);
-  *out = (term){0};
-  if (op) {
-    if (op->code != JM_OP_real && op->code != JM_OP_imag) return false;
-    out->part = op->code == JM_OP_imag;
-    value = op->operands[0];
-    if (!jm_dtype_is_complex(dtype_of(m, value)) || jm_module_definition(m->call->module, value))
-      return false;
-  }
-  uint32_t arg = value - m->region->first_arg;
-  if (value < m->region->first_arg || arg >= 2 * m->n_inputs) return false;
-  out->operand = arg / 2;
-  out->rhs = arg % 2;
-  return true;
-}
-
-/* select(x == 0, +0, x) and select(x != x, NaN, x), nested in either order. */
-static bool match_term(const matcher *m, jm_value value, term *out) {
-  bool zero = false, nan = false;
-  uint64_t nan_bits = 0;
-  term compared[2];
-  uint32_t n_compared = 0;
-  for (const jm_op *op; (op = definition(m, value, JM_OP_select)); value = op->operands[2]) {
-    const jm_op *test = definition(m, op->operands[0], JM_OP_compare);
-    uint64_t bits, other;
-    if (!test || n_compared == 2 || !match_bits(m, op->operands[1], &bits)) return false;
-    jm_direction direction = ((const jm_compare_attrs *)test->attrs)->direction;
-    if (((const jm_compare_attrs *)test->attrs)->order == JM_ORDER_TOTAL) return false;
-    if (!match_element(m, test->operands[0], &compared[n_compared++])) return false;
-    if (!zero && direction == JM_COMPARE_EQ && bits == 0 &&
-        match_bits(m, test->operands[1], &other) && other == 0) {
-      zero = true;
-    } else if (!nan && direction == JM_COMPARE_NE && test->operands[1] == test->operands[0] &&
-               jm_ref_order_is_nan(dtype_of(m, value), bits)) {
-      nan = true;
-      nan_bits = bits;
-    } else {
-      return false;
-    }
-  }
-  if (!match_element(m, value, out) || !jm_ref_order_check(dtype_of(m, value))) return false;
-  for (uint32_t i = 0; i < n_compared; i++)
-    if (!same_element(out, &compared[i])) return false;
-  out->zero = zero;
-  out->nan = nan;
-  out->nan_bits = nan_bits;
-  return true;
-}
-
-/* A comparison of the two sides of one key: EQ if `equal`, else LT or GT. */
-static bool match_compare(const matcher *m, jm_value value, bool equal, key *out) {
-  const jm_op *op = definition(m, value, JM_OP_compare);
-  if (!op) return false;
-  const jm_compare_attrs *attrs = op->attrs;
-  jm_dtype dtype = dtype_of(m, op->operands[0]);
-  term a, b;
-  if (!match_term(m, op->operands[0], &a) || !match_term(m, op->operands[1], &b)) return false;
-  if (a.operand != b.operand || a.part != b.part || a.rhs == b.rhs || a.zero != b.zero ||
-      a.nan != b.nan || a.nan_bits != b.nan_bits)
-    return false;
-  if (equal != (attrs->direction == JM_COMPARE_EQ)) return false;
-  if (!equal && attrs->direction != JM_COMPARE_LT && attrs->direction != JM_COMPARE_GT)
-    return false;
-  bool partial = jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL;
-  *out = (key){a.operand,
-               a.part,
-               partial,
-               {.dtype = dtype,
-                .zero = a.zero || partial,
-                .nan = a.nan,
-                .nan_bits = a.nan_bits,
-                .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
-  return true;
-}
-
-/* less_0 or (equal_0 and (less_1 or (equal_1 and ...))): the keys, most significant first. */
-static bool match_keys(const matcher *m, key *keys, uint32_t max_keys, uint32_t *n_keys) {
-  jm_value value = m->region->results[0];
-  for (*n_keys = 0; *n_keys < max_keys;) {
-    key *k = &keys[(*n_keys)++], equal;
-    if (match_compare(m, value, false, k)) return true;
-    const jm_op *either = definition(m, value, JM_OP_or), *both = NULL;
-    if (!either) return false;
-    int less = match_compare(m, either->operands[0], false, k) ? 0 : 1;
-    if (less && !match_compare(m, either->operands[1], false, k)) return false;
-    if (!(both = definition(m, either->operands[1 - less], JM_OP_and))) return false;
-    int same = match_compare(m, both->operands[0], true, &equal) ? 0 : 1;
-    if (same && !match_compare(m, both->operands[1], true, &equal)) return false;
-    if (equal.operand != k->operand || equal.part != k->part ||
-        equal.partial != k->partial ||
-        equal.order.zero != k->order.zero || equal.order.nan != k->order.nan ||
-        equal.order.nan_bits != k->order.nan_bits)
-      return false;
-    value = both->operands[1 - same];
-  }
-  return false;
 }
 
 /* -- rows */
@@ -234,7 +78,7 @@ static void permute(jm_dtype dtype, const void *in, void *out, permutation p, co
 
 typedef struct key_sort {
   const jm_ref_call *call;
-  const key *keys;
+  const jm_ref_key *keys;
   uint32_t n_keys, n_inputs;
   rows rows;
   bool wide;         /* some key has 64 bits, or an index may need more than 32 */
@@ -249,7 +93,7 @@ typedef struct scratch {
 
 enum { GRAIN = 1 << 15 }; /* elements that are worth a thread's while */
 
-static const void *key_data(const key_sort *s, const key *k, size_t start, size_t *stride) {
+static const void *key_data(const key_sort *s, const jm_ref_key *k, size_t start, size_t *stride) {
   const jm_tensor *in = &s->call->in[k->operand];
   size_t bytes = jm_dtype_bytes(k->order.dtype);
   size_t parts = jm_dtype_is_complex(in->type->dtype) ? 2 : 1;
@@ -271,12 +115,12 @@ static void *output_at(const key_sort *s, uint32_t i, size_t start) {
          start * jm_dtype_bytes(s->call->out[i].type->dtype);
 }
 
-static bool is_wide_key(const key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
+static bool is_wide_key(const jm_ref_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
 
 /* Keys of at most 32 bits: keys alone where they tell everything, else key and index in a u64. */
 static void sort_row_packed(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
-  const key *k = &s->keys[s->n_keys - 1];
+  const jm_ref_key *k = &s->keys[s->n_keys - 1];
   const void *data = key_data(s, k, start, &stride);
   uint32_t *keys = room.b;
   uint64_t *items = room.a;
@@ -316,7 +160,7 @@ static void sort_row_records(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
   jm_ref_record *items = room.a, *spare = room.b;
   for (uint32_t j = s->n_keys; j-- > 0;) {
-    const key *k = &s->keys[j];
+    const jm_ref_key *k = &s->keys[j];
     const void *data = key_data(s, k, start, &stride);
     bool first = j == s->n_keys - 1, exact;
     uint64_t *keys64 = (uint64_t *)spare;
@@ -355,7 +199,7 @@ static void sort_rows(void *context, size_t begin, size_t end) {
 /* Do the keys order all that is there? */
 static bool keys_hold(const key_sort *s) {
   for (uint32_t i = 0; i < s->n_keys; i++) {
-    const key *k = &s->keys[i];
+    const jm_ref_key *k = &s->keys[i];
     const jm_type *type = s->call->in[k->operand].type;
     size_t parts = jm_dtype_is_complex(type->dtype) ? 2 : 1;
     const unsigned char *data = s->call->in[k->operand].data;
@@ -552,12 +396,12 @@ jm_error *jm_ref_sort(const jm_ref_call *call) {
       memcpy(call->out[i].data, call->in[i].data, jm_type_bytes(call->in[i].type));
     return NULL;
   }
-  matcher m = {call, jm_op_region(call->module, call->op, 0), n_inputs};
   uint32_t max_keys = 2 * n_inputs;
-  key *keys = jm_alloc(max_keys, sizeof *keys);
+  jm_ref_key *keys = jm_alloc(max_keys, sizeof *keys);
   if (!keys) return jm_error_out_of_memory();
   key_sort s = {.call = call, .keys = keys, .n_inputs = n_inputs, .rows = r};
-  bool by_keys = match_keys(&m, keys, max_keys, &s.n_keys) && keys_hold(&s);
+  bool by_keys = jm_ref_comparator_match(call->module, call->op, call->in, keys, max_keys,
+                                         &s.n_keys) && keys_hold(&s);
   jm_error *error = by_keys ? sort_by_keys(&s) : sort_by_region(call, n_inputs, r);
   jm_free(keys);
   return error;
