@@ -6,7 +6,7 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make check      format, include directions, sizes, generated files, warnings as errors
-#   make format     let clang-format change the C files
+#   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #   make macos      cross-compile for arm64 macOS and check every symbol that is needed
@@ -65,9 +65,9 @@ test-all: ctest
 
 # ---- checks --------------------------------------------------------------------------------------
 
-# Versions of clang-format differ in what they do: this one, from PyPI, decides.
+# Versions of formatters differ in what they do: these, from PyPI, decide.
 $(VENV)/format: $(VENV)/tools
-	$(BIN)/python -m pip install --quiet clang-format==19.1.7
+	$(BIN)/python -m pip install --quiet clang-format==19.1.7 ruff==0.17.6
 	@touch $@
 
 format: $(VENV)/format

@@ -103,14 +103,18 @@ def main() -> None:
     parser.add_argument("--decode", type=int, default=24, help="symbols to write at the end")
     args = parser.parse_args()
 
-    source = np.frombuffer(pathlib.Path(__file__).read_bytes(), np.uint8).astype(np.int32) % VOCABULARY
+    source = (
+        np.frombuffer(pathlib.Path(__file__).read_bytes(), np.uint8).astype(np.int32) % VOCABULARY
+    )
     random = np.random.default_rng(args.seed)
     p = make_parameters(jax.random.key(args.seed))
     optimizer = optax.adamw(optax.linear_schedule(0.0, 3e-3, 20))
     state = optimizer.init(p)
 
     @jax.jit
-    def train_step(p: Parameters, state: Any, texts: jax.Array) -> tuple[Parameters, Any, jax.Array]:
+    def train_step(
+        p: Parameters, state: Any, texts: jax.Array
+    ) -> tuple[Parameters, Any, jax.Array]:
         loss, gradients = jax.value_and_grad(loss_of)(p, texts)
         updates, state = optimizer.update(gradients, state, p)
         return optax.apply_updates(p, updates), state, loss

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whether clang-format would change a C file (`--fix` lets it). Tables in .def files are aligned by
-hand. The version matters, so the Makefile takes it from PyPI."""
+"""Whether clang-format or ruff would change a file; `--fix` lets them.
+
+Their versions matter, so the Makefile takes them from PyPI. Tables (.def files, selftest/cases.py)
+are aligned by hand.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,31 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+C, PYTHON = ("*.c", "*.h", "*.cc"), ("*.py",)
+# patterns -> commands that check, commands that repair
+TOOLS = (
+    (C, (("clang-format", "--dry-run", "--Werror"),), (("clang-format", "-i"),)),
+    (
+        PYTHON,
+        (("ruff", "format", "--quiet", "--diff", "--force-exclude"), ("ruff", "check", "--quiet")),
+        (("ruff", "format", "--quiet", "--force-exclude"), ("ruff", "check", "--quiet", "--fix")),
+    ),
+)
 
 
 def main() -> int:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.c", "*.h", "*.cc"],
-                            cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    files = [name for name in listed if (ROOT / name).exists()]
-    if "--fix" in sys.argv[1:]:
-        return subprocess.run(["clang-format", "-i", *files], cwd=ROOT).returncode
-    done = subprocess.run(["clang-format", "--dry-run", "--Werror", *files], cwd=ROOT,
-                          capture_output=True, text=True)
-    wrong = sorted({line.split(":")[0] for line in done.stderr.splitlines() if "error:" in line})
-    print(*(f"{name}: clang-format would change it (make format)" for name in wrong), sep="\n",
-          end="\n" if wrong else "")
-    print(f"format: {len(files)} files, {len(wrong)} problems")
-    return int(bool(wrong) or done.returncode != 0 or not files)
+    failed = 0
+    for patterns, checks, repairs in TOOLS:
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", *patterns],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+        files = [name for name in listed if (ROOT / name).exists()]
+        for command in repairs if "--fix" in sys.argv[1:] else checks:
+            done = subprocess.run([*command, *files], cwd=ROOT)
+            failed += bool(done.returncode)
+    print("format: " + ("some files would change: make format" if failed else "as it should be"))
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

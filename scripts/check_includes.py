@@ -21,19 +21,32 @@ ALLOWED = {
     "engine": ("base", "ir"),
     "engine/ref": ("base", "ir", "engine"),
     "engine/host": ("base", "ir", "kernel", "engine"),
-    "engine/mlx": ("base", "ir", "kernel", "engine"),
-    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref"),
-    "runtime": ("base", "ir", "pass", "plan", "engine", "engine/ref", "stablehlo", "bytecode"),
+    # What ref recognises in regions (sums, comparators) holds for every engine.
+    "engine/mlx": ("base", "ir", "kernel", "engine", "engine/ref"),
+    # program.c is the compiler's pipeline, from the bytes on.
+    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref", "stablehlo"),
+    "runtime": ("base", "ir", "pass", "plan", "engine", "engine/ref", "engine/mlx"),
     "pjrt": ("base", "runtime"),
-    "tool": ("base", "bytecode", "stablehlo", "ir", "kernel", "pass", "plan", "engine",
-             "engine/ref", "engine/host", "runtime"),
+    "tool": (
+        "base",
+        "bytecode",
+        "stablehlo",
+        "ir",
+        "kernel",
+        "pass",
+        "plan",
+        "engine",
+        "engine/ref",
+        "engine/host",
+        "runtime",
+    ),
 }
 # what -> the only files that may speak of it
 CONFINED = {
     r"\bPJRT_[A-Z]\w+": r"pjrt/.*",
     r"#include\s*[<\"](mlx|metal)/": r"engine/mlx/bridge\.cc",
     r"\bLLVM[A-Z]\w+\(|\bLLVMPY_": r"engine/host/\w*llvm\w*\.c",
-    r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c",
+    r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c|engine/mlx/bridge\.cc",
     r"\bgetenv\(": r"base/settings\.c",
 }
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
@@ -58,7 +71,7 @@ def check(path: pathlib.Path) -> list[str]:
         to = folder_of(target)
         if to and folder and to != folder and to not in ALLOWED[folder]:
             problems.append(f"src/{name}: includes {target}; {folder} must not know {to}")
-        if not (ROOT / "src" / target).exists():
+        if not (ROOT / "src" / target).exists() and not target.startswith("mlx/"):
             problems.append(f"src/{name}: includes {target}, which is not under src/")
     for pattern, place in CONFINED.items():
         if (found := re.search(pattern, text)) and not re.fullmatch(place, name):

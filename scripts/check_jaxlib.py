@@ -68,12 +68,17 @@ def known_spellings() -> set[str]:
 def ask_plugin() -> tuple[Version, Version, str, str]:
     """The plugin's oldest and own StableHLO version, both PJRT versions, from a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE], capture_output=True, text=True,
-        env=os.environ | {"JAX_PLATFORMS": "mps,cpu", "TF_CPP_MIN_LOG_LEVEL": "0"})
+        [sys.executable, "-c", PROBE],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "mps,cpu", "TF_CPP_MIN_LOG_LEVEL": "0"},
+    )
     version = re.search(r"^version (.*)\noldest (.*)$", done.stdout, re.MULTILINE)
     pjrt = re.search(
         r"plugin has PJRT API version ([\d.]+)\. The framework PJRT API version is ([\d.]+?)\.?$",
-        done.stderr, re.MULTILINE)
+        done.stderr,
+        re.MULTILINE,
+    )
     if not version:
         sys.exit("the plugin does not start here:\n" + done.stderr[-2000:])
     plugin, framework = pjrt.groups() if pjrt else ("unknown", "unknown")
@@ -88,12 +93,16 @@ def main() -> int:
     sent = min(ours, newest)  # jaxlib converts down to what the plugin asks for, never up
     covered = max(oldest, least) <= sent
     print(f"jaxlib {importlib.metadata.version('jaxlib')}")
-    print(f"  writes StableHLO {show(oldest)} to {show(newest)}; the plugin asks for {show(ours)}, "
-          f"so {show(sent)} is sent: " + ("covered" if covered else "NOT COVERED"))
+    print(
+        f"  writes StableHLO {show(oldest)} to {show(newest)}; the plugin asks for {show(ours)}, "
+        f"so {show(sent)} is sent: " + ("covered" if covered else "NOT COVERED")
+    )
     print(f"  spellings that the plugin does not know: {', '.join(unknown) or 'none'}")
     same_major = pjrt_plugin.split(".")[0] == pjrt_jaxlib.split(".")[0]
-    print(f"  PJRT {pjrt_jaxlib}; the plugin has {pjrt_plugin}: "
-          + ("compatible" if same_major else "NOT COMPATIBLE"))
+    print(
+        f"  PJRT {pjrt_jaxlib}; the plugin has {pjrt_plugin}: "
+        + ("compatible" if same_major else "NOT COMPATIBLE")
+    )
     return int(not (covered and same_major))
 
 

@@ -3,7 +3,6 @@
 """Files of at most 800 lines, functions of at most 80; and every source opens with its SPDX line.
 
 Tables (.def files) may be longer, and a C function's size does not count the rows of tables in it.
-Lines of more than 100 characters are clang-format's business in C, and ours in Python.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FILE_LINES, FUNCTION_LINES, COLUMNS = 800, 80, 100
+FILE_LINES, FUNCTION_LINES = 800, 80
 SOURCES = (".c", ".h", ".def", ".cc", ".py")
 TYPE = re.compile(r"(typedef|struct|enum|union)\b[^(]*$")
 # A row of a table: {...}, or MACRO(...), on a line of its own.
@@ -58,18 +57,19 @@ def check(path: pathlib.Path) -> list[str]:
     for line, size in functions(lines) if functions else []:
         if size > FUNCTION_LINES:
             problems.append(f"{name}:{line}: function of {size} lines, more than {FUNCTION_LINES}")
-    if path.suffix == ".py":
-        for number, line in enumerate(lines, 1):
-            if len(line) > COLUMNS:
-                problems.append(f"{name}:{number}: {len(line)} characters, more than {COLUMNS}")
     if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2]):
         problems.append(f"{name}: no SPDX line at its top")
     return problems
 
 
 def main() -> int:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     paths = [ROOT / name for name in listed if name.endswith(SOURCES) and (ROOT / name).exists()]
     problems = [problem for path in sorted(paths) for problem in check(path)]
     print(*problems, sep="\n", end="\n" if problems else "")

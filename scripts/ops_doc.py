@@ -73,15 +73,24 @@ def cell(op: Op) -> list[str]:
     counts = [count.get(text, text) for text in (op.operands, op.results, op.regions)]
     summary = op.summary.strip('"').replace("|", "\\|")
     engine = "CONTROL" if op.ref == "CONTROL" else "ref"
-    return [f"`{op.name}`", *counts, ", ".join(words), ", ".join(traits), engine,
-            ", ".join(attributes), summary]
+    return [
+        f"`{op.name}`",
+        *counts,
+        ", ".join(words),
+        ", ".join(traits),
+        engine,
+        ", ".join(attributes),
+        summary,
+    ]
 
 
 def document(ops: list[Op]) -> str:
     lines = [HEAD, f"{len(ops)} ops."]
     for section in dict.fromkeys(op.section for op in ops):
         lines += ["", f"## {section[:1].upper()}{section[1:]}", ""]
-        lines.append("| op | operands | results | regions | types | traits | engine | attributes | meaning |")
+        lines.append(
+            "| op | operands | results | regions | types | traits | engine | attributes | meaning |"
+        )
         lines.append("|---" * 9 + "|")
         lines += ["| " + " | ".join(cell(op)) + " |" for op in ops if op.section == section]
     return "\n".join(lines) + "\n"

@@ -29,13 +29,26 @@ def main() -> int:
         seeds = ROOT / "fuzz" / target.removesuffix("_fuzz")
         found = args.build / "corpus" / target
         found.mkdir(parents=True, exist_ok=True)
-        command = [str(args.build / target), f"-max_total_time={args.seconds}", "-timeout=20",
-                   "-rss_limit_mb=4096", "-max_len=65536", "-print_final_stats=1",
-                   f"-artifact_prefix={args.build}/", str(found)]
+        command = [
+            str(args.build / target),
+            f"-max_total_time={args.seconds}",
+            "-timeout=20",
+            "-rss_limit_mb=4096",
+            "-max_len=65536",
+            "-print_final_stats=1",
+            f"-artifact_prefix={args.build}/",
+            str(found),
+        ]
         command += [str(seeds)] if seeds.is_dir() else []
         print(f"{target}: {args.seconds} s", flush=True)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", cwd=ROOT)
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=ROOT,
+        )
         if done.returncode:
             print(done.stdout[-6000:])
             print(f"{target}: exit status {done.returncode}")

@@ -116,7 +116,7 @@ def apply() -> list[Outcome]:
         else:
             try:
                 hook.apply()
-            except Exception as error:  # noqa: BLE001: JAX's insides may be anything
+            except Exception as error:
                 result = f"not applied, this jax differs ({type(error).__name__}: {error})"
                 logger.debug("hook %s: %s", hook.name, result)
         outcomes.append(Outcome(hook, result))

@@ -83,7 +83,7 @@ def initialize() -> None:
     try:
         state.library = locate.find_library()
         register(state.library)
-    except Exception as error:  # noqa: BLE001: whatever it is, the other platforms must work
+    except Exception as error:
         state.error = str(error)
         logger.warning("the platform 'mps' is not available: %s", error)
         register_failure(state.error)
@@ -120,5 +120,5 @@ def register_failure(reason: str) -> None:
 
         if PLATFORM not in xla_bridge._backend_factories:
             xla_bridge.register_backend_factory(PLATFORM, fail, priority=-1, fail_quietly=True)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logger.debug("cannot register the reason either: %s", error)

@@ -17,9 +17,23 @@ def on_mps():
         yield
 
 
-DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32",
-          "complex64", ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2,
-          ml_dtypes.int4, ml_dtypes.uint4)
+DTYPES = (
+    "bool",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float16",
+    "float32",
+    "complex64",
+    ml_dtypes.bfloat16,
+    ml_dtypes.float8_e4m3fn,
+    ml_dtypes.float8_e5m2,
+    ml_dtypes.int4,
+    ml_dtypes.uint4,
+)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -32,11 +46,19 @@ def test_there_and_back(dtype):
     np.testing.assert_array_equal(np.asarray(y[1:]), x[1:])
 
 
-@pytest.mark.parametrize("view", [
-    lambda x: x.T, lambda x: x[::2], lambda x: x[:, ::-1], lambda x: x[1:, 2:3],
-    lambda x: np.broadcast_to(x[:1], (5, 7)), lambda x: x[:0], lambda x: np.asfortranarray(x),
-    lambda x: x[2, 3],
-])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.T,
+        lambda x: x[::2],
+        lambda x: x[:, ::-1],
+        lambda x: x[1:, 2:3],
+        lambda x: np.broadcast_to(x[:1], (5, 7)),
+        lambda x: x[:0],
+        lambda x: np.asfortranarray(x),
+        lambda x: x[2, 3],
+    ],
+)
 def test_strided_numpy_arrays(view):
     x = np.arange(35, dtype=np.float32).reshape(5, 7)
     np.testing.assert_array_equal(np.asarray(jax.device_put(view(x)) + 0), view(x))
@@ -152,7 +174,9 @@ def test_ahead_of_time():
     lowered = jax.jit(lambda x: jnp.sin(x) @ x.T).lower(jnp.ones((3, 4)))
     compiled = lowered.compile()
     assert compiled.memory_analysis() is not None
-    np.testing.assert_allclose(compiled(jnp.ones((3, 4))), np.full((3, 3), 4 * np.sin(1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        compiled(jnp.ones((3, 4))), np.full((3, 3), 4 * np.sin(1)), rtol=1e-5
+    )
 
 
 def test_export():
@@ -161,7 +185,8 @@ def test_export():
     from jax import export
 
     exported = export.export(jax.jit(jnp.sin), platforms=["mps"])(
-        jax.ShapeDtypeStruct((3,), jnp.float32))
+        jax.ShapeDtypeStruct((3,), jnp.float32)
+    )
     again = export.deserialize(exported.serialize())
     np.testing.assert_allclose(again.call(jnp.ones(3)), np.sin(np.ones(3)), rtol=1e-6)
 
@@ -185,7 +210,7 @@ def test_threads():
                 for _ in range(5):
                     x = np.linspace(0, 9, 500, dtype=np.float32)
                     np.testing.assert_allclose(f(x), np.sort(np.sin(x * seed)), atol=1e-5)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(1, 9)]

@@ -12,8 +12,18 @@ from test_sharding import PROGRAMS, sharded
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Ops that JAX does not make for one device, or only inside what the cases cannot compare (tokens,
 # custom calls, rng, whose values are free); C tests and test_programs.py run them.
-NOT_FROM_CASES = {"after_all", "all_to_all", "collective_broadcast", "create_token", "custom_call",
-                  "logistic", "manual_computation", "map", "replica_id", "rng"}
+NOT_FROM_CASES = {
+    "after_all",
+    "all_to_all",
+    "collective_broadcast",
+    "create_token",
+    "custom_call",
+    "logistic",
+    "manual_computation",
+    "map",
+    "replica_id",
+    "rng",
+}
 # The wire's names of some ops of ours.
 SPELLING = {"case": "case|if"}
 
@@ -37,6 +47,9 @@ def test_every_op_is_in_a_case():
     met = set()
     for text in programs():
         met |= set(re.findall(r"\b(?:stablehlo|chlo|sdy|mhlo)\.(\w+)", text))
-    missing = {op for op in ops - NOT_FROM_CASES
-               if not any(name in met for name in SPELLING.get(op, op).split("|"))}
+    missing = {
+        op
+        for op in ops - NOT_FROM_CASES
+        if not any(name in met for name in SPELLING.get(op, op).split("|"))
+    }
     assert not missing, f"no case has {sorted(missing)}"

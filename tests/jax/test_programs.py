@@ -5,15 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax_mps_c.selftest.harness import compare, run
 from jax import lax
+from jax_mps_c.selftest.harness import compare, run
 
 MPS = jax.devices("mps")[0]
 
 
 def test_rng_uniform_stays_in_range():
-    x = run("mps", lambda low, high: lax.rng_uniform(low, high, (10000,)),
-            (np.float32(-3), np.float32(5)))
+    x = run(
+        "mps",
+        lambda low, high: lax.rng_uniform(low, high, (10000,)),
+        (np.float32(-3), np.float32(5)),
+    )
     assert x.min() >= -3 and x.max() < 5
     assert abs(x.mean() - 1) < 0.2
 
@@ -39,6 +42,7 @@ def test_gradient_descent():
 
 def test_deep_program():
     """A thousand dependent ops in one program."""
+
     def chain(x):
         for n in range(500):
             x = x * 1.001 + (n % 7) * 0.001
@@ -50,8 +54,12 @@ def test_deep_program():
 def test_nested_control():
     def function(x):
         def body(i, y):
-            return lax.cond(i % 3 == 0, lambda v: lax.while_loop(
-                lambda s: s.sum() < 50, lambda s: s * 1.5 + 0.1, v), lambda v: v * 0.5, y)
+            return lax.cond(
+                i % 3 == 0,
+                lambda v: lax.while_loop(lambda s: s.sum() < 50, lambda s: s * 1.5 + 0.1, v),
+                lambda v: v * 0.5,
+                y,
+            )
 
         return lax.fori_loop(0, 12, body, x)
 
@@ -60,8 +68,12 @@ def test_nested_control():
 
 def test_game_of_life():
     def step(board, _):
-        neighbours = sum(jnp.roll(board, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)
-                         if (i, j) != (0, 0))
+        neighbours = sum(
+            jnp.roll(board, (i, j), (0, 1))
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+            if (i, j) != (0, 0)
+        )
         board = ((neighbours == 3) | ((board == 1) & (neighbours == 2))).astype(jnp.int32)
         return board, board.sum()
 
@@ -73,8 +85,11 @@ def test_game_of_life():
 def test_sizes(size):
     # Whole numbers: every order of summation gives the same.
     x = np.random.default_rng(size).integers(-50, 50, size).astype(np.float32)
-    compare(lambda v: (v.sum(), jnp.cumsum(v), jnp.sort(v), v[::-1], jnp.argmax(v)), (x,),
-            tolerance=1e-4)
+    compare(
+        lambda v: (v.sum(), jnp.cumsum(v), jnp.sort(v), v[::-1], jnp.argmax(v)),
+        (x,),
+        tolerance=1e-4,
+    )
 
 
 def test_results_do_not_depend_on_the_run():
@@ -88,6 +103,7 @@ def test_results_do_not_depend_on_the_run():
 
 def test_hybrid_arguments():
     """Python scalars, numpy scalars and arrays, tuples and dictionaries in one call."""
+
     def function(tree, scalar):
         return {"sum": tree["a"][0] + tree["a"][1] * scalar, "same": tree["b"]}
 

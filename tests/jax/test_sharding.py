@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax_mps_c.selftest.harness import same
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax_mps_c.selftest.harness import same
 
 PROGRAMS = {
     "psum": lambda x: lax.psum(x, "i"),

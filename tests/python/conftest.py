@@ -20,7 +20,9 @@ def run_python(*args, timeout=300, **environment):
         else:
             env[name] = str(value)
     command = [sys.executable, *(str(a) for a in args)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT
+    )
 
 
 @pytest.fixture

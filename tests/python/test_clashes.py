@@ -42,7 +42,9 @@ def paths(*first):
 
 
 def test_each_is_named_with_the_way_out(code, rivals):
-    lines, done = code("import jax; print(jax.devices('mps')[0].platform)", PYTHONPATH=paths(rivals))
+    lines, done = code(
+        "import jax; print(jax.devices('mps')[0].platform)", PYTHONPATH=paths(rivals)
+    )
     assert lines == ["mps"]
     for name in ("rival-owner", "rival_points"):
         assert done.stderr.count(f"pip uninstall {name}") == 1, done.stderr

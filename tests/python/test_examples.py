@@ -27,8 +27,14 @@ def test_resnet_ten_steps(python, tmp_path):
     reports = {}
     for platform in ("mps", "cpu"):
         report = tmp_path / f"{platform}.json"
-        done = python(RESNET, "--steps=10", "--batch=8", f"--report={report}",
-                      JAX_PLATFORMS=platform, timeout=600)
+        done = python(
+            RESNET,
+            "--steps=10",
+            "--batch=8",
+            f"--report={report}",
+            JAX_PLATFORMS=platform,
+            timeout=600,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"^Final training loss: \d+\.\d+$", done.stdout, re.MULTILINE)
         assert re.search(r"^Time per step \(second half\): [\d.]+ ms$", done.stdout, re.MULTILINE)
@@ -50,14 +56,24 @@ def write_cifar(folder, records, size=3073, label=9):
 
 def test_resnet_reads_cifar10(python, tmp_path):
     write_cifar(tmp_path / "data", 16)
-    done = python(RESNET, "--steps=1", "--batch=4", f"--data={tmp_path / 'data'}",
-                  JAX_PLATFORMS="cpu")
+    done = python(
+        RESNET, "--steps=1", "--batch=4", f"--data={tmp_path / 'data'}", JAX_PLATFORMS="cpu"
+    )
     assert done.returncode == 0, done.stderr
     assert f"batch 4, {tmp_path / 'data'}" in done.stdout
 
 
-@pytest.mark.parametrize("wrong", ["no such folder", "no data_batch_*.bin in it", "want a multiple",
-                                   "label 77", "only 3 images", "not a positive whole number"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "no such folder",
+        "no data_batch_*.bin in it",
+        "want a multiple",
+        "label 77",
+        "only 3 images",
+        "not a positive whole number",
+    ],
+)
 def test_resnet_wrong_data(python, tmp_path, wrong):
     folder, steps = tmp_path / "data", "1"
     if wrong == "no data_batch_*.bin in it":

@@ -56,7 +56,10 @@ def test_no_mlx(plugin, monkeypatch, caplog):
 
 
 def test_finding_does_not_import_it(python):
-    done = python("-c", "import sys; from jax_mps_c import locate; print(locate.find_mlx()); "
-                        "print('mlx' in sys.modules)")
+    done = python(
+        "-c",
+        "import sys; from jax_mps_c import locate; print(locate.find_mlx()); "
+        "print('mlx' in sys.modules)",
+    )
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "False"

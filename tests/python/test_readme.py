@@ -41,9 +41,7 @@ def test_commands(python, line):
 def test_settings_are_those_of_the_code():
     table = (ROOT / "src" / "base" / "settings.def").read_text(encoding="utf-8")
     rows = re.findall(r'^SETTING\((\w+), "\w*", \w+,\s*((?:"[^"]*"\s*)+)\)', table, re.MULTILINE)
-    wanted = {
-        f"JAX_MPS_{name}": "".join(re.findall(r'"([^"]*)"', text)) for name, text in rows
-    }
+    wanted = {f"JAX_MPS_{name}": "".join(re.findall(r'"([^"]*)"', text)) for name, text in rows}
     found = dict(re.findall(r"^\| `(JAX_MPS_\w+)` \| (.*) \|$", README, re.MULTILINE))
     assert found == wanted
 

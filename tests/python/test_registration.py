@@ -24,8 +24,10 @@ def test_named(code):
 
 
 def test_the_sum_is_on_the_device(code):
-    lines, _ = code("import jax, jax.numpy as jnp; y = jax.jit(lambda x: x + 1)(jnp.ones(3)); "
-                    "print(y, y.devices() == {jax.devices('mps')[0]}); print(jnp.ones(3) + 1)")
+    lines, _ = code(
+        "import jax, jax.numpy as jnp; y = jax.jit(lambda x: x + 1)(jnp.ones(3)); "
+        "print(y, y.devices() == {jax.devices('mps')[0]}); print(jnp.ones(3) + 1)"
+    )
     assert lines == ["[2. 2. 2.] True", "[2. 2. 2.]"]
 
 
@@ -35,9 +37,11 @@ def test_initialize_by_hand(code, module, when):
     call = "mps.initialize(); mps.initialize();"
     before = call if when != "after" else ""
     after = call if when != "before" else ""
-    lines, done = code(f"import importlib; mps = importlib.import_module('{module}'); {before} "
-                       f"import jax; print(jax.devices()[0].platform); {after} "
-                       "print(float(jax.numpy.ones(3).sum()))")
+    lines, done = code(
+        f"import importlib; mps = importlib.import_module('{module}'); {before} "
+        f"import jax; print(jax.devices()[0].platform); {after} "
+        "print(float(jax.numpy.ones(3).sum()))"
+    )
     assert lines == ["mps", "3.0"]
     assert done.stderr == ""
 

@@ -27,7 +27,9 @@ def run(tmp_path, *args):
     command += ["--output", tmp_path / "out", "--timeout", "8", *args]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     stored = (tmp_path / "out" / "results.tsv").read_text(encoding="utf-8")
-    return done, {line.split("\t")[0].split("::")[1]: line.split("\t")[1:] for line in stored.splitlines()}
+    return done, {
+        line.split("\t")[0].split("::")[1]: line.split("\t")[1:] for line in stored.splitlines()
+    }
 
 
 def test_every_ending_is_counted(tmp_path):
@@ -36,8 +38,14 @@ def test_every_ending_is_counted(tmp_path):
     done, outcome = run(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert {name: fields[0] for name, fields in outcome.items()} == {
-        "test_a": "pass", "test_b": "crash", "test_c": "fail", "test_d": "crash",
-        "test_e": "skip", "test_f": "fail", "test_g": "pass"}
+        "test_a": "pass",
+        "test_b": "crash",
+        "test_c": "fail",
+        "test_d": "crash",
+        "test_e": "skip",
+        "test_f": "fail",
+        "test_g": "pass",
+    }
     assert "SIGABRT" in outcome["test_b"][1]
     assert "no progress" in outcome["test_d"][1]
 
@@ -49,5 +57,7 @@ def test_file_that_dies_at_import_fails_what_the_baseline_lists(tmp_path):
     baseline.write_text("tests.dead_test.T::test_a\tpass\ntests.dead_test.T::test_b\tskip\n")
     done, outcome = run(tmp_path, "--baseline", baseline)
     assert {name: fields[0] for name, fields in outcome.items()} == {
-        "test_a": "crash", "test_b": "crash"}
+        "test_a": "crash",
+        "test_b": "crash",
+    }
     assert " 0.00%" in done.stdout

@@ -33,21 +33,26 @@ def describe_machine(device) -> str:
 
     from jax_mps_c import version
 
-    return (f"jax-mps-c {version.__version__}, jax {jax.__version__}, jaxlib {jaxlib.__version__}, "
-            f"Python {platform.python_version()}, {platform.platform()}, "
-            f"device: {device.device_kind}, {device.client.platform_version}")
+    return (
+        f"jax-mps-c {version.__version__}, jax {jax.__version__}, jaxlib {jaxlib.__version__}, "
+        f"Python {platform.python_version()}, {platform.platform()}, "
+        f"device: {device.device_kind}, {device.client.platform_version}"
+    )
 
 
 def issue_text(case, error: Exception, machine: str) -> str:
     inputs = ", ".join(f"{a.dtype}{list(a.shape)}" for a in case.arrays())
     text = "".join(traceback.format_exception_only(type(error), error)).strip()
-    return (f"--- selftest: {case.name} differs\n{machine}\ncase `{case.name}`, inputs {inputs}\n"
-            f"```\n{text[:2000]}\n```\n")
+    return (
+        f"--- selftest: {case.name} differs\n{machine}\ncase `{case.name}`, inputs {inputs}\n"
+        f"```\n{text[:2000]}\n```\n"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jax_plugins.mps selftest",
-                                     description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_plugins.mps selftest", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--all", action="store_true", help="every case, however long it takes")
     parser.add_argument("--seconds", type=float, default=50, help="stop after this time (50)")
     options = parser.parse_args(arguments)
@@ -81,10 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(issue_text(case, error, machine), flush=True)
     after = counters.read()
     ran = {name: after[name] - before[name] for name in after}
-    print(f"ops on the device: {ran['device_ops']}, on the host beside it: {ran['host_ops']}, "
-          f"reference engine: {ran['ref_steps']}")
-    print(f"{n_run} of {len(CASES)} cases in {time.monotonic() - began:.0f} s: "
-          f"{n_run - failures} passed, {failures} failed")
+    print(
+        f"ops on the device: {ran['device_ops']}, on the host beside it: {ran['host_ops']}, "
+        f"reference engine: {ran['ref_steps']}"
+    )
+    print(
+        f"{n_run} of {len(CASES)} cases in {time.monotonic() - began:.0f} s: "
+        f"{n_run - failures} passed, {failures} failed"
+    )
     return 1 if failures else 0
 
 

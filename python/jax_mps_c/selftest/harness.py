@@ -104,8 +104,9 @@ def same(actual: np.ndarray, expected: np.ndarray, tolerance: float | None = Non
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * min(scale, 1.0))
 
 
-def compare(function: Callable[..., Any], arrays: tuple, jit: bool = True,
-            tolerance: float | None = None) -> None:
+def compare(
+    function: Callable[..., Any], arrays: tuple, jit: bool = True, tolerance: float | None = None
+) -> None:
     """Asserts that both platforms give the same."""
     expected = run("cpu", function, arrays, jit)
     actual = run("mps", function, arrays, jit)
@@ -119,11 +120,16 @@ def gradient_of(case: Case) -> Callable[..., Any]:
     wanted = [n for n, a in enumerate(case.arrays()) if jnp.issubdtype(a.dtype, jnp.inexact)]
 
     def total(*arrays: Any) -> Any:
-        leaves = [x for x in jax.tree.leaves(case.function(*arrays))
-                  if jnp.issubdtype(x.dtype, jnp.inexact)]
+        leaves = [
+            x
+            for x in jax.tree.leaves(case.function(*arrays))
+            if jnp.issubdtype(x.dtype, jnp.inexact)
+        ]
         # The cosines keep symmetric results (of softmax, of norms) from cancelling out.
-        weighted = [jnp.real(x) * jnp.cos(jnp.arange(x.size).reshape(x.shape)).astype(
-            jnp.real(x).dtype) for x in leaves]
+        weighted = [
+            jnp.real(x) * jnp.cos(jnp.arange(x.size).reshape(x.shape)).astype(jnp.real(x).dtype)
+            for x in leaves
+        ]
         return sum(jnp.sum(x).astype(jnp.float32) for x in weighted)
 
     return jax.grad(total, argnums=tuple(wanted))
