@@ -19,8 +19,14 @@ TOOLS = (
     (C, (("clang-format", "--dry-run", "--Werror"),), (("clang-format", "-i"),)),
     (
         PYTHON,
-        (("ruff", "format", "--quiet", "--diff", "--force-exclude"), ("ruff", "check", "--quiet")),
-        (("ruff", "format", "--quiet", "--force-exclude"), ("ruff", "check", "--quiet", "--fix")),
+        (
+            ("ruff", "format", "--quiet", "--diff", "--force-exclude"),
+            ("ruff", "check", "--quiet", "--force-exclude"),
+        ),
+        (
+            ("ruff", "format", "--quiet", "--force-exclude"),
+            ("ruff", "check", "--quiet", "--force-exclude", "--fix"),
+        ),
     ),
 )
 

@@ -102,8 +102,10 @@ def gaps_of(library: Library, known: dict[str, set[str]], exports: set[str]) -> 
         gaps.append(f"it needs macOS {library.minimum[0]}.{library.minimum[1]}")
     sums = ", ".join(f"{count} of {name}" for name, count in counts.items())
     extra = len(library.defined - exports)
-    print(f"{library.name}: {len(library.undefined)} undefined symbols: {sums}; "
-          f"exports {' '.join(sorted(exports))} and {extra} more; {len(gaps)} gaps")
+    print(
+        f"{library.name}: {len(library.undefined)} undefined symbols: {sums}; "
+        f"exports {' '.join(sorted(exports))} and {extra} more; {len(gaps)} gaps"
+    )
     for gap in gaps:
         print(f"  gap: {gap}")
     return gaps

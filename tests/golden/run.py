@@ -34,10 +34,18 @@ EXPECT = "// expect:\n"
 
 
 def run(tool: str, options: list[str], source: str) -> tuple[int, str, str]:
-    done = subprocess.run([tool, *options], input=source.encode("utf-8", "surrogateescape"),
-                          capture_output=True, timeout=60, check=False)
-    return (done.returncode, done.stdout.decode("utf-8", "surrogateescape"),
-            done.stderr.decode("utf-8", "surrogateescape"))
+    done = subprocess.run(
+        [tool, *options],
+        input=source.encode("utf-8", "surrogateescape"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return (
+        done.returncode,
+        done.stdout.decode("utf-8", "surrogateescape"),
+        done.stderr.decode("utf-8", "surrogateescape"),
+    )
 
 
 def golden(tool: str, path: pathlib.Path, rebase: bool) -> str:
@@ -50,7 +58,7 @@ def golden(tool: str, path: pathlib.Path, rebase: bool) -> str:
     if not marker and not rebase:
         return "no // expect:"
     bad = path.parent.name == "bad"
-    status, out, err = run(tool, first[len("// run:"):].split(), source)
+    status, out, err = run(tool, first[len("// run:") :].split(), source)
     if status not in (0, 1):
         return f"jm-opt ended with status {status}\n{err}"
     if bad != (status == 1):
@@ -60,8 +68,11 @@ def golden(tool: str, path: pathlib.Path, rebase: bool) -> str:
         fresh = source + EXPECT + actual
         path.write_bytes(fresh.encode("utf-8", "surrogateescape"))
         return ""
-    return "".join(difflib.unified_diff(expected.splitlines(True), actual.splitlines(True),
-                                        "expected", "actual"))
+    return "".join(
+        difflib.unified_diff(
+            expected.splitlines(True), actual.splitlines(True), "expected", "actual"
+        )
+    )
 
 
 def artifact(tool: str, path: pathlib.Path) -> str:
@@ -110,7 +121,8 @@ def main() -> int:
         check = lambda path: compare(args.tool, path)  # noqa: E731
     else:
         files = args.files or sorted(
-            path for folder in FOLDERS for path in (HERE / folder).glob("*.ir"))
+            path for folder in FOLDERS for path in (HERE / folder).glob("*.ir")
+        )
         check = lambda path: golden(args.tool, path, args.rebase)  # noqa: E731
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(check, files))

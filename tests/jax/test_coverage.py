@@ -5,9 +5,10 @@ import pathlib
 import re
 
 import jax
+from test_sharding import PROGRAMS, sharded
+
 from jax_mps_c.selftest.cases import CASES
 from jax_mps_c.selftest.harness import gradient_of, x64
-from test_sharding import PROGRAMS, sharded
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Ops that JAX does not make for one device, or only inside what the cases cannot compare (tokens,

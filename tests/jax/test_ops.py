@@ -3,6 +3,7 @@
 
 import jax
 import pytest
+
 from jax_mps_c.selftest.cases import CASES
 from jax_mps_c.selftest.harness import compare, gradient_of, stacked, x64
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+
 from jax_mps_c.selftest.harness import compare, run
 
 MPS = jax.devices("mps")[0]

@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+
 from jax_mps_c.selftest.harness import same
 
 PROGRAMS = {

@@ -5,6 +5,7 @@ import logging
 import pathlib
 
 import pytest
+
 from jax_mps_c import locate, registration
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that are wrong as StableHLO: ops, functions, custom calls, groups of participants."""
 
-from cases import BAD, NOT, add, body_case, case, good
+from cases import BAD, NOT, body_case, case, good
 from wire import Program, Region, listed, main_program, svarint, varint
 
 # -- ops that are not there or not right
@@ -28,9 +28,11 @@ body_case("op_refused", NOT, "the op is not supported; in vhlo.uniform_quantize_
     lambda p, r: r.ret(r.op("vhlo.uniform_quantize_v1", [p.tensor([2])], [r.args[0]]))
 )
 body_case("op_structure", BAD, "it belongs to the top of a module; in sdy.mesh")(
-    lambda p, r: r.op("sdy.mesh", attrs=dict(mesh=p.boolean(1), sym_name=p.boolean(1)))
-    and None
-    or r.ret(r.args[0])
+    lambda p, r: (
+        r.op("sdy.mesh", attrs=dict(mesh=p.boolean(1), sym_name=p.boolean(1)))
+        and None
+        or r.ret(r.args[0])
+    )
 )
 body_case("return_early", BAD, "it is not the last op of its block")(
     lambda p, r: r.ret(r.args[0]) or r.ret(r.args[0])
@@ -152,8 +154,10 @@ body_case("call_missing", BAD, "there is no function @nobody")(
 )
 body_case("call_recursive", BAD, "recursive call of @main")(lambda p, r: r.ret(call(p, r, "main")))
 body_case("call_arguments", BAD, "2 values for 1 arguments")(
-    lambda p, r: p.func("f", [p.tensor([2])], [p.tensor([2])], lambda q: q.ret(q.args[0]))
-    and r.ret(call(p, r, "f", [r.args[0]] * 2))
+    lambda p, r: (
+        p.func("f", [p.tensor([2])], [p.tensor([2])], lambda q: q.ret(q.args[0]))
+        and r.ret(call(p, r, "f", [r.args[0]] * 2))
+    )
 )
 body_case("call_nothing", BAD, "attribute callee names no function")(
     lambda p, r: r.ret(
@@ -482,22 +486,26 @@ body_case("index_select", BAD, "dim 5 or batch_dims 0 is out of range")(
     )
 )
 body_case("norm_epsilon", BAD, "attribute epsilon is not a float")(
-    lambda p, r: r.op(
-        "vhlo.batch_norm_training_v1",
-        [p.tensor([2])] * 3,
-        r.args * 3,
-        attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+    lambda p, r: (
+        r.op(
+            "vhlo.batch_norm_training_v1",
+            [p.tensor([2])] * 3,
+            r.args * 3,
+            attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+        )
+        and r.ret(r.args[0])
     )
-    and r.ret(r.args[0])
 )
 body_case("arity", BAD, "it has 1 operands instead of 3")(
-    lambda p, r: r.op(
-        "vhlo.batch_norm_training_v1",
-        [p.tensor([2])] * 3,
-        r.args,
-        attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+    lambda p, r: (
+        r.op(
+            "vhlo.batch_norm_training_v1",
+            [p.tensor([2])] * 3,
+            r.args,
+            attrs=dict(epsilon=p.integer(0), feature_index=p.integer(0)),
+        )
+        and r.ret(r.args[0])
     )
-    and r.ret(r.args[0])
 )
 
 
@@ -637,18 +645,20 @@ groups_case(
     lambda p: mesh_groups(p, mesh(p, ("x", 2), ("y", 2)), ref(p, "x"), ref(p, "x")),
 )
 body_case("dynamic_root", NOT, "it must be false; in attribute has_dynamic_root")(
-    lambda p, r: r.ops.clear()
-    or setattr(p, "facts", p.dictionary(mhlo__num_partitions=p.integer(2, p.i32)))
-    or r.ret(
-        r.op(
-            "vhlo.collective_broadcast_v2",
-            [p.tensor([2])],
-            r.args,
-            attrs=dict(
-                channel_id=p.integer(1),
-                has_dynamic_root=p.boolean(True),
-                replica_groups=p.dense(p.tensor([1, 2], p.i64), bytes(16)),
-            ),
+    lambda p, r: (
+        r.ops.clear()
+        or setattr(p, "facts", p.dictionary(mhlo__num_partitions=p.integer(2, p.i32)))
+        or r.ret(
+            r.op(
+                "vhlo.collective_broadcast_v2",
+                [p.tensor([2])],
+                r.args,
+                attrs=dict(
+                    channel_id=p.integer(1),
+                    has_dynamic_root=p.boolean(True),
+                    replica_groups=p.dense(p.tensor([1, 2], p.i64), bytes(16)),
+                ),
+            )
         )
     )
 )
