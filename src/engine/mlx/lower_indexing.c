@@ -7,6 +7,8 @@
  *   linear[B, W] = sum over dimensions of start[B] * stride + offset[W]
  * and the op takes or combines elements of the flat operand. If the window is a run of whole trailing
  * dimensions, the rows of [leading, trailing] are taken instead. */
+#include <math.h>
+
 #include "engine/mlx/lower_rules.h"
 #include "engine/ref/ref.h"
 
@@ -295,6 +297,22 @@ static int scatter_mode(const jm_module *m, const jm_op *op) {
   }
 }
 
+/* MLX's maximum and minimum of floats forget NaN: those are taken of integers in the floats' order,
+ * in which NaN is the last or the first. */
+static bool scatters_keys(jm_dtype dtype, int mode) { return mode >= 3 && jm_dtype_is_float(dtype); }
+
+static A to_keys(jm_lowering *l, A a, jm_dtype dtype, int mode) {
+  if (!scatters_keys(dtype, mode)) return a;
+  A nan = jm_lower_f64(l, dtype, mode == 3 ? (double)NAN : -(double)NAN);
+  return jm_lower_order_key(l, jm_mlx_where(l, jm_mlx_not_equal(l, a, a), nan, a), dtype);
+}
+
+static A from_keys(jm_lowering *l, A keys, jm_dtype dtype, int mode) {
+  if (!scatters_keys(dtype, mode)) return keys;
+  A bits = jm_lower_order_key(l, jm_mlx_view(l, keys, dtype), dtype); /* its own inverse */
+  return jm_mlx_view(l, bits, dtype);
+}
+
 static bool fits_s32(const jm_module *m, const jm_op *op) {
   return jm_op_operand_type(m, op, 0)->count < INT32_MAX;
 }
@@ -329,7 +347,9 @@ static void lower_scatter(jm_lowering *l) {
   if (!places_fill(l, &p)) return;
   uint32_t n_dims = leading_dims(&p);
   int64_t n_rows = 0, n_places = 1;
-  A rows = as_rows(l, jm_lower_array(l, 0), operand, n_dims, &n_rows), valid = NULL;
+  int mode = scatter_mode(l->module, l->op);
+  A into = to_keys(l, jm_lower_array(l, 0), operand->dtype, mode), valid = NULL;
+  A rows = as_rows(l, into, operand, n_dims, &n_rows);
   A linear = linear_places(l, &p, n_dims, &valid);
   if (valid) linear = jm_mlx_where(l, valid, linear, jm_lower_i64(l, JM_DT_s32, n_rows));
   for (uint32_t i = 0; i < p.n_batch; i++) n_places *= p.batch[i];
@@ -344,14 +364,16 @@ static void lower_scatter(jm_lowering *l) {
     shape[i] = i ? (int32_t)operand->dims[n_dims + i - 1] : 1;
     start[i] = 0, stop[i] = i ? shape[i] : (int32_t)n_rows, step[i] = 1;
   }
-  A parts[2] = {rows, jm_mlx_full(l, shape, (int)row_rank, jm_lower_i64(l, operand->dtype, 0))};
+  A zero = to_keys(l, jm_lower_i64(l, operand->dtype, 0), operand->dtype, mode);
+  A parts[2] = {rows, jm_mlx_full(l, shape, (int)row_rank, zero)};
   A extended = jm_mlx_concatenate(l, parts, 2, 0);
   shape[0] = (int32_t)n_places;
   A flat = jm_mlx_reshape(l, linear, shape, 1);
-  A given = jm_mlx_transpose(l, jm_lower_array(l, 2), axes, (int)updates->rank);
+  A given = to_keys(l, jm_lower_array(l, 2), operand->dtype, mode);
+  given = jm_mlx_transpose(l, given, axes, (int)updates->rank);
   given = jm_mlx_reshape(l, given, shape, (int)row_rank);
-  A out = jm_mlx_scatter_rows(l, extended, flat, given, scatter_mode(l->module, l->op));
-  out = jm_mlx_slice(l, out, start, stop, step, (int)row_rank);
+  A out = jm_mlx_scatter_rows(l, extended, flat, given, mode);
+  out = from_keys(l, jm_mlx_slice(l, out, start, stop, step, (int)row_rank), operand->dtype, mode);
   l->out[0] = jm_mlx_reshape(l, out, jm_lower_shape(l, operand), (int)operand->rank);
 }
 
