@@ -19,13 +19,12 @@ import struct
 import sys
 
 MAGIC, ARM64 = 0xFEEDFACF, 0x0100000C
-LC_SYMTAB, LC_LOAD_DYLIB, LC_ID_DYLIB, LC_BUILD_VERSION = 0x2, 0xC, 0xD, 0x32
+LC_SYMTAB, LC_BUILD_VERSION = 0x2, 0x32
+LC_LOAD = (0xC, 0x18, 0x1F)  # a dylib: plainly, weakly, re-exported
 N_STAB, N_TYPE, N_EXT, N_PEXT = 0xE0, 0x0E, 0x01, 0x10
 OLDEST = (14, 0)
-# In two-level lookups: of the library itself, of the main program, of whatever has it.
-SELF, EXECUTABLE, DYNAMIC = 0, 0xFF, 0xFE
-# dyld fills it in, nothing defines it.
-LINKER = {"dyld_stub_binder"}
+# What linkers need and make themselves.
+LINKER_NEEDS, LINKER_MAKES = {"dyld_stub_binder"}, {"___dso_handle", "__mh_dylib_header"}
 
 
 @dataclasses.dataclass
@@ -61,7 +60,7 @@ def read_library(path: pathlib.Path) -> Library:
         command = data[offset : offset + size]
         if kind == LC_SYMTAB:
             read_symbols(data, command, library)
-        elif kind & 0x7FFFFFFF in (LC_LOAD_DYLIB, 0x18, 0x1F):  # plain, weak, re-exported
+        elif kind & 0x7FFFFFFF in LC_LOAD:
             start = struct.unpack_from("<I", command, 8)[0]
             library.needs.append(command[start:].split(b"\0")[0].decode())
         elif kind == LC_BUILD_VERSION:
@@ -85,7 +84,7 @@ def read_stub(path: pathlib.Path) -> set[str]:
 def gaps_of(library: Library, known: dict[str, set[str]], exports: set[str]) -> list[str]:
     gaps, counts = [], dict.fromkeys(known, 0)
     for symbol, place in sorted(library.undefined.items()):
-        if symbol in LINKER:
+        if symbol in LINKER_NEEDS:
             continue
         needed = library.needs[place - 1] if 0 < place <= len(library.needs) else ""
         owners = [name for name in known if name in needed] if needed else list(known)
@@ -100,6 +99,9 @@ def gaps_of(library: Library, known: dict[str, set[str]], exports: set[str]) -> 
     gaps += [f"it does not export {name}" for name in sorted(exports - library.defined)]
     if library.minimum > OLDEST:
         gaps.append(f"it needs macOS {library.minimum[0]}.{library.minimum[1]}")
+    more = library.defined - exports - LINKER_MAKES
+    templates = {name for name in more if name.startswith("__Z")}
+    gaps += [f"it exports {name}" for name in sorted(more - templates)]
     sums = ", ".join(f"{count} of {name}" for name, count in counts.items())
     extra = len(library.defined - exports)
     print(

@@ -257,7 +257,7 @@ jm_error *jm_slot_Executable_GetCompileOptions(PJRT_Executable_GetCompileOptions
 
 /* The serialised form: magic, two sizes of 8 bytes (little-endian), program, options. It holds what
  * the program was compiled from, not code, so that any version on any machine can load it. */
-static const char magic[8] = "jmpsexe1";
+static const char magic[8] = {'j', 'm', 'p', 's', 'e', 'x', 'e', '1'};
 enum { HEADER = 24 };
 
 struct PJRT_SerializedExecutable {
