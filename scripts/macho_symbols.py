@@ -103,10 +103,9 @@ def gaps_of(library: Library, known: dict[str, set[str]], exports: set[str]) -> 
     templates = {name for name in more if name.startswith("__Z")}
     gaps += [f"it exports {name}" for name in sorted(more - templates)]
     sums = ", ".join(f"{count} of {name}" for name, count in counts.items())
-    extra = len(library.defined - exports)
     print(
         f"{library.name}: {len(library.undefined)} undefined symbols: {sums}; "
-        f"exports {' '.join(sorted(exports))} and {extra} more; {len(gaps)} gaps"
+        f"exports {' '.join(sorted(exports))} and {len(templates)} of C++; {len(gaps)} gaps"
     )
     for gap in gaps:
         print(f"  gap: {gap}")
