@@ -79,6 +79,12 @@ def soften_registration() -> None:
     )
 
 
+def register_lowerings() -> None:
+    from jax_mps_c import lowerings
+
+    lowerings.register()
+
+
 HOOKS = (
     Hook(
         "donation",
@@ -101,6 +107,13 @@ HOOKS = (
         "a plugin whose client cannot start stops every program, even those for the CPU; and JAX "
         "prints that the platform is experimental",
         soften_registration,
+    ),
+    Hook(
+        "lowerings",
+        "jax._src.lax.linalg",
+        "0.10.2 - 0.12.0.1",
+        "linear algebra has rules for named platforms alone; lowerings.py is the table of ours",
+        register_lowerings,
     ),
 )
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/ref/functions.h"
+#include "engine/ref/lapack_call.h"
 #include "engine/ref/linalg.h"
 
 static jm_error* invalid(const jm_module* m, const jm_op* op) {
@@ -41,6 +42,16 @@ static const jm_custom_call calls[] = {
     {"dce_sink", jm_ref_token, check_sink},
     {"Qr", jm_qr_run, jm_qr_check},
     {"ProductOfElementaryHouseholderReflectors", jm_householder_run, jm_householder_check},
+    {"mps.eigh", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.eig", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.schur", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.hessenberg", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.tridiagonal", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.tridiagonal_solve", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.svd", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.lu", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.geqp3", jm_lapack_call_run, jm_lapack_call_check},
+    {"mps.ormqr", jm_lapack_call_run, jm_lapack_call_check},
 };
 
 const jm_custom_call* jm_custom_call_find(jm_str target) {
