@@ -344,7 +344,8 @@ static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const 
  * of an associative body, of the outermost cut axis (each has partial results of all outputs). */
 typedef struct split {
   const jm_ref_call *call;
-  jm_dtype dtype; /* of a widened fold, else JM_N_DTYPES */
+  jm_dtype dtype;  /* of a widened fold, else JM_N_DTYPES */
+  jm_dtype narrow; /* of x if tasks have to widen it, else JM_N_DTYPES */
   shape shape;
   const char **x, **init;
   char **out;
@@ -352,6 +353,18 @@ typedef struct split {
   size_t n;
   bool cuts;
 } split;
+
+/* x becomes a copy in the fold's type of everything from the task's first element to its last. */
+static jm_error *widen(const split *p, jm_fold *fold, const shape *s, const char **x) {
+  int64_t n = 1;
+  for (uint32_t d = 0; d < s->n_kept; d++) n += (s->kept[d].size - 1) * s->kept[d].stride;
+  for (uint32_t d = 0; d < s->n_cut; d++) n += (s->cut[d].size - 1) * s->cut[d].stride;
+  void *wide = jm_arena_alloc(&fold->arena, (size_t)n, fold->bytes[0]);
+  if (!wide) return jm_error_out_of_memory();
+  JM_TRY(jm_ref_convert_run(p->narrow, p->dtype, x[0], wide, (size_t)n));
+  x[0] = wide;
+  return NULL;
+}
 
 static jm_error *run_task(void *context, size_t task) {
   const split *p = context;
@@ -371,9 +384,11 @@ static jm_error *run_task(void *context, size_t task) {
   char **out = jm_arena_alloc(&fold.arena, op->n_results, sizeof *out);
   if (!error && (!x || !out)) error = jm_error_out_of_memory();
   for (uint32_t k = 0; !error && k < op->n_results; k++) {
-    x[k] = p->x[k] + from * (int64_t)fold.bytes[k];
+    jm_dtype dtype = p->narrow != JM_N_DTYPES ? p->narrow : fold.dtypes[k];
+    x[k] = p->x[k] + from * (int64_t)jm_dtype_bytes(dtype);
     out[k] = p->out[k] + to * (int64_t)fold.bytes[k];
   }
+  if (!error && p->narrow != JM_N_DTYPES) error = widen(p, &fold, &s, x);
   if (!error) error = run(&fold, &s, x, p->cuts ? NULL : p->init, out);
   jm_fold_deinit(&fold);
   return error;
@@ -400,6 +415,7 @@ static jm_error *run_cuts(split *p, jm_arena *arena, size_t n) {
   last.out = out;
   last.n = 1;
   last.cuts = false;
+  last.narrow = JM_N_DTYPES;
   return run_task(&last, 0);
 }
 
@@ -423,6 +439,8 @@ static jm_error *run_tasks(split *p, jm_arena *arena) {
   if (!fold.associative || outputs > TASK_ELEMENTS) cut = 1;
   jm_fold_deinit(&fold);
   if (error) return error;
+  if (p->narrow != JM_N_DTYPES && s->n_kept && s->n_cut) /* each widens what lies together */
+    *(s->kept[0].stride > s->cut[0].stride ? &cut : &kept) = 1;
   if (cut > 2 * kept) return run_cuts(p, arena, (size_t)cut);
   if (kept > 1) p->n = (size_t)kept;
   return jm_tasks_run(p->n, run_task, p);
@@ -430,24 +448,20 @@ static jm_error *run_tasks(split *p, jm_arena *arena) {
 
 /* In f32, rounded once. */
 static jm_error *run_wide(split *p, jm_arena *arena) {
-  const jm_type *type = p->call->in[0].type;
-  size_t n_in = (size_t)type->count, n_out = (size_t)p->call->out[0].type->count;
-  float start, *wide = jm_alloc_data(n_in * sizeof *wide);
-  float *sums = jm_alloc_data(n_out * sizeof *sums);
+  size_t n = (size_t)p->call->out[0].type->count;
+  float start, *sums = jm_alloc_data(n * sizeof *sums);
   char *out = p->out[0];
-  jm_error *error = wide && sums ? NULL : jm_error_out_of_memory();
-  if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, p->x[0], wide, n_in);
-  if (!error) error = jm_ref_convert_run(type->dtype, JM_DT_f32, p->init[0], &start, 1);
+  if (!sums) return jm_error_out_of_memory();
+  p->dtype = JM_DT_f32;
+  p->narrow = p->call->in[0].type->dtype;
+  jm_error *error = jm_ref_convert_run(p->narrow, p->dtype, p->init[0], &start, 1);
   if (!error) {
-    p->dtype = JM_DT_f32;
-    p->x[0] = (const char *)wide;
     p->init[0] = (const char *)&start;
     p->out[0] = (char *)sums;
     p->bytes = &(size_t){sizeof(float)};
     error = run_tasks(p, arena);
   }
-  if (!error) error = jm_ref_convert_run(JM_DT_f32, type->dtype, sums, out, n_out);
-  jm_free(wide);
+  if (!error) error = jm_ref_convert_run(p->dtype, p->narrow, sums, out, n);
   jm_free(sums);
   return error;
 }
@@ -456,7 +470,7 @@ static jm_error *reduce(const jm_ref_call *call, jm_arena *arena) {
   const jm_reduce_attrs *attrs = call->op->attrs;
   const jm_type *type = call->in[0].type;
   uint32_t n = call->op->n_results;
-  split p = {.call = call, .dtype = JM_N_DTYPES};
+  split p = {.call = call, .dtype = JM_N_DTYPES, .narrow = JM_N_DTYPES};
   size_t *bytes = jm_arena_alloc(arena, n, sizeof *bytes);
   p.x = jm_arena_alloc(arena, n, sizeof *p.x);
   p.init = jm_arena_alloc(arena, n, sizeof *p.init);
