@@ -523,6 +523,32 @@ static void errors_leave_the_process_alive(void) {
   release_all();
 }
 
+/* MLX looks at the indices' type on its worker thread, long after the call. */
+static void errors_of_worker_threads_arrive(void) {
+  jm_mlx_array *a = counting(JM_DT_f32, DIMS(4)), *wrong = NULL, *right = NULL;
+  for (int start = 0; start < 2; start++) {
+    CHECK_OK(api->take_along_axis(&wrong, a, a, 0));
+    CHECK_OK(api->negative(a, &right));
+    jm_mlx_array *both[] = {right, wrong};
+    if (start) {
+      jm_error *error = api->arrays_start(both, 2); /* may be quick enough to see it */
+      if (!error) error = api->arrays_wait(both, 2);
+      CHECK_FAILS(error, JM_INTERNAL, "indices type");
+    } else {
+      CHECK_FAILS(api->arrays_wait(both, 2), JM_INTERNAL, "indices type");
+    }
+    api->array_release(wrong);
+    api->array_release(right);
+    jm_error *error = api->add(a, a, &right);
+    expect("the next program", error, right, JM_DT_f32, DIMS(4), VALUES(0, 2, 4, 6));
+  }
+  CHECK_OK(api->take_along_axis(&wrong, a, a, 0));
+  float out[4];
+  CHECK_FAILS(api->array_export(wrong, out, sizeof out), JM_INTERNAL, "indices type");
+  api->array_release(wrong);
+  release_all();
+}
+
 static void too_large_allocations_are_refused(void) {
   jm_mlx_array *wide = NULL, *out = NULL, *one = scalar(JM_DT_f32, 1);
   CHECK_OK(api->broadcast_to(&wide, one, DIMS(1 << 30, 1 << 20)));
@@ -585,4 +611,4 @@ static void open_library(void) {
 TEST_MAIN(open_library, regular_primitives, types, movement, making_and_choosing, scans,
           products_and_transforms, every_primitive_was_called, import_and_export,
           views_and_empty_arrays, lazy_arrays, donation, errors_leave_the_process_alive,
-          too_large_allocations_are_refused, the_device)
+          errors_of_worker_threads_arrive, too_large_allocations_are_refused, the_device)

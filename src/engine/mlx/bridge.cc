@@ -105,7 +105,8 @@ bool is_view(const core::array &a) {
   return false;
 }
 
-// Before MLX tries: on Linux the system hands out memory that is not there, then kills the process.
+// Before MLX tries: its CPU device takes any pointer for good, and Linux hands out memory that is not
+// there. Only what one array needs is known here; the sum depends on what MLX frees on the way.
 jm_error *too_large(const char *what, size_t bytes) {
   return error_create(JM_RESOURCE_EXHAUSTED, "%s needs an array of %zu bytes; MLX's device has %zu",
                       what, bytes, here.largest);
@@ -269,6 +270,7 @@ jm_error *array_import(jm_dtype dtype, const int32_t *shape, int rank, const voi
                           core::get_active_memory(), static_cast<long long>(memory_limit));
     core::allocator::Data memory = core::allocator::malloc(bytes);
     core::allocator::Buffer buffer = memory.buffer();
+    if (bytes && !buffer.ptr()) throw std::bad_alloc();
     if (bytes) std::memcpy(buffer.raw_ptr(), data, bytes);
     *out = new jm_mlx_array(core::array(std::move(memory), shape_of(shape, rank), row->theirs));
     return nullptr;
