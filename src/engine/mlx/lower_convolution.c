@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolution in all of StableHLO's forms as MLX's: layouts are transposed views (N..C and O..I);
  * batch groups become feature groups; what MLX gets wrong or refuses is composed: negative padding
- * with a dilated input, a kernel reversed along some dimensions only, groups in three dimensions. */
+ * with a dilated input, a kernel reversed along some dimensions only, groups in three dimensions.
+ */
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/product.h"
 
@@ -42,8 +43,13 @@ static A standard(jm_lowering *l, A a, const jm_type *type, int64_t first, jm_i6
 
 static void convolution_init(convolution *c, const jm_convolution_attrs *attrs) {
   uint32_t n = attrs->input_spatial.n;
-  *c = (convolution){.attrs = attrs, .n = n ? n : 1, .groups = (int)attrs->feature_groups,
-                     .stride = {1}, .kernel_dilation = {1}, .input_dilation = {1}, .flip = n > 0};
+  *c = (convolution){.attrs = attrs,
+                     .n = n ? n : 1,
+                     .groups = (int)attrs->feature_groups,
+                     .stride = {1},
+                     .kernel_dilation = {1},
+                     .input_dilation = {1},
+                     .flip = n > 0};
   for (uint32_t i = 0; i < n; i++) {
     c->stride[i] = (int32_t)attrs->strides.data[i];
     c->low[i] = (int32_t)attrs->padding.data[2 * i];
@@ -176,8 +182,8 @@ static void lower_convolution(jm_lowering *l) {
   input = batch_groups_as_features(l, &c, input);
   input = crop(l, &c, input, dtype);
   A out = placed(l, &c, run_groups(l, &c, input, reversed(l, &c, kernel)), to);
-  l->out[0] = is_integer ? jm_lower_product_integer(l, out, to->dtype)
-                         : jm_mlx_astype(l, out, to->dtype);
+  l->out[0] =
+      is_integer ? jm_lower_product_integer(l, out, to->dtype) : jm_mlx_astype(l, out, to->dtype);
 }
 
 static bool supports_convolution(const jm_module *m, const jm_op *op) {

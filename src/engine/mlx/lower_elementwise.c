@@ -24,18 +24,26 @@ static int64_t least_of(uint32_t bits) { return INT64_MIN >> (64 - bits); }
 
 static jm_dtype unsigned_of(jm_dtype dtype) {
   switch (jm_dtype_facts[dtype].bits) {
-    case 8: return JM_DT_u8;
-    case 16: return JM_DT_u16;
-    case 32: return JM_DT_u32;
-    default: return JM_DT_u64;
+    case 8:
+      return JM_DT_u8;
+    case 16:
+      return JM_DT_u16;
+    case 32:
+      return JM_DT_u32;
+    default:
+      return JM_DT_u64;
   }
 }
 static jm_dtype signed_of(jm_dtype dtype) {
   switch (jm_dtype_facts[dtype].bits) {
-    case 8: return JM_DT_s8;
-    case 16: return JM_DT_s16;
-    case 32: return JM_DT_s32;
-    default: return JM_DT_s64;
+    case 8:
+      return JM_DT_s8;
+    case 16:
+      return JM_DT_s16;
+    case 32:
+      return JM_DT_s32;
+    default:
+      return JM_DT_s64;
   }
 }
 
@@ -74,9 +82,9 @@ DIRECT2(subtract, subtract)
 
 /* -- ops whose meaning for pred is another's */
 
-#define BY_CLASS(op, for_pred, otherwise)                            \
-  static void lower_##op(jm_lowering *l) {                           \
-    A a = arg(l, 0), b = arg(l, 1);                                  \
+#define BY_CLASS(op, for_pred, otherwise)                                             \
+  static void lower_##op(jm_lowering *l) {                                            \
+    A a = arg(l, 0), b = arg(l, 1);                                                   \
     result(l, is_pred(l) ? jm_mlx_##for_pred(l, a, b) : jm_mlx_##otherwise(l, a, b)); \
   }
 BY_CLASS(add, logical_or, add)
@@ -202,15 +210,15 @@ static A constant_bits(jm_lowering *l, jm_dtype type, uint64_t pattern) {
 /* Counts bits in pairs, nibbles, bytes (Warren, Hacker's Delight, 5-1); then adds the bytes. */
 static A count_bits(jm_lowering *l, A v, jm_dtype type) {
   uint32_t bits = jm_dtype_facts[type].bits;
-  A m1 = constant_bits(l, type, 0x5555555555555555u), m2 = constant_bits(l, type, 0x3333333333333333u);
+  A m1 = constant_bits(l, type, 0x5555555555555555u),
+    m2 = constant_bits(l, type, 0x3333333333333333u);
   A m4 = constant_bits(l, type, 0x0f0f0f0f0f0f0f0fu);
   v = jm_mlx_subtract(
       l, v, jm_mlx_bitwise_and(l, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, 1)), m1));
-  v = jm_mlx_add(
-      l, jm_mlx_bitwise_and(l, v, m2),
-      jm_mlx_bitwise_and(l, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, 2)), m2));
-  v = jm_mlx_bitwise_and(
-      l, jm_mlx_add(l, v, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, 4))), m4);
+  v = jm_mlx_add(l, jm_mlx_bitwise_and(l, v, m2),
+                 jm_mlx_bitwise_and(l, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, 2)), m2));
+  v = jm_mlx_bitwise_and(l, jm_mlx_add(l, v, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, 4))),
+                         m4);
   for (uint32_t step = 8; step < bits; step *= 2)
     v = jm_mlx_add(l, v, jm_mlx_right_shift(l, v, jm_lower_i64(l, type, step)));
   return jm_mlx_bitwise_and(l, v, jm_lower_i64(l, type, 0x7f));
@@ -287,14 +295,36 @@ static void lower_cbrt(jm_lowering *l) {
 /* MLX's CPU erf is off by 5.6 % at 1e-6: near 0 its Taylor series (Abramowitz and Stegun 7.1.5),
  * whose next term is below half an ulp of f32 for |x| < 0.5. */
 static void lower_erf(jm_lowering *l) {
-  static const double series[] = {1.0,         -1.0 / 3,     1.0 / 10,     -1.0 / 42,
-                                  1.0 / 216,   -1.0 / 1320,  1.0 / 9360,   -1.0 / 75600};
+  static const double series[] = {1.0,       -1.0 / 3,    1.0 / 10,   -1.0 / 42,
+                                  1.0 / 216, -1.0 / 1320, 1.0 / 9360, -1.0 / 75600};
   A a = widened(l), square = jm_mlx_multiply(l, a, a), sum = f32(l, series[7]);
   for (int i = 6; i >= 0; i--)
     sum = jm_mlx_add(l, jm_mlx_multiply(l, sum, square), f32(l, series[i]));
   A small = jm_mlx_multiply(l, jm_mlx_multiply(l, a, f32(l, M_2_SQRTPI)), sum);
   A near_zero = jm_mlx_less(l, jm_mlx_abs(l, a), f32(l, 0.5));
   result(l, narrowed(l, jm_mlx_where(l, near_zero, small, jm_mlx_erf(l, a))));
+}
+
+/* erfc(x) = exp(-x^2) t P(t) with t = 1 / (1 + 0.4 x), x >= 0: P is the polynomial of degree 10
+ * nearest to exp(x^2) erfc(x) / t, within 7e-9. x^2 has more bits than f32: high * high is exact,
+ * and the rest is small. Beyond 20 the result is 0; the limit keeps infinity - infinity away. */
+static void lower_erfc(jm_lowering *l) {
+  static const double p[] = {0.2256758327,  0.2256760808,  0.2076080536,  0.1718023453,
+                             0.1186341239,  0.08522815922, -0.0497441417, 0.141435465,
+                             -0.2387361983, 0.1419267051,  -0.02950643233};
+  enum { LAST = sizeof p / sizeof *p - 1 };
+  A a = widened(l), x = jm_mlx_minimum(l, jm_mlx_abs(l, a), f32(l, 20));
+  A t = jm_mlx_divide(l, f32(l, 1), jm_mlx_add(l, f32(l, 1), jm_mlx_multiply(l, f32(l, 0.4), x)));
+  A sum = f32(l, p[LAST]);
+  for (int i = LAST - 1; i >= 0; i--) sum = jm_mlx_add(l, jm_mlx_multiply(l, sum, t), f32(l, p[i]));
+  A mask = jm_lower_i64(l, JM_DT_u32, 0xfffff000);
+  A high = jm_mlx_view(l, jm_mlx_bitwise_and(l, jm_mlx_view(l, x, JM_DT_u32), mask), JM_DT_f32);
+  A rest = jm_mlx_multiply(l, jm_mlx_subtract(l, high, x), jm_mlx_add(l, high, x));
+  A square = jm_mlx_negative(l, jm_mlx_multiply(l, high, high));
+  A tail = jm_mlx_multiply(l, jm_mlx_exp(l, square), jm_mlx_exp(l, rest));
+  tail = jm_mlx_multiply(l, tail, jm_mlx_multiply(l, t, sum));
+  A below = jm_mlx_less(l, a, f32(l, 0));
+  result(l, narrowed(l, jm_mlx_where(l, below, jm_mlx_subtract(l, f32(l, 2), tail), tail)));
 }
 
 static void lower_reduce_precision(jm_lowering *l) {
@@ -363,12 +393,24 @@ static void lower_compare(jm_lowering *l) {
     b = jm_lower_order_key(l, b, dtype);
   }
   switch (attrs->direction) {
-    case JM_COMPARE_EQ: result(l, jm_mlx_equal(l, a, b)); break;
-    case JM_COMPARE_NE: result(l, jm_mlx_not_equal(l, a, b)); break;
-    case JM_COMPARE_GE: result(l, jm_mlx_greater_equal(l, a, b)); break;
-    case JM_COMPARE_GT: result(l, jm_mlx_greater(l, a, b)); break;
-    case JM_COMPARE_LE: result(l, jm_mlx_less_equal(l, a, b)); break;
-    case JM_COMPARE_LT: result(l, jm_mlx_less(l, a, b)); break;
+    case JM_COMPARE_EQ:
+      result(l, jm_mlx_equal(l, a, b));
+      break;
+    case JM_COMPARE_NE:
+      result(l, jm_mlx_not_equal(l, a, b));
+      break;
+    case JM_COMPARE_GE:
+      result(l, jm_mlx_greater_equal(l, a, b));
+      break;
+    case JM_COMPARE_GT:
+      result(l, jm_mlx_greater(l, a, b));
+      break;
+    case JM_COMPARE_LE:
+      result(l, jm_mlx_less_equal(l, a, b));
+      break;
+    case JM_COMPARE_LT:
+      result(l, jm_mlx_less(l, a, b));
+      break;
   }
 }
 static bool supports_compare(const jm_module *m, const jm_op *op) {
@@ -451,6 +493,7 @@ const jm_lower_rule jm_lower_elementwise_rules[] = {
     {JM_OP_count_leading_zeros, lower_count_leading_zeros, NULL},
     {JM_OP_divide, lower_divide, NULL},
     {JM_OP_erf, lower_erf, NULL},
+    {JM_OP_erfc, lower_erfc, NULL},
     {JM_OP_exponential, lower_exponential, NULL},
     {JM_OP_exponential_minus_one, lower_exponential_minus_one, only_real},
     {JM_OP_floor, lower_floor, NULL},

@@ -5,8 +5,8 @@
  * Gather and scatter, in all of StableHLO's forms, are one picture: an index vector per element of
  * the batch dimensions B, a window W at each. With a row-major operand the places are
  *   linear[B, W] = sum over dimensions of start[B] * stride + offset[W]
- * and the op takes or combines elements of the flat operand. If the window is a run of whole trailing
- * dimensions, the rows of [leading, trailing] are taken instead. */
+ * and the op takes or combines elements of the flat operand. If the window is a run of whole
+ * trailing dimensions, the rows of [leading, trailing] are taken instead. */
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"
@@ -40,14 +40,29 @@ static int64_t host_start(const jm_lowering *l, uint32_t i) {
   const jm_type *type = jm_lower_type(l, i);
   const void *data = jm_lower_host(l, i);
   switch (type->dtype) {
-    case JM_DT_s8: value = *(const int8_t *)data; break;
-    case JM_DT_s16: value = *(const int16_t *)data; break;
-    case JM_DT_s32: value = *(const int32_t *)data; break;
-    case JM_DT_s64: value = *(const int64_t *)data; break;
-    case JM_DT_u8: value = *(const uint8_t *)data; break;
-    case JM_DT_u16: value = *(const uint16_t *)data; break;
-    case JM_DT_u32: value = *(const uint32_t *)data; break;
-    default: value = *(const uint64_t *)data > INT64_MAX ? INT64_MAX : *(const int64_t *)data;
+    case JM_DT_s8:
+      value = *(const int8_t *)data;
+      break;
+    case JM_DT_s16:
+      value = *(const int16_t *)data;
+      break;
+    case JM_DT_s32:
+      value = *(const int32_t *)data;
+      break;
+    case JM_DT_s64:
+      value = *(const int64_t *)data;
+      break;
+    case JM_DT_u8:
+      value = *(const uint8_t *)data;
+      break;
+    case JM_DT_u16:
+      value = *(const uint16_t *)data;
+      break;
+    case JM_DT_u32:
+      value = *(const uint32_t *)data;
+      break;
+    default:
+      value = *(const uint64_t *)data > INT64_MAX ? INT64_MAX : *(const int64_t *)data;
   }
   return value;
 }
@@ -98,8 +113,8 @@ static void lower_dynamic_slice(jm_lowering *l) {
   if (l->error) return;
   A a = jm_lower_array(l, 0);
   l->out[0] = !s.array ? jm_mlx_slice(l, a, s.start, s.stop, s.step, n)
-                       : jm_mlx_slice_dynamic(l, a, s.array,
-                                              jm_lower_ints(l, attrs->sizes.data, attrs->sizes.n), n);
+                       : jm_mlx_slice_dynamic(
+                             l, a, s.array, jm_lower_ints(l, attrs->sizes.data, attrs->sizes.n), n);
 }
 
 static void lower_dynamic_update_slice(jm_lowering *l) {
@@ -200,8 +215,8 @@ static A linear_places(jm_lowering *l, const places *p, uint32_t n_dims, A *vali
       if (valid) {
         A fits = jm_mlx_less_equal(l, start, limit_of(l, dtype, limit));
         if (jm_dtype_classof(dtype) == JM_CLASS_SINT)
-          fits = jm_mlx_logical_and(
-              l, fits, jm_mlx_greater_equal(l, start, jm_lower_i64(l, dtype, 0)));
+          fits = jm_mlx_logical_and(l, fits,
+                                    jm_mlx_greater_equal(l, start, jm_lower_i64(l, dtype, 0)));
         *valid = *valid ? jm_mlx_logical_and(l, *valid, fits) : fits;
       }
       start = clamped(l, start, dtype, limit);
@@ -221,8 +236,7 @@ static A linear_places(jm_lowering *l, const places *p, uint32_t n_dims, A *vali
   int32_t *shape = jm_lower_scratch(l, rank);
   if (!shape) return NULL;
   for (uint32_t i = 0; i < p->n_batch; i++) shape[i] = (int32_t)p->batch[i];
-  for (uint32_t w = 0; w < n_window; w++)
-    shape[p->n_batch + w] = (int32_t)p->window[p->offsets[w]];
+  for (uint32_t w = 0; w < n_window; w++) shape[p->n_batch + w] = (int32_t)p->window[p->offsets[w]];
   return jm_mlx_broadcast_to(l, linear, shape, (int)rank);
 }
 
@@ -265,10 +279,13 @@ static int32_t *layout_axes(jm_lowering *l, jm_i64s window_dims, uint32_t n_batc
 
 static void lower_gather(jm_lowering *l) {
   const jm_gather_attrs *a = l->op->attrs;
-  places p = {.operand = jm_lower_type(l, 0), .indices = jm_lower_type(l, 1),
-              .index_map = a->start_index_map, .operand_batch = a->operand_batching_dims,
+  places p = {.operand = jm_lower_type(l, 0),
+              .indices = jm_lower_type(l, 1),
+              .index_map = a->start_index_map,
+              .operand_batch = a->operand_batching_dims,
               .indices_batch = a->start_indices_batching_dims,
-              .inserted = a->collapsed_slice_dims, .index_dim = a->index_vector_dim,
+              .inserted = a->collapsed_slice_dims,
+              .index_dim = a->index_vector_dim,
               .window = a->slice_sizes.data};
   if (!places_fill(l, &p)) return;
   const jm_type *to = jm_lower_result(l, 0);
@@ -289,17 +306,24 @@ static int scatter_mode(const jm_module *m, const jm_op *op) {
   jm_opcode code;
   if (!jm_ref_region_is_binary(m, op->first_region, &code)) return -1;
   switch (code) {
-    case JM_OP_add: return 1;
-    case JM_OP_multiply: return 2;
-    case JM_OP_maximum: return 3;
-    case JM_OP_minimum: return 4;
-    default: return -1;
+    case JM_OP_add:
+      return 1;
+    case JM_OP_multiply:
+      return 2;
+    case JM_OP_maximum:
+      return 3;
+    case JM_OP_minimum:
+      return 4;
+    default:
+      return -1;
   }
 }
 
 /* MLX's maximum and minimum of floats forget NaN: those are taken of integers in the floats' order,
  * in which NaN is the last or the first. */
-static bool scatters_keys(jm_dtype dtype, int mode) { return mode >= 3 && jm_dtype_is_float(dtype); }
+static bool scatters_keys(jm_dtype dtype, int mode) {
+  return mode >= 3 && jm_dtype_is_float(dtype);
+}
 
 static A to_keys(jm_lowering *l, A a, jm_dtype dtype, int mode) {
   if (!scatters_keys(dtype, mode)) return a;
@@ -337,12 +361,15 @@ static void lower_scatter(jm_lowering *l) {
   uint32_t w = 0;
   for (uint32_t d = 0; d < operand->rank; d++)
     window[d] = contains(a->inserted_window_dims, d) || contains(a->input_batching_dims, d)
-                    ? 1 : updates->dims[a->update_window_dims.data[w++]];
-  places p = {.operand = operand, .indices = jm_lower_type(l, 1),
+                    ? 1
+                    : updates->dims[a->update_window_dims.data[w++]];
+  places p = {.operand = operand,
+              .indices = jm_lower_type(l, 1),
               .index_map = a->scatter_dims_to_operand_dims,
               .operand_batch = a->input_batching_dims,
               .indices_batch = a->scatter_indices_batching_dims,
-              .inserted = a->inserted_window_dims, .index_dim = a->index_vector_dim,
+              .inserted = a->inserted_window_dims,
+              .index_dim = a->index_vector_dim,
               .window = window};
   if (!places_fill(l, &p)) return;
   uint32_t n_dims = leading_dims(&p);

@@ -6,8 +6,7 @@ typedef jm_mlx_array *A;
 
 static void lower_reshape(jm_lowering *l) {
   const jm_type *to = jm_lower_result(l, 0);
-  l->out[0] =
-      jm_mlx_reshape(l, jm_lower_array(l, 0), jm_lower_shape(l, to), (int)to->rank);
+  l->out[0] = jm_mlx_reshape(l, jm_lower_array(l, 0), jm_lower_shape(l, to), (int)to->rank);
 }
 
 static void lower_transpose(jm_lowering *l) {
@@ -69,8 +68,7 @@ static void lower_iota(jm_lowering *l) {
   const jm_type *to = jm_lower_result(l, 0);
   int32_t *shape = jm_lower_scratch(l, to->rank);
   if (!shape) return;
-  for (uint32_t i = 0; i < to->rank; i++)
-    shape[i] = i == attrs->dim ? (int32_t)to->dims[i] : 1;
+  for (uint32_t i = 0; i < to->rank; i++) shape[i] = i == attrs->dim ? (int32_t)to->dims[i] : 1;
   /* Counted in integers: a narrow float would stop growing where its step passes 1. */
   A a = jm_mlx_astype(l, jm_mlx_arange(l, to->dims[attrs->dim], JM_DT_s32), to->dtype);
   a = jm_mlx_reshape(l, a, shape, (int)to->rank);
@@ -80,9 +78,9 @@ static void lower_iota(jm_lowering *l) {
 static void lower_slice(jm_lowering *l) {
   const jm_slice_attrs *a = l->op->attrs;
   uint32_t n = a->start.n;
-  l->out[0] = jm_mlx_slice(l, jm_lower_array(l, 0), jm_lower_ints(l, a->start.data, n),
-                           jm_lower_ints(l, a->limit.data, n), jm_lower_ints(l, a->stride.data, n),
-                           (int)n);
+  l->out[0] =
+      jm_mlx_slice(l, jm_lower_array(l, 0), jm_lower_ints(l, a->start.data, n),
+                   jm_lower_ints(l, a->limit.data, n), jm_lower_ints(l, a->stride.data, n), (int)n);
 }
 
 /* A slice of step -1; a stop of -n - 1 means "before the first". */

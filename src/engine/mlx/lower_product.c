@@ -9,17 +9,21 @@
 typedef jm_mlx_array *A;
 
 enum {
-  EXACT = 1 << 24,    /* integers up to here are exact in f32 */
+  EXACT = 1 << 24, /* integers up to here are exact in f32 */
   MAX_PIECES = 64,
   SPREAD_MAX = 1 << 22, /* elements of a product that is multiplied and summed */
 };
 
 static int64_t magnitude_of(jm_dtype dtype) {
   switch (dtype) {
-    case JM_DT_pred: return 1;
-    case JM_DT_s8: return 128;
-    case JM_DT_u8: return 255;
-    default: return 2 * EXACT; /* never */
+    case JM_DT_pred:
+      return 1;
+    case JM_DT_s8:
+      return 128;
+    case JM_DT_u8:
+      return 255;
+    default:
+      return 2 * EXACT; /* never */
   }
 }
 
@@ -126,8 +130,8 @@ static A product_in_pieces(jm_lowering *l, A a, A b, const operand *lhs, const o
   A sum = NULL;
   for (int64_t start = 0; start < lhs->columns; start += length) {
     int64_t size = lhs->columns - start < length ? lhs->columns - start : length;
-    A part = jm_mlx_matmul(l, piece(l, a, lhs, false, start, size),
-                           piece(l, b, rhs, true, start, size));
+    A part =
+        jm_mlx_matmul(l, piece(l, a, lhs, false, start, size), piece(l, b, rhs, true, start, size));
     part = jm_lower_product_integer(l, part, to);
     sum = sum ? jm_mlx_add(l, sum, part) : part;
   }

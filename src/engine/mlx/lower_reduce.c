@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions of whole dimensions: one op, or JAX's argmax and argmin. Other bodies are the host's. */
+ * Reductions of whole dimensions: one op, or JAX's argmax and argmin. Other bodies are the host's.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -141,8 +142,7 @@ static void lower_reduce(jm_lowering *l) {
   A a = jm_lower_array(l, 0);
   if (wide != dtype) a = jm_mlx_astype(l, a, wide);
   if (attrs->dims.n)
-    a = monoid->reduce(l, a, jm_lower_ints(l, attrs->dims.data, attrs->dims.n),
-                       (int)attrs->dims.n);
+    a = monoid->reduce(l, a, jm_lower_ints(l, attrs->dims.data, attrs->dims.n), (int)attrs->dims.n);
   a = jm_mlx_astype(l, a, wide); /* MLX widens sums of narrow integers; cut back, they wrap */
   l->out[0] = jm_mlx_astype(l, jm_lower_monoid_start(l, monoid, a, 1), dtype);
 }

@@ -28,14 +28,15 @@ extern const jm_lower_rule jm_lower_sort_rules[];
 static inline jm_dtype jm_lower_dtype(const jm_lowering *l, uint32_t i) {
   return jm_lower_type(l, i)->dtype;
 }
-/* A shape as MLX takes it, in the lowering's scratch memory (valid until the op is done); NULL after
- * an error. */
+/* A shape as MLX takes it, in the lowering's scratch memory (valid until the op is done); NULL
+ * after an error. */
 const int32_t *jm_lower_shape(jm_lowering *l, const jm_type *type);
 const int32_t *jm_lower_ints(jm_lowering *l, const int64_t *values, uint32_t n);
 int32_t *jm_lower_scratch(jm_lowering *l, uint32_t n);
 /* The first error counts. */
 void jm_lower_fail(jm_lowering *l, jm_error *error);
-/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument. */
+/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument.
+ */
 const jm_op *jm_lower_definition(const jm_module *module, jm_value v);
 
 /* A scalar from its bytes. */

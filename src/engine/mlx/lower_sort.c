@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sorts whose comparator compares keys in total orders, as JAX's do: integer keys of the same order,
- * MLX's stable argsort of them, and the operands taken along. Other comparators are the host's. */
+ * Sorts whose comparator compares keys in total orders, as JAX's do: integer keys of the same
+ * order, MLX's stable argsort of them, and the operands taken along. Other comparators are the
+ * host's. */
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"

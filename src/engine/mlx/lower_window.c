@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Windows. Cumulative ones (as JAX spells cumsum and its like) are MLX's scans. Others are folded
- * dimension after dimension, each by a few slices: a window of w elements is put together of windows
- * of 1, 2, 4, ... elements. Padding and holes hold the identity, so that they take no part. The
- * gradient of pooling walks the window's positions as the op's definition does. */
+ * dimension after dimension, each by a few slices: a window of w elements is put together of
+ * windows of 1, 2, 4, ... elements. Padding and holes hold the identity, so that they take no part.
+ * The gradient of pooling walks the window's positions as the op's definition does. */
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"
@@ -17,15 +17,16 @@ enum {
 
 /* -- scans */
 
-/* log(exp(a) + exp(b)) as JAX writes it: of equal infinities the difference is NaN, then the sum. */
+/* log(exp(a) + exp(b)) as JAX writes it: of equal infinities the difference is NaN, then the sum.
+ */
 static bool is_log_add_exp(const jm_module *m, jm_region_id id) {
   static const struct {
     jm_opcode code;
     int operands[3]; /* earlier steps; -1 and -2 are the arguments */
   } steps[] = {
-      {JM_OP_select, {1, 3, 4}},  {JM_OP_compare, {2, 2}},      {JM_OP_subtract, {-1, -2}},
-      {JM_OP_add, {-1, -2}},      {JM_OP_add, {5, 6}},          {JM_OP_maximum, {-1, -2}},
-      {JM_OP_log_plus_one, {7}},  {JM_OP_exponential, {8}},     {JM_OP_negate, {9}},
+      {JM_OP_select, {1, 3, 4}}, {JM_OP_compare, {2, 2}},  {JM_OP_subtract, {-1, -2}},
+      {JM_OP_add, {-1, -2}},     {JM_OP_add, {5, 6}},      {JM_OP_maximum, {-1, -2}},
+      {JM_OP_log_plus_one, {7}}, {JM_OP_exponential, {8}}, {JM_OP_negate, {9}},
       {JM_OP_abs, {2}},
   };
   enum { N_STEPS = sizeof steps / sizeof *steps };
@@ -154,8 +155,7 @@ static A fold_windows(jm_lowering *l, const jm_lower_monoid *monoid, A a, jm_dty
   for (uint32_t d = 0; d < type->rank; d++) {
     const span s = {attrs->window.data[d], attrs->strides.data[d], attrs->window_dilations.data[d],
                     to->dims[d]};
-    if (s.window > 1 || s.stride > 1)
-      a = fold_dim(l, monoid, a, dims, type->rank, d, &s, dtype);
+    if (s.window > 1 || s.stride > 1) a = fold_dim(l, monoid, a, dims, type->rank, d, &s, dtype);
   }
   return a;
 }
@@ -189,9 +189,9 @@ static bool starts_from_log_0(const jm_module *m, const jm_op *op) {
   const jm_op *init = jm_lower_definition(m, op->operands[1]);
   if (!init || init->code != JM_OP_constant) return false;
   float value = 0;
-  jm_error *error = jm_ref_convert_run(jm_op_result_type(m, init, 0)->dtype, JM_DT_f32,
-                                       ((const jm_constant_attrs *)init->attrs)->value.bytes,
-                                       &value, 1);
+  jm_error *error =
+      jm_ref_convert_run(jm_op_result_type(m, init, 0)->dtype, JM_DT_f32,
+                         ((const jm_constant_attrs *)init->attrs)->value.bytes, &value, 1);
   jm_error_destroy(error);
   return !error && value == -INFINITY;
 }
@@ -228,12 +228,18 @@ static const jm_compare_attrs *find_selection(const jm_module *m, jm_region_id i
 
 static A compared(jm_lowering *l, jm_direction direction, A a, A b) {
   switch (direction) {
-    case JM_COMPARE_GE: return jm_mlx_greater_equal(l, a, b);
-    case JM_COMPARE_GT: return jm_mlx_greater(l, a, b);
-    case JM_COMPARE_LE: return jm_mlx_less_equal(l, a, b);
-    case JM_COMPARE_LT: return jm_mlx_less(l, a, b);
-    case JM_COMPARE_EQ: return jm_mlx_equal(l, a, b);
-    case JM_COMPARE_NE: return jm_mlx_not_equal(l, a, b);
+    case JM_COMPARE_GE:
+      return jm_mlx_greater_equal(l, a, b);
+    case JM_COMPARE_GT:
+      return jm_mlx_greater(l, a, b);
+    case JM_COMPARE_LE:
+      return jm_mlx_less_equal(l, a, b);
+    case JM_COMPARE_LT:
+      return jm_mlx_less(l, a, b);
+    case JM_COMPARE_EQ:
+      return jm_mlx_equal(l, a, b);
+    case JM_COMPARE_NE:
+      return jm_mlx_not_equal(l, a, b);
   }
   return NULL;
 }
@@ -241,11 +247,11 @@ static A compared(jm_lowering *l, jm_direction direction, A a, A b) {
 typedef struct pooling {
   const jm_select_and_scatter_attrs *attrs;
   uint32_t rank;
-  const int64_t *out;            /* of the source */
-  int64_t dims[MAX_RANK];        /* of the padded operand */
+  const int64_t *out;     /* of the source */
+  int64_t dims[MAX_RANK]; /* of the padded operand */
   int64_t low[MAX_RANK], high[MAX_RANK], none[MAX_RANK];
-  int64_t position[MAX_RANK];    /* in the window */
-  int64_t mask_dims[MAX_RANK];   /* the operand's where it is padded, else 1 */
+  int64_t position[MAX_RANK];  /* in the window */
+  int64_t mask_dims[MAX_RANK]; /* the operand's where it is padded, else 1 */
   bool padded, overlaps;
 } pooling;
 
@@ -315,8 +321,8 @@ static A select_positions(jm_lowering *l, pooling *p, A a, A inside) {
     }
     A stays = compared(l, direction, value, next);
     if (present) {
-      stays = jm_mlx_logical_or(l, jm_mlx_logical_and(l, stays, met),
-                                jm_mlx_logical_not(l, present));
+      stays =
+          jm_mlx_logical_or(l, jm_mlx_logical_and(l, stays, met), jm_mlx_logical_not(l, present));
       met = jm_mlx_logical_or(l, met, present);
     }
     value = jm_mlx_where(l, stays, value, next);

@@ -7,8 +7,8 @@
  * operand, perhaps with zeros and NaNs made canonical. */
 typedef struct term {
   uint32_t operand;
-  bool rhs;  /* the second of the two elements */
-  int part;  /* 0: the element or its real part, 1: imaginary part */
+  bool rhs; /* the second of the two elements */
+  int part; /* 0: the element or its real part, 1: imaginary part */
   bool zero, nan;
   uint64_t nan_bits;
 } term;
@@ -128,13 +128,13 @@ static bool match_compare(const matcher *m, jm_value value, bool equal, jm_ref_k
     return false;
   bool partial = jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL;
   *out = (jm_ref_key){a.operand,
-               a.part,
-               partial,
-               {.dtype = dtype,
-                .zero = a.zero || partial,
-                .nan = a.nan,
-                .nan_bits = a.nan_bits,
-                .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
+                      a.part,
+                      partial,
+                      {.dtype = dtype,
+                       .zero = a.zero || partial,
+                       .nan = a.nan,
+                       .nan_bits = a.nan_bits,
+                       .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
   return true;
 }
 
@@ -151,8 +151,7 @@ static bool match_keys(const matcher *m, jm_ref_key *keys, uint32_t max_keys, ui
     if (!(both = definition(m, either->operands[1 - less], JM_OP_and))) return false;
     int same = match_compare(m, both->operands[0], true, &equal) ? 0 : 1;
     if (same && !match_compare(m, both->operands[1], true, &equal)) return false;
-    if (equal.operand != k->operand || equal.part != k->part ||
-        equal.partial != k->partial ||
+    if (equal.operand != k->operand || equal.part != k->part || equal.partial != k->partial ||
         equal.order.zero != k->order.zero || equal.order.nan != k->order.nan ||
         equal.order.nan_bits != k->order.nan_bits)
       return false;

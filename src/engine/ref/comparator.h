@@ -14,9 +14,9 @@ typedef struct jm_ref_key {
   jm_ref_order order;
 } jm_ref_key;
 
-/* The keys of a sort, most significant first; false: another comparator, or more than max_keys (2 per
- * operand are enough). in: the op's operands, for the values of captured scalars; NULL: only those
- * that are constants are known. */
+/* The keys of a sort, most significant first; false: another comparator, or more than max_keys (2
+ * per operand are enough). in: the op's operands, for the values of captured scalars; NULL: only
+ * those that are constants are known. */
 bool jm_ref_comparator_match(const jm_module *module, const jm_op *op, const jm_tensor *in,
                              jm_ref_key *keys, uint32_t max_keys, uint32_t *n_keys);
 

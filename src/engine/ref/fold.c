@@ -35,7 +35,8 @@ static bool picks_value(const jm_module *m, jm_value v, jm_value lhs, jm_value r
   const jm_op *either = made_by(m, v, JM_OP_or);
   jm_value better = v;
   for (uint32_t i = 0; either && i < 2; i++)
-    if (is_compare(m, either->operands[i], JM_COMPARE_NE, lhs, lhs)) better = either->operands[1 - i];
+    if (is_compare(m, either->operands[i], JM_COMPARE_NE, lhs, lhs))
+      better = either->operands[1 - i];
   *largest = is_compare(m, better, JM_COMPARE_GT, lhs, rhs);
   return *largest || is_compare(m, better, JM_COMPARE_LT, lhs, rhs);
 }
@@ -73,9 +74,8 @@ static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64
   const jm_region *region = jm_module_region(call->module, id);
   size_t widest = 1;
   for (uint32_t i = 0; i < fold->n; i++) {
-    fold->dtypes[i] = dtype != JM_N_DTYPES
-                          ? dtype
-                          : jm_module_typeof(call->module, region->first_arg + i)->dtype;
+    fold->dtypes[i] =
+        dtype != JM_N_DTYPES ? dtype : jm_module_typeof(call->module, region->first_arg + i)->dtype;
     fold->bytes[i] = jm_dtype_bytes(fold->dtypes[i]);
     if (fold->bytes[i] > widest) widest = fold->bytes[i];
   }
@@ -92,10 +92,9 @@ static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64
   bool largest;
   fold->associative = jm_fold_is_argmax(call->module, id, &largest);
   const jm_op *op = call->op;
-  JM_TRY(jm_ref_region_create(call->module, id, call->in + op->n_operands - op->n_captures,
-                              op->n_captures,
-                              max_lanes < REGION_LANES ? (size_t)max_lanes : REGION_LANES,
-                              &fold->region));
+  JM_TRY(jm_ref_region_create(
+      call->module, id, call->in + op->n_operands - op->n_captures, op->n_captures,
+      max_lanes < REGION_LANES ? (size_t)max_lanes : REGION_LANES, &fold->region));
   fold->lanes = jm_ref_region_lanes(fold->region);
   return NULL;
 }
@@ -254,8 +253,7 @@ static jm_error *rect_from(jm_fold *fold, const jm_rect *rect, void *const *acc,
   return rect_tile(fold, rect, fold->acc_at, (const void *const *)fold->x_at);
 }
 
-jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc,
-                       const void *const *x) {
+jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc, const void *const *x) {
   if (rect->empty) return NULL;
   if (fold->assign) {
     for (uint32_t i = 0; i < fold->n; i++) jm_rect_copy(rect, fold->bytes[i], acc[i], x[i]);

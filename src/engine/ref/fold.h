@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The body of reduce, reduce_window, scatter and the like, ready to run on many lanes:
- * acc[i] = body(acc[i], x[i]), with one or several accumulators a lane. It decides between a copy, a
- * kernel and a region, and knows which bodies may be reassociated. What is folded into what is its
- * users' business. */
+ * acc[i] = body(acc[i], x[i]), with one or several accumulators a lane. It decides between a copy,
+ * a kernel and a region, and knows which bodies may be reassociated. What is folded into what is
+ * its users' business. */
 #ifndef JM_ENGINE_REF_FOLD_H
 #define JM_ENGINE_REF_FOLD_H
 
@@ -10,17 +10,17 @@
 #include "engine/ref/ref.h"
 
 typedef struct jm_fold {
-  uint32_t n;      /* accumulators a lane */
+  uint32_t n;       /* accumulators a lane */
   jm_dtype *dtypes; /* of each accumulator */
-  size_t *bytes;   /* of an element of each */
-  size_t lanes;    /* most that one run takes; scratch has as many */
-  bool assign;     /* the body returns x */
+  size_t *bytes;    /* of an element of each */
+  size_t lanes;     /* most that one run takes; scratch has as many */
+  bool assign;      /* the body returns x */
   bool associative, commutative;
   jm_opcode code;        /* of the kernel */
   jm_ref_kernel *kernel; /* NULL: region */
   jm_ref_region *region;
   const jm_ref_call *call;
-  const void **args;            /* region's: n accumulators, n elements */
+  const void **args;                                 /* region's: n accumulators, n elements */
   void **acc_scratch, **x_scratch, **acc_at, **x_at; /* of fold_rect */
   int64_t until_poll;
   jm_arena arena;

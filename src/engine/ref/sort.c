@@ -28,17 +28,17 @@ static size_t row_start(const rows *r, size_t row) {
   return row / r->stride * r->n * r->stride + row % r->stride;
 }
 
-#define PERMUTE(name, type, index_type, INDEX)                                                \
+#define PERMUTE(name, type, index_type, INDEX)                                                    \
   static void name(const type *in, type *out, const index_type *order, size_t n, size_t stride) { \
-    for (size_t i = 0; i < n; i++) out[i * stride] = in[INDEX(order[i]) * stride];            \
+    for (size_t i = 0; i < n; i++) out[i * stride] = in[INDEX(order[i]) * stride];                \
   }
 typedef struct pair64 {
   uint64_t a, b;
 } pair64;
 #define LOW_HALF(x) ((size_t)((x) & UINT32_MAX))
 #define RECORD_INDEX(x) ((size_t)(x).index)
-#define PERMUTES(bytes, type)                                         \
-  PERMUTE(permute_packed##bytes, type, uint64_t, LOW_HALF)            \
+#define PERMUTES(bytes, type)                              \
+  PERMUTE(permute_packed##bytes, type, uint64_t, LOW_HALF) \
   PERMUTE(permute_record##bytes, type, jm_ref_record, RECORD_INDEX)
 PERMUTES(1, uint8_t)
 PERMUTES(2, uint16_t)
@@ -54,14 +54,14 @@ typedef struct permutation {
 
 static void permute(jm_dtype dtype, const void *in, void *out, permutation p, const rows *r,
                     size_t start) {
-#define CASE(bytes, type)                                                                  \
-  case bytes:                                                                              \
-    if (p.packed)                                                                          \
-      permute_packed##bytes((const type *)in + start, (type *)out + start, p.packed, r->n, \
-                            r->stride);                                                    \
-    else                                                                                   \
+#define CASE(bytes, type)                                                                   \
+  case bytes:                                                                               \
+    if (p.packed)                                                                           \
+      permute_packed##bytes((const type *)in + start, (type *)out + start, p.packed, r->n,  \
+                            r->stride);                                                     \
+    else                                                                                    \
       permute_record##bytes((const type *)in + start, (type *)out + start, p.records, r->n, \
-                            r->stride);                                                    \
+                            r->stride);                                                     \
     break;
   switch (jm_dtype_bytes(dtype)) {
     CASE(1, uint8_t)
@@ -69,7 +69,8 @@ static void permute(jm_dtype dtype, const void *in, void *out, permutation p, co
     CASE(4, uint32_t)
     CASE(8, uint64_t)
     CASE(16, pair64)
-    default: break;
+    default:
+      break;
   }
 #undef CASE
 }
@@ -81,8 +82,8 @@ typedef struct key_sort {
   const jm_ref_key *keys;
   uint32_t n_keys, n_inputs;
   rows rows;
-  bool wide;         /* some key has 64 bits, or an index may need more than 32 */
-  size_t row_bytes;  /* of n records if wide, else of n u64 */
+  bool wide;          /* some key has 64 bits, or an index may need more than 32 */
+  size_t row_bytes;   /* of n records if wide, else of n u64 */
   atomic_bool failed; /* no memory */
 } key_sort;
 
@@ -204,8 +205,7 @@ static bool keys_hold(const key_sort *s) {
     size_t parts = jm_dtype_is_complex(type->dtype) ? 2 : 1;
     const unsigned char *data = s->call->in[k->operand].data;
     data += (size_t)k->part * jm_dtype_bytes(k->order.dtype);
-    if (k->partial &&
-        jm_ref_order_any_nan(k->order.dtype, data, parts, (size_t)type->count))
+    if (k->partial && jm_ref_order_any_nan(k->order.dtype, data, parts, (size_t)type->count))
       return false;
   }
   return true;
@@ -400,8 +400,9 @@ jm_error *jm_ref_sort(const jm_ref_call *call) {
   jm_ref_key *keys = jm_alloc(max_keys, sizeof *keys);
   if (!keys) return jm_error_out_of_memory();
   key_sort s = {.call = call, .keys = keys, .n_inputs = n_inputs, .rows = r};
-  bool by_keys = jm_ref_comparator_match(call->module, call->op, call->in, keys, max_keys,
-                                         &s.n_keys) && keys_hold(&s);
+  bool by_keys =
+      jm_ref_comparator_match(call->module, call->op, call->in, keys, max_keys, &s.n_keys) &&
+      keys_hold(&s);
   jm_error *error = by_keys ? sort_by_keys(&s) : sort_by_region(call, n_inputs, r);
   jm_free(keys);
   return error;
