@@ -157,7 +157,7 @@ static void test_reduce_special(void) {
   CHECK(out == 0 && !signbit(out));
 }
 
-/* More ones than a bf16 accumulator can count (256 + 1 is 256), each output another number of them. */
+/* More ones than a bf16 accumulator can count (256 + 1 is 256), another number for each output. */
 static void test_reduce_narrow(void) {
   static const int64_t shapes[][2] = {{3, 1000}, {700, 256}, {3, 100000}, {100000, 3}};
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
