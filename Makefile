@@ -18,6 +18,8 @@ VENV = .venv
 BUILD = build/python
 JOBS = 2
 STEPS = 30
+# What the device engine is built against; on Linux: make MLX='mlx[cpu]==0.32.4' or 'mlx[cuda13]==0.32.4'
+MLX = $(shell test "`uname -sm`" = "Darwin arm64" && echo mlx==0.32.4)
 FUZZ_SECONDS = 60
 
 BIN = $(VENV)/bin
@@ -39,7 +41,7 @@ $(VENV)/tools: pyproject.toml
 	@command -v cc >/dev/null || { echo "no C compiler; on Debian and Ubuntu: apt-get install gcc libc6-dev; on macOS: xcode-select --install"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet scikit-build-core cmake ninja
+	$(BIN)/python -m pip install --quiet scikit-build-core cmake ninja $(if $(MLX),'$(MLX)')
 	@touch $@
 
 $(VENV)/installed: $(VENV)/tools $(SOURCES)
