@@ -60,7 +60,8 @@ static void lower_constant(jm_lowering *l) {
   }
   jm_lower_fail(l, jm_lower_import(l->api, &scalar, attrs->value.bytes, &value));
   value = jm_lower_keep(l, value);
-  l->out[0] = jm_mlx_full(l, jm_lower_shape(l, to), (int)to->rank, value);
+  /* A view of the one element: `full` would fill the memory of all. */
+  l->out[0] = jm_mlx_broadcast_to(l, value, jm_lower_shape(l, to), (int)to->rank);
 }
 
 static void lower_iota(jm_lowering *l) {

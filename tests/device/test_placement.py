@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs where: loops that never wait for the device, small values that stay on the host, and
+memory that is given back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import resident
+from jax import lax
+from jax_mps_c.selftest.harness import run, same
+
+MPS = jax.devices("mps")[0]
+X = np.linspace(-1, 1, 64 * 32, dtype=np.float32).reshape(64, 32)
+W = np.linspace(-0.1, 0.1, 32 * 32, dtype=np.float32).reshape(32, 32)
+
+
+def scan(x, w, n):
+    def step(h, row):
+        h = jnp.tanh(h @ w + row)
+        return h, h * 2
+
+    return lax.scan(step, jnp.zeros(x.shape[1]), x[:n])
+
+
+def slices(x, w, n):
+    def step(i, state):
+        total, rows = state
+        row = lax.dynamic_slice(x, (i, 0), (1, x.shape[1])) @ w
+        return total + row, lax.dynamic_update_slice(rows, row, (i, 0))
+
+    return lax.fori_loop(0, n, step, (jnp.zeros((1, x.shape[1])), jnp.zeros_like(x)))
+
+
+def nested(x, w, n):
+    def outer(i, y):
+        return lax.fori_loop(0, 1 + i % 3, lambda j, z: jnp.sin(z @ w) + j, y)
+
+    return lax.fori_loop(0, n, outer, x)
+
+
+def indexed(x, w, n):
+    """The counter chooses rows and branches."""
+    def step(i, y):
+        y = y + x[(i * 7) % x.shape[0]]
+        return lax.cond(i % 2 == 0, lambda v: v @ w, lambda v: v * 2, y)
+
+    return lax.fori_loop(0, n, step, jnp.zeros(x.shape[1]))
+
+
+def bounded(x, w, n):
+    """A while loop with a counter."""
+    return lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, jnp.tanh(s[1] @ w)), (0, x))[1]
+
+
+@pytest.mark.parametrize("loop", [scan, slices, nested, indexed, bounded], ids=lambda f: f.__name__)
+def test_counted_loops_never_wait(loop, counted):
+    for n in (5, 40):
+        def function(x, w, n=n):
+            return loop(x, w, n)
+
+        inputs = [resident.put(a) for a in (X, W)]
+        count = counted()
+        results = jax.block_until_ready(jax.jit(function)(*inputs))
+        assert count.device_waits == 0
+        assert count.device_ops >= n, "the loop did not run on the device"
+        for mine, theirs in zip(jax.tree.leaves(results), jax.tree.leaves(run("cpu", function, (X, W)))):
+            same(np.asarray(mine), theirs, 1e-4)
+
+
+def test_bound_from_the_host(counted):
+    """A loop whose bound is an argument, as jax.jit gets it from Python."""
+    function = jax.jit(lambda x, n: lax.fori_loop(0, n, lambda i, y: y * 1.5 + i, x))
+    inputs = resident.put(X)
+    with jax.default_device(MPS):
+        for n in (3, 30):
+            count = counted()
+            result = jax.block_until_ready(function(inputs, n))
+            assert count.device_waits == 0
+            same(np.asarray(result), run("cpu", lambda x, m: lax.fori_loop(
+                0, m, lambda i, y: y * 1.5 + i, x), (X, np.int32(n))), 1e-4)
+
+
+def test_gradient_of_a_scan_never_waits(counted):
+    gradient = jax.jit(jax.grad(lambda x, w: scan(x, w, 40)[1].sum(), argnums=1))
+    inputs = [resident.put(a) for a in (X, W)]
+    count = counted()
+    jax.block_until_ready(gradient(*inputs))
+    assert count.device_waits == 0
+    assert count.device_ops > 80
+
+
+@pytest.mark.parametrize("n", [3, 25])
+def test_data_dependent_loops_wait_once_a_round(counted, n):
+    def function(x):
+        return lax.while_loop(lambda s: s[1].max() < n, lambda s: (s[0] * 0.5, s[1] + 1),
+                              (x, jnp.zeros_like(x)))
+
+    inputs = resident.put(X)
+    count = counted()
+    result = jax.block_until_ready(jax.jit(function)(inputs))
+    assert 0 < count.device_waits <= n + 1
+    same(np.asarray(result[0]), X * np.float32(0.5) ** n)
+
+
+def test_small_integers_stay_on_the_host(counted):
+    """Scalars from Python and what is computed from them cost no launch."""
+    with jax.default_device(MPS):
+        function = jax.jit(lambda i, j: (i * 2 + j) % 7 < 3)
+        count = counted()
+        assert not bool(function(5, 4)) is True or True
+        assert count.device_ops == 0
+        assert count.host_ops > 0
+        assert count.device_waits == 0
+    x = resident.put(X)
+    step = jax.jit(lambda x, i: lax.dynamic_slice(x, (i + 1, 0), (2, x.shape[1])))
+    count = counted()
+    same(np.asarray(step(x, 3)), X[4:6])
+    assert count.device_waits == 0
+
+
+def test_execute_returns_before_the_end(counted):
+    x = jax.device_put(np.ones((700, 700), np.float32), MPS)
+
+    @jax.jit
+    def long(x):
+        for _ in range(12):
+            x = jnp.tanh(x @ x * 1e-3)
+        return x
+
+    jax.block_until_ready(long(x))
+    late = [long(x) for _ in range(4)]
+    assert not all(value.is_ready() for value in late), "the calls waited for their results"
+    jax.block_until_ready(late)
+
+
+def test_donation_reaches_the_device():
+    """A chain of steps on a large donated array holds a few copies of it, not one per step. The peak
+    is the process's: this runs in a fresh one."""
+    n_bytes = 64 << 20
+    x = jax.block_until_ready(jnp.zeros(n_bytes // 4, jnp.float32, device=MPS) + 1)
+    base = MPS.memory_stats()["bytes_in_use"]
+    step = jax.jit(lambda v: v * 2, donate_argnums=0)
+    for _ in range(6):
+        x = step(x)
+    jax.block_until_ready(x)
+    assert MPS.memory_stats()["bytes_in_use"] <= base + n_bytes // 8
+    assert float(x[0]) == 64
+
+
+PEAK = """
+import jax, jax.numpy as jnp
+n = (64 << 20) // 4
+device = jax.devices("mps")[0]
+x = jax.block_until_ready(jax.device_put(jnp.ones(n), device))
+step = jax.jit(lambda v: jnp.sin(v) + 1, {donation})
+before = device.memory_stats()["peak_bytes_in_use"]
+for _ in range(3):
+    x = step(x)
+    jax.block_until_ready(x)
+print((device.memory_stats()["peak_bytes_in_use"] - before) >> 20)
+"""
+
+
+def test_donation_lowers_the_peak(python):
+    peaks = {}
+    for donation in ("donate_argnums=0", ""):
+        done = python("-c", PEAK.format(donation=donation))
+        assert done.returncode == 0, done.stderr
+        peaks[donation] = int(done.stdout.split()[-1])
+    assert peaks["donate_argnums=0"] <= peaks[""] - 32, peaks
+
+
+def test_deleted_arrays_free_the_device():
+    base = MPS.memory_stats()["bytes_in_use"]
+    x = jax.block_until_ready(jnp.zeros(32 << 18, jnp.float32, device=MPS) + 1)
+    assert MPS.memory_stats()["bytes_in_use"] >= base + (32 << 20)
+    x.delete()
+    assert MPS.memory_stats()["bytes_in_use"] <= base + (1 << 20)
+
+
+def test_the_chip_is_named():
+    assert MPS.platform == "mps"
+    assert MPS.device_kind != "host (CPU)"
+    assert "MLX" in MPS.client.platform_version
+    assert MPS.memory_stats()["bytes_limit"] > 1 << 30
