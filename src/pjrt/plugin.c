@@ -11,6 +11,8 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
   if (!args) return jm_error_invalid("%s: the argument block is NULL", name);
   size_t struct_size;
   memcpy(&struct_size, args, sizeof struct_size);
+  /* jaxlib 0.6 gives this block's size without its last field, which it has and reads. */
+  if (!strcmp(name, "PJRT_Plugin_Attributes")) struct_size += sizeof(size_t);
   if (struct_size < required)
     return jm_error_invalid("%s: struct_size is %zu, at least %zu is needed", name, struct_size,
                             required);
