@@ -25,6 +25,7 @@ FUZZ_SECONDS = 60
 BIN = $(VENV)/bin
 WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -o -name '*.def' -o -name '*.py')
+FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
 .PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest
@@ -100,7 +101,7 @@ tsan: $(VENV)/tools
 
 fuzz: $(VENV)/tools
 	CC=clang $(CONFIGURE) -B build/fuzz -DJM_FUZZ=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
-	$(WITH_VENV) cmake --build build/fuzz
+	$(WITH_VENV) cmake --build build/fuzz --target $(FUZZERS)
 	$(BIN)/python scripts/run_fuzz.py --build build/fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/installed
