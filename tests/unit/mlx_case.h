@@ -234,7 +234,8 @@ static void run(how h, const char *format, ...) {
 #define FLOATS "f32 f16 bf16"
 
 static inline void open_engine(void) {
-  jm_error *error = jm_mlx_engine_create(false, &engine);
+  const char *device = getenv("JAX_MPS_DEVICE"); /* gpu: that, else MLX's CPU device */
+  jm_error *error = jm_mlx_engine_create(device && !strcmp(device, "gpu"), &engine);
   if (error) fprintf(stderr, "%s\n", jm_error_message(error));
   CHECK(!error);
   if (error) exit(1);

@@ -79,6 +79,7 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
   if (!program) return;
   for (uint32_t i = 0; api && i < program->module->n_ops; i++)
     jm_mlx_value_drop(api, &program->constants[i]);
+  if (api) jm_lower_scalars_release(api, &program->scalars);
   jm_arena_deinit(&program->arena);
   jm_free(program);
 }
@@ -172,8 +173,8 @@ static jm_error *results_take(execution *x, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     if (!x->results[i])
       return jm_op_error(x->m, op, JM_INTERNAL, "the lowering gave no result %u", i);
-    *value_at(x, op->first_result + i) = (jm_mlx_value){
-        jm_op_result_type(x->m, op, i), x->api->array_retain(x->results[i]), NULL};
+    *value_at(x, op->first_result + i) =
+        (jm_mlx_value){jm_op_result_type(x->m, op, i), x->api->array_retain(x->results[i]), NULL};
   }
   return NULL;
 }
@@ -201,8 +202,8 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
   l->out = x->results;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     const jm_mlx_value *value = value_at(x, op->operands[i]);
-    l->in[i] = (jm_lower_operand){value->type, value->array,
-                                  value->block ? value->block->data : NULL};
+    l->in[i] =
+        (jm_lower_operand){value->type, value->array, value->block ? value->block->data : NULL};
   }
   memset(x->results, 0, op->n_results * sizeof *x->results);
   lower(l);
@@ -403,7 +404,7 @@ static jm_error *execution_init(execution *x) {
   x->operands = jm_alloc(operands, sizeof *x->operands);
   x->results = jm_alloc(results, sizeof *x->results);
   x->tensors = jm_alloc((size_t)operands + results, sizeof *x->tensors);
-  x->lowering = (jm_lowering){.api = x->api, .module = x->m};
+  x->lowering = (jm_lowering){.api = x->api, .module = x->m, .scalars = &x->program->scalars};
   return x->values && x->operands && x->results && x->tensors ? NULL : jm_error_out_of_memory();
 }
 
@@ -456,8 +457,7 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
 
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
                              const jm_engine_run *run) {
-  execution x = {.api = api, .program = program, .m = program->module,
-                 .cancelled = run->cancelled};
+  execution x = {.api = api, .program = program, .m = program->module, .cancelled = run->cancelled};
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);

@@ -15,10 +15,11 @@
 typedef struct jm_mlx_program {
   const jm_module *module;
   jm_arena arena;
-  jm_lower_fn **lower;   /* per op; NULL: the host */
-  uint32_t *last_use;    /* per value: the position in its region of its last user (without one: of
-                            its own op), JM_NONE: it leaves the region or is an unused argument */
+  jm_lower_fn **lower; /* per op; NULL: the host */
+  uint32_t *last_use;  /* per value: the position in its region of its last user (without one: of
+                          its own op), JM_NONE: it leaves the region or is an unused argument */
   jm_mlx_value *constants; /* per op: a constant's value, made at its first use */
+  jm_lower_scalars scalars;
 } jm_mlx_program;
 
 /* UNIMPLEMENTED if an op can run neither on MLX nor on the host. */

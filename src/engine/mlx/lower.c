@@ -61,10 +61,3 @@ const jm_op *jm_lower_definition(const jm_module *m, jm_value v) {
     v = parent->operands[parent->n_operands - from_end];
   }
 }
-
-jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes) {
-  const jm_type type = {.dtype = dtype, .count = 1};
-  jm_mlx_array *a = NULL;
-  if (!l->error) l->error = jm_lower_import(l->api, &type, bytes, &a);
-  return l->error ? NULL : jm_lower_keep(l, a);
-}

@@ -19,16 +19,29 @@ typedef struct jm_lower_operand {
   const void *host;    /* NULL: only on the device; dense data */
 } jm_lower_operand;
 
+/* Scalars that lowerings ask for again and again, each uploaded once a program: a direct-mapped
+ * cache. */
+enum { JM_LOWER_SCALARS = 128 };
+typedef struct jm_lower_scalars {
+  struct {
+    jm_dtype dtype;
+    uint64_t bits;
+    jm_mlx_array *array; /* NULL: free */
+  } slots[JM_LOWER_SCALARS];
+} jm_lower_scalars;
+void jm_lower_scalars_release(const jm_mlx_api *api, jm_lower_scalars *scalars);
+
 typedef struct jm_lowering {
   const jm_mlx_api *api;
   const jm_module *module;
   const jm_op *op;
-  jm_lower_operand *in;  /* op->n_operands */
-  jm_mlx_array **out;    /* op->n_results: set by the lowering, owned by the scope until taken */
-  jm_error *error;       /* the first one; sticky */
-  jm_mlx_array **scope;  /* arrays to release when the op is done */
+  jm_lower_operand *in; /* op->n_operands */
+  jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
+  jm_lower_scalars *scalars;
+  jm_error *error;      /* the first one; sticky */
+  jm_mlx_array **scope; /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
-  jm_arena scratch;      /* memory until the op is done */
+  jm_arena scratch; /* memory until the op is done */
 } jm_lowering;
 
 /* Operand i on the device; uploads it if it is only on the host. */
@@ -42,6 +55,8 @@ static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
   return jm_op_result_type(l->module, l->op, i);
 }
 
+/* A scalar constant from its bytes. */
+jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes);
 /* A scalar constant of this element type (converted from the double or the integer). */
 jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value);
 jm_mlx_array *jm_lower_i64(jm_lowering *l, jm_dtype dtype, int64_t value);

@@ -51,17 +51,15 @@ static void lower_concatenate(jm_lowering *l) {
 static void lower_constant(jm_lowering *l) {
   const jm_constant_attrs *attrs = l->op->attrs;
   const jm_type *to = jm_lower_result(l, 0);
-  const jm_type scalar = {.dtype = to->dtype, .count = 1};
-  A value = NULL, a = NULL;
+  A a = NULL;
   if (!attrs->value.splat) {
     jm_lower_fail(l, jm_lower_import(l->api, to, attrs->value.bytes, &a));
     l->out[0] = jm_lower_keep(l, a);
     return;
   }
-  jm_lower_fail(l, jm_lower_import(l->api, &scalar, attrs->value.bytes, &value));
-  value = jm_lower_keep(l, value);
   /* A view of the one element: `full` would fill the memory of all. */
-  l->out[0] = jm_mlx_broadcast_to(l, value, jm_lower_shape(l, to), (int)to->rank);
+  a = jm_lower_scalar(l, to->dtype, attrs->value.bytes);
+  l->out[0] = jm_mlx_broadcast_to(l, a, jm_lower_shape(l, to), (int)to->rank);
 }
 
 static void lower_iota(jm_lowering *l) {

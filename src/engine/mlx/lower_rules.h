@@ -39,9 +39,6 @@ void jm_lower_fail(jm_lowering *l, jm_error *error);
  */
 const jm_op *jm_lower_definition(const jm_module *module, jm_value v);
 
-/* A scalar from its bytes. */
-jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes);
-
 /* Integers in the order of the elements; floats: the total order. */
 jm_mlx_array *jm_lower_order_key(jm_lowering *l, jm_mlx_array *a, jm_dtype dtype);
 

@@ -21,10 +21,10 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   return l->scope[l->n_scope++] = a;
 }
 
-#define CALL(call)              \
-  jm_mlx_array *result = NULL;  \
-  if (l->error) return NULL;    \
-  l->error = l->api->call;      \
+#define CALL(call)             \
+  jm_mlx_array *result = NULL; \
+  if (l->error) return NULL;   \
+  l->error = l->api->call;     \
   return l->error ? NULL : jm_lower_keep(l, result);
 
 #define PRIM1(name, function) \
@@ -33,17 +33,17 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b) { \
     CALL(name(a, b, &result))                                                     \
   }
-#define PRIM_AXES(name, function)                                                           \
+#define PRIM_AXES(name, function)                                                            \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n) { \
-    CALL(name(a, axes, n, &result))                                                         \
+    CALL(name(a, axes, n, &result))                                                          \
   }
-#define PRIM_AXIS(name, function)                                           \
-  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, int axis) {  \
-    CALL(name(a, axis, &result))                                            \
+#define PRIM_AXIS(name, function)                                          \
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, int axis) { \
+    CALL(name(a, axis, &result))                                           \
   }
-#define PRIM(name, parameters, arguments)                           \
+#define PRIM(name, parameters, arguments)                              \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, JM_UNPAREN parameters) { \
-    CALL(name(&result, JM_UNPAREN arguments))                       \
+    CALL(name(&result, JM_UNPAREN arguments))                          \
   }
 #include "engine/mlx/prims.def"
 
@@ -52,12 +52,17 @@ enum { MAX_RANK = 64 };
 static bool dtype_supported(jm_dtype dtype) {
   const jm_dtype_fact *fact = &jm_dtype_facts[dtype];
   switch (fact->kind) {
-    case JM_CLASS_PRED: return true;
+    case JM_CLASS_PRED:
+      return true;
     case JM_CLASS_SINT:
-    case JM_CLASS_UINT: return fact->bits >= 8;
-    case JM_CLASS_FLOAT: return fact->bits == 16 || fact->bits == 32;
-    case JM_CLASS_COMPLEX: return fact->bits == 64;
-    case JM_CLASS_TOKEN: break;
+    case JM_CLASS_UINT:
+      return fact->bits >= 8;
+    case JM_CLASS_FLOAT:
+      return fact->bits == 16 || fact->bits == 32;
+    case JM_CLASS_COMPLEX:
+      return fact->bits == 64;
+    case JM_CLASS_TOKEN:
+      break;
   }
   return false;
 }
@@ -92,12 +97,35 @@ jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
   return operand->array;
 }
 
+void jm_lower_scalars_release(const jm_mlx_api *api, jm_lower_scalars *scalars) {
+  for (int i = 0; i < JM_LOWER_SCALARS; i++) api->array_release(scalars->slots[i].array);
+  *scalars = (jm_lower_scalars){0};
+}
+
+/* MLX holds elements of at most 8 bytes. */
+jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes) {
+  const jm_type type = {.dtype = dtype, .count = 1};
+  uint64_t bits = 0;
+  if (l->error) return NULL;
+  memcpy(&bits, bytes, jm_dtype_bytes(dtype));
+  uint64_t hash = (bits + (uint64_t)dtype + 1) * 0x9e3779b97f4a7c15u;
+  uint32_t at = (uint32_t)(hash >> 32) % JM_LOWER_SCALARS;
+  if (!l->scalars->slots[at].array || l->scalars->slots[at].bits != bits ||
+      l->scalars->slots[at].dtype != dtype) {
+    jm_mlx_array *array = import(l, &type, bytes);
+    if (!array) return NULL;
+    l->api->array_release(l->scalars->slots[at].array);
+    l->scalars->slots[at].dtype = dtype;
+    l->scalars->slots[at].bits = bits;
+    l->scalars->slots[at].array = array;
+  }
+  return jm_lower_keep(l, l->api->array_retain(l->scalars->slots[at].array));
+}
+
 static jm_mlx_array *scalar(jm_lowering *l, jm_dtype from, jm_dtype to, const void *value) {
   char bytes[16];
-  if (l->error) return NULL;
-  l->error = jm_ref_convert_run(from, to, value, bytes, 1);
-  const jm_type type = {.dtype = to, .count = 1};
-  return l->error ? NULL : jm_lower_keep(l, import(l, &type, bytes));
+  if (!l->error) l->error = jm_ref_convert_run(from, to, value, bytes, 1);
+  return l->error ? NULL : jm_lower_scalar(l, to, bytes);
 }
 
 jm_mlx_array *jm_lower_f64(jm_lowering *l, jm_dtype dtype, double value) {
