@@ -101,6 +101,11 @@ def configure_tridiagonal(shape, *, lower, **params):
     return {"lower": bool(lower)}
 
 
+def configure_tridiagonal_solve(shape, *, perturb_singular=False, **params):
+    only_default("tridiagonal_solve", **params)
+    return {"perturb": bool(perturb_singular)}
+
+
 def configure_ormqr(shape, *, left, transpose, **params):
     only_default("ormqr", **params)
     return {"left": bool(left), "transpose": bool(transpose)}
@@ -118,7 +123,7 @@ LOWERINGS = (
     Lowering("schur_p", "mps.schur", configure_schur),
     Lowering("hessenberg_p", "mps.hessenberg", configure_nothing),
     Lowering("tridiagonal_p", "mps.tridiagonal", configure_tridiagonal),
-    Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve", configure_nothing),
+    Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve", configure_tridiagonal_solve),
     Lowering("lu_p", "mps.lu", configure_nothing),
     Lowering("geqp3_p", "mps.geqp3", configure_geqp3),
     Lowering("ormqr_p", "mps.ormqr", configure_ormqr),

@@ -193,7 +193,9 @@ static pthread_mutex_t piece_lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t n_products;
 static int threads_before;
 
-static void enter_product(void) {
+void jm_blas_enter_single(void) {
+  pthread_once(&once, prepare);
+  if (!set_threads) return;
   pthread_mutex_lock(&piece_lock);
   if (!n_products++) {
     threads_before = get_threads();
@@ -202,7 +204,8 @@ static void enter_product(void) {
   pthread_mutex_unlock(&piece_lock);
 }
 
-static void leave_product(void) {
+void jm_blas_leave_single(void) {
+  if (!set_threads) return;
   pthread_mutex_lock(&piece_lock);
   if (!--n_products && threads_before != 1) set_threads(threads_before);
   pthread_mutex_unlock(&piece_lock);
@@ -286,9 +289,9 @@ static jm_error* run_gemm(const jm_gemm* g) {
   if (!error) {
     cut(&p);
     bool alone = set_threads && g->m * g->n * g->k > SMALL;
-    if (alone) enter_product();
+    if (alone) jm_blas_enter_single();
     jm_parallel_for(p.m_pieces * p.n_pieces, 1, run_pieces, &p);
-    if (alone) leave_product();
+    if (alone) jm_blas_leave_single();
   }
   jm_data_give(p.a.packed, p.a.packed_bytes);
   jm_data_give(p.b.packed, p.b.packed_bytes);
@@ -324,9 +327,9 @@ static jm_error* run_gemv(const jm_gemm* g) {
   size_t rows = p.column ? g->m : g->n, piece = VECTOR_PIECE / g->k + 1;
   JM_TRY(p.column ? view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &p.matrix)
                   : view_operand(g->b, element, g->n, g->k, g->b_col, g->b_row, &p.matrix));
-  if (set_threads) enter_product();
+  jm_blas_enter_single();
   jm_parallel_for(rows, set_threads ? (piece + 15) / 16 * 16 : rows, run_rows, &p);
-  if (set_threads) leave_product();
+  jm_blas_leave_single();
   jm_data_give(p.matrix.packed, p.matrix.packed_bytes);
   return NULL;
 }

@@ -37,4 +37,9 @@ const char* jm_blas_describe(void);
 typedef void jm_blas_routine(void);
 jm_blas_routine* jm_blas_find(const char* name);
 
+/* Between these two the library's routines use the thread that calls them alone: for callers that
+ * keep several busy. They nest, and may be called from many threads. */
+void jm_blas_enter_single(void);
+void jm_blas_leave_single(void);
+
 #endif

@@ -12,14 +12,24 @@
 #include "base/parallel.h"
 #include "engine/ref/pack.h"
 
-/* Routines count in 32 bits; from about here on their workspaces don't fit into that. */
-enum { MOST_ORDER = 23000, GRAIN_WORK = 1 << 15, IN_WORK = 12, N_TARGETS = 10 };
+enum {
+  MOST_ORDER = 23000, /* routines count in 32 bits: workspaces of larger ones don't fit into that */
+  GRAIN_WORK = 1 << 15,
+  LARGE_WORK = 1 << 27, /* from here on a matrix alone may have the library's own threads */
+  IN_WORK = 12,
+  N_TARGETS = 10
+};
 
 /* -- targets */
 
 static const jm_lapack_target* target_at(size_t i) {
-  size_t n = sizeof jm_lapack_eigen_targets / sizeof *jm_lapack_eigen_targets;
-  return i < n ? &jm_lapack_eigen_targets[i] : &jm_lapack_factor_targets[i - n];
+  enum {
+    EIGEN = sizeof jm_lapack_eigen_targets / sizeof *jm_lapack_eigen_targets,
+    FACTOR = EIGEN + sizeof jm_lapack_factor_targets / sizeof *jm_lapack_factor_targets,
+  };
+  return i < EIGEN    ? &jm_lapack_eigen_targets[i]
+         : i < FACTOR ? &jm_lapack_factor_targets[i - EIGEN]
+                      : &jm_lapack_tridiagonal_targets[i - FACTOR];
 }
 
 static jm_blas_routine* routines[N_TARGETS][4][JM_LAPACK_ROUTINES];
@@ -331,7 +341,10 @@ static jm_error* run_batch(batch* b) {
                 &b->out[i]));
   const tensor_facts* a = &b->s.in[0];
   size_t work = a->rows * a->cols * (a->rows < a->cols ? a->rows : a->cols);
+  bool single = b->s.batch > 1 || work < LARGE_WORK;
+  if (single) jm_blas_enter_single();
   jm_parallel_for(b->s.batch, GRAIN_WORK / (work + 1) + 1, run_matrices, b);
+  if (single) jm_blas_leave_single();
   JM_TRY(atomic_load(&b->error));
   for (uint32_t i = 0; i < op->n_results; i++)
     if (b->copies[JM_LAPACK_TENSORS + i])

@@ -2,7 +2,7 @@
  * Custom calls mps.<name> that are a LAPACK routine applied to every matrix of a batch: a table of
  * targets with signatures, and the driver that checks them, splits the batch over threads, and
  * turns row-major matrices into column-major ones and back. One matrix's arithmetic is in
- * lapack_eigen.c and lapack_factor.c. */
+ * lapack_eigen.c, lapack_factor.c and lapack_tridiagonal.c. */
 #ifndef JM_ENGINE_REF_LAPACK_CALL_H
 #define JM_ENGINE_REF_LAPACK_CALL_H
 
@@ -55,7 +55,8 @@ typedef struct jm_lapack_target {
   bool (*is_valid)(const jm_lapack_problem* problem);
 } jm_lapack_target;
 
-extern const jm_lapack_target jm_lapack_eigen_targets[5], jm_lapack_factor_targets[5];
+extern const jm_lapack_target jm_lapack_eigen_targets[5], jm_lapack_factor_targets[4],
+    jm_lapack_tridiagonal_targets[1];
 
 static inline int jm_lapack_size(const jm_lapack_problem* p, char letter) {
   return p->sizes[letter - 'a'];

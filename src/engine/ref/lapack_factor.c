@@ -23,7 +23,6 @@ typedef void geqp3_complex_fn(const int*, const int*, void*, const int*, int*, v
 typedef void ormqr_fn(const char*, const char*, const int*, const int*, const int*, const void*,
                       const int*, const void*, void*, const int*, void*, const int*, int*, size_t,
                       size_t);
-typedef void gtsv_fn(const int*, const int*, void*, void*, void*, void*, const int*, int*);
 
 enum { WORK, REAL_WORK, INT_WORK, VALUES, LEFT, RIGHT };
 enum { GESDD, GESVD };
@@ -219,23 +218,7 @@ static bool is_side(const jm_lapack_problem* p) {
          reflectors <= least(m, jm_lapack_size(p, 'n'));
 }
 
-/* -- tridiagonal systems */
-
-/* Operands: the diagonals below (from its second element on), on and above the main one, and the
- * right sides. */
-static jm_error* tridiagonal_solve(jm_lapack_item* it) {
-  const jm_lapack_problem* p = it->problem;
-  int n = jm_lapack_size(p, 'n'), count = jm_lapack_size(p, 'r'), ld = jm_lapack_ld(n), info = 0;
-  it->out[0] = it->in[3];
-  if (n && count)
-    ((gtsv_fn*)p->routines[0])(&n, &count, (char*)it->in[0] + p->element, it->in[1], it->in[2],
-                               it->in[3], &ld, &info);
-  if (info < 0) return jm_lapack_refused(p, 0, info);
-  it->failed = info != 0;
-  return NULL;
-}
-
-const jm_lapack_target jm_lapack_factor_targets[5] = {
+const jm_lapack_target jm_lapack_factor_targets[4] = {
     {"mps.svd",
      "Tmn>Rr[TmuTvn]",
      svd,
@@ -260,10 +243,4 @@ const jm_lapack_target jm_lapack_factor_targets[5] = {
      {{"sormqr"}, {"dormqr"}, {"cunmqr"}, {"zunmqr"}},
      {"left", "transpose"},
      is_side},
-    {"mps.tridiagonal_solve",
-     "TnTnTnTnr>Tnr",
-     tridiagonal_solve,
-     {{"sgtsv"}, {"dgtsv"}, {"cgtsv"}, {"zgtsv"}},
-     {0},
-     NULL},
 };

@@ -7,10 +7,14 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "engine/ref/blas.h"
 #include "engine/ref/functions.h"
 #include "engine/ref/lapack.h"
 
-enum { GRAIN_WORK = 1 << 15 };
+enum {
+  GRAIN_WORK = 1 << 15,
+  LARGE_WORK = 1 << 27 /* from here on a matrix alone may have the library's own threads */
+};
 
 static jm_dtype computed_as(jm_dtype dtype) {
   return jm_dtype_is_float(dtype) && dtype != JM_DT_f64 ? JM_DT_f32 : dtype;
@@ -75,7 +79,10 @@ static jm_error* run_batch(const jm_ref_call* call, matrix_fn* run, size_t n, si
   for (uint32_t i = 0; i < n_out && !error; i++)
     error = take(&call->out[i], b.dtype, false, &b.out[i]);
   if (!error) {
+    bool single = n > 1 || work < LARGE_WORK;
+    if (single) jm_blas_enter_single();
     jm_parallel_for(n, GRAIN_WORK / (work + 1) + 1, run_matrices, &b);
+    if (single) jm_blas_leave_single();
     error = atomic_load(&b.error);
   }
   for (uint32_t i = 0; i < n_out && !error; i++)
