@@ -52,31 +52,60 @@ static void release_all(void) {
 
 static void element_put(jm_dtype dtype, void *bytes, size_t i, double value) {
   switch (dtype) {
-    case JM_DT_pred: ((uint8_t *)bytes)[i] = value != 0; break;
-    case JM_DT_s8: ((int8_t *)bytes)[i] = (int8_t)value; break;
-    case JM_DT_u8: ((uint8_t *)bytes)[i] = (uint8_t)value; break;
-    case JM_DT_s32: ((int32_t *)bytes)[i] = (int32_t)value; break;
-    case JM_DT_u32: ((uint32_t *)bytes)[i] = (uint32_t)value; break;
-    case JM_DT_s64: ((int64_t *)bytes)[i] = (int64_t)value; break;
-    case JM_DT_f32: ((float *)bytes)[i] = (float)value; break;
-    case JM_DT_f64: ((double *)bytes)[i] = value; break;
-    case JM_DT_c64: ((float *)bytes)[2 * i] = (float)value, ((float *)bytes)[2 * i + 1] = 3; break;
-    default: CHECK(!"an element type that this test can write");
+    case JM_DT_pred:
+      ((uint8_t *)bytes)[i] = value != 0;
+      break;
+    case JM_DT_s8:
+      ((int8_t *)bytes)[i] = (int8_t)value;
+      break;
+    case JM_DT_u8:
+      ((uint8_t *)bytes)[i] = (uint8_t)value;
+      break;
+    case JM_DT_s32:
+      ((int32_t *)bytes)[i] = (int32_t)value;
+      break;
+    case JM_DT_u32:
+      ((uint32_t *)bytes)[i] = (uint32_t)value;
+      break;
+    case JM_DT_s64:
+      ((int64_t *)bytes)[i] = (int64_t)value;
+      break;
+    case JM_DT_f32:
+      ((float *)bytes)[i] = (float)value;
+      break;
+    case JM_DT_f64:
+      ((double *)bytes)[i] = value;
+      break;
+    case JM_DT_c64:
+      ((float *)bytes)[2 * i] = (float)value, ((float *)bytes)[2 * i + 1] = 3;
+      break;
+    default:
+      CHECK(!"an element type that this test can write");
   }
 }
 
 static double element_get(jm_dtype dtype, const void *bytes, size_t i) {
   switch (dtype) {
     case JM_DT_pred:
-    case JM_DT_u8: return ((const uint8_t *)bytes)[i];
-    case JM_DT_s8: return ((const int8_t *)bytes)[i];
-    case JM_DT_s32: return ((const int32_t *)bytes)[i];
-    case JM_DT_u32: return ((const uint32_t *)bytes)[i];
-    case JM_DT_s64: return (double)((const int64_t *)bytes)[i];
-    case JM_DT_f32: return (double)((const float *)bytes)[i];
-    case JM_DT_f64: return ((const double *)bytes)[i];
-    case JM_DT_c64: return (double)((const float *)bytes)[2 * i];
-    default: CHECK(!"an element type that this test can read"); return NAN;
+    case JM_DT_u8:
+      return ((const uint8_t *)bytes)[i];
+    case JM_DT_s8:
+      return ((const int8_t *)bytes)[i];
+    case JM_DT_s32:
+      return ((const int32_t *)bytes)[i];
+    case JM_DT_u32:
+      return ((const uint32_t *)bytes)[i];
+    case JM_DT_s64:
+      return (double)((const int64_t *)bytes)[i];
+    case JM_DT_f32:
+      return (double)((const float *)bytes)[i];
+    case JM_DT_f64:
+      return ((const double *)bytes)[i];
+    case JM_DT_c64:
+      return (double)((const float *)bytes)[2 * i];
+    default:
+      CHECK(!"an element type that this test can read");
+      return NAN;
   }
 }
 
@@ -94,9 +123,7 @@ static jm_mlx_array *array(jm_dtype dtype, const int32_t *shape, int rank, const
   return keep(a);
 }
 
-static jm_mlx_array *scalar(jm_dtype dtype, double value) {
-  return array(dtype, NULL, 0, &value);
-}
+static jm_mlx_array *scalar(jm_dtype dtype, double value) { return array(dtype, NULL, 0, &value); }
 
 /* 0, 1, 2, ... */
 static jm_mlx_array *counting(jm_dtype dtype, const int32_t *shape, int rank) {
@@ -142,11 +169,11 @@ static void expect(const char *what, jm_error *error, jm_mlx_array *a, jm_dtype 
 
 /* EXPECT(name, (arguments), type, DIMS(shape), VALUES(...)) for rows PRIM */
 #define UNPAREN(...) __VA_ARGS__
-#define EXPECT(name, arguments, ...)                                        \
-  do {                                                                      \
-    jm_mlx_array *expected_array = NULL;                                    \
+#define EXPECT(name, arguments, ...)                                           \
+  do {                                                                         \
+    jm_mlx_array *expected_array = NULL;                                       \
     jm_error *expected_error = CALL(name, &expected_array, UNPAREN arguments); \
-    expect(#name, expected_error, expected_array, __VA_ARGS__);             \
+    expect(#name, expected_error, expected_array, __VA_ARGS__);                \
   } while (0)
 
 /* -- rows of one shape */
@@ -271,9 +298,9 @@ static void check_axes(const char *name, axes_fn *function) {
     jm_dtype from, to;
     double out[2];
   } cases[] = {
-      {"all", JM_DT_pred, JM_DT_pred, {0, 1}},  {"any", JM_DT_pred, JM_DT_pred, {1, 1}},
-      {"max", JM_DT_f32, JM_DT_f32, {4, 5}},    {"min", JM_DT_f32, JM_DT_f32, {0, 1}},
-      {"prod", JM_DT_f32, JM_DT_f32, {0, 15}},  {"sum", JM_DT_f32, JM_DT_f32, {6, 9}},
+      {"all", JM_DT_pred, JM_DT_pred, {0, 1}}, {"any", JM_DT_pred, JM_DT_pred, {1, 1}},
+      {"max", JM_DT_f32, JM_DT_f32, {4, 5}},   {"min", JM_DT_f32, JM_DT_f32, {0, 1}},
+      {"prod", JM_DT_f32, JM_DT_f32, {0, 15}}, {"sum", JM_DT_f32, JM_DT_f32, {6, 9}},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     if (strcmp(cases[i].name, name)) continue;
@@ -303,11 +330,11 @@ static void check_axis(const char *name, axis_fn *function) {
 }
 
 static void regular_primitives(void) {
-#define CHECK_ROW(name, check)    \
-  do {                            \
-    called[P_##name] = true;      \
-    check(#name, api->name);      \
-    release_all();                \
+#define CHECK_ROW(name, check) \
+  do {                         \
+    called[P_##name] = true;   \
+    check(#name, api->name);   \
+    release_all();             \
   } while (0);
 #define PRIM1(name, function) CHECK_ROW(name, check_unary)
 #define PRIM2(name, function) CHECK_ROW(name, check_binary)
@@ -338,8 +365,7 @@ static void movement(void) {
   EXPECT(contiguous, (a), JM_DT_s32, DIMS(2, 3), VALUES(0, 1, 2, 3, 4, 5));
   EXPECT(as_strided, (a, I32(2, 2), (const int64_t[]){1, 2}, 2, 1), JM_DT_s32, DIMS(2, 2),
          VALUES(1, 3, 2, 4));
-  EXPECT(slice, (a, I32(0, 0), I32(2, 3), I32(1, 2), 2), JM_DT_s32, DIMS(2, 2),
-         VALUES(0, 2, 3, 5));
+  EXPECT(slice, (a, I32(0, 0), I32(2, 3), I32(1, 2), 2), JM_DT_s32, DIMS(2, 2), VALUES(0, 2, 3, 5));
   EXPECT(slice, (a, I32(1, 2), I32(-3, -4), I32(-1, -1), 2), JM_DT_s32, DIMS(2, 3),
          VALUES(5, 4, 3, 2, 1, 0));
   jm_mlx_array *update = array(JM_DT_s32, DIMS(1, 2), VALUES(8, 9));
@@ -387,10 +413,10 @@ static void making_and_choosing(void) {
 
 static void scans(void) {
   jm_mlx_array *a = array(JM_DT_f32, DIMS(3), VALUES(2, -1, 3));
-  static const double forward[][3] = {{2, 1, 4}, {2, -2, -6}, {2, 2, 3}, {2, -1, -1},
-                                      {2, 2.0485873516, 3.3265604}};
-  static const double backward[][3] = {{4, 2, 3}, {-6, -3, 3}, {3, 3, 3}, {-1, -1, 3},
-                                       {3.3265604, 3.0181499279, 3}};
+  static const double forward[][3] = {
+      {2, 1, 4}, {2, -2, -6}, {2, 2, 3}, {2, -1, -1}, {2, 2.0485873516, 3.3265604}};
+  static const double backward[][3] = {
+      {4, 2, 3}, {-6, -3, 3}, {3, 3, 3}, {-1, -1, 3}, {3.3265604, 3.0181499279, 3}};
   for (int mode = 0; mode < 5; mode++) {
     EXPECT(scan, (a, 0, false, mode), JM_DT_f32, DIMS(3), forward[mode]);
     EXPECT(scan, (a, 0, true, mode), JM_DT_f32, DIMS(3), backward[mode]);
@@ -457,8 +483,7 @@ static void views_and_empty_arrays(void) {
   CHECK_OK(api->slice(&view, a, I32(2, 3), I32(-4, 0), I32(-1, -2), 2));
   keep(view);
   jm_error *error = api->transpose(&out, view, DIMS(1, 0));
-  expect("a reversed, strided view", error, out, JM_DT_s32, DIMS(2, 3),
-         VALUES(11, 7, 3, 9, 5, 1));
+  expect("a reversed, strided view", error, out, JM_DT_s32, DIMS(2, 3), VALUES(11, 7, 3, 9, 5, 1));
   CHECK_OK(api->broadcast_to(&wide, scalar(JM_DT_s32, 5), DIMS(2, 2)));
   expect("a broadcast", NULL, wide, JM_DT_s32, DIMS(2, 2), VALUES(5, 5, 5, 5));
   jm_mlx_array *empty = array(JM_DT_f32, DIMS(0, 3), NULL);

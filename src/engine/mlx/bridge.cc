@@ -99,14 +99,14 @@ jm_error *guard(const char *what, F f) noexcept {
 bool is_view(const core::array &a) {
   if (!a.has_primitive()) return true;
   std::string_view name = a.primitive().name();
-  for (std::string_view view : {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims",
-                                "Squeeze", "BroadcastAxes"})
+  for (std::string_view view :
+       {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims", "Squeeze", "BroadcastAxes"})
     if (name == view) return true;
   return false;
 }
 
-// Before MLX tries: its CPU device takes any pointer for good, and Linux hands out memory that is not
-// there. Only what one array needs is known here; the sum depends on what MLX frees on the way.
+// Before MLX tries: its CPU device takes any pointer for good, and Linux hands out memory that is
+// not there. Only what one array needs is known here; the sum depends on what MLX frees on the way.
 jm_error *too_large(const char *what, size_t bytes) {
   return error_create(JM_RESOURCE_EXHAUSTED, "%s needs an array of %zu bytes; MLX's device has %zu",
                       what, bytes, here.largest);
@@ -131,11 +131,11 @@ struct dtype_row {
   core::Dtype theirs;
 };
 const dtype_row dtypes[] = {
-    {JM_DT_pred, core::bool_},   {JM_DT_u8, core::uint8},       {JM_DT_u16, core::uint16},
-    {JM_DT_u32, core::uint32},   {JM_DT_u64, core::uint64},     {JM_DT_s8, core::int8},
-    {JM_DT_s16, core::int16},    {JM_DT_s32, core::int32},      {JM_DT_s64, core::int64},
-    {JM_DT_f16, core::float16},  {JM_DT_bf16, core::bfloat16},  {JM_DT_f32, core::float32},
-    {JM_DT_f64, core::float64},  {JM_DT_c64, core::complex64},
+    {JM_DT_pred, core::bool_},  {JM_DT_u8, core::uint8},      {JM_DT_u16, core::uint16},
+    {JM_DT_u32, core::uint32},  {JM_DT_u64, core::uint64},    {JM_DT_s8, core::int8},
+    {JM_DT_s16, core::int16},   {JM_DT_s32, core::int32},     {JM_DT_s64, core::int64},
+    {JM_DT_f16, core::float16}, {JM_DT_bf16, core::bfloat16}, {JM_DT_f32, core::float32},
+    {JM_DT_f64, core::float64}, {JM_DT_c64, core::complex64},
 };
 
 const dtype_row *dtype_find(jm_dtype ours) {
@@ -205,7 +205,11 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
   if (!bytes) bytes = core::get_memory_limit();
   *out = jm_mlx_device_fact{};
   copy_text(out->kind, sizeof out->kind, name.empty() ? "MLX GPU" : name);
-  copy_text(out->backend, sizeof out->backend, metal ? "metal" : cuda ? "cuda" : gpu ? "gpu" : "cpu");
+  copy_text(out->backend, sizeof out->backend,
+            metal  ? "metal"
+            : cuda ? "cuda"
+            : gpu  ? "gpu"
+                   : "cpu");
   out->is_gpu = gpu;
   out->unified = metal || !gpu;
   out->memory_bytes = static_cast<int64_t>(bytes);
@@ -216,7 +220,8 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
     if (std::strcmp(core::version(), built_for))
       return error_create(JM_FAILED_PRECONDITION,
                           "MLX %s is installed, this engine was built for MLX %s; try: pip install "
-                          "mlx==%s", core::version(), built_for, built_for);
+                          "mlx==%s",
+                          core::version(), built_for, built_for);
     core::Device device(gpu ? core::Device::gpu : core::Device::cpu);
     if (!core::is_available(device))
       return error_create(JM_FAILED_PRECONDITION, "MLX %s finds no %s on this machine", built_for,
@@ -310,9 +315,9 @@ jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
   });
 }
 
-// MLX's CUDA buffers (mlx/backend/cuda/allocator.h, which needs CUDA's headers): reading one through
-// raw_ptr() moves it to managed memory for good, and every later kernel pays. The driver copies out
-// of it instead.
+// MLX's CUDA buffers (mlx/backend/cuda/allocator.h, which needs CUDA's headers): reading one
+// through raw_ptr() moves it to managed memory for good, and every later kernel pays. The driver
+// copies out of it instead.
 struct cuda_buffer {
   void *data;
   size_t size;
@@ -378,22 +383,21 @@ void memory_clear_cache() {
 
 // -- primitives: those of one shape by macro, the rest by hand
 
-#define PRIM1(name, function)                                            \
-  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array **out) {           \
+#define PRIM1(name, function)                                                       \
+  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array **out) {                      \
     return make(#name, out, [&] { return core::function(a->value, here.stream); }); \
   }
-#define PRIM2(name, function)                                                         \
-  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array *b, jm_mlx_array **out) {       \
+#define PRIM2(name, function)                                                                 \
+  jm_error *prim_##name(jm_mlx_array *a, jm_mlx_array *b, jm_mlx_array **out) {               \
     return make(#name, out, [&] { return core::function(a->value, b->value, here.stream); }); \
   }
-#define PRIM_AXES(name, function)                                                          \
-  jm_error *prim_##name(jm_mlx_array *a, const int32_t *axes, int n, jm_mlx_array **out) { \
-    return make(#name, out, [&] {                                                          \
-      return core::function(a->value, ints_of(axes, n), false, here.stream);               \
-    });                                                                                    \
+#define PRIM_AXES(name, function)                                                                \
+  jm_error *prim_##name(jm_mlx_array *a, const int32_t *axes, int n, jm_mlx_array **out) {       \
+    return make(#name, out,                                                                      \
+                [&] { return core::function(a->value, ints_of(axes, n), false, here.stream); }); \
   }
-#define PRIM_AXIS(name, function)                                                 \
-  jm_error *prim_##name(jm_mlx_array *a, int axis, jm_mlx_array **out) {          \
+#define PRIM_AXIS(name, function)                                                  \
+  jm_error *prim_##name(jm_mlx_array *a, int axis, jm_mlx_array **out) {           \
     return make(#name, out, [&] { return along_axis::function(a->value, axis); }); \
   }
 #define PRIM(name, parameters, arguments)
@@ -442,14 +446,13 @@ jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
 jm_error *prim_as_strided(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape,
                           const int64_t *strides, int rank, int64_t offset) {
   return make("as_strided", out, [&] {
-    return core::as_strided(a->value, shape_of(shape, rank),
-                            core::Strides(strides, strides + rank), static_cast<size_t>(offset),
-                            here.stream);
+    return core::as_strided(a->value, shape_of(shape, rank), core::Strides(strides, strides + rank),
+                            static_cast<size_t>(offset), here.stream);
   });
 }
 
-jm_error *prim_slice(jm_mlx_array **out, jm_mlx_array *a, const int32_t *start,
-                     const int32_t *stop, const int32_t *strides, int rank) {
+jm_error *prim_slice(jm_mlx_array **out, jm_mlx_array *a, const int32_t *start, const int32_t *stop,
+                     const int32_t *strides, int rank) {
   return make("slice", out, [&] {
     return core::slice(a->value, shape_of(start, rank), shape_of(stop, rank),
                        shape_of(strides, rank), here.stream);
@@ -460,8 +463,8 @@ jm_error *prim_slice_update(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *u
                             const int32_t *start, const int32_t *stop, const int32_t *strides,
                             int rank) {
   return make("slice_update", out, [&] {
-    return core::slice_update(a->value, update->value, shape_of(start, rank),
-                              shape_of(stop, rank), shape_of(strides, rank), here.stream);
+    return core::slice_update(a->value, update->value, shape_of(start, rank), shape_of(stop, rank),
+                              shape_of(strides, rank), here.stream);
   });
 }
 
@@ -515,7 +518,8 @@ jm_error *prim_where(jm_mlx_array **out, jm_mlx_array *condition, jm_mlx_array *
 }
 
 jm_error *prim_take_rows(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices) {
-  return make("take_rows", out, [&] { return core::take(a->value, indices->value, 0, here.stream); });
+  return make("take_rows", out,
+              [&] { return core::take(a->value, indices->value, 0, here.stream); });
 }
 
 jm_error *prim_take_along_axis(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
@@ -527,17 +531,17 @@ jm_error *prim_take_along_axis(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array
 // The mode's number picks the row.
 jm_error *prim_scatter_rows(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
                             jm_mlx_array *updates, int mode) {
-  using scatter_fn = core::array(const core::array &, const std::vector<core::array> &,
-                                 const core::array &, const std::vector<int> &,
-                                 core::StreamOrDevice);
+  using scatter_fn =
+      core::array(const core::array &, const std::vector<core::array> &, const core::array &,
+                  const std::vector<int> &, core::StreamOrDevice);
   static scatter_fn *const modes[] = {core::scatter, core::scatter_add, core::scatter_prod,
                                       core::scatter_max, core::scatter_min};
   return make("scatter_rows", out, [&] {
     if (mode < 0 || mode >= static_cast<int>(std::size(modes)))
       throw std::invalid_argument("no such mode: " + std::to_string(mode));
     // MLX's updates have the indices' axes, then all of a's: of its first, one row each.
-    core::array rows = core::expand_dims(updates->value, static_cast<int>(indices->value.ndim()),
-                                         here.stream);
+    core::array rows =
+        core::expand_dims(updates->value, static_cast<int>(indices->value.ndim()), here.stream);
     return modes[mode](a->value, {indices->value}, rows, {0}, here.stream);
   });
 }
@@ -549,12 +553,18 @@ jm_error *prim_scan(jm_mlx_array **out, jm_mlx_array *a, int axis, bool reverse,
     std::optional<core::Dtype> type;
     if (x.dtype() != core::bool_) type = x.dtype();
     switch (mode) {
-      case 0: return core::cumsum(x, axis, reverse, true, type, here.stream);
-      case 1: return core::cumprod(x, axis, reverse, true, type, here.stream);
-      case 2: return core::cummax(x, axis, reverse, true, here.stream);
-      case 3: return core::cummin(x, axis, reverse, true, here.stream);
-      case 4: return core::logcumsumexp(x, axis, reverse, true, here.stream);
-      default: throw std::invalid_argument("no such mode: " + std::to_string(mode));
+      case 0:
+        return core::cumsum(x, axis, reverse, true, type, here.stream);
+      case 1:
+        return core::cumprod(x, axis, reverse, true, type, here.stream);
+      case 2:
+        return core::cummax(x, axis, reverse, true, here.stream);
+      case 3:
+        return core::cummin(x, axis, reverse, true, here.stream);
+      case 4:
+        return core::logcumsumexp(x, axis, reverse, true, here.stream);
+      default:
+        throw std::invalid_argument("no such mode: " + std::to_string(mode));
     }
   });
 }
@@ -578,10 +588,14 @@ jm_error *prim_fft(jm_mlx_array **out, jm_mlx_array *a, jm_fft_kind kind, const 
     std::vector<int> over = ints_of(axes, n);
     auto norm = core::fft::FFTNorm::Backward;
     switch (kind) {
-      case JM_FFT_FFT: return core::fft::fftn(a->value, sizes, over, norm, here.stream);
-      case JM_FFT_IFFT: return core::fft::ifftn(a->value, sizes, over, norm, here.stream);
-      case JM_FFT_RFFT: return core::fft::rfftn(a->value, sizes, over, norm, here.stream);
-      case JM_FFT_IRFFT: return core::fft::irfftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_FFT:
+        return core::fft::fftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_IFFT:
+        return core::fft::ifftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_RFFT:
+        return core::fft::rfftn(a->value, sizes, over, norm, here.stream);
+      case JM_FFT_IRFFT:
+        return core::fft::irfftn(a->value, sizes, over, norm, here.stream);
     }
     throw std::invalid_argument("no such transform: " + std::to_string(kind));
   });
@@ -592,9 +606,8 @@ jm_error *prim_attention(jm_mlx_array **out, jm_mlx_array *q, jm_mlx_array *k, j
   return make("attention", out, [&] {
     std::optional<core::array> added;
     if (mask) added = mask->value;
-    return core::fast::scaled_dot_product_attention(q->value, k->value, v->value, scale,
-                                                    mask ? "array" : "", added, {}, false,
-                                                    here.stream);
+    return core::fast::scaled_dot_product_attention(
+        q->value, k->value, v->value, scale, mask ? "array" : "", added, {}, false, here.stream);
   });
 }
 
@@ -630,7 +643,8 @@ extern "C" __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(
   if (host->abi != JM_MLX_ABI)
     return error_create(JM_FAILED_PRECONDITION,
                         "the MLX engine's interface is version %d, the plugin's is %u; reinstall "
-                        "jax-mps-c", JM_MLX_ABI, host->abi);
+                        "jax-mps-c",
+                        JM_MLX_ABI, host->abi);
   *out = &api;
   return nullptr;
 }
