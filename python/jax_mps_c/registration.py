@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 import pathlib
 from typing import Any
 
@@ -44,21 +45,24 @@ def client_options() -> dict[str, str]:
 
 
 def mlx_options() -> dict[str, str]:
-    """Paths of the installed MLX and of our engine for it; says so where there is none for it."""
+    """Paths of the installed MLX and of our engine for it; says so where there is none for it.
+
+    That is an error for those who ask for MLX, and a warning for those who take what there is.
+    """
     mlx = locate.find_mlx()
-    if mlx is None or state.library is None:
+    if mlx is None or state.library is None or "JAX_MPS_MLX_ENGINE" in os.environ:
         return {}
     if engine := locate.find_engine(state.library, mlx):
         return {"mlx_library": str(mlx.library), "mlx_engine": str(engine)}
     if known := [locate.engine_version(path) for path in locate.find_engines(state.library)]:
-        logger.warning(
-            "%s %s is installed, and this jax-mps-c works with %s: programs run on the CPU; "
-            "try: pip install %s",
-            mlx.package,
-            mlx.version,
-            " or ".join(known),
-            mlx_requirement(mlx.package, known[-1]),
+        text = (
+            f"{mlx.package} {mlx.version} is installed, and this jax-mps-c works with "
+            f"{' or '.join(known)}"
         )
+        advice = f"try: pip install {mlx_requirement(mlx.package, known[-1])}"
+        if os.environ.get("JAX_MPS_DEVICE") in ("gpu", "mlx-cpu"):
+            raise RuntimeError(f"{text}; {advice}")
+        logger.warning("%s: programs run on the CPU; %s", text, advice)
     return {}
 
 

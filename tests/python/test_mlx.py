@@ -15,6 +15,8 @@ def plugin(tmp_path, monkeypatch):
     library = tmp_path / locate.PLUGIN
     (tmp_path / f"{locate.ENGINE_PREFIX}1_2_3{locate.SUFFIX}").touch()
     monkeypatch.setattr(registration.state, "library", library)
+    monkeypatch.delenv("JAX_MPS_MLX_ENGINE", raising=False)
+    monkeypatch.delenv("JAX_MPS_DEVICE", raising=False)
     installed(monkeypatch, "mlx-cpu", "1.2.3")
     return library
 
@@ -39,6 +41,14 @@ def test_another_version_is_named_with_what_to_do(plugin, monkeypatch, caplog):
     (record,) = caplog.records
     assert "mlx-cuda-13 1.2.4 is installed" in record.message
     assert "pip install mlx==1.2.3 mlx-cuda-13==1.2.3" in record.message
+
+
+@pytest.mark.parametrize("device", ["gpu", "mlx-cpu"])
+def test_another_version_is_an_error_for_who_asks(plugin, monkeypatch, device):
+    installed(monkeypatch, "mlx-cpu", "1.2.4")
+    monkeypatch.setenv("JAX_MPS_DEVICE", device)
+    with pytest.raises(RuntimeError, match="pip install mlx==1.2.3 mlx-cpu==1.2.3"):
+        registration.mlx_options()
 
 
 def test_a_build_without_engines_says_nothing(plugin, caplog):

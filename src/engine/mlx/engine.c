@@ -74,8 +74,11 @@ static jm_error *library_open(void **out) {
   const char *engine = jm_setting_find(JM_SETTING_MLX_ENGINE);
   if (!engine)
     return jm_error_create(JM_NOT_FOUND,
-                           "no MLX engine: install MLX (mlx on a Mac, mlx[cpu] or mlx[cuda13] on "
-                           "Linux) and rebuild this package, or set JAX_MPS_MLX_ENGINE");
+                           "no MLX engine: pip install mlx[cpu]==" JM_MLX_VERSION
+                           " (an NVIDIA GPU: mlx[cuda13]==" JM_MLX_VERSION
+                           ", a Mac: mlx==" JM_MLX_VERSION
+                           ") and install jax-mps-c again, which then builds its engine; or set "
+                           "JAX_MPS_MLX_ENGINE");
   if (mlx && !dlopen(mlx, RTLD_NOW | RTLD_LOCAL))
     return jm_error_create(JM_NOT_FOUND, "MLX could not be loaded: %s", dlerror());
   *out = dlopen(engine, RTLD_NOW | RTLD_LOCAL);
@@ -89,7 +92,9 @@ static jm_error *api_open(const jm_mlx_api **out) {
   JM_TRY(library_open(&library));
   jm_mlx_api_find_fn *find;
   *(void **)&find = dlsym(library, "jm_mlx_api_find");
-  if (!find) return jm_error_create(JM_NOT_FOUND, "the MLX engine has no jm_mlx_api_find");
+  if (!find)
+    return jm_error_create(JM_NOT_FOUND, "the MLX engine %s has no jm_mlx_api_find: it is none",
+                           jm_setting_find(JM_SETTING_MLX_ENGINE));
   return find(&host, out);
 }
 

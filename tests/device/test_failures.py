@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong is a clear JAX error, the process lives, and the next program is right."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import textwrap
+
+import pytest
+from jax_mps_c import locate
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+HEAD = """
+import sys
+{before}
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+def fails(text, function):
+    try:
+        jax.block_until_ready(function())
+    except Exception as error:
+        assert text in str(error), str(error)
+    else:
+        raise AssertionError("no error")
+    x = np.arange(1000, dtype=np.float32)
+    np.testing.assert_allclose(jax.jit(lambda v: (v * 2 + 1).sum())(x), (x * 2 + 1).sum())
+    print("failed well:", text)
+"""
+
+
+@pytest.fixture
+def program(python):
+    """Runs a program text with `fails`; its standard output and error, joined."""
+
+    def run(text, before="", **environment):
+        done = python("-c", HEAD.format(before=before) + textwrap.dedent(text), **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def paths():
+    """The engine and MLX's library as this process finds them."""
+    mlx = locate.find_mlx()
+    engine = os.environ.get("JAX_MPS_MLX_ENGINE") or locate.find_engine(locate.find_library(), mlx)
+    library = os.environ.get("JAX_MPS_MLX_LIBRARY") or (mlx and mlx.library)
+    return str(engine), str(library)
+
+
+# -- what is missing
+
+NO_MLX = "sys.modules['mlx'] = None"  # find_spec then finds none
+NOT_SET = {"JAX_MPS_MLX_ENGINE": None, "JAX_MPS_MLX_LIBRARY": None}
+
+ASKS = """
+try:
+    jax.devices("mps")
+except RuntimeError as error:
+    print("ERROR", error)
+else:
+    raise AssertionError("no error")
+jax.config.update("jax_platforms", "cpu")  # as long as it is asked for, JAX starts nothing else
+assert float(jnp.ones(3).sum()) == 3
+"""
+
+
+def test_mlx_missing(program):
+    text = program(ASKS, before=NO_MLX, **NOT_SET)
+    assert "no MLX" in text and "JAX_MPS_DEVICE is mlx-cpu" in text
+    assert "pip install mlx[cpu]==" in text
+
+
+def test_mlx_missing_is_the_host_by_default(program):
+    text = program("""
+        device = jax.devices("mps")[0]
+        assert device.device_kind == "host (CPU)", device.device_kind
+        assert jnp.ones(3).devices() == {device} and float(jnp.ones(3).sum()) == 3
+        print("computed")
+    """, before=NO_MLX, JAX_MPS_DEVICE=None, **NOT_SET)
+    assert "computed" in text
+
+
+def fake_mlx(folder, version):
+    """An installed MLX of another version."""
+    library = folder / "mlx" / "lib" / f"libmlx{locate.SUFFIX}"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"")
+    for name in ("mlx", "mlx-cpu"):
+        info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return folder
+
+
+def test_another_version_of_mlx(program, tmp_path):
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    shutil.copy(locate.find_library(), plugin)
+    engine = pathlib.Path(paths()[0])
+    shutil.copy(engine, plugin)
+    version = locate.engine_version(engine)
+    found = os.pathsep.join(filter(None, [str(fake_mlx(tmp_path / "site", "9.9.9")),
+                                          os.environ.get("PYTHONPATH")]))
+    environment = NOT_SET | {"PYTHONPATH": found, "JAX_MPS_LIBRARY_PATH": plugin / locate.PLUGIN}
+    text = program(ASKS, **environment)
+    error = text.partition("ERROR")[2]
+    assert "9.9.9 is installed" in error
+    assert f"pip install mlx=={version} mlx-cpu=={version}" in error
+    text = program("print(jax.devices('mps')[0].device_kind)", JAX_MPS_DEVICE="auto", **environment)
+    assert "host (CPU)" in text and "pip install" in text
+
+
+@pytest.mark.parametrize("variable", ["JAX_MPS_MLX_LIBRARY", "JAX_MPS_MLX_ENGINE",
+                                      "JAX_MPS_LIBRARY_PATH"])
+@pytest.mark.parametrize("content", [None, b"not a library"], ids=["nothing", "garbage"])
+def test_library_that_is_none(program, tmp_path, variable, content):
+    path = tmp_path / "nowhere.so"
+    if content:
+        path.write_bytes(content)
+    engine, library = paths()
+    environment = {"JAX_MPS_MLX_ENGINE": engine, "JAX_MPS_MLX_LIBRARY": library, variable: path}
+    text = program(ASKS, **environment)
+    assert "nowhere.so" in text.partition("ERROR")[2]
+
+
+def test_engine_of_another_interface(program, tmp_path):
+    """A library that is there and is no engine."""
+    _, library = paths()
+    text = program(ASKS, JAX_MPS_MLX_ENGINE=library)
+    assert "jm_mlx_api_find" in text.partition("ERROR")[2]
+
+
+def test_unknown_device(program):
+    text = program(ASKS, JAX_MPS_DEVICE="tpu")
+    assert "auto, gpu, mlx-cpu or host" in text.partition("ERROR")[2]
+
+
+# -- what is too large
+
+def test_too_large(program):
+    program("""
+        fails("RESOURCE_EXHAUSTED", lambda: jnp.ones(1 << 40))
+        fails("RESOURCE_EXHAUSTED", lambda: jnp.ones((1 << 20, 1 << 20)))
+        row = jnp.ones(1 << 20)
+        fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: jnp.outer(x, x) + x)(row))
+        fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: (x[:, None] * x).sum())(row))
+        fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: lax.fori_loop(
+            0, 5, lambda i, y: jnp.concatenate([y[:1], jnp.outer(x, x).ravel()])[:9], x[:9]))(row))
+    """)
+
+
+# -- errors inside MLX
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """faulty_engine.c as a library: MLX, with a sin that fails late and a cos that fails at once."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        pytest.fail("these tests need a C compiler")
+    path = tmp_path_factory.mktemp("faulty") / f"faulty{locate.SUFFIX}"
+    subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC",
+                    "-fvisibility=hidden", f"-I{ROOT / 'src'}", "-o", path,
+                    ROOT / "tests" / "device" / "faulty_engine.c", "-ldl"], check=True)
+    engine, library = paths()
+    return {"JAX_MPS_MLX_ENGINE": path, "JAX_MPS_MLX_LIBRARY": library, "JM_REAL_ENGINE": engine}
+
+
+def test_an_exception_of_the_worker_thread(program, faulty):
+    program("""
+        x = jax.device_put(np.ones(100, np.float32))
+        for _ in range(3):
+            fails("INTERNAL", lambda: jnp.sin(x))
+        fails("indices", lambda: jax.jit(lambda x: (x * 2, jnp.sin(x) + 1, x.sum()))(x))
+        fails("indices", lambda: jax.jit(lambda x: lax.fori_loop(
+            0, 400, lambda i, y: jnp.sin(y) * 0.5, x))(x))
+        fails("indices", lambda: jax.jit(lambda x: lax.while_loop(
+            lambda y: y.sum() < 1000, lambda y: jnp.sin(y) + 2, x))(x))
+        fails("indices", lambda: jax.jit(lambda x: jnp.linalg.cholesky(
+            jnp.sin(x)[:4].reshape(2, 2)))(x))
+    """, **faulty)
+
+
+def test_the_error_stays_at_the_value(program, faulty):
+    """All results of a failed program fail, whenever they are read, and what depends on them."""
+    program("""
+        x = jax.device_put(np.ones(100, np.float32))
+        both = jax.jit(lambda x: (jnp.sin(x), x * 2))(x)
+        later = both[1] + 1
+        for _ in range(2):
+            for value in (*both, later):
+                fails("indices", lambda: np.asarray(value))
+        np.testing.assert_array_equal(np.asarray(x), 1)
+    """, **faulty)
+
+
+def test_an_error_of_a_queued_op(program, faulty):
+    program("""
+        x = jax.device_put(np.ones(100, np.float32))
+        fails("cos fails at once", lambda: jnp.cos(x))
+        fails("cos fails at once", lambda: jax.jit(lambda x: lax.fori_loop(
+            0, 100, lambda i, y: lax.cond(i == 60, jnp.cos, lambda v: v + 1, y), x))(x))
+        donated = jax.jit(lambda v: jnp.cos(v) + 1, donate_argnums=0)
+        fails("cos fails at once", lambda: donated(x + 1))
+    """, **faulty)
