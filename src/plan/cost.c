@@ -42,7 +42,9 @@ jm_cost jm_cost_estimate(const jm_module *m) {
     const jm_region *region = jm_module_region(m, r);
     for (uint32_t i = 0; i < region->n_ops; i++) {
       const jm_op *op = jm_module_op(m, region->ops[i]);
+      int64_t id;
       cost.has_loop |= op->code == JM_OP_while;
+      cost.has_callback |= jm_op_callback_find(op, &id);
       cost.flops += op_flops(m, op);
       for (uint32_t k = 0; k < op->n_operands; k++)
         cost.bytes += (double)jm_type_bytes(jm_op_operand_type(m, op, k));

@@ -8,7 +8,7 @@
 typedef struct jm_cost {
   double flops;  /* arithmetic operations; a loop's body is counted once */
   double bytes;  /* read and written by ops, before fusion */
-  bool has_loop; /* a while: its time is unknown */
+  bool has_loop, has_callback; /* a while, a callback: their time is unknown */
 } jm_cost;
 
 jm_cost jm_cost_estimate(const jm_module *module);

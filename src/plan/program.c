@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+#include "base/callback.h"
 #include "base/settings.h"
 #include "engine/ref/ref.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "pass/pass.h"
 #include "plan/cost.h"
+#include "plan/debug.h"
 #include "plan/plan.h"
 #include "stablehlo/read.h"
 
@@ -17,6 +19,7 @@ struct jm_program {
   jm_module *module;
   jm_plan *plan;
   jm_program_facts facts; /* arrays in the module's arena */
+  uint32_t n_held;        /* ops whose callbacks are held */
 };
 
 /* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. */
@@ -33,7 +36,7 @@ static jm_shape shape_of(const jm_type *type) {
 
 /* Work that takes less than waking another thread. */
 static bool is_cheap(const jm_cost *cost) {
-  return !cost->has_loop && cost->flops < 1e5 && cost->bytes < 256e3;
+  return !cost->has_loop && !cost->has_callback && cost->flops < 1e5 && cost->bytes < 256e3;
 }
 
 static jm_error *facts_fill(jm_program *program) {
@@ -82,6 +85,21 @@ static jm_error *fold_evaluate(const jm_module *m, const jm_op *op, const jm_ten
   return jm_ref_fns[op->code](&call);
 }
 
+static void callbacks_release(jm_program *program) {
+  int64_t id;
+  for (uint32_t i = 0; i < program->n_held; i++)
+    if (jm_op_callback_find(jm_module_op(program->module, i), &id)) jm_callback_release(id);
+}
+
+/* What the program may call must be there as long as the program is. */
+static jm_error *callbacks_hold(jm_program *program) {
+  int64_t id;
+  for (; program->n_held < program->module->n_ops; program->n_held++)
+    if (jm_op_callback_find(jm_module_op(program->module, program->n_held), &id))
+      JM_TRY(jm_callback_hold(id));
+  return NULL;
+}
+
 static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
   const jm_pass_options options = {.evaluate = fold_evaluate,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
@@ -90,7 +108,9 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
   JM_TRY(check_ops(program->module, program->module->entry)); /* before any pass runs an op to fold it */
   JM_TRY(jm_pass_pipeline(program->module, &options));
   JM_TRY(jm_plan_build(program->module, &program->plan));
+  JM_TRY(callbacks_hold(program));
   program->facts.fingerprint = fingerprint(bytes, n_bytes);
+  JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));
   return facts_fill(program);
 }
 
@@ -108,6 +128,7 @@ jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out
 
 void jm_program_destroy(jm_program *program) {
   if (!program) return;
+  callbacks_release(program);
   jm_plan_destroy(program->plan);
   jm_module_destroy(program->module);
   jm_free(program);

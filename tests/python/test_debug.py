@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JAX_MPS_DEBUG, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+PROGRAM = "import jax\nprint(jax.jit(lambda x: x + 1)(1.0))\n"
+
+
+def run(debug: str) -> subprocess.CompletedProcess:
+    environment = dict(os.environ, JAX_PLATFORMS="mps", JAX_MPS_DEBUG=debug)
+    return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True,
+                          text=True, check=False, timeout=120)
+
+
+def test_print_and_verify():
+    done = run("print,verify")
+    assert done.returncode == 0, done.stderr
+    assert 'module "jit__lambda"' in done.stderr and "= add %0, %1" in done.stderr
+
+
+def test_dump(tmp_path):
+    done = run(f"dump={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    [program] = tmp_path.glob("jit__lambda-*.mlirbc")
+    assert program.read_bytes().startswith(b"ML\xefR")
+    assert "= add %0, %1" in program.with_suffix(".ir").read_text(encoding="utf-8")
+
+
+def test_dump_to_nowhere_is_an_error():
+    done = run("dump=/no/such/folder")
+    assert done.returncode != 0
+    assert "/no/such/folder" in done.stderr and "No such file" in done.stderr
