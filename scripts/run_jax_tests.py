@@ -69,6 +69,11 @@ class Recorder:
         items[:] = keep
 
     def pytest_collection_finish(self, session) -> None:
+        # JAX reads this flag from its command line alone, and the test files parse that.
+        from jax._src import config, test_util
+
+        assert test_util._TEST_DUT is not None
+        config.update("jax_test_dut", os.environ["JAX_TEST_DUT"])
         for item in session.items:
             self.write("collect", test_id(item.nodeid))
         self.write("collected")
@@ -98,8 +103,12 @@ def pytest_configure(config) -> None:
     path = os.environ.get("JM_RECORD")
     if path:
         config.pluginmanager.register(
-            Recorder(path, os.environ["JM_RECORD_PART"], int(os.environ["JM_RECORD_EVERY"]),
-                     os.environ["JM_RECORD_DONE"])
+            Recorder(
+                path,
+                os.environ["JM_RECORD_PART"],
+                int(os.environ["JM_RECORD_EVERY"]),
+                os.environ["JM_RECORD_DONE"],
+            )
         )
 
 
@@ -161,7 +170,9 @@ def wait_watched(process: subprocess.Popen, record: pathlib.Path, limit: float) 
             return f"no progress for {limit:.0f} s"
 
 
-def run_part(part: Part, args: argparse.Namespace, source: pathlib.Path, expected: list[str]) -> Part:
+def run_part(
+    part: Part, args: argparse.Namespace, source: pathlib.Path, expected: list[str]
+) -> Part:
     """Runs a part to its end, starting again behind each test that killed the process."""
     stem = f"{part.module}.{part.index}"
     record_path, done_path = args.output / f"{stem}.record", args.output / f"{stem}.done"
@@ -177,7 +188,16 @@ def run_part(part: Part, args: argparse.Namespace, source: pathlib.Path, expecte
         "JM_RECORD_EVERY": str(args.every),
         "JM_RECORD_DONE": str(done_path),
     }
-    command = [sys.executable, "-m", "pytest", "-p", "run_jax_tests", "-p", "no:cacheprovider", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "run_jax_tests",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    ]
     command += ["-p", "no:faulthandler", "--tb=short", "-rN", f"tests/{part.module}.py"]
     command += ["-k", args.k] if args.k else []
     command += args.pytest_args
@@ -187,8 +207,13 @@ def run_part(part: Part, args: argparse.Namespace, source: pathlib.Path, expecte
         done_path.write_text("\n".join(part.results), encoding="utf-8")
         with open(args.output / f"{stem}.log", "a" if attempt else "w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                command, cwd=source, env=environment, stdout=log, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, start_new_session=True,
+                command,
+                cwd=source,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
             ending = wait_watched(process, record_path, args.timeout)
         record = read_record(record_path)
@@ -227,8 +252,12 @@ def module_of(name: str) -> str:
     return re.sub(r"^tests\.", "", name).split("::")[0].split(".")[0]
 
 
-def report(results: dict[str, tuple[str, str]], baseline: dict[str, tuple[str, str]],
-           modules: list[str], partial: bool) -> None:
+def report(
+    results: dict[str, tuple[str, str]],
+    baseline: dict[str, tuple[str, str]],
+    modules: list[str],
+    partial: bool,
+) -> None:
     """One line per file; with a baseline, the share of what JAX on CPU passes."""
     head = f"{'file':44}" + "".join(f"{o:>7}" for o in OUTCOMES)
     print(head + (f"{'of CPU':>9}{'rate':>9}" if baseline else ""))
@@ -254,8 +283,10 @@ def report(results: dict[str, tuple[str, str]], baseline: dict[str, tuple[str, s
     print(line)
     if sums["left"]:
         tried = max(sums["wanted"] - sums["left"], 1)
-        print(f"{sums['left']} of these were skipped here (JAX asks for other tests on another device); "
-              f"of the rest {100 * sums['good'] / tried:.2f}% passed")
+        print(
+            f"{sums['left']} of these were skipped here (JAX asks for other tests on another device); "
+            f"of the rest {100 * sums['good'] / tried:.2f}% passed"
+        )
     if partial:
         print("(a part of the tests: the rate is of those that ran)")
 
@@ -272,8 +303,18 @@ def fetch_source() -> pathlib.Path:
         source.parent.mkdir(parents=True, exist_ok=True)
         try:
             subprocess.run(
-                ["git", "clone", "--quiet", "--depth=1", "--branch", tag,
-                 "https://github.com/jax-ml/jax", str(source)], check=True)
+                [
+                    "git",
+                    "clone",
+                    "--quiet",
+                    "--depth=1",
+                    "--branch",
+                    tag,
+                    "https://github.com/jax-ml/jax",
+                    str(source),
+                ],
+                check=True,
+            )
         except (OSError, subprocess.CalledProcessError):
             sys.exit(f"cannot fetch {tag}; offline, give a checkout of it with --jax-source DIR")
     # Its jax/ must not shadow the installed package: only what that lacks is taken from it.
@@ -288,7 +329,8 @@ def fetch_source() -> pathlib.Path:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="*", help="lax_test, tests/lax_test.py, …; default: all")
     parser.add_argument("--jax-source", type=pathlib.Path, help="folder that has JAX's tests/")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "jax-tests")
@@ -296,10 +338,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("-j", "-n", "--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-k", help="pytest's -k: run only the tests whose name matches")
     parser.add_argument("--shard", default="1/1", help="i/n: the i-th of n parts of the whole run")
-    parser.add_argument("--every", type=int, default=1,
-                        help="n: only the first of every n tests of a file, a sample")
-    parser.add_argument("--part-size", type=int, default=700,
-                        help="tests of one process, for files that the baseline lists")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        help="n: only the first of every n tests of a file, a sample",
+    )
+    parser.add_argument(
+        "--part-size",
+        type=int,
+        default=700,
+        help="tests of one process, for files that the baseline lists",
+    )
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one test")
     parser.add_argument("--max-crashes", type=int, default=200, help="restarts for one process")
     parser.add_argument("--report", action="store_true", help="run nothing, print what is stored")
@@ -323,7 +373,9 @@ def main() -> int:
             sys.exit(f"no outcomes in {args.baseline}")
     modules = [pathlib.Path(f).stem for f in args.files]
     if args.report:
-        report(results, baseline, modules or sorted({module_of(n) for n in results}), args.every > 1)
+        report(
+            results, baseline, modules or sorted({module_of(n) for n in results}), args.every > 1
+        )
         return 0
 
     source = (args.jax_source or fetch_source()).resolve()
@@ -356,10 +408,16 @@ def main() -> int:
             counts = collections.Counter(outcome for outcome, _ in part.results.values())
             text = ", ".join(f"{counts[o]} {o}" for o in OUTCOMES if counts[o]) or "no test"
             where = f" part {part.index + 1}/{part.count}" if part.count > 1 else ""
-            print(f"[{done}/{len(parts)}] {part.module}{where}: {text}, {part.seconds:.0f} s", flush=True)
+            print(
+                f"[{done}/{len(parts)}] {part.module}{where}: {text}, {part.seconds:.0f} s",
+                flush=True,
+            )
             if not partial and part.index == 0:  # a whole file: forget what an older run had
-                results = {n: r for n, r in results.items()
-                           if module_of(n) != part.module or any(n in p.results for p in parts)}
+                results = {
+                    n: r
+                    for n, r in results.items()
+                    if module_of(n) != part.module or any(n in p.results for p in parts)
+                }
             results |= part.results
             lines = ["\t".join(filter(None, (n, *r))) for n, r in sorted(results.items())]
             stored.write_text("\n".join(lines) + "\n", encoding="utf-8")
