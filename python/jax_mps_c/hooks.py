@@ -85,6 +85,12 @@ def register_lowerings() -> None:
     lowerings.register()
 
 
+def register_callbacks() -> None:
+    from jax_mps_c import callbacks
+
+    callbacks.register()
+
+
 HOOKS = (
     Hook(
         "donation",
@@ -114,6 +120,14 @@ HOOKS = (
         "0.10.2 - 0.12.0.1",
         "linear algebra has rules for named platforms alone; lowerings.py is the table of ours",
         register_lowerings,
+    ),
+    Hook(
+        "callbacks",
+        "jax._src.callback.{emit_python_callback,xb}, jax._src.debugging.xla_bridge",
+        "0.10.2 - 0.12.0.1",
+        "callbacks, debug prints and checks are lowered for named platforms alone, and their "
+        "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
+        register_callbacks,
     ),
 )
 

@@ -46,12 +46,16 @@ jm_error *jm_error_create(jm_code code, const char *format, ...) {
 
 jm_error *jm_error_note(jm_error *error, const char *format, ...) {
   if (!error || error == &out_of_memory) return error;
-  char prefix[2048]; /* a note on a longer text keeps the text's beginning */
-  snprintf(prefix, sizeof prefix, "%s; ", error->message);
+  size_t size = strlen(error->message); /* a callback's text is long, and its end says the most */
+  char *prefix = jm_alloc(size + 3, 1);
+  if (!prefix) return error;
+  memcpy(prefix, error->message, size);
+  memcpy(prefix + size, "; ", 3);
   va_list args;
   va_start(args, format);
   char *text = format_text(prefix, format, args);
   va_end(args);
+  jm_free(prefix);
   if (text) {
     jm_free(error->message);
     error->message = text;

@@ -136,6 +136,21 @@ jm_error *jm_module_type(jm_module *m, jm_dtype dtype, uint32_t rank, const int6
   return NULL;
 }
 
+/* -- callbacks */
+
+bool jm_op_callback_find(const jm_op *op, int64_t *id) {
+  if (op->code != JM_OP_custom_call) return false;
+  const jm_custom_call_attrs *attrs = op->attrs;
+  if (!attrs->target.size || strcmp(attrs->target.bytes, "mps.callback")) return false;
+  for (uint32_t i = 0; i < attrs->config.n; i++) {
+    const jm_dict_entry *entry = &attrs->config.entries[i];
+    if (entry->kind != JM_DICT_I64 || strcmp(entry->key.bytes, "id")) continue;
+    *id = entry->i64;
+    return true;
+  }
+  return false;
+}
+
 /* -- texts */
 
 void jm_type_print(const jm_type *type, jm_text *text) {

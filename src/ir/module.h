@@ -151,6 +151,9 @@ void jm_op_describe(const jm_module *module, const jm_op *op, jm_text *text);
 /* "f32[2,3]" */
 void jm_type_print(const jm_type *type, jm_text *text);
 
+/* Is this the custom call of a callback into the process, and of which? */
+bool jm_op_callback_find(const jm_op *op, int64_t *id);
+
 /* An error about an op: the text, then the op as jm_op_describe has it. */
 jm_error *jm_op_error(const jm_module *module, const jm_op *op, jm_code code, const char *format,
                       ...) JM_PRINTF(4, 5) JM_MUST_USE JM_NONNULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loop-invariant ops of while bodies move before the loop, if their results are no larger than what
  * they are made from (a broadcast is cheaper made anew than kept) and not too large together. No op
- * traps, so a loop without rounds computes in vain but not wrongly. */
+ * but a callback fails, so a loop without rounds computes in vain but not wrongly. */
 #include <string.h>
 
 #include "pass/rewrite.h"
@@ -23,7 +23,8 @@ typedef struct body {
 } body;
 
 static bool is_hoistable(const jm_module* m, const jm_op* op, body* b) {
-  if (op->code == JM_OP_optimization_barrier || op->code == JM_OP_iota || !op->n_results ||
+  int64_t callback; /* may raise: not in a loop without rounds */
+  if (jm_op_callback_find(op, &callback) || op->code == JM_OP_optimization_barrier || op->code == JM_OP_iota || !op->n_results ||
       jm_rewrite_has_token(m, op) || jm_rewrite_has_effect(m, op))
     return false;
   size_t in = 0, out = 0;

@@ -14,6 +14,6 @@ static size_t read_counters(const char **names, uint64_t *values, size_t capacit
 }
 
 jm_counters_extension_type jm_counters_extension = {
-    {sizeof(jm_counters_extension_type), JM_EXTENSION_COUNTERS, &jm_layouts_extension.base},
+    {sizeof(jm_counters_extension_type), JM_EXTENSION_COUNTERS, &jm_callbacks_extension.base},
     read_counters,
 };

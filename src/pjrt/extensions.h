@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The extensions of the C API that the plugin offers: layouts and shardings, which answer
  * questions that JAX otherwise answers by fetching and converting the whole program, several times
- * for each compilation; and counters, our own. */
+ * for each compilation; and counters and callbacks, our own. */
 #ifndef JM_PJRT_EXTENSIONS_H
 #define JM_PJRT_EXTENSIONS_H
 
+#include "base/callback.h"
 #include "pjrt/pjrt_abi.h"
 
 enum { PJRT_Extension_Type_Layouts = 4, PJRT_Extension_Type_Shardings = 19 };
@@ -76,5 +77,17 @@ typedef struct jm_counters_extension_type {
   size_t (*read)(const char **names, uint64_t *values, size_t capacity);
 } jm_counters_extension_type;
 extern jm_counters_extension_type jm_counters_extension;
+
+/* Ours: the process's callbacks (base/callback.h). */
+enum { JM_EXTENSION_CALLBACKS = 0x6a6e };
+typedef struct jm_callbacks_extension_type {
+  PJRT_Extension_Base base;
+  void (*open)(jm_callback_fn *function);
+  void (*close)(void);
+  int (*hold)(int64_t id); /* 0: held */
+  void (*release)(int64_t id);
+  int64_t (*take_dead)(void);
+} jm_callbacks_extension_type;
+extern jm_callbacks_extension_type jm_callbacks_extension;
 
 #endif

@@ -80,7 +80,7 @@ static jm_error *engine_start(jm_client *client, choice wanted) {
   bool asked = wanted == GPU || wanted == MLX_CPU;
   if (asked || (wanted == AUTO && jm_setting_find(JM_SETTING_MLX_ENGINE))) {
     opening o = {.gpu = wanted != MLX_CPU};
-    JM_TRY(jm_pool_create(1, &client->pool));
+    JM_TRY(jm_pool_create_owner(&client->pool));
     jm_pool_call(client->pool, engine_open, &o);
     client->engine = o.engine;
     if (!o.error) return NULL;

@@ -4,8 +4,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/blocking.h"
 
 enum { STACK_BYTES = 8 << 20 };
+
+typedef struct worker {
+  struct worker *next;
+  pthread_t thread;
+} worker;
 
 struct jm_pool {
   atomic_int refs; /* the owner and each worker: a worker may outlive jm_pool_destroy by a moment */
@@ -13,34 +21,52 @@ struct jm_pool {
   pthread_cond_t work;
   jm_job *first, *last;
   uint32_t n_threads, n_started, n_idle, n_queued;
+  uint32_t n_blocked; /* workers that run no jobs for a while, for which others are started */
   bool stopped;
-  pthread_t threads[];
+  bool owner; /* its one thread owns something: what blocks runs elsewhere */
+  jm_blocker blocker;
+  worker *workers;
 };
+
+static _Thread_local jm_pool *own; /* the pool whose worker this thread is */
 
 static void release(jm_pool *pool) {
   if (atomic_fetch_sub(&pool->refs, 1) != 1) return;
   pthread_cond_destroy(&pool->work);
   pthread_mutex_destroy(&pool->lock);
+  while (pool->workers) {
+    worker *next = pool->workers->next;
+    jm_free(pool->workers);
+    pool->workers = next;
+  }
   jm_free(pool);
 }
 
+static void block(jm_blocker *blocker, jm_blocking_fn *function, void *argument);
+
 jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) {
-  jm_pool *pool = jm_alloc(1, sizeof *pool + n_threads * sizeof *pool->threads);
+  jm_pool *pool = jm_alloc(1, sizeof *pool);
   if (!pool) return jm_error_out_of_memory();
   atomic_init(&pool->refs, 1);
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->work, NULL);
   pool->n_threads = n_threads;
+  pool->blocker.run = block;
   *out = pool;
   return NULL;
 }
 
-static void *work(void *argument) {
-  jm_pool *pool = argument;
-  pthread_mutex_lock(&pool->lock);
-  for (;;) {
+jm_error *jm_pool_create_owner(jm_pool **out) {
+  JM_TRY(jm_pool_create(1, out));
+  (*out)->owner = true;
+  return NULL;
+}
+
+/* Under the lock: runs jobs until *done; NULL: until the pool is stopped and there are no more. */
+static void run_jobs(jm_pool *pool, const bool *done) {
+  while (!done || !*done) {
     if (!pool->first) {
-      if (pool->stopped) break;
+      if (pool->stopped && !done) break;
       pool->n_idle++;
       pthread_cond_wait(&pool->work, &pool->lock);
       pool->n_idle--;
@@ -54,35 +80,59 @@ static void *work(void *argument) {
     job->run(job);
     pthread_mutex_lock(&pool->lock);
   }
+}
+
+static void *work(void *argument) {
+  jm_pool *pool = argument;
+  own = pool;
+  jm_blocker_set(&pool->blocker);
+  pthread_mutex_lock(&pool->lock);
+  run_jobs(pool, NULL);
   pthread_mutex_unlock(&pool->lock);
   release(pool);
   return NULL;
 }
 
-/* Under the lock. Signals are for the program's own threads; a fault of our own is still ours. */
-static void start_worker(jm_pool *pool) {
+/* Signals are for the program's own threads; a fault of our own is still ours. */
+static bool start_thread(void *(*run)(void *), void *argument, pthread_t *out) {
   pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes)) return;
+  if (pthread_attr_init(&attributes)) return false;
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   sigset_t all, before;
   sigfillset(&all);
   const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
   for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  atomic_fetch_add(&pool->refs, 1);
-  if (!pthread_create(&pool->threads[pool->n_started], &attributes, work, pool))
-    pool->n_started++;
-  else
-    atomic_fetch_sub(&pool->refs, 1);
+  bool started = !pthread_create(out, &attributes, run, argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
+  return started;
+}
+
+/* Under the lock: one more worker, if there are jobs that nobody waits for. */
+static void start_worker(jm_pool *pool) {
+  if (pool->stopped || pool->n_queued <= pool->n_idle ||
+      pool->n_started - pool->n_blocked >= pool->n_threads)
+    return;
+  worker *fresh = jm_alloc(1, sizeof *fresh);
+  if (!fresh) return;
+  atomic_fetch_add(&pool->refs, 1);
+  if (!start_thread(work, pool, &fresh->thread)) {
+    atomic_fetch_sub(&pool->refs, 1);
+    jm_free(fresh);
+    return;
+  }
+  fresh->next = pool->workers;
+  pool->workers = fresh;
+  pool->n_started++;
 }
 
 void jm_pool_submit(jm_pool *pool, jm_job *job) {
   job->next = NULL;
   pthread_mutex_lock(&pool->lock);
-  if (!pool->stopped && pool->n_queued >= pool->n_idle && pool->n_started < pool->n_threads)
-    start_worker(pool);
+  pool->n_queued++; /* for now: the job may be the first */
+  start_worker(pool);
+  pool->n_queued--;
   bool accepted = !pool->stopped && pool->n_started;
   if (accepted) {
     if (pool->last)
@@ -115,17 +165,51 @@ static void call_run(jm_job *job) {
   pthread_mutex_unlock(&c->lock);
 }
 
-static bool is_worker(jm_pool *pool) {
-  bool found = false;
+/* -- what blocks */
+
+typedef struct blocked {
+  jm_pool *pool;
+  jm_blocking_fn *function;
+  void *argument;
+  bool done;
+} blocked;
+
+static void *run_blocked(void *argument) {
+  blocked *b = argument;
+  b->function(b->argument);
+  pthread_mutex_lock(&b->pool->lock);
+  b->done = true;
+  pthread_cond_broadcast(&b->pool->work);
+  pthread_mutex_unlock(&b->pool->lock);
+  return NULL;
+}
+
+/* Called on a worker. A worker of many blocks, and another one may take its place. The only thread
+ * that may touch what it owns can't: it goes on with the queue, one job inside the other, while
+ * somebody else is blocked. */
+static void block(jm_blocker *blocker, jm_blocking_fn *function, void *argument) {
+  jm_pool *pool = (jm_pool *)((char *)blocker - offsetof(jm_pool, blocker));
+  blocked b = {pool, function, argument, false};
+  pthread_t thread;
+  bool elsewhere = pool->owner && start_thread(run_blocked, &b, &thread);
   pthread_mutex_lock(&pool->lock);
-  for (uint32_t i = 0; i < pool->n_started; i++)
-    found |= pthread_equal(pool->threads[i], pthread_self()) != 0;
+  if (elsewhere) {
+    run_jobs(pool, &b.done);
+    pthread_mutex_unlock(&pool->lock);
+    pthread_join(thread, NULL);
+    return;
+  }
+  pool->n_blocked += !pool->owner;
+  start_worker(pool);
   pthread_mutex_unlock(&pool->lock);
-  return found;
+  function(argument);
+  pthread_mutex_lock(&pool->lock);
+  pool->n_blocked -= !pool->owner;
+  pthread_mutex_unlock(&pool->lock);
 }
 
 void jm_pool_call(jm_pool *pool, void (*run)(void *), void *argument) {
-  if (is_worker(pool)) {
+  if (own == pool) {
     run(argument);
     return;
   }
@@ -147,11 +231,11 @@ void jm_pool_shutdown(jm_pool *pool) {
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->lock);
   if (before) return;
-  for (uint32_t i = 0; i < pool->n_started; i++)
-    if (pthread_equal(pool->threads[i], pthread_self()))
-      pthread_detach(pool->threads[i]);
+  for (worker *w = pool->workers; w; w = w->next)
+    if (pthread_equal(w->thread, pthread_self()))
+      pthread_detach(w->thread);
     else
-      pthread_join(pool->threads[i], NULL);
+      pthread_join(w->thread, NULL);
 }
 
 void jm_pool_destroy(jm_pool *pool) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Worker threads that run jobs in the order of their submission: the queue of a device. Threads are
- * started when there is work for them, have 8 MiB stacks and block signals. Order between jobs that
+ * started when there is work for them, have 8 MiB stacks and block signals. A job that blocks
+ * (base/blocking.h) doesn't keep the queue waiting. Order between jobs that
  * depend on each other is the business of task.h.
  *
  * Threads don't survive fork: in the child a pool accepts jobs and never runs them, as with JAX's
@@ -19,6 +20,9 @@ typedef struct jm_job {
 } jm_job;
 
 jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) JM_MUST_USE;
+
+/* Of one thread, which owns what its jobs work on. */
+jm_error *jm_pool_create_owner(jm_pool **out) JM_MUST_USE;
 
 /* Runs the job later on a worker; on this thread if no worker can be started or after shutdown. */
 void jm_pool_submit(jm_pool *pool, jm_job *job);

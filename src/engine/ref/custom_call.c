@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/ref/callback.h"
 #include "engine/ref/functions.h"
 #include "engine/ref/lapack_call.h"
 #include "engine/ref/linalg.h"
@@ -40,6 +41,7 @@ static const jm_custom_call calls[] = {
     {"LayoutConstraint", jm_ref_identity, check_identity},
     {"annotate_device_placement", jm_ref_identity, check_identity},
     {"dce_sink", jm_ref_token, check_sink},
+    {"mps.callback", jm_ref_callback, jm_ref_callback_check},
     {"Qr", jm_qr_run, jm_qr_check},
     {"ProductOfElementaryHouseholderReflectors", jm_householder_run, jm_householder_check},
     {"mps.eigh", jm_lapack_call_run, jm_lapack_call_check},

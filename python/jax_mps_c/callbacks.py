@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callbacks from programs into Python: pure_callback, io_callback, debug.callback, debug.print,
+checks.
+
+A program names a callback by an id, never by a pointer. What an id means is in the table below; the
+library calls all of them through one function, registered once, and counts the programs that may
+still call an id (src/base/callback.h). Derivatives, batching and the order of effects are JAX's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import dataclasses
+import functools
+import itertools
+import secrets
+import threading
+import traceback
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jax_mps_c import extension
+
+PLATFORM = "mps"
+TARGET = "mps.callback"
+_KIND = 0x6A6E  # src/pjrt/extensions.h
+_DONE, _FAILED = 1, 0  # JM_CALLBACK_DONE
+
+
+class _Array(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("n_bytes", ctypes.c_int64)]
+
+
+_Arrays = ctypes.POINTER(_Array)
+_Function = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    _Arrays,
+    ctypes.c_int64,
+    _Arrays,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+)
+
+
+class _Callbacks(ctypes.Structure):
+    _fields_ = [
+        ("base", extension.Base),
+        ("open", ctypes.CFUNCTYPE(None, _Function)),
+        ("close", ctypes.CFUNCTYPE(None)),
+        ("hold", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64)),
+        ("release", ctypes.CFUNCTYPE(None, ctypes.c_int64)),
+        ("take_dead", ctypes.CFUNCTYPE(ctypes.c_int64)),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One operand or result, as it lies in the library's memory: dense, row-major."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    callback: Callable[..., Sequence[Any]]
+    operands: tuple[Signature, ...]
+    results: tuple[Signature, ...]
+
+
+_table: dict[int, Entry] = {}
+# A program that another process compiled (a cache on disk) must not find an entry of this one.
+_ids = itertools.count(secrets.randbits(31) << 32)
+
+
+# -- calls
+
+
+def read_array(array: _Array, signature: Signature) -> np.ndarray:
+    """A read-only copy: the callback may keep it, the library's memory goes on."""
+    data = ctypes.string_at(array.data, array.n_bytes) if array.n_bytes else b""
+    return np.ndarray(signature.shape, signature.dtype, buffer=data)
+
+
+def check_results(values: Sequence[Any], results: Sequence[Signature]) -> list[np.ndarray]:
+    """The values as arrays of the promised shapes and types."""
+    from jax._src import dtypes
+
+    if len(values) != len(results):
+        raise RuntimeError(
+            "Mismatched number of outputs from callback. "
+            f"Expected: {len(results)}, Actual: {len(values)}"
+        )
+    arrays = []
+    for i, (value, wanted) in enumerate(zip(values, results)):
+        array = np.asarray(dtypes.canonicalize_value(np.asarray(value)))
+        for what in ("shape", "dtype"):
+            expected, actual = getattr(wanted, what), getattr(array, what)
+            if expected != actual:
+                raise RuntimeError(
+                    f"Incorrect output {what} for return value #{i}: "
+                    f"Expected: {expected}, Actual: {actual}"
+                )
+        arrays.append(np.ascontiguousarray(array))
+    return arrays
+
+
+def run(entry: Entry, inputs: Sequence[_Array], outputs: Sequence[_Array]) -> None:
+    arguments = [read_array(*pair) for pair in zip(inputs, entry.operands, strict=True)]
+    arrays = check_results(entry.callback(*arguments), entry.results)
+    for array, output in zip(arrays, outputs, strict=True):
+        if array.nbytes != output.n_bytes:
+            raise RuntimeError(f"a result takes {output.n_bytes} bytes, not {array.nbytes}")
+        ctypes.memmove(output.data, array.ctypes.data, array.nbytes)
+
+
+def write_text(text: str, memory: int, size: int) -> None:
+    """The text's end is kept: there is the exception."""
+    data = text.encode(errors="replace")
+    data = data[-(size - 1) :] + b"\0"
+    ctypes.memmove(memory, data, len(data))
+
+
+def trampoline(
+    number: int, n_in: int, inputs: Any, n_out: int, outputs: Any, error: int, error_size: int
+) -> int:
+    """What the library calls, on threads of its own. Nothing may be raised from here."""
+    try:
+        entry = _table.get(number)
+        if entry is None:
+            raise LookupError("the program's callback is not of this process, or is gone")
+        run(entry, inputs[:n_in], outputs[:n_out])
+        return _DONE
+    except BaseException:
+        write_text(traceback.format_exc().rstrip(), error, error_size)
+        return _FAILED
+
+
+# -- the table
+
+_function = _Function(trampoline)
+_opening = threading.Lock()
+
+
+@functools.cache
+def library() -> _Callbacks:
+    """The library's side, open."""
+    with _opening:
+        found = extension.find(_KIND, _Callbacks)
+        found.open(_function)
+        atexit.register(close, found)
+        return found
+
+
+def close(opened: _Callbacks) -> None:
+    """Before the interpreter ends: what JAX would wait for has run, nothing runs later."""
+    from jax._src import dispatch
+
+    try:
+        dispatch.runtime_tokens.block_until_ready()
+    except Exception:  # JAX waits again after us, and reports it
+        pass
+    opened.close()
+
+
+def forget_dead(opened: _Callbacks) -> None:
+    """Drops what no program can call any more."""
+    while (number := opened.take_dead()) >= 0:
+        _table.pop(number, None)
+
+
+class Claim:
+    """Keeps an entry until there is a program that does."""
+
+
+def release(number: int, opened: _Callbacks) -> None:
+    opened.release(number)
+    forget_dead(opened)
+
+
+def enter(entry: Entry) -> tuple[int, Claim]:
+    opened = library()
+    forget_dead(opened)
+    number = next(_ids)
+    if opened.hold(number):
+        raise MemoryError("no memory for a callback")
+    _table[number] = entry
+    claim = Claim()
+    weakref.finalize(claim, release, number, opened).atexit = False
+    return number, claim
+
+
+# -- lowering
+
+
+def describe(aval: Any) -> Signature:
+    from jax._src import core, dtypes
+
+    aval = core.physical_aval(aval)  # keys are arrays of integers
+    dtype = np.dtype(bool) if aval.dtype == dtypes.float0 else np.dtype(aval.dtype)
+    return Signature(tuple(aval.shape), dtype)
+
+
+def emit(
+    ctx: Any,
+    callback: Callable[..., Sequence[Any]],
+    token: Any,
+    operands: Sequence[Any],
+    operand_avals: Sequence[Any],
+    result_avals: Sequence[Any],
+    *,
+    has_side_effect: bool,
+    returns_token: bool = True,
+    partitioned: bool = False,
+    sharding: Any = None,
+) -> tuple[Sequence[Any], Any, Any]:
+    """jax._src.callback.emit_python_callback for our platform."""
+    from jax._src import core, ffi
+
+    del returns_token  # there is one if one was given
+    del sharding  # programs run on one device
+    if partitioned and result_avals:
+        raise ValueError("Partitioned callback not supported with return values.")
+    entry = Entry(
+        callback, tuple(map(describe, operand_avals)), tuple(map(describe, result_avals))
+    )
+    number, claim = enter(entry)
+    ctx.module_context.add_keepalive(claim)
+    tokens = [token] if token else []
+    token_avals = [core.abstract_token] * len(tokens)
+    ctx = dataclasses.replace(
+        ctx,
+        avals_in=[*token_avals, *operand_avals],
+        avals_out=[*token_avals, *result_avals],
+    )
+    rule = ffi.build_ffi_lowering_function(TARGET, has_side_effect=has_side_effect)
+    results = list(rule(ctx, *tokens, *operands, id=np.int64(number)).results)
+    if tokens:
+        token = results.pop(0)
+    return results, token, callback
+
+
+class Backends(types.ModuleType):
+    """jax._src.xla_bridge as callbacks see it: where there is no CPU device to put arguments on,
+    ours takes its place."""
+
+    def __init__(self, original: types.ModuleType):
+        super().__init__(original.__name__)
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def local_devices(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._original.local_devices(*args, **kwargs)
+        except RuntimeError:
+            if kwargs.get("backend") != "cpu":
+                raise
+            return self._original.local_devices(backend=PLATFORM)
+
+
+def register() -> None:
+    """Teaches JAX's lowerings of callbacks our platform; it must be known to JAX. May be repeated."""
+    from jax._src import callback, checkify, debugging
+    from jax._src.interpreters import mlir
+
+    original = callback.emit_python_callback
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def emit_python_callback(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        ours = tuple(ctx.module_context.platforms) == (PLATFORM,)
+        return (emit if ours else original)(ctx, *args, **kwargs)
+
+    rules = (
+        (debugging.debug_callback_p, debugging.debug_callback_lowering),
+        (debugging.debug_print_p, debugging.debug_print_lowering_rule),
+        (checkify.check_p, checkify.check_lowering_rule),
+    )
+    callback.xb = Backends(callback.xb)
+    debugging.xla_bridge = Backends(debugging.xla_bridge)
+    callback.emit_python_callback = emit_python_callback
+    for primitive, rule in rules:
+        mlir.register_lowering(primitive, rule, platform=PLATFORM)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Our own extension of the C API: the process registers the one function that programs call back
+ * through, once and outside of any program, and says which callbacks it may be asked for. */
+#include "base/callback.h"
+
+#include "pjrt/extensions.h"
+
+static int hold(int64_t id) {
+  jm_error *error = jm_callback_hold(id);
+  jm_error_destroy(error);
+  return error != NULL;
+}
+
+jm_callbacks_extension_type jm_callbacks_extension = {
+    {sizeof(jm_callbacks_extension_type), JM_EXTENSION_CALLBACKS, &jm_layouts_extension.base},
+    jm_callback_open,
+    jm_callback_close,
+    hold,
+    jm_callback_release,
+    jm_callback_take_dead,
+};
