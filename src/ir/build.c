@@ -5,9 +5,11 @@
 
 jm_error *jm_build_region(jm_module *m, jm_region_id *out) {
   if (m->n_regions == JM_NONE - 1) return jm_error_invalid("too many regions");
-  m->regions = jm_arena_grow(&m->arena, m->regions, m->n_regions + 1, &m->regions_capacity,
-                             sizeof *m->regions);
-  if (!m->regions) return jm_error_out_of_memory();
+  /* The module stays readable without memory: errors on the way up describe its ops. */
+  void *regions = jm_arena_grow(&m->arena, m->regions, m->n_regions + 1, &m->regions_capacity,
+                                sizeof *m->regions);
+  if (!regions) return jm_error_out_of_memory();
+  m->regions = regions;
   m->regions[m->n_regions] = (jm_region){.first_arg = m->n_values, .parent = JM_NONE};
   *out = m->n_regions++;
   return NULL;
@@ -15,9 +17,10 @@ jm_error *jm_build_region(jm_module *m, jm_region_id *out) {
 
 static jm_error *value_add(jm_module *m, const jm_type *type, jm_op_id op, jm_region_id region) {
   if (m->n_values == JM_NONE - 1) return jm_error_invalid("too many values");
-  m->values = jm_arena_grow(&m->arena, m->values, m->n_values + 1, &m->values_capacity,
-                            sizeof *m->values);
-  if (!m->values) return jm_error_out_of_memory();
+  void *values = jm_arena_grow(&m->arena, m->values, m->n_values + 1, &m->values_capacity,
+                               sizeof *m->values);
+  if (!values) return jm_error_out_of_memory();
+  m->values = values;
   m->values[m->n_values++] = (jm_value_fact){type, op, region};
   return NULL;
 }
@@ -35,8 +38,9 @@ jm_error *jm_build_arg(jm_module *m, jm_region_id region, const jm_type *type, j
 
 jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec, jm_op_id *out) {
   if (m->n_ops == JM_NONE - 1) return jm_error_invalid("too many ops");
-  m->ops = jm_arena_grow(&m->arena, m->ops, m->n_ops + 1, &m->ops_capacity, sizeof *m->ops);
-  if (!m->ops) return jm_error_out_of_memory();
+  void *ops = jm_arena_grow(&m->arena, m->ops, m->n_ops + 1, &m->ops_capacity, sizeof *m->ops);
+  if (!ops) return jm_error_out_of_memory();
+  m->ops = ops;
   const jm_op_fact *fact = &jm_op_facts[spec->code];
   jm_op_id id = m->n_ops;
   jm_op op = {.code = spec->code,
@@ -60,8 +64,9 @@ jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
     m->regions[child].parent = id;
   }
   jm_region *r = &m->regions[region];
-  r->ops = jm_arena_grow(&m->arena, r->ops, r->n_ops + 1, &r->ops_capacity, sizeof *r->ops);
-  if (!r->ops) return jm_error_out_of_memory();
+  ops = jm_arena_grow(&m->arena, r->ops, r->n_ops + 1, &r->ops_capacity, sizeof *r->ops);
+  if (!ops) return jm_error_out_of_memory();
+  r->ops = ops;
   r->ops[r->n_ops++] = id;
   m->ops[id] = op;
   m->n_ops++;
