@@ -148,9 +148,8 @@ jm_error* jm_verify_top_k(const jm_module* m, const jm_op* op) {
 
 /* The result's element type is the caller's wish (preferred_element_type), within one kind. */
 static bool product_type(jm_dtype lhs, jm_dtype rhs, jm_dtype result) {
-  bool eight_bits = jm_dtype_is_float(lhs) && jm_dtype_is_float(rhs) && jm_dtype_bytes(lhs) == 1 &&
-                    jm_dtype_bytes(rhs) == 1;
-  if (lhs != rhs && !eight_bits) return false; /* JAX mixes 8-bit formats in gradients */
+  bool floats = jm_dtype_is_float(lhs) && jm_dtype_is_float(rhs);
+  if (lhs != rhs && !floats) return false; /* JAX mixes formats in gradients and in attention */
   return result != JM_DT_token && jm_dtype_is_complex(result) == jm_dtype_is_complex(lhs);
 }
 

@@ -188,11 +188,11 @@ static void dots(void) {
   };
   static const char *const types[][3] = {
       {"f32", "f32", "f32"},    {"f16", "f16", "f16"},   {"bf16", "bf16", "bf16"},
-      {"c64", "c64", "c64"},    {"bf16", "bf16", "f32"}, {"f16", "f16", "f32"},
+      {"c64", "c64", "c64"},    {"bf16", "bf16", "f32"}, {"f16", "f32", "f32"},
       {"f32", "f32", "bf16"},   {"s8", "s8", "s32"},     {"u8", "u8", "s32"},
       {"pred", "pred", "pred"}, {"s32", "s32", "s32"},   {"s8", "s8", "s8"},
       {"u64", "u64", "u64"},    {"s16", "s16", "s16"},   {"s8", "s8", "f32"},
-      {"u16", "u16", "u32"},    {"pred", "pred", "s32"},
+      {"u16", "u16", "u32"},    {"pred", "pred", "s32"}, {"bf16", "f32", "f32"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
