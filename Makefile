@@ -5,6 +5,7 @@
 #   make run        train ResNet-18 on the platform mps, then compare with JAX on the CPU
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
+#   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
 #   make check      format, include directions, sizes, generated files, warnings as errors
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
@@ -28,7 +29,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest
+.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest devicetest
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -65,6 +66,18 @@ pytest: $(VENV)/installed
 
 test-all: ctest
 	$(BIN)/python -m pytest -q -n $(JOBS) $(PYTEST_ARGS)
+
+# The device engine's tests, in processes of their own: a process has one engine. The package is built
+# again with MLX's engine if it has none.
+$(VENV)/mlx: $(VENV)/tools
+	$(BIN)/python -m pip install --quiet '$(if $(MLX),$(MLX),mlx[cpu]==0.32.4)'
+	@ls $(BUILD)/libjm_engine_mlx_* >/dev/null 2>&1 || rm -f $(VENV)/installed
+	@touch $@
+
+devicetest: $(VENV)/mlx
+	$(MAKE) $(VENV)/installed
+	JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} $(BIN)/python -m pytest -q -n $(JOBS) \
+	  --dist loadfile -m "not slow" tests/device tests/jax/test_buffers.py tests/jax/test_programs.py $(PYTEST_ARGS)
 
 # ---- checks --------------------------------------------------------------------------------------
 
