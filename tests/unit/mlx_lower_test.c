@@ -217,6 +217,16 @@ static void scatters(void) {
         "(%%x: %s[], %%y: %s[]): %%z: %s[] = %s %%x, %%y return %%z } return %%c",
         type, index, type, type, type, type, type, op);
   }
+  EACH(op, "add multiply maximum minimum or and")
+  run(EXACT,
+      "(%%a: pred[9], %%i: s32[20,1], %%u: pred[20]): %%c: pred[9] = scatter %%a, %%i, %%u "
+      "inserted_window_dims=[0] scatter_dims_to_operand_dims=[0] index_vector_dim=1 { "
+      "(%%x: pred[], %%y: pred[]): %%z: pred[] = %s %%x, %%y return %%z } return %%c",
+      op);
+  run(SUM(PLAIN),
+      "(%%a: c64[9], %%i: s32[20,1], %%u: c64[20]): %%c: c64[9] = scatter %%a, %%i, %%u "
+      "inserted_window_dims=[0] scatter_dims_to_operand_dims=[0] index_vector_dim=1 { "
+      "(%%x: c64[], %%y: c64[]): %%z: c64[] = add %%x, %%y return %%z } return %%c");
   EACH(type, "f32 s32 pred f16")
   run(EXACT,
       "(%%a: %s[9], %%u: %s[3]): %%i: s32[3,1] = constant value=[7,2,11] "
@@ -297,6 +307,18 @@ static void sorts(void) {
       "(%%x: f32[], %%y: f32[]): %%z: pred[] = compare %%x, %%y direction=LT order=FLOAT return "
       "%%z } "
       "return %%c");
+  EACH(type, "f32 s16 u64") { /* longer than what a GPU sorts in one block */
+    run(EXACT,
+        "(%%a: %s[3,9000]): %%i: s32[3,9000] = iota dim=1 %%c: %s[3,9000], %%d: s32[3,9000] = "
+        "sort %%a, %%i dim=1 stable=true { (%%x: %s[], %%y: %s[], %%j: s32[], %%k: s32[]): "
+        "%%z: pred[] = compare %%x, %%y direction=LT order=%s return %%z } return %%c, %%d",
+        type, type, type, type,
+        type[0] == 'f'   ? "TOTAL"
+        : type[0] == 's' ? "SIGNED"
+                         : "UNSIGNED");
+    run(EXACT, "(%%a: %s[3,9000]): %%c: %s[3,70], %%d: s32[3,70] = top_k %%a k=70 return %%c, %%d",
+        type, type);
+  }
   EACH(smallest, "true false")
   EACH(type, FLOATS " " INTEGERS) {
     run(EXACT, "(%%a: %s[20,30]): %%c: %s[20,7], %%d: s32[20,7] = top_k %%a k=7 %s return %%c, %%d",

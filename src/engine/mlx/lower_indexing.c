@@ -303,36 +303,45 @@ static int scatter_mode(const jm_module *m, const jm_op *op) {
   if (!op->n_captures && region->n_args == 2 && region->n_results == 1 &&
       region->results[0] == region->first_arg + 1)
     return 0;
+  bool pred = jm_op_operand_type(m, op, 0)->dtype == JM_DT_pred;
   jm_opcode code;
   if (!jm_ref_region_is_binary(m, op->first_region, &code)) return -1;
   switch (code) {
     case JM_OP_add:
-      return 1;
+      return pred ? 3 : 1;
     case JM_OP_multiply:
-      return 2;
+      return pred ? 4 : 2;
     case JM_OP_maximum:
       return 3;
     case JM_OP_minimum:
       return 4;
+    case JM_OP_or:
+      return pred ? 3 : -1;
+    case JM_OP_and:
+      return pred ? 4 : -1;
     default:
       return -1;
   }
 }
 
-/* MLX's maximum and minimum of floats forget NaN: those are taken of integers in the floats' order,
- * in which NaN is the last or the first. */
+/* MLX's maximum and minimum of floats forget NaN, and it has none of pred: they are taken of
+ * integers of the same order, in which NaN is the last or the first. */
 static bool scatters_keys(jm_dtype dtype, int mode) {
-  return mode >= 3 && jm_dtype_is_float(dtype);
+  return mode >= 3 && (jm_dtype_is_float(dtype) || dtype == JM_DT_pred);
 }
 
 static A to_keys(jm_lowering *l, A a, jm_dtype dtype, int mode) {
   if (!scatters_keys(dtype, mode)) return a;
-  A nan = jm_lower_f64(l, dtype, mode == 3 ? (double)NAN : -(double)NAN);
-  return jm_lower_order_key(l, jm_mlx_where(l, jm_mlx_not_equal(l, a, a), nan, a), dtype);
+  if (dtype != JM_DT_pred) {
+    A nan = jm_lower_f64(l, dtype, mode == 3 ? (double)NAN : -(double)NAN);
+    a = jm_mlx_where(l, jm_mlx_not_equal(l, a, a), nan, a);
+  }
+  return jm_lower_order_key(l, a, dtype);
 }
 
 static A from_keys(jm_lowering *l, A keys, jm_dtype dtype, int mode) {
   if (!scatters_keys(dtype, mode)) return keys;
+  if (dtype == JM_DT_pred) return jm_mlx_astype(l, keys, dtype);
   A bits = jm_lower_order_key(l, jm_mlx_view(l, keys, dtype), dtype); /* its own inverse */
   return jm_mlx_view(l, bits, dtype);
 }
@@ -341,12 +350,12 @@ static bool fits_s32(const jm_module *m, const jm_op *op) {
   return jm_op_operand_type(m, op, 0)->count < INT32_MAX;
 }
 
-/* GPUs have no 64-bit scatter; a pred is combined by or and and, which it lacks, too. */
+/* GPUs have no 64-bit scatter but the sum of complex numbers. */
 static bool supports_scatter(const jm_module *m, const jm_op *op) {
   if (op->n_results != 1 || !fits_s32(m, op)) return false;
   int mode = scatter_mode(m, op);
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
-  return mode >= 0 && jm_dtype_facts[dtype].bits < 64 && (dtype != JM_DT_pred || mode == 0);
+  return mode >= 0 && (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && mode == 1));
 }
 
 /* Windows that don't fit go to one row more, which is cut off in the end. */
