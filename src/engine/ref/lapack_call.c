@@ -22,7 +22,7 @@ enum {
 
 /* -- targets */
 
-static const jm_lapack_target* target_at(size_t i) {
+static const jm_lapack_target *target_at(size_t i) {
   enum {
     EIGEN = sizeof jm_lapack_eigen_targets / sizeof *jm_lapack_eigen_targets,
     FACTOR = EIGEN + sizeof jm_lapack_factor_targets / sizeof *jm_lapack_factor_targets,
@@ -32,20 +32,20 @@ static const jm_lapack_target* target_at(size_t i) {
                       : &jm_lapack_tridiagonal_targets[i - FACTOR];
 }
 
-static jm_blas_routine* routines[N_TARGETS][4][JM_LAPACK_ROUTINES];
+static jm_blas_routine *routines[N_TARGETS][4][JM_LAPACK_ROUTINES];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void find_routines(void) {
   for (size_t i = 0; i < N_TARGETS; i++)
     for (size_t d = 0; d < 4; d++)
       for (size_t r = 0; r < JM_LAPACK_ROUTINES; r++) {
-        const char* name = target_at(i)->names[d][r];
+        const char *name = target_at(i)->names[d][r];
         if (name) routines[i][d][r] = jm_blas_find(name);
       }
 }
 
-static size_t find_target(const jm_op* op) {
-  jm_str name = ((const jm_custom_call_attrs*)op->attrs)->target;
+static size_t find_target(const jm_op *op) {
+  jm_str name = ((const jm_custom_call_attrs *)op->attrs)->target;
   size_t i = 0;
   while (i < N_TARGETS && strcmp(target_at(i)->name, name.bytes)) i++;
   return i;
@@ -53,21 +53,21 @@ static size_t find_target(const jm_op* op) {
 
 /* -- configuration */
 
-static const jm_dict_entry* find_entry(const jm_dict* config, const char* key) {
+static const jm_dict_entry *find_entry(const jm_dict *config, const char *key) {
   for (uint32_t i = 0; i < config->n; i++)
     if (!strcmp(config->entries[i].key.bytes, key)) return &config->entries[i];
   return NULL;
 }
 
-int64_t jm_lapack_config(const jm_lapack_problem* p, const char* key) {
+int64_t jm_lapack_config(const jm_lapack_problem *p, const char *key) {
   return find_entry(p->config, key)->i64;
 }
 
-static jm_error* check_config(const jm_module* m, const jm_op* op, const jm_lapack_target* target) {
-  const jm_dict* config = &((const jm_custom_call_attrs*)op->attrs)->config;
+static jm_error *check_config(const jm_module *m, const jm_op *op, const jm_lapack_target *target) {
+  const jm_dict *config = &((const jm_custom_call_attrs *)op->attrs)->config;
   uint32_t n = 0;
   for (; n < 4 && target->keys[n]; n++) {
-    const jm_dict_entry* entry = find_entry(config, target->keys[n]);
+    const jm_dict_entry *entry = find_entry(config, target->keys[n]);
     if (!entry || (entry->kind != JM_DICT_I64 && entry->kind != JM_DICT_BOOL))
       return jm_op_error(m, op, JM_INVALID_ARGUMENT, "no number \"%s\" in its configuration",
                          target->keys[n]);
@@ -95,7 +95,7 @@ static jm_dtype computed_as(jm_dtype dtype) {
   return jm_dtype_is_float(dtype) && dtype != JM_DT_f64 ? JM_DT_f32 : dtype;
 }
 
-static jm_dtype wanted_dtype(const jm_lapack_problem* p, jm_dtype first, char letter) {
+static jm_dtype wanted_dtype(const jm_lapack_problem *p, jm_dtype first, char letter) {
   switch (letter) {
     case 'T':
       return first;
@@ -109,7 +109,7 @@ static jm_dtype wanted_dtype(const jm_lapack_problem* p, jm_dtype first, char le
 }
 
 /* Whether a dimension is what its letter says, which its first mention decides. */
-static bool bind(jm_lapack_problem* p, char letter, int64_t size) {
+static bool bind(jm_lapack_problem *p, char letter, int64_t size) {
   int *sizes = p->sizes, m = sizes['m' - 'a'], n = sizes['n' - 'a'];
   if (size > INT_MAX) return false;
   if (letter == 'k') sizes['k' - 'a'] = m < n ? m : n;
@@ -119,14 +119,14 @@ static bool bind(jm_lapack_problem* p, char letter, int64_t size) {
 }
 
 /* One operand or result: *at is behind its letter, and moves behind its dimensions. */
-static bool read_tensor(signature* s, const jm_type* type, const jm_type* first, char letter,
-                        const char** at, tensor_facts* out) {
+static bool read_tensor(signature *s, const jm_type *type, const jm_type *first, char letter,
+                        const char **at, tensor_facts *out) {
   uint32_t rank = (uint32_t)strspn(*at, "abcdefghijklmnopqrstuvwxyz");
   if (type->rank != s->batch_rank + rank) return false;
   if (type->dtype != wanted_dtype(&s->problem, first->dtype, letter)) return false;
   for (uint32_t d = 0; d < s->batch_rank; d++)
     if (type->dims[d] != first->dims[d]) return false;
-  const int64_t* dims = type->dims + s->batch_rank;
+  const int64_t *dims = type->dims + s->batch_rank;
   for (uint32_t d = 0; d < rank; d++)
     if (!bind(&s->problem, (*at)[d], dims[d])) return false;
   *at += rank;
@@ -138,8 +138,8 @@ static bool read_tensor(signature* s, const jm_type* type, const jm_type* first,
   return true;
 }
 
-static bool read_signature(const jm_type* const* in, uint32_t n_in, const jm_type* const* out,
-                           uint32_t n_out, const char* text, signature* s) {
+static bool read_signature(const jm_type *const *in, uint32_t n_in, const jm_type *const *out,
+                           uint32_t n_out, const char *text, signature *s) {
   if (!n_in || n_in > JM_LAPACK_TENSORS || n_out > JM_LAPACK_TENSORS) return false;
   jm_dtype computed = computed_as(in[0]->dtype);
   uint32_t first_rank = (uint32_t)strspn(text + 1, "abcdefghijklmnopqrstuvwxyz"), i = 0;
@@ -147,7 +147,7 @@ static bool read_signature(const jm_type* const* in, uint32_t n_in, const jm_typ
   s->batch_rank = in[0]->rank - first_rank;
   s->batch = 1;
   for (uint32_t d = 0; d < s->batch_rank; d++) s->batch *= (size_t)in[0]->dims[d];
-  jm_lapack_problem* p = &s->problem;
+  jm_lapack_problem *p = &s->problem;
   *p = (jm_lapack_problem){.dtype = computed, .real = jm_dtype_real(computed), .n_results = n_out};
   p->element = jm_dtype_bytes(p->dtype);
   p->real_element = jm_dtype_bytes(p->real);
@@ -173,23 +173,23 @@ static bool is_computed(jm_dtype dtype) {
 }
 
 /* The signature of an op with these types, and the rest of the problem. */
-static jm_error* prepare(const jm_module* m, const jm_op* op, const jm_type* const* in,
-                         const jm_type* const* out, signature* s) {
+static jm_error *prepare(const jm_module *m, const jm_op *op, const jm_type *const *in,
+                         const jm_type *const *out, signature *s) {
   size_t index = find_target(op);
   if (index == N_TARGETS) return jm_op_error(m, op, JM_UNIMPLEMENTED, "unknown target");
-  const jm_lapack_target* target = target_at(index);
+  const jm_lapack_target *target = target_at(index);
   if (!read_signature(in, op->n_operands, out, op->n_results, target->signature, s))
     return jm_op_error(m, op, JM_INVALID_ARGUMENT,
                        "operands or results that this target doesn't have");
   pthread_once(&once, find_routines);
   size_t d = jm_lapack_index(&s->problem);
-  s->problem.config = &((const jm_custom_call_attrs*)op->attrs)->config;
+  s->problem.config = &((const jm_custom_call_attrs *)op->attrs)->config;
   s->problem.names = target->names[d];
   s->problem.routines = routines[index][d];
   return NULL;
 }
 
-jm_error* jm_lapack_call_check(const jm_module* m, const jm_op* op) {
+jm_error *jm_lapack_call_check(const jm_module *m, const jm_op *op) {
   const jm_type *in[JM_LAPACK_TENSORS], *out[JM_LAPACK_TENSORS];
   for (uint32_t i = 0; i < op->n_operands && i < JM_LAPACK_TENSORS; i++)
     in[i] = jm_op_operand_type(m, op, i);
@@ -199,7 +199,7 @@ jm_error* jm_lapack_call_check(const jm_module* m, const jm_op* op) {
     return jm_op_error(m, op, JM_UNIMPLEMENTED, "matrices of this element type");
   signature s;
   JM_TRY(prepare(m, op, in, out, &s));
-  const jm_lapack_target* target = target_at(find_target(op));
+  const jm_lapack_target *target = target_at(find_target(op));
   JM_TRY(check_config(m, op, target));
   if (target->is_valid && !target->is_valid(&s.problem))
     return jm_op_error(m, op, JM_INVALID_ARGUMENT, "sizes that don't fit its configuration");
@@ -215,7 +215,7 @@ jm_error* jm_lapack_call_check(const jm_module* m, const jm_op* op) {
 
 /* -- one matrix */
 
-jm_error* jm_lapack_work(jm_lapack_item* item, uint32_t slot, size_t bytes, void** out) {
+jm_error *jm_lapack_work(jm_lapack_item *item, uint32_t slot, size_t bytes, void **out) {
   if (!bytes) bytes = 1;
   if (item->work_bytes[slot] < bytes) {
     jm_free(item->works[slot]);
@@ -228,51 +228,51 @@ jm_error* jm_lapack_work(jm_lapack_item* item, uint32_t slot, size_t bytes, void
   return NULL;
 }
 
-int jm_lapack_wanted(const jm_lapack_problem* p, const void* first) {
-  double n = p->real == JM_DT_f32 ? *(const float*)first : *(const double*)first;
+int jm_lapack_wanted(const jm_lapack_problem *p, const void *first) {
+  double n = p->real == JM_DT_f32 ? *(const float *)first : *(const double *)first;
   return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
 }
 
-jm_error* jm_lapack_refused(const jm_lapack_problem* p, int routine, int info) {
+jm_error *jm_lapack_refused(const jm_lapack_problem *p, int routine, int info) {
   return jm_error_internal("%s refused its argument %d", p->names[routine], -info);
 }
 
-bool jm_lapack_is_finite(const jm_lapack_problem* p, const void* data, size_t n) {
+bool jm_lapack_is_finite(const jm_lapack_problem *p, const void *data, size_t n) {
   bool finite = true;
   n *= p->element / p->real_element;
   if (p->real == JM_DT_f32)
-    for (size_t i = 0; i < n; i++) finite &= isfinite(((const float*)data)[i]) != 0;
+    for (size_t i = 0; i < n; i++) finite &= isfinite(((const float *)data)[i]) != 0;
   else
-    for (size_t i = 0; i < n; i++) finite &= isfinite(((const double*)data)[i]) != 0;
+    for (size_t i = 0; i < n; i++) finite &= isfinite(((const double *)data)[i]) != 0;
   return finite;
 }
 
 /* -- the batch */
 
 typedef struct batch {
-  const jm_ref_call* call;
+  const jm_ref_call *call;
   signature s;
-  jm_lapack_fn* run;
+  jm_lapack_fn *run;
   char *in[JM_LAPACK_TENSORS], *out[JM_LAPACK_TENSORS]; /* of the computed types */
-  void* copies[2 * JM_LAPACK_TENSORS];
-  jm_error* _Atomic error;
+  void *copies[2 * JM_LAPACK_TENSORS];
+  jm_error *_Atomic error;
 } batch;
 
-static void fill_nan(const tensor_facts* t, void* data) {
+static void fill_nan(const tensor_facts *t, void *data) {
   jm_dtype real = jm_dtype_real(t->dtype);
   size_t n = t->bytes / jm_dtype_bytes(real);
   for (size_t i = 0; i < n; i++)
     if (real == JM_DT_f32)
-      ((float*)data)[i] = NAN;
+      ((float *)data)[i] = NAN;
     else if (real == JM_DT_f64)
-      ((double*)data)[i] = NAN;
+      ((double *)data)[i] = NAN;
 }
 
 /* Copies the operands of matrix `index`, each into its slot. */
-static jm_error* load(const batch* b, size_t index, jm_lapack_item* item) {
+static jm_error *load(const batch *b, size_t index, jm_lapack_item *item) {
   for (uint32_t i = 0; i < b->call->op->n_operands; i++) {
-    const tensor_facts* t = &b->s.in[i];
-    const char* from = b->in[i] + index * t->bytes;
+    const tensor_facts *t = &b->s.in[i];
+    const char *from = b->in[i] + index * t->bytes;
     JM_TRY(jm_lapack_work(item, IN_WORK + i, t->bytes, &item->in[i]));
     const int64_t dims[2] = {(int64_t)t->rows, (int64_t)t->cols};
     const ptrdiff_t by_row[2] = {(ptrdiff_t)t->cols, 1}, by_column[2] = {1, (ptrdiff_t)t->rows};
@@ -282,7 +282,7 @@ static jm_error* load(const batch* b, size_t index, jm_lapack_item* item) {
       memcpy(item->in[i], from, t->bytes);
   }
   for (uint32_t i = 0; i < b->call->op->n_results; i++) {
-    const tensor_facts* t = &b->s.out[i];
+    const tensor_facts *t = &b->s.out[i];
     item->out[i] = t->matrix ? NULL : b->out[i] + index * t->bytes;
     item->ld[i] = jm_lapack_ld((int)t->rows);
   }
@@ -290,10 +290,10 @@ static jm_error* load(const batch* b, size_t index, jm_lapack_item* item) {
   return NULL;
 }
 
-static void store(const batch* b, size_t index, const jm_lapack_item* item) {
+static void store(const batch *b, size_t index, const jm_lapack_item *item) {
   for (uint32_t i = 0; i < b->call->op->n_results; i++) {
-    const tensor_facts* t = &b->s.out[i];
-    char* to = b->out[i] + index * t->bytes;
+    const tensor_facts *t = &b->s.out[i];
+    char *to = b->out[i] + index * t->bytes;
     const int64_t dims[2] = {(int64_t)t->rows, (int64_t)t->cols};
     const ptrdiff_t by_row[2] = {(ptrdiff_t)t->cols, 1}, by_column[2] = {1, item->ld[i]};
     if (item->failed)
@@ -303,14 +303,14 @@ static void store(const batch* b, size_t index, const jm_lapack_item* item) {
   }
 }
 
-static bool is_cancelled(const jm_ref_call* call) {
+static bool is_cancelled(const jm_ref_call *call) {
   return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
 }
 
-static void run_matrices(void* context, size_t begin, size_t end) {
-  batch* b = context;
+static void run_matrices(void *context, size_t begin, size_t end) {
+  batch *b = context;
   jm_lapack_item item = {.problem = &b->s.problem};
-  jm_error* error = NULL;
+  jm_error *error = NULL;
   for (size_t i = begin; i < end && !error; i++) {
     error = is_cancelled(b->call) ? jm_error_create(JM_CANCELLED, "cancelled") : NULL;
     if (!error) error = load(b, i, &item);
@@ -322,7 +322,7 @@ static void run_matrices(void* context, size_t begin, size_t end) {
 }
 
 /* Where a tensor's elements are in the computed type: its own memory, or a copy. */
-static jm_error* take(const jm_tensor* t, jm_dtype dtype, bool read, void** copy, char** out) {
+static jm_error *take(const jm_tensor *t, jm_dtype dtype, bool read, void **copy, char **out) {
   *out = t->data;
   if (t->type->dtype == dtype) return NULL;
   size_t count = (size_t)t->type->count;
@@ -331,15 +331,15 @@ static jm_error* take(const jm_tensor* t, jm_dtype dtype, bool read, void** copy
   return read ? jm_ref_convert_run(t->type->dtype, dtype, t->data, *out, count) : NULL;
 }
 
-static jm_error* run_batch(batch* b) {
-  const jm_ref_call* call = b->call;
-  const jm_op* op = call->op;
+static jm_error *run_batch(batch *b) {
+  const jm_ref_call *call = b->call;
+  const jm_op *op = call->op;
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(take(&call->in[i], b->s.in[i].dtype, true, &b->copies[i], &b->in[i]));
   for (uint32_t i = 0; i < op->n_results; i++)
     JM_TRY(take(&call->out[i], b->s.out[i].dtype, false, &b->copies[JM_LAPACK_TENSORS + i],
                 &b->out[i]));
-  const tensor_facts* a = &b->s.in[0];
+  const tensor_facts *a = &b->s.in[0];
   size_t work = a->rows * a->cols * (a->rows < a->cols ? a->rows : a->cols);
   bool single = b->s.batch > 1 || work < LARGE_WORK;
   if (single) jm_blas_enter_single();
@@ -353,15 +353,15 @@ static jm_error* run_batch(batch* b) {
   return NULL;
 }
 
-jm_error* jm_lapack_call_run(const jm_ref_call* call) {
-  const jm_op* op = call->op;
+jm_error *jm_lapack_call_run(const jm_ref_call *call) {
+  const jm_op *op = call->op;
   const jm_type *in[JM_LAPACK_TENSORS], *out[JM_LAPACK_TENSORS];
   for (uint32_t i = 0; i < op->n_operands; i++) in[i] = call->in[i].type;
   for (uint32_t i = 0; i < op->n_results; i++) out[i] = call->out[i].type;
   batch b = {.call = call};
   JM_TRY(prepare(call->module, op, in, out, &b.s));
   b.run = target_at(find_target(op))->run;
-  jm_error* error = run_batch(&b);
+  jm_error *error = run_batch(&b);
   for (int i = 0; i < 2 * JM_LAPACK_TENSORS; i++) jm_free(b.copies[i]);
   return error;
 }
