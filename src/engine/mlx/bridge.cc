@@ -341,10 +341,12 @@ jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
     if (a->value.nbytes() != n_bytes)
       return error_create(JM_INTERNAL, "an array of %zu bytes copied out as %zu", a->value.nbytes(),
                           n_bytes);
-    // Waited for as it is: its graph must not hang on the copy when that fails.
-    core::eval(std::vector<core::array>{a->value});
-    core::array dense = core::contiguous(a->value, false, here.stream);
+    core::array dense = a->value;
     core::eval(std::vector<core::array>{dense});
+    if (!dense.flags().row_contiguous) {
+      dense = core::contiguous(dense, false, here.stream);
+      core::eval(std::vector<core::array>{dense});
+    }
     if (!n_bytes) return nullptr;
     if (!here.unified && cuda_copy_out(dense, data, n_bytes)) return nullptr;
     std::memcpy(data, dense.data<char>(), n_bytes);
