@@ -208,6 +208,19 @@ def describe(aval: Any) -> Signature:
     return Signature(tuple(aval.shape), dtype)
 
 
+def share(sharding: Any, with_token: bool) -> Any:
+    """A list of shardings has one for each result: the token's is like the first, without rank."""
+    from jax._src import sharding_impls
+
+    if not with_token or not isinstance(sharding, sharding_impls.SdyArrayList):
+        return sharding
+    first = sharding.shardings[0]
+    token = sharding_impls.SdyArray(
+        mesh_shape=(), dim_shardings=(), logical_device_ids=first.logical_device_ids
+    )
+    return sharding_impls.SdyArrayList((token, *sharding.shardings))
+
+
 def emit(
     ctx: Any,
     callback: Callable[..., Sequence[Any]],
@@ -223,9 +236,9 @@ def emit(
 ) -> tuple[Sequence[Any], Any, Any]:
     """jax._src.callback.emit_python_callback for our platform."""
     from jax._src import core, ffi
+    from jax._src.interpreters import mlir
 
     del returns_token  # there is one if one was given
-    del sharding  # programs run on one device
     if partitioned and result_avals:
         raise ValueError("Partitioned callback not supported with return values.")
     entry = Entry(
@@ -241,7 +254,10 @@ def emit(
         avals_out=[*token_avals, *result_avals],
     )
     rule = ffi.build_ffi_lowering_function(TARGET, has_side_effect=has_side_effect)
-    results = list(rule(ctx, *tokens, *operands, id=np.int64(number)).results)
+    call = rule(ctx, *tokens, *operands, id=np.int64(number))
+    if sharding is not None:
+        mlir.set_sharding(ctx.module_context, call, share(sharding, bool(tokens and result_avals)))
+    results = list(call.results)
     if tokens:
         token = results.pop(0)
     return results, token, callback
