@@ -116,9 +116,10 @@ HOOKS = (
     ),
     Hook(
         "lowerings",
-        "jax._src.lax.linalg",
+        "jax._src.lax.linalg, jax._src.lax.control_flow.loops",
         "0.10.2 - 0.12.0.1",
-        "linear algebra has rules for named platforms alone; lowerings.py is the table of ours",
+        "linear algebra has rules for named platforms alone, and long cumulative sums lose digits; "
+        "lowerings.py is the table of ours",
         register_lowerings,
     ),
     Hook(

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How JAX's linear algebra becomes custom calls `mps.<name>` of the library.
+"""How primitives that JAX lowers for named platforms alone, or badly, are lowered for ours.
 
-JAX has no rule for these primitives that fits every platform (or one that is a loop where a library
-routine exists). Every rule names its target, and the parameters that become the target's
-configuration; what the library gives is what JAX gives on the CPU, NaN where a matrix has no
-answer. Derivatives and batching are JAX's own.
+Linear algebra becomes custom calls `mps.<name>` of the library. Every row names its target, and the
+parameters that become the target's configuration; what the library gives is what JAX gives on the
+CPU, NaN where a matrix has no answer. Cumulative sums become sums of blocks, which are faster and
+far more accurate than one long one. Derivatives and batching are JAX's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import operator
 from typing import Any, Callable
 
 PLATFORM = "mps"
@@ -131,6 +133,59 @@ LOWERINGS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Cumulation:
+    """A cumulative primitive of jax.lax: what joins two values, and what changes none."""
+
+    primitive: str
+    join: Callable[[Any, Any], Any]
+    identity: float
+
+
+def logaddexp(x: Any, y: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.logaddexp(x, y)
+
+
+CUMULATIONS = (
+    Cumulation("cumsum_p", operator.add, 0),
+    Cumulation("cumprod_p", operator.mul, 1),
+    Cumulation("cumlogsumexp_p", logaddexp, -math.inf),
+)
+
+BLOCK = 128  # values that are added up one by one
+
+
+def cumulate(cumulation: Cumulation, x: Any, *, axis: int, reverse: bool) -> Any:
+    """Inside of blocks, then over the blocks' totals; what came before joins each block."""
+    import jax.numpy as jnp
+    from jax import lax
+
+    n = x.shape[axis]
+    identity = jnp.array(cumulation.identity, x.dtype)
+    if n <= 2 * BLOCK or not jnp.issubdtype(x.dtype, jnp.inexact):
+        ones, padding = [1] * x.ndim, [(0, 0)] * x.ndim
+        window = [n if d == axis else 1 for d in range(x.ndim)]
+        padding[axis] = (0, n - 1) if reverse else (n - 1, 0)
+        return lax.reduce_window(x, identity, cumulation.join, window, ones, padding) if n else x
+
+    def pad(y, low, high):
+        config = [(low, high, 0) if d == axis else (0, 0, 0) for d in range(y.ndim)]
+        return lax.pad(y, identity, config)
+
+    blocks = -(-n // BLOCK)
+    shape = (*x.shape[:axis], blocks, BLOCK, *x.shape[axis + 1 :])
+    inside = pad(x, 0, blocks * BLOCK - n).reshape(shape)
+    inside = cumulate(cumulation, inside, axis=axis + 1, reverse=reverse)
+    totals = lax.index_in_dim(inside, 0 if reverse else BLOCK - 1, axis + 1, keepdims=False)
+    totals = cumulate(cumulation, totals, axis=axis, reverse=reverse)
+    before = pad(totals, -1, 1) if reverse else pad(totals, 1, -1)
+    joined = cumulation.join(jnp.expand_dims(before, axis + 1), inside)
+    joined = joined.reshape(*x.shape[:axis], blocks * BLOCK, *x.shape[axis + 1 :])
+    return lax.slice_in_dim(joined, 0, n, axis=axis)
+
+
 def lower(lowering: Lowering, ctx: Any, *operands: Any, **params: Any) -> Any:
     import jax
 
@@ -143,8 +198,18 @@ def register() -> None:
     its primitive as it was; all of them together are the error."""
     from jax._src.interpreters import mlir
     from jax._src.lax import linalg
+    from jax._src.lax.control_flow import loops
 
     lost = []
+    for cumulation in CUMULATIONS:
+        try:
+            rule = mlir.lower_fun(
+                functools.partial(cumulate, cumulation), multiple_results=False
+            )
+            primitive = getattr(loops, cumulation.primitive)
+            mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
+        except Exception as error:  # noqa: BLE001: JAX's insides may be anything
+            lost.append(f"{cumulation.primitive}: {error}")
     for lowering in LOWERINGS:
         try:
             primitive = getattr(linalg, lowering.primitive)
