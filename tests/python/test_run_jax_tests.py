@@ -50,6 +50,14 @@ def test_every_ending_is_counted(tmp_path):
     assert "no progress" in outcome["test_d"][1]
 
 
+def test_a_sample(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "deadly_test.py").write_text(DEADLY, encoding="utf-8")
+    done, outcome = run(tmp_path, "--every", "2")
+    assert list(outcome) == ["test_a", "test_c", "test_e", "test_g"], done.stdout + done.stderr
+    assert "a part of the tests" in done.stdout
+
+
 def test_file_that_dies_at_import_fails_what_the_baseline_lists(tmp_path):
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "dead_test.py").write_text("import os; os.abort()", encoding="utf-8")
