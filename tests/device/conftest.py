@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "mps,cpu")
 os.environ.setdefault("JAX_MPS_DEVICE", "mlx-cpu")
 
-from jax_mps_c import counters, locate  # noqa: E402: the settings come first
+from jax_mps_c import counters, locate  # noqa: E402 - the settings come first
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,9 @@ def run_python(*args, timeout=600, **environment):
     for name, value in environment.items():
         env.pop(name, None) if value is None else env.__setitem__(name, str(value))
     command = [sys.executable, *(str(a) for a in args)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT
+    )
 
 
 @pytest.fixture

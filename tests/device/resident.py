@@ -26,5 +26,3 @@ def run(function: Any, arrays: tuple, jit: bool = True) -> Any:
     with jax.default_device(device):
         results = (jax.jit(function) if jit else function)(*map(put, arrays))
     return jax.tree.map(np.asarray, results)
-
-

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import resident
+
 from jax_mps_c.selftest.cases import CASES
 from jax_mps_c.selftest.harness import gradient_of, run, same, x64
 
@@ -65,7 +66,9 @@ def compare_on_device(counted, name, function, arrays, tolerance):
         same(mine, theirs, tolerance)
     if not is_listed(HOST, name):
         assert ops, f"{name}: the device ran none of it"
-        assert not waits or is_listed(PARTLY, name), f"{name}: the host fetched values {waits} times"
+        assert not waits or is_listed(PARTLY, name), (
+            f"{name}: the host fetched values {waits} times"
+        )
     return ops, waits
 
 
@@ -76,7 +79,8 @@ met: dict[str, list[tuple[int, int]]] = {}
 def test_value(case, counted):
     with x64(case.x64):
         met.setdefault(case.name, []).append(
-            compare_on_device(counted, case.name, case.function, case.arrays(), case.tolerance))
+            compare_on_device(counted, case.name, case.function, case.arrays(), case.tolerance)
+        )
 
 
 @pytest.mark.parametrize("case", identified(gradients()))
@@ -84,15 +88,20 @@ def test_gradient(case, counted):
     tolerance = max(case.tolerance or 0, 1e-4)
     with x64(case.x64):
         met.setdefault(case.name, []).append(
-            compare_on_device(counted, case.name, gradient_of(case), case.arrays(), tolerance))
+            compare_on_device(counted, case.name, gradient_of(case), case.arrays(), tolerance)
+        )
 
 
 def test_tables_are_true():
     if len(met) < len(CASES):
         pytest.skip("not all cases ran")
     for pattern in HOST:
-        assert any(re.fullmatch(pattern, name) and any(not ops for ops, _ in counts)
-                   for name, counts in met.items()), f"the device runs all of {pattern}"
+        assert any(
+            re.fullmatch(pattern, name) and any(not ops for ops, _ in counts)
+            for name, counts in met.items()
+        ), f"the device runs all of {pattern}"
     for pattern in PARTLY:
-        assert any(re.fullmatch(pattern, name) and any(waits for _, waits in counts)
-                   for name, counts in met.items()), f"nothing of {pattern} waits"
+        assert any(
+            re.fullmatch(pattern, name) and any(waits for _, waits in counts)
+            for name, counts in met.items()
+        ), f"nothing of {pattern} waits"

@@ -27,14 +27,20 @@ def losses(python, platform, *arguments):
     return done.stdout, json.loads(counted[1]) if counted else {}
 
 
-@pytest.mark.parametrize("name, waits", [("mlp", False), ("transformer", False), ("lstm", False),
-                                         ("hmc", True), ("ode", True)])
+@pytest.mark.parametrize(
+    "name, waits",
+    [("mlp", False), ("transformer", False), ("lstm", False), ("hmc", True), ("ode", True)],
+)
 def test_steps(python, name, waits):
     """hmc and ode have loops whose end the data decides; nothing else waits."""
     values, steps = {}, 1 if name == "hmc" else 3
     for platform in ("mps", "cpu"):
-        text, counted = losses(python, platform, f"examples/{name}.py", f"--steps={steps}", "--seed=1")
-        values[platform] = [float(v) for v in re.findall(r"^step \d+ \w+ (\S+)$", text, re.MULTILINE)]
+        text, counted = losses(
+            python, platform, f"examples/{name}.py", f"--steps={steps}", "--seed=1"
+        )
+        values[platform] = [
+            float(v) for v in re.findall(r"^step \d+ \w+ (\S+)$", text, re.MULTILINE)
+        ]
         if platform == "mps":
             assert counted["device_ops"] > 100, counted
             assert counted["ref_steps"] == 0, counted
@@ -48,8 +54,14 @@ def test_resnet(python, tmp_path):
     found = {}
     for platform in ("mps", "cpu"):
         report = tmp_path / f"{platform}.json"
-        _, counted = losses(python, platform, "examples/resnet/main.py", "--steps=2", "--batch=4",
-                            f"--report={report}")
+        _, counted = losses(
+            python,
+            platform,
+            "examples/resnet/main.py",
+            "--steps=2",
+            "--batch=4",
+            f"--report={report}",
+        )
         found[platform] = json.loads(report.read_text())["losses"]
         if platform == "mps":
             assert counted["device_ops"] > 1000, counted

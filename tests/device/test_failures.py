@@ -8,6 +8,7 @@ import subprocess
 import textwrap
 
 import pytest
+
 from jax_mps_c import locate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -77,12 +78,17 @@ def test_mlx_missing(program):
 
 
 def test_mlx_missing_is_the_host_by_default(program):
-    text = program("""
+    text = program(
+        """
         device = jax.devices("mps")[0]
         assert device.device_kind == "host (CPU)", device.device_kind
         assert jnp.ones(3).devices() == {device} and float(jnp.ones(3).sum()) == 3
         print("computed")
-    """, before=NO_MLX, JAX_MPS_DEVICE=None, **NOT_SET)
+    """,
+        before=NO_MLX,
+        JAX_MPS_DEVICE=None,
+        **NOT_SET,
+    )
     assert "computed" in text
 
 
@@ -105,8 +111,9 @@ def test_another_version_of_mlx(program, tmp_path):
     engine = pathlib.Path(paths()[0])
     shutil.copy(engine, plugin)
     version = locate.engine_version(engine)
-    found = os.pathsep.join(filter(None, [str(fake_mlx(tmp_path / "site", "9.9.9")),
-                                          os.environ.get("PYTHONPATH")]))
+    found = os.pathsep.join(
+        filter(None, [str(fake_mlx(tmp_path / "site", "9.9.9")), os.environ.get("PYTHONPATH")])
+    )
     environment = NOT_SET | {"PYTHONPATH": found, "JAX_MPS_LIBRARY_PATH": plugin / locate.PLUGIN}
     text = program(ASKS, **environment)
     error = text.partition("ERROR")[2]
@@ -116,8 +123,9 @@ def test_another_version_of_mlx(program, tmp_path):
     assert "host (CPU)" in text and "pip install" in text
 
 
-@pytest.mark.parametrize("variable", ["JAX_MPS_MLX_LIBRARY", "JAX_MPS_MLX_ENGINE",
-                                      "JAX_MPS_LIBRARY_PATH"])
+@pytest.mark.parametrize(
+    "variable", ["JAX_MPS_MLX_LIBRARY", "JAX_MPS_MLX_ENGINE", "JAX_MPS_LIBRARY_PATH"]
+)
 @pytest.mark.parametrize("content", [None, b"not a library"], ids=["nothing", "garbage"])
 def test_library_that_is_none(program, tmp_path, variable, content):
     path = tmp_path / "nowhere.so"
@@ -143,6 +151,7 @@ def test_unknown_device(program):
 
 # -- what is too large
 
+
 def test_too_large(program):
     program("""
         fails("RESOURCE_EXHAUSTED", lambda: jnp.ones(1 << 40))
@@ -157,6 +166,7 @@ def test_too_large(program):
 
 # -- errors inside MLX
 
+
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory):
     """faulty_engine.c as a library: MLX, with a sin that fails late and a cos that fails at once."""
@@ -164,15 +174,31 @@ def faulty(tmp_path_factory):
     if not compiler:
         pytest.fail("these tests need a C compiler")
     path = tmp_path_factory.mktemp("faulty") / f"faulty{locate.SUFFIX}"
-    subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC",
-                    "-fvisibility=hidden", f"-I{ROOT / 'src'}", "-o", path,
-                    ROOT / "tests" / "device" / "faulty_engine.c", "-ldl"], check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-std=c11",
+            "-D_GNU_SOURCE",
+            "-Wall",
+            "-Werror",
+            "-shared",
+            "-fPIC",
+            "-fvisibility=hidden",
+            f"-I{ROOT / 'src'}",
+            "-o",
+            path,
+            ROOT / "tests" / "device" / "faulty_engine.c",
+            "-ldl",
+        ],
+        check=True,
+    )
     engine, library = paths()
     return {"JAX_MPS_MLX_ENGINE": path, "JAX_MPS_MLX_LIBRARY": library, "JM_REAL_ENGINE": engine}
 
 
 def test_an_exception_of_the_worker_thread(program, faulty):
-    program("""
+    program(
+        """
         x = jax.device_put(np.ones(100, np.float32))
         for _ in range(3):
             fails("INTERNAL", lambda: jnp.sin(x))
@@ -183,12 +209,15 @@ def test_an_exception_of_the_worker_thread(program, faulty):
             lambda y: y.sum() < 1000, lambda y: jnp.sin(y) + 2, x))(x))
         fails("INTERNAL", lambda: jax.jit(lambda x: jnp.linalg.cholesky(
             jnp.sin(x)[:4].reshape(2, 2)))(x))
-    """, **faulty)
+    """,
+        **faulty,
+    )
 
 
 def test_the_error_stays_at_the_value(program, faulty):
     """All results of a failed program fail, whenever they are read, and what depends on them."""
-    program("""
+    program(
+        """
         x = jax.device_put(np.ones(100, np.float32))
         both = jax.jit(lambda x: (jnp.sin(x), x * 2))(x)
         later = both[1] + 1
@@ -196,15 +225,20 @@ def test_the_error_stays_at_the_value(program, faulty):
             for value in (*both, later):
                 fails("INTERNAL", lambda: np.asarray(value))
         np.testing.assert_array_equal(np.asarray(x), 1)
-    """, **faulty)
+    """,
+        **faulty,
+    )
 
 
 def test_an_error_of_a_queued_op(program, faulty):
-    program("""
+    program(
+        """
         x = jax.device_put(np.ones(100, np.float32))
         fails("cos fails at once", lambda: jnp.cos(x))
         fails("cos fails at once", lambda: jax.jit(lambda x: lax.fori_loop(
             0, 100, lambda i, y: lax.cond(i == 60, jnp.cos, lambda v: v + 1, y), x))(x))
         donated = jax.jit(lambda v: jnp.cos(v) + 1, donate_argnums=0)
         fails("cos fails at once", lambda: donated(x + 1))
-    """, **faulty)
+    """,
+        **faulty,
+    )

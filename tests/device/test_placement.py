@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import resident
 from jax import lax
+
 from jax_mps_c.selftest.harness import run, same
 
 X = np.linspace(-1, 1, 64 * 32, dtype=np.float32).reshape(64, 32)
@@ -44,6 +45,7 @@ def nested(x, w, n):
 
 def indexed(x, w, n):
     """The counter chooses rows and branches."""
+
     def step(i, y):
         y = y + x[(i * 7) % x.shape[0]]
         return lax.cond(i % 2 == 0, lambda v: v @ w, lambda v: v * 2, y)
@@ -59,6 +61,7 @@ def bounded(x, w, n):
 @pytest.mark.parametrize("loop", [scan, slices, nested, indexed, bounded], ids=lambda f: f.__name__)
 def test_counted_loops_never_wait(loop, counted):
     for n in (5, 40):
+
         def function(x, w, n=n):
             return loop(x, w, n)
 
@@ -67,7 +70,9 @@ def test_counted_loops_never_wait(loop, counted):
         results = jax.block_until_ready(jax.jit(function)(*inputs))
         assert count.device_waits == 0
         assert count.device_ops >= n, "the loop did not run on the device"
-        for mine, theirs in zip(jax.tree.leaves(results), jax.tree.leaves(run("cpu", function, (X, W)))):
+        for mine, theirs in zip(
+            jax.tree.leaves(results), jax.tree.leaves(run("cpu", function, (X, W)))
+        ):
             same(np.asarray(mine), theirs, 1e-4)
 
 
@@ -80,8 +85,15 @@ def test_bound_from_the_host(counted):
             count = counted()
             result = jax.block_until_ready(function(inputs, n))
             assert count.device_waits == 0
-            same(np.asarray(result), run("cpu", lambda x, m: lax.fori_loop(
-                0, m, lambda i, y: y * 1.5 + i, x), (X, np.int32(n))), 1e-4)
+            same(
+                np.asarray(result),
+                run(
+                    "cpu",
+                    lambda x, m: lax.fori_loop(0, m, lambda i, y: y * 1.5 + i, x),
+                    (X, np.int32(n)),
+                ),
+                1e-4,
+            )
 
 
 def test_gradient_of_a_scan_never_waits(counted):
@@ -96,8 +108,9 @@ def test_gradient_of_a_scan_never_waits(counted):
 @pytest.mark.parametrize("n", [3, 25])
 def test_data_dependent_loops_wait_once_a_round(counted, n):
     def function(x):
-        return lax.while_loop(lambda s: s[1].max() < n, lambda s: (s[0] * 0.5, s[1] + 1),
-                              (x, jnp.zeros_like(x)))
+        return lax.while_loop(
+            lambda s: s[1].max() < n, lambda s: (s[0] * 0.5, s[1] + 1), (x, jnp.zeros_like(x))
+        )
 
     inputs = resident.put(X)
     count = counted()

@@ -82,7 +82,8 @@ static jm_error *library_open(void **out) {
   if (mlx && !dlopen(mlx, RTLD_NOW | RTLD_LOCAL))
     return jm_error_create(JM_NOT_FOUND, "MLX could not be loaded: %s", dlerror());
   *out = dlopen(engine, RTLD_NOW | RTLD_LOCAL);
-  if (!*out) return jm_error_create(JM_NOT_FOUND, "the MLX engine could not be loaded: %s", dlerror());
+  if (!*out)
+    return jm_error_create(JM_NOT_FOUND, "the MLX engine could not be loaded: %s", dlerror());
   return NULL;
 }
 
