@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import itertools
 import secrets
+import sys
 import threading
 import traceback
 import types
@@ -121,6 +122,15 @@ def run(entry: Entry, inputs: Sequence[_Array], outputs: Sequence[_Array]) -> No
         ctypes.memmove(output.data, array.ctypes.data, array.nbytes)
 
 
+def describe_exception() -> str:
+    """The traceback without marks in its lines: those are found by Python's parser, and that of
+    Python 3.11 can't be used by two threads at a time."""
+    kind, value, frames = sys.exc_info()
+    lines = traceback.StackSummary.extract(traceback.walk_tb(frames)).format()
+    exception = traceback.format_exception_only(kind, value)
+    return "".join(["Traceback (most recent call last):\n", *lines, *exception]).rstrip()
+
+
 def write_text(text: str, memory: int, size: int) -> None:
     """The text's end is kept: there is the exception."""
     data = text.encode(errors="replace")
@@ -139,7 +149,7 @@ def trampoline(
         run(entry, inputs[:n_in], outputs[:n_out])
         return _DONE
     except BaseException:
-        write_text(traceback.format_exc().rstrip(), error, error_size)
+        write_text(describe_exception(), error, error_size)
         return _FAILED
 
 
@@ -246,6 +256,8 @@ def emit(
     )
     number, claim = enter(entry)
     ctx.module_context.add_keepalive(claim)
+    # Not to be called by jaxlib: JAX then knows that effects_barrier has to wait for the program.
+    ctx.module_context.add_host_callback(callback)
     tokens = [token] if token else []
     token_avals = [core.abstract_token] * len(tokens)
     ctx = dataclasses.replace(
