@@ -8,18 +8,18 @@
 #include "ir/verify.h"
 #include "pass/pass.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(jm_error* error) {
+static void require(jm_error *error) {
   if (error) abort();
 }
 
-static void check_round_trip(const jm_module* m) {
+static void check_round_trip(const jm_module *m) {
   jm_text first, second;
   jm_text_init(&first);
   jm_text_init(&second);
   jm_module_print_located(m, &first);
-  jm_module* again = NULL;
+  jm_module *again = NULL;
   require(jm_module_parse(jm_text_bytes(&first), first.size, &again));
   jm_module_print_located(again, &second);
   if (first.size != second.size ||
@@ -30,9 +30,9 @@ static void check_round_trip(const jm_module* m) {
   jm_text_deinit(&first);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  jm_module* m = NULL;
-  jm_error* error = jm_module_parse((const char*)data, size, &m);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  jm_module *m = NULL;
+  jm_error *error = jm_module_parse((const char *)data, size, &m);
   if (!error) error = jm_module_verify(m);
   if (!error) {
     check_round_trip(m);

@@ -69,9 +69,7 @@ struct jm_arena_chunk {
 
 enum { CHUNK_HEADER = (sizeof(jm_arena_chunk) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT };
 
-static char *chunk_data(jm_arena_chunk *chunk) {
-  return (char *)chunk + CHUNK_HEADER;
-}
+static char *chunk_data(jm_arena_chunk *chunk) { return (char *)chunk + CHUNK_HEADER; }
 
 void jm_arena_init(jm_arena *arena) { *arena = (jm_arena){0}; }
 

@@ -28,7 +28,8 @@ void *jm_alloc(size_t count, size_t size);
 /* Uninitialised memory aligned to JM_DATA_ALIGNMENT, for tensor data. Freed with jm_free. */
 void *jm_alloc_data(size_t size_bytes);
 
-/* Resizes an array of jm_alloc; new bytes are uninitialised. NULL leaves the old block as it was. */
+/* Resizes an array of jm_alloc; new bytes are uninitialised. NULL leaves the old block as it was.
+ */
 void *jm_realloc(void *block, size_t count, size_t size);
 
 void jm_free(void *block); /* NULL is allowed */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Work that may wait for other work of the same kind: a callback into a caller's program, which may
- * run programs and wait for them. A thread that others depend on declares who keeps their work going
- * meanwhile (a blocker); code that blocks says so and needn't know on what thread it is. Not a
- * scheduler: that is the blocker's business. */
+ * run programs and wait for them. A thread that others depend on declares who keeps their work
+ * going meanwhile (a blocker); code that blocks says so and needn't know on what thread it is. Not
+ * a scheduler: that is the blocker's business. */
 #ifndef JM_BASE_BLOCKING_H
 #define JM_BASE_BLOCKING_H
 

@@ -56,9 +56,10 @@ static jm_error *enter(jm_callback_fn **function) {
   bool was_closed = closed;
   pthread_mutex_unlock(&lock);
   if (*function) return NULL;
-  return was_closed ? jm_error_create(JM_CANCELLED, "the process that would run a callback is ending")
-                    : jm_error_create(JM_FAILED_PRECONDITION,
-                                      "the program calls back, and nobody registered for that");
+  return was_closed
+             ? jm_error_create(JM_CANCELLED, "the process that would run a callback is ending")
+             : jm_error_create(JM_FAILED_PRECONDITION,
+                               "the program calls back, and nobody registered for that");
 }
 
 static void leave(void) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Callbacks from programs into the process that runs them. A program names a callback by an id; what
- * an id means is known to the one function that the process registers (of Python, here). This table
- * counts who may still call an id, so that its owner can forget it; it holds no pointer of anybody's
- * but that function. */
+ * Callbacks from programs into the process that runs them. A program names a callback by an id;
+ * what an id means is known to the one function that the process registers (of Python, here). This
+ * table counts who may still call an id, so that its owner can forget it; it holds no pointer of
+ * anybody's but that function. */
 #ifndef JM_BASE_CALLBACK_H
 #define JM_BASE_CALLBACK_H
 

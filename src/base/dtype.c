@@ -4,7 +4,8 @@
 #include <string.h>
 
 const jm_dtype_fact jm_dtype_facts[JM_N_DTYPES] = {
-#define DTYPE(name, class, bits, bytes, pjrt, vhlo) {#name, JM_CLASS_##class, bits, bytes, pjrt, vhlo},
+#define DTYPE(name, class, bits, bytes, pjrt, vhlo) \
+  {#name, JM_CLASS_##class, bits, bytes, pjrt, vhlo},
 #include "base/dtype.def"
 };
 

@@ -59,9 +59,9 @@ jm_error *jm_error_note(jm_error *error, const char *format, ...) JM_PRINTF(2, 3
 /* A copy with a life of its own, for errors reported at several values. */
 jm_error *jm_error_clone(const jm_error *error) JM_MUST_USE;
 
-void jm_error_destroy(jm_error *error); /* NULL is allowed */
-jm_code jm_error_code(const jm_error *error); /* JM_OK for NULL */
+void jm_error_destroy(jm_error *error);              /* NULL is allowed */
+jm_code jm_error_code(const jm_error *error);        /* JM_OK for NULL */
 const char *jm_error_message(const jm_error *error); /* "" for NULL; lives as long as the error */
-const char *jm_code_name(jm_code code); /* "INVALID_ARGUMENT" */
+const char *jm_code_name(jm_code code);              /* "INVALID_ARGUMENT" */
 
 #endif

@@ -70,9 +70,12 @@ JM_INLINE uint32_t jm_narrow_encode(double value, int exponent, int mantissa, in
   uint32_t max = kind == JM_FLOAT_IEEE ? top - 1 : kind == JM_FLOAT_FN ? all - 1 : all;
   if (magnitude > 0x7ff0000000000000u) /* NaN; its payload is not kept */
     switch (kind) {
-      case JM_FLOAT_IEEE: return sign | top | 1u << (mantissa - 1);
-      case JM_FLOAT_FN: return sign | all;
-      default: return 1u << (exponent + mantissa);
+      case JM_FLOAT_IEEE:
+        return sign | top | 1u << (mantissa - 1);
+      case JM_FLOAT_FN:
+        return sign | all;
+      default:
+        return 1u << (exponent + mantissa);
     }
   int power = (int)(magnitude >> 52) - 1023; /* subnormals of f64 are 0 in every narrow format */
   int excess = power - (1 - bias);           /* over the smallest normal number */
@@ -86,21 +89,28 @@ JM_INLINE uint32_t jm_narrow_encode(double value, int exponent, int mantissa, in
     code = wide > max ? max + 1 : (uint32_t)wide;
   }
   if (code > max) switch (kind) {
-      case JM_FLOAT_IEEE: code = top; break;
-      case JM_FLOAT_FN: code = all; break;
-      case JM_FLOAT_FNUZ: return 1u << (exponent + mantissa);
-      case JM_FLOAT_FINITE: code = max; break;
+      case JM_FLOAT_IEEE:
+        code = top;
+        break;
+      case JM_FLOAT_FN:
+        code = all;
+        break;
+      case JM_FLOAT_FNUZ:
+        return 1u << (exponent + mantissa);
+      case JM_FLOAT_FINITE:
+        code = max;
+        break;
     }
   return kind == JM_FLOAT_FNUZ && !code ? 0 : sign | code;
 }
 
-#define NARROW(name, exponent, mantissa, bias, kind)                                           \
-  JM_INLINE float jm_##name##_to_f32(uint8_t code) {                                           \
-    return jm_narrow_decode(code, exponent, mantissa, bias, JM_FLOAT_##kind);                  \
-  }                                                                                            \
-  JM_INLINE uint8_t jm_##name##_from_f64(double x) {                                           \
-    return (uint8_t)jm_narrow_encode(x, exponent, mantissa, bias, JM_FLOAT_##kind);            \
-  }                                                                                            \
+#define NARROW(name, exponent, mantissa, bias, kind)                                \
+  JM_INLINE float jm_##name##_to_f32(uint8_t code) {                                \
+    return jm_narrow_decode(code, exponent, mantissa, bias, JM_FLOAT_##kind);       \
+  }                                                                                 \
+  JM_INLINE uint8_t jm_##name##_from_f64(double x) {                                \
+    return (uint8_t)jm_narrow_encode(x, exponent, mantissa, bias, JM_FLOAT_##kind); \
+  }                                                                                 \
   JM_INLINE uint8_t jm_##name##_from_f32(float x) { return jm_##name##_from_f64((double)x); }
 #include "base/number.def"
 
@@ -113,7 +123,8 @@ JM_INLINE uint16_t jm_bf16_from_f32(float x) {
   uint32_t nan = bits >> 16 | 0x40; /* quiet; rounding could carry a NaN into an infinity */
   return (uint16_t)((bits & INT32_MAX) > 0x7f800000u ? nan : rounded);
 }
-/* Through f32, so rounded twice: numpy's bfloat16 and XLA both do, and programs compare with them. */
+/* Through f32, so rounded twice: numpy's bfloat16 and XLA both do, and programs compare with them.
+ */
 JM_INLINE uint16_t jm_bf16_from_f64(double x) { return jm_bf16_from_f32((float)x); }
 
 JM_INLINE float jm_f16_to_f32(uint16_t code) {

@@ -15,18 +15,18 @@ enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
 /* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock. */
 typedef struct loop loop;
 struct loop {
-  jm_parallel_fn* fn;
-  void* context;
+  jm_parallel_fn *fn;
+  void *context;
   size_t n, grain, n_ranges;
   atomic_size_t next; /* range that nobody has taken yet */
   size_t workers;     /* pool threads inside */
-  loop* next_loop;
+  loop *next_loop;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
-static loop* loops; /* those that may have ranges left, newest first: nested loops end sooner */
+static loop *loops; /* those that may have ranges left, newest first: nested loops end sooner */
 static size_t n_started;
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -56,7 +56,7 @@ static void after_fork_child(void) {
 
 static void prepare(void) {
   int64_t number = 0;
-  jm_error* error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, MAX_THREADS, 0, &number);
+  jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, MAX_THREADS, 0, &number);
   /* A malformed setting is reported where the client is created; here the default serves. */
   if (error) number = 0;
   jm_error_destroy(error);
@@ -70,7 +70,7 @@ size_t jm_parallel_threads(void) {
   return n_threads;
 }
 
-static void run_ranges(loop* l) {
+static void run_ranges(loop *l) {
   for (;;) {
     size_t range = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
     if (range >= l->n_ranges) return;
@@ -79,17 +79,17 @@ static void run_ranges(loop* l) {
   }
 }
 
-static loop* find_loop(void) {
-  for (loop* l = loops; l; l = l->next_loop)
+static loop *find_loop(void) {
+  for (loop *l = loops; l; l = l->next_loop)
     if (atomic_load_explicit(&l->next, memory_order_relaxed) < l->n_ranges) return l;
   return NULL;
 }
 
-static void* work(void* unused) {
+static void *work(void *unused) {
   (void)unused;
   pthread_mutex_lock(&lock);
   for (;;) {
-    loop* l = find_loop();
+    loop *l = find_loop();
     if (!l) {
       pthread_cond_wait(&work_arrived, &lock);
       continue;
@@ -122,7 +122,7 @@ static void start_workers(void) {
   pthread_attr_destroy(&attributes);
 }
 
-void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn* fn, void* context) {
+void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
   if (!n) return;
   if (!grain) grain = 1;
   loop l = {.fn = fn, .context = context, .n = n, .grain = grain};
@@ -141,7 +141,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn* fn, void* context) 
   pthread_mutex_unlock(&lock);
   run_ranges(&l);
   pthread_mutex_lock(&lock);
-  loop** link = &loops;
+  loop **link = &loops;
   while (*link != &l) link = &(*link)->next_loop;
   *link = l.next_loop;
   while (l.workers) pthread_cond_wait(&worker_left, &lock);

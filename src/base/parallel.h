@@ -8,12 +8,12 @@
 #include <stddef.h>
 
 /* Does the work of items [begin, end). */
-typedef void jm_parallel_fn(void* context, size_t begin, size_t end);
+typedef void jm_parallel_fn(void *context, size_t begin, size_t end);
 
 /* Calls fn on consecutive ranges of at most grain items (0 means 1) that together cover [0, n), in
  * no particular order. The ranges depend on n and grain alone, never on the number of threads.
  * Without threads (none could be started) the caller does everything. */
-void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn* fn, void* context);
+void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
 
 /* How many threads may work on one loop, the caller included: JAX_MPS_NUM_THREADS, else the cores
  * that this process may use. */

@@ -27,8 +27,7 @@ typedef struct coding {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-#define ATTR(kind, fields) \
-  { JM_WIRE_##kind, fields, NULL, 0 }
+#define ATTR(kind, fields) {JM_WIRE_##kind, fields, NULL, 0}
 static const coding builtin_attrs[] = {
     [0] = ATTR(ARRAY, "A"),     [1] = ATTR(DICTIONARY, "P"), [2] = ATTR(STRING, "s"),
     [3] = ATTR(STRING, "st"),   [4] = ATTR(SYMBOL, "a"),     [5] = ATTR(SYMBOL, "aA"),
@@ -60,10 +59,8 @@ static const coding sdy_attrs[] = {
     [15] = ATTR(RECORD, "aNNN"), [16] = ATTR(RECORD, "A"),   [17] = ATTR(RECORD, "aNNNz"),
 };
 
-#define TYPE(kind, fields, name) \
-  { JM_WIRE_T_##kind, fields, name, 0 }
-#define SCALAR(dtype) \
-  { JM_WIRE_T_SCALAR, "", NULL, JM_DT_##dtype + 1 }
+#define TYPE(kind, fields, name) {JM_WIRE_T_##kind, fields, name, 0}
+#define SCALAR(dtype) {JM_WIRE_T_SCALAR, "", NULL, JM_DT_##dtype + 1}
 static const coding builtin_types[] = {
     [0] = TYPE(OTHER, "v", "integer"),
     [1] = TYPE(INDEX, "", "index"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a device engine offers to the runtime: arrays of its own that programs run on. The host needs
- * none of this: there, a buffer is memory and a program is run by program.h. One thread owns a
- * device engine; run, import, export and wait are called on it alone. */
+ * What a device engine offers to the runtime: arrays of its own that programs run on. The host
+ * needs none of this: there, a buffer is memory and a program is run by program.h. One thread owns
+ * a device engine; run, import, export and wait are called on it alone. */
 #ifndef JM_ENGINE_ENGINE_H
 #define JM_ENGINE_ENGINE_H
 

@@ -32,31 +32,52 @@ typedef struct jm_dict {
 
 /* The numbers are VHLO's; the spellings of the text form are what follows the prefix. */
 typedef enum jm_direction {
-  JM_COMPARE_EQ, JM_COMPARE_NE, JM_COMPARE_GE, JM_COMPARE_GT, JM_COMPARE_LE, JM_COMPARE_LT,
+  JM_COMPARE_EQ,
+  JM_COMPARE_NE,
+  JM_COMPARE_GE,
+  JM_COMPARE_GT,
+  JM_COMPARE_LE,
+  JM_COMPARE_LT,
 } jm_direction;
 
 typedef enum jm_order {
-  JM_ORDER_NOTYPE, JM_ORDER_FLOAT, JM_ORDER_TOTAL, JM_ORDER_SIGNED, JM_ORDER_UNSIGNED,
+  JM_ORDER_NOTYPE,
+  JM_ORDER_FLOAT,
+  JM_ORDER_TOTAL,
+  JM_ORDER_SIGNED,
+  JM_ORDER_UNSIGNED,
 } jm_order;
 
 typedef enum jm_precision {
-  JM_PRECISION_DEFAULT, JM_PRECISION_HIGH, JM_PRECISION_HIGHEST,
+  JM_PRECISION_DEFAULT,
+  JM_PRECISION_HIGH,
+  JM_PRECISION_HIGHEST,
 } jm_precision;
 
 typedef enum jm_fft_kind {
-  JM_FFT_FFT, JM_FFT_IFFT, JM_FFT_RFFT, JM_FFT_IRFFT,
+  JM_FFT_FFT,
+  JM_FFT_IFFT,
+  JM_FFT_RFFT,
+  JM_FFT_IRFFT,
 } jm_fft_kind;
 
 typedef enum jm_rng_algorithm {
-  JM_RNG_DEFAULT, JM_RNG_THREE_FRY, JM_RNG_PHILOX,
+  JM_RNG_DEFAULT,
+  JM_RNG_THREE_FRY,
+  JM_RNG_PHILOX,
 } jm_rng_algorithm;
 
 typedef enum jm_rng_distribution {
-  JM_DISTRIBUTION_INVALID, JM_DISTRIBUTION_UNIFORM, JM_DISTRIBUTION_NORMAL,
+  JM_DISTRIBUTION_INVALID,
+  JM_DISTRIBUTION_UNIFORM,
+  JM_DISTRIBUTION_NORMAL,
 } jm_rng_distribution;
 
 typedef enum jm_transpose {
-  JM_TRANSPOSE_INVALID, JM_TRANSPOSE_NO_TRANSPOSE, JM_TRANSPOSE_TRANSPOSE, JM_TRANSPOSE_ADJOINT,
+  JM_TRANSPOSE_INVALID,
+  JM_TRANSPOSE_NO_TRANSPOSE,
+  JM_TRANSPOSE_TRANSPOSE,
+  JM_TRANSPOSE_ADJOINT,
 } jm_transpose;
 
 typedef enum jm_attr_kind {

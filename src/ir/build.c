@@ -17,8 +17,8 @@ jm_error *jm_build_region(jm_module *m, jm_region_id *out) {
 
 static jm_error *value_add(jm_module *m, const jm_type *type, jm_op_id op, jm_region_id region) {
   if (m->n_values == JM_NONE - 1) return jm_error_invalid("too many values");
-  void *values = jm_arena_grow(&m->arena, m->values, m->n_values + 1, &m->values_capacity,
-                               sizeof *m->values);
+  void *values =
+      jm_arena_grow(&m->arena, m->values, m->n_values + 1, &m->values_capacity, sizeof *m->values);
   if (!values) return jm_error_out_of_memory();
   m->values = values;
   m->values[m->n_values++] = (jm_value_fact){type, op, region};
@@ -51,8 +51,7 @@ jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
               .first_result = m->n_values,
               .first_region = m->n_regions,
               .loc = spec->loc};
-  op.operands =
-      jm_arena_copy(&m->arena, spec->operands, spec->n_operands, sizeof *spec->operands);
+  op.operands = jm_arena_copy(&m->arena, spec->operands, spec->n_operands, sizeof *spec->operands);
   op.attrs = spec->attrs ? jm_arena_copy(&m->arena, spec->attrs, 1, fact->attrs_size)
                          : jm_arena_alloc(&m->arena, 1, fact->attrs_size);
   if (!op.operands || !op.attrs) return jm_error_out_of_memory();
@@ -104,16 +103,24 @@ static jm_error *build_one(jm_module *m, jm_region_id region, const jm_op_spec *
 
 jm_error *jm_build_unary(jm_module *m, jm_region_id region, jm_opcode code, jm_value operand,
                          const jm_type *type, uint32_t loc, jm_value *out) {
-  const jm_op_spec spec = {.code = code, .operands = &operand, .n_operands = 1,
-                           .result_types = &type, .n_results = 1, .loc = loc};
+  const jm_op_spec spec = {.code = code,
+                           .operands = &operand,
+                           .n_operands = 1,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .loc = loc};
   return build_one(m, region, &spec, out);
 }
 
 jm_error *jm_build_binary(jm_module *m, jm_region_id region, jm_opcode code, jm_value lhs,
                           jm_value rhs, const jm_type *type, uint32_t loc, jm_value *out) {
   const jm_value operands[] = {lhs, rhs};
-  const jm_op_spec spec = {.code = code, .operands = operands, .n_operands = 2,
-                           .result_types = &type, .n_results = 1, .loc = loc};
+  const jm_op_spec spec = {.code = code,
+                           .operands = operands,
+                           .n_operands = 2,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .loc = loc};
   return build_one(m, region, &spec, out);
 }
 
@@ -122,8 +129,8 @@ jm_error *jm_build_splat(jm_module *m, jm_region_id region, const jm_type *type,
   jm_constant_attrs attrs = {.value = {.splat = true}};
   attrs.value.bytes = jm_arena_copy(&m->arena, value, 1, jm_dtype_bytes(type->dtype));
   if (!attrs.value.bytes) return jm_error_out_of_memory();
-  const jm_op_spec spec = {.code = JM_OP_constant, .result_types = &type, .n_results = 1,
-                           .attrs = &attrs, .loc = loc};
+  const jm_op_spec spec = {
+      .code = JM_OP_constant, .result_types = &type, .n_results = 1, .attrs = &attrs, .loc = loc};
   return build_one(m, region, &spec, out);
 }
 
@@ -133,8 +140,13 @@ jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand
   jm_broadcast_in_dim_attrs attrs = {.dims = {.n = n_dims}};
   attrs.dims.data = jm_arena_copy(&m->arena, dims, n_dims, sizeof *dims);
   if (!attrs.dims.data) return jm_error_out_of_memory();
-  const jm_op_spec spec = {.code = JM_OP_broadcast_in_dim, .operands = &operand, .n_operands = 1,
-                           .result_types = &type, .n_results = 1, .attrs = &attrs, .loc = loc};
+  const jm_op_spec spec = {.code = JM_OP_broadcast_in_dim,
+                           .operands = &operand,
+                           .n_operands = 1,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .loc = loc};
   return build_one(m, region, &spec, out);
 }
 
@@ -161,10 +173,15 @@ static jm_error *clone_op(jm_module *m, jm_op_id id, jm_region_id to, jm_value *
   if (!operands || !types) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < op.n_operands; i++) operands[i] = map[op.operands[i]];
   for (uint32_t i = 0; i < op.n_results; i++) types[i] = m->values[op.first_result + i].type;
-  const jm_op_spec spec = {.code = op.code, .operands = operands, .n_operands = op.n_operands,
-                           .n_captures = op.n_captures, .result_types = types,
-                           .n_results = op.n_results, .attrs = op.attrs,
-                           .n_regions = op.n_regions, .loc = op.loc};
+  const jm_op_spec spec = {.code = op.code,
+                           .operands = operands,
+                           .n_operands = op.n_operands,
+                           .n_captures = op.n_captures,
+                           .result_types = types,
+                           .n_results = op.n_results,
+                           .attrs = op.attrs,
+                           .n_regions = op.n_regions,
+                           .loc = op.loc};
   jm_op_id copy;
   JM_TRY(jm_build_op(m, to, &spec, &copy));
   for (uint32_t i = 0; i < op.n_results; i++)

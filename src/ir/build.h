@@ -18,10 +18,10 @@ typedef struct jm_op_spec {
   uint32_t n_operands, n_captures;
   const jm_type *const *result_types;
   uint32_t n_results;
-  const void *attrs;   /* jm_<op>_attrs to copy (bytes pointed to are not copied: they must live in
-                          the module's arena); NULL: all zero */
-  uint32_t n_regions;  /* reserves consecutive, empty regions whose parent is the op */
-  uint32_t loc;        /* JM_NONE: unknown */
+  const void *attrs;  /* jm_<op>_attrs to copy (bytes pointed to are not copied: they must live in
+                         the module's arena); NULL: all zero */
+  uint32_t n_regions; /* reserves consecutive, empty regions whose parent is the op */
+  uint32_t loc;       /* JM_NONE: unknown */
 } jm_op_spec;
 
 /* Appends an op to a region. first_result of the op is module->ops[*out].first_result. */

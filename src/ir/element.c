@@ -17,7 +17,7 @@ static int hex_digit(char c) {
 }
 
 /* The element's bits as a number, whatever the order of bytes in memory. */
-static uint64_t load_bits(size_t bytes, const void* element) {
+static uint64_t load_bits(size_t bytes, const void *element) {
   uint8_t b1;
   uint16_t b2;
   uint32_t b4;
@@ -38,7 +38,7 @@ static uint64_t load_bits(size_t bytes, const void* element) {
   }
 }
 
-static void store_bits(size_t bytes, uint64_t bits, void* out) {
+static void store_bits(size_t bytes, uint64_t bits, void *out) {
   const uint8_t b1 = (uint8_t)bits;
   const uint16_t b2 = (uint16_t)bits;
   const uint32_t b4 = (uint32_t)bits;
@@ -58,7 +58,7 @@ static void store_bits(size_t bytes, uint64_t bits, void* out) {
   }
 }
 
-static bool read_hex(jm_dtype dtype, const char* bytes, size_t size, void* out) {
+static bool read_hex(jm_dtype dtype, const char *bytes, size_t size, void *out) {
   size_t width = jm_dtype_bytes(dtype);
   if (!size || size > 2 * width) return false;
   uint64_t bits = 0;
@@ -71,7 +71,7 @@ static bool read_hex(jm_dtype dtype, const char* bytes, size_t size, void* out) 
   return true;
 }
 
-static bool read_integer(jm_dtype dtype, const char* bytes, size_t size, void* out) {
+static bool read_integer(jm_dtype dtype, const char *bytes, size_t size, void *out) {
   bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
   bool negative = size && bytes[0] == '-';
   unsigned width = jm_dtype_facts[dtype].bits;
@@ -88,17 +88,17 @@ static bool read_integer(jm_dtype dtype, const char* bytes, size_t size, void* o
   return true;
 }
 
-static bool read_float(jm_dtype dtype, const char* bytes, size_t size, void* out) {
+static bool read_float(jm_dtype dtype, const char *bytes, size_t size, void *out) {
   char copy[LONGEST + 1];
   if (!size || size > LONGEST) return false;
   memcpy(copy, bytes, size);
   copy[size] = 0;
-  const char* word = copy + (copy[0] == '-');
+  const char *word = copy + (copy[0] == '-');
   /* strtod takes more spellings than the text form has. */
   if (strcmp(word, "inf") != 0 && strcmp(word, "nan") != 0 &&
       strspn(word, "0123456789+-.e") != strlen(word))
     return false;
-  char* end;
+  char *end;
   if (dtype == JM_DT_f32) {
     float value = strtof(copy, &end);
     memcpy(out, &value, sizeof value);
@@ -112,13 +112,13 @@ static bool read_float(jm_dtype dtype, const char* bytes, size_t size, void* out
   return *end == 0;
 }
 
-bool jm_element_read(jm_dtype dtype, const char* bytes, size_t size, void* out) {
+bool jm_element_read(jm_dtype dtype, const char *bytes, size_t size, void *out) {
   if (size > 2 && !memcmp(bytes, "0x", 2)) return read_hex(dtype, bytes + 2, size - 2, out);
   switch (jm_dtype_classof(dtype)) {
     case JM_CLASS_PRED: {
       bool yes = size == 4 && !memcmp(bytes, "true", 4);
       if (!yes && !(size == 5 && !memcmp(bytes, "false", 5))) return false;
-      *(uint8_t*)out = yes;
+      *(uint8_t *)out = yes;
       return true;
     }
     case JM_CLASS_SINT:
@@ -132,7 +132,7 @@ bool jm_element_read(jm_dtype dtype, const char* bytes, size_t size, void* out) 
 }
 
 /* Prints the text if it reads back to the same bytes. */
-static bool print_exact(jm_dtype dtype, const void* element, const char* candidate, jm_text* text) {
+static bool print_exact(jm_dtype dtype, const void *element, const char *candidate, jm_text *text) {
   char back[8];
   if (!jm_element_read(dtype, candidate, strlen(candidate), back) ||
       memcmp(back, element, jm_dtype_bytes(dtype)) != 0)
@@ -141,7 +141,7 @@ static bool print_exact(jm_dtype dtype, const void* element, const char* candida
   return true;
 }
 
-static bool print_float(jm_dtype dtype, const void* element, jm_text* text) {
+static bool print_float(jm_dtype dtype, const void *element, jm_text *text) {
   double value;
   int precision = 3; /* digits that may do; more until it is exact */
   if (dtype == JM_DT_f64) {
@@ -165,14 +165,14 @@ static bool print_float(jm_dtype dtype, const void* element, jm_text* text) {
   return false;
 }
 
-void jm_element_print(jm_dtype dtype, const void* element, jm_text* text) {
+void jm_element_print(jm_dtype dtype, const void *element, jm_text *text) {
   size_t bytes = jm_dtype_bytes(dtype);
   if (jm_dtype_is_complex(dtype)) {
     jm_dtype part = jm_dtype_real(dtype);
     jm_text_append(text, "(", 1);
     jm_element_print(part, element, text);
     jm_text_append(text, ",", 1);
-    jm_element_print(part, (const char*)element + bytes / 2, text);
+    jm_element_print(part, (const char *)element + bytes / 2, text);
     jm_text_append(text, ")", 1);
     return;
   }

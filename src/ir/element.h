@@ -9,10 +9,10 @@
 #include "base/text.h"
 
 /* 1, -3, true, 1.5e-7, inf, 0x7fc00000, (1,0.5) */
-void jm_element_print(jm_dtype dtype, const void* element, jm_text* text);
+void jm_element_print(jm_dtype dtype, const void *element, jm_text *text);
 
 /* Reads a number without the parentheses of complex ones (dtype is not complex): false if the
  * text is no element of this type. */
-bool jm_element_read(jm_dtype dtype, const char* bytes, size_t size, void* out);
+bool jm_element_read(jm_dtype dtype, const char *bytes, size_t size, void *out);
 
 #endif

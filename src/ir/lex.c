@@ -6,15 +6,15 @@
 
 #include "ir/element.h"
 
-static void place(const jm_lexer* lexer, const jm_token* token, unsigned* line, unsigned* column) {
+static void place(const jm_lexer *lexer, const jm_token *token, unsigned *line, unsigned *column) {
   *line = *column = 1;
-  for (const char* c = lexer->text; c < token->bytes; c++) {
+  for (const char *c = lexer->text; c < token->bytes; c++) {
     if (*c == '\n') ++*line;
     *column = *c == '\n' ? 1 : *column + 1;
   }
 }
 
-jm_error* jm_lex_error(const jm_lexer* lexer, const jm_token* token, const char* format, ...) {
+jm_error *jm_lex_error(const jm_lexer *lexer, const jm_token *token, const char *format, ...) {
   char what[256];
   va_list args;
   va_start(args, format);
@@ -25,19 +25,19 @@ jm_error* jm_lex_error(const jm_lexer* lexer, const jm_token* token, const char*
   return jm_error_invalid("line %u, column %u: %s", line, column, what);
 }
 
-jm_error* jm_lex_locate(const jm_lexer* lexer, const jm_token* token, jm_error* error) {
+jm_error *jm_lex_locate(const jm_lexer *lexer, const jm_token *token, jm_error *error) {
   unsigned line, column;
   if (!error) return NULL;
   place(lexer, token, &line, &column);
   return jm_error_note(error, "line %u, column %u", line, column);
 }
 
-static void skip(jm_lexer* lexer) {
-  const char* text = lexer->text;
+static void skip(jm_lexer *lexer) {
+  const char *text = lexer->text;
   while (lexer->at < lexer->size) {
     char c = text[lexer->at];
     if (c == '/' && lexer->size - lexer->at > 1 && text[lexer->at + 1] == '/') {
-      const char* end = memchr(text + lexer->at, '\n', lexer->size - lexer->at);
+      const char *end = memchr(text + lexer->at, '\n', lexer->size - lexer->at);
       lexer->at = end ? (size_t)(end - text) : lexer->size;
     } else if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
       lexer->at++;
@@ -52,36 +52,36 @@ static bool is_word(char c) {
 }
 
 /* The characters from here on that satisfy the test. */
-static jm_token take(jm_lexer* lexer, bool (*test)(char)) {
+static jm_token take(jm_lexer *lexer, bool (*test)(char)) {
   size_t start = lexer->at;
   while (lexer->at < lexer->size && test(lexer->text[lexer->at]) && lexer->at - start < UINT32_MAX)
     lexer->at++;
   return (jm_token){lexer->text + start, (uint32_t)(lexer->at - start)};
 }
 
-jm_token jm_lex_here(jm_lexer* lexer) {
+jm_token jm_lex_here(jm_lexer *lexer) {
   skip(lexer);
   return (jm_token){lexer->text + lexer->at, 0};
 }
 
-char jm_lex_peek(jm_lexer* lexer) {
+char jm_lex_peek(jm_lexer *lexer) {
   skip(lexer);
   return lexer->at < lexer->size ? lexer->text[lexer->at] : 0;
 }
 
-bool jm_lex_accept(jm_lexer* lexer, const char* punctuation) {
+bool jm_lex_accept(jm_lexer *lexer, const char *punctuation) {
   if (jm_lex_peek(lexer) != *punctuation) return false;
   lexer->at++;
   return true;
 }
 
-jm_error* jm_lex_expect(jm_lexer* lexer, const char* punctuation) {
+jm_error *jm_lex_expect(jm_lexer *lexer, const char *punctuation) {
   if (jm_lex_accept(lexer, punctuation)) return NULL;
   const jm_token at = jm_lex_here(lexer);
   return jm_lex_error(lexer, &at, "%s is missing", punctuation);
 }
 
-bool jm_lex_accept_word(jm_lexer* lexer, const char* word) {
+bool jm_lex_accept_word(jm_lexer *lexer, const char *word) {
   skip(lexer);
   size_t start = lexer->at;
   const jm_token token = take(lexer, is_word);
@@ -90,7 +90,7 @@ bool jm_lex_accept_word(jm_lexer* lexer, const char* word) {
   return false;
 }
 
-bool jm_lex_key(jm_lexer* lexer, jm_token* out) {
+bool jm_lex_key(jm_lexer *lexer, jm_token *out) {
   skip(lexer);
   size_t start = lexer->at;
   *out = take(lexer, is_word);
@@ -99,7 +99,7 @@ bool jm_lex_key(jm_lexer* lexer, jm_token* out) {
   return false;
 }
 
-bool jm_lex_defines(jm_lexer* lexer) {
+bool jm_lex_defines(jm_lexer *lexer) {
   skip(lexer);
   size_t start = lexer->at;
   jm_lex_accept(lexer, "%");
@@ -109,13 +109,13 @@ bool jm_lex_defines(jm_lexer* lexer) {
   return defines;
 }
 
-jm_error* jm_lex_word(jm_lexer* lexer, jm_token* out) {
+jm_error *jm_lex_word(jm_lexer *lexer, jm_token *out) {
   *out = jm_lex_here(lexer);
   *out = take(lexer, is_word);
   return out->size ? NULL : jm_lex_error(lexer, out, "a word is missing");
 }
 
-jm_error* jm_lex_value(jm_lexer* lexer, jm_token* out) {
+jm_error *jm_lex_value(jm_lexer *lexer, jm_token *out) {
   *out = jm_lex_here(lexer);
   if (jm_lex_accept(lexer, "%")) {
     const jm_token name = take(lexer, is_word);
@@ -129,7 +129,7 @@ jm_error* jm_lex_value(jm_lexer* lexer, jm_token* out) {
 
 static bool is_number(char c) { return is_word(c) || c == '-' || c == '+' || c == '.'; }
 
-jm_error* jm_lex_element(jm_lexer* lexer, jm_dtype dtype, void* out) {
+jm_error *jm_lex_element(jm_lexer *lexer, jm_dtype dtype, void *out) {
   skip(lexer);
   const jm_token token = take(lexer, is_number);
   if (jm_element_read(dtype, token.bytes, token.size, out)) return NULL;
@@ -137,7 +137,7 @@ jm_error* jm_lex_element(jm_lexer* lexer, jm_dtype dtype, void* out) {
                       token.bytes, jm_dtype_name(dtype));
 }
 
-jm_error* jm_lex_integer(jm_lexer* lexer, int64_t* out) {
+jm_error *jm_lex_integer(jm_lexer *lexer, int64_t *out) {
   return jm_lex_element(lexer, JM_DT_s64, out);
 }
 
@@ -149,21 +149,21 @@ static int hex_digit(char c) {
 }
 
 /* Two digits at this place; -1 if they aren't or if the text ends. */
-static int hex_pair(const jm_lexer* lexer, size_t at) {
+static int hex_pair(const jm_lexer *lexer, size_t at) {
   if (lexer->size - at < 2) return -1;
   int high = hex_digit(lexer->text[at]), low = hex_digit(lexer->text[at + 1]);
   return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-jm_error* jm_lex_string(jm_lexer* lexer, jm_arena* arena, jm_str* out) {
+jm_error *jm_lex_string(jm_lexer *lexer, jm_arena *arena, jm_str *out) {
   const jm_token at = jm_lex_here(lexer);
   if (!jm_lex_accept(lexer, "\"")) return jm_lex_error(lexer, &at, "a string is missing");
-  const char* start = lexer->text + lexer->at;
-  const char* end = memchr(start, '"', lexer->size - lexer->at); /* a quote inside is \22 */
+  const char *start = lexer->text + lexer->at;
+  const char *end = memchr(start, '"', lexer->size - lexer->at); /* a quote inside is \22 */
   if (!end) return jm_lex_error(lexer, &at, "the string has no end");
   size_t longest = (size_t)(end - start), n = 0;
   if (longest > UINT32_MAX) return jm_lex_error(lexer, &at, "the string is too long");
-  char* bytes = jm_arena_alloc(arena, longest + 1, 1);
+  char *bytes = jm_arena_alloc(arena, longest + 1, 1);
   if (!bytes) return jm_error_out_of_memory();
   for (size_t i = lexer->at, stop = i + longest; i < stop; n++) {
     if (lexer->text[i] != '\\') {
@@ -180,12 +180,12 @@ jm_error* jm_lex_string(jm_lexer* lexer, jm_arena* arena, jm_str* out) {
   return NULL;
 }
 
-jm_error* jm_lex_bytes(jm_lexer* lexer, jm_arena* arena, size_t size, const void** out) {
+jm_error *jm_lex_bytes(jm_lexer *lexer, jm_arena *arena, size_t size, const void **out) {
   const jm_token at = jm_lex_here(lexer);
   JM_TRY(jm_lex_expect(lexer, "\""));
   if (size > (lexer->size - lexer->at) / 2)
     return jm_lex_error(lexer, &at, "fewer bytes than the type has");
-  char* bytes = jm_arena_alloc(arena, size, 1);
+  char *bytes = jm_arena_alloc(arena, size, 1);
   if (!bytes) return jm_error_out_of_memory();
   for (size_t i = 0; i < size; i++, lexer->at += 2) {
     int byte = hex_pair(lexer, lexer->at);

@@ -9,11 +9,11 @@
 /* Functions, because an offset needs the struct's name and ATTR(kind, field) doesn't carry it: the
  * typedef `self` is the one of the enclosing function. */
 #define ATTR(kind, field) {#field, JM_ATTR_##kind, offsetof(self, field)},
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
-  static const jm_attr_field *fields_of_##name(void) {                                   \
-    typedef jm_##name##_attrs self;                                                      \
+#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary)   \
+  static const jm_attr_field *fields_of_##name(void) {                                     \
+    typedef jm_##name##_attrs self;                                                        \
     static const jm_attr_field fields[] = {attrs{NULL, JM_ATTR_I64, offsetof(self, end)}}; \
-    return fields;                                                                       \
+    return fields;                                                                         \
   }
 #include "ir/ops.def"
 #undef ATTR
@@ -29,9 +29,9 @@
 #define K JM_TRAIT_COMMUTATIVE
 #define S JM_TRAIT_EFFECT
 const jm_op_fact jm_op_facts[JM_N_OPS] = {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
-  {#name, operands, results, regions, types, traits, fields_of_##name,                   \
-   sizeof(jm_##name##_attrs), summary},
+#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary)           \
+  {#name,  operands, results, regions, types, traits, fields_of_##name, sizeof(jm_##name##_attrs), \
+   summary},
 #include "ir/ops.def"
 };
 
@@ -103,15 +103,18 @@ static jm_error *count_elements(jm_dtype dtype, uint32_t rank, const int64_t *di
   int64_t count = 1;
   bool empty = false, overflow = false;
   for (uint32_t i = 0; i < rank; i++) {
-    if (dims[i] < 0) return jm_error_invalid("dimension %u has the negative size %lld", i,
-                                             (long long)dims[i]);
-    if (dims[i] == 0) empty = true;
-    else overflow |= __builtin_mul_overflow(count, dims[i], &count);
+    if (dims[i] < 0)
+      return jm_error_invalid("dimension %u has the negative size %lld", i, (long long)dims[i]);
+    if (dims[i] == 0)
+      empty = true;
+    else
+      overflow |= __builtin_mul_overflow(count, dims[i], &count);
   }
   int64_t bytes;
   /* An empty tensor's other sizes may be anything that is a size at all. */
-  if (!empty && (overflow || __builtin_mul_overflow(count, (int64_t)jm_dtype_bytes(dtype), &bytes) ||
-                 bytes > INT64_MAX / 4))
+  if (!empty &&
+      (overflow || __builtin_mul_overflow(count, (int64_t)jm_dtype_bytes(dtype), &bytes) ||
+       bytes > INT64_MAX / 4))
     return jm_error_invalid("a tensor of %s is too large: its bytes overflow",
                             jm_dtype_name(dtype));
   *out = empty ? 0 : count;

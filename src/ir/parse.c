@@ -12,7 +12,7 @@
 #include "ir/verify.h"
 
 typedef struct name {
-  const char* bytes;
+  const char *bytes;
   uint32_t size;
   jm_region_id region;
   jm_value value; /* JM_NONE: an empty slot */
@@ -20,22 +20,22 @@ typedef struct name {
 
 typedef struct parser {
   jm_lexer lexer;
-  jm_module* m;
-  name* names; /* open addressing */
+  jm_module *m;
+  name *names; /* open addressing */
   uint32_t n_names, names_capacity;
-  const char** locations;
+  const char **locations;
   uint32_t n_locations, locations_capacity;
 } parser;
 
 /* -- names */
 
-static uint32_t name_hash(const char* bytes, uint32_t size, jm_region_id region) {
+static uint32_t name_hash(const char *bytes, uint32_t size, jm_region_id region) {
   uint32_t hash = 2166136261u ^ region;
   for (uint32_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
   return hash ^ hash >> 15;
 }
 
-static name* name_slot(name* names, uint32_t capacity, const char* bytes, uint32_t size,
+static name *name_slot(name *names, uint32_t capacity, const char *bytes, uint32_t size,
                        jm_region_id region) {
   uint32_t i = name_hash(bytes, size, region) & (capacity - 1);
   while (names[i].value != JM_NONE && !(names[i].region == region && names[i].size == size &&
@@ -44,13 +44,13 @@ static name* name_slot(name* names, uint32_t capacity, const char* bytes, uint32
   return &names[i];
 }
 
-static jm_error* names_grow(parser* p) {
+static jm_error *names_grow(parser *p) {
   uint32_t capacity = p->names_capacity ? p->names_capacity * 2 : 256;
-  name* grown = jm_alloc(capacity, sizeof *grown);
+  name *grown = jm_alloc(capacity, sizeof *grown);
   if (!grown) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < capacity; i++) grown[i].value = JM_NONE;
   for (uint32_t i = 0; i < p->names_capacity; i++) {
-    const name* old = &p->names[i];
+    const name *old = &p->names[i];
     if (old->value != JM_NONE)
       *name_slot(grown, capacity, old->bytes, old->size, old->region) = *old;
   }
@@ -60,10 +60,10 @@ static jm_error* names_grow(parser* p) {
   return NULL;
 }
 
-static jm_error* name_define(parser* p, const jm_token* token, jm_region_id region,
+static jm_error *name_define(parser *p, const jm_token *token, jm_region_id region,
                              jm_value value) {
   if (p->n_names * 2 >= p->names_capacity) JM_TRY(names_grow(p));
-  name* slot = name_slot(p->names, p->names_capacity, token->bytes, token->size, region);
+  name *slot = name_slot(p->names, p->names_capacity, token->bytes, token->size, region);
   if (slot->value != JM_NONE)
     return jm_lex_error(&p->lexer, token, "%%%.*s is defined twice", (int)token->size,
                         token->bytes);
@@ -73,10 +73,10 @@ static jm_error* name_define(parser* p, const jm_token* token, jm_region_id regi
 }
 
 /* The value that the next token names. */
-static jm_error* parse_use(parser* p, jm_region_id region, jm_value* out) {
+static jm_error *parse_use(parser *p, jm_region_id region, jm_value *out) {
   jm_token token;
   JM_TRY(jm_lex_value(&p->lexer, &token));
-  name* slot = p->names_capacity
+  name *slot = p->names_capacity
                    ? name_slot(p->names, p->names_capacity, token.bytes, token.size, region)
                    : NULL;
   if (!slot || slot->value == JM_NONE)
@@ -89,8 +89,8 @@ static jm_error* parse_use(parser* p, jm_region_id region, jm_value* out) {
 /* -- pieces */
 
 /* f32[2,3] */
-static jm_error* parse_type(parser* p, const jm_type** out) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_type(parser *p, const jm_type **out) {
+  jm_lexer *lexer = &p->lexer;
   jm_token token, at;
   JM_TRY(jm_lex_word(lexer, &token));
   jm_dtype dtype;
@@ -109,12 +109,12 @@ static jm_error* parse_type(parser* p, const jm_type** out) {
   return jm_lex_locate(lexer, &token, jm_module_type(p->m, dtype, rank, dims, out));
 }
 
-static jm_error* parse_string(parser* p, jm_str* out) {
+static jm_error *parse_string(parser *p, jm_str *out) {
   return jm_lex_string(&p->lexer, &p->m->arena, out);
 }
 
 /* A string that C keeps without its length. */
-static jm_error* parse_c_string(parser* p, const char** out) {
+static jm_error *parse_c_string(parser *p, const char **out) {
   const jm_token at = jm_lex_here(&p->lexer);
   jm_str string;
   JM_TRY(parse_string(p, &string));
@@ -124,10 +124,10 @@ static jm_error* parse_c_string(parser* p, const char** out) {
   return NULL;
 }
 
-static jm_error* parse_i64s(parser* p, jm_i64s* out) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_i64s(parser *p, jm_i64s *out) {
+  jm_lexer *lexer = &p->lexer;
   JM_TRY(jm_lex_expect(lexer, "["));
-  int64_t* data = NULL;
+  int64_t *data = NULL;
   uint32_t n = 0, capacity = 0;
   if (!jm_lex_accept(lexer, "]")) {
     do {
@@ -141,8 +141,8 @@ static jm_error* parse_i64s(parser* p, jm_i64s* out) {
   return NULL;
 }
 
-static jm_error* parse_element(parser* p, jm_dtype dtype, char* out) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_element(parser *p, jm_dtype dtype, char *out) {
+  jm_lexer *lexer = &p->lexer;
   if (!jm_dtype_is_complex(dtype)) return jm_lex_element(lexer, dtype, out);
   jm_dtype part = jm_dtype_real(dtype);
   JM_TRY(jm_lex_expect(lexer, "("));
@@ -153,8 +153,8 @@ static jm_error* parse_element(parser* p, jm_dtype dtype, char* out) {
 }
 
 /* One element for all, a list of all, or their bytes. */
-static jm_error* parse_data(parser* p, const jm_type* type, jm_data* out) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_data(parser *p, const jm_type *type, jm_data *out) {
+  jm_lexer *lexer = &p->lexer;
   const jm_token at = jm_lex_here(lexer);
   size_t size = jm_dtype_bytes(type->dtype);
   if (jm_lex_accept_word(lexer, "bytes"))
@@ -164,7 +164,7 @@ static jm_error* parse_data(parser* p, const jm_type* type, jm_data* out) {
   if (!out->splat && (uint64_t)type->count > lexer->size - lexer->at)
     return jm_lex_error(lexer, &at, "fewer elements than the type has");
   size_t count = out->splat ? 1 : (size_t)type->count;
-  char* bytes = jm_arena_alloc(&p->m->arena, count, size);
+  char *bytes = jm_arena_alloc(&p->m->arena, count, size);
   if (!bytes) return jm_error_out_of_memory();
   out->bytes = bytes;
   for (size_t i = 0; i < count; i++) {
@@ -174,8 +174,8 @@ static jm_error* parse_data(parser* p, const jm_type* type, jm_data* out) {
   return out->splat ? NULL : jm_lex_expect(lexer, "]");
 }
 
-static jm_error* parse_dict_entry(parser* p, jm_dict_entry* entry) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_dict_entry(parser *p, jm_dict_entry *entry) {
+  jm_lexer *lexer = &p->lexer;
   JM_TRY(parse_string(p, &entry->key));
   JM_TRY(jm_lex_expect(lexer, ":"));
   char next = jm_lex_peek(lexer);
@@ -206,10 +206,10 @@ static jm_error* parse_dict_entry(parser* p, jm_dict_entry* entry) {
   return jm_lex_integer(lexer, &entry->i64);
 }
 
-static jm_error* parse_dict(parser* p, jm_dict* out) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_dict(parser *p, jm_dict *out) {
+  jm_lexer *lexer = &p->lexer;
   JM_TRY(jm_lex_expect(lexer, "{"));
-  jm_dict_entry* entries = NULL;
+  jm_dict_entry *entries = NULL;
   uint32_t n = 0, capacity = 0;
   if (!jm_lex_accept(lexer, "}")) {
     do {
@@ -223,10 +223,10 @@ static jm_error* parse_dict(parser* p, jm_dict* out) {
   return NULL;
 }
 
-static jm_error* parse_spelling(parser* p, jm_attr_kind kind, unsigned* out) {
+static jm_error *parse_spelling(parser *p, jm_attr_kind kind, unsigned *out) {
   jm_token token;
   JM_TRY(jm_lex_word(&p->lexer, &token));
-  const char* const* spellings = jm_attr_spellings(kind);
+  const char *const *spellings = jm_attr_spellings(kind);
   for (unsigned i = 0; spellings[i]; i++)
     if (strlen(spellings[i]) == token.size && !memcmp(spellings[i], token.bytes, token.size)) {
       *out = i;
@@ -236,14 +236,14 @@ static jm_error* parse_spelling(parser* p, jm_attr_kind kind, unsigned* out) {
                       token.bytes);
 }
 
-static jm_error* parse_field(parser* p, const jm_attr_field* field, const jm_type* type, void* at) {
+static jm_error *parse_field(parser *p, const jm_attr_field *field, const jm_type *type, void *at) {
   switch (field->kind) {
     case JM_ATTR_I64:
       return jm_lex_integer(&p->lexer, at);
     case JM_ATTR_BOOL: {
       uint8_t yes = 0;
       JM_TRY(jm_lex_element(&p->lexer, JM_DT_pred, &yes));
-      *(bool*)at = yes & 1;
+      *(bool *)at = yes & 1;
       return NULL;
     }
     case JM_ATTR_I64S:
@@ -260,33 +260,33 @@ static jm_error* parse_field(parser* p, const jm_attr_field* field, const jm_typ
 }
 
 /* name=value ..., until something else follows */
-static jm_error* parse_attrs(parser* p, const jm_op_fact* fact, const jm_type* type, void* attrs) {
+static jm_error *parse_attrs(parser *p, const jm_op_fact *fact, const jm_type *type, void *attrs) {
   jm_token token;
   while (jm_lex_key(&p->lexer, &token)) {
-    const jm_attr_field* field = fact->attrs();
+    const jm_attr_field *field = fact->attrs();
     while (field->name &&
            !(strlen(field->name) == token.size && !memcmp(field->name, token.bytes, token.size)))
       field++;
     if (!field->name || (field->kind == JM_ATTR_DATA && !type))
       return jm_lex_error(&p->lexer, &token, "%s has no attribute %.*s", fact->name,
                           (int)token.size, token.bytes);
-    JM_TRY(parse_field(p, field, type, (char*)attrs + field->offset));
+    JM_TRY(parse_field(p, field, type, (char *)attrs + field->offset));
   }
   return NULL;
 }
 
 /* -- locations: kept as text */
 
-static jm_error* locate(void* context, uint32_t loc, jm_text* text) {
-  const char* const* locations = context;
+static jm_error *locate(void *context, uint32_t loc, jm_text *text) {
+  const char *const *locations = context;
   jm_text_append(text, locations[loc], strlen(locations[loc]));
   return NULL;
 }
 
-static jm_error* parse_location(parser* p, uint32_t* out) {
+static jm_error *parse_location(parser *p, uint32_t *out) {
   *out = JM_NONE;
   if (!jm_lex_accept_word(&p->lexer, "loc")) return NULL;
-  jm_module* m = p->m;
+  jm_module *m = p->m;
   p->locations = jm_arena_grow(&m->arena, p->locations, p->n_locations + 1, &p->locations_capacity,
                                sizeof *p->locations);
   if (!p->locations) return jm_error_out_of_memory();
@@ -300,19 +300,19 @@ static jm_error* parse_location(parser* p, uint32_t* out) {
 
 /* -- ops and regions */
 
-static jm_error* parse_region(parser* p, jm_region_id region, unsigned depth);
+static jm_error *parse_region(parser *p, jm_region_id region, unsigned depth);
 
 /* Lists that grow while an op is read; they are of use to it alone. */
 typedef struct op_lists {
-  jm_token* names;
-  const jm_type** types;
-  jm_value* operands;
+  jm_token *names;
+  const jm_type **types;
+  jm_value *operands;
   uint32_t n_results, n_operands, n_captures;
   uint32_t names_capacity, types_capacity, operands_capacity;
 } op_lists;
 
-static jm_error* parse_results(parser* p, jm_arena* scratch, op_lists* lists) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_results(parser *p, jm_arena *scratch, op_lists *lists) {
+  jm_lexer *lexer = &p->lexer;
   if (jm_lex_peek(lexer) != '%') return NULL;
   do {
     uint32_t n = lists->n_results;
@@ -329,16 +329,16 @@ static jm_error* parse_results(parser* p, jm_arena* scratch, op_lists* lists) {
   return jm_lex_expect(lexer, "=");
 }
 
-static jm_error* parse_operand(parser* p, jm_arena* scratch, jm_region_id region, op_lists* lists) {
+static jm_error *parse_operand(parser *p, jm_arena *scratch, jm_region_id region, op_lists *lists) {
   lists->operands = jm_arena_grow(scratch, lists->operands, lists->n_operands + 1,
                                   &lists->operands_capacity, sizeof *lists->operands);
   if (!lists->operands) return jm_error_out_of_memory();
   return parse_use(p, region, &lists->operands[lists->n_operands++]);
 }
 
-static jm_error* parse_operands(parser* p, jm_arena* scratch, jm_region_id region,
-                                op_lists* lists) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_operands(parser *p, jm_arena *scratch, jm_region_id region,
+                                op_lists *lists) {
+  jm_lexer *lexer = &p->lexer;
   /* Without operands, a % opens the next line's results: those are followed by a colon. */
   if (jm_lex_peek(lexer) == '%' && !jm_lex_defines(lexer)) do
       JM_TRY(parse_operand(p, scratch, region, lists));
@@ -350,7 +350,7 @@ static jm_error* parse_operands(parser* p, jm_arena* scratch, jm_region_id regio
   return NULL;
 }
 
-static jm_error* parse_region_count(parser* p, const jm_op_fact* fact, uint32_t* out) {
+static jm_error *parse_region_count(parser *p, const jm_op_fact *fact, uint32_t *out) {
   *out = (uint32_t)fact->regions;
   if (fact->regions != JM_ANY) return NULL;
   const jm_token at = jm_lex_here(&p->lexer);
@@ -364,7 +364,7 @@ static jm_error* parse_region_count(parser* p, const jm_op_fact* fact, uint32_t*
   return NULL;
 }
 
-static jm_error* parse_op_with(parser* p, jm_arena* scratch, jm_region_id region, unsigned depth) {
+static jm_error *parse_op_with(parser *p, jm_arena *scratch, jm_region_id region, unsigned depth) {
   op_lists lists = {0};
   JM_TRY(parse_results(p, scratch, &lists));
   jm_token token;
@@ -372,10 +372,10 @@ static jm_error* parse_op_with(parser* p, jm_arena* scratch, jm_region_id region
   jm_op_spec spec = {.loc = JM_NONE};
   if (!jm_op_from_name(token.bytes, token.size, &spec.code))
     return jm_lex_error(&p->lexer, &token, "no op is named %.*s", (int)token.size, token.bytes);
-  const jm_op_fact* fact = &jm_op_facts[spec.code];
+  const jm_op_fact *fact = &jm_op_facts[spec.code];
   JM_TRY(parse_region_count(p, fact, &spec.n_regions));
   JM_TRY(parse_operands(p, scratch, region, &lists));
-  void* attrs = jm_arena_alloc(scratch, 1, fact->attrs_size);
+  void *attrs = jm_arena_alloc(scratch, 1, fact->attrs_size);
   if (!attrs) return jm_error_out_of_memory();
   JM_TRY(parse_attrs(p, fact, lists.n_results ? lists.types[0] : NULL, attrs));
   spec.attrs = attrs;
@@ -398,16 +398,16 @@ static jm_error* parse_op_with(parser* p, jm_arena* scratch, jm_region_id region
   return NULL;
 }
 
-static jm_error* parse_op(parser* p, jm_region_id region, unsigned depth) {
+static jm_error *parse_op(parser *p, jm_region_id region, unsigned depth) {
   jm_arena scratch;
   jm_arena_init(&scratch);
-  jm_error* error = parse_op_with(p, &scratch, region, depth);
+  jm_error *error = parse_op_with(p, &scratch, region, depth);
   jm_arena_deinit(&scratch);
   return error;
 }
 
-static jm_error* parse_argument_facts(parser* p, jm_argument_fact* fact) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_argument_facts(parser *p, jm_argument_fact *fact) {
+  jm_lexer *lexer = &p->lexer;
   *fact = (jm_argument_fact){.alias = -1};
   if (jm_lex_accept_word(lexer, "alias")) {
     const jm_token at = jm_lex_here(lexer);
@@ -421,7 +421,7 @@ static jm_error* parse_argument_facts(parser* p, jm_argument_fact* fact) {
   return NULL;
 }
 
-static jm_error* parse_placement(parser* p, const char** memory_kind, const char** sharding) {
+static jm_error *parse_placement(parser *p, const char **memory_kind, const char **sharding) {
   if (jm_lex_accept_word(&p->lexer, "memory_kind")) {
     JM_TRY(jm_lex_expect(&p->lexer, "="));
     JM_TRY(parse_c_string(p, memory_kind));
@@ -433,15 +433,15 @@ static jm_error* parse_placement(parser* p, const char** memory_kind, const char
   return NULL;
 }
 
-static jm_error* parse_region_args(parser* p, jm_region_id region) {
-  jm_module* m = p->m;
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_region_args(parser *p, jm_region_id region) {
+  jm_module *m = p->m;
+  jm_lexer *lexer = &p->lexer;
   uint32_t n = 0, capacity = 0;
   JM_TRY(jm_lex_expect(lexer, "("));
   if (jm_lex_accept(lexer, ")")) return NULL;
   do {
     jm_token token;
-    const jm_type* type;
+    const jm_type *type;
     jm_value value;
     JM_TRY(jm_lex_value(lexer, &token));
     JM_TRY(jm_lex_expect(lexer, ":"));
@@ -451,16 +451,16 @@ static jm_error* parse_region_args(parser* p, jm_region_id region) {
     if (region != m->entry) continue;
     m->arguments = jm_arena_grow(&m->arena, m->arguments, n + 1, &capacity, sizeof *m->arguments);
     if (!m->arguments) return jm_error_out_of_memory();
-    jm_argument_fact* fact = &m->arguments[n++];
+    jm_argument_fact *fact = &m->arguments[n++];
     JM_TRY(parse_argument_facts(p, fact));
     JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
   } while (jm_lex_accept(lexer, ","));
   return jm_lex_expect(lexer, ")");
 }
 
-static jm_error* parse_return(parser* p, jm_region_id region) {
-  jm_module* m = p->m;
-  jm_value* values = NULL;
+static jm_error *parse_return(parser *p, jm_region_id region) {
+  jm_module *m = p->m;
+  jm_value *values = NULL;
   uint32_t n = 0, capacity = 0, facts_capacity = 0;
   if (jm_lex_peek(&p->lexer) == '%') do {
       values = jm_arena_grow(&m->arena, values, n + 1, &capacity, sizeof *values);
@@ -469,13 +469,13 @@ static jm_error* parse_return(parser* p, jm_region_id region) {
       if (region != m->entry) continue;
       m->results = jm_arena_grow(&m->arena, m->results, n, &facts_capacity, sizeof *m->results);
       if (!m->results) return jm_error_out_of_memory();
-      jm_result_fact* fact = &m->results[n - 1];
+      jm_result_fact *fact = &m->results[n - 1];
       JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
     } while (jm_lex_accept(&p->lexer, ","));
   return jm_build_results(m, region, values, n);
 }
 
-static jm_error* parse_region(parser* p, jm_region_id region, unsigned depth) {
+static jm_error *parse_region(parser *p, jm_region_id region, unsigned depth) {
   const jm_token at = jm_lex_here(&p->lexer);
   if (depth > JM_DEPTH_MAX)
     return jm_lex_error(&p->lexer, &at, "regions nested more than %d deep", JM_DEPTH_MAX);
@@ -487,7 +487,7 @@ static jm_error* parse_region(parser* p, jm_region_id region, unsigned depth) {
   return jm_lex_expect(&p->lexer, "}");
 }
 
-static jm_error* parse_count(parser* p, const char* word, uint32_t* out) {
+static jm_error *parse_count(parser *p, const char *word, uint32_t *out) {
   if (!jm_lex_accept_word(&p->lexer, word)) return NULL;
   JM_TRY(jm_lex_expect(&p->lexer, "="));
   const jm_token at = jm_lex_here(&p->lexer);
@@ -498,8 +498,8 @@ static jm_error* parse_count(parser* p, const char* word, uint32_t* out) {
   return NULL;
 }
 
-static jm_error* parse_module(parser* p) {
-  jm_lexer* lexer = &p->lexer;
+static jm_error *parse_module(parser *p) {
+  jm_lexer *lexer = &p->lexer;
   const jm_token at = jm_lex_here(lexer);
   if (!jm_lex_accept_word(lexer, "module")) return jm_lex_error(lexer, &at, "no module");
   JM_TRY(parse_c_string(p, &p->m->name));
@@ -511,10 +511,10 @@ static jm_error* parse_module(parser* p) {
   return lexer->at < lexer->size ? jm_lex_error(lexer, &end, "text after the module") : NULL;
 }
 
-jm_error* jm_module_parse(const char* text, size_t size, jm_module** out) {
+jm_error *jm_module_parse(const char *text, size_t size, jm_module **out) {
   parser p = {.lexer = {text, size, 0}};
   JM_TRY(jm_module_create(&p.m));
-  jm_error* error = parse_module(&p);
+  jm_error *error = parse_module(&p);
   jm_free(p.names);
   if (error)
     jm_module_destroy(p.m);

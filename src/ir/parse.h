@@ -5,6 +5,6 @@
 
 #include "ir/module.h"
 
-jm_error* jm_module_parse(const char* text, size_t size, jm_module** out) JM_MUST_USE;
+jm_error *jm_module_parse(const char *text, size_t size, jm_module **out) JM_MUST_USE;
 
 #endif

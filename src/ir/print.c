@@ -9,24 +9,24 @@
 enum { DECIMALS = 1024 }; /* a constant of more elements is printed as its bytes */
 
 typedef struct printer {
-  const jm_module* m;
-  jm_text* text;
-  uint32_t* number; /* per value: what it is called */
+  const jm_module *m;
+  jm_text *text;
+  uint32_t *number; /* per value: what it is called */
   uint32_t next;
   bool located;
 } printer;
 
 /* -- attributes */
 
-static void print_i64s(jm_text* text, const jm_i64s* list) {
+static void print_i64s(jm_text *text, const jm_i64s *list) {
   jm_text_append(text, "[", 1);
   for (uint32_t i = 0; i < list->n; i++)
     jm_text_printf(text, "%s%" PRId64, i ? "," : "", list->data[i]);
   jm_text_append(text, "]", 1);
 }
 
-static void print_data(jm_text* text, const jm_data* data, const jm_type* type) {
-  const char* bytes = data->bytes;
+static void print_data(jm_text *text, const jm_data *data, const jm_type *type) {
+  const char *bytes = data->bytes;
   size_t size = jm_dtype_bytes(type->dtype);
   if (data->splat) {
     jm_element_print(type->dtype, bytes, text);
@@ -48,10 +48,10 @@ static void print_data(jm_text* text, const jm_data* data, const jm_type* type) 
   }
 }
 
-static void print_dict(jm_text* text, const jm_dict* dict) {
+static void print_dict(jm_text *text, const jm_dict *dict) {
   jm_text_append(text, "{", 1);
   for (uint32_t i = 0; i < dict->n; i++) {
-    const jm_dict_entry* entry = &dict->entries[i];
+    const jm_dict_entry *entry = &dict->entries[i];
     if (i) jm_text_append(text, ", ", 2);
     jm_text_quote(text, entry->key.bytes, entry->key.size);
     jm_text_append(text, ": ", 2);
@@ -79,32 +79,32 @@ static void print_dict(jm_text* text, const jm_dict* dict) {
 }
 
 /* A field that is zero is left out; the spelling of an enumeration never is. */
-static bool field_is_shown(const jm_attr_field* field, const void* at) {
+static bool field_is_shown(const jm_attr_field *field, const void *at) {
   switch (field->kind) {
     case JM_ATTR_I64:
-      return *(const int64_t*)at != 0;
+      return *(const int64_t *)at != 0;
     case JM_ATTR_BOOL:
-      return *(const bool*)at;
+      return *(const bool *)at;
     case JM_ATTR_I64S:
-      return ((const jm_i64s*)at)->n != 0;
+      return ((const jm_i64s *)at)->n != 0;
     case JM_ATTR_STR:
-      return ((const jm_str*)at)->size != 0;
+      return ((const jm_str *)at)->size != 0;
     case JM_ATTR_DICT:
-      return ((const jm_dict*)at)->n != 0;
+      return ((const jm_dict *)at)->n != 0;
     default:
       return true;
   }
 }
 
-static void print_attrs(printer* p, const jm_op* op) {
-  jm_text* text = p->text;
-  for (const jm_attr_field* field = jm_op_facts[op->code].attrs(); field->name; field++) {
-    const void* at = (const char*)op->attrs + field->offset;
+static void print_attrs(printer *p, const jm_op *op) {
+  jm_text *text = p->text;
+  for (const jm_attr_field *field = jm_op_facts[op->code].attrs(); field->name; field++) {
+    const void *at = (const char *)op->attrs + field->offset;
     if (!field_is_shown(field, at)) continue;
     jm_text_printf(text, " %s=", field->name);
     switch (field->kind) {
       case JM_ATTR_I64:
-        jm_text_printf(text, "%" PRId64, *(const int64_t*)at);
+        jm_text_printf(text, "%" PRId64, *(const int64_t *)at);
         break;
       case JM_ATTR_BOOL:
         jm_text_append(text, "true", 4);
@@ -113,7 +113,7 @@ static void print_attrs(printer* p, const jm_op* op) {
         print_i64s(text, at);
         break;
       case JM_ATTR_STR:
-        jm_text_quote(text, ((const jm_str*)at)->bytes, ((const jm_str*)at)->size);
+        jm_text_quote(text, ((const jm_str *)at)->bytes, ((const jm_str *)at)->size);
         break;
       case JM_ATTR_DATA:
         print_data(text, at, jm_op_result_type(p->m, op, 0));
@@ -122,7 +122,7 @@ static void print_attrs(printer* p, const jm_op* op) {
         print_dict(text, at);
         break;
       default:
-        jm_text_printf(text, "%s", jm_attr_spellings(field->kind)[*(const unsigned*)at]);
+        jm_text_printf(text, "%s", jm_attr_spellings(field->kind)[*(const unsigned *)at]);
         break;
     }
   }
@@ -130,25 +130,25 @@ static void print_attrs(printer* p, const jm_op* op) {
 
 /* -- ops and regions */
 
-static void print_region(printer* p, jm_region_id id, unsigned depth);
+static void print_region(printer *p, jm_region_id id, unsigned depth);
 
-static void indent(printer* p, unsigned depth) {
+static void indent(printer *p, unsigned depth) {
   for (unsigned i = 0; i < depth; i++) jm_text_append(p->text, "  ", 2);
 }
 
-static void print_definition(printer* p, jm_value value) {
+static void print_definition(printer *p, jm_value value) {
   p->number[value] = p->next++;
   jm_text_printf(p->text, "%%%u: ", p->number[value]);
   jm_type_print(jm_module_typeof(p->m, value), p->text);
 }
 
-static void print_op(printer* p, const jm_op* op, unsigned depth) {
+static void print_op(printer *p, const jm_op *op, unsigned depth) {
   indent(p, depth);
   for (uint32_t i = 0; i < op->n_results; i++) {
     if (i) jm_text_append(p->text, ", ", 2);
     print_definition(p, op->first_result + i);
   }
-  const jm_op_fact* fact = &jm_op_facts[op->code];
+  const jm_op_fact *fact = &jm_op_facts[op->code];
   jm_text_printf(p->text, "%s%s", op->n_results ? " = " : "", fact->name);
   if (fact->regions == JM_ANY) jm_text_printf(p->text, "<%u>", op->n_regions);
   for (uint32_t i = 0; i < op->n_operands; i++) {
@@ -169,7 +169,7 @@ static void print_op(printer* p, const jm_op* op, unsigned depth) {
   if (p->located && p->m->locate && op->loc != JM_NONE) {
     jm_text location;
     jm_text_init(&location);
-    jm_error* error = p->m->locate(p->m->locate_context, op->loc, &location);
+    jm_error *error = p->m->locate(p->m->locate_context, op->loc, &location);
     if (!error && !location.failed) {
       jm_text_append(p->text, " loc(", 5);
       jm_text_quote(p->text, jm_text_bytes(&location), location.size);
@@ -181,22 +181,22 @@ static void print_op(printer* p, const jm_op* op, unsigned depth) {
   jm_text_append(p->text, "\n", 1);
 }
 
-static void print_fact(printer* p, const char* name, const char* value) {
+static void print_fact(printer *p, const char *name, const char *value) {
   if (!value) return;
   jm_text_printf(p->text, " %s=", name);
   jm_text_quote(p->text, value, strlen(value));
 }
 
-static void print_argument_facts(printer* p, const jm_argument_fact* fact) {
+static void print_argument_facts(printer *p, const jm_argument_fact *fact) {
   if (fact->alias >= 0) jm_text_printf(p->text, " alias=%d", fact->alias);
   if (fact->donor) jm_text_append(p->text, " donor", 6);
   print_fact(p, "memory_kind", fact->memory_kind);
   print_fact(p, "sharding", fact->sharding);
 }
 
-static void print_region(printer* p, jm_region_id id, unsigned depth) {
-  const jm_module* m = p->m;
-  const jm_region* region = jm_module_region(m, id);
+static void print_region(printer *p, jm_region_id id, unsigned depth) {
+  const jm_module *m = p->m;
+  const jm_region *region = jm_module_region(m, id);
   indent(p, depth);
   jm_text_append(p->text, "(", 1);
   for (uint32_t i = 0; i < region->n_args; i++) {
@@ -218,7 +218,7 @@ static void print_region(printer* p, jm_region_id id, unsigned depth) {
   jm_text_append(p->text, "\n", 1);
 }
 
-static void print_module(const jm_module* m, bool located, jm_text* text) {
+static void print_module(const jm_module *m, bool located, jm_text *text) {
   printer p = {.m = m, .text = text, .located = located};
   p.number = jm_alloc(m->n_values, sizeof *p.number);
   if (!p.number) {
@@ -235,8 +235,8 @@ static void print_module(const jm_module* m, bool located, jm_text* text) {
   jm_free(p.number);
 }
 
-void jm_module_print(const jm_module* module, jm_text* text) { print_module(module, false, text); }
+void jm_module_print(const jm_module *module, jm_text *text) { print_module(module, false, text); }
 
-void jm_module_print_located(const jm_module* module, jm_text* text) {
+void jm_module_print_located(const jm_module *module, jm_text *text) {
   print_module(module, true, text);
 }

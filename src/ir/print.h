@@ -7,8 +7,8 @@
 #include "ir/module.h"
 
 /* The module must have been verified (ir/verify.h). Without source locations. */
-void jm_module_print(const jm_module* module, jm_text* text);
+void jm_module_print(const jm_module *module, jm_text *text);
 /* With source locations, which are long. */
-void jm_module_print_located(const jm_module* module, jm_text* text);
+void jm_module_print_located(const jm_module *module, jm_text *text);
 
 #endif

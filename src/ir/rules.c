@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-bool jm_rule_same_shape(const jm_type* a, const jm_type* b) {
+bool jm_rule_same_shape(const jm_type *a, const jm_type *b) {
   return a == b ||
          (a->rank == b->rank && (!a->rank || !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims)));
 }
@@ -39,7 +39,7 @@ bool jm_rule_dims2(jm_i64s a, jm_i64s b, uint32_t rank) {
   return true;
 }
 
-bool jm_rule_window_count(const jm_rule_window* w, int64_t* out) {
+bool jm_rule_window_count(const jm_rule_window *w, int64_t *out) {
   const int64_t limit = INT64_C(1) << 62;
   if (w->base_dilation < 1 || w->dilation < 1 || w->stride < 1 || w->size < 0) return false;
   int64_t padded = 0, window = 0;
@@ -60,9 +60,9 @@ bool jm_rule_window_count(const jm_rule_window* w, int64_t* out) {
   return true;
 }
 
-jm_error* jm_rule_region(const jm_module* m, const jm_op* op, uint32_t i, uint32_t n_args,
+jm_error *jm_rule_region(const jm_module *m, const jm_op *op, uint32_t i, uint32_t n_args,
                          uint32_t n_results) {
-  const jm_region* region = jm_op_region(m, op, i);
+  const jm_region *region = jm_op_region(m, op, i);
   if (region->n_args - op->n_captures != n_args)
     return jm_rule_error(m, op, "region %u has %u arguments instead of %u", i,
                          region->n_args - op->n_captures, n_args);
@@ -72,9 +72,9 @@ jm_error* jm_rule_region(const jm_module* m, const jm_op* op, uint32_t i, uint32
   return NULL;
 }
 
-jm_error* jm_rule_reducer(const jm_module* m, const jm_op* op, uint32_t i, uint32_t n) {
+jm_error *jm_rule_reducer(const jm_module *m, const jm_op *op, uint32_t i, uint32_t n) {
   JM_TRY(jm_rule_region(m, op, i, 2 * n, n));
-  const jm_region* region = jm_op_region(m, op, i);
+  const jm_region *region = jm_op_region(m, op, i);
   for (uint32_t k = 0; k < 2 * n; k++)
     if (!jm_rule_scalar(jm_rule_arg(m, region, k), jm_op_operand_type(m, op, k % n)->dtype))
       return jm_rule_error(m, op,

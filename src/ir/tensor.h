@@ -6,8 +6,8 @@
 #include "ir/module.h"
 
 typedef struct jm_tensor {
-  const jm_type* type;
-  void* data;
+  const jm_type *type;
+  void *data;
 } jm_tensor;
 
 #endif

@@ -8,11 +8,11 @@
 
 /* INVALID_ARGUMENT (naming op, types and location) on the first rule that is broken. After it,
  * every later stage may trust arity, types, shapes and attribute ranges of every op. */
-jm_error* jm_module_verify(const jm_module* module) JM_MUST_USE;
+jm_error *jm_module_verify(const jm_module *module) JM_MUST_USE;
 
 /* Bounds that the verifier guarantees, so that later stages may use fixed arrays and recursion. */
 enum { JM_RANK_MAX = 64, JM_DEPTH_MAX = 100 };
 
-typedef jm_error* jm_verify_fn(const jm_module* module, const jm_op* op);
+typedef jm_error *jm_verify_fn(const jm_module *module, const jm_op *op);
 
 #endif

@@ -2,7 +2,7 @@
  * Rules of control flow, tokens, calls, random bits and ops of several participants. */
 #include "ir/rules.h"
 
-jm_error* jm_verify_while(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_while(const jm_module *m, const jm_op *op) {
   uint32_t n = jm_rule_inputs(op);
   if (op->n_results != n) return jm_rule_error(m, op, "needs as many operands as results");
   JM_TRY(jm_rule_region(m, op, 0, n, 1)); /* (C1) */
@@ -11,7 +11,7 @@ jm_error* jm_verify_while(const jm_module* m, const jm_op* op) {
   if (!jm_rule_scalar(jm_rule_result(m, cond, 0), JM_DT_pred))
     return jm_rule_error(m, op, "the condition does not return a pred");
   for (uint32_t i = 0; i < n; i++) { /* (C1)-(C3) */
-    const jm_type* type = jm_op_operand_type(m, op, i);
+    const jm_type *type = jm_op_operand_type(m, op, i);
     if (jm_op_result_type(m, op, i) != type || jm_rule_arg(m, cond, i) != type ||
         jm_rule_arg(m, body, i) != type || jm_rule_result(m, body, i) != type)
       return jm_rule_error(m, op, "carry %u has not one type throughout", i);
@@ -19,8 +19,8 @@ jm_error* jm_verify_while(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_case(const jm_module* m, const jm_op* op) {
-  const jm_type* index = jm_op_operand_type(m, op, 0);
+jm_error *jm_verify_case(const jm_module *m, const jm_op *op) {
+  const jm_type *index = jm_op_operand_type(m, op, 0);
   if (!op->n_regions) return jm_rule_error(m, op, "no branch"); /* (C1) */
   if (!jm_rule_scalar(index, JM_DT_s32) && !jm_rule_scalar(index, JM_DT_pred))
     return jm_rule_error(m, op, "the index is neither an s32 nor a pred");
@@ -35,7 +35,7 @@ jm_error* jm_verify_case(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_identity(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_identity(const jm_module *m, const jm_op *op) {
   if (jm_rule_inputs(op) != op->n_results)
     return jm_rule_error(m, op, "needs as many operands as results");
   for (uint32_t i = 0; i < op->n_results; i++)
@@ -44,12 +44,12 @@ jm_error* jm_verify_identity(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_create_token(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_create_token(const jm_module *m, const jm_op *op) {
   (void)m, (void)op; /* the table says it all: no operand, one result, a token */
   return NULL;
 }
 
-jm_error* jm_verify_after_all(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_after_all(const jm_module *m, const jm_op *op) {
   for (uint32_t i = 0; i < jm_rule_inputs(op); i++)
     if (jm_op_operand_type(m, op, i)->dtype != JM_DT_token)
       return jm_rule_error(m, op, "operand %u is no token", i);
@@ -58,11 +58,11 @@ jm_error* jm_verify_after_all(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_custom_call(const jm_module* m, const jm_op* op) {
-  const jm_custom_call_attrs* a = op->attrs;
+jm_error *jm_verify_custom_call(const jm_module *m, const jm_op *op) {
+  const jm_custom_call_attrs *a = op->attrs;
   if (!a->target.size) return jm_rule_error(m, op, "no target");
   for (uint32_t i = 0; i < a->config.n; i++) {
-    const jm_dict_entry* entry = &a->config.entries[i];
+    const jm_dict_entry *entry = &a->config.entries[i];
     if ((unsigned)entry->kind > JM_DICT_I64S || !entry->key.bytes ||
         (entry->str.size && !entry->str.bytes) || (entry->i64s.n && !entry->i64s.data))
       return jm_rule_error(m, op, "entry %u of config is malformed", i);
@@ -72,8 +72,8 @@ jm_error* jm_verify_custom_call(const jm_module* m, const jm_op* op) {
 
 /* -- random numbers */
 
-jm_error* jm_verify_rng_bit_generator(const jm_module* m, const jm_op* op) {
-  const jm_rng_bit_generator_attrs* a = op->attrs;
+jm_error *jm_verify_rng_bit_generator(const jm_module *m, const jm_op *op) {
+  const jm_rng_bit_generator_attrs *a = op->attrs;
   const jm_type *state = jm_op_operand_type(m, op, 0), *bits = jm_op_result_type(m, op, 1);
   if (jm_op_result_type(m, op, 0) != state) /* (C1) */
     return jm_rule_error(m, op, "the state changes its type");
@@ -87,8 +87,8 @@ jm_error* jm_verify_rng_bit_generator(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_rng(const jm_module* m, const jm_op* op) {
-  const jm_rng_attrs* a = op->attrs;
+jm_error *jm_verify_rng(const jm_module *m, const jm_op *op) {
+  const jm_rng_attrs *a = op->attrs;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
   for (uint32_t i = 0; i < 2; i++)
     if (!jm_rule_scalar(jm_op_operand_type(m, op, i), dtype)) /* (C1) */
@@ -101,7 +101,7 @@ jm_error* jm_verify_rng(const jm_module* m, const jm_op* op) {
 
 /* -- several participants */
 
-jm_error* jm_verify_device_id(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_device_id(const jm_module *m, const jm_op *op) {
   if (!jm_rule_scalar(jm_op_result_type(m, op, 0), JM_DT_u32))
     return jm_rule_error(m, op, "the result is not a u32");
   return NULL;
@@ -113,36 +113,36 @@ typedef struct collective {
   int64_t group_size, grow, shrink, split; /* dimensions that grow and shrink by the group; -1 */
 } collective;
 
-static collective describe(const jm_op* op) {
+static collective describe(const jm_op *op) {
 #define GROUPS(a) .replica_groups = (a)->replica_groups, .group_size = (a)->group_size
   switch (op->code) {
     case JM_OP_all_gather: {
-      const jm_all_gather_attrs* a = op->attrs;
+      const jm_all_gather_attrs *a = op->attrs;
       return (collective){GROUPS(a), .grow = a->dim, .shrink = -1};
     }
     case JM_OP_reduce_scatter: {
-      const jm_reduce_scatter_attrs* a = op->attrs;
+      const jm_reduce_scatter_attrs *a = op->attrs;
       return (collective){GROUPS(a), .grow = -1, .shrink = a->dim};
     }
     case JM_OP_all_to_all: {
-      const jm_all_to_all_attrs* a = op->attrs;
+      const jm_all_to_all_attrs *a = op->attrs;
       return (collective){GROUPS(a), .grow = a->concat_dim, .shrink = a->split_dim,
                           .split = a->split_count};
     }
     case JM_OP_all_reduce: {
-      const jm_all_reduce_attrs* a = op->attrs;
+      const jm_all_reduce_attrs *a = op->attrs;
       return (collective){GROUPS(a), .grow = -1, .shrink = -1};
     }
     default: {
-      const jm_collective_broadcast_attrs* a = op->attrs;
+      const jm_collective_broadcast_attrs *a = op->attrs;
       return (collective){GROUPS(a), .grow = -1, .shrink = -1};
     }
   }
 #undef GROUPS
 }
 
-static jm_error* check_groups(const jm_module* m, const jm_op* op, const collective* c,
-                              int64_t* participants) {
+static jm_error *check_groups(const jm_module *m, const jm_op *op, const collective *c,
+                              int64_t *participants) {
   int64_t world;
   if (__builtin_mul_overflow((int64_t)m->n_replicas, (int64_t)m->n_partitions, &world) || world < 1)
     world = 1;
@@ -161,7 +161,7 @@ static jm_error* check_groups(const jm_module* m, const jm_op* op, const collect
 }
 
 /* (C6) of all_gather, (C8) of reduce_scatter, (C9) of all_to_all */
-static bool sizes_match(const jm_type* from, const jm_type* to, const collective* c,
+static bool sizes_match(const jm_type *from, const jm_type *to, const collective *c,
                         int64_t participants) {
   if (from->dtype != to->dtype || from->rank != to->rank) return false;
   if (c->grow >= from->rank || c->shrink >= from->rank) return false;
@@ -179,7 +179,7 @@ static bool sizes_match(const jm_type* from, const jm_type* to, const collective
   return true;
 }
 
-jm_error* jm_verify_collective(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_collective(const jm_module *m, const jm_op *op) {
   const collective c = describe(op);
   int64_t participants = 1;
   JM_TRY(check_groups(m, op, &c, &participants));
@@ -201,8 +201,8 @@ jm_error* jm_verify_collective(const jm_module* m, const jm_op* op) {
   return jm_rule_reducer(m, op, 0, 1);
 }
 
-jm_error* jm_verify_collective_permute(const jm_module* m, const jm_op* op) {
-  const jm_collective_permute_attrs* a = op->attrs;
+jm_error *jm_verify_collective_permute(const jm_module *m, const jm_op *op) {
+  const jm_collective_permute_attrs *a = op->attrs;
   if (a->source_target_pairs.n % 2)
     return jm_rule_error(m, op, "a source without a target"); /* (C1) */
   const collective c = {.replica_groups = a->source_target_pairs, .group_size = 2};
@@ -211,6 +211,6 @@ jm_error* jm_verify_collective_permute(const jm_module* m, const jm_op* op) {
   return jm_verify_same(m, op);           /* (C5) */
 }
 
-jm_error* jm_verify_manual_computation(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_manual_computation(const jm_module *m, const jm_op *op) {
   return jm_rule_region(m, op, 0, jm_rule_inputs(op), op->n_results);
 }

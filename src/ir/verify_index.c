@@ -10,7 +10,7 @@ typedef struct numbers {
   const jm_type *operand, *indices;
 } numbers;
 
-static jm_error* check_numbers(const jm_module* m, const jm_op* op, const numbers* n) {
+static jm_error *check_numbers(const jm_module *m, const jm_op *op, const numbers *n) {
   uint32_t rank = n->operand->rank;
   if (!jm_dtype_is_integer(n->indices->dtype))
     return jm_rule_error(m, op, "the indices are not integers");
@@ -44,7 +44,7 @@ static jm_error* check_numbers(const jm_module* m, const jm_op* op, const number
 
 /* The dimensions of result (or updates) that are not offsets are those of the indices without the
  * index vector's, in order: combine() of gather (C22) and scatter (C4). */
-static bool batch_sizes_match(const jm_type* type, jm_i64s offsets, const numbers* n) {
+static bool batch_sizes_match(const jm_type *type, jm_i64s offsets, const numbers *n) {
   uint32_t d = 0;
   for (uint32_t i = 0; i < type->rank; i++) {
     if (jm_rule_contains(offsets, i)) continue;
@@ -56,13 +56,13 @@ static bool batch_sizes_match(const jm_type* type, jm_i64s offsets, const number
 }
 
 /* The operand dimension of the i-th offset: those neither collapsed nor batching, in order. */
-static uint32_t next_window_dim(const numbers* n, uint32_t d) {
+static uint32_t next_window_dim(const numbers *n, uint32_t d) {
   while (jm_rule_contains(n->collapsed, d) || jm_rule_contains(n->operand_batching, d)) d++;
   return d;
 }
 
-jm_error* jm_verify_gather(const jm_module* m, const jm_op* op) {
-  const jm_gather_attrs* a = op->attrs;
+jm_error *jm_verify_gather(const jm_module *m, const jm_op *op) {
+  const jm_gather_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   const numbers n = {
       a->collapsed_slice_dims,     a->operand_batching_dims, a->start_indices_batching_dims,
@@ -98,13 +98,13 @@ jm_error* jm_verify_gather(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_scatter(const jm_module* m, const jm_op* op) {
-  const jm_scatter_attrs* a = op->attrs;
+jm_error *jm_verify_scatter(const jm_module *m, const jm_op *op) {
+  const jm_scatter_attrs *a = op->attrs;
   uint32_t n_inputs = op->n_results;
   if (!n_inputs || jm_rule_inputs(op) != 2 * n_inputs + 1) /* (C5) */
     return jm_rule_error(m, op, "needs as many inputs as updates and results, and indices");
-  const jm_type* to = jm_op_operand_type(m, op, 0);
-  const jm_type* updates = jm_op_operand_type(m, op, n_inputs + 1);
+  const jm_type *to = jm_op_operand_type(m, op, 0);
+  const jm_type *updates = jm_op_operand_type(m, op, n_inputs + 1);
   const numbers n = {a->inserted_window_dims,
                      a->input_batching_dims,
                      a->scatter_indices_batching_dims,
@@ -113,8 +113,8 @@ jm_error* jm_verify_scatter(const jm_module* m, const jm_op* op) {
                      to,
                      jm_op_operand_type(m, op, n_inputs)};
   for (uint32_t i = 0; i < n_inputs; i++) {
-    const jm_type* input = jm_op_operand_type(m, op, i);
-    const jm_type* update = jm_op_operand_type(m, op, n_inputs + 1 + i);
+    const jm_type *input = jm_op_operand_type(m, op, i);
+    const jm_type *update = jm_op_operand_type(m, op, n_inputs + 1 + i);
     if (input->dtype == JM_DT_token || input != jm_op_result_type(m, op, i) ||
         !jm_rule_same_shape(input, to)) /* (C1), (C24), (C25) */
       return jm_rule_error(m, op, "input %u and its result differ, or the inputs' shapes do", i);

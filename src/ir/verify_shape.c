@@ -6,41 +6,41 @@
 
 /* -- elementwise */
 
-static jm_error* check_shapes(const jm_module* m, const jm_op* op) {
-  const jm_type* result = jm_op_result_type(m, op, 0);
+static jm_error *check_shapes(const jm_module *m, const jm_op *op) {
+  const jm_type *result = jm_op_result_type(m, op, 0);
   for (uint32_t i = 0; i < jm_rule_inputs(op); i++)
     if (!jm_rule_same_shape(jm_op_operand_type(m, op, i), result))
       return jm_rule_error(m, op, "operand %u and the result differ in shape", i);
   return NULL;
 }
 
-static jm_error* check_result(const jm_module* m, const jm_op* op, jm_dtype dtype) {
+static jm_error *check_result(const jm_module *m, const jm_op *op, jm_dtype dtype) {
   if (jm_op_result_type(m, op, 0)->dtype != dtype)
     return jm_rule_error(m, op, "the result's element type must be %s", jm_dtype_name(dtype));
   return NULL;
 }
 
-jm_error* jm_verify_same(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_same(const jm_module *m, const jm_op *op) {
   for (uint32_t i = 0; i < jm_rule_inputs(op); i++)
     if (jm_op_operand_type(m, op, i) != jm_op_result_type(m, op, 0))
       return jm_rule_error(m, op, "operand %u and the result differ in type", i);
   return NULL;
 }
 
-jm_error* jm_verify_abs(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_abs(const jm_module *m, const jm_op *op) {
   JM_TRY(check_shapes(m, op));                                                    /* (C1) */
   return check_result(m, op, jm_dtype_real(jm_op_operand_type(m, op, 0)->dtype)); /* (C2) */
 }
 
-jm_error* jm_verify_part(const jm_module* m, const jm_op* op) { return jm_verify_abs(m, op); }
+jm_error *jm_verify_part(const jm_module *m, const jm_op *op) { return jm_verify_abs(m, op); }
 
-jm_error* jm_verify_predicate(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_predicate(const jm_module *m, const jm_op *op) {
   JM_TRY(check_shapes(m, op));
   return check_result(m, op, JM_DT_pred);
 }
 
-jm_error* jm_verify_reduce_precision(const jm_module* m, const jm_op* op) {
-  const jm_reduce_precision_attrs* a = op->attrs;
+jm_error *jm_verify_reduce_precision(const jm_module *m, const jm_op *op) {
+  const jm_reduce_precision_attrs *a = op->attrs;
   /* (C2), (C3); wider formats than f64 aren't meant */
   if (a->exponent_bits < 1 || a->exponent_bits > 64 || a->mantissa_bits < 0 ||
       a->mantissa_bits > 64)
@@ -48,14 +48,14 @@ jm_error* jm_verify_reduce_precision(const jm_module* m, const jm_op* op) {
   return jm_verify_same(m, op);
 }
 
-jm_error* jm_verify_convert(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_convert(const jm_module *m, const jm_op *op) {
   JM_TRY(check_shapes(m, op));
   if (jm_op_result_type(m, op, 0)->dtype == JM_DT_token)
     return jm_rule_error(m, op, "the result is a token");
   return NULL;
 }
 
-jm_error* jm_verify_complex(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_complex(const jm_module *m, const jm_op *op) {
   JM_TRY(check_shapes(m, op)); /* (C2) */
   jm_dtype part = jm_op_operand_type(m, op, 0)->dtype;
   if (jm_op_operand_type(m, op, 1)->dtype != part) /* (C1) */
@@ -65,8 +65,8 @@ jm_error* jm_verify_complex(const jm_module* m, const jm_op* op) {
   return check_result(m, op, part == JM_DT_f32 ? JM_DT_c64 : JM_DT_c128); /* (C3) */
 }
 
-jm_error* jm_verify_compare(const jm_module* m, const jm_op* op) {
-  const jm_compare_attrs* a = op->attrs;
+jm_error *jm_verify_compare(const jm_module *m, const jm_op *op) {
+  const jm_compare_attrs *a = op->attrs;
   JM_TRY(check_shapes(m, op)); /* (C2) */
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
   if (jm_op_operand_type(m, op, 1)->dtype != dtype) /* (C1) */
@@ -76,7 +76,7 @@ jm_error* jm_verify_compare(const jm_module* m, const jm_op* op) {
   return check_result(m, op, JM_DT_pred);
 }
 
-jm_error* jm_verify_select(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_select(const jm_module *m, const jm_op *op) {
   const jm_type *result = jm_op_result_type(m, op, 0), *pred = jm_op_operand_type(m, op, 0);
   if (pred->rank && !jm_rule_same_shape(pred, result)) /* (C1) */
     return jm_rule_error(m, op, "pred is neither a scalar nor of the result's shape");
@@ -86,24 +86,24 @@ jm_error* jm_verify_select(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_clamp(const jm_module* m, const jm_op* op) {
-  const jm_type* result = jm_op_result_type(m, op, 0);
+jm_error *jm_verify_clamp(const jm_module *m, const jm_op *op) {
+  const jm_type *result = jm_op_result_type(m, op, 0);
   if (jm_op_operand_type(m, op, 1) != result) /* (C4) */
     return jm_rule_error(m, op, "operand and result differ in type");
   for (uint32_t i = 0; i < 3; i += 2) {
-    const jm_type* bound = jm_op_operand_type(m, op, i);
+    const jm_type *bound = jm_op_operand_type(m, op, i);
     if (bound->dtype != result->dtype || (bound->rank && bound != result)) /* (C1)-(C3) */
       return jm_rule_error(m, op, "operand %u is neither of the result's type nor its scalar", i);
   }
   return NULL;
 }
 
-jm_error* jm_verify_map(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_map(const jm_module *m, const jm_op *op) {
   uint32_t n = jm_rule_inputs(op);
   if (!n) return jm_rule_error(m, op, "no operand"); /* (C2) */
   JM_TRY(check_shapes(m, op));                       /* (C1) */
   JM_TRY(jm_rule_region(m, op, 0, n, 1));
-  const jm_region* region = jm_op_region(m, op, 0);
+  const jm_region *region = jm_op_region(m, op, 0);
   for (uint32_t i = 0; i < n; i++) /* (C4) */
     if (!jm_rule_scalar(jm_rule_arg(m, region, i), jm_op_operand_type(m, op, i)->dtype))
       return jm_rule_error(m, op,
@@ -118,11 +118,11 @@ jm_error* jm_verify_map(const jm_module* m, const jm_op* op) {
 
 /* -- data movement */
 
-static jm_error* check_dtype(const jm_module* m, const jm_op* op) {
+static jm_error *check_dtype(const jm_module *m, const jm_op *op) {
   return check_result(m, op, jm_op_operand_type(m, op, 0)->dtype);
 }
 
-jm_error* jm_verify_bitcast_convert(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_bitcast_convert(const jm_module *m, const jm_op *op) {
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   if (to->dtype == JM_DT_token ||
       jm_dtype_is_complex(from->dtype) != jm_dtype_is_complex(to->dtype))
@@ -146,8 +146,8 @@ jm_error* jm_verify_bitcast_convert(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_broadcast_in_dim(const jm_module* m, const jm_op* op) {
-  const jm_broadcast_in_dim_attrs* a = op->attrs;
+jm_error *jm_verify_broadcast_in_dim(const jm_module *m, const jm_op *op) {
+  const jm_broadcast_in_dim_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   JM_TRY(check_dtype(m, op));                                             /* (C1) */
   if (a->dims.n != from->rank || !jm_rule_dims(a->dims, to->rank, false)) /* (C2)-(C4) */
@@ -158,14 +158,14 @@ jm_error* jm_verify_broadcast_in_dim(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_concatenate(const jm_module* m, const jm_op* op) {
-  const jm_concatenate_attrs* a = op->attrs;
+jm_error *jm_verify_concatenate(const jm_module *m, const jm_op *op) {
+  const jm_concatenate_attrs *a = op->attrs;
   if (!jm_rule_inputs(op)) return jm_rule_error(m, op, "no operand"); /* (C3) */
-  const jm_type* to = jm_op_result_type(m, op, 0);
+  const jm_type *to = jm_op_result_type(m, op, 0);
   if (a->dim < 0 || a->dim >= to->rank) return jm_rule_error(m, op, "dim out of range"); /* (C4) */
   int64_t sum = 0;
   for (uint32_t i = 0; i < jm_rule_inputs(op); i++) {
-    const jm_type* from = jm_op_operand_type(m, op, i);
+    const jm_type *from = jm_op_operand_type(m, op, i);
     if (from->dtype != to->dtype || from->rank != to->rank) /* (C1), (C5) */
       return jm_rule_error(m, op, "operand %u and the result differ in element type or rank", i);
     for (uint32_t d = 0; d < to->rank; d++)
@@ -179,22 +179,22 @@ jm_error* jm_verify_concatenate(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_constant(const jm_module* m, const jm_op* op) {
-  const jm_constant_attrs* a = op->attrs;
+jm_error *jm_verify_constant(const jm_module *m, const jm_op *op) {
+  const jm_constant_attrs *a = op->attrs;
   if (!a->value.bytes && (jm_op_result_type(m, op, 0)->count || a->value.splat))
     return jm_rule_error(m, op, "no data");
   return NULL;
 }
 
-jm_error* jm_verify_iota(const jm_module* m, const jm_op* op) {
-  const jm_iota_attrs* a = op->attrs;
+jm_error *jm_verify_iota(const jm_module *m, const jm_op *op) {
+  const jm_iota_attrs *a = op->attrs;
   if (a->dim < 0 || a->dim >= jm_op_result_type(m, op, 0)->rank) /* (C1) */
     return jm_rule_error(m, op, "dim out of range");
   return NULL;
 }
 
-jm_error* jm_verify_pad(const jm_module* m, const jm_op* op) {
-  const jm_pad_attrs* a = op->attrs;
+jm_error *jm_verify_pad(const jm_module *m, const jm_op *op) {
+  const jm_pad_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   JM_TRY(check_dtype(m, op)); /* (C1) */
   if (!jm_rule_scalar(jm_op_operand_type(m, op, 1), from->dtype))
@@ -217,22 +217,22 @@ jm_error* jm_verify_pad(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_reshape(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_reshape(const jm_module *m, const jm_op *op) {
   JM_TRY(check_dtype(m, op));                                                    /* (C1) */
   if (jm_op_operand_type(m, op, 0)->count != jm_op_result_type(m, op, 0)->count) /* (C2) */
     return jm_rule_error(m, op, "operand and result differ in number of elements");
   return NULL;
 }
 
-jm_error* jm_verify_reverse(const jm_module* m, const jm_op* op) {
-  const jm_reverse_attrs* a = op->attrs;
+jm_error *jm_verify_reverse(const jm_module *m, const jm_op *op) {
+  const jm_reverse_attrs *a = op->attrs;
   if (!jm_rule_dims(a->dims, jm_op_result_type(m, op, 0)->rank, false)) /* (C2), (C3) */
     return jm_rule_error(m, op, "dims out of range or not unique");
   return jm_verify_same(m, op); /* (C1) */
 }
 
-jm_error* jm_verify_transpose(const jm_module* m, const jm_op* op) {
-  const jm_transpose_attrs* a = op->attrs;
+jm_error *jm_verify_transpose(const jm_module *m, const jm_op *op) {
+  const jm_transpose_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   JM_TRY(check_dtype(m, op)); /* (C1) */
   if (from->rank != to->rank || a->permutation.n != to->rank ||
@@ -246,8 +246,8 @@ jm_error* jm_verify_transpose(const jm_module* m, const jm_op* op) {
 
 /* -- slices */
 
-jm_error* jm_verify_slice(const jm_module* m, const jm_op* op) {
-  const jm_slice_attrs* a = op->attrs;
+jm_error *jm_verify_slice(const jm_module *m, const jm_op *op) {
+  const jm_slice_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   JM_TRY(check_dtype(m, op)); /* (C1) */
   if (to->rank != from->rank || a->start.n != from->rank || a->limit.n != from->rank ||
@@ -265,8 +265,8 @@ jm_error* jm_verify_slice(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-static jm_error* check_starts(const jm_module* m, const jm_op* op, uint32_t first) {
-  const jm_type* operand = jm_op_operand_type(m, op, 0);
+static jm_error *check_starts(const jm_module *m, const jm_op *op, uint32_t first) {
+  const jm_type *operand = jm_op_operand_type(m, op, 0);
   if (jm_rule_inputs(op) - first != operand->rank)
     return jm_rule_error(m, op, "%u starts for rank %u", jm_rule_inputs(op) - first, operand->rank);
   for (uint32_t i = first; i < jm_rule_inputs(op); i++) {
@@ -278,8 +278,8 @@ static jm_error* check_starts(const jm_module* m, const jm_op* op, uint32_t firs
   return NULL;
 }
 
-jm_error* jm_verify_dynamic_slice(const jm_module* m, const jm_op* op) {
-  const jm_dynamic_slice_attrs* a = op->attrs;
+jm_error *jm_verify_dynamic_slice(const jm_module *m, const jm_op *op) {
+  const jm_dynamic_slice_attrs *a = op->attrs;
   if (!jm_rule_inputs(op)) return jm_rule_error(m, op, "no operand");
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   JM_TRY(check_dtype(m, op));     /* (C1) */
@@ -292,7 +292,7 @@ jm_error* jm_verify_dynamic_slice(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_dynamic_update_slice(const jm_module* m, const jm_op* op) {
+jm_error *jm_verify_dynamic_update_slice(const jm_module *m, const jm_op *op) {
   if (jm_rule_inputs(op) < 2) return jm_rule_error(m, op, "no operand or update");
   const jm_type *to = jm_op_operand_type(m, op, 0), *update = jm_op_operand_type(m, op, 1);
   if (to != jm_op_result_type(m, op, 0)) /* (C1) */

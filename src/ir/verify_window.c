@@ -5,13 +5,13 @@
 #include "ir/rules.h"
 
 /* n inputs of one shape, each followed at distance n by its scalar init. */
-static jm_error* check_inits(const jm_module* m, const jm_op* op) {
+static jm_error *check_inits(const jm_module *m, const jm_op *op) {
   uint32_t n = op->n_results;
   if (!n || jm_rule_inputs(op) != 2 * n)
     return jm_rule_error(m, op, "needs as many inputs as inits and results");
-  const jm_type* first = jm_op_operand_type(m, op, 0);
+  const jm_type *first = jm_op_operand_type(m, op, 0);
   for (uint32_t i = 0; i < n; i++) {
-    const jm_type* input = jm_op_operand_type(m, op, i);
+    const jm_type *input = jm_op_operand_type(m, op, i);
     if (!jm_rule_same_shape(input, first))
       return jm_rule_error(m, op, "input %u has another shape than input 0", i);
     if (!jm_rule_scalar(jm_op_operand_type(m, op, n + i), input->dtype))
@@ -22,14 +22,14 @@ static jm_error* check_inits(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_reduce(const jm_module* m, const jm_op* op) {
-  const jm_reduce_attrs* a = op->attrs;
+jm_error *jm_verify_reduce(const jm_module *m, const jm_op *op) {
+  const jm_reduce_attrs *a = op->attrs;
   JM_TRY(check_inits(m, op)); /* (C1)-(C3), (C8) */
-  const jm_type* from = jm_op_operand_type(m, op, 0);
+  const jm_type *from = jm_op_operand_type(m, op, 0);
   if (!jm_rule_dims(a->dims, from->rank, false)) /* (C4), (C5) */
     return jm_rule_error(m, op, "dims out of range or not unique");
   for (uint32_t i = 0; i < op->n_results; i++) { /* (C7) */
-    const jm_type* to = jm_op_result_type(m, op, i);
+    const jm_type *to = jm_op_result_type(m, op, i);
     bool ok = to->rank == from->rank - a->dims.n;
     for (uint32_t d = 0, k = 0; ok && d < from->rank; d++)
       if (!jm_rule_contains(a->dims, d)) ok = to->dims[k++] == from->dims[d];
@@ -38,8 +38,8 @@ jm_error* jm_verify_reduce(const jm_module* m, const jm_op* op) {
   return jm_rule_reducer(m, op, 0, op->n_results); /* (C6) */
 }
 
-jm_error* jm_verify_reduce_window(const jm_module* m, const jm_op* op) {
-  const jm_reduce_window_attrs* a = op->attrs;
+jm_error *jm_verify_reduce_window(const jm_module *m, const jm_op *op) {
+  const jm_reduce_window_attrs *a = op->attrs;
   JM_TRY(check_inits(m, op)); /* (C1)-(C3), (C16) */
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   uint32_t rank = from->rank;
@@ -69,8 +69,8 @@ jm_error* jm_verify_reduce_window(const jm_module* m, const jm_op* op) {
   return jm_rule_reducer(m, op, 0, op->n_results); /* (C13) */
 }
 
-jm_error* jm_verify_select_and_scatter(const jm_module* m, const jm_op* op) {
-  const jm_select_and_scatter_attrs* a = op->attrs;
+jm_error *jm_verify_select_and_scatter(const jm_module *m, const jm_op *op) {
+  const jm_select_and_scatter_attrs *a = op->attrs;
   const jm_type *operand = jm_op_operand_type(m, op, 0), *source = jm_op_operand_type(m, op, 1);
   uint32_t rank = operand->rank;
   if (source->dtype != operand->dtype ||
@@ -93,7 +93,7 @@ jm_error* jm_verify_select_and_scatter(const jm_module* m, const jm_op* op) {
                            d);
   }
   JM_TRY(jm_rule_region(m, op, 0, 2, 1)); /* (C9) */
-  const jm_region* select = jm_op_region(m, op, 0);
+  const jm_region *select = jm_op_region(m, op, 0);
   for (uint32_t i = 0; i < 2; i++)
     if (!jm_rule_scalar(jm_rule_arg(m, select, i), operand->dtype))
       return jm_rule_error(m, op,
@@ -105,12 +105,12 @@ jm_error* jm_verify_select_and_scatter(const jm_module* m, const jm_op* op) {
   return jm_rule_reducer(m, op, 1, 1); /* (C10) */
 }
 
-jm_error* jm_verify_sort(const jm_module* m, const jm_op* op) {
-  const jm_sort_attrs* a = op->attrs;
+jm_error *jm_verify_sort(const jm_module *m, const jm_op *op) {
+  const jm_sort_attrs *a = op->attrs;
   uint32_t n = jm_rule_inputs(op);
   if (!n || op->n_results != n) /* (C1) */
     return jm_rule_error(m, op, "needs as many operands as results");
-  const jm_type* first = jm_op_operand_type(m, op, 0);
+  const jm_type *first = jm_op_operand_type(m, op, 0);
   for (uint32_t i = 0; i < n; i++)
     if (jm_op_operand_type(m, op, i) != jm_op_result_type(m, op, i) ||
         !jm_rule_same_shape(jm_op_operand_type(m, op, i), first)) /* (C2), (C3) */
@@ -118,7 +118,7 @@ jm_error* jm_verify_sort(const jm_module* m, const jm_op* op) {
   if (a->dim < 0 || a->dim >= first->rank) /* (C4); readers make a negative one positive */
     return jm_rule_error(m, op, "dim out of range");
   JM_TRY(jm_rule_region(m, op, 0, 2 * n, 1)); /* (C5) */
-  const jm_region* region = jm_op_region(m, op, 0);
+  const jm_region *region = jm_op_region(m, op, 0);
   for (uint32_t i = 0; i < 2 * n; i++)
     if (!jm_rule_scalar(jm_rule_arg(m, region, i), jm_op_operand_type(m, op, i / 2)->dtype))
       return jm_rule_error(m, op,
@@ -130,9 +130,9 @@ jm_error* jm_verify_sort(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_top_k(const jm_module* m, const jm_op* op) {
-  const jm_top_k_attrs* a = op->attrs;
-  const jm_type* from = jm_op_operand_type(m, op, 0);
+jm_error *jm_verify_top_k(const jm_module *m, const jm_op *op) {
+  const jm_top_k_attrs *a = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0);
   const jm_type *values = jm_op_result_type(m, op, 0), *indices = jm_op_result_type(m, op, 1);
   if (!from->rank || a->k < 0 || a->k > from->dims[from->rank - 1])
     return jm_rule_error(m, op, "k is not in the range of the last dimension");
@@ -153,8 +153,8 @@ static bool product_type(jm_dtype lhs, jm_dtype rhs, jm_dtype result) {
   return result != JM_DT_token && jm_dtype_is_complex(result) == jm_dtype_is_complex(lhs);
 }
 
-static jm_error* check_algorithm(const jm_module* m, const jm_op* op) {
-  const jm_dot_general_attrs* a = op->attrs;
+static jm_error *check_algorithm(const jm_module *m, const jm_op *op) {
+  const jm_dot_general_attrs *a = op->attrs;
   bool none = !a->lhs_algorithm.size && !a->rhs_algorithm.size && !a->accumulation.size;
   bool counts = a->lhs_components > 0 && a->rhs_components > 0 && a->primitive_operations > 0;
   if (none ? a->lhs_components || a->rhs_components || a->primitive_operations
@@ -163,10 +163,10 @@ static jm_error* check_algorithm(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_dot_general(const jm_module* m, const jm_op* op) {
-  const jm_dot_general_attrs* a = op->attrs;
+jm_error *jm_verify_dot_general(const jm_module *m, const jm_op *op) {
+  const jm_dot_general_attrs *a = op->attrs;
   const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
-  const jm_type* to = jm_op_result_type(m, op, 0);
+  const jm_type *to = jm_op_result_type(m, op, 0);
   if (!product_type(lhs->dtype, rhs->dtype, to->dtype)) /* (C13) */
     return jm_rule_error(m, op, "these element types can't be multiplied");
   if (a->lhs_batch.n != a->rhs_batch.n || a->lhs_contract.n != a->rhs_contract.n) /* (C1), (C2) */
@@ -202,10 +202,10 @@ static bool layout_valid(int64_t batch, int64_t feature, jm_i64s spatial, uint32
   return spatial.n + 2 == rank && jm_rule_dims2((jm_i64s){pair, 2}, spatial, rank);
 }
 
-static jm_error* check_convolution_sizes(const jm_module* m, const jm_op* op) {
-  const jm_convolution_attrs* a = op->attrs;
+static jm_error *check_convolution_sizes(const jm_module *m, const jm_op *op) {
+  const jm_convolution_attrs *a = op->attrs;
   const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
-  const jm_type* to = jm_op_result_type(m, op, 0);
+  const jm_type *to = jm_op_result_type(m, op, 0);
   int64_t batch = lhs->dims[a->input_batch], feature = lhs->dims[a->input_feature];
   int64_t outputs = rhs->dims[a->kernel_output_feature];
   if (a->feature_groups < 1 || a->batch_groups < 1 ||
@@ -234,10 +234,10 @@ static jm_error* check_convolution_sizes(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_convolution(const jm_module* m, const jm_op* op) {
-  const jm_convolution_attrs* a = op->attrs;
+jm_error *jm_verify_convolution(const jm_module *m, const jm_op *op) {
+  const jm_convolution_attrs *a = op->attrs;
   const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
-  const jm_type* to = jm_op_result_type(m, op, 0);
+  const jm_type *to = jm_op_result_type(m, op, 0);
   uint32_t rank = lhs->rank;
   if (!product_type(lhs->dtype, rhs->dtype, to->dtype)) /* (C27) */
     return jm_rule_error(m, op, "these element types can't be multiplied");
@@ -260,8 +260,8 @@ jm_error* jm_verify_convolution(const jm_module* m, const jm_op* op) {
 
 /* -- transforms and linear algebra */
 
-jm_error* jm_verify_fft(const jm_module* m, const jm_op* op) {
-  const jm_fft_attrs* a = op->attrs;
+jm_error *jm_verify_fft(const jm_module *m, const jm_op *op) {
+  const jm_fft_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   uint32_t n = a->length.n;
   if (n < 1 || n > 3 || n > from->rank || to->rank != from->rank) /* (C1), (C3), (C5) */
@@ -284,15 +284,15 @@ jm_error* jm_verify_fft(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-jm_error* jm_verify_cholesky(const jm_module* m, const jm_op* op) {
-  const jm_type* type = jm_op_operand_type(m, op, 0);
+jm_error *jm_verify_cholesky(const jm_module *m, const jm_op *op) {
+  const jm_type *type = jm_op_operand_type(m, op, 0);
   if (type->rank < 2 || type->dims[type->rank - 1] != type->dims[type->rank - 2])
     return jm_rule_error(m, op, "the operand is not a batch of square matrices");
   return jm_verify_same(m, op);
 }
 
-jm_error* jm_verify_triangular_solve(const jm_module* m, const jm_op* op) {
-  const jm_triangular_solve_attrs* attrs = op->attrs;
+jm_error *jm_verify_triangular_solve(const jm_module *m, const jm_op *op) {
+  const jm_triangular_solve_attrs *attrs = op->attrs;
   const jm_type *a = jm_op_operand_type(m, op, 0), *b = jm_op_operand_type(m, op, 1);
   uint32_t rank = a->rank;
   if (attrs->transpose_a == JM_TRANSPOSE_INVALID)

@@ -6,15 +6,15 @@
 #include "pass/rewrite.h"
 
 /* The op that makes operand i, if it is of this code. */
-static const jm_op* maker(const jm_rewrite* rw, const jm_op* op, uint32_t i, jm_opcode code) {
-  const jm_op* made = jm_module_definition(rw->m, op->operands[i]);
+static const jm_op *maker(const jm_rewrite *rw, const jm_op *op, uint32_t i, jm_opcode code) {
+  const jm_op *made = jm_module_definition(rw->m, op->operands[i]);
   return made && made->code == code ? made : NULL;
 }
 
 static int64_t moved(jm_i64s permutation, int64_t dim) { return permutation.data[dim]; }
 
-static jm_error* move_all(jm_rewrite* rw, jm_i64s permutation, jm_i64s* dims) {
-  int64_t* data = jm_arena_alloc(&rw->m->arena, dims->n, sizeof *data);
+static jm_error *move_all(jm_rewrite *rw, jm_i64s permutation, jm_i64s *dims) {
+  int64_t *data = jm_arena_alloc(&rw->m->arena, dims->n, sizeof *data);
   if (!data) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < dims->n; i++) data[i] = moved(permutation, dims->data[i]);
   dims->data = data;
@@ -38,15 +38,15 @@ static bool keeps_order(jm_i64s permutation, jm_i64s batch, jm_i64s contract) {
   return true;
 }
 
-static jm_error* dot_general(jm_rewrite* rw, jm_op* op) {
-  jm_dot_general_attrs attrs = *(const jm_dot_general_attrs*)op->attrs;
-  jm_i64s* const batch[] = {&attrs.lhs_batch, &attrs.rhs_batch};
-  jm_i64s* const contract[] = {&attrs.lhs_contract, &attrs.rhs_contract};
+static jm_error *dot_general(jm_rewrite *rw, jm_op *op) {
+  jm_dot_general_attrs attrs = *(const jm_dot_general_attrs *)op->attrs;
+  jm_i64s *const batch[] = {&attrs.lhs_batch, &attrs.rhs_batch};
+  jm_i64s *const contract[] = {&attrs.lhs_contract, &attrs.rhs_contract};
   bool changed = false;
   for (uint32_t i = 0; i < 2; i++) {
-    const jm_op* made = maker(rw, op, i, JM_OP_transpose);
+    const jm_op *made = maker(rw, op, i, JM_OP_transpose);
     if (!made) continue;
-    jm_i64s permutation = ((const jm_transpose_attrs*)made->attrs)->permutation;
+    jm_i64s permutation = ((const jm_transpose_attrs *)made->attrs)->permutation;
     if (!keeps_order(permutation, *batch[i], *contract[i])) continue;
     JM_TRY(move_all(rw, permutation, batch[i]));
     JM_TRY(move_all(rw, permutation, contract[i]));
@@ -59,18 +59,18 @@ static jm_error* dot_general(jm_rewrite* rw, jm_op* op) {
   return op->attrs ? NULL : jm_error_out_of_memory();
 }
 
-static jm_error* convolution(jm_rewrite* rw, jm_op* op) {
-  jm_convolution_attrs* attrs = jm_arena_copy(&rw->m->arena, op->attrs, 1, sizeof *attrs);
+static jm_error *convolution(jm_rewrite *rw, jm_op *op) {
+  jm_convolution_attrs *attrs = jm_arena_copy(&rw->m->arena, op->attrs, 1, sizeof *attrs);
   if (!attrs) return jm_error_out_of_memory();
-  int64_t* const pairs[][2] = {
+  int64_t *const pairs[][2] = {
       {&attrs->input_batch, &attrs->input_feature},
       {&attrs->kernel_input_feature, &attrs->kernel_output_feature},
   };
-  jm_i64s* const spatial[] = {&attrs->input_spatial, &attrs->kernel_spatial};
+  jm_i64s *const spatial[] = {&attrs->input_spatial, &attrs->kernel_spatial};
   for (uint32_t i = 0; i < 2; i++) {
-    const jm_op* made = maker(rw, op, i, JM_OP_transpose);
+    const jm_op *made = maker(rw, op, i, JM_OP_transpose);
     if (!made) continue;
-    jm_i64s permutation = ((const jm_transpose_attrs*)made->attrs)->permutation;
+    jm_i64s permutation = ((const jm_transpose_attrs *)made->attrs)->permutation;
     for (uint32_t k = 0; k < 2; k++) *pairs[i][k] = moved(permutation, *pairs[i][k]);
     JM_TRY(move_all(rw, permutation, spatial[i]));
     op->operands[i] = made->operands[0];
@@ -80,13 +80,13 @@ static jm_error* convolution(jm_rewrite* rw, jm_op* op) {
   return NULL;
 }
 
-static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
+static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   (void)region;
-  jm_op* op = jm_module_op(rw->m, id);
+  jm_op *op = jm_module_op(rw->m, id);
   if (op->code == JM_OP_dot_general) return dot_general(rw, op);
   return op->code == JM_OP_convolution ? convolution(rw, op) : NULL;
 }
 
-jm_error* jm_pass_absorb(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_absorb(jm_module *m, const jm_pass_options *options, bool *changed) {
   return jm_rewrite_run(m, options, visit, NULL, changed);
 }

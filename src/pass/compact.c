@@ -5,27 +5,27 @@
 #include "pass/rewrite.h"
 
 typedef struct compaction {
-  jm_module* m;
-  jm_op* ops;
-  jm_value_fact* values;
-  jm_region* regions;
-  jm_value* map;
+  jm_module *m;
+  jm_op *ops;
+  jm_value_fact *values;
+  jm_region *regions;
+  jm_value *map;
   uint32_t n_ops, n_values, n_regions;
 } compaction;
 
-static void number_value(compaction* c, jm_value old, jm_op_id op, jm_region_id region) {
+static void number_value(compaction *c, jm_value old, jm_op_id op, jm_region_id region) {
   c->map[old] = c->n_values;
   c->values[c->n_values++] = (jm_value_fact){jm_module_typeof(c->m, old), op, region};
 }
 
-static void move_region(compaction* c, jm_region_id id) {
-  jm_region* region = &c->regions[id];
+static void move_region(compaction *c, jm_region_id id) {
+  jm_region *region = &c->regions[id];
   jm_value first_arg = region->first_arg;
   region->first_arg = c->n_values;
   for (uint32_t i = 0; i < region->n_args; i++) number_value(c, first_arg + i, JM_NONE, id);
   for (uint32_t i = 0; i < region->n_ops; i++) {
     jm_op_id op_id = c->n_ops++;
-    jm_op* op = &c->ops[op_id];
+    jm_op *op = &c->ops[op_id];
     *op = *jm_module_op(c->m, region->ops[i]);
     region->ops[i] = op_id;
     for (uint32_t k = 0; k < op->n_operands; k++) op->operands[k] = c->map[op->operands[k]];
@@ -42,7 +42,7 @@ static void move_region(compaction* c, jm_region_id id) {
   for (uint32_t i = 0; i < region->n_results; i++) region->results[i] = c->map[region->results[i]];
 }
 
-jm_error* jm_pass_compact(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_compact(jm_module *m, const jm_pass_options *options, bool *changed) {
   (void)options;
   compaction c = {.m = m};
   c.ops = jm_arena_alloc(&m->arena, m->n_ops, sizeof *c.ops);

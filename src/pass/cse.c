@@ -13,9 +13,9 @@ typedef struct entry {
 } entry;
 
 typedef struct table {
-  entry* entries; /* open addressing */
+  entry *entries; /* open addressing */
   uint32_t n, capacity;
-  jm_value* map; /* while two regions are compared: the value of b that matches one of a */
+  jm_value *map; /* while two regions are compared: the value of b that matches one of a */
 } table;
 
 /* -- attributes, by the tables of their fields */
@@ -25,54 +25,54 @@ static uint64_t mix(uint64_t hash, uint64_t x) {
   return hash ^ hash >> 29;
 }
 
-static uint64_t hash_bytes(uint64_t hash, const void* bytes, size_t size) {
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size) {
   enum { SAMPLE = 256 }; /* of a large constant: equality looks at all of it */
   hash = mix(hash, size);
-  for (size_t i = 0; i < size && i < SAMPLE; i++) hash = mix(hash, ((const uint8_t*)bytes)[i]);
+  for (size_t i = 0; i < size && i < SAMPLE; i++) hash = mix(hash, ((const uint8_t *)bytes)[i]);
   return hash;
 }
 
-static size_t data_bytes(const jm_data* data, const jm_type* type) {
+static size_t data_bytes(const jm_data *data, const jm_type *type) {
   return data->splat ? jm_dtype_bytes(type->dtype) : jm_type_bytes(type);
 }
 
-static uint64_t hash_field(uint64_t hash, const jm_attr_field* field, const void* at,
-                           const jm_type* type) {
+static uint64_t hash_field(uint64_t hash, const jm_attr_field *field, const void *at,
+                           const jm_type *type) {
   switch (field->kind) {
     case JM_ATTR_I64:
-      return mix(hash, (uint64_t)*(const int64_t*)at);
+      return mix(hash, (uint64_t)*(const int64_t *)at);
     case JM_ATTR_BOOL:
-      return mix(hash, *(const bool*)at);
+      return mix(hash, *(const bool *)at);
     case JM_ATTR_I64S: {
-      const jm_i64s* list = at;
+      const jm_i64s *list = at;
       return hash_bytes(hash, list->data, list->n * sizeof *list->data);
     }
     case JM_ATTR_STR:
-      return hash_bytes(hash, ((const jm_str*)at)->bytes, ((const jm_str*)at)->size);
+      return hash_bytes(hash, ((const jm_str *)at)->bytes, ((const jm_str *)at)->size);
     case JM_ATTR_DATA: {
-      const jm_data* data = at;
+      const jm_data *data = at;
       return hash_bytes(mix(hash, data->splat), data->bytes, data_bytes(data, type));
     }
     case JM_ATTR_DICT:
-      return mix(hash, ((const jm_dict*)at)->n);
+      return mix(hash, ((const jm_dict *)at)->n);
     default:
-      return mix(hash, *(const unsigned*)at);
+      return mix(hash, *(const unsigned *)at);
   }
 }
 
-static bool same_bytes(const void* a, const void* b, size_t size) {
+static bool same_bytes(const void *a, const void *b, size_t size) {
   return !size || !memcmp(a, b, size);
 }
 
-static bool same_str(const jm_str* a, const jm_str* b) {
+static bool same_str(const jm_str *a, const jm_str *b) {
   return a->size == b->size && same_bytes(a->bytes, b->bytes, a->size);
 }
 
-static bool same_i64s(const jm_i64s* a, const jm_i64s* b) {
+static bool same_i64s(const jm_i64s *a, const jm_i64s *b) {
   return a->n == b->n && same_bytes(a->data, b->data, a->n * sizeof *a->data);
 }
 
-static bool same_dict(const jm_dict* a, const jm_dict* b) {
+static bool same_dict(const jm_dict *a, const jm_dict *b) {
   if (a->n != b->n) return false;
   for (uint32_t i = 0; i < a->n; i++) {
     const jm_dict_entry *x = &a->entries[i], *y = &b->entries[i];
@@ -84,13 +84,13 @@ static bool same_dict(const jm_dict* a, const jm_dict* b) {
   return true;
 }
 
-static bool same_field(const jm_attr_field* field, const void* a, const void* b,
-                       const jm_type* type) {
+static bool same_field(const jm_attr_field *field, const void *a, const void *b,
+                       const jm_type *type) {
   switch (field->kind) {
     case JM_ATTR_I64:
-      return *(const int64_t*)a == *(const int64_t*)b;
+      return *(const int64_t *)a == *(const int64_t *)b;
     case JM_ATTR_BOOL:
-      return *(const bool*)a == *(const bool*)b;
+      return *(const bool *)a == *(const bool *)b;
     case JM_ATTR_I64S:
       return same_i64s(a, b);
     case JM_ATTR_STR:
@@ -102,30 +102,30 @@ static bool same_field(const jm_attr_field* field, const void* a, const void* b,
     case JM_ATTR_DICT:
       return same_dict(a, b);
     default:
-      return *(const unsigned*)a == *(const unsigned*)b;
+      return *(const unsigned *)a == *(const unsigned *)b;
   }
 }
 
 /* -- ops */
 
 /* Code, counts, types and attributes; operands are the caller's to compare. */
-static bool same_op(const jm_module* m, const jm_op* a, const jm_op* b) {
+static bool same_op(const jm_module *m, const jm_op *a, const jm_op *b) {
   if (a->code != b->code || a->n_operands != b->n_operands || a->n_captures != b->n_captures ||
       a->n_results != b->n_results || a->n_regions != b->n_regions)
     return false;
   for (uint32_t i = 0; i < a->n_results; i++)
     if (jm_op_result_type(m, a, i) != jm_op_result_type(m, b, i)) return false;
-  const jm_type* type = a->n_results ? jm_op_result_type(m, a, 0) : NULL;
-  for (const jm_attr_field* field = jm_op_facts[a->code].attrs(); field->name; field++)
-    if (!same_field(field, (const char*)a->attrs + field->offset,
-                    (const char*)b->attrs + field->offset, type))
+  const jm_type *type = a->n_results ? jm_op_result_type(m, a, 0) : NULL;
+  for (const jm_attr_field *field = jm_op_facts[a->code].attrs(); field->name; field++)
+    if (!same_field(field, (const char *)a->attrs + field->offset,
+                    (const char *)b->attrs + field->offset, type))
       return false;
   return true;
 }
 
-static bool same_regions(const jm_module* m, const jm_op* a, const jm_op* b, jm_value* map);
+static bool same_regions(const jm_module *m, const jm_op *a, const jm_op *b, jm_value *map);
 
-static bool same_region(const jm_module* m, const jm_region* a, const jm_region* b, jm_value* map) {
+static bool same_region(const jm_module *m, const jm_region *a, const jm_region *b, jm_value *map) {
   if (a->n_args != b->n_args || a->n_ops != b->n_ops || a->n_results != b->n_results) return false;
   for (uint32_t i = 0; i < a->n_args; i++) {
     if (jm_module_typeof(m, a->first_arg + i) != jm_module_typeof(m, b->first_arg + i))
@@ -145,32 +145,32 @@ static bool same_region(const jm_module* m, const jm_region* a, const jm_region*
   return true;
 }
 
-static bool same_regions(const jm_module* m, const jm_op* a, const jm_op* b, jm_value* map) {
+static bool same_regions(const jm_module *m, const jm_op *a, const jm_op *b, jm_value *map) {
   for (uint32_t i = 0; i < a->n_regions; i++)
     if (!same_region(m, jm_op_region(m, a, i), jm_op_region(m, b, i), map)) return false;
   return true;
 }
 
-static uint64_t hash_op(const jm_module* m, const jm_op* op, jm_region_id region) {
+static uint64_t hash_op(const jm_module *m, const jm_op *op, jm_region_id region) {
   uint64_t hash = mix(mix(0, op->code), region);
   for (uint32_t i = 0; i < op->n_operands; i++) hash = mix(hash, op->operands[i]);
   for (uint32_t i = 0; i < op->n_results; i++)
     hash = mix(hash, (uintptr_t)jm_op_result_type(m, op, i));
-  const jm_type* type = op->n_results ? jm_op_result_type(m, op, 0) : NULL;
-  for (const jm_attr_field* field = jm_op_facts[op->code].attrs(); field->name; field++)
-    hash = hash_field(hash, field, (const char*)op->attrs + field->offset, type);
+  const jm_type *type = op->n_results ? jm_op_result_type(m, op, 0) : NULL;
+  for (const jm_attr_field *field = jm_op_facts[op->code].attrs(); field->name; field++)
+    hash = hash_field(hash, field, (const char *)op->attrs + field->offset, type);
   return hash;
 }
 
-static bool same(const jm_module* m, const jm_op* a, const jm_op* b, jm_value* map) {
+static bool same(const jm_module *m, const jm_op *a, const jm_op *b, jm_value *map) {
   return same_op(m, a, b) &&
          same_bytes(a->operands, b->operands, a->n_operands * sizeof(jm_value)) &&
          same_regions(m, a, b, map);
 }
 
-static jm_error* table_grow(table* t) {
+static jm_error *table_grow(table *t) {
   uint32_t capacity = t->capacity ? t->capacity * 2 : 256;
-  entry* grown = jm_alloc(capacity, sizeof *grown);
+  entry *grown = jm_alloc(capacity, sizeof *grown);
   if (!grown) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < capacity; i++) grown[i].op = JM_NONE;
   for (uint32_t i = 0; i < t->capacity; i++) {
@@ -185,10 +185,10 @@ static jm_error* table_grow(table* t) {
   return NULL;
 }
 
-static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
-  table* t = rw->context;
-  const jm_module* m = rw->m;
-  const jm_op* op = jm_module_op(m, id);
+static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
+  table *t = rw->context;
+  const jm_module *m = rw->m;
+  const jm_op *op = jm_module_op(m, id);
   if (op->code == JM_OP_optimization_barrier || !op->n_results || jm_rewrite_has_token(m, op) ||
       jm_rewrite_has_effect(m, op))
     return NULL;
@@ -197,7 +197,7 @@ static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
   uint32_t k = (uint32_t)hash & (t->capacity - 1);
   for (; t->entries[k].op != JM_NONE; k = (k + 1) & (t->capacity - 1)) {
     if (t->entries[k].hash != hash || t->entries[k].region != region) continue;
-    const jm_op* earlier = jm_module_op(m, t->entries[k].op);
+    const jm_op *earlier = jm_module_op(m, t->entries[k].op);
     if (!same(m, earlier, op, t->map)) continue;
     for (uint32_t i = 0; i < op->n_results; i++)
       jm_rewrite_replace(rw, op->first_result + i, earlier->first_result + i);
@@ -209,9 +209,9 @@ static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
   return NULL;
 }
 
-jm_error* jm_pass_cse(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_cse(jm_module *m, const jm_pass_options *options, bool *changed) {
   table t = {.map = jm_alloc(m->n_values, sizeof *t.map)};
-  jm_error* error =
+  jm_error *error =
       t.map ? jm_rewrite_run(m, options, visit, &t, changed) : jm_error_out_of_memory();
   jm_free(t.entries);
   jm_free(t.map);

@@ -3,12 +3,12 @@
  * that may never end counts as any other op: without results in use it goes. */
 #include "pass/rewrite.h"
 
-static void sweep(jm_module* m, jm_region_id id, uint8_t* used, bool* changed) {
-  jm_region* region = jm_module_region(m, id);
+static void sweep(jm_module *m, jm_region_id id, uint8_t *used, bool *changed) {
+  jm_region *region = jm_module_region(m, id);
   for (uint32_t i = 0; i < region->n_results; i++) used[region->results[i]] = 1;
   uint32_t kept = region->n_ops; /* ops[kept..] are those that stay */
   for (uint32_t i = region->n_ops; i--;) {
-    const jm_op* op = jm_module_op(m, region->ops[i]);
+    const jm_op *op = jm_module_op(m, region->ops[i]);
     bool live = false;
     for (uint32_t k = 0; k < op->n_results && !live; k++) live = used[op->first_result + k];
     if (!live && !jm_rewrite_has_effect(m, op)) continue;
@@ -21,12 +21,12 @@ static void sweep(jm_module* m, jm_region_id id, uint8_t* used, bool* changed) {
   for (uint32_t i = 0; i < region->n_ops; i++) region->ops[i] = region->ops[kept + i];
 }
 
-jm_error* jm_pass_dce(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_dce(jm_module *m, const jm_pass_options *options, bool *changed) {
   (void)options;
-  uint8_t* used = jm_alloc(m->n_values, 1);
-  jm_region_id* regions = NULL;
+  uint8_t *used = jm_alloc(m->n_values, 1);
+  jm_region_id *regions = NULL;
   uint32_t n = 0;
-  jm_error* error = used ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
+  jm_error *error = used ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
   /* Children first would find no more: what a region drops frees no value outside of it. */
   for (uint32_t i = 0; !error && i < n; i++) sweep(m, regions[i], used, changed);
   jm_free(regions);

@@ -22,13 +22,13 @@ static const bool evaluated[JM_N_OPS] = {
     [JM_OP_dynamic_update_slice] = true,
 };
 
-static bool one_element(const jm_module* m, jm_value v) {
-  const jm_constant_attrs* constant = jm_rewrite_constant(m, v);
+static bool one_element(const jm_module *m, jm_value v) {
+  const jm_constant_attrs *constant = jm_rewrite_constant(m, v);
   return constant && (constant->value.splat || jm_module_typeof(m, v)->count == 1);
 }
 
-static jm_error* become_constant(jm_rewrite* rw, jm_op* op, const void* bytes, bool splat) {
-  jm_constant_attrs* attrs = jm_arena_alloc(&rw->m->arena, 1, sizeof *attrs);
+static jm_error *become_constant(jm_rewrite *rw, jm_op *op, const void *bytes, bool splat) {
+  jm_constant_attrs *attrs = jm_arena_alloc(&rw->m->arena, 1, sizeof *attrs);
   if (!attrs) return jm_error_out_of_memory();
   attrs->value = (jm_data){bytes, splat};
   op->code = JM_OP_constant;
@@ -38,15 +38,15 @@ static jm_error* become_constant(jm_rewrite* rw, jm_op* op, const void* bytes, b
   return NULL;
 }
 
-static bool all_equal(const void* data, size_t size, int64_t count) {
-  const char* bytes = data;
+static bool all_equal(const void *data, size_t size, int64_t count) {
+  const char *bytes = data;
   return count > 0 && !memcmp(bytes, bytes + size, (size_t)(count - 1) * size);
 }
 
 /* NULL and *done unchanged if the op can't be evaluated after all. */
-static jm_error* evaluate(jm_rewrite* rw, const jm_op* op, const jm_tensor* in,
-                          const jm_tensor* out, bool* done) {
-  jm_error* error = rw->options->evaluate(rw->m, op, in, out);
+static jm_error *evaluate(jm_rewrite *rw, const jm_op *op, const jm_tensor *in,
+                          const jm_tensor *out, bool *done) {
+  jm_error *error = rw->options->evaluate(rw->m, op, in, out);
   *done = !error;
   if (jm_error_code(error) != JM_UNIMPLEMENTED) return error;
   jm_error_destroy(error); /* whoever plans the op reports it */
@@ -54,7 +54,7 @@ static jm_error* evaluate(jm_rewrite* rw, const jm_op* op, const jm_tensor* in,
 }
 
 /* An elementwise op on splats: once, on scalars. */
-static jm_error* fold_splats(jm_rewrite* rw, jm_op* op) {
+static jm_error *fold_splats(jm_rewrite *rw, jm_op *op) {
   _Alignas(JM_DATA_ALIGNMENT) char memory[OPERANDS + 1][JM_DATA_ALIGNMENT];
   jm_type types[OPERANDS + 1];
   jm_tensor in[OPERANDS];
@@ -70,16 +70,16 @@ static jm_error* fold_splats(jm_rewrite* rw, jm_op* op) {
   bool done = false;
   JM_TRY(evaluate(rw, op, in, &out, &done));
   if (!done) return NULL;
-  const void* bytes = jm_arena_copy(&rw->m->arena, out.data, 1, jm_dtype_bytes(dtype));
+  const void *bytes = jm_arena_copy(&rw->m->arena, out.data, 1, jm_dtype_bytes(dtype));
   return bytes ? become_constant(rw, op, bytes, true) : jm_error_out_of_memory();
 }
 
 /* An operand's elements, aligned and one by one, in the scratch arena. */
-static jm_error* spell_out(const jm_module* m, jm_value v, jm_arena* scratch, jm_tensor* out) {
-  const jm_type* type = jm_module_typeof(m, v);
-  const jm_data* data = &jm_rewrite_constant(m, v)->value;
+static jm_error *spell_out(const jm_module *m, jm_value v, jm_arena *scratch, jm_tensor *out) {
+  const jm_type *type = jm_module_typeof(m, v);
+  const jm_data *data = &jm_rewrite_constant(m, v)->value;
   size_t size = jm_dtype_bytes(type->dtype);
-  char* bytes = jm_arena_alloc(scratch, jm_type_bytes(type), 1);
+  char *bytes = jm_arena_alloc(scratch, jm_type_bytes(type), 1);
   if (!bytes) return jm_error_out_of_memory();
   if (data->splat)
     for (int64_t i = 0; i < type->count; i++) memcpy(bytes + (size_t)i * size, data->bytes, size);
@@ -89,11 +89,11 @@ static jm_error* spell_out(const jm_module* m, jm_value v, jm_arena* scratch, jm
   return NULL;
 }
 
-static jm_error* fold_dense(jm_rewrite* rw, jm_op* op, jm_arena* scratch) {
+static jm_error *fold_dense(jm_rewrite *rw, jm_op *op, jm_arena *scratch) {
   jm_tensor in[OPERANDS];
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(spell_out(rw->m, op->operands[i], scratch, &in[i]));
-  const jm_type* type = jm_op_result_type(rw->m, op, 0);
+  const jm_type *type = jm_op_result_type(rw->m, op, 0);
   size_t size = jm_dtype_bytes(type->dtype);
   const jm_tensor out = {type, jm_arena_alloc(scratch, jm_type_bytes(type), 1)};
   if (!out.data) return jm_error_out_of_memory();
@@ -101,29 +101,29 @@ static jm_error* fold_dense(jm_rewrite* rw, jm_op* op, jm_arena* scratch) {
   JM_TRY(evaluate(rw, op, in, &out, &done));
   if (!done) return NULL;
   bool splat = all_equal(out.data, size, type->count);
-  const void* bytes = jm_arena_copy(&rw->m->arena, out.data, splat ? 1 : (size_t)type->count, size);
+  const void *bytes = jm_arena_copy(&rw->m->arena, out.data, splat ? 1 : (size_t)type->count, size);
   return bytes ? become_constant(rw, op, bytes, splat) : jm_error_out_of_memory();
 }
 
 /* Equal elements are one element, so that equal constants have one form. */
-static jm_error* fold_constant(jm_rewrite* rw, jm_op* op) {
-  const jm_data* data = &((const jm_constant_attrs*)op->attrs)->value;
-  const jm_type* type = jm_op_result_type(rw->m, op, 0);
+static jm_error *fold_constant(jm_rewrite *rw, jm_op *op) {
+  const jm_data *data = &((const jm_constant_attrs *)op->attrs)->value;
+  const jm_type *type = jm_op_result_type(rw->m, op, 0);
   if (data->splat || !all_equal(data->bytes, jm_dtype_bytes(type->dtype), type->count)) return NULL;
   return become_constant(rw, op, data->bytes, true);
 }
 
-static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
+static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   (void)region;
-  int64_t* budget = rw->context;
-  jm_op* op = jm_module_op(rw->m, id);
+  int64_t *budget = rw->context;
+  jm_op *op = jm_module_op(rw->m, id);
   if (op->code == JM_OP_constant) return fold_constant(rw, op);
   uint32_t traits = jm_op_facts[op->code].traits;
   bool elementwise = traits & JM_TRAIT_ELEMENTWISE && !op->n_regions;
   if (!elementwise && !moves[op->code] && !evaluated[op->code]) return NULL;
   if (!op->n_operands || op->n_operands > OPERANDS) return NULL;
-  const jm_constant_attrs* first = jm_rewrite_constant(rw->m, op->operands[0]);
-  const jm_type* type = jm_op_result_type(rw->m, op, 0);
+  const jm_constant_attrs *first = jm_rewrite_constant(rw->m, op->operands[0]);
+  const jm_type *type = jm_op_result_type(rw->m, op, 0);
   if (moves[op->code] && one_element(rw->m, op->operands[0]))
     return become_constant(rw, op, first->value.bytes, true);
   if (op->code == JM_OP_reshape && first)
@@ -143,12 +143,12 @@ static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
   *budget -= work;
   jm_arena scratch;
   jm_arena_init(&scratch);
-  jm_error* error = fold_dense(rw, op, &scratch);
+  jm_error *error = fold_dense(rw, op, &scratch);
   jm_arena_deinit(&scratch);
   return error;
 }
 
-jm_error* jm_pass_fold(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_fold(jm_module *m, const jm_pass_options *options, bool *changed) {
   int64_t budget = BUDGET;
   return jm_rewrite_run(m, options, visit, &budget, changed);
 }

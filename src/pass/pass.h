@@ -11,14 +11,14 @@ typedef struct jm_pass_options {
   /* Runs one op (no control, no regions) on tensors; shapes are those of the tensors, which may be
    * scalars where the op's own types are larger and it is elementwise. UNIMPLEMENTED leaves the op
    * as it is. NULL: nothing is folded. */
-  jm_error* (*evaluate)(const jm_module* m, const jm_op* op, const jm_tensor* in,
-                        const jm_tensor* out);
+  jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
+                        const jm_tensor *out);
   bool verify; /* the module after each pass */
 } jm_pass_options;
 
 /* *changed becomes true if the module was; it is never set to false. After an error the module may
  * only be destroyed. */
-typedef jm_error* jm_pass_fn(jm_module* m, const jm_pass_options* options, bool* changed);
+typedef jm_error *jm_pass_fn(jm_module *m, const jm_pass_options *options, bool *changed);
 
 jm_pass_fn jm_pass_dce;      /* ops whose results nobody uses */
 jm_pass_fn jm_pass_cse;      /* ops that compute the same */
@@ -31,10 +31,10 @@ jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
 /* All of them, in the order that pays. */
-jm_error* jm_pass_pipeline(jm_module* m, const jm_pass_options* options) JM_MUST_USE;
+jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
 /* One pass by its name; NOT_FOUND lists the names. */
-jm_error* jm_pass_run(jm_module* m, const char* name, size_t size,
-                      const jm_pass_options* options) JM_MUST_USE;
+jm_error *jm_pass_run(jm_module *m, const char *name, size_t size,
+                      const jm_pass_options *options) JM_MUST_USE;
 
 #endif

@@ -6,8 +6,8 @@
 #include "pass/pass.h"
 
 typedef struct pass {
-  const char* name;
-  jm_pass_fn* run;
+  const char *name;
+  jm_pass_fn *run;
 } pass;
 
 static const pass passes[] = {
@@ -26,14 +26,14 @@ static const pass rounds[] = {
 };
 enum { N_ROUNDS = 4 };
 
-static jm_error* run(jm_module* m, const pass* pass, const jm_pass_options* options,
-                     bool* changed) {
+static jm_error *run(jm_module *m, const pass *pass, const jm_pass_options *options,
+                     bool *changed) {
   JM_TRY(jm_error_note(pass->run(m, options, changed), "in pass %s", pass->name));
   if (!options->verify) return NULL;
   return jm_error_note(jm_module_verify(m), "after pass %s", pass->name);
 }
 
-jm_error* jm_pass_pipeline(jm_module* m, const jm_pass_options* options) {
+jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) {
   bool changed = true;
   JM_TRY(run(m, &passes[0], options, &changed));
   for (int round = 0; round < N_ROUNDS && changed; round++) {
@@ -44,7 +44,7 @@ jm_error* jm_pass_pipeline(jm_module* m, const jm_pass_options* options) {
   return run(m, &(const pass){"compact", jm_pass_compact}, options, &changed);
 }
 
-jm_error* jm_pass_run(jm_module* m, const char* name, size_t size, const jm_pass_options* options) {
+jm_error *jm_pass_run(jm_module *m, const char *name, size_t size, const jm_pass_options *options) {
   char names[256] = "";
   for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
     bool changed = false;

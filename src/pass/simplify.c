@@ -8,23 +8,23 @@
 
 /* What the op's one result may be replaced by, JM_NONE: nothing known. A rule may also change the
  * op in place (and say so in rw->changed). */
-typedef jm_error* rule(jm_rewrite* rw, jm_op* op, jm_value* out);
+typedef jm_error *rule(jm_rewrite *rw, jm_op *op, jm_value *out);
 
-static const jm_type* type_of(const jm_rewrite* rw, jm_value v) {
+static const jm_type *type_of(const jm_rewrite *rw, jm_value v) {
   return jm_module_typeof(rw->m, v);
 }
 
-static bool same_type(const jm_rewrite* rw, const jm_op* op) {
+static bool same_type(const jm_rewrite *rw, const jm_op *op) {
   return type_of(rw, op->operands[0]) == jm_op_result_type(rw->m, op, 0);
 }
 
 /* The op of this code that defines operand 0. */
-static const jm_op* inner_op(const jm_rewrite* rw, const jm_op* op, jm_opcode code) {
-  const jm_op* inner = jm_module_definition(rw->m, op->operands[0]);
+static const jm_op *inner_op(const jm_rewrite *rw, const jm_op *op, jm_opcode code) {
+  const jm_op *inner = jm_module_definition(rw->m, op->operands[0]);
   return inner && inner->code == code ? inner : NULL;
 }
 
-static void look_through(jm_rewrite* rw, jm_op* op, const jm_op* inner) {
+static void look_through(jm_rewrite *rw, jm_op *op, const jm_op *inner) {
   op->operands[0] = inner->operands[0];
   rw->changed = true;
 }
@@ -42,8 +42,8 @@ static bool all_zero(jm_i64s list) {
 }
 
 /* composed[i] = outer[inner[i]] */
-static jm_error* compose(jm_rewrite* rw, jm_i64s outer, jm_i64s inner, jm_i64s* out) {
-  int64_t* data = jm_arena_alloc(&rw->m->arena, inner.n, sizeof *data);
+static jm_error *compose(jm_rewrite *rw, jm_i64s outer, jm_i64s inner, jm_i64s *out) {
+  int64_t *data = jm_arena_alloc(&rw->m->arena, inner.n, sizeof *data);
   if (!data) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < inner.n; i++) data[i] = outer.data[inner.data[i]];
   *out = (jm_i64s){data, inner.n};
@@ -53,24 +53,24 @@ static jm_error* compose(jm_rewrite* rw, jm_i64s outer, jm_i64s inner, jm_i64s* 
 /* -- data movement */
 
 /* A slice of everything has the operand's type, and only that; a dynamic one starts at 0. */
-static jm_error* identity_by_type(jm_rewrite* rw, jm_op* op, jm_value* out) {
+static jm_error *identity_by_type(jm_rewrite *rw, jm_op *op, jm_value *out) {
   if (same_type(rw, op)) *out = op->operands[0];
   return NULL;
 }
 
-static jm_error* reshape(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_op* inner = inner_op(rw, op, JM_OP_reshape);
+static jm_error *reshape(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_op *inner = inner_op(rw, op, JM_OP_reshape);
   if (inner) look_through(rw, op, inner);
   return identity_by_type(rw, op, out);
 }
 
-static jm_error* transpose(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_transpose_attrs* a = op->attrs;
-  const jm_op* inner = inner_op(rw, op, JM_OP_transpose);
+static jm_error *transpose(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_transpose_attrs *a = op->attrs;
+  const jm_op *inner = inner_op(rw, op, JM_OP_transpose);
   if (inner) {
-    jm_transpose_attrs* merged = jm_arena_alloc(&rw->m->arena, 1, sizeof *merged);
+    jm_transpose_attrs *merged = jm_arena_alloc(&rw->m->arena, 1, sizeof *merged);
     if (!merged) return jm_error_out_of_memory();
-    const jm_transpose_attrs* b = inner->attrs;
+    const jm_transpose_attrs *b = inner->attrs;
     JM_TRY(compose(rw, b->permutation, a->permutation, &merged->permutation));
     op->attrs = merged;
     a = merged;
@@ -80,13 +80,13 @@ static jm_error* transpose(jm_rewrite* rw, jm_op* op, jm_value* out) {
   return NULL;
 }
 
-static jm_error* broadcast_in_dim(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_broadcast_in_dim_attrs* a = op->attrs;
-  const jm_op* inner = inner_op(rw, op, JM_OP_broadcast_in_dim);
+static jm_error *broadcast_in_dim(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_broadcast_in_dim_attrs *a = op->attrs;
+  const jm_op *inner = inner_op(rw, op, JM_OP_broadcast_in_dim);
   if (inner) {
-    jm_broadcast_in_dim_attrs* merged = jm_arena_alloc(&rw->m->arena, 1, sizeof *merged);
+    jm_broadcast_in_dim_attrs *merged = jm_arena_alloc(&rw->m->arena, 1, sizeof *merged);
     if (!merged) return jm_error_out_of_memory();
-    const jm_broadcast_in_dim_attrs* b = inner->attrs;
+    const jm_broadcast_in_dim_attrs *b = inner->attrs;
     JM_TRY(compose(rw, a->dims, b->dims, &merged->dims));
     op->attrs = merged;
     a = merged;
@@ -96,14 +96,14 @@ static jm_error* broadcast_in_dim(jm_rewrite* rw, jm_op* op, jm_value* out) {
   return NULL;
 }
 
-static jm_error* pad(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_pad_attrs* a = op->attrs; /* low and high might cancel in the type: a shift */
+static jm_error *pad(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_pad_attrs *a = op->attrs; /* low and high might cancel in the type: a shift */
   if (same_type(rw, op) && all_zero(a->low) && all_zero(a->high)) *out = op->operands[0];
   return NULL;
 }
 
-static jm_error* reverse(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_reverse_attrs* a = op->attrs;
+static jm_error *reverse(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_reverse_attrs *a = op->attrs;
   for (uint32_t i = 0; i < a->dims.n; i++)
     if (type_of(rw, op->operands[0])->dims[a->dims.data[i]] > 1) return NULL;
   *out = op->operands[0];
@@ -111,8 +111,8 @@ static jm_error* reverse(jm_rewrite* rw, jm_op* op, jm_value* out) {
 }
 
 /* Empty operands add nothing. */
-static jm_error* concatenate(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_concatenate_attrs* a = op->attrs;
+static jm_error *concatenate(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_concatenate_attrs *a = op->attrs;
   uint32_t n = 0;
   for (uint32_t i = 0; i < op->n_operands; i++)
     if (type_of(rw, op->operands[i])->dims[a->dim] || (!n && i + 1 == op->n_operands))
@@ -122,7 +122,7 @@ static jm_error* concatenate(jm_rewrite* rw, jm_op* op, jm_value* out) {
   return identity_by_type(rw, op, out);
 }
 
-static jm_error* dynamic_update_slice(jm_rewrite* rw, jm_op* op, jm_value* out) {
+static jm_error *dynamic_update_slice(jm_rewrite *rw, jm_op *op, jm_value *out) {
   if (type_of(rw, op->operands[1]) == type_of(rw, op->operands[0])) *out = op->operands[1];
   return NULL;
 }
@@ -137,10 +137,10 @@ static bool widens(jm_dtype from, jm_dtype to) {
   return (to == JM_DT_f32 && half) || (to == JM_DT_f64 && (half || from == JM_DT_f32));
 }
 
-static jm_error* convert(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_op* inner = inner_op(rw, op, JM_OP_convert);
+static jm_error *convert(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_op *inner = inner_op(rw, op, JM_OP_convert);
   if (inner) {
-    const jm_type* source = type_of(rw, inner->operands[0]);
+    const jm_type *source = type_of(rw, inner->operands[0]);
     if (source == jm_op_result_type(rw->m, op, 0) &&
         widens(source->dtype, type_of(rw, op->operands[0])->dtype))
       look_through(rw, op, inner);
@@ -149,25 +149,25 @@ static jm_error* convert(jm_rewrite* rw, jm_op* op, jm_value* out) {
 }
 
 /* not(not(x)), negate(negate(x)) */
-static jm_error* involution(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_op* inner = inner_op(rw, op, op->code);
+static jm_error *involution(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_op *inner = inner_op(rw, op, op->code);
   if (inner) *out = inner->operands[0];
   return NULL;
 }
 
-static jm_error* real(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_op* inner = inner_op(rw, op, JM_OP_complex);
+static jm_error *real(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_op *inner = inner_op(rw, op, JM_OP_complex);
   if (inner) *out = inner->operands[op->code == JM_OP_imag];
   return op->code == JM_OP_real ? identity_by_type(rw, op, out) : NULL;
 }
 
-static jm_error* select_(jm_rewrite* rw, jm_op* op, jm_value* out) {
-  const jm_constant_attrs* pred = jm_rewrite_constant(rw->m, op->operands[0]);
+static jm_error *select_(jm_rewrite *rw, jm_op *op, jm_value *out) {
+  const jm_constant_attrs *pred = jm_rewrite_constant(rw->m, op->operands[0]);
   bool one = pred && (pred->value.splat || type_of(rw, op->operands[0])->count == 1);
   if (op->operands[1] == op->operands[2])
     *out = op->operands[1];
   else if (one)
-    *out = op->operands[*(const uint8_t*)pred->value.bytes ? 1 : 2];
+    *out = op->operands[*(const uint8_t *)pred->value.bytes ? 1 : 2];
   return NULL;
 }
 
@@ -197,11 +197,11 @@ static const neutral neutrals[] = {
 };
 
 /* Whether the value is a constant with this element everywhere. Narrow floats aren't looked at. */
-static bool is_everywhere(const jm_rewrite* rw, jm_value v, const neutral* n) {
-  const jm_constant_attrs* constant = jm_rewrite_constant(rw->m, v);
-  const jm_type* type = type_of(rw, v);
+static bool is_everywhere(const jm_rewrite *rw, jm_value v, const neutral *n) {
+  const jm_constant_attrs *constant = jm_rewrite_constant(rw->m, v);
+  const jm_type *type = type_of(rw, v);
   if (!constant || !(constant->value.splat || type->count == 1)) return false;
-  const void* bytes = constant->value.bytes;
+  const void *bytes = constant->value.bytes;
   size_t size = jm_dtype_bytes(type->dtype);
   if (n->of_float) {
     const float single = (float)n->element;
@@ -209,7 +209,7 @@ static bool is_everywhere(const jm_rewrite* rw, jm_value v, const neutral* n) {
     return type->dtype == JM_DT_f64 && !memcmp(bytes, &n->element, sizeof n->element);
   }
   if (type->dtype == JM_DT_pred) /* or, and; add is or, multiply is and */
-    return *(const uint8_t*)bytes == (n->element != 0);
+    return *(const uint8_t *)bytes == (n->element != 0);
   if (!jm_dtype_is_integer(type->dtype) || jm_dtype_facts[type->dtype].bits < 8) return false;
   int64_t wanted = (int64_t)n->element;
   char expected[8];
@@ -219,18 +219,18 @@ static bool is_everywhere(const jm_rewrite* rw, jm_value v, const neutral* n) {
   const int16_t b2 = (int16_t)wanted;
   const int32_t b4 = (int32_t)wanted;
   memcpy(expected,
-         size == 1   ? (const void*)&b1
-         : size == 2 ? (const void*)&b2
-         : size == 4 ? (const void*)&b4
-                     : (const void*)&wanted,
+         size == 1   ? (const void *)&b1
+         : size == 2 ? (const void *)&b2
+         : size == 4 ? (const void *)&b4
+                     : (const void *)&wanted,
          size);
   return !memcmp(bytes, expected, size);
 }
 
-static jm_error* neutral_element(jm_rewrite* rw, jm_op* op, jm_value* out) {
+static jm_error *neutral_element(jm_rewrite *rw, jm_op *op, jm_value *out) {
   bool of_float = jm_dtype_is_float(type_of(rw, op->operands[0])->dtype);
   for (size_t i = 0; i < sizeof neutrals / sizeof *neutrals; i++) {
-    const neutral* n = &neutrals[i];
+    const neutral *n = &neutrals[i];
     if (n->code != op->code || n->of_float != of_float) continue;
     if (is_everywhere(rw, op->operands[1], n))
       *out = op->operands[0];
@@ -242,13 +242,13 @@ static jm_error* neutral_element(jm_rewrite* rw, jm_op* op, jm_value* out) {
 
 /* -- control: a branch that is known is taken */
 
-static jm_error* take_branch(jm_rewrite* rw, jm_region_id region, const jm_op* op) {
-  jm_module* m = rw->m;
-  const jm_constant_attrs* index = jm_rewrite_constant(m, op->operands[0]);
+static jm_error *take_branch(jm_rewrite *rw, jm_region_id region, const jm_op *op) {
+  jm_module *m = rw->m;
+  const jm_constant_attrs *index = jm_rewrite_constant(m, op->operands[0]);
   if (!index) return NULL;
   int32_t branch = (int32_t)op->n_regions - 1;
   if (type_of(rw, op->operands[0])->dtype == JM_DT_pred) {
-    branch = *(const uint8_t*)index->value.bytes != 0;
+    branch = *(const uint8_t *)index->value.bytes != 0;
   } else {
     int32_t wanted;
     memcpy(&wanted, index->value.bytes, sizeof wanted);
@@ -256,12 +256,12 @@ static jm_error* take_branch(jm_rewrite* rw, jm_region_id region, const jm_op* o
   }
   const jm_op taken = *op; /* building moves the ops */
   jm_region_id from = taken.first_region + (jm_region_id)branch;
-  jm_value* map = jm_alloc(m->n_values, sizeof *map);
+  jm_value *map = jm_alloc(m->n_values, sizeof *map);
   if (!map) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < taken.n_captures; i++)
     map[jm_module_region(m, from)->first_arg + i] = taken.operands[1 + i];
-  jm_error* error = jm_build_clone(m, from, region, map);
-  const jm_region* cloned = jm_module_region(m, from);
+  jm_error *error = jm_build_clone(m, from, region, map);
+  const jm_region *cloned = jm_module_region(m, from);
   for (uint32_t i = 0; !error && i < taken.n_results; i++)
     jm_rewrite_replace(rw, taken.first_result + i, map[cloned->results[i]]);
   rw->drop = true;
@@ -269,7 +269,7 @@ static jm_error* take_branch(jm_rewrite* rw, jm_region_id region, const jm_op* o
   return error;
 }
 
-static rule* const rules[JM_N_OPS] = {
+static rule *const rules[JM_N_OPS] = {
     [JM_OP_reshape] = reshape,
     [JM_OP_transpose] = transpose,
     [JM_OP_broadcast_in_dim] = broadcast_in_dim,
@@ -298,8 +298,8 @@ static rule* const rules[JM_N_OPS] = {
     [JM_OP_shift_right_arithmetic] = neutral_element,
 };
 
-static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
-  jm_op* op = jm_module_op(rw->m, id);
+static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
+  jm_op *op = jm_module_op(rw->m, id);
   if (op->code == JM_OP_case) return take_branch(rw, region, op);
   if (!rules[op->code]) return NULL;
   jm_value with = JM_NONE;
@@ -310,6 +310,6 @@ static jm_error* visit(jm_rewrite* rw, jm_region_id region, jm_op_id id) {
   return NULL;
 }
 
-jm_error* jm_pass_simplify(jm_module* m, const jm_pass_options* options, bool* changed) {
+jm_error *jm_pass_simplify(jm_module *m, const jm_pass_options *options, bool *changed) {
   return jm_rewrite_run(m, options, visit, NULL, changed);
 }

@@ -45,14 +45,13 @@ jm_error *jm_layout_read(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype,
 jm_error *jm_layout_check(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype, size_t rank,
                           const int64_t *dims) {
   size_t n_bytes;
-  JM_TRY(jm_shape_read_bytes(dtype, rank > UINT32_MAX ? UINT32_MAX : (uint32_t)rank, dims,
-                             &n_bytes));
+  JM_TRY(
+      jm_shape_read_bytes(dtype, rank > UINT32_MAX ? UINT32_MAX : (uint32_t)rank, dims, &n_bytes));
   int64_t strides[JM_MAX_RANK];
   JM_TRY(jm_layout_read(layout, dtype, (uint32_t)rank, dims, strides));
   if (!n_bytes || jm_strides_are_dense(jm_dtype_bytes(dtype), (uint32_t)rank, dims, strides))
     return NULL;
   char text[256];
-  return jm_error_unimplemented(
-      "%s in a layout other than dense row-major",
-      jm_shape_print(dtype, (uint32_t)rank, dims, text, sizeof text));
+  return jm_error_unimplemented("%s in a layout other than dense row-major",
+                                jm_shape_print(dtype, (uint32_t)rank, dims, text, sizeof text));
 }

@@ -49,11 +49,20 @@ static bool next_field(cursor *c, field *out) {
   if (tag >> 3 == 0 || tag >> 32) c->bad = true;
   if (c->bad) return false;
   switch (out->type) {
-    case VARINT: out->value = read_varint(c); break;
-    case FIXED64: out->bytes = read_span(c, 8); break;
-    case FIXED32: out->bytes = read_span(c, 4); break;
-    case BYTES: out->bytes = read_span(c, read_varint(c)); break;
-    default: c->bad = true; /* groups are not used by these messages */
+    case VARINT:
+      out->value = read_varint(c);
+      break;
+    case FIXED64:
+      out->bytes = read_span(c, 8);
+      break;
+    case FIXED32:
+      out->bytes = read_span(c, 4);
+      break;
+    case BYTES:
+      out->bytes = read_span(c, read_varint(c));
+      break;
+    default:
+      c->bad = true; /* groups are not used by these messages */
   }
   return !c->bad;
 }

@@ -19,22 +19,22 @@
 #define JM_HAS(args, field) \
   ((args)->struct_size >= offsetof(__typeof__(*(args)), field) + sizeof((args)->field))
 /* Writes a field that the caller may not know. */
-#define JM_SET(args, field, value)                        \
-  do {                                                    \
-    if (JM_HAS(args, field)) (args)->field = (value);     \
+#define JM_SET(args, field, value)                    \
+  do {                                                \
+    if (JM_HAS(args, field)) (args)->field = (value); \
   } while (0)
 
 /* The API's objects that are ours under another name: in() and out(). */
-#define JM_OBJECTS(X)                             \
-  X(PJRT_Error, jm_error, error)                  \
-  X(PJRT_Event, jm_event, event)                  \
-  X(PJRT_Client, jm_client, client)               \
-  X(PJRT_Device, jm_device, device)               \
+#define JM_OBJECTS(X)                                    \
+  X(PJRT_Error, jm_error, error)                         \
+  X(PJRT_Event, jm_event, event)                         \
+  X(PJRT_Client, jm_client, client)                      \
+  X(PJRT_Device, jm_device, device)                      \
   X(PJRT_DeviceDescription, jm_description, description) \
-  X(PJRT_Memory, jm_memory, memory)               \
-  X(PJRT_TopologyDescription, jm_topology, topology) \
+  X(PJRT_Memory, jm_memory, memory)                      \
+  X(PJRT_TopologyDescription, jm_topology, topology)     \
   X(PJRT_Buffer, jm_buffer, buffer)
-#define JM_CASTS(theirs, ours, name)                                               \
+#define JM_CASTS(theirs, ours, name)                                                  \
   static inline ours *jm_##name##_in(const theirs *object) { return (ours *)object; } \
   static inline theirs *jm_##name##_out(const ours *object) { return (theirs *)object; }
 JM_OBJECTS(JM_CASTS)
@@ -59,7 +59,7 @@ jm_error *jm_layout_check(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype
 jm_error *jm_error_read(PJRT_Error_Code code, const char *message, size_t size) JM_MUST_USE;
 
 /* CompileOptionsProto, as far as it concerns us. */
-jm_error *jm_compile_options_read(const void *bytes, size_t size, jm_compile_options *out)
-    JM_MUST_USE;
+jm_error *jm_compile_options_read(const void *bytes, size_t size,
+                                  jm_compile_options *out) JM_MUST_USE;
 
 #endif

@@ -173,7 +173,7 @@ typedef struct PJRT_LogicalDeviceIds {
 } PJRT_LogicalDeviceIds;
 JM_ABI_SIZE(PJRT_LogicalDeviceIds, partition, 8);
 
-typedef struct PJRT_ProcessInfo PJRT_ProcessInfo;         /* several processes: unused here */
+typedef struct PJRT_ProcessInfo PJRT_ProcessInfo;           /* several processes: unused here */
 typedef struct PJRT_SendCallbackInfo PJRT_SendCallbackInfo; /* send and recv ops: unused here */
 typedef struct PJRT_RecvCallbackInfo PJRT_RecvCallbackInfo;
 typedef struct PJRT_HloOutputCallbackInfo PJRT_HloOutputCallbackInfo;
@@ -251,7 +251,7 @@ typedef struct PJRT_Api {
   JM_ARGS_HEAD
   PJRT_Api_Version pjrt_api_version;
 #define SLOT(name, result, binding, first, required) \
-  PJRT_RESULT_##result (*PJRT_##name)(PJRT_##name##_Args *args);
+  PJRT_RESULT_##result (*PJRT_##name)(PJRT_##name##_Args * args);
 #include "pjrt/slots.def"
 } PJRT_Api;
 JM_ABI_SIZE(PJRT_Api, PJRT_Executable_ParameterMemoryKinds, 1120);

@@ -23,19 +23,19 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
 
 #define FIRST_OBJECT true
 #define FIRST_ANY false
-#define CALL_ERROR_REAL(name, first, required)                                          \
-  static PJRT_Error *call_##name(PJRT_##name##_Args *args) {                            \
-    jm_error *error = check_block(args, JM_ABI_END(PJRT_##name##_Args, required),       \
-                                  FIRST_##first, "PJRT_" #name);                        \
-    return jm_error_out(error ? error : jm_slot_##name(args));                          \
+#define CALL_ERROR_REAL(name, first, required)                                                     \
+  static PJRT_Error *call_##name(PJRT_##name##_Args *args) {                                       \
+    jm_error *error =                                                                              \
+        check_block(args, JM_ABI_END(PJRT_##name##_Args, required), FIRST_##first, "PJRT_" #name); \
+    return jm_error_out(error ? error : jm_slot_##name(args));                                     \
   }
-#define CALL_ERROR_STUB(name, first, required)                                          \
-  static PJRT_Error *call_##name(PJRT_##name##_Args *args) {                            \
-    (void)args;                                                                         \
-    return jm_error_out(jm_error_unimplemented("PJRT_" #name " is not supported"));     \
+#define CALL_ERROR_STUB(name, first, required)                                      \
+  static PJRT_Error *call_##name(PJRT_##name##_Args *args) {                        \
+    (void)args;                                                                     \
+    return jm_error_out(jm_error_unimplemented("PJRT_" #name " is not supported")); \
   }
-#define CALL_NONE_REAL(name, first, required)               \
-  static void call_##name(PJRT_##name##_Args *args) {       \
+#define CALL_NONE_REAL(name, first, required)                 \
+  static void call_##name(PJRT_##name##_Args *args) {         \
     if (args && JM_HAS(args, required)) jm_slot_##name(args); \
   }
 #define SLOT(name, result, binding, first, required) \

@@ -22,9 +22,10 @@ typedef PJRT_AsyncHostToDeviceTransferManager manager;
 static void manager_destroy(manager *m) {
   for (size_t i = 0; i < m->n_slots; i++) {
     if (m->slots[i].ready && !jm_event_ready(m->slots[i].ready))
-      jm_event_fire(m->slots[i].ready,
-                    jm_error_create(JM_ABORTED, "the transfer manager was destroyed before "
-                                                "buffer %zu was complete", i));
+      jm_event_fire(m->slots[i].ready, jm_error_create(JM_ABORTED,
+                                                       "the transfer manager was destroyed before "
+                                                       "buffer %zu was complete",
+                                                       i));
     jm_storage_release(m->slots[i].storage);
     jm_buffer_release(m->slots[i].buffer);
     jm_event_release(m->slots[i].ready);
@@ -122,8 +123,8 @@ jm_error *jm_slot_AsyncHostToDeviceTransferManager_TransferLiteral(
   bool same = dtype == buffer->dtype && args->shape_num_dims == buffer->rank;
   for (uint32_t d = 0; same && d < buffer->rank; d++)
     same = args->shape_dims && args->shape_dims[d] == buffer->dims[d];
-  if (!same) return jm_error_invalid("the literal's shape is not that of buffer %d",
-                                     args->buffer_index);
+  if (!same)
+    return jm_error_invalid("the literal's shape is not that of buffer %d", args->buffer_index);
   if (buffer->n_bytes && !args->data) return jm_error_invalid("transfer of no data");
   int64_t from[JM_MAX_RANK], to[JM_MAX_RANK];
   JM_TRY(jm_layout_read(args->shape_layout, dtype, buffer->rank, buffer->dims, from));

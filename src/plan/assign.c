@@ -165,8 +165,8 @@ typedef struct move {
 } move;
 
 static jm_error *copy_add(planner *p, uint32_t block, move move) {
-  jm_step step = {.kind = JM_STEP_COPY, .op = JM_NONE, .first_operand = p->plan->n_operands,
-                  .n_operands = 2};
+  jm_step step = {
+      .kind = JM_STEP_COPY, .op = JM_NONE, .first_operand = p->plan->n_operands, .n_operands = 2};
   JM_TRY(operand_add(p, move.type, move.from));
   JM_TRY(operand_add(p, move.type, move.to));
   return step_add(p, block, step);
@@ -202,7 +202,9 @@ static jm_error *plan_region(planner *p, jm_region_id region, uint32_t block);
 
 static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
   const jm_op *op = jm_module_op(p->m, id);
-  jm_step step = {.kind = JM_STEP_OP, .op = id, .first_operand = p->plan->n_operands,
+  jm_step step = {.kind = JM_STEP_OP,
+                  .op = id,
+                  .first_operand = p->plan->n_operands,
                   .n_operands = op->n_operands + op->n_results};
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]]));
@@ -317,8 +319,12 @@ static jm_error *plan_while(planner *p, jm_op_id id, uint32_t block) {
   captures_place(p, body, n, op, n);
   JM_TRY(plan_region(p, op->first_region, blocks));
   uint32_t go_on = p->slot_of[cond->results[0]];
-  jm_step step = {.kind = JM_STEP_WHILE, .op = id, .first_operand = p->plan->n_operands,
-                  .n_operands = 1, .first_block = blocks, .n_blocks = 2};
+  jm_step step = {.kind = JM_STEP_WHILE,
+                  .op = id,
+                  .first_operand = p->plan->n_operands,
+                  .n_operands = 1,
+                  .first_block = blocks,
+                  .n_blocks = 2};
   JM_TRY(operand_add(p, jm_module_typeof(p->m, cond->results[0]), go_on));
   JM_TRY(slot_release(p, go_on));
   results_want(p, body, carries);
@@ -333,8 +339,12 @@ static jm_error *plan_case(planner *p, jm_op_id id, uint32_t block) {
   uint32_t *results, blocks;
   JM_TRY(control_slots(p, op, &results));
   JM_TRY(block_add(p, op->n_regions, &blocks));
-  jm_step step = {.kind = JM_STEP_CASE, .op = id, .first_operand = p->plan->n_operands,
-                  .n_operands = 1, .first_block = blocks, .n_blocks = op->n_regions};
+  jm_step step = {.kind = JM_STEP_CASE,
+                  .op = id,
+                  .first_operand = p->plan->n_operands,
+                  .n_operands = 1,
+                  .first_block = blocks,
+                  .n_blocks = op->n_regions};
   JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, 0), p->slot_of[op->operands[0]]));
   for (uint32_t i = 0; i < op->n_regions; i++) {
     const jm_region *branch = jm_op_region(p->m, op, i);
@@ -359,10 +369,14 @@ static bool is_alias(const planner *p, const jm_op *op) {
 
 static plan_fn *plan_fn_find(const planner *p, const jm_op *op) {
   switch (op->code) {
-    case JM_OP_constant: return plan_constant;
-    case JM_OP_while: return plan_while;
-    case JM_OP_case: return plan_case;
-    default: return is_alias(p, op) ? plan_alias : plan_plain;
+    case JM_OP_constant:
+      return plan_constant;
+    case JM_OP_while:
+      return plan_while;
+    case JM_OP_case:
+      return plan_case;
+    default:
+      return is_alias(p, op) ? plan_alias : plan_plain;
   }
 }
 
@@ -372,7 +386,8 @@ static jm_error *plan_region(planner *p, jm_region_id id, uint32_t block) {
   const jm_region *region = jm_module_region(p->m, id);
   for (uint32_t i = 0; i < region->n_args; i++)
     value_place(p, region->first_arg + i, p->slot_of[region->first_arg + i]);
-  for (uint32_t i = region->n_ops; i-- > 0;) { /* what is wanted of an alias is wanted of its source */
+  for (uint32_t i = region->n_ops;
+       i-- > 0;) { /* what is wanted of an alias is wanted of its source */
     const jm_op *op = jm_module_op(p->m, region->ops[i]);
     for (uint32_t r = 0; is_alias(p, op) && r < op->n_results; r++)
       if (p->wanted[op->operands[r]] == JM_NONE && p->m->values[op->operands[r]].op != JM_NONE)

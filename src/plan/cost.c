@@ -11,8 +11,8 @@ static double product_depth(const jm_module *m, const jm_op *op) {
       depth *= (double)lhs->dims[a->lhs_contract.data[i]];
   } else {
     const jm_convolution_attrs *a = op->attrs;
-    depth = (double)rhs->count / (double)(rhs->dims[a->kernel_output_feature]
-                                              ? rhs->dims[a->kernel_output_feature] : 1);
+    depth = (double)rhs->count /
+            (double)(rhs->dims[a->kernel_output_feature] ? rhs->dims[a->kernel_output_feature] : 1);
   }
   return depth;
 }
@@ -25,14 +25,17 @@ static double op_flops(const jm_module *m, const jm_op *op) {
     operands += (double)jm_op_operand_type(m, op, i)->count;
   switch (op->code) {
     case JM_OP_dot_general:
-    case JM_OP_convolution: return 2 * results * product_depth(m, op);
+    case JM_OP_convolution:
+      return 2 * results * product_depth(m, op);
     case JM_OP_reduce:
     case JM_OP_reduce_window:
     case JM_OP_select_and_scatter:
     case JM_OP_scatter:
     case JM_OP_sort:
-    case JM_OP_fft: return operands;
-    default: return jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE ? results : 0;
+    case JM_OP_fft:
+      return operands;
+    default:
+      return jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE ? results : 0;
   }
 }
 

@@ -6,8 +6,8 @@
 #include "ir/module.h"
 
 typedef struct jm_cost {
-  double flops;  /* arithmetic operations; a loop's body is counted once */
-  double bytes;  /* read and written by ops, before fusion */
+  double flops;                /* arithmetic operations; a loop's body is counted once */
+  double bytes;                /* read and written by ops, before fusion */
   bool has_loop, has_callback; /* a while, a callback: their time is unknown */
 } jm_cost;
 

@@ -53,8 +53,7 @@ jm_error *jm_debug_show(const jm_module *module, const void *bytes, size_t n_byt
   jm_text_init(&text);
   jm_module_print(module, &text);
   jm_error *error = jm_text_error(&text);
-  if (!error && jm_setting_has_word(JM_SETTING_DEBUG, "print"))
-    fputs(jm_text_bytes(&text), stderr);
+  if (!error && jm_setting_has_word(JM_SETTING_DEBUG, "print")) fputs(jm_text_bytes(&text), stderr);
   if (!error) error = dump(module, bytes, n_bytes, fingerprint, &text);
   jm_text_deinit(&text);
   return error;

@@ -76,10 +76,14 @@ static jm_error *block_run(frame *f, uint32_t index) {
 static void *slot_address(const frame *f, const jm_slot *slot, const void *const *inputs,
                           void *const *outputs) {
   switch (slot->kind) {
-    case JM_SLOT_PARAMETER: return (void *)inputs[slot->index];
-    case JM_SLOT_OUTPUT: return outputs[slot->index];
-    case JM_SLOT_CONSTANT: return (void *)slot->constant;
-    case JM_SLOT_ARENA: break;
+    case JM_SLOT_PARAMETER:
+      return (void *)inputs[slot->index];
+    case JM_SLOT_OUTPUT:
+      return outputs[slot->index];
+    case JM_SLOT_CONSTANT:
+      return (void *)slot->constant;
+    case JM_SLOT_ARENA:
+      break;
   }
   return f->arena + slot->offset;
 }

@@ -47,12 +47,12 @@ static jm_error *facts_fill(jm_program *program) {
   if (!parameters || !outputs) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < entry->n_args; i++) {
     const jm_argument_fact *fact = &m->arguments[i];
-    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)),
-                                   fact->alias, fact->donor, fact->memory_kind};
+    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)), fact->alias,
+                                   fact->donor, fact->memory_kind};
   }
   for (uint32_t i = 0; i < entry->n_results; i++)
-    outputs[i] = (jm_output){shape_of(jm_module_typeof(m, entry->results[i])),
-                             m->results[i].memory_kind};
+    outputs[i] =
+        (jm_output){shape_of(jm_module_typeof(m, entry->results[i])), m->results[i].memory_kind};
   const jm_cost cost = jm_cost_estimate(m);
   program->facts.name = m->name;
   program->facts.n_parameters = entry->n_args;
@@ -105,7 +105,8 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
   JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
   JM_TRY(jm_module_verify(program->module));
-  JM_TRY(check_ops(program->module, program->module->entry)); /* before any pass runs an op to fold it */
+  JM_TRY(check_ops(program->module,
+                   program->module->entry)); /* before any pass runs an op to fold it */
   JM_TRY(jm_pass_pipeline(program->module, &options));
   JM_TRY(jm_plan_build(program->module, &program->plan));
   JM_TRY(callbacks_hold(program));

@@ -22,8 +22,8 @@ typedef struct jm_shape {
 
 typedef struct jm_parameter {
   jm_shape shape;
-  int32_t alias;           /* the output that the argument is donated to (tf.aliasing_output), -1: none */
-  bool donor;              /* jax.buffer_donor: may be donated to any output */
+  int32_t alias; /* the output that the argument is donated to (tf.aliasing_output), -1: none */
+  bool donor;    /* jax.buffer_donor: may be donated to any output */
   const char *memory_kind; /* mhlo.memory_kind, NULL: default */
 } jm_parameter;
 

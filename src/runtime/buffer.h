@@ -26,8 +26,8 @@ typedef struct jm_buffer {
 
 /* The size of a shape: INVALID_ARGUMENT for a negative dimension, too high a rank or a size beyond
  * what memory can be. */
-jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims, size_t *out)
-    JM_MUST_USE;
+jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims,
+                              size_t *out) JM_MUST_USE;
 
 /* "f32[2,3]"; cut if it is longer than size. Returns text. */
 const char *jm_shape_print(jm_dtype dtype, uint32_t rank, const int64_t *dims, char *text,
@@ -63,10 +63,10 @@ jm_error *jm_buffer_unpin(jm_buffer *buffer) JM_MUST_USE;
 jm_error *jm_buffer_data(jm_buffer *buffer, void **out) JM_MUST_USE;
 
 typedef enum jm_host_semantics { /* values of PJRT */
-  JM_HOST_DURING_CALL,
-  JM_HOST_UNTIL_TRANSFERRED,
-  JM_HOST_ZERO_COPY,
-  JM_HOST_MUTABLE_ZERO_COPY,
+                                 JM_HOST_DURING_CALL,
+                                 JM_HOST_UNTIL_TRANSFERRED,
+                                 JM_HOST_ZERO_COPY,
+                                 JM_HOST_MUTABLE_ZERO_COPY,
 } jm_host_semantics;
 
 /* An array of the host as a buffer; strides NULL: dense, row-major. With zero copy, dense data of

@@ -22,7 +22,8 @@ void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology 
            engine ? engine->fact.version : "host engine");
   for (uint32_t i = 0; i < n_devices; i++) {
     jm_description *device = &out->devices[i];
-    *device = (jm_description){.id = (int)i, .kind = engine ? engine->fact.device_kind : "host (CPU)"};
+    *device =
+        (jm_description){.id = (int)i, .kind = engine ? engine->fact.device_kind : "host (CPU)"};
     snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", i);
     snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, i,
              device->kind);

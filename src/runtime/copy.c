@@ -56,9 +56,9 @@ static uint32_t merge(uint32_t rank, const int64_t *dims, const int64_t *target_
 }
 
 /* One innermost line. memcpy of a constant size is a move, and allows any alignment. */
-#define MOVE_LINE(bytes)                                                            \
-  for (int64_t i = 0; i < line.size; i++)                                           \
-    memcpy(target + i * line.target, source + i * line.source, bytes)
+#define MOVE_LINE(bytes)                  \
+  for (int64_t i = 0; i < line.size; i++) \
+  memcpy(target + i * line.target, source + i * line.source, bytes)
 
 static void move_line(char *target, const char *source, axis line, size_t element) {
   if (line.target == (int64_t)element && line.source == (int64_t)element) {
@@ -66,12 +66,23 @@ static void move_line(char *target, const char *source, axis line, size_t elemen
     return;
   }
   switch (element) {
-    case 1: MOVE_LINE(1); break;
-    case 2: MOVE_LINE(2); break;
-    case 4: MOVE_LINE(4); break;
-    case 8: MOVE_LINE(8); break;
-    case 16: MOVE_LINE(16); break;
-    default: MOVE_LINE(element);
+    case 1:
+      MOVE_LINE(1);
+      break;
+    case 2:
+      MOVE_LINE(2);
+      break;
+    case 4:
+      MOVE_LINE(4);
+      break;
+    case 8:
+      MOVE_LINE(8);
+      break;
+    case 16:
+      MOVE_LINE(16);
+      break;
+    default:
+      MOVE_LINE(element);
   }
 }
 

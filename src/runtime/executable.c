@@ -68,14 +68,16 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
   int64_t n_partitions = larger(options->n_partitions, facts->n_partitions);
   uint32_t n_devices = client->topology.n_devices;
   if (n_replicas > n_devices || n_partitions > n_devices || n_replicas * n_partitions > n_devices)
-    return jm_error_invalid("'%s' is a program for %lld replicas and %lld partitions, the client "
-                            "has %u device%s",
-                            facts->name, (long long)n_replicas, (long long)n_partitions, n_devices,
-                            n_devices == 1 ? "" : "s");
+    return jm_error_invalid(
+        "'%s' is a program for %lld replicas and %lld partitions, the client "
+        "has %u device%s",
+        facts->name, (long long)n_replicas, (long long)n_partitions, n_devices,
+        n_devices == 1 ? "" : "s");
   if (n_replicas * n_partitions > 1)
-    return jm_error_unimplemented("'%s' is a program for %lld replicas and %lld partitions; "
-                                  "programs over several devices aren't supported",
-                                  facts->name, (long long)n_replicas, (long long)n_partitions);
+    return jm_error_unimplemented(
+        "'%s' is a program for %lld replicas and %lld partitions; "
+        "programs over several devices aren't supported",
+        facts->name, (long long)n_replicas, (long long)n_partitions);
   int64_t id = options->n_device_ids ? options->device_ids[0] : 0;
   *out = jm_client_find_device(client, id);
   if (!*out)
@@ -84,9 +86,10 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
   for (uint32_t i = 0; i < facts->n_outputs; i++) {
     const char *kind = facts->outputs[i].memory_kind;
     if (kind && !jm_device_find_memory(*out, kind))
-      return jm_error_invalid("output %u of '%s' is to be in memory '%s', %s has device, "
-                              "pinned_host and unpinned_host",
-                              i, facts->name, kind, (*out)->description->text);
+      return jm_error_invalid(
+          "output %u of '%s' is to be in memory '%s', %s has device, "
+          "pinned_host and unpinned_host",
+          i, facts->name, kind, (*out)->description->text);
   }
   return NULL;
 }

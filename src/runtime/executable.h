@@ -52,7 +52,7 @@ jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
 void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
 
 typedef struct jm_execute_options {
-  jm_device *device; /* NULL: the one of the executable */
+  jm_device *device;   /* NULL: the one of the executable */
   const int64_t *kept; /* indices of arguments that must not be donated */
   size_t n_kept;
 } jm_execute_options;

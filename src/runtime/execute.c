@@ -133,11 +133,11 @@ static jm_error *check_argument(const jm_program_facts *facts, uint32_t i, const
   if (!argument) return jm_error_invalid("argument %u of '%s' is missing", i, facts->name);
   const jm_shape *wanted = &facts->parameters[i].shape;
   /* JAX brings tokens as empty arrays, pred[0]. */
-  bool is_token = wanted->dtype == JM_DT_token && argument->dtype == JM_DT_pred &&
-                  !argument->n_bytes;
+  bool is_token =
+      wanted->dtype == JM_DT_token && argument->dtype == JM_DT_pred && !argument->n_bytes;
   if (!is_token && (argument->dtype != wanted->dtype || argument->rank != wanted->rank ||
-      (wanted->rank &&
-       memcmp(argument->dims, wanted->dims, wanted->rank * sizeof *wanted->dims)))) {
+                    (wanted->rank &&
+                     memcmp(argument->dims, wanted->dims, wanted->rank * sizeof *wanted->dims)))) {
     char have[256], want[256];
     return jm_error_invalid(
         "argument %u of '%s' is %s, the program takes %s", i, facts->name,
@@ -146,8 +146,7 @@ static jm_error *check_argument(const jm_program_facts *facts, uint32_t i, const
   }
   if (argument->memory->device != device)
     return jm_error_invalid("argument %u of '%s' is on %s, the program runs on %s", i, facts->name,
-                            argument->memory->device->description->text,
-                            device->description->text);
+                            argument->memory->device->description->text, device->description->text);
   if (jm_buffer_deleted(argument))
     return jm_error_invalid("argument %u of '%s': Buffer has been deleted or donated", i,
                             facts->name);
@@ -169,9 +168,10 @@ static jm_error *check_donations(const jm_program_facts *facts, const jm_execute
     if (!is_donated(facts, options, i)) continue;
     for (uint32_t j = 0; j < facts->n_parameters; j++)
       if (i != j && arguments[i] == arguments[j])
-        return jm_error_invalid("argument %u of '%s' is donated, and the same buffer is also "
-                                "argument %u",
-                                i, facts->name, j);
+        return jm_error_invalid(
+            "argument %u of '%s' is donated, and the same buffer is also "
+            "argument %u",
+            i, facts->name, j);
   }
   return NULL;
 }

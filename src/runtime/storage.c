@@ -8,8 +8,8 @@ struct jm_storage {
   bool borrowed;
   jm_memory *memory; /* the client is retained */
   size_t n_bytes;
-  pthread_mutex_t lock; /* of the allocation, and of array */
-  _Atomic(void *) data; /* NULL: not yet allocated */
+  pthread_mutex_t lock;   /* of the allocation, and of array */
+  _Atomic(void *) data;   /* NULL: not yet allocated */
   jm_engine_array *array; /* the value on the device; NULL: it isn't there */
   jm_storage_death *death;
   void *argument;

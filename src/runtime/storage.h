@@ -38,7 +38,8 @@ jm_error *jm_storage_array(jm_storage *storage, const jm_type *type,
 jm_engine_array *jm_storage_array_take(jm_storage *storage);
 /* Is the value on the host alone? */
 bool jm_storage_on_host(jm_storage *storage);
-/* Gives a storage that has nothing its value; takes the reference, or the memory of jm_data_take. */
+/* Gives a storage that has nothing its value; takes the reference, or the memory of jm_data_take.
+ */
 void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data);
 size_t jm_storage_bytes(const jm_storage *storage);
 

@@ -26,8 +26,8 @@ struct jm_task {
 };
 
 /* For at most n_events events. */
-jm_error *jm_task_init(jm_task *task, jm_pool *pool, jm_task_run *run, uint32_t n_events)
-    JM_MUST_USE;
+jm_error *jm_task_init(jm_task *task, jm_pool *pool, jm_task_run *run,
+                       uint32_t n_events) JM_MUST_USE;
 void jm_task_deinit(jm_task *task);
 
 /* Runs the task once all events fired: on a worker, or on this thread if inline_if_ready and they

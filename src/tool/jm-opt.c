@@ -30,7 +30,7 @@ typedef struct arguments {
 } arguments;
 
 static const struct {
-  const char* name;
+  const char *name;
   size_t offset;
 } flags[] = {
     {"--no-passes", offsetof(arguments, no_passes)},
@@ -42,12 +42,12 @@ static const struct {
     {"--help", offsetof(arguments, help)},
 };
 
-static jm_error* read_arguments(int argc, char** argv, arguments* out) {
+static jm_error *read_arguments(int argc, char **argv, arguments *out) {
   for (int i = 1; i < argc; i++) {
-    const char* arg = argv[i];
+    const char *arg = argv[i];
     bool known = false;
     for (size_t f = 0; f < sizeof flags / sizeof *flags; f++)
-      if (!strcmp(arg, flags[f].name)) *(bool*)((char*)out + flags[f].offset) = known = true;
+      if (!strcmp(arg, flags[f].name)) *(bool *)((char *)out + flags[f].offset) = known = true;
     if (!strncmp(arg, "--pass=", 7)) {
       out->passes = arg + 7;
     } else if (!known && (arg[0] != '-' || !arg[1]) && !out->file) {
@@ -59,7 +59,7 @@ static jm_error* read_arguments(int argc, char** argv, arguments* out) {
   return NULL;
 }
 
-static jm_error* read_stream(FILE* stream, const char* name, jm_text* out) {
+static jm_error *read_stream(FILE *stream, const char *name, jm_text *out) {
   char block[65536];
   size_t n;
   while ((n = fread(block, 1, sizeof block, stream)) > 0) jm_text_append(out, block, n);
@@ -67,33 +67,33 @@ static jm_error* read_stream(FILE* stream, const char* name, jm_text* out) {
   return jm_text_error(out);
 }
 
-static jm_error* read_file(const char* name, jm_text* out) {
+static jm_error *read_file(const char *name, jm_text *out) {
   if (!name || !strcmp(name, "-")) return read_stream(stdin, "standard input", out);
-  FILE* stream = fopen(name, "rb");
+  FILE *stream = fopen(name, "rb");
   if (!stream) return jm_error_create(JM_NOT_FOUND, "%s can't be opened", name);
-  jm_error* error = read_stream(stream, name, out);
+  jm_error *error = read_stream(stream, name, out);
   fclose(stream);
   return error;
 }
 
-static jm_error* read_module(const jm_text* bytes, jm_module** out) {
+static jm_error *read_module(const jm_text *bytes, jm_module **out) {
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
   return bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out);
 }
 
-static jm_error* evaluate(const jm_module* m, const jm_op* op, const jm_tensor* in,
-                          const jm_tensor* out) {
+static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
+                          const jm_tensor *out) {
   const jm_ref_call call = {m, op, in, out, NULL};
   JM_TRY(jm_ref_check(m, op));
   return jm_ref_fns[op->code](&call);
 }
 
-static jm_error* run_passes(jm_module* m, const arguments* args) {
+static jm_error *run_passes(jm_module *m, const arguments *args) {
   const jm_pass_options options = {.evaluate = evaluate, .verify = args->verify_each};
   if (args->no_passes) return NULL;
   if (!args->passes) return jm_pass_pipeline(m, &options);
-  for (const char* name = args->passes; *name;) {
+  for (const char *name = args->passes; *name;) {
     size_t size = strcspn(name, ",");
     JM_TRY(jm_pass_run(m, name, size, &options));
     name += size + (name[size] == ',');
@@ -107,7 +107,7 @@ static double milliseconds(void) {
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-static jm_error* run(const arguments* args, jm_text* text, jm_module** module) {
+static jm_error *run(const arguments *args, jm_text *text, jm_module **module) {
   JM_TRY(read_file(args->file, text));
   double start = milliseconds();
   JM_TRY(read_module(text, module));
@@ -124,19 +124,19 @@ static jm_error* run(const arguments* args, jm_text* text, jm_module** module) {
   jm_text printed;
   jm_text_init(&printed);
   (args->locations ? jm_module_print_located : jm_module_print)(*module, &printed);
-  jm_error* error = jm_text_error(&printed);
+  jm_error *error = jm_text_error(&printed);
   if (!error && fwrite(jm_text_bytes(&printed), 1, printed.size, stdout) != printed.size)
     error = jm_error_create(JM_UNAVAILABLE, "standard output can't be written");
   jm_text_deinit(&printed);
   return error;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   arguments args = {0};
   jm_text text;
   jm_text_init(&text);
-  jm_module* module = NULL;
-  jm_error* error = read_arguments(argc, argv, &args);
+  jm_module *module = NULL;
+  jm_error *error = read_arguments(argc, argv, &args);
   if (!error && args.help) fputs(usage, stdout);
   if (!error && !args.help) error = run(&args, &text, &module);
   if (error)

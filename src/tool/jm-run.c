@@ -40,28 +40,28 @@ typedef struct arguments {
   bool passes, compare, program, help;
 } arguments;
 
-static bool number_option(const char* arg, const char* name, long* out) {
+static bool number_option(const char *arg, const char *name, long *out) {
   size_t size = strlen(name);
   if (strncmp(arg, name, size) != 0) return false;
   *out = strtol(arg + size, NULL, 10);
   return true;
 }
 
-static bool real_option(const char* arg, const char* name, double* out) {
+static bool real_option(const char *arg, const char *name, double *out) {
   size_t size = strlen(name);
   if (strncmp(arg, name, size) != 0) return false;
   *out = strtod(arg + size, NULL);
   return true;
 }
 
-static bool flag_option(const char* arg, const char* name, bool* out) {
+static bool flag_option(const char *arg, const char *name, bool *out) {
   if (strcmp(arg, name) != 0) return false;
   return *out = true;
 }
 
-static jm_error* read_arguments(int argc, char** argv, arguments* out) {
+static jm_error *read_arguments(int argc, char **argv, arguments *out) {
   for (int i = 1; i < argc; i++) {
-    const char* arg = argv[i];
+    const char *arg = argv[i];
     if (number_option(arg, "--seed=", &out->seed) || number_option(arg, "--show=", &out->show) ||
         number_option(arg, "--repeat=", &out->repeat) ||
         real_option(arg, "--tolerance=", &out->tolerance) ||
@@ -78,9 +78,9 @@ static jm_error* read_arguments(int argc, char** argv, arguments* out) {
   return out->file || out->help ? NULL : jm_error_invalid("no file\n%s", usage);
 }
 
-static jm_error* read_file(const char* name, jm_text* out) {
+static jm_error *read_file(const char *name, jm_text *out) {
   bool standard = !strcmp(name, "-");
-  FILE* stream = standard ? stdin : fopen(name, "rb");
+  FILE *stream = standard ? stdin : fopen(name, "rb");
   if (!stream) return jm_error_create(JM_NOT_FOUND, "%s can't be opened", name);
   char block[65536];
   size_t n;
@@ -99,7 +99,7 @@ static double milliseconds(void) {
 
 /* -- inputs */
 
-static uint64_t next_random(uint64_t* state) { /* splitmix64 (Steele, Lea, Flood) */
+static uint64_t next_random(uint64_t *state) { /* splitmix64 (Steele, Lea, Flood) */
   uint64_t z = *state += 0x9e3779b97f4a7c15u;
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
   z = (z ^ z >> 27) * 0x94d049bb133111ebu;
@@ -107,7 +107,7 @@ static uint64_t next_random(uint64_t* state) { /* splitmix64 (Steele, Lea, Flood
 }
 
 /* Floats in [-1, 1), integers below 4: small, so that they may be indices and exponents. */
-static void fill_random(jm_dtype dtype, size_t count, char* out, uint64_t* state) {
+static void fill_random(jm_dtype dtype, size_t count, char *out, uint64_t *state) {
   jm_dtype part = jm_dtype_real(dtype);
   size_t size = jm_dtype_bytes(part), parts = jm_dtype_is_complex(dtype) ? 2 : 1;
   for (size_t i = 0; i < count * parts; i++, out += size) {
@@ -125,15 +125,15 @@ static void fill_random(jm_dtype dtype, size_t count, char* out, uint64_t* state
   }
 }
 
-static jm_error* fill_input(const arguments* args, uint32_t i, jm_dtype dtype, size_t bytes,
-                            char* out, uint64_t* state) {
+static jm_error *fill_input(const arguments *args, uint32_t i, jm_dtype dtype, size_t bytes,
+                            char *out, uint64_t *state) {
   if (i >= args->n_inputs) {
     if (bytes) fill_random(dtype, bytes / jm_dtype_bytes(dtype), out, state);
     return NULL;
   }
   jm_text text;
   jm_text_init(&text);
-  jm_error* error = read_file(args->inputs[i], &text);
+  jm_error *error = read_file(args->inputs[i], &text);
   if (!error && text.size != bytes)
     error = jm_error_invalid("%s has %zu bytes instead of argument %u's %zu", args->inputs[i],
                              text.size, i, bytes);
@@ -144,7 +144,7 @@ static jm_error* fill_input(const arguments* args, uint32_t i, jm_dtype dtype, s
 
 /* -- results */
 
-static void print_result(uint32_t index, jm_dtype dtype, size_t count, const char* data,
+static void print_result(uint32_t index, jm_dtype dtype, size_t count, const char *data,
                          long shown) {
   jm_text text;
   jm_text_init(&text);
@@ -159,14 +159,14 @@ static void print_result(uint32_t index, jm_dtype dtype, size_t count, const cha
 
 /* -- a module on the reference engine */
 
-static jm_error* evaluate(const jm_module* m, const jm_op* op, const jm_tensor* in,
-                          const jm_tensor* out) {
+static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
+                          const jm_tensor *out) {
   const jm_ref_call call = {m, op, in, out, NULL};
   JM_TRY(jm_ref_check(m, op));
   return jm_ref_fns[op->code](&call);
 }
 
-static jm_error* read_module(const jm_text* bytes, bool passes, jm_module** out) {
+static jm_error *read_module(const jm_text *bytes, bool passes, jm_module **out) {
   const jm_pass_options options = {.evaluate = evaluate, .verify = true};
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
   JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
@@ -174,7 +174,7 @@ static jm_error* read_module(const jm_text* bytes, bool passes, jm_module** out)
   JM_TRY(jm_module_verify(*out));
   if (passes) JM_TRY(jm_pass_pipeline(*out, &options));
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
-    const jm_region* region = jm_module_region(*out, r);
+    const jm_region *region = jm_module_region(*out, r);
     for (uint32_t i = 0; i < region->n_ops; i++)
       JM_TRY(jm_ref_check(*out, jm_module_op(*out, region->ops[i])));
   }
@@ -182,30 +182,30 @@ static jm_error* read_module(const jm_text* bytes, bool passes, jm_module** out)
 }
 
 typedef struct values {
-  jm_tensor* tensors;
+  jm_tensor *tensors;
   uint32_t n;
 } values;
 
-static jm_error* values_create(const jm_module* m, const jm_value* list, jm_value first, uint32_t n,
-                               values* out) {
+static jm_error *values_create(const jm_module *m, const jm_value *list, jm_value first, uint32_t n,
+                               values *out) {
   out->tensors = jm_alloc(n, sizeof *out->tensors);
   if (!out->tensors) return jm_error_out_of_memory();
   out->n = n;
   for (uint32_t i = 0; i < n; i++) {
-    const jm_type* type = jm_module_typeof(m, list ? list[i] : first + i);
+    const jm_type *type = jm_module_typeof(m, list ? list[i] : first + i);
     out->tensors[i] = (jm_tensor){type, jm_alloc_data(jm_type_bytes(type))};
     if (!out->tensors[i].data) return jm_error_out_of_memory();
   }
   return NULL;
 }
 
-static void values_destroy(values* v) {
+static void values_destroy(values *v) {
   for (uint32_t i = 0; i < v->n; i++) jm_free(v->tensors[i].data);
   jm_free(v->tensors);
 }
 
-static jm_error* run_module(const arguments* args, const jm_module* m, values* in, values* out) {
-  const jm_region* entry = jm_module_region(m, m->entry);
+static jm_error *run_module(const arguments *args, const jm_module *m, values *in, values *out) {
+  const jm_region *entry = jm_module_region(m, m->entry);
   uint64_t state = (uint64_t)args->seed;
   JM_TRY(values_create(m, NULL, entry->first_arg, entry->n_args, in));
   JM_TRY(values_create(m, entry->results, 0, entry->n_results, out));
@@ -220,16 +220,16 @@ static jm_error* run_module(const arguments* args, const jm_module* m, values* i
   return NULL;
 }
 
-static jm_error* run_once(const arguments* args, const jm_text* bytes, bool passes,
-                          jm_module** module, values* out) {
+static jm_error *run_once(const arguments *args, const jm_text *bytes, bool passes,
+                          jm_module **module, values *out) {
   values in = {0};
   JM_TRY(read_module(bytes, passes, module));
-  jm_error* error = run_module(args, *module, &in, out);
+  jm_error *error = run_module(args, *module, &in, out);
   values_destroy(&in);
   return error;
 }
 
-static bool is_close(jm_dtype dtype, const char* x, const char* y, double tolerance) {
+static bool is_close(jm_dtype dtype, const char *x, const char *y, double tolerance) {
   float f[2];
   double d[2];
   if (!memcmp(x, y, jm_dtype_bytes(dtype))) return true;
@@ -245,9 +245,9 @@ static bool is_close(jm_dtype dtype, const char* x, const char* y, double tolera
   return fabs(d[0] - d[1]) <= tolerance * large;
 }
 
-static jm_error* compare(const values* a, const values* b, double tolerance) {
+static jm_error *compare(const values *a, const values *b, double tolerance) {
   for (uint32_t i = 0; i < a->n; i++) {
-    const jm_type* type = a->tensors[i].type;
+    const jm_type *type = a->tensors[i].type;
     const char *x = a->tensors[i].data, *y = b->tensors[i].data;
     size_t size = jm_dtype_bytes(type->dtype);
     for (int64_t k = 0; k < type->count; k++)
@@ -257,7 +257,7 @@ static jm_error* compare(const values* a, const values* b, double tolerance) {
         jm_element_print(type->dtype, x + (size_t)k * size, &text);
         jm_text_append(&text, " and ", 5);
         jm_element_print(type->dtype, y + (size_t)k * size, &text);
-        jm_error* error = jm_error_internal("result %u differs at element %lld: %s optimised", i,
+        jm_error *error = jm_error_internal("result %u differs at element %lld: %s optimised", i,
                                             (long long)k, jm_text_bytes(&text));
         jm_text_deinit(&text);
         return error;
@@ -266,10 +266,10 @@ static jm_error* compare(const values* a, const values* b, double tolerance) {
   return NULL;
 }
 
-static jm_error* run_on_ref(const arguments* args, const jm_text* bytes) {
+static jm_error *run_on_ref(const arguments *args, const jm_text *bytes) {
   jm_module *module = NULL, *other = NULL;
   values out = {0}, other_out = {0};
-  jm_error* error = run_once(args, bytes, args->passes, &module, &out);
+  jm_error *error = run_once(args, bytes, args->passes, &module, &out);
   if (!error && args->compare) error = run_once(args, bytes, true, &other, &other_out);
   if (!error && args->compare) error = compare(&out, &other_out, args->tolerance);
   for (uint32_t i = 0; !error && i < out.n; i++)
@@ -284,7 +284,7 @@ static jm_error* run_on_ref(const arguments* args, const jm_text* bytes) {
 
 /* -- a program as the plugin runs it */
 
-static jm_error* allocate(const jm_program_facts* facts, void** in, void** out) {
+static jm_error *allocate(const jm_program_facts *facts, void **in, void **out) {
   for (uint32_t i = 0; i < facts->n_parameters; i++)
     if (!(in[i] = jm_alloc_data(facts->parameters[i].shape.bytes))) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < facts->n_outputs; i++)
@@ -292,37 +292,37 @@ static jm_error* allocate(const jm_program_facts* facts, void** in, void** out) 
   return NULL;
 }
 
-static jm_error* run_with(const arguments* args, const jm_program* program, void** in, void** out) {
-  const jm_program_facts* facts = jm_program_describe(program);
+static jm_error *run_with(const arguments *args, const jm_program *program, void **in, void **out) {
+  const jm_program_facts *facts = jm_program_describe(program);
   uint64_t state = (uint64_t)args->seed;
   JM_TRY(allocate(facts, in, out));
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
-    const jm_shape* shape = &facts->parameters[i].shape;
+    const jm_shape *shape = &facts->parameters[i].shape;
     JM_TRY(fill_input(args, i, shape->dtype, shape->bytes, in[i], &state));
   }
-  const jm_run run = {(const void* const*)in, out, NULL};
+  const jm_run run = {(const void *const *)in, out, NULL};
   for (long i = 0; i < args->repeat; i++) {
     double start = milliseconds();
     JM_TRY(jm_program_run(program, &run));
     fprintf(stderr, "run %ld: %.3f ms\n", i, milliseconds() - start);
   }
   for (uint32_t i = 0; i < facts->n_outputs; i++) {
-    const jm_shape* shape = &facts->outputs[i].shape;
+    const jm_shape *shape = &facts->outputs[i].shape;
     size_t size = jm_dtype_bytes(shape->dtype);
     print_result(i, shape->dtype, size ? shape->bytes / size : 0, out[i], args->show);
   }
   return NULL;
 }
 
-static jm_error* run_program(const arguments* args, const jm_text* bytes) {
-  jm_program* program = NULL;
+static jm_error *run_program(const arguments *args, const jm_text *bytes) {
+  jm_program *program = NULL;
   double start = milliseconds();
   JM_TRY(jm_program_compile(bytes->bytes, bytes->size, &program));
   fprintf(stderr, "compile: %.3f ms\n", milliseconds() - start);
-  const jm_program_facts* facts = jm_program_describe(program);
-  void** in = jm_alloc(facts->n_parameters, sizeof *in);
-  void** out = jm_alloc(facts->n_outputs, sizeof *out);
-  jm_error* error = in && out ? run_with(args, program, in, out) : jm_error_out_of_memory();
+  const jm_program_facts *facts = jm_program_describe(program);
+  void **in = jm_alloc(facts->n_parameters, sizeof *in);
+  void **out = jm_alloc(facts->n_outputs, sizeof *out);
+  jm_error *error = in && out ? run_with(args, program, in, out) : jm_error_out_of_memory();
   for (uint32_t i = 0; in && i < facts->n_parameters; i++) jm_free(in[i]);
   for (uint32_t i = 0; out && i < facts->n_outputs; i++) jm_free(out[i]);
   jm_free(in);
@@ -331,11 +331,11 @@ static jm_error* run_program(const arguments* args, const jm_text* bytes) {
   return error;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
   arguments args = {.show = 8, .repeat = 1};
   jm_text bytes;
   jm_text_init(&bytes);
-  jm_error* error = read_arguments(argc, argv, &args);
+  jm_error *error = read_arguments(argc, argv, &args);
   if (!error && args.help) fputs(usage, stdout);
   if (!error && !args.help) {
     error = read_file(args.file, &bytes);

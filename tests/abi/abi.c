@@ -84,22 +84,22 @@ static void unguard(void *args, void *copy, size_t size, const char *name) {
   free(block);
 }
 
-#define CALLER_ERROR(name, required)                                                         \
-  PJRT_Error *abi_##name(PJRT_##name##_Args *args) {                                         \
-    size_t size = full_blocks ? sizeof *args : JM_ABI_END(PJRT_##name##_Args, required);     \
-    void *copy = guard(args, size);                                                          \
-    PJRT_Error *error = api->PJRT_##name(copy);                                              \
-    unguard(args, copy, size, #name);                                                        \
-    if (!error) called[INDEX_##name] = true;                                                 \
-    return error;                                                                            \
+#define CALLER_ERROR(name, required)                                                     \
+  PJRT_Error *abi_##name(PJRT_##name##_Args *args) {                                     \
+    size_t size = full_blocks ? sizeof *args : JM_ABI_END(PJRT_##name##_Args, required); \
+    void *copy = guard(args, size);                                                      \
+    PJRT_Error *error = api->PJRT_##name(copy);                                          \
+    unguard(args, copy, size, #name);                                                    \
+    if (!error) called[INDEX_##name] = true;                                             \
+    return error;                                                                        \
   }
-#define CALLER_NONE(name, required)                               \
-  void abi_##name(PJRT_##name##_Args *args) {                     \
-    size_t size = JM_ABI_END(PJRT_##name##_Args, required);       \
-    void *copy = guard(args, size);                               \
-    api->PJRT_##name(copy);                                       \
-    unguard(args, copy, size, #name);                             \
-    called[INDEX_##name] = true;                                  \
+#define CALLER_NONE(name, required)                         \
+  void abi_##name(PJRT_##name##_Args *args) {               \
+    size_t size = JM_ABI_END(PJRT_##name##_Args, required); \
+    void *copy = guard(args, size);                         \
+    api->PJRT_##name(copy);                                 \
+    unguard(args, copy, size, #name);                       \
+    called[INDEX_##name] = true;                            \
   }
 #define SLOT(name, result, binding, first, required) CALLER_##result(name, required)
 #include "pjrt/slots.def"
@@ -124,18 +124,18 @@ void check_all_called(void) {
 }
 
 #define BAD_NONE(name, binding, first) CHECK(api->PJRT_##name);
-#define BAD_ERROR(name, binding, first)                                             \
-  do {                                                                              \
-    CHECK(api->PJRT_##name);                                                        \
-    PJRT_##name##_Args args;                                                        \
-    memset(&args, 0, sizeof args);                                                  \
-    args.struct_size = 8;                                                           \
-    check_fails(api->PJRT_##name(&args), CODE_##binding, "PJRT_" #name, __FILE__,   \
-                __LINE__, #name);                                                   \
-    args.struct_size = sizeof args;                                                 \
-    if (MUST_##first)                                                               \
-      check_fails(api->PJRT_##name(&args), CODE_##binding, "PJRT_" #name, __FILE__, \
-                  __LINE__, #name);                                                 \
+#define BAD_ERROR(name, binding, first)                                                       \
+  do {                                                                                        \
+    CHECK(api->PJRT_##name);                                                                  \
+    PJRT_##name##_Args args;                                                                  \
+    memset(&args, 0, sizeof args);                                                            \
+    args.struct_size = 8;                                                                     \
+    check_fails(api->PJRT_##name(&args), CODE_##binding, "PJRT_" #name, __FILE__, __LINE__,   \
+                #name);                                                                       \
+    args.struct_size = sizeof args;                                                           \
+    if (MUST_##first)                                                                         \
+      check_fails(api->PJRT_##name(&args), CODE_##binding, "PJRT_" #name, __FILE__, __LINE__, \
+                  #name);                                                                     \
   } while (0);
 #define CODE_REAL PJRT_Error_Code_INVALID_ARGUMENT
 #define CODE_STUB PJRT_Error_Code_UNIMPLEMENTED

@@ -17,13 +17,13 @@ extern int check_count, check_failures;
 extern bool full_blocks; /* blocks of full size; otherwise the smallest that a function takes */
 extern bool is_fake;     /* the plugin is built around program_fake.c */
 
-#define CHECK(condition)                                                              \
-  do {                                                                                \
-    check_count++;                                                                    \
-    if (!(condition)) {                                                               \
-      check_failures++;                                                               \
-      fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition);   \
-    }                                                                                 \
+#define CHECK(condition)                                                            \
+  do {                                                                              \
+    check_count++;                                                                  \
+    if (!(condition)) {                                                             \
+      check_failures++;                                                             \
+      fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition); \
+    }                                                                               \
   } while (0)
 /* Blocks are written with the fields that a call gives; the rest is the plugin's to write. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -49,7 +49,7 @@ void check_all_called(void);
 /* Every function with a block that is too small, and with no object. */
 void check_bad_blocks(void);
 
-void await(PJRT_Event *event);  /* success expected; destroys it */
+void await(PJRT_Event *event); /* success expected; destroys it */
 void await_failure(PJRT_Event *event, int code, const char *text);
 bool is_ready(PJRT_Event *event);
 void destroy_event(PJRT_Event *event);

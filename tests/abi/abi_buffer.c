@@ -54,8 +54,8 @@ static void test_deletion(void) {
   OK(abi_Buffer_Delete(ARGS(Buffer_Delete, buffer)));
   await_failure(ready_event(buffer), 3, "deleted or donated");
   float data[6];
-  FAILS(abi_Buffer_ToHostBuffer(ARGS(Buffer_ToHostBuffer, .src = buffer, .dst = data,
-                                     .dst_size = sizeof data)),
+  FAILS(abi_Buffer_ToHostBuffer(
+            ARGS(Buffer_ToHostBuffer, .src = buffer, .dst = data, .dst_size = sizeof data)),
         3, "deleted");
   FAILS(abi_Buffer_UnsafePointer(ARGS(Buffer_UnsafePointer, buffer)), 3, "deleted");
   FAILS(abi_Buffer_IncreaseExternalReferenceCount(
@@ -110,15 +110,15 @@ static void test_layouts(void) {
   const struct {
     PJRT_Buffer_Type type;
     size_t size;
-  } types[] = {{PJRT_Buffer_Type_U8, 1}, {(PJRT_Buffer_Type)10, 2}, {PJRT_Buffer_Type_F32, 4},
+  } types[] = {{PJRT_Buffer_Type_U8, 1},  {(PJRT_Buffer_Type)10, 2},  {PJRT_Buffer_Type_F32, 4},
                {(PJRT_Buffer_Type)12, 8}, {(PJRT_Buffer_Type)15, 16}, {(PJRT_Buffer_Type)21, 1}};
   for (size_t i = 0; i < sizeof from; i++) from[i] = (unsigned char)(i * 7 + i / 256);
   const int64_t minor_to_major[] = {1, 0, 2};
-  PJRT_Buffer_MemoryLayout layout = {
-      .struct_size = JM_ABI_END(PJRT_Buffer_MemoryLayout, type),
-      .tiled = {.struct_size = sizeof layout.tiled, .minor_to_major = minor_to_major,
-                .minor_to_major_size = 3},
-      .type = PJRT_Buffer_MemoryLayout_Type_Tiled};
+  PJRT_Buffer_MemoryLayout layout = {.struct_size = JM_ABI_END(PJRT_Buffer_MemoryLayout, type),
+                                     .tiled = {.struct_size = sizeof layout.tiled,
+                                               .minor_to_major = minor_to_major,
+                                               .minor_to_major_size = 3},
+                                     .type = PJRT_Buffer_MemoryLayout_Type_Tiled};
   for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
     size_t size = types[t].size;
     PJRT_Buffer *buffer = put(from, types[t].type, dims, 3, NULL,
@@ -134,8 +134,8 @@ static void test_layouts(void) {
     for (size_t a = 0; a < A; a++)
       for (size_t b = 0; b < B; b++)
         for (size_t c = 0; c < C; c++)
-          same &= !memcmp(from + ((a * B + b) * C + c) * size, to + ((c * A + a) * B + b) * size,
-                          size);
+          same &=
+              !memcmp(from + ((a * B + b) * C + c) * size, to + ((c * A + a) * B + b) * size, size);
     CHECK(same);
     args->dst_size--;
     FAILS(abi_Buffer_ToHostBuffer(args), 3, "bytes");
@@ -234,8 +234,8 @@ static void test_copies(void) {
 static void test_raw_copies(void) {
   PJRT_Buffer *buffer = put_floats(0);
   float data[2] = {0};
-  PJRT_Buffer_CopyRawToHost_Args *raw = ARGS(Buffer_CopyRawToHost, buffer, .dst = data,
-                                             .offset = 8, .transfer_size = 8);
+  PJRT_Buffer_CopyRawToHost_Args *raw =
+      ARGS(Buffer_CopyRawToHost, buffer, .dst = data, .offset = 8, .transfer_size = 8);
   OK(abi_Buffer_CopyRawToHost(raw));
   await(raw->event);
   CHECK(data[0] == 2 && data[1] == 3);

@@ -248,8 +248,11 @@ static void test_creation(void) {
   PJRT_Client_Create_Args *create =
       ARGS(Client_Create, .create_options = &option, .num_options = 1);
   FAILS(abi_Client_Create(create), 3, "'nonsense'");
-  option = (PJRT_NamedValue){.struct_size = sizeof option, .name = "num_devices", .name_size = 11,
-                             .type = PJRT_NamedValue_kString, .string_value = "0",
+  option = (PJRT_NamedValue){.struct_size = sizeof option,
+                             .name = "num_devices",
+                             .name_size = 11,
+                             .type = PJRT_NamedValue_kString,
+                             .string_value = "0",
                              .value_size = 1};
   FAILS(abi_Client_Create(create), 3, "JAX_MPS_NUM_DEVICES");
   option.type = PJRT_NamedValue_kInt64;

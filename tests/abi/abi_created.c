@@ -42,8 +42,8 @@ static void test_plain(void) {
   OK(abi_Client_CreateErrorBuffer(failed));
   await_failure(ready_event(failed->buffer), 15, "lost");
   float data[6];
-  PJRT_Buffer_ToHostBuffer_Args *read = ARGS(Buffer_ToHostBuffer, .src = failed->buffer,
-                                             .dst = data, .dst_size = sizeof data);
+  PJRT_Buffer_ToHostBuffer_Args *read =
+      ARGS(Buffer_ToHostBuffer, .src = failed->buffer, .dst = data, .dst_size = sizeof data);
   OK(abi_Buffer_ToHostBuffer(read));
   await_failure(read->event, 15, "lost");
   PJRT_Buffer_CopyToDevice_Args *copy = ARGS(Buffer_CopyToDevice, failed->buffer, device);
@@ -102,7 +102,8 @@ static void test_dependency(void) {
     PJRT_Event *ready = ready_event(args->out_buffer);
     CHECK(!is_ready(ready));
     PJRT_Buffer_DonateWithControlDependency_Callback_Args known = {
-        .struct_size = sizeof known, .callback_data = args->callback_data,
+        .struct_size = sizeof known,
+        .callback_data = args->callback_data,
         .error_code = fails ? PJRT_Error_Code_INTERNAL : PJRT_Error_Code_OK};
     args->dependency_ready_callback(&known);
     if (fails) {
@@ -185,11 +186,11 @@ void test_transfers(void) {
   FAILS(transfer(m, 0, data, 0, 8, false), 9, "complete already");
 
   const int64_t minor_to_major[] = {0, 1};
-  PJRT_Buffer_MemoryLayout layout = {
-      .struct_size = JM_ABI_END(PJRT_Buffer_MemoryLayout, type),
-      .tiled = {.struct_size = sizeof layout.tiled, .minor_to_major = minor_to_major,
-                .minor_to_major_size = 2},
-      .type = PJRT_Buffer_MemoryLayout_Type_Tiled};
+  PJRT_Buffer_MemoryLayout layout = {.struct_size = JM_ABI_END(PJRT_Buffer_MemoryLayout, type),
+                                     .tiled = {.struct_size = sizeof layout.tiled,
+                                               .minor_to_major = minor_to_major,
+                                               .minor_to_major_size = 2},
+                                     .type = PJRT_Buffer_MemoryLayout_Type_Tiled};
   PJRT_AsyncHostToDeviceTransferManager_TransferLiteral_Args *literal =
       ARGS(AsyncHostToDeviceTransferManager_TransferLiteral, m, 1, columns, dims_2x3, 2,
            PJRT_Buffer_Type_F32, &layout);
@@ -199,9 +200,8 @@ void test_transfers(void) {
   literal->shape_num_dims = 1;
   FAILS(abi_AsyncHostToDeviceTransferManager_TransferLiteral(literal), 3, "shape");
 
-  PJRT_AsyncHostToDeviceTransferManager_SetBufferError_Args *failure =
-      ARGS(AsyncHostToDeviceTransferManager_SetBufferError, m, 2, PJRT_Error_Code_INTERNAL, "bad",
-           3);
+  PJRT_AsyncHostToDeviceTransferManager_SetBufferError_Args *failure = ARGS(
+      AsyncHostToDeviceTransferManager_SetBufferError, m, 2, PJRT_Error_Code_INTERNAL, "bad", 3);
   OK(abi_AsyncHostToDeviceTransferManager_SetBufferError(failure));
   FAILS(abi_AsyncHostToDeviceTransferManager_SetBufferError(failure), 9, "complete already");
   await_failure(ready_event(buffers[2]), 13, "bad");

@@ -7,15 +7,17 @@
 #include "abi/program_fake.h"
 
 static PJRT_Program program_of(const void *code, size_t n_code) {
-  return (PJRT_Program){.struct_size = sizeof(PJRT_Program), .code = (char *)code,
-                        .code_size = n_code, .format = "mlir", .format_size = 4};
+  return (PJRT_Program){.struct_size = sizeof(PJRT_Program),
+                        .code = (char *)code,
+                        .code_size = n_code,
+                        .format = "mlir",
+                        .format_size = 4};
 }
 
 static PJRT_Error *compile_with(const void *code, size_t n_code, const char *options,
                                 size_t n_options, PJRT_LoadedExecutable **out) {
   PJRT_Program program = program_of(code, n_code);
-  PJRT_Client_Compile_Args *args =
-      ARGS(Client_Compile, client, &program, options, n_options);
+  PJRT_Client_Compile_Args *args = ARGS(Client_Compile, client, &program, options, n_options);
   PJRT_Error *error = abi_Client_Compile(args);
   *out = error ? NULL : args->executable;
   return error;
@@ -70,8 +72,9 @@ void test_options(const void *code, size_t n_code) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     FAILS(compile_with(code, n_code, cases[i].bytes, cases[i].size, &executable), cases[i].code,
           cases[i].text);
-  static const char good[] = "\x1a\x0f\x20\x01\x28\x01\x4a\x09\x08\x01\x10\x01\x1a\x03\x0a\x01\x00"
-                             "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x48\x01";
+  static const char good[] =
+      "\x1a\x0f\x20\x01\x28\x01\x4a\x09\x08\x01\x10\x01\x1a\x03\x0a\x01\x00"
+      "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x48\x01";
   if (OK(compile_with(code, n_code, good, sizeof good - 1, &executable)))
     destroy_loaded(executable);
   for (size_t i = 0; i < sizeof good - 1; i++) { /* any byte wrong: an error or not, no crash */
@@ -139,8 +142,8 @@ static void test_execution(PJRT_LoadedExecutable *executable) {
         12, "send");
   FAILS(abi_LoadedExecutable_Execute(ARGS(LoadedExecutable_Execute, executable, .num_devices = 2)),
         3, "2 were given");
-  FAILS(abi_LoadedExecutable_Execute(ARGS(LoadedExecutable_Execute, executable, .num_devices = 1,
-                                          .num_args = 1)),
+  FAILS(abi_LoadedExecutable_Execute(
+            ARGS(LoadedExecutable_Execute, executable, .num_devices = 1, .num_args = 1)),
         3, "without lists");
 }
 
@@ -223,9 +226,8 @@ static void test_text(PJRT_Executable *executable, const void *code, size_t n_co
 static void test_serialisation(PJRT_Executable *executable) {
   PJRT_Executable_Serialize_Args *bytes = ARGS(Executable_Serialize, executable);
   OK(abi_Executable_Serialize(bytes));
-  PJRT_Executable_DeserializeAndLoad_Args *again =
-      ARGS(Executable_DeserializeAndLoad, client, bytes->serialized_bytes,
-           bytes->serialized_bytes_size);
+  PJRT_Executable_DeserializeAndLoad_Args *again = ARGS(
+      Executable_DeserializeAndLoad, client, bytes->serialized_bytes, bytes->serialized_bytes_size);
   OK(abi_Executable_DeserializeAndLoad(again));
   test_execution(again->loaded_executable);
   destroy_loaded(again->loaded_executable);
@@ -234,8 +236,7 @@ static void test_serialisation(PJRT_Executable *executable) {
     FAILS(abi_Executable_DeserializeAndLoad(again), 3, "serialized executable");
   }
   bytes->serialized_executable_deleter(bytes->serialized_executable);
-  PJRT_Executable_GetCompileOptions_Args *options =
-      ARGS(Executable_GetCompileOptions, executable);
+  PJRT_Executable_GetCompileOptions_Args *options = ARGS(Executable_GetCompileOptions, executable);
   OK(abi_Executable_GetCompileOptions(options));
   CHECK(options->serialized_bytes_size == 0);
   options->serialized_compile_options_deleter(options->serialized_compile_options);

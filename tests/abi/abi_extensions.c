@@ -29,8 +29,8 @@ static void test_defaults(const PJRT_Layouts_Extension *layouts) {
   PJRT_Client_TopologyDescription_Args *topology = ARGS(Client_TopologyDescription, client);
   OK(abi_Client_TopologyDescription(topology));
   for (size_t rank = 0; rank < 4; rank++) {
-    PJRT_Layouts_Client_GetDefaultLayout_Args args = {
-        sizeof args, NULL, client, PJRT_Buffer_Type_F32, dims, rank};
+    PJRT_Layouts_Client_GetDefaultLayout_Args args = {sizeof args,          NULL, client,
+                                                      PJRT_Buffer_Type_F32, dims, rank};
     OK(layouts->Client_GetDefaultLayout(&args));
     CHECK(is_text(layouts, args.layout, texts[rank]));
     PJRT_Layouts_Topology_GetDefaultLayout_Args of = {
@@ -38,8 +38,8 @@ static void test_defaults(const PJRT_Layouts_Extension *layouts) {
     OK(layouts->Topology_GetDefaultLayout(&of));
     CHECK(of.layout == args.layout);
   }
-  PJRT_Layouts_Client_GetDefaultLayout_Args bad = {.struct_size = sizeof bad, .client = client,
-                                                   .num_dims = 65};
+  PJRT_Layouts_Client_GetDefaultLayout_Args bad = {
+      .struct_size = sizeof bad, .client = client, .num_dims = 65};
   FAILS(layouts->Client_GetDefaultLayout(&bad), 3, "rank 65");
   bad.struct_size = 24;
   FAILS(layouts->Client_GetDefaultLayout(&bad), 3, "struct_size");
@@ -59,8 +59,11 @@ void test_extensions(const void *code, size_t n_code) {
       (PJRT_Shardings_Extension *)find_extension(PJRT_Extension_Type_Shardings);
   if (!layouts || !shardings) return;
   test_defaults(layouts);
-  PJRT_Program program = {.struct_size = sizeof program, .code = (char *)code,
-                          .code_size = n_code, .format = "mlir", .format_size = 4};
+  PJRT_Program program = {.struct_size = sizeof program,
+                          .code = (char *)code,
+                          .code_size = n_code,
+                          .format = "mlir",
+                          .format_size = 4};
   PJRT_Client_Compile_Args *compile = ARGS(Client_Compile, client, &program);
   if (!OK(abi_Client_Compile(compile))) return;
   PJRT_LoadedExecutable_GetExecutable_Args *get =

@@ -12,8 +12,11 @@
 static PJRT_LoadedExecutable *compile(fake_program fake) {
   memcpy(fake.magic, FAKE_MAGIC, 4);
   if (!fake.n_partitions) fake.n_partitions = 1;
-  PJRT_Program program = {.struct_size = sizeof program, .code = (char *)&fake,
-                          .code_size = sizeof fake, .format = "mlir", .format_size = 4};
+  PJRT_Program program = {.struct_size = sizeof program,
+                          .code = (char *)&fake,
+                          .code_size = sizeof fake,
+                          .format = "mlir",
+                          .format_size = 4};
   PJRT_Client_Compile_Args *args = ARGS(Client_Compile, client, &program);
   if (!OK(abi_Client_Compile(args))) exit(1);
   return args->executable;
@@ -51,8 +54,8 @@ static void on_ready(PJRT_Error *error, void *argument) { /* on a thread of the 
 /* A chain of slow executions is there at once and ready at the end. */
 static void test_chain(void) {
   enum { N = 8 };
-  PJRT_LoadedExecutable *slow = compile((fake_program){.n_parameters = 1, .n_outputs = 1,
-                                                       .delay_ms = 5, .alias = -1});
+  PJRT_LoadedExecutable *slow =
+      compile((fake_program){.n_parameters = 1, .n_outputs = 1, .delay_ms = 5, .alias = -1});
   PJRT_Buffer *chain[N + 1] = {put_floats(0)};
   for (int i = 0; i < N; i++) OK(run(slow, &chain[i], 1, &chain[i + 1], NULL, 0));
   PJRT_Event *last = ready_event(chain[N]);
@@ -73,8 +76,8 @@ static void test_chain(void) {
 
 /* A pointer may be asked for before the value is there, and stays. */
 static void test_early_pointer(void) {
-  PJRT_LoadedExecutable *slow = compile((fake_program){.n_parameters = 1, .n_outputs = 1,
-                                                       .delay_ms = 20, .alias = 0});
+  PJRT_LoadedExecutable *slow =
+      compile((fake_program){.n_parameters = 1, .n_outputs = 1, .delay_ms = 20, .alias = 0});
   PJRT_Buffer *in = put_floats(0), *out;
   OK(run(slow, &in, 1, &out, NULL, 0));
   OK(abi_Buffer_IncreaseExternalReferenceCount(ARGS(Buffer_IncreaseExternalReferenceCount, out)));
@@ -91,10 +94,10 @@ static void test_early_pointer(void) {
 /* A failed execution fails what it feeds, and its own outputs. */
 static void test_failure(void) {
   for (int cheap = 0; cheap < 2; cheap++) {
-    PJRT_LoadedExecutable *bad = compile((fake_program){.n_parameters = 1, .n_outputs = 2,
-                                                        .fails = 1, .alias = -1, .cheap = cheap});
-    PJRT_LoadedExecutable *good = compile((fake_program){.n_parameters = 1, .n_outputs = 1,
-                                                         .alias = -1, .cheap = cheap});
+    PJRT_LoadedExecutable *bad = compile(
+        (fake_program){.n_parameters = 1, .n_outputs = 2, .fails = 1, .alias = -1, .cheap = cheap});
+    PJRT_LoadedExecutable *good =
+        compile((fake_program){.n_parameters = 1, .n_outputs = 1, .alias = -1, .cheap = cheap});
     PJRT_Buffer *in = put_floats(0), *failed[2], *fed;
     OK(run(bad, &in, 1, failed, NULL, 0));
     OK(run(good, &failed[1], 1, &fed, NULL, 0));
@@ -138,9 +141,9 @@ static void test_donation(void) {
 
   _Alignas(64) static float host[6] = {1, 2, 3, 4, 5, 6}; /* of somebody else: never written */
   const int64_t dims[] = {2, 3};
-  PJRT_Client_CreateViewOfDeviceBuffer_Args *view = ARGS(
-      Client_CreateViewOfDeviceBuffer, client, host, dims, 2, PJRT_Buffer_Type_F32,
-      .device = device);
+  PJRT_Client_CreateViewOfDeviceBuffer_Args *view =
+      ARGS(Client_CreateViewOfDeviceBuffer, client, host, dims, 2, PJRT_Buffer_Type_F32,
+           .device = device);
   OK(abi_Client_CreateViewOfDeviceBuffer(view));
   in = view->buffer;
   destroy_buffer(out);
@@ -203,8 +206,8 @@ static void test_donated_chain(void) {
 }
 
 static void test_kinds(void) {
-  PJRT_LoadedExecutable *pinned = compile((fake_program){
-      .n_parameters = 0, .n_outputs = 1, .alias = -1, .memory_kind = "pinned_host"});
+  PJRT_LoadedExecutable *pinned = compile(
+      (fake_program){.n_parameters = 0, .n_outputs = 1, .alias = -1, .memory_kind = "pinned_host"});
   PJRT_Buffer *out;
   OK(run(pinned, NULL, 0, &out, NULL, 0));
   PJRT_Buffer_Memory_Args *memory = ARGS(Buffer_Memory, out);
@@ -230,8 +233,8 @@ static void *run_many(void *argument) {
     PJRT_ExecuteOptions options = {.struct_size = sizeof options};
     PJRT_Buffer *out, **outputs = &out, *const *inputs = &in;
     PJRT_Event *done;
-    PJRT_LoadedExecutable_Execute_Args args = {sizeof args, NULL, j->executable, &options,
-                                               &inputs, 1, 1, &outputs, &done};
+    PJRT_LoadedExecutable_Execute_Args args = {sizeof args, NULL, j->executable, &options, &inputs,
+                                               1,           1,    &outputs,      &done};
     if (api->PJRT_LoadedExecutable_Execute(&args)) return argument;
     PJRT_Event_Await_Args wait = {sizeof wait, NULL, done};
     if (api->PJRT_Event_Await(&wait)) return argument;

@@ -42,8 +42,8 @@ static void use(PJRT_LoadedExecutable *executable, PJRT_Buffer *in) {
   if (!attempt(api->PJRT_LoadedExecutable_Execute(&run))) return;
   settle(done);
   float data[6];
-  PJRT_Buffer_ToHostBuffer_Args get = {.struct_size = sizeof get, .src = out[0], .dst = data,
-                                       .dst_size = sizeof data};
+  PJRT_Buffer_ToHostBuffer_Args get = {
+      .struct_size = sizeof get, .src = out[0], .dst = data, .dst_size = sizeof data};
   if (attempt(api->PJRT_Buffer_ToHostBuffer(&get))) settle(get.event);
   PJRT_Buffer_CopyToDevice_Args copy = {sizeof copy, NULL, out[1], NULL};
   PJRT_Buffer_Device_Args of = {sizeof of, NULL, out[1]};
@@ -57,12 +57,15 @@ static void use(PJRT_LoadedExecutable *executable, PJRT_Buffer *in) {
 static void scenario(void) {
   PJRT_Client_Create_Args create = {.struct_size = sizeof create};
   if (!attempt(api->PJRT_Client_Create(&create))) return;
-  fake_program fake = {.magic = "FAKE", .n_parameters = 1, .n_outputs = 2, .alias = 1,
-                       .n_partitions = 1};
-  PJRT_Program program = {.struct_size = sizeof program, .code = (char *)&fake,
-                          .code_size = sizeof fake, .format = "mlir", .format_size = 4};
-  PJRT_Client_Compile_Args compile = {.struct_size = sizeof compile, .client = create.client,
-                                      .program = &program};
+  fake_program fake = {
+      .magic = "FAKE", .n_parameters = 1, .n_outputs = 2, .alias = 1, .n_partitions = 1};
+  PJRT_Program program = {.struct_size = sizeof program,
+                          .code = (char *)&fake,
+                          .code_size = sizeof fake,
+                          .format = "mlir",
+                          .format_size = 4};
+  PJRT_Client_Compile_Args compile = {
+      .struct_size = sizeof compile, .client = create.client, .program = &program};
   if (attempt(api->PJRT_Client_Compile(&compile))) {
     PJRT_LoadedExecutable_GetExecutable_Args get = {sizeof get, NULL, compile.executable};
     if (attempt(api->PJRT_LoadedExecutable_GetExecutable(&get))) {
@@ -74,9 +77,12 @@ static void scenario(void) {
     }
     float data[6] = {0};
     const int64_t dims[] = {2, 3};
-    PJRT_Client_BufferFromHostBuffer_Args put = {
-        .struct_size = sizeof put, .client = create.client, .data = data,
-        .type = PJRT_Buffer_Type_F32, .dims = dims, .num_dims = 2};
+    PJRT_Client_BufferFromHostBuffer_Args put = {.struct_size = sizeof put,
+                                                 .client = create.client,
+                                                 .data = data,
+                                                 .type = PJRT_Buffer_Type_F32,
+                                                 .dims = dims,
+                                                 .num_dims = 2};
     if (attempt(api->PJRT_Client_BufferFromHostBuffer(&put))) {
       settle(put.done_with_host_buffer);
       use(compile.executable, put.buffer);

@@ -60,8 +60,12 @@ int main(int n, char **arguments) {
   if (!get_api) return 2;
   api = get_api();
   check_version();
-  fake_program fake = {.magic = "FAKE", .n_parameters = 1, .n_outputs = 1, .cheap = 1,
-                       .alias = -1, .n_partitions = 1};
+  fake_program fake = {.magic = "FAKE",
+                       .n_parameters = 1,
+                       .n_outputs = 1,
+                       .cheap = 1,
+                       .alias = -1,
+                       .n_partitions = 1};
   is_fake = !strcmp(arguments[2], "fake");
   size_t n_code = sizeof fake;
   void *code = is_fake ? &fake : read_file(arguments[2], &n_code);

@@ -5,7 +5,7 @@
 
 static bool without_memory; /* whether calls are made by check_without_memory */
 
-jm_error* jm_ref_convolution(const jm_ref_call* call);
+jm_error *jm_ref_convolution(const jm_ref_call *call);
 
 enum { AXES = 3 };
 typedef struct config {
@@ -16,7 +16,7 @@ typedef struct config {
   int64_t lhs_at[AXES + 2], rhs_at[AXES + 2], out_at[AXES + 2]; /* batch/in, feature/out, spatial */
 } config;
 
-static void shuffle(int64_t* order, uint32_t n) {
+static void shuffle(int64_t *order, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) order[i] = i;
   for (uint32_t i = n; i > 1; i--) {
     uint32_t j = random_below(i);
@@ -26,7 +26,7 @@ static void shuffle(int64_t* order, uint32_t n) {
 }
 
 /* Output sizes; false if one would be negative. */
-static bool complete(config* c) {
+static bool complete(config *c) {
   for (uint32_t a = 0; a < c->axes; a++) {
     int64_t size = c->size[a] ? (c->size[a] - 1) * c->lhs_dilation[a] + 1 : 0;
     int64_t window = c->taps[a] ? (c->taps[a] - 1) * c->rhs_dilation[a] + 1 : 0;
@@ -64,13 +64,13 @@ static config random_config(void) {
   return c;
 }
 
-static int64_t offset(const array* a, const int64_t* index) {
+static int64_t offset(const array *a, const int64_t *index) {
   int64_t at = 0;
   for (uint32_t d = 0; d < a->type.rank; d++) at = at * a->dims[d] + index[d];
   return at;
 }
 
-static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
+static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
   for (uint32_t d = n; d-- > 0;) {
     if (++index[d] < sizes[d]) return true;
     index[d] = 0;
@@ -79,8 +79,8 @@ static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
 }
 
 /* One output element: o is its index in the output's own dimensions. */
-static void expect(const config* c, const array* lhs, const array* rhs, array* out,
-                   const int64_t* o) {
+static void expect(const config *c, const array *lhs, const array *rhs, array *out,
+                   const int64_t *o) {
   int64_t *sum = out->exact[offset(out, o)], taps[AXES] = {0};
   int64_t b = o[c->out_at[0]], f = o[c->out_at[1]], n_groups = c->groups_feature * c->groups_batch;
   int64_t group = f / (c->out / n_groups), li[RANK], ri[RANK];
@@ -106,7 +106,7 @@ static void expect(const config* c, const array* lhs, const array* rhs, array* o
   } while (next(taps, c->taps, c->axes));
 }
 
-static void print(const config* c, const jm_dtype* t) {
+static void print(const config *c, const jm_dtype *t) {
   fprintf(stderr, "  %s x %s -> %s: batch %d, groups %d %d, features %d %d\n", jm_dtype_name(t[0]),
           jm_dtype_name(t[1]), jm_dtype_name(t[2]), (int)c->batch, (int)c->groups_feature,
           (int)c->groups_batch, (int)c->in, (int)c->out);
@@ -117,7 +117,7 @@ static void print(const config* c, const jm_dtype* t) {
             (int)c->reversal[a], (int)c->result[a]);
 }
 
-static void check_convolution(const config* c, const jm_dtype* types) {
+static void check_convolution(const config *c, const jm_dtype *types) {
   uint32_t rank = c->axes + 2;
   int64_t ls[RANK], rs[RANK], os[RANK], index[RANK] = {0};
   ls[c->lhs_at[0]] = c->batch, ls[c->lhs_at[1]] = c->in * c->groups_feature;
@@ -236,7 +236,7 @@ static void test_layers(void) {
       config input = input_gradient(c), kernel = kernel_gradient(c);
       CHECK(complete(&input) && input.result[0] == c.size[0]);
       CHECK(complete(&kernel) && kernel.result[0] == c.taps[0]);
-      const jm_dtype* types = product_types[s % 2 ? 0 : 1];
+      const jm_dtype *types = product_types[s % 2 ? 0 : 1];
       check_convolution(&c, types);
       check_convolution(&input, types);
       check_convolution(&kernel, types);

@@ -6,7 +6,7 @@
 
 static bool without_memory; /* whether calls are made by check_without_memory */
 
-jm_error* jm_ref_dot_general(const jm_ref_call* call);
+jm_error *jm_ref_dot_general(const jm_ref_call *call);
 
 typedef struct dims {
   uint32_t n;
@@ -21,8 +21,8 @@ static dims random_dims(uint32_t most, uint32_t largest, bool zero) {
 
 /* Puts batch, contracted and free dimensions into a random order: where[role][i] is the dimension.
  */
-static void scatter_dims(const dims* const roles[3], int64_t where[3][RANK], uint32_t* rank,
-                         int64_t* sizes) {
+static void scatter_dims(const dims *const roles[3], int64_t where[3][RANK], uint32_t *rank,
+                         int64_t *sizes) {
   *rank = roles[0]->n + roles[1]->n + roles[2]->n;
   int64_t order[3 * RANK];
   for (uint32_t i = 0; i < *rank; i++) order[i] = i;
@@ -45,7 +45,7 @@ static void scatter_dims(const dims* const roles[3], int64_t where[3][RANK], uin
   memcpy(where[2], sorted, k * sizeof *sorted);
 }
 
-static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
+static bool next(int64_t *index, const int64_t *sizes, uint32_t n) {
   for (uint32_t d = n; d-- > 0;) {
     if (++index[d] < sizes[d]) return true;
     index[d] = 0;
@@ -53,14 +53,14 @@ static bool next(int64_t* index, const int64_t* sizes, uint32_t n) {
   return false;
 }
 
-static int64_t offset(const array* a, const int64_t* index) {
+static int64_t offset(const array *a, const int64_t *index) {
   int64_t at = 0;
   for (uint32_t d = 0; d < a->type.rank; d++) at = at * a->dims[d] + index[d];
   return at;
 }
 
-static void check_dot(const jm_dtype* types, const dims* batch, const dims* contract, dims* m,
-                      dims* n) {
+static void check_dot(const jm_dtype *types, const dims *batch, const dims *contract, dims *m,
+                      dims *n) {
   const dims *left[3] = {batch, contract, m}, *right[3] = {batch, contract, n};
   int64_t lw[3][RANK], rw[3][RANK], ls[RANK], rs[RANK], os[RANK];
   uint32_t lr, rr;

@@ -180,7 +180,8 @@ static void test_compare_others(void) {
   CHECK(compare_one(JM_DT_s64, (int64_t[]){-1}, (int64_t[]){1}, JM_COMPARE_LE));
   CHECK(compare_one(JM_DT_f8e4m3fnuz, (uint8_t[]){0x80}, (uint8_t[]){0x80}, JM_COMPARE_NE));
   float z[] = {1, 2}, w[] = {1, 3}, n[] = {NAN, 0};
-  CHECK(compare_one(JM_DT_c64, z, z, JM_COMPARE_EQ) && !compare_one(JM_DT_c64, z, w, JM_COMPARE_EQ));
+  CHECK(compare_one(JM_DT_c64, z, z, JM_COMPARE_EQ) &&
+        !compare_one(JM_DT_c64, z, w, JM_COMPARE_EQ));
   CHECK(compare_one(JM_DT_c64, z, w, JM_COMPARE_NE) && compare_one(JM_DT_c64, n, n, JM_COMPARE_NE));
   ref_case c;
   case_begin(&c);

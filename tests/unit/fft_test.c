@@ -9,15 +9,15 @@
 
 jm_ref_fn jm_ref_fft;
 
-static const jm_type* type_of(jm_module* m, jm_dtype dtype, uint32_t rank, const int64_t* dims) {
-  const jm_type* type = NULL;
+static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
+  const jm_type *type = NULL;
   CHECK_OK(jm_module_type(m, dtype, rank, dims, &type));
   return type;
 }
 
-static void fft(jm_fft_kind kind, bool is_double, uint32_t rank, const int64_t* dims,
-                uint32_t n_length, const int64_t* length, void* in, void* out) {
-  jm_module* m;
+static void fft(jm_fft_kind kind, bool is_double, uint32_t rank, const int64_t *dims,
+                uint32_t n_length, const int64_t *length, void *in, void *out) {
+  jm_module *m;
   CHECK_OK(jm_module_create(&m));
   jm_fft_attrs attrs = {.kind = kind, .length = {length, n_length}};
   jm_op op = {.code = JM_OP_fft, .n_operands = 1, .n_results = 1, .attrs = &attrs};
@@ -42,15 +42,15 @@ static double random_unit(void) {
 }
 
 /* exp(sign 2 pi i k / n) for all k */
-static void roots(size_t n, double sign, double complex* out) {
+static void roots(size_t n, double sign, double complex *out) {
   for (size_t k = 0; k < n; k++) {
     long double angle = sign * 2 * 3.14159265358979323846264338327950288L * k / n;
     out[k] = (double)cosl(angle) + I * (double)sinl(angle);
   }
 }
 
-static void naive(const double complex* in, size_t n, double sign, double complex* out) {
-  double complex* w = calloc(n, sizeof *w);
+static void naive(const double complex *in, size_t n, double sign, double complex *out) {
+  double complex *w = calloc(n, sizeof *w);
   roots(n, sign, w);
   for (size_t k = 0; k < n; k++) {
     double complex sum = 0;
@@ -60,7 +60,7 @@ static void naive(const double complex* in, size_t n, double sign, double comple
   free(w);
 }
 
-static double distance(const double complex* a, const double complex* b, size_t n) {
+static double distance(const double complex *a, const double complex *b, size_t n) {
   double worst = 0, size = 0;
   for (size_t i = 0; i < n; i++) {
     if (!(cabs(a[i] - b[i]) <= worst)) worst = cabs(a[i] - b[i]);
@@ -164,7 +164,7 @@ static void test_separate(void) {
 /* Every allocation that fails is an error; 26 goes by half, 67 by Bluestein. */
 static void test_no_memory(void) {
   for (int64_t n = 26; n <= 67; n += 41) {
-    jm_module* m;
+    jm_module *m;
     CHECK_OK(jm_module_create(&m));
     static double in[67], out[68];
     int64_t half = n / 2 + 1;
@@ -175,7 +175,7 @@ static void test_no_memory(void) {
     int64_t after = 0;
     for (; after < 100; after++) {
       jm_alloc_fail_after(after);
-      jm_error* error = jm_ref_fft(&(jm_ref_call){m, &op, &source, &target, NULL});
+      jm_error *error = jm_ref_fft(&(jm_ref_call){m, &op, &source, &target, NULL});
       jm_alloc_fail_after(-1);
       if (!error) break;
       CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);

@@ -257,7 +257,7 @@ static const struct {
     {"%x: f32[4] = manual_computation %f { (): return }", "0 arguments instead of 1"},
 };
 
-static const char* const acceptances[] = {
+static const char *const acceptances[] = {
     "%x: u8[4,4] = bitcast_convert %f",
     "%y: u8[4] = bitcast_convert %p",
     "%x: f32[4] = broadcast_in_dim %s",

@@ -12,16 +12,16 @@
 #include "pass/pass.h"
 #include "unit/ir_refusals.h"
 
-static jm_error* parse_and_verify(const char* text) {
-  jm_module* m = NULL;
+static jm_error *parse_and_verify(const char *text) {
+  jm_module *m = NULL;
   JM_TRY(jm_module_parse(text, strlen(text), &m));
-  jm_error* error = jm_module_verify(m);
+  jm_error *error = jm_module_verify(m);
   jm_module_destroy(m);
   return error;
 }
 
 /* An op in a module with arguments of many types. */
-static void wrap(char* out, size_t size, const char* body) {
+static void wrap(char *out, size_t size, const char *body) {
   snprintf(out, size,
            "module \"m\" {\n"
            "  (%%f: f32[4], %%g: f32[2,3], %%h: f32[3,5], %%s: f32[], %%n: s32[4], %%i: s32[], "
@@ -37,7 +37,7 @@ static void test_refusals(void) {
   static char text[8192];
   for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
     wrap(text, sizeof text, refusals[i].body);
-    jm_error* error = parse_and_verify(text);
+    jm_error *error = parse_and_verify(text);
     bool right = jm_error_code(error) == JM_INVALID_ARGUMENT &&
                  strstr(jm_error_message(error), refusals[i].message);
     if (!right)
@@ -52,7 +52,7 @@ static void test_acceptances(void) {
   static char text[8192];
   for (size_t i = 0; i < sizeof acceptances / sizeof *acceptances; i++) {
     wrap(text, sizeof text, acceptances[i]);
-    jm_error* error = parse_and_verify(text);
+    jm_error *error = parse_and_verify(text);
     if (error) fprintf(stderr, "%s\n  gave: %s\n", acceptances[i], jm_error_message(error));
     CHECK(!error);
     jm_error_destroy(error);
@@ -61,8 +61,8 @@ static void test_acceptances(void) {
 
 /* Every op with a rule of its own is refused at least once: else its rule is untested. */
 static void test_every_rule_refuses(void) {
-  static const char* const free_ops[] = {"create_token"}; /* the table's columns say it all */
-  static const char* const rule_of[JM_N_OPS] = {
+  static const char *const free_ops[] = {"create_token"}; /* the table's columns say it all */
+  static const char *const rule_of[JM_N_OPS] = {
 #define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) #verify,
 #include "ir/ops.def"
   };
@@ -74,7 +74,7 @@ static void test_every_rule_refuses(void) {
       for (int other = 0; other < JM_N_OPS && !found; other++) {
         char pattern[64];
         snprintf(pattern, sizeof pattern, "= %s", jm_op_facts[other].name);
-        const char* at = strstr(refusals[i].body, pattern);
+        const char *at = strstr(refusals[i].body, pattern);
         found = at && !strcmp(rule_of[other], rule_of[code]) &&
                 strchr(" <\n", at[strlen(pattern)]) != NULL;
       }
@@ -104,7 +104,7 @@ static const char sample[] =
     "}\n";
 
 static void test_round_trip(void) {
-  jm_module* m = NULL;
+  jm_module *m = NULL;
   CHECK_OK(jm_module_parse(sample, strlen(sample), &m));
   if (!m) return;
   CHECK_OK(jm_module_verify(m));
@@ -117,8 +117,8 @@ static void test_round_trip(void) {
 }
 
 static void test_build_and_clone(void) {
-  jm_module* m = NULL;
-  const jm_type* type = NULL;
+  jm_module *m = NULL;
+  const jm_type *type = NULL;
   const int64_t dims[] = {2};
   jm_value x = 0, y = 0;
   CHECK_OK(jm_module_create(&m));
@@ -148,11 +148,11 @@ static void test_build_and_clone(void) {
 }
 
 /* Each allocation of reading, verifying, optimising and printing fails once: an error, no leak. */
-static jm_error* everything(void) {
-  jm_module* m = NULL;
+static jm_error *everything(void) {
+  jm_module *m = NULL;
   JM_TRY(jm_module_parse(sample, strlen(sample), &m));
   const jm_pass_options options = {.verify = true};
-  jm_error* error = jm_module_verify(m);
+  jm_error *error = jm_module_verify(m);
   if (!error) error = jm_pass_pipeline(m, &options);
   jm_text text;
   jm_text_init(&text);
@@ -168,7 +168,7 @@ static void test_allocation_failures(void) {
   int64_t n = 0;
   for (; n < MOST; n++) {
     jm_alloc_fail_after(n);
-    jm_error* error = everything();
+    jm_error *error = everything();
     jm_alloc_fail_after(-1);
     if (!error) break;
     CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
@@ -187,8 +187,8 @@ static void test_garbage(void) {
       random = random * 1664525u + 1013904223u;
       text[random % (sizeof sample - 1)] = (char)(random >> 24 & 127);
     }
-    jm_module* m = NULL;
-    jm_error* error = jm_module_parse(text, sizeof sample - 1, &m);
+    jm_module *m = NULL;
+    jm_error *error = jm_module_parse(text, sizeof sample - 1, &m);
     if (!error) error = jm_module_verify(m);
     CHECK(!error || jm_error_code(error) == JM_INVALID_ARGUMENT ||
           jm_error_code(error) == JM_UNIMPLEMENTED);

@@ -7,8 +7,7 @@
 #include "engine/ref/lapack_call.h"
 #include "unit/ref_case.h"
 
-#define STR(text) \
-  { text, sizeof text - 1 }
+#define STR(text) {text, sizeof text - 1}
 
 typedef struct shape {
   jm_dtype dtype;

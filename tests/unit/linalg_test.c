@@ -21,32 +21,32 @@ static number random_number(jm_dtype d) {
   return jm_dtype_is_complex(d) ? re + im * I : re;
 }
 
-static number load(jm_dtype d, const void* data, size_t i) {
+static number load(jm_dtype d, const void *data, size_t i) {
   switch (d) {
     case JM_DT_f32:
-      return ((const float*)data)[i];
+      return ((const float *)data)[i];
     case JM_DT_f64:
-      return ((const double*)data)[i];
+      return ((const double *)data)[i];
     case JM_DT_c64:
-      return ((const float _Complex*)data)[i];
+      return ((const float _Complex *)data)[i];
     default:
-      return ((const number*)data)[i];
+      return ((const number *)data)[i];
   }
 }
 
-static void store(jm_dtype d, void* data, size_t i, number x) {
+static void store(jm_dtype d, void *data, size_t i, number x) {
   switch (d) {
     case JM_DT_f32:
-      ((float*)data)[i] = (float)creal(x);
+      ((float *)data)[i] = (float)creal(x);
       break;
     case JM_DT_f64:
-      ((double*)data)[i] = creal(x);
+      ((double *)data)[i] = creal(x);
       break;
     case JM_DT_c64:
-      ((float _Complex*)data)[i] = (float _Complex)x;
+      ((float _Complex *)data)[i] = (float _Complex)x;
       break;
     default:
-      ((number*)data)[i] = x;
+      ((number *)data)[i] = x;
   }
 }
 
@@ -57,12 +57,12 @@ enum { MOST = 40 };
 static number a[MOST * MOST], q[MOST * MOST];
 static number given[MOST * MOST], factor[MOST * MOST];
 
-static void load_all(jm_dtype d, const void* data, size_t n, number* out) {
+static void load_all(jm_dtype d, const void *data, size_t n, number *out) {
   for (size_t i = 0; i < n; i++) out[i] = load(d, data, i);
 }
 
 /* given = x x^H + n I, rounded; data gets one triangle of it and NaN elsewhere. */
-static void make_positive(jm_dtype d, size_t n, bool lower, void* data) {
+static void make_positive(jm_dtype d, size_t n, bool lower, void *data) {
   for (size_t i = 0; i < n * n; i++) a[i] = random_number(d);
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; j < n; j++) {
@@ -88,7 +88,7 @@ static bool is_factor(jm_dtype d, size_t n, bool lower) {
   return right;
 }
 
-static jm_tensor tensor(jm_type* type, jm_dtype d, uint32_t rank, const int64_t* dims, void* data) {
+static jm_tensor tensor(jm_type *type, jm_dtype d, uint32_t rank, const int64_t *dims, void *data) {
   *type = (jm_type){.dtype = d, .rank = rank, .count = 1, .dims = dims};
   for (uint32_t i = 0; i < rank; i++) type->count *= dims[i];
   return (jm_tensor){type, data};
@@ -97,26 +97,26 @@ static jm_tensor tensor(jm_type* type, jm_dtype d, uint32_t rank, const int64_t*
 static void check_cholesky(jm_dtype d, size_t n, bool lower) {
   static number in[3 * MOST * MOST], out[3 * MOST * MOST];
   size_t bytes = n * n * jm_dtype_bytes(d);
-  for (size_t i = 0; i < 3; i++) make_positive(d, n, lower, (char*)in + i * bytes);
-  store(d, (char*)in + bytes, (n - 1) * n + n - 1, -1); /* the second isn't positive definite */
+  for (size_t i = 0; i < 3; i++) make_positive(d, n, lower, (char *)in + i * bytes);
+  store(d, (char *)in + bytes, (n - 1) * n + n - 1, -1); /* the second isn't positive definite */
   jm_cholesky_attrs attrs = {.lower = lower};
   jm_op op = {.code = JM_OP_cholesky, .n_operands = 1, .n_results = 1, .attrs = &attrs};
   int64_t dims[3] = {3, (int64_t)n, (int64_t)n};
   jm_type type;
   jm_tensor from = tensor(&type, d, 3, dims, in), to = tensor(&type, d, 3, dims, out);
   CHECK_OK(jm_ref_cholesky(&(jm_ref_call){.op = &op, .in = &from, .out = &to}));
-  load_all(d, (char*)out + bytes, n * n, factor);
+  load_all(d, (char *)out + bytes, n * n, factor);
   bool all_nan = true;
   for (size_t i = 0; i < n * n; i++) all_nan &= isnan(creal(factor[i])) != 0;
   CHECK(all_nan);
-  load_all(d, (char*)out + 2 * bytes, n * n, factor);
+  load_all(d, (char *)out + 2 * bytes, n * n, factor);
   CHECK(is_factor(d, n, lower));
-  CHECK(jm_loops_find(d)->cholesky(n, lower, (char*)in + 2 * bytes));
-  load_all(d, (char*)in + 2 * bytes, n * n, factor);
+  CHECK(jm_loops_find(d)->cholesky(n, lower, (char *)in + 2 * bytes));
+  load_all(d, (char *)in + 2 * bytes, n * n, factor);
   for (size_t i = 0; i < n * n; i++)
     if (isnan(creal(factor[i]))) factor[i] = 0; /* the other triangle was left alone */
   CHECK(is_factor(d, n, lower));
-  CHECK(!jm_loops_find(d)->cholesky(n, lower, (char*)in + bytes));
+  CHECK(!jm_loops_find(d)->cholesky(n, lower, (char *)in + bytes));
 }
 
 static void test_cholesky(void) {
@@ -224,7 +224,7 @@ static bool is_qr(jm_dtype d, size_t m, size_t cols, size_t n) {
 
 /* The first min(m, cols) columns of the factored matrix, as JAX cuts them for householder_product.
  */
-static void take_columns(jm_dtype d, size_t m, size_t cols, size_t n, void* out) {
+static void take_columns(jm_dtype d, size_t m, size_t cols, size_t n, void *out) {
   for (size_t i = 0; i < m; i++)
     for (size_t j = 0; j < n; j++) store(d, out, i * n + j, factor[i * cols + j]);
 }
@@ -233,7 +233,7 @@ static void check_qr(jm_dtype d, size_t m, size_t cols) {
   static number in[2 * MOST * MOST], out[2 * MOST * MOST], tau[2 * MOST], part[2 * MOST * MOST];
   size_t n = m < cols ? m : cols, bytes = m * cols * jm_dtype_bytes(d);
   for (size_t i = 0; i < 2 * m * cols; i++) store(d, in, i, random_number(d));
-  load_all(d, (char*)in + bytes, m * cols, given);
+  load_all(d, (char *)in + bytes, m * cols, given);
   int64_t dims[3] = {2, (int64_t)m, (int64_t)cols}, tau_dims[2] = {2, (int64_t)n};
   int64_t q_dims[3] = {2, (int64_t)m, (int64_t)n};
   jm_type type, tau_type, q_type;
@@ -243,14 +243,14 @@ static void check_qr(jm_dtype d, size_t m, size_t cols) {
   CHECK_OK(jm_qr_run(&(jm_ref_call){.op = &op, .in = &from, .out = to}));
   size_t q_bytes = m * n * jm_dtype_bytes(d);
   for (size_t i = 0; i < 2; i++) {
-    load_all(d, (char*)out + i * bytes, m * cols, factor);
-    take_columns(d, m, cols, n, (char*)part + i * q_bytes);
+    load_all(d, (char *)out + i * bytes, m * cols, factor);
+    take_columns(d, m, cols, n, (char *)part + i * q_bytes);
   }
   op = (jm_op){.code = JM_OP_custom_call, .n_operands = 2, .n_results = 1};
   jm_tensor pair[2] = {tensor(&q_type, d, 3, q_dims, part), to[1]};
   jm_tensor product = tensor(&q_type, d, 3, q_dims, in);
   CHECK_OK(jm_householder_run(&(jm_ref_call){.op = &op, .in = pair, .out = &product}));
-  load_all(d, (char*)in + q_bytes, m * n, q);
+  load_all(d, (char *)in + q_bytes, m * n, q);
   CHECK(is_qr(d, m, cols, n));
   for (size_t i = 0; i < m * cols; i++) store(d, out, i, given[i]);
   CHECK_OK(jm_loops_find(d)->qr(m, cols, out, tau));
@@ -284,12 +284,12 @@ static void test_permute(void) {
 }
 
 /* An op of one f32[2,2] operand and result in a module of its own. */
-static jm_error* check_op(jm_opcode code, const void* attrs, jm_dtype dtype,
+static jm_error *check_op(jm_opcode code, const void *attrs, jm_dtype dtype,
                           uint32_t participants) {
-  jm_module* m;
+  jm_module *m;
   JM_TRY(jm_module_create(&m));
   m->n_replicas = participants, m->n_partitions = 1;
-  const jm_type* type;
+  const jm_type *type;
   jm_region_id region;
   jm_value operands[2];
   jm_op_id id;
@@ -305,7 +305,7 @@ static jm_error* check_op(jm_opcode code, const void* attrs, jm_dtype dtype,
                      .attrs = attrs,
                      .loc = JM_NONE};
   CHECK_OK(jm_build_op(m, region, &spec, &id));
-  jm_error* error = jm_ref_check(m, jm_module_op(m, id));
+  jm_error *error = jm_ref_check(m, jm_module_op(m, id));
   jm_module_destroy(m);
   return error;
 }

@@ -6,8 +6,8 @@
 #include "unit/ref_case.h"
 
 enum { RANK = 5, ROUNDS = 150 };
-static const jm_dtype dtypes[] = {JM_DT_pred, JM_DT_s4, JM_DT_bf16, JM_DT_f32, JM_DT_s64,
-                                  JM_DT_c128};
+static const jm_dtype dtypes[] = {JM_DT_pred, JM_DT_s4,  JM_DT_bf16,
+                                  JM_DT_f32,  JM_DT_s64, JM_DT_c128};
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 static uint32_t random_shape(int64_t *dims, int64_t low, int64_t high) {
@@ -95,8 +95,10 @@ static void test_slice_and_reverse(void) {
     jm_dtype dtype = random_dtype();
     case_in(&c, dtype, rank, dims, NULL);
     case_out(&c, dtype, rank, out);
-    case_op(&c, JM_OP_slice, &(jm_slice_attrs){.start = {start, rank}, .limit = {limit, rank},
-                                               .stride = {stride, rank}}, 0);
+    case_op(
+        &c, JM_OP_slice,
+        &(jm_slice_attrs){.start = {start, rank}, .limit = {limit, rank}, .stride = {stride, rank}},
+        0);
     CHECK_OK(case_run(&c));
     bool ok = true;
     for (int64_t i = 0; i < c.out[0].type->count; i++) {
@@ -143,8 +145,9 @@ static void test_pad(void) {
     case_in(&c, dtype, rank, dims, NULL);
     case_in(&c, dtype, 0, NULL, NULL);
     case_out(&c, dtype, rank, out);
-    case_op(&c, JM_OP_pad, &(jm_pad_attrs){.low = {low, rank}, .high = {high, rank},
-                                           .interior = {interior, rank}}, 0);
+    case_op(&c, JM_OP_pad,
+            &(jm_pad_attrs){.low = {low, rank}, .high = {high, rank}, .interior = {interior, rank}},
+            0);
     CHECK_OK(case_run(&c));
     bool ok = true;
     for (int64_t i = 0; i < c.out[0].type->count; i++) {
@@ -152,8 +155,8 @@ static void test_pad(void) {
       case_unravel(c.out[0].type, i, at);
       for (uint32_t d = 0; d < rank; d++) {
         at[d] -= low[d];
-        inside &= at[d] >= 0 && at[d] % (interior[d] + 1) == 0 &&
-                  at[d] / (interior[d] + 1) < dims[d];
+        inside &=
+            at[d] >= 0 && at[d] % (interior[d] + 1) == 0 && at[d] / (interior[d] + 1) < dims[d];
         at[d] /= interior[d] + 1;
       }
       ok &= inside ? case_same(&c.out[0], i, &c.in[0], case_ravel(c.in[0].type, at))
@@ -340,8 +343,8 @@ static void test_iota_and_constant(void) {
 /* -- gather and scatter, by the words of the specification */
 
 typedef struct numbers {
-  int64_t window_dims[RANK], collapsed[RANK], operand_batch[RANK], indices_batch[RANK],
-      map[RANK], sizes[RANK];
+  int64_t window_dims[RANK], collapsed[RANK], operand_batch[RANK], indices_batch[RANK], map[RANK],
+      sizes[RANK];
   uint32_t n_window, n_collapsed, n_batch, n_map;
   int64_t vector_dim;
   int64_t indices[RANK + 1], batched[2 * RANK];
@@ -368,8 +371,10 @@ static void random_numbers(numbers *n, uint32_t rank, const int64_t *dims) {
       batch[n_batch_dims] = dims[d];
       n->indices_batch[n->n_batch++] = n_batch_dims++; /* shifted past the vector dimension below */
     } else {
-      if (kind == 1 && dims[d]) n->collapsed[n->n_collapsed++] = d;
-      else n->sizes[d] = case_random(0, 4) ? case_random(dims[d] > 0, dims[d]) : dims[d];
+      if (kind == 1 && dims[d])
+        n->collapsed[n->n_collapsed++] = d;
+      else
+        n->sizes[d] = case_random(0, 4) ? case_random(dims[d] > 0, dims[d]) : dims[d];
       if (kind == 1 || case_random(0, 1)) n->map[n->n_map++] = d;
     }
   }
@@ -454,7 +459,8 @@ static void test_gather(void) {
                                .start_indices_batching_dims = {n.indices_batch, n.n_batch},
                                .start_index_map = {n.map, n.n_map},
                                .index_vector_dim = n.vector_dim,
-                               .slice_sizes = {n.sizes, rank}}, 0);
+                               .slice_sizes = {n.sizes, rank}},
+            0);
     CHECK_OK(case_run(&c));
     bool ok = true;
     for (int64_t i = 0; i < c.out[0].type->count; i++) {
@@ -488,7 +494,8 @@ static void test_scatter(void) {
                                 .input_batching_dims = {n.operand_batch, n.n_batch},
                                 .scatter_indices_batching_dims = {n.indices_batch, n.n_batch},
                                 .scatter_dims_to_operand_dims = {n.map, n.n_map},
-                                .index_vector_dim = n.vector_dim}, 1);
+                                .index_vector_dim = n.vector_dim},
+            1);
     if (round % 3 == 2) {
       jm_value args[2];
       const jm_type *s16 = case_type(&c, JM_DT_s16, 0, NULL);

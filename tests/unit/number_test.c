@@ -9,9 +9,9 @@
 
 typedef struct format {
   jm_dtype dtype;
-  uint32_t codes;           /* how many there are */
-  uint32_t max;             /* code of the largest finite value */
-  uint32_t infinity;        /* codes that +inf, NaN and -NaN give */
+  uint32_t codes;    /* how many there are */
+  uint32_t max;      /* code of the largest finite value */
+  uint32_t infinity; /* codes that +inf, NaN and -NaN give */
   uint32_t nan, minus_nan;
   double one_code, max_value, min_value; /* the code of 1; the values of max and of code 1 */
 } format;
@@ -136,7 +136,7 @@ static void test_known(void) {
   CHECK(jm_f16_from_f32(0x1p-25f) == 0 && jm_f16_from_f32(0x1.000002p-25f) == 1);
   CHECK(jm_f16_from_f64(1 + 0x1p-11 + 0x1p-40) == 0x3c01); /* through f32: 0x3c00 */
   CHECK(jm_bf16_from_f32(1 + 0x1p-8f) == 0x3f80 && jm_bf16_from_f32(1 + 0x1.8p-7f) == 0x3f82);
-  CHECK(jm_bf16_from_f64(1 + 0x1p-8 + 0x1p-40) == 0x3f80); /* through f32, as XLA */
+  CHECK(jm_bf16_from_f64(1 + 0x1p-8 + 0x1p-40) == 0x3f80);         /* through f32, as XLA */
   CHECK(jm_bf16_from_f32(jm_f32_from_bits(0x7f800001)) == 0x7fc0); /* a NaN stays one */
   CHECK(jm_f8e4m3fn_from_f64(464) == 0x7e && jm_f8e4m3fn_from_f64(464.001) == 0x7f);
   CHECK(jm_s4_wrap(8) == -8 && jm_s4_wrap(0x0f) == -1 && jm_s4_wrap(-9) == 7);

@@ -9,8 +9,8 @@
 
 #include "unit/check.h"
 
-static void mark(void* context, size_t begin, size_t end) {
-  unsigned char* seen = context;
+static void mark(void *context, size_t begin, size_t end) {
+  unsigned char *seen = context;
   for (size_t i = begin; i < end; i++) seen[i]++;
 }
 
@@ -32,17 +32,17 @@ typedef struct nest {
   atomic_size_t sum;
 } nest;
 
-static void inner(void* context, size_t begin, size_t end) {
-  nest* n = context;
+static void inner(void *context, size_t begin, size_t end) {
+  nest *n = context;
   atomic_fetch_add(&n->sum, end - begin);
 }
 
-static void outer(void* context, size_t begin, size_t end) {
+static void outer(void *context, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) jm_parallel_for(100, 3, inner, context);
 }
 
-static void* nested(void* context) {
-  nest* n = context;
+static void *nested(void *context) {
+  nest *n = context;
   for (int i = 0; i < 50; i++) jm_parallel_for(20, 1, outer, n);
   return NULL;
 }

@@ -30,18 +30,20 @@ typedef struct scope {
 static jm_module *m;
 static const jm_type *vector, *matrix, *index_type, *pred, *slice;
 
-#define MUST(expr)                                          \
-  do {                                                      \
-    jm_error *must_error = (expr);                          \
-    if (must_error) {                                       \
+#define MUST(expr)                                           \
+  do {                                                       \
+    jm_error *must_error = (expr);                           \
+    if (must_error) {                                        \
       fprintf(stderr, "%s\n", jm_error_message(must_error)); \
-      abort();                                              \
-    }                                                       \
+      abort();                                               \
+    }                                                        \
   } while (0)
 
 static void scope_add(scope *s, jm_value v) {
-  if (s->n < MAX_POOL) s->vectors[s->n++] = v;
-  else s->vectors[below(MAX_POOL)] = v;
+  if (s->n < MAX_POOL)
+    s->vectors[s->n++] = v;
+  else
+    s->vectors[below(MAX_POOL)] = v;
 }
 
 static jm_value pick(scope *s) { return s->vectors[below(s->n)]; }
@@ -57,8 +59,8 @@ static void ops_fill(scope *s, int depth, int n_ops);
 static jm_op_id op_add(scope *s, jm_opcode code, const jm_value *operands, uint32_t n,
                        uint32_t n_captures, const jm_type *const *types, uint32_t n_results,
                        uint32_t n_regions, const void *attrs) {
-  const jm_op_spec spec = {code, operands, n, n_captures, types, n_results, attrs, n_regions,
-                           JM_NONE};
+  const jm_op_spec spec = {code,      operands, n,         n_captures, types,
+                           n_results, attrs,    n_regions, JM_NONE};
   jm_op_id id;
   MUST(jm_build_op(m, s->region, &spec, &id));
   return id;
@@ -74,8 +76,7 @@ static void while_add(scope *s, int depth) {
   jm_op_id id = op_add(s, JM_OP_while, operands, total, n_captures, types, n + 1, 2, NULL);
   jm_value arg;
   scope cond = {.region = m->ops[id].first_region};
-  for (uint32_t i = 0; i < total; i++)
-    MUST(jm_build_arg(m, cond.region, types[i], &arg));
+  for (uint32_t i = 0; i < total; i++) MUST(jm_build_arg(m, cond.region, types[i], &arg));
   const jm_compare_attrs less = {.direction = JM_COMPARE_LT, .order = JM_ORDER_SIGNED};
   jm_value sides[2] = {m->regions[cond.region].first_arg, scalar(&cond, (int32_t)below(4))};
   jm_op_id test = op_add(&cond, JM_OP_compare, sides, 2, 0, &pred, 1, 0, &less);
@@ -121,8 +122,8 @@ static void case_add(scope *s, int depth) {
 
 static void update_add(scope *s) {
   static const int64_t numbers[] = {0, 3, 1};
-  const jm_slice_attrs attrs = {.start = {numbers, 1}, .limit = {numbers + 1, 1},
-                                .stride = {numbers + 2, 1}};
+  const jm_slice_attrs attrs = {
+      .start = {numbers, 1}, .limit = {numbers + 1, 1}, .stride = {numbers + 2, 1}};
   jm_value source = pick(s);
   jm_op_id part = op_add(s, JM_OP_slice, &source, 1, 0, &slice, 1, 0, &attrs);
   jm_value operands[] = {pick(s), m->ops[part].first_result, scalar(s, (int32_t)below(9))};
@@ -159,9 +160,15 @@ static void ops_fill(scope *s, int depth, int n_ops) {
         scope_add(s, v);
         break;
       }
-      case 5: update_add(s); break;
-      case 6: while_add(s, depth); break;
-      case 7: case_add(s, depth); break;
+      case 5:
+        update_add(s);
+        break;
+      case 6:
+        while_add(s, depth);
+        break;
+      case 7:
+        case_add(s, depth);
+        break;
     }
   }
 }

@@ -22,35 +22,35 @@ enum { RANK = 8 };
 typedef struct array {
   jm_type type;
   int64_t dims[RANK];
-  void* data;
+  void *data;
   int64_t (*exact)[2]; /* real and imaginary part */
 } array;
 
-static inline void array_init(array* a, jm_dtype dtype, uint32_t rank, const int64_t* dims) {
+static inline void array_init(array *a, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
   *a = (array){.type = {.dtype = dtype, .rank = rank, .count = 1}};
   for (uint32_t d = 0; d < rank; d++) a->type.count *= a->dims[d] = dims[d];
   a->exact = calloc((size_t)a->type.count + 1, sizeof *a->exact);
   a->data = jm_alloc_data(jm_type_bytes(&a->type));
   memset(a->data, 0xff, jm_type_bytes(&a->type)); /* NaN: what is read too early shows */
 }
-static inline void array_deinit(array* a) {
+static inline void array_deinit(array *a) {
   free(a->exact);
   jm_free(a->data);
 }
-static inline jm_tensor array_tensor(array* a) {
+static inline jm_tensor array_tensor(array *a) {
   a->type.dims = a->dims;
   return (jm_tensor){&a->type, a->data};
 }
 
 /* The exact values rounded to the element type; integers wrap. */
-static inline void* array_round(const array* a) {
+static inline void *array_round(const array *a) {
   size_t n = (size_t)a->type.count;
   jm_dtype d = a->type.dtype;
   bool wide = jm_dtype_is_float(d) || jm_dtype_is_complex(d);
   double(*numbers)[2] = calloc(n + 1, sizeof *numbers);
-  double* reals = calloc(n + 1, sizeof *reals);
-  int64_t* integers = calloc(n + 1, sizeof *integers);
-  void* out = jm_alloc_data(jm_type_bytes(&a->type));
+  double *reals = calloc(n + 1, sizeof *reals);
+  int64_t *integers = calloc(n + 1, sizeof *integers);
+  void *out = jm_alloc_data(jm_type_bytes(&a->type));
   for (size_t i = 0; i < n; i++) {
     numbers[i][0] = reals[i] = (double)a->exact[i][0];
     numbers[i][1] = (double)a->exact[i][1];
@@ -60,9 +60,9 @@ static inline void* array_round(const array* a) {
                               : wide                 ? JM_DT_f64
                                                      : JM_DT_s64,
                               d,
-                              jm_dtype_is_complex(d) ? (void*)numbers
-                              : wide                 ? (void*)reals
-                                                     : (void*)integers,
+                              jm_dtype_is_complex(d) ? (void *)numbers
+                              : wide                 ? (void *)reals
+                                                     : (void *)integers,
                               out, n));
   free(numbers);
   free(reals);
@@ -70,7 +70,7 @@ static inline void* array_round(const array* a) {
   return out;
 }
 
-static inline void array_fill(array* a) {
+static inline void array_fill(array *a) {
   jm_dtype_class class = jm_dtype_classof(a->type.dtype);
   unsigned bits = jm_dtype_facts[a->type.dtype].bits;
   for (int64_t i = 0; i < a->type.count; i++) {
@@ -95,10 +95,10 @@ static inline void exact_mac(int64_t acc[2], const int64_t x[2], const int64_t y
 }
 
 /* Whether the data are the exact values, rounded. 0 and -0 are the same. */
-static inline bool array_is_right(const array* a) {
+static inline bool array_is_right(const array *a) {
   size_t n = (size_t)a->type.count;
   jm_dtype d = a->type.dtype;
-  void* expected = array_round(a);
+  void *expected = array_round(a);
   bool right;
   if (jm_dtype_is_float(d) || jm_dtype_is_complex(d)) {
     double *x = calloc(2 * n + 1, sizeof *x), *y = calloc(2 * n + 1, sizeof *y);
@@ -117,11 +117,11 @@ static inline bool array_is_right(const array* a) {
 }
 
 /* Lets the first, second, ... allocation of the call fail until it gets by. */
-static inline void check_without_memory(jm_ref_fn* run, const jm_ref_call* call) {
+static inline void check_without_memory(jm_ref_fn *run, const jm_ref_call *call) {
   for (int64_t n = 0;; n++) {
     jm_data_trim();
     jm_alloc_fail_after(n);
-    jm_error* error = run(call);
+    jm_error *error = run(call);
     jm_alloc_fail_after(-1);
     if (!error) return;
     CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);

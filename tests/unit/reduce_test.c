@@ -25,8 +25,10 @@ static uint64_t fold_u64(int body, uint64_t acc, uint64_t x) {
 }
 
 static void u64_body(ref_case *c, int body) {
-  if (!body) ordered_body(c, 0);
-  else case_binary(c, 0, body == 1 ? JM_OP_add : JM_OP_maximum, JM_DT_u64);
+  if (!body)
+    ordered_body(c, 0);
+  else
+    case_binary(c, 0, body == 1 ? JM_OP_add : JM_OP_maximum, JM_DT_u64);
 }
 
 static void check_reduce(uint32_t rank, const int64_t *dims, const int64_t *cut, uint32_t n_cut,
@@ -83,8 +85,8 @@ static void test_reduce_random(void) {
 
 /* Large enough for several tasks. */
 static void test_reduce_large(void) {
-  static const int64_t shapes[][3] = {{1, 1, 200001}, {1, 70000, 3}, {3, 1, 70000}, {40, 50, 101},
-                                      {2, 1000, 100}, {150, 7, 161}};
+  static const int64_t shapes[][3] = {{1, 1, 200001}, {1, 70000, 3},  {3, 1, 70000},
+                                      {40, 50, 101},  {2, 1000, 100}, {150, 7, 161}};
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int dims = 0; dims < 8; dims++)
       for (int body = 0; body < 3; body++) {
@@ -208,8 +210,8 @@ static void argmax_body(ref_case *c) {
 }
 
 static void test_argmax(void) {
-  static const int64_t shapes[][2] = {{1, 5000}, {3, 1001}, {200, 7}, {70, 90}, {2, 300}, {1, 1},
-                                      {1, 150000}, {2000, 100}};
+  static const int64_t shapes[][2] = {{1, 5000}, {3, 1001}, {200, 7},    {70, 90},
+                                      {2, 300},  {1, 1},    {1, 150000}, {2000, 100}};
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int64_t dim = 0; dim < 2; dim++)
       for (int n_nans = 0; n_nans < 3; n_nans++) {
@@ -303,7 +305,8 @@ static void check_window(const window *w, int body) {
                                     .strides = {w->strides, w->rank},
                                     .base_dilations = {w->base, w->rank},
                                     .window_dilations = {w->dilation, w->rank},
-                                    .padding = {w->padding, 2 * w->rank}}, 1);
+                                    .padding = {w->padding, 2 * w->rank}},
+          1);
   u64_body(&c, body);
   CHECK_OK(case_run(&c));
   bool ok = true;
@@ -327,8 +330,13 @@ static void test_reduce_window(void) {
     random_window(&w, round % 2);
     check_window(&w, round % 3);
   }
-  window large = {.rank = 3, .dims = {5, 300, 60}, .out = {5, 150, 60}, .window = {1, 3, 1},
-                  .strides = {1, 2, 1}, .base = {1, 1, 1}, .dilation = {1, 1, 1},
+  window large = {.rank = 3,
+                  .dims = {5, 300, 60},
+                  .out = {5, 150, 60},
+                  .window = {1, 3, 1},
+                  .strides = {1, 2, 1},
+                  .base = {1, 1, 1},
+                  .dilation = {1, 1, 1},
                   .padding = {0, 0, 1, 1, 0, 0}};
   for (int body = 0; body < 3; body++) check_window(&large, body);
 }
@@ -355,8 +363,13 @@ static void test_select_and_scatter(void) {
     window w;
     random_window(&w, false);
     if (round < 2) /* several tasks */
-      w = (window){.rank = 3, .dims = {5, 300, 60}, .out = {5, 150, 60}, .window = {1, 3, 1},
-                   .strides = {1, 2, 1}, .base = {1, 1, 1}, .dilation = {1, 1, 1},
+      w = (window){.rank = 3,
+                   .dims = {5, 300, 60},
+                   .out = {5, 150, 60},
+                   .window = {1, 3, 1},
+                   .strides = {1, 2, 1},
+                   .base = {1, 1, 1},
+                   .dilation = {1, 1, 1},
                    .padding = {0, 0, 1, 1, 0, 0}};
     ref_case c;
     case_begin(&c);
@@ -370,7 +383,8 @@ static void test_select_and_scatter(void) {
     case_op(&c, JM_OP_select_and_scatter,
             &(jm_select_and_scatter_attrs){.window = {w.window, w.rank},
                                            .strides = {w.strides, w.rank},
-                                           .padding = {w.padding, 2 * w.rank}}, 2);
+                                           .padding = {w.padding, 2 * w.rank}},
+            2);
     const jm_type *s32 = case_type(&c, JM_DT_s32, 0, NULL);
     jm_value args[2];
     for (int i = 0; i < 2; i++) CHECK_OK(jm_build_arg(c.m, case_region(&c, 0), s32, &args[i]));

@@ -68,9 +68,15 @@ static inline void case_op(ref_case *c, jm_opcode code, const void *attrs, uint3
   for (uint32_t i = 0; i < c->n_in; i++)
     CHECK_OK(jm_build_arg(c->m, c->entry, c->in[i].type, &operands[i]));
   for (uint32_t i = 0; i < c->n_out; i++) types[i] = c->out[i].type;
-  jm_op_spec spec = {.code = code, .operands = operands, .n_operands = c->n_in,
-                     .n_captures = c->n_captures, .result_types = types, .n_results = c->n_out,
-                     .attrs = attrs, .n_regions = n_regions, .loc = JM_NONE};
+  jm_op_spec spec = {.code = code,
+                     .operands = operands,
+                     .n_operands = c->n_in,
+                     .n_captures = c->n_captures,
+                     .result_types = types,
+                     .n_results = c->n_out,
+                     .attrs = attrs,
+                     .n_regions = n_regions,
+                     .loc = JM_NONE};
   CHECK_OK(jm_build_op(c->m, c->entry, &spec, &c->op));
 }
 
@@ -93,8 +99,13 @@ static inline jm_value case_compare(ref_case *c, jm_region_id region, jm_directi
   jm_op_id id;
   const jm_type *type = case_type(c, JM_DT_pred, 0, NULL);
   jm_compare_attrs attrs = {.direction = direction};
-  jm_op_spec spec = {.code = JM_OP_compare, .operands = (jm_value[]){lhs, rhs}, .n_operands = 2,
-                     .result_types = &type, .n_results = 1, .attrs = &attrs, .loc = JM_NONE};
+  jm_op_spec spec = {.code = JM_OP_compare,
+                     .operands = (jm_value[]){lhs, rhs},
+                     .n_operands = 2,
+                     .result_types = &type,
+                     .n_results = 1,
+                     .attrs = &attrs,
+                     .loc = JM_NONE};
   CHECK_OK(jm_build_op(c->m, region, &spec, &id));
   return jm_module_op(c->m, id)->first_result;
 }
@@ -103,8 +114,12 @@ static inline jm_value case_select(ref_case *c, jm_region_id region, jm_value pr
                                    jm_value no) {
   jm_op_id id;
   const jm_type *type = jm_module_typeof(c->m, yes);
-  jm_op_spec spec = {.code = JM_OP_select, .operands = (jm_value[]){pred, yes, no},
-                     .n_operands = 3, .result_types = &type, .n_results = 1, .loc = JM_NONE};
+  jm_op_spec spec = {.code = JM_OP_select,
+                     .operands = (jm_value[]){pred, yes, no},
+                     .n_operands = 3,
+                     .result_types = &type,
+                     .n_results = 1,
+                     .loc = JM_NONE};
   CHECK_OK(jm_build_op(c->m, region, &spec, &id));
   return jm_module_op(c->m, id)->first_result;
 }

@@ -95,9 +95,14 @@ static jm_value build_while(ref_case *c, jm_region_id r, jm_value n, jm_value st
   const jm_type *s32 = scalar(c, JM_DT_s32);
   const int32_t zero = 0, one = 1;
   jm_value i0 = splat(c, r, JM_DT_s32, &zero), operands[] = {i0, i0, n, step};
-  jm_op_spec spec = {.code = JM_OP_while, .operands = operands, .n_operands = 4, .n_captures = 2,
-                     .result_types = (const jm_type *[]){s32, s32}, .n_results = 2,
-                     .n_regions = 2, .loc = JM_NONE};
+  jm_op_spec spec = {.code = JM_OP_while,
+                     .operands = operands,
+                     .n_operands = 4,
+                     .n_captures = 2,
+                     .result_types = (const jm_type *[]){s32, s32},
+                     .n_results = 2,
+                     .n_regions = 2,
+                     .loc = JM_NONE};
   jm_op_id id;
   CHECK_OK(jm_build_op(c->m, r, &spec, &id));
   jm_region_id cond = jm_module_op(c->m, id)->first_region, body = cond + 1;
@@ -117,9 +122,14 @@ static jm_value build_while(ref_case *c, jm_region_id r, jm_value n, jm_value st
 static jm_value build_case(ref_case *c, jm_region_id r, jm_value index, jm_value x, jm_value y,
                            uint32_t n_branches) {
   const jm_type *s32 = scalar(c, JM_DT_s32);
-  jm_op_spec spec = {.code = JM_OP_case, .operands = (jm_value[]){index, x, y}, .n_operands = 3,
-                     .n_captures = 2, .result_types = &s32, .n_results = 1,
-                     .n_regions = n_branches, .loc = JM_NONE};
+  jm_op_spec spec = {.code = JM_OP_case,
+                     .operands = (jm_value[]){index, x, y},
+                     .n_operands = 3,
+                     .n_captures = 2,
+                     .result_types = &s32,
+                     .n_results = 1,
+                     .n_regions = n_branches,
+                     .loc = JM_NONE};
   jm_op_id id;
   CHECK_OK(jm_build_op(c->m, r, &spec, &id));
   for (uint32_t i = 0; i < n_branches; i++) {
@@ -147,8 +157,8 @@ static void test_evaluate(void) {
   for (size_t i = 0; i < sizeof indices / sizeof *indices; i++)
     for (uint8_t flag = 0; flag < 2; flag++) {
       int32_t in[] = {5, 3, indices[i]}, out[4];
-      jm_tensor args[] = {{s32, &in[0]}, {s32, &in[1]}, {s32, &in[2]},
-                          {scalar(&c, JM_DT_pred), &flag}};
+      jm_tensor args[] = {
+          {s32, &in[0]}, {s32, &in[1]}, {s32, &in[2]}, {scalar(&c, JM_DT_pred), &flag}};
       jm_tensor outs[] = {{s32, &out[0]}, {s32, &out[1]}, {s32, &out[2]}, {s32, &out[3]}};
       CHECK_OK(jm_ref_evaluate(c.m, c.entry, args, outs, NULL));
       CHECK(out[0] == 45 && out[3] == 5);

@@ -8,26 +8,26 @@
 
 jm_ref_fn jm_ref_rng_bit_generator, jm_ref_rng;
 
-static const jm_type* type_of(jm_module* m, jm_dtype dtype, uint32_t rank, const int64_t* dims) {
-  const jm_type* type = NULL;
+static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
+  const jm_type *type = NULL;
   CHECK_OK(jm_module_type(m, dtype, rank, dims, &type));
   return type;
 }
 
-static jm_error* bits(jm_rng_algorithm algorithm, jm_dtype state_dtype, int64_t state_size,
-                      const void* state, void* new_state, jm_dtype dtype, uint32_t rank,
-                      const int64_t* dims, void* out) {
-  jm_module* m;
+static jm_error *bits(jm_rng_algorithm algorithm, jm_dtype state_dtype, int64_t state_size,
+                      const void *state, void *new_state, jm_dtype dtype, uint32_t rank,
+                      const int64_t *dims, void *out) {
+  jm_module *m;
   CHECK_OK(jm_module_create(&m));
   jm_rng_bit_generator_attrs attrs = {.algorithm = algorithm};
   jm_op op = {.code = JM_OP_rng_bit_generator, .n_operands = 1, .n_results = 2, .attrs = &attrs};
-  const jm_type* state_type = type_of(m, state_dtype, 1, &state_size);
+  const jm_type *state_type = type_of(m, state_dtype, 1, &state_size);
   uint64_t copy[4] = {0};
   memcpy(copy, state, jm_type_bytes(state_type));
   jm_tensor in = {state_type, copy};
   jm_tensor outputs[] = {{state_type, new_state}, {type_of(m, dtype, rank, dims), out}};
   jm_ref_call call = {m, &op, &in, outputs, NULL};
-  jm_error* error = jm_ref_rng_bit_generator(&call);
+  jm_error *error = jm_ref_rng_bit_generator(&call);
   jm_module_destroy(m);
   return error;
 }
@@ -101,7 +101,7 @@ static void test_vectors(void) {
     size_t n = 1, bytes = jm_dtype_bytes(rows[r].dtype), wrong = 0;
     for (uint32_t d = 0; d < rows[r].rank; d++) n *= (size_t)rows[r].dims[d];
     for (size_t i = 0; i < n; i++)
-      wrong += memcmp((char*)out + i * bytes, &rows[r].expected[i], bytes) != 0;
+      wrong += memcmp((char *)out + i * bytes, &rows[r].expected[i], bytes) != 0;
     CHECK(wrong == 0);
   }
 }
@@ -140,16 +140,16 @@ static void test_long_state(void) {
   CHECK(memcmp(out, expected, sizeof out) == 0);
 }
 
-static jm_error* draw(jm_rng_distribution distribution, jm_dtype dtype, const void* a,
-                      const void* b, int64_t n, void* out) {
-  jm_module* m;
+static jm_error *draw(jm_rng_distribution distribution, jm_dtype dtype, const void *a,
+                      const void *b, int64_t n, void *out) {
+  jm_module *m;
   CHECK_OK(jm_module_create(&m));
   jm_rng_attrs attrs = {.distribution = distribution};
   jm_op op = {.code = JM_OP_rng, .n_operands = 2, .n_results = 1, .attrs = &attrs};
-  const jm_type* scalar = type_of(m, dtype, 0, NULL);
-  jm_tensor in[] = {{scalar, (void*)(uintptr_t)a}, {scalar, (void*)(uintptr_t)b}};
+  const jm_type *scalar = type_of(m, dtype, 0, NULL);
+  jm_tensor in[] = {{scalar, (void *)(uintptr_t)a}, {scalar, (void *)(uintptr_t)b}};
   jm_tensor result = {type_of(m, dtype, 1, &n), out};
-  jm_error* error = jm_ref_rng(&(jm_ref_call){m, &op, in, &result, NULL});
+  jm_error *error = jm_ref_rng(&(jm_ref_call){m, &op, in, &result, NULL});
   jm_module_destroy(m);
   return error;
 }

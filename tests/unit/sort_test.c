@@ -14,7 +14,7 @@ jm_ref_fn jm_ref_sort, jm_ref_top_k;
 /* -- building sorts */
 
 typedef struct builder {
-  jm_module* m;
+  jm_module *m;
   jm_op_id op;
   jm_region_id region;
   jm_value args; /* of the region: lhs0, rhs0, lhs1, ... */
@@ -29,17 +29,17 @@ typedef enum style {
   STYLE_TRUE,    /* every element before every other one */
 } style;
 
-static const jm_type* type_of(jm_module* m, jm_dtype dtype, uint32_t rank, const int64_t* dims) {
-  const jm_type* type = NULL;
+static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
+  const jm_type *type = NULL;
   CHECK_OK(jm_module_type(m, dtype, rank, dims, &type));
   return type;
 }
 
-static const jm_type* scalar(jm_module* m, jm_dtype dtype) { return type_of(m, dtype, 0, NULL); }
+static const jm_type *scalar(jm_module *m, jm_dtype dtype) { return type_of(m, dtype, 0, NULL); }
 
-static jm_value emit(builder* b, jm_opcode code, const jm_value* operands, uint32_t n,
-                     jm_dtype dtype, const void* attrs) {
-  const jm_type* type = scalar(b->m, dtype);
+static jm_value emit(builder *b, jm_opcode code, const jm_value *operands, uint32_t n,
+                     jm_dtype dtype, const void *attrs) {
+  const jm_type *type = scalar(b->m, dtype);
   jm_op_id op = JM_NONE;
   CHECK_OK(jm_build_op(b->m, b->region,
                        &(jm_op_spec){.code = code,
@@ -53,13 +53,13 @@ static jm_value emit(builder* b, jm_opcode code, const jm_value* operands, uint3
   return jm_module_op(b->m, op)->first_result;
 }
 
-static jm_value compare(builder* b, jm_direction direction, jm_order order, jm_value lhs,
+static jm_value compare(builder *b, jm_direction direction, jm_order order, jm_value lhs,
                         jm_value rhs) {
   jm_compare_attrs attrs = {.direction = direction, .order = order};
   return emit(b, JM_OP_compare, (jm_value[]){lhs, rhs}, 2, JM_DT_pred, &attrs);
 }
 
-static jm_value constant(builder* b, jm_dtype dtype, uint64_t bits) {
+static jm_value constant(builder *b, jm_dtype dtype, uint64_t bits) {
   jm_value value = JM_NONE;
   CHECK_OK(jm_build_splat(b->m, b->region, scalar(b->m, dtype), &bits, JM_NONE, &value));
   return value;
@@ -69,7 +69,7 @@ static uint64_t nan_of(jm_dtype dtype) {
   return dtype == JM_DT_f32 ? 0x7fc00000 : dtype == JM_DT_f64 ? 0x7ff8000000000000 : 0x7fc0;
 }
 
-static jm_value canonical(builder* b, jm_dtype dtype, jm_value x) {
+static jm_value canonical(builder *b, jm_dtype dtype, jm_value x) {
   if (!jm_dtype_is_float(dtype)) return x;
   jm_value zero = constant(b, dtype, 0), nan = constant(b, dtype, nan_of(dtype));
   jm_value is_zero = compare(b, JM_COMPARE_EQ, JM_ORDER_FLOAT, x, zero);
@@ -85,8 +85,8 @@ static jm_order order_of(jm_dtype dtype) {
 }
 
 /* The pairs of values that are compared, most significant first. */
-static uint32_t pairs_of(builder* b, style style, const jm_dtype* dtypes, uint32_t n_keys,
-                         jm_value pairs[][2], jm_dtype* parts) {
+static uint32_t pairs_of(builder *b, style style, const jm_dtype *dtypes, uint32_t n_keys,
+                         jm_value pairs[][2], jm_dtype *parts) {
   uint32_t n = 0;
   for (uint32_t k = 0; k < n_keys; k++) {
     bool is_complex = jm_dtype_is_complex(dtypes[k]);
@@ -102,7 +102,7 @@ static uint32_t pairs_of(builder* b, style style, const jm_dtype* dtypes, uint32
   return n;
 }
 
-static jm_value comparator(builder* b, style style, const jm_dtype* dtypes, uint32_t n_keys) {
+static jm_value comparator(builder *b, style style, const jm_dtype *dtypes, uint32_t n_keys) {
   jm_value pairs[8][2], result = JM_NONE;
   jm_dtype parts[8];
   if (style == STYLE_TRUE) return constant(b, JM_DT_pred, 1);
@@ -133,12 +133,12 @@ static int64_t fail_after = -1; /* what jm_alloc_fail_after is told while sortin
 static uint64_t allocations;    /* that the last sort made */
 
 /* Sorts n_inputs tensors of one shape along dim; inputs and outputs are arrays of pointers. */
-static jm_error* sort(style style, const jm_dtype* dtypes, uint32_t n_inputs, uint32_t n_keys,
-                      uint32_t rank, const int64_t* dims, int64_t dim, void** in, void** out) {
+static jm_error *sort(style style, const jm_dtype *dtypes, uint32_t n_inputs, uint32_t n_keys,
+                      uint32_t rank, const int64_t *dims, int64_t dim, void **in, void **out) {
   builder b = {0};
   jm_tensor inputs[4], outputs[4];
   jm_value operands[4];
-  const jm_type* types[4];
+  const jm_type *types[4];
   CHECK_OK(jm_module_create(&b.m));
   jm_region_id entry;
   CHECK_OK(jm_build_region(b.m, &entry));
@@ -170,7 +170,7 @@ static jm_error* sort(style style, const jm_dtype* dtypes, uint32_t n_inputs, ui
   jm_ref_call call = {b.m, jm_module_op(b.m, b.op), inputs, outputs, NULL};
   uint64_t before = jm_alloc_count();
   jm_alloc_fail_after(fail_after);
-  jm_error* error = jm_ref_sort(&call);
+  jm_error *error = jm_ref_sort(&call);
   jm_alloc_fail_after(-1);
   allocations = jm_alloc_count() - before;
   jm_module_destroy(b.m);
@@ -207,7 +207,7 @@ static int order_jax(float a, float b) {
   return (a > b) - (a < b);
 }
 
-static void expect(const float* keys, const int32_t* second, size_t n, style style, size_t* order) {
+static void expect(const float *keys, const int32_t *second, size_t n, style style, size_t *order) {
   for (size_t i = 0; i < n; i++) {
     size_t j = i;
     for (; j > 0; j--) {
@@ -252,8 +252,8 @@ static void test_floats(void) {
         expect(keys, n_keys == 2 ? second : NULL, n, style, order);
         memset(sorted, 0xaa, sizeof sorted);
         CHECK_OK(sort(style, (jm_dtype[]){JM_DT_f32, JM_DT_s32}, inputs, n_keys, 1,
-                      (int64_t[]){(int64_t)n}, 0, (void*[]){keys, second},
-                      (void*[]){sorted, sorted_second}));
+                      (int64_t[]){(int64_t)n}, 0, (void *[]){keys, second},
+                      (void *[]){sorted, sorted_second}));
         size_t wrong = 0;
         for (size_t i = 0; i < n; i++) {
           wrong += bits_of(sorted[i]) != bits_of(keys[order[i]]);
@@ -271,8 +271,8 @@ static void test_dimension(void) {
   for (size_t i = 0; i < A * N * B; i++) in[i] = (int16_t)next_random();
   int64_t dims[] = {A, N, B};
   jm_dtype dtype = JM_DT_s16;
-  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 3, dims, 1, (void*[]){in}, (void*[]){out}));
-  CHECK_OK(sort(STYLE_HIDDEN, &dtype, 1, 1, 3, dims, 1, (void*[]){in}, (void*[]){other}));
+  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 3, dims, 1, (void *[]){in}, (void *[]){out}));
+  CHECK_OK(sort(STYLE_HIDDEN, &dtype, 1, 1, 3, dims, 1, (void *[]){in}, (void *[]){other}));
   CHECK(memcmp(out, other, sizeof out) == 0);
   for (size_t a = 0; a < A; a++)
     for (size_t b = 0; b < B; b++) {
@@ -294,7 +294,7 @@ static void test_complex(void) {
   float expected[] = {-1, 0, 0, 4, -0.0f, 5, 1, -2, 1, 2, 1, NAN, NAN, 0};
   float out[14];
   jm_dtype dtype = JM_DT_c64;
-  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 1, (int64_t[]){7}, 0, (void*[]){in}, (void*[]){out}));
+  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 1, (int64_t[]){7}, 0, (void *[]){in}, (void *[]){out}));
   for (size_t i = 0; i < 14; i++)
     CHECK(bits_of(out[i]) == bits_of(expected[i]) || (isnan(out[i]) && isnan(expected[i])));
 }
@@ -308,15 +308,15 @@ static void test_types(void) {
   for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
     size_t bytes = 500 * jm_dtype_bytes(dtypes[t]);
     for (size_t i = 0; i < bytes; i++)
-      ((uint8_t*)in)[i] = (uint8_t)(dtypes[t] == JM_DT_pred ? next_random() % 2 : next_random());
+      ((uint8_t *)in)[i] = (uint8_t)(dtypes[t] == JM_DT_pred ? next_random() % 2 : next_random());
     for (size_t i = 0; i < 500; i++) payload[i] = i;
     for (uint32_t inputs = 1; inputs <= 2; inputs++) {
       jm_dtype pair[] = {dtypes[t], JM_DT_u64};
       int64_t n = 500;
-      CHECK_OK(sort(STYLE_PLAIN, pair, inputs, 1, 1, &n, 0, (void*[]){in, payload},
-                    (void*[]){out, moved}));
-      CHECK_OK(sort(STYLE_HIDDEN, pair, inputs, 1, 1, &n, 0, (void*[]){in, payload},
-                    (void*[]){other, moved_other}));
+      CHECK_OK(sort(STYLE_PLAIN, pair, inputs, 1, 1, &n, 0, (void *[]){in, payload},
+                    (void *[]){out, moved}));
+      CHECK_OK(sort(STYLE_HIDDEN, pair, inputs, 1, 1, &n, 0, (void *[]){in, payload},
+                    (void *[]){other, moved_other}));
       CHECK(memcmp(out, other, bytes) == 0);
       CHECK(memcmp(out, in, bytes) != 0);
       CHECK(inputs == 1 || memcmp(moved, moved_other, sizeof moved) == 0);
@@ -331,7 +331,7 @@ static void test_inconsistent(void) {
   for (int i = 0; i < 2000; i++) in[i] = i;
   jm_dtype dtype = JM_DT_s32;
   int64_t n = 2000;
-  CHECK_OK(sort(STYLE_TRUE, &dtype, 1, 1, 1, &n, 0, (void*[]){in}, (void*[]){out}));
+  CHECK_OK(sort(STYLE_TRUE, &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out}));
   size_t distinct = 0;
   for (int i = 0; i < 2000; i++)
     if (out[i] >= 0 && out[i] < 2000) distinct += !seen[out[i]]++;
@@ -353,8 +353,8 @@ static void test_recognised(void) {
       bool by_keys = allocations <= 4;
       CHECK(by_keys == (style != STYLE_HIDDEN));
     }
-  CHECK_OK(sort(STYLE_JAX, &complex_dtype, 1, 1, 1, &n, 0, (void*[]){complex_in},
-                (void*[]){complex_out}));
+  CHECK_OK(sort(STYLE_JAX, &complex_dtype, 1, 1, 1, &n, 0, (void *[]){complex_in},
+                (void *[]){complex_out}));
   CHECK(allocations <= 4);
 }
 
@@ -364,11 +364,11 @@ static void test_partial(void) {
   float expected[] = {3, 2, 1, -0.0f, 0.0f, -INFINITY};
   jm_dtype dtype = JM_DT_f32;
   int64_t n = 6;
-  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void*[]){in}, (void*[]){out}));
+  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out}));
   CHECK(memcmp(out, expected, sizeof expected) == 0);
   CHECK(allocations <= 4);
   n = 8;
-  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void*[]){in}, (void*[]){out}));
+  CHECK_OK(sort(STYLE_FLOAT, &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out}));
   CHECK(allocations > 4);
 }
 
@@ -379,10 +379,10 @@ static void test_no_memory(void) {
   jm_dtype dtype = JM_DT_s32;
   int64_t n = 300;
   for (int i = 0; i < 2; i++) {
-    jm_error* error = NULL;
+    jm_error *error = NULL;
     for (fail_after = 0; fail_after < 100; fail_after++) {
       jm_error_destroy(error);
-      error = sort(styles[i], &dtype, 1, 1, 1, &n, 0, (void*[]){in}, (void*[]){out});
+      error = sort(styles[i], &dtype, 1, 1, 1, &n, 0, (void *[]){in}, (void *[]){out});
       if (!error) break;
       CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
     }
@@ -394,10 +394,10 @@ static void test_no_memory(void) {
 static void test_empty(void) {
   jm_dtype dtype = JM_DT_s32;
   int32_t x = 7, y = 0;
-  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 2, (int64_t[]){0, 3}, 1, (void*[]){&x}, (void*[]){&y}));
-  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 2, (int64_t[]){3, 0}, 0, (void*[]){&x}, (void*[]){&y}));
+  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 2, (int64_t[]){0, 3}, 1, (void *[]){&x}, (void *[]){&y}));
+  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 2, (int64_t[]){3, 0}, 0, (void *[]){&x}, (void *[]){&y}));
   CHECK(y == 0);
-  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 1, (int64_t[]){1}, 0, (void*[]){&x}, (void*[]){&y}));
+  CHECK_OK(sort(STYLE_JAX, &dtype, 1, 1, 1, (int64_t[]){1}, 0, (void *[]){&x}, (void *[]){&y}));
   CHECK(y == 7);
 }
 
@@ -406,8 +406,8 @@ static void test_cancelled(void) {
   atomic_bool cancelled = true;
   builder b = {0};
   CHECK_OK(jm_module_create(&b.m));
-  const jm_type* type = type_of(b.m, JM_DT_s32, 1, (int64_t[]){100});
-  const jm_type* top = type_of(b.m, JM_DT_s32, 1, (int64_t[]){2});
+  const jm_type *type = type_of(b.m, JM_DT_s32, 1, (int64_t[]){100});
+  const jm_type *top = type_of(b.m, JM_DT_s32, 1, (int64_t[]){2});
   jm_top_k_attrs attrs = {.k = 2};
   jm_op op = {.code = JM_OP_top_k, .n_operands = 1, .n_results = 2, .attrs = &attrs};
   jm_tensor input = {type, in}, outputs[] = {{top, out}, {top, out + 50}};
@@ -418,11 +418,11 @@ static void test_cancelled(void) {
 
 /* -- top_k */
 
-static void top_k(jm_dtype dtype, bool smallest, int64_t rows, int64_t n, int64_t k, void* in,
-                  void* out, int32_t* indices) {
-  jm_module* m;
+static void top_k(jm_dtype dtype, bool smallest, int64_t rows, int64_t n, int64_t k, void *in,
+                  void *out, int32_t *indices) {
+  jm_module *m;
   CHECK_OK(jm_module_create(&m));
-  const jm_type* result = type_of(m, dtype, 2, (int64_t[]){rows, k});
+  const jm_type *result = type_of(m, dtype, 2, (int64_t[]){rows, k});
   jm_top_k_attrs attrs = {.k = k, .smallest = smallest};
   jm_op op = {.code = JM_OP_top_k, .n_operands = 1, .n_results = 2, .attrs = &attrs};
   jm_tensor input = {type_of(m, dtype, 2, (int64_t[]){rows, n}), in};

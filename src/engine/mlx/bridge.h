@@ -5,7 +5,8 @@
  * gets what it needs of the core through jm_mlx_host, so it links nothing of it.
  *
  * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
- * the one thread that called device_open, but for array_release of evaluated arrays and memory_*. */
+ * the one thread that called device_open, but for array_release of evaluated arrays and memory_*.
+ */
 #ifndef JM_ENGINE_MLX_BRIDGE_H
 #define JM_ENGINE_MLX_BRIDGE_H
 
@@ -33,11 +34,11 @@ typedef struct jm_mlx_host {
 } jm_mlx_host;
 
 typedef struct jm_mlx_device_fact {
-  char kind[128];        /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
-  char backend[16];      /* "metal", "cuda", "cpu" */
+  char kind[128];   /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
+  char backend[16]; /* "metal", "cuda", "cpu" */
   bool is_gpu;
-  bool unified;          /* array_data is the array's own memory */
-  int64_t memory_bytes;  /* that MLX may use; constant while the process lives */
+  bool unified;         /* array_data is the array's own memory */
+  int64_t memory_bytes; /* that MLX may use; constant while the process lives */
 } jm_mlx_device_fact;
 
 typedef struct jm_mlx_memory {
@@ -78,8 +79,7 @@ typedef struct jm_mlx_api {
   jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * b, jm_mlx_array * *out);
 #define PRIM_AXES(name, function) \
   jm_error *(*name)(jm_mlx_array * a, const int32_t *axes, int n, jm_mlx_array **out);
-#define PRIM_AXIS(name, function) \
-  jm_error *(*name)(jm_mlx_array * a, int axis, jm_mlx_array **out);
+#define PRIM_AXIS(name, function) jm_error *(*name)(jm_mlx_array * a, int axis, jm_mlx_array **out);
 #define JM_UNPAREN(...) __VA_ARGS__
 #define PRIM(name, parameters, arguments) \
   jm_error *(*name)(jm_mlx_array * *out, JM_UNPAREN parameters);

@@ -16,9 +16,9 @@
 #include "engine/ref/pack.h"
 
 /* How libraries spell a Fortran routine's symbol. scipy's wheels prefix theirs. */
-static const char* const spellings[] = {"scipy_%s_", "%s_", "%s"};
+static const char *const spellings[] = {"scipy_%s_", "%s_", "%s"};
 
-static const char* const candidates[] = {
+static const char *const candidates[] = {
 #ifdef __APPLE__
     "/System/Library/Frameworks/Accelerate.framework/Accelerate",
     "libopenblas.dylib",
@@ -28,33 +28,34 @@ static const char* const candidates[] = {
 };
 
 typedef void routine(void);
-typedef void gemm_fn(const char*, const char*, const int*, const int*, const int*, const void*,
-                     const void*, const int*, const void*, const int*, const void*, void*,
-                     const int*, size_t, size_t);
-typedef void gemv_fn(const char*, const int*, const int*, const void*, const void*, const int*,
-                     const void*, const int*, const void*, void*, const int*, size_t);
+typedef void gemm_fn(const char *, const char *, const int *, const int *, const int *,
+                     const void *, const void *, const int *, const void *, const int *,
+                     const void *, void *, const int *, size_t, size_t);
+typedef void gemv_fn(const char *, const int *, const int *, const void *, const void *,
+                     const int *, const void *, const int *, const void *, void *, const int *,
+                     size_t);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void prepare(void);
-static void* library; /* never closed: its threads may be running */
-static const char* spelling;
+static void *library; /* never closed: its threads may be running */
+static const char *spelling;
 static char description[640] = "none: matrix products run in own loops";
 static int (*get_threads)(void); /* of OpenBLAS alone */
 static void (*set_threads)(int);
-static gemm_fn* gemms[JM_N_DTYPES];
-static gemv_fn* gemvs[JM_N_DTYPES];
+static gemm_fn *gemms[JM_N_DTYPES];
+static gemv_fn *gemvs[JM_N_DTYPES];
 
-static routine* find_symbol(void* from, const char* format, const char* name) {
+static routine *find_symbol(void *from, const char *format, const char *name) {
   char symbol[64];
   if ((size_t)snprintf(symbol, sizeof symbol, format, name) >= sizeof symbol) return NULL;
-  void* address = dlsym(from, symbol);
-  routine* function; /* ISO C has no cast from object to function pointers, POSIX has */
+  void *address = dlsym(from, symbol);
+  routine *function; /* ISO C has no cast from object to function pointers, POSIX has */
   memcpy(&function, &address, sizeof function);
   return function;
 }
 
-static bool open_library(const char* path) {
-  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+static bool open_library(const char *path) {
+  void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!handle) return false;
   for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
     if (find_symbol(handle, spellings[i], "sgemm") && find_symbol(handle, spellings[i], "zgemm")) {
@@ -66,13 +67,13 @@ static bool open_library(const char* path) {
   return false;
 }
 
-static void describe_library(const char* path, const char* wanted) {
-  static const char* const configs[] = {"scipy_openblas_get_config", "openblas_get_config"};
-  const char* config = "BLAS";
+static void describe_library(const char *path, const char *wanted) {
+  static const char *const configs[] = {"scipy_openblas_get_config", "openblas_get_config"};
+  const char *config = "BLAS";
   for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
-    routine* found = find_symbol(library, "%s", configs[i]);
+    routine *found = find_symbol(library, "%s", configs[i]);
     if (found) {
-      config = ((const char* (*)(void))found)();
+      config = ((const char *(*)(void))found)();
       break;
     }
   }
@@ -84,7 +85,7 @@ static void describe_library(const char* path, const char* wanted) {
 
 /* LAPACK's routines run on the library's own threads. */
 static void init_threads(void) {
-  static const char* const names[][2] = {
+  static const char *const names[][2] = {
       {"scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"},
       {"openblas_get_num_threads", "openblas_set_num_threads"}};
   for (size_t i = 0; i < sizeof names / sizeof *names && !set_threads; i++) {
@@ -93,7 +94,7 @@ static void init_threads(void) {
     if (!get_threads) set_threads = NULL;
   }
   int64_t threads = 0;
-  jm_error* error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, 256, 0, &threads);
+  jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, 256, 0, &threads);
   if (!error && threads && set_threads) set_threads((int)threads);
   jm_error_destroy(error); /* reported where the client is created */
 }
@@ -124,41 +125,41 @@ static void load(void) {
                {JM_DT_c64, "cgemm", "cgemv"},
                {JM_DT_c128, "zgemm", "zgemv"}};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-    gemms[types[i].dtype] = (gemm_fn*)find_symbol(library, spelling, types[i].gemm);
-    gemvs[types[i].dtype] = (gemv_fn*)find_symbol(library, spelling, types[i].gemv);
+    gemms[types[i].dtype] = (gemm_fn *)find_symbol(library, spelling, types[i].gemm);
+    gemvs[types[i].dtype] = (gemv_fn *)find_symbol(library, spelling, types[i].gemv);
   }
 }
 
-const char* jm_blas_describe(void) {
+const char *jm_blas_describe(void) {
   pthread_once(&once, prepare);
   return description;
 }
 
-jm_blas_routine* jm_blas_find(const char* name) {
+jm_blas_routine *jm_blas_find(const char *name) {
   pthread_once(&once, prepare);
   return library ? find_symbol(library, spelling, name) : NULL;
 }
 
 /* 1 and 0 of the four types. */
-static const void* number(jm_dtype dtype, bool one) {
+static const void *number(jm_dtype dtype, bool one) {
   static const float floats[2][2] = {{0, 0}, {1, 0}};
   static const double doubles[2][2] = {{0, 0}, {1, 0}};
-  return jm_dtype_real(dtype) == JM_DT_f32 ? (const void*)floats[one] : doubles[one];
+  return jm_dtype_real(dtype) == JM_DT_f32 ? (const void *)floats[one] : doubles[one];
 }
 
 /* An operand as Fortran takes it: a column-major matrix, transposed or not. */
 typedef struct view {
-  const void* data;
+  const void *data;
   char trans; /* 'N': the row-major matrix's transpose is what is stored column-major */
   int ld;
-  void* packed; /* to be given back */
+  void *packed; /* to be given back */
   size_t packed_bytes;
 } view;
 
 static bool fits(ptrdiff_t ld, size_t least) { return ld >= (ptrdiff_t)least && ld <= INT_MAX; }
 
-static jm_error* view_operand(const void* data, size_t element, size_t rows, size_t cols,
-                              ptrdiff_t row, ptrdiff_t col, view* out) {
+static jm_error *view_operand(const void *data, size_t element, size_t rows, size_t cols,
+                              ptrdiff_t row, ptrdiff_t col, view *out) {
   *out = (view){.data = data, .trans = 'N'};
   /* Strides of single rows and columns don't matter. */
   ptrdiff_t ld = rows == 1 ? (ptrdiff_t)cols : row;
@@ -233,13 +234,13 @@ enum {
 };
 
 typedef struct product {
-  const jm_gemm* g;
+  const jm_gemm *g;
   view a, b;
   size_t m_pieces, n_pieces;
 } product;
 
 /* Halves the longer side of the pieces as long as it pays; depends on the sizes alone. */
-static void cut(product* p) {
+static void cut(product *p) {
   size_t m = p->g->m, n = p->g->n;
   p->m_pieces = p->n_pieces = 1;
   if (!set_threads || p->g->one_thread) return;
@@ -257,14 +258,14 @@ static size_t piece_begin(size_t size, size_t n, size_t i) {
   return i == n || begin > size ? size : begin;
 }
 
-static const char* view_at(const view* v, size_t element, size_t row, size_t col) {
+static const char *view_at(const view *v, size_t element, size_t row, size_t col) {
   size_t ld = (size_t)v->ld;
-  return (const char*)v->data + (v->trans == 'N' ? row * ld + col : col * ld + row) * element;
+  return (const char *)v->data + (v->trans == 'N' ? row * ld + col : col * ld + row) * element;
 }
 
-static void run_pieces(void* context, size_t begin, size_t end) {
-  const product* p = context;
-  const jm_gemm* g = p->g;
+static void run_pieces(void *context, size_t begin, size_t end) {
+  const product *p = context;
+  const jm_gemm *g = p->g;
   size_t element = jm_dtype_bytes(g->dtype);
   for (size_t i = begin; i < end; i++) {
     size_t row_piece = i / p->n_pieces, col_piece = i % p->n_pieces;
@@ -277,15 +278,15 @@ static void run_pieces(void* context, size_t begin, size_t end) {
     gemms[g->dtype](&p->b.trans, &p->a.trans, &n, &m, &k, number(g->dtype, true),
                     view_at(&p->b, element, 0, col), &p->b.ld, view_at(&p->a, element, row, 0),
                     &p->a.ld, number(g->dtype, g->accumulate),
-                    (char*)g->c + (row * g->ldc + col) * element, &ldc, 1, 1);
+                    (char *)g->c + (row * g->ldc + col) * element, &ldc, 1, 1);
   }
 }
 
-static jm_error* run_gemm(const jm_gemm* g) {
+static jm_error *run_gemm(const jm_gemm *g) {
   size_t element = jm_dtype_bytes(g->dtype);
   product p = {.g = g};
   JM_TRY(view_operand(g->a, element, g->m, g->k, g->a_row, g->a_col, &p.a));
-  jm_error* error = view_operand(g->b, element, g->k, g->n, g->b_row, g->b_col, &p.b);
+  jm_error *error = view_operand(g->b, element, g->k, g->n, g->b_row, g->b_col, &p.b);
   if (!error) {
     cut(&p);
     bool alone = set_threads && g->m * g->n * g->k > SMALL;
@@ -300,17 +301,17 @@ static jm_error* run_gemm(const jm_gemm* g) {
 
 /* y = matrix x, where the product's other side is 1. */
 typedef struct vector_product {
-  const jm_gemm* g;
+  const jm_gemm *g;
   bool column; /* n is 1: y is a column of c; else a row */
   view matrix;
 } vector_product;
 
 /* The old y is not scaled but cleared first: scaling by 0 keeps NaN in some libraries. */
-static void run_rows(void* context, size_t begin, size_t end) {
-  const vector_product* p = context;
-  const jm_gemm* g = p->g;
+static void run_rows(void *context, size_t begin, size_t end) {
+  const vector_product *p = context;
+  const jm_gemm *g = p->g;
   size_t element = jm_dtype_bytes(g->dtype), step = p->column ? g->ldc : 1;
-  char* y = (char*)g->c + begin * step * element;
+  char *y = (char *)g->c + begin * step * element;
   int k = (int)g->k, rows = (int)(end - begin), incy = (int)step;
   int incx = g->k == 1 ? 1 : (int)(p->column ? g->b_row : g->a_col);
   if (!g->accumulate)
@@ -321,7 +322,7 @@ static void run_rows(void* context, size_t begin, size_t end) {
                   p->column ? g->b : g->a, &incx, number(g->dtype, true), y, &incy, 1);
 }
 
-static jm_error* run_gemv(const jm_gemm* g) {
+static jm_error *run_gemv(const jm_gemm *g) {
   size_t element = jm_dtype_bytes(g->dtype);
   vector_product p = {.g = g, .column = g->n == 1};
   size_t rows = p.column ? g->m : g->n, piece = VECTOR_PIECE / g->k + 1;
@@ -334,7 +335,7 @@ static jm_error* run_gemv(const jm_gemm* g) {
   return NULL;
 }
 
-jm_error* jm_gemm_run(const jm_gemm* g) {
+jm_error *jm_gemm_run(const jm_gemm *g) {
   pthread_once(&once, prepare);
   if (!g->m || !g->n) return NULL;
   bool large = g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->ldc > INT_MAX;

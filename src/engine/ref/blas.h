@@ -15,11 +15,11 @@
 typedef struct jm_gemm {
   jm_dtype dtype;
   size_t m, n, k;
-  const void* a;
+  const void *a;
   ptrdiff_t a_row, a_col;
-  const void* b;
+  const void *b;
   ptrdiff_t b_row, b_col;
-  void* c;
+  void *c;
   size_t ldc;
   bool accumulate;
   bool one_thread; /* the caller keeps the threads busy */
@@ -27,15 +27,15 @@ typedef struct jm_gemm {
 
 /* f32, f64, c64, c128 (sums at that precision), integers (exact, wrapping), pred (or of ands) */
 bool jm_gemm_supports(jm_dtype dtype);
-jm_error* jm_gemm_run(const jm_gemm* gemm) JM_MUST_USE;
+jm_error *jm_gemm_run(const jm_gemm *gemm) JM_MUST_USE;
 
 /* What was loaded, in one line: "OpenBLAS ... from libopenblas.so.0", or why nothing. */
-const char* jm_blas_describe(void);
+const char *jm_blas_describe(void);
 
 /* A routine by its Fortran name ("dgesdd"; arguments by reference, 32-bit integers), NULL if there
  * is no library or it lacks the routine. The caller casts it to what it is. */
 typedef void jm_blas_routine(void);
-jm_blas_routine* jm_blas_find(const char* name);
+jm_blas_routine *jm_blas_find(const char *name);
 
 /* Between these two the library's routines use the thread that calls them alone: for callers that
  * keep several busy. They nest, and may be called from many threads. */

@@ -9,7 +9,8 @@ jm_error *jm_ref_callback_check(const jm_module *m, const jm_op *op) {
   int64_t id;
   return config->n == 1 && jm_op_callback_find(op, &id)
              ? NULL
-             : jm_op_error(m, op, JM_INVALID_ARGUMENT, "its configuration is not one number \"id\"");
+             : jm_op_error(m, op, JM_INVALID_ARGUMENT,
+                           "its configuration is not one number \"id\"");
 }
 
 static int64_t arrays_fill(const jm_tensor *tensors, uint32_t n, jm_callback_array *out) {

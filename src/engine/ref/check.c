@@ -6,61 +6,61 @@
 #include "engine/ref/linalg.h"
 #include "engine/ref/product.h"
 
-typedef jm_error* rule(const jm_module* module, const jm_op* op);
+typedef jm_error *rule(const jm_module *module, const jm_op *op);
 
-static jm_error* refuse(const jm_module* m, const jm_op* op, const char* what) {
+static jm_error *refuse(const jm_module *m, const jm_op *op, const char *what) {
   return jm_op_error(m, op, JM_UNIMPLEMENTED, "%s", what);
 }
 
-static jm_dtype operand_dtype(const jm_module* m, const jm_op* op, uint32_t i) {
+static jm_dtype operand_dtype(const jm_module *m, const jm_op *op, uint32_t i) {
   return jm_op_operand_type(m, op, i)->dtype;
 }
 
-static jm_error* check_elementwise(const jm_module* m, const jm_op* op) {
+static jm_error *check_elementwise(const jm_module *m, const jm_op *op) {
   return jm_ref_kernel_find(op->code, operand_dtype(m, op, 0))
              ? NULL
              : refuse(m, op, "no kernel for this element type");
 }
 
-static jm_error* check_convert(const jm_module* m, const jm_op* op) {
+static jm_error *check_convert(const jm_module *m, const jm_op *op) {
   char nothing = 0;
-  jm_error* error = jm_ref_convert_run(operand_dtype(m, op, 0), jm_op_result_type(m, op, 0)->dtype,
+  jm_error *error = jm_ref_convert_run(operand_dtype(m, op, 0), jm_op_result_type(m, op, 0)->dtype,
                                        &nothing, &nothing, 0);
   if (!error) return NULL;
   jm_error_destroy(error);
   return refuse(m, op, "no conversion between these element types");
 }
 
-static jm_error* check_compare(const jm_module* m, const jm_op* op) {
-  jm_direction direction = ((const jm_compare_attrs*)op->attrs)->direction;
+static jm_error *check_compare(const jm_module *m, const jm_op *op) {
+  jm_direction direction = ((const jm_compare_attrs *)op->attrs)->direction;
   return jm_dtype_is_complex(operand_dtype(m, op, 0)) && direction != JM_COMPARE_EQ &&
                  direction != JM_COMPARE_NE
              ? refuse(m, op, "no order of complex numbers")
              : NULL;
 }
 
-static jm_error* check_clamp(const jm_module* m, const jm_op* op) {
+static jm_error *check_clamp(const jm_module *m, const jm_op *op) {
   jm_dtype dtype = operand_dtype(m, op, 1);
   return jm_ref_kernel_find(JM_OP_maximum, dtype) && jm_ref_kernel_find(JM_OP_minimum, dtype)
              ? NULL
              : refuse(m, op, "no order of this element type");
 }
 
-static jm_error* check_bitcast_convert(const jm_module* m, const jm_op* op) {
+static jm_error *check_bitcast_convert(const jm_module *m, const jm_op *op) {
   jm_dtype from = operand_dtype(m, op, 0), to = jm_op_result_type(m, op, 0)->dtype;
   return from != to && (jm_dtype_is_complex(from) || jm_dtype_is_complex(to))
              ? refuse(m, op, "bits of a complex type")
              : NULL;
 }
 
-static jm_error* check_fft(const jm_module* m, const jm_op* op) {
+static jm_error *check_fft(const jm_module *m, const jm_op *op) {
   jm_dtype real = jm_dtype_real(operand_dtype(m, op, 0));
   return real == JM_DT_f32 || real == JM_DT_f64 ? NULL : refuse(m, op, "no transform of this type");
 }
 
-static jm_error* check_rng_bit_generator(const jm_module* m, const jm_op* op) {
+static jm_error *check_rng_bit_generator(const jm_module *m, const jm_op *op) {
   const jm_type *state = jm_op_operand_type(m, op, 0), *bits = jm_op_result_type(m, op, 1);
-  bool threefry = ((const jm_rng_bit_generator_attrs*)op->attrs)->algorithm == JM_RNG_THREE_FRY;
+  bool threefry = ((const jm_rng_bit_generator_attrs *)op->attrs)->algorithm == JM_RNG_THREE_FRY;
   if (state->dtype != JM_DT_u64 || (state->count != 2 && (state->count != 3 || threefry)))
     return refuse(m, op, "a state that is neither u64[2] nor, for Philox, u64[3]");
   return jm_dtype_is_integer(bits->dtype) && jm_dtype_facts[bits->dtype].bits >= 8
@@ -68,8 +68,8 @@ static jm_error* check_rng_bit_generator(const jm_module* m, const jm_op* op) {
              : refuse(m, op, "random bits other than integers of 8 to 64 bits");
 }
 
-static jm_error* check_rng(const jm_module* m, const jm_op* op) {
-  bool normal = ((const jm_rng_attrs*)op->attrs)->distribution == JM_DISTRIBUTION_NORMAL;
+static jm_error *check_rng(const jm_module *m, const jm_op *op) {
+  bool normal = ((const jm_rng_attrs *)op->attrs)->distribution == JM_DISTRIBUTION_NORMAL;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
   bool integer = jm_dtype_is_integer(dtype) || dtype == JM_DT_pred;
   return jm_dtype_is_float(dtype) || (!normal && integer)
@@ -77,15 +77,15 @@ static jm_error* check_rng(const jm_module* m, const jm_op* op) {
              : refuse(m, op, "this distribution of this type");
 }
 
-static jm_error* check_custom_call(const jm_module* m, const jm_op* op) {
-  const jm_custom_call_attrs* attrs = op->attrs;
-  const jm_custom_call* found = jm_custom_call_find(attrs->target);
+static jm_error *check_custom_call(const jm_module *m, const jm_op *op) {
+  const jm_custom_call_attrs *attrs = op->attrs;
+  const jm_custom_call *found = jm_custom_call_find(attrs->target);
   if (found) return found->check(m, op);
   return jm_op_error(m, op, JM_UNIMPLEMENTED, "custom call of the unknown target \"%.*s\"",
                      (int)attrs->target.size, attrs->target.bytes ? attrs->target.bytes : "");
 }
 
-static jm_error* check_collective(const jm_module* m, const jm_op* op) {
+static jm_error *check_collective(const jm_module *m, const jm_op *op) {
   uint64_t participants = (uint64_t)m->n_replicas * m->n_partitions;
   if (participants > 1)
     return jm_op_error(m, op, JM_UNIMPLEMENTED, "a collective of %llu participants",
@@ -96,14 +96,14 @@ static jm_error* check_collective(const jm_module* m, const jm_op* op) {
   return NULL;
 }
 
-static jm_error* check_manual_computation(const jm_module* m, const jm_op* op) {
+static jm_error *check_manual_computation(const jm_module *m, const jm_op *op) {
   uint64_t participants = (uint64_t)m->n_replicas * m->n_partitions;
   return participants > 1 ? jm_op_error(m, op, JM_UNIMPLEMENTED, "%llu participants",
                                         (unsigned long long)participants)
                           : NULL;
 }
 
-static rule* const rules[JM_N_OPS] = {
+static rule *const rules[JM_N_OPS] = {
     [JM_OP_convert] = check_convert,
     [JM_OP_compare] = check_compare,
     [JM_OP_clamp] = check_clamp,
@@ -125,7 +125,7 @@ static rule* const rules[JM_N_OPS] = {
     [JM_OP_manual_computation] = check_manual_computation,
 };
 
-jm_error* jm_ref_check(const jm_module* module, const jm_op* op) {
+jm_error *jm_ref_check(const jm_module *module, const jm_op *op) {
   if (jm_ref_fns[op->code] == jm_ref_elementwise) return check_elementwise(module, op);
   return rules[op->code] ? rules[op->code](module, op) : NULL;
 }

@@ -5,8 +5,8 @@
 
 #include "engine/ref/functions.h"
 
-static jm_error* permute(const jm_ref_call* call) {
-  const jm_collective_permute_attrs* attrs = call->op->attrs;
+static jm_error *permute(const jm_ref_call *call) {
+  const jm_collective_permute_attrs *attrs = call->op->attrs;
   for (uint32_t i = 0; i + 1 < attrs->source_target_pairs.n; i += 2)
     if (!attrs->source_target_pairs.data[i] && !attrs->source_target_pairs.data[i + 1])
       return jm_ref_identity(call);
@@ -14,7 +14,7 @@ static jm_error* permute(const jm_ref_call* call) {
   return NULL;
 }
 
-jm_error* jm_ref_collective(const jm_ref_call* call) {
+jm_error *jm_ref_collective(const jm_ref_call *call) {
   switch (call->op->code) {
     case JM_OP_collective_permute:
       return permute(call);
@@ -26,7 +26,7 @@ jm_error* jm_ref_collective(const jm_ref_call* call) {
   }
 }
 
-jm_error* jm_ref_device_id(const jm_ref_call* call) {
+jm_error *jm_ref_device_id(const jm_ref_call *call) {
   memset(call->out[0].data, 0, jm_type_bytes(call->out[0].type));
   return NULL;
 }

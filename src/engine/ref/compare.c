@@ -34,35 +34,40 @@ DIRECTIONS(total_f32, int32_t, TOTAL32)
 DIRECTIONS(total_f64, int64_t, TOTAL64)
 
 /* Complex values are equal or not, and have no order. */
-#define COMPLEX(d, R)                                               \
-  static void eq_##d(const void *const *in, void *out, size_t n) {  \
-    const R *a = in[0], *b = in[1];                                 \
-    uint8_t *r = out;                                               \
-    for (size_t i = 0; i < n; i++)                                  \
-      r[i] = a[2 * i] == b[2 * i] && a[2 * i + 1] == b[2 * i + 1];  \
-  }                                                                 \
-  static void ne_##d(const void *const *in, void *out, size_t n) {  \
-    const R *a = in[0], *b = in[1];                                 \
-    uint8_t *r = out;                                               \
-    for (size_t i = 0; i < n; i++)                                  \
-      r[i] = a[2 * i] != b[2 * i] || a[2 * i + 1] != b[2 * i + 1];  \
+#define COMPLEX(d, R)                                                                           \
+  static void eq_##d(const void *const *in, void *out, size_t n) {                              \
+    const R *a = in[0], *b = in[1];                                                             \
+    uint8_t *r = out;                                                                           \
+    for (size_t i = 0; i < n; i++) r[i] = a[2 * i] == b[2 * i] && a[2 * i + 1] == b[2 * i + 1]; \
+  }                                                                                             \
+  static void ne_##d(const void *const *in, void *out, size_t n) {                              \
+    const R *a = in[0], *b = in[1];                                                             \
+    uint8_t *r = out;                                                                           \
+    for (size_t i = 0; i < n; i++) r[i] = a[2 * i] != b[2 * i] || a[2 * i + 1] != b[2 * i + 1]; \
   }
 COMPLEX(c64, float)
 COMPLEX(c128, double)
 
-#define ROW(d)                                                                             \
-  {                                                                                        \
-    [JM_COMPARE_EQ] = eq_##d, [JM_COMPARE_NE] = ne_##d, [JM_COMPARE_GE] = ge_##d,          \
-    [JM_COMPARE_GT] = gt_##d, [JM_COMPARE_LE] = le_##d, [JM_COMPARE_LT] = lt_##d,          \
+#define ROW(d)                                                                      \
+  {                                                                                 \
+      [JM_COMPARE_EQ] = eq_##d, [JM_COMPARE_NE] = ne_##d, [JM_COMPARE_GE] = ge_##d, \
+      [JM_COMPARE_GT] = gt_##d, [JM_COMPARE_LE] = le_##d, [JM_COMPARE_LT] = lt_##d, \
   }
 
 typedef jm_ref_kernel *const by_direction[JM_COMPARE_LT + 1];
 
 static by_direction usual[JM_N_DTYPES] = {
-    [JM_DT_pred] = ROW(pred), [JM_DT_s8] = ROW(s8),   [JM_DT_s16] = ROW(s16),
-    [JM_DT_s32] = ROW(s32),   [JM_DT_s64] = ROW(s64), [JM_DT_u8] = ROW(u8),
-    [JM_DT_u16] = ROW(u16),   [JM_DT_u32] = ROW(u32), [JM_DT_u64] = ROW(u64),
-    [JM_DT_f32] = ROW(f32),   [JM_DT_f64] = ROW(f64),
+    [JM_DT_pred] = ROW(pred),
+    [JM_DT_s8] = ROW(s8),
+    [JM_DT_s16] = ROW(s16),
+    [JM_DT_s32] = ROW(s32),
+    [JM_DT_s64] = ROW(s64),
+    [JM_DT_u8] = ROW(u8),
+    [JM_DT_u16] = ROW(u16),
+    [JM_DT_u32] = ROW(u32),
+    [JM_DT_u64] = ROW(u64),
+    [JM_DT_f32] = ROW(f32),
+    [JM_DT_f64] = ROW(f64),
     [JM_DT_c64] = {[JM_COMPARE_EQ] = eq_c64, [JM_COMPARE_NE] = ne_c64},
     [JM_DT_c128] = {[JM_COMPARE_EQ] = eq_c128, [JM_COMPARE_NE] = ne_c128},
 };

@@ -22,34 +22,34 @@
 /* From pred (any byte but 0 is true) and integers: T is applied first. */
 #define TRUTH(x) ((x) != 0)
 #define ITSELF(x) (x)
-#define FROM_INTEGER(d, In, T)              \
-  LOOP(d##_to_pred, In, uint8_t, (x) != 0)  \
-  LOOP(d##_to_s8, In, int8_t, T(x))         \
-  LOOP(d##_to_s16, In, int16_t, T(x))       \
-  LOOP(d##_to_s32, In, int32_t, T(x))       \
-  LOOP(d##_to_s64, In, int64_t, T(x))       \
-  LOOP(d##_to_u8, In, uint8_t, T(x))        \
-  LOOP(d##_to_u16, In, uint16_t, T(x))      \
-  LOOP(d##_to_u32, In, uint32_t, T(x))      \
-  LOOP(d##_to_u64, In, uint64_t, T(x))      \
-  LOOP(d##_to_f32, In, float, T(x))         \
+#define FROM_INTEGER(d, In, T)             \
+  LOOP(d##_to_pred, In, uint8_t, (x) != 0) \
+  LOOP(d##_to_s8, In, int8_t, T(x))        \
+  LOOP(d##_to_s16, In, int16_t, T(x))      \
+  LOOP(d##_to_s32, In, int32_t, T(x))      \
+  LOOP(d##_to_s64, In, int64_t, T(x))      \
+  LOOP(d##_to_u8, In, uint8_t, T(x))       \
+  LOOP(d##_to_u16, In, uint16_t, T(x))     \
+  LOOP(d##_to_u32, In, uint32_t, T(x))     \
+  LOOP(d##_to_u64, In, uint64_t, T(x))     \
+  LOOP(d##_to_f32, In, float, T(x))        \
   LOOP(d##_to_f64, In, double, T(x))
 
 /* A float beyond the range of Out gives the nearest value of Out, NaN gives 0. The upper bound is
  * the power of two above the largest value: unlike that value it is always a float. */
 #define SATURATE(Out, In, min, max, bound) \
   (x >= (In)bound ? max : x >= (In)min ? (Out)x : x != x ? 0 : min)
-#define FROM_FLOAT(d, In)                                                             \
-  LOOP(d##_to_pred, In, uint8_t, (x) != 0)                                            \
-  LOOP(d##_to_s8, In, int8_t, SATURATE(int8_t, In, INT8_MIN, INT8_MAX, 0x1p7))        \
-  LOOP(d##_to_s16, In, int16_t, SATURATE(int16_t, In, INT16_MIN, INT16_MAX, 0x1p15))  \
-  LOOP(d##_to_s32, In, int32_t, SATURATE(int32_t, In, INT32_MIN, INT32_MAX, 0x1p31))  \
-  LOOP(d##_to_s64, In, int64_t, SATURATE(int64_t, In, INT64_MIN, INT64_MAX, 0x1p63))  \
-  LOOP(d##_to_u8, In, uint8_t, SATURATE(uint8_t, In, 0, UINT8_MAX, 0x1p8))            \
-  LOOP(d##_to_u16, In, uint16_t, SATURATE(uint16_t, In, 0, UINT16_MAX, 0x1p16))       \
-  LOOP(d##_to_u32, In, uint32_t, SATURATE(uint32_t, In, 0, UINT32_MAX, 0x1p32))       \
-  LOOP(d##_to_u64, In, uint64_t, SATURATE(uint64_t, In, 0, UINT64_MAX, 0x1p64))       \
-  LOOP(d##_to_f32, In, float, x)                                                      \
+#define FROM_FLOAT(d, In)                                                            \
+  LOOP(d##_to_pred, In, uint8_t, (x) != 0)                                           \
+  LOOP(d##_to_s8, In, int8_t, SATURATE(int8_t, In, INT8_MIN, INT8_MAX, 0x1p7))       \
+  LOOP(d##_to_s16, In, int16_t, SATURATE(int16_t, In, INT16_MIN, INT16_MAX, 0x1p15)) \
+  LOOP(d##_to_s32, In, int32_t, SATURATE(int32_t, In, INT32_MIN, INT32_MAX, 0x1p31)) \
+  LOOP(d##_to_s64, In, int64_t, SATURATE(int64_t, In, INT64_MIN, INT64_MAX, 0x1p63)) \
+  LOOP(d##_to_u8, In, uint8_t, SATURATE(uint8_t, In, 0, UINT8_MAX, 0x1p8))           \
+  LOOP(d##_to_u16, In, uint16_t, SATURATE(uint16_t, In, 0, UINT16_MAX, 0x1p16))      \
+  LOOP(d##_to_u32, In, uint32_t, SATURATE(uint32_t, In, 0, UINT32_MAX, 0x1p32))      \
+  LOOP(d##_to_u64, In, uint64_t, SATURATE(uint64_t, In, 0, UINT64_MAX, 0x1p64))      \
+  LOOP(d##_to_f32, In, float, x)                                                     \
   LOOP(d##_to_f64, In, double, x)
 
 FROM_INTEGER(pred, uint8_t, TRUTH)
@@ -64,17 +64,15 @@ FROM_INTEGER(u64, uint64_t, ITSELF)
 FROM_FLOAT(f32, float)
 FROM_FLOAT(f64, double)
 
-#define ROW(d)                                                                       \
-  [JM_DT_##d] = {                                                                    \
-      [JM_DT_pred] = d##_to_pred, [JM_DT_s8] = d##_to_s8, [JM_DT_s16] = d##_to_s16,  \
-      [JM_DT_s32] = d##_to_s32, [JM_DT_s64] = d##_to_s64, [JM_DT_u8] = d##_to_u8,    \
-      [JM_DT_u16] = d##_to_u16, [JM_DT_u32] = d##_to_u32, [JM_DT_u64] = d##_to_u64,  \
-      [JM_DT_f32] = d##_to_f32, [JM_DT_f64] = d##_to_f64,                            \
+#define ROW(d)                                                                        \
+  [JM_DT_##d] = {                                                                     \
+      [JM_DT_pred] = d##_to_pred, [JM_DT_s8] = d##_to_s8,   [JM_DT_s16] = d##_to_s16, \
+      [JM_DT_s32] = d##_to_s32,   [JM_DT_s64] = d##_to_s64, [JM_DT_u8] = d##_to_u8,   \
+      [JM_DT_u16] = d##_to_u16,   [JM_DT_u32] = d##_to_u32, [JM_DT_u64] = d##_to_u64, \
+      [JM_DT_f32] = d##_to_f32,   [JM_DT_f64] = d##_to_f64,                           \
   },
-static jm_ref_convert_kernel *const direct[JM_N_DTYPES][JM_N_DTYPES] = {
-    ROW(pred) ROW(s8) ROW(s16) ROW(s32) ROW(s64) ROW(u8)
-    ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)
-};
+static jm_ref_convert_kernel *const direct[JM_N_DTYPES][JM_N_DTYPES] = {ROW(pred) ROW(s8) ROW(
+    s16) ROW(s32) ROW(s64) ROW(u8) ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)};
 
 /* -- the other types */
 
@@ -141,8 +139,7 @@ static const route routes[JM_N_DTYPES] = {
 #define NARROW(name, exponent, mantissa, bias, kind) FLOAT(name)
 #define FLOAT(d) [JM_DT_##d] = {JM_DT_f32, widen_##d, narrow_##d, narrow64_##d, NULL},
 #include "base/number.def"
-    FLOAT(f8e8m0fnu) FLOAT(f16) FLOAT(bf16)
-};
+    FLOAT(f8e8m0fnu) FLOAT(f16) FLOAT(bf16)};
 
 /* The kernels that lead from a type to another, one after the other. */
 static int find_path(jm_dtype from, jm_dtype to, jm_ref_convert_kernel *path[3]) {

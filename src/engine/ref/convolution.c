@@ -11,7 +11,7 @@ typedef struct strides {
   ptrdiff_t of[JM_PACK_RANK];
 } strides;
 
-static strides dense(const jm_type* type) {
+static strides dense(const jm_type *type) {
   strides s;
   ptrdiff_t stride = 1;
   for (uint32_t d = type->rank; d-- > 0; stride *= (ptrdiff_t)type->dims[d]) s.of[d] = stride;
@@ -28,8 +28,8 @@ static int64_t gcd(int64_t a, int64_t b) {
 
 /* The part of a dilated axis whose outputs are r modulo the period (jm_axis.start is then in
  * dilated coordinates). Offsets of its first output and tap, in elements, are added up. */
-static jm_axis take_residue(const jm_axis* axis, int64_t dilation, int64_t period, int64_t r,
-                            ptrdiff_t* out_offset, ptrdiff_t* tap_offset) {
+static jm_axis take_residue(const jm_axis *axis, int64_t dilation, int64_t period, int64_t r,
+                            ptrdiff_t *out_offset, ptrdiff_t *tap_offset) {
   jm_axis part = *axis;
   int64_t tap_period = dilation / gcd(axis->tap_step, dilation), first = 0;
   int64_t start = axis->start + r * axis->out_step;
@@ -49,19 +49,19 @@ static jm_axis take_residue(const jm_axis* axis, int64_t dilation, int64_t perio
 }
 
 /* Taps are walked in the kernel's memory order, so that a reversed kernel needs no copy. */
-static void reverse_axis(jm_axis* axis) {
+static void reverse_axis(jm_axis *axis) {
   axis->start += (axis->n_tap - 1) * axis->tap_step;
   axis->tap_step = -axis->tap_step;
 }
 
-static jm_error* run_window(const jm_window* w) {
+static jm_error *run_window(const jm_window *w) {
   if (!jm_window_is_direct(w)) return jm_window_run_tiled(w);
   jm_window_run_direct(w);
   return NULL;
 }
 
 /* All combinations of residues of the axes; without dilation there is one. */
-static jm_error* run_residues(const jm_window* whole, const jm_convolution_attrs* attrs) {
+static jm_error *run_residues(const jm_window *whole, const jm_convolution_attrs *attrs) {
   int64_t periods[JM_WINDOW_AXES], index[JM_WINDOW_AXES] = {0};
   for (uint32_t a = 0; a < whole->n_axes; a++)
     periods[a] =
@@ -89,9 +89,9 @@ static jm_error* run_residues(const jm_window* whole, const jm_convolution_attrs
   }
 }
 
-static void init_axes(const jm_ref_call* call, const strides* lhs, const strides* rhs,
-                      const strides* out, jm_window* w) {
-  const jm_convolution_attrs* attrs = call->op->attrs;
+static void init_axes(const jm_ref_call *call, const strides *lhs, const strides *rhs,
+                      const strides *out, jm_window *w) {
+  const jm_convolution_attrs *attrs = call->op->attrs;
   w->n_axes = attrs->input_spatial.n;
   for (uint32_t a = 0; a < w->n_axes; a++) {
     int64_t in = attrs->input_spatial.data[a], tap = attrs->kernel_spatial.data[a];
@@ -112,8 +112,8 @@ static void init_axes(const jm_ref_call* call, const strides* lhs, const strides
   }
 }
 
-static jm_window build_window(const jm_ref_call* call, const jm_product* product) {
-  const jm_convolution_attrs* attrs = call->op->attrs;
+static jm_window build_window(const jm_ref_call *call, const jm_product *product) {
+  const jm_convolution_attrs *attrs = call->op->attrs;
   const jm_type *lhs = call->in[0].type, *rhs = call->in[1].type;
   strides ls = dense(lhs), rs = dense(rhs), os = dense(call->out[0].type);
   int64_t groups = attrs->feature_groups * attrs->batch_groups;
@@ -140,7 +140,7 @@ static jm_window build_window(const jm_ref_call* call, const jm_product* product
   return w;
 }
 
-jm_error* jm_ref_convolution(const jm_ref_call* call) {
+jm_error *jm_ref_convolution(const jm_ref_call *call) {
   if (!call->out[0].type->count) return NULL;
   if (call->in[0].type->rank > JM_PACK_RANK)
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "more than %d dimensions",
@@ -148,7 +148,7 @@ jm_error* jm_ref_convolution(const jm_ref_call* call) {
   jm_product product;
   JM_TRY(jm_product_init(call, &product));
   jm_window w = build_window(call, &product);
-  jm_error* error = run_residues(&w, call->op->attrs);
+  jm_error *error = run_residues(&w, call->op->attrs);
   if (!error) error = jm_product_store(call, &product);
   jm_product_deinit(&product);
   return error;

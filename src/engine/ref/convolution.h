@@ -29,15 +29,15 @@ typedef struct jm_window {
   ptrdiff_t rhs_group, rhs_in, rhs_out;
   ptrdiff_t out_batch, out_group, out_feature;
   const char *lhs, *rhs;
-  char* out;
-  const atomic_bool* cancelled;
+  char *out;
+  const atomic_bool *cancelled;
 } jm_window;
 
 /* One group at a time as matrix products. */
-jm_error* jm_window_run_tiled(const jm_window* window) JM_MUST_USE;
+jm_error *jm_window_run_tiled(const jm_window *window) JM_MUST_USE;
 
 /* Many small groups side by side (depthwise convolution); false: not a case for it. */
-bool jm_window_is_direct(const jm_window* window);
-void jm_window_run_direct(const jm_window* window);
+bool jm_window_is_direct(const jm_window *window);
+void jm_window_run_direct(const jm_window *window);
 
 #endif

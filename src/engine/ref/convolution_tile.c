@@ -40,13 +40,13 @@ typedef struct dimensions {
   size_t count;
 } dimensions;
 
-static void add_dimension(dimensions* d, dimension dim) {
+static void add_dimension(dimensions *d, dimension dim) {
   d->of[d->n++] = dim;
   d->count *= (size_t)dim.size;
 }
 
 /* Memory order of the other side, largest stride first; dimensions of size 1 stay out of it. */
-static void sort_dimensions(dimensions* d) {
+static void sort_dimensions(dimensions *d) {
   for (uint32_t i = 1; i < d->n; i++)
     for (uint32_t j = i; j && d->of[j - 1].other < d->of[j].other; j--) {
       dimension swap = d->of[j];
@@ -54,14 +54,14 @@ static void sort_dimensions(dimensions* d) {
     }
 }
 
-static void move_last(dimensions* d, uint32_t at) {
+static void move_last(dimensions *d, uint32_t at) {
   dimension moved = d->of[at];
   memmove(&d->of[at], &d->of[at + 1], (d->n - 1 - at) * sizeof *d->of);
   d->of[d->n - 1] = moved;
 }
 
 /* So that the last dimension is one that runs are along, if there is any. */
-static void put_units_first(dimensions* d) {
+static void put_units_first(dimensions *d) {
   dimensions sorted = {.count = d->count};
   for (int unit = 1; unit >= 0; unit--)
     for (uint32_t i = 0; i < d->n; i++)
@@ -72,7 +72,7 @@ static void put_units_first(dimensions* d) {
 typedef enum side { LHS, OTHER } side;
 
 /* The single stride of the last dimensions from `first` on. */
-static bool find_stride(const dimensions* d, uint32_t first, side which, ptrdiff_t* out) {
+static bool find_stride(const dimensions *d, uint32_t first, side which, ptrdiff_t *out) {
   int64_t sizes[JM_PACK_RANK];
   ptrdiff_t strides[JM_PACK_RANK];
   for (uint32_t i = first; i < d->n; i++) {
@@ -84,24 +84,24 @@ static bool find_stride(const dimensions* d, uint32_t first, side which, ptrdiff
 
 /* A window of one group, prepared. */
 typedef struct plan {
-  const jm_window* w;
+  const jm_window *w;
   size_t element;
   dimensions positions, terms;
   ptrdiff_t features_out, features_rhs; /* strides between output features */
   const char *lhs, *rhs;
-  char* out;
+  char *out;
   ptrdiff_t rhs_term; /* stride between terms in the kernel */
   void *packed_rhs, *whole_out;
   size_t packed_bytes, whole_bytes;
 } plan;
 
-static void init_dimensions(plan* p) {
-  const jm_window* w = p->w;
+static void init_dimensions(plan *p) {
+  const jm_window *w = p->w;
   p->positions.count = p->terms.count = 1;
   add_dimension(&p->positions, (dimension){w->batch, NO_AXIS, 0, w->lhs_batch, w->out_batch});
   add_dimension(&p->terms, (dimension){w->in_features, NO_AXIS, 0, w->lhs_feature, w->rhs_in});
   for (uint32_t i = 0; i < w->n_axes; i++) {
-    const jm_axis* a = &w->axes[i];
+    const jm_axis *a = &w->axes[i];
     add_dimension(&p->positions, (dimension){a->n_out, (int)i, a->out_step,
                                              (ptrdiff_t)a->out_step * a->in_stride, a->out_stride});
     add_dimension(&p->terms, (dimension){a->n_tap, (int)i, a->tap_step,
@@ -120,8 +120,8 @@ static void init_dimensions(plan* p) {
 }
 
 /* The kernel as a matrix (terms x features): packed unless its terms are evenly spaced. */
-static jm_error* init_kernel(plan* p) {
-  const dimensions* terms = &p->terms;
+static jm_error *init_kernel(plan *p) {
+  const dimensions *terms = &p->terms;
   if (find_stride(terms, 0, OTHER, &p->rhs_term)) return NULL;
   size_t features = (size_t)p->w->out_features;
   p->packed_bytes = terms->count * features * p->element;
@@ -155,11 +155,11 @@ typedef struct run {
 } run;
 
 typedef struct gather {
-  const plan* p;
-  char* tile;
+  const plan *p;
+  char *tile;
   const dimensions *rows, *columns;
   size_t first_row, row_stride; /* row_stride: of the tile, in elements */
-  run* runs;
+  run *runs;
   size_t n_runs;
   int64_t least[JM_WINDOW_AXES], most[JM_WINDOW_AXES]; /* of what columns add */
   int axis;                                            /* of the last column dimension */
@@ -168,7 +168,7 @@ typedef struct gather {
 } gather;
 
 /* What index `at` of a list of dimensions adds to coordinates and offset. */
-static ptrdiff_t locate(const dimensions* d, size_t at, int64_t* coordinates) {
+static ptrdiff_t locate(const dimensions *d, size_t at, int64_t *coordinates) {
   ptrdiff_t offset = 0;
   for (uint32_t i = d->n; i-- > 0;) {
     int64_t index = (int64_t)(at % (size_t)d->of[i].size);
@@ -179,8 +179,8 @@ static ptrdiff_t locate(const dimensions* d, size_t at, int64_t* coordinates) {
   return offset;
 }
 
-static jm_error* init_runs(gather* g, size_t begin, size_t end) {
-  const dimension* last = &g->columns->of[g->columns->n - 1];
+static jm_error *init_runs(gather *g, size_t begin, size_t end) {
+  const dimension *last = &g->columns->of[g->columns->n - 1];
   size_t length = (size_t)last->size, most = (end - begin) / length + 2;
   uint32_t n_axes = g->p->w->n_axes;
   g->axis = last->axis, g->step = last->step, g->stride = last->lhs;
@@ -188,7 +188,7 @@ static jm_error* init_runs(gather* g, size_t begin, size_t end) {
   if (!g->runs) return jm_error_out_of_memory();
   for (size_t column = begin; column < end; g->n_runs++) {
     size_t left = length - column % length;
-    run* r = &g->runs[g->n_runs];
+    run *r = &g->runs[g->n_runs];
     r->column = column - begin;
     r->length = (int64_t)(left < end - column ? left : end - column);
     r->lhs = locate(g->columns, column, r->at);
@@ -205,9 +205,9 @@ static jm_error* init_runs(gather* g, size_t begin, size_t end) {
 }
 
 #define DEFINE(T)                                                                  \
-  static void stride_##T(const void* from, ptrdiff_t stride, void* to, size_t n) { \
-    const T* x = from;                                                             \
-    T* y = to;                                                                     \
+  static void stride_##T(const void *from, ptrdiff_t stride, void *to, size_t n) { \
+    const T *x = from;                                                             \
+    T *y = to;                                                                     \
     for (size_t i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];                \
   }
 typedef struct sixteen {
@@ -219,7 +219,7 @@ DEFINE(uint32_t)
 DEFINE(uint64_t)
 DEFINE(sixteen)
 
-static void copy_run(size_t element, const char* from, ptrdiff_t stride, char* to, size_t n) {
+static void copy_run(size_t element, const char *from, ptrdiff_t stride, char *to, size_t n) {
   if (stride == 1)
     memcpy(to, from, n * element);
   else if (element == 1)
@@ -235,9 +235,9 @@ static void copy_run(size_t element, const char* from, ptrdiff_t stride, char* t
 }
 
 /* A run that may leave the input: zeros where it does. x: the row's coordinates. */
-static void copy_clipped(const gather* g, const run* r, const int64_t* x, ptrdiff_t offset,
-                         char* to) {
-  const jm_window* w = g->p->w;
+static void copy_clipped(const gather *g, const run *r, const int64_t *x, ptrdiff_t offset,
+                         char *to) {
+  const jm_window *w = g->p->w;
   size_t element = g->p->element;
   int64_t first = 0, last = r->length;
   for (uint32_t a = 0; a < w->n_axes; a++) {
@@ -261,10 +261,10 @@ static void copy_clipped(const gather* g, const run* r, const int64_t* x, ptrdif
   memset(to + (size_t)last * element, 0, (size_t)(r->length - last) * element);
 }
 
-static void gather_rows(void* context, size_t begin, size_t end) {
-  const gather* g = context;
-  const plan* p = g->p;
-  const jm_window* w = p->w;
+static void gather_rows(void *context, size_t begin, size_t end) {
+  const gather *g = context;
+  const plan *p = g->p;
+  const jm_window *w = p->w;
   for (size_t row = begin; row < end; row++) {
     int64_t x[JM_WINDOW_AXES] = {0};
     ptrdiff_t offset = locate(g->rows, g->first_row + row, x);
@@ -274,9 +274,9 @@ static void gather_rows(void* context, size_t begin, size_t end) {
       offset += (ptrdiff_t)w->axes[a].start * w->axes[a].in_stride;
       inside &= x[a] + g->least[a] >= 0 && x[a] + g->most[a] < w->axes[a].n_in;
     }
-    char* to = g->tile + row * g->row_stride * p->element;
+    char *to = g->tile + row * g->row_stride * p->element;
     for (size_t i = 0; i < g->n_runs; i++) {
-      const run* r = &g->runs[i];
+      const run *r = &g->runs[i];
       if (inside)
         copy_run(p->element, p->lhs + (offset + r->lhs) * (ptrdiff_t)p->element, g->stride,
                  to + r->column * p->element, (size_t)r->length);
@@ -287,8 +287,8 @@ static void gather_rows(void* context, size_t begin, size_t end) {
 }
 
 /* Fills a tile with rows [r0, r1) and columns [c0, c1). */
-static jm_error* fill_tile(const plan* p, const dimensions* rows, const dimensions* columns,
-                           size_t r0, size_t r1, size_t c0, size_t c1, char* tile,
+static jm_error *fill_tile(const plan *p, const dimensions *rows, const dimensions *columns,
+                           size_t r0, size_t r1, size_t c0, size_t c1, char *tile,
                            bool one_thread) {
   gather g = {.p = p,
               .tile = tile,
@@ -297,7 +297,7 @@ static jm_error* fill_tile(const plan* p, const dimensions* rows, const dimensio
               .first_row = r0,
               .row_stride = c1 - c0};
   size_t grain = one_thread ? r1 - r0 : GATHER_GRAIN / ((c1 - c0) * p->element) + 1;
-  jm_error* error = init_runs(&g, c0, c1);
+  jm_error *error = init_runs(&g, c0, c1);
   if (!error) jm_parallel_for(r1 - r0, grain, gather_rows, &g);
   jm_free(g.runs);
   return error;
@@ -307,15 +307,15 @@ static jm_error* fill_tile(const plan* p, const dimensions* rows, const dimensio
 
 /* Where the result of positions goes: row-major (positions x features), or its transpose. */
 typedef struct target {
-  char* data;
+  char *data;
   bool transposed;
   size_t ld;
 } target;
 
-static jm_error* multiply(const plan* p, const void* a, ptrdiff_t a_position, ptrdiff_t a_term,
+static jm_error *multiply(const plan *p, const void *a, ptrdiff_t a_position, ptrdiff_t a_term,
                           size_t n_positions, size_t term, size_t n_terms, bool one_thread,
-                          const target* to) {
-  const char* b = p->rhs + (ptrdiff_t)term * p->rhs_term * (ptrdiff_t)p->element;
+                          const target *to) {
+  const char *b = p->rhs + (ptrdiff_t)term * p->rhs_term * (ptrdiff_t)p->element;
   size_t features = (size_t)p->w->out_features;
   jm_gemm g = {.dtype = p->w->dtype,
                .k = n_terms,
@@ -335,22 +335,22 @@ static jm_error* multiply(const plan* p, const void* a, ptrdiff_t a_position, pt
 
 /* How good the runs are that gathering along the last dimension has: long, better if consecutive.
  */
-static int64_t run_value(const dimensions* d) {
-  const dimension* last = &d->of[d->n - 1];
+static int64_t run_value(const dimensions *d) {
+  const dimension *last = &d->of[d->n - 1];
   return last->lhs == 1 ? last->size * 4 : last->size;
 }
 
 typedef struct tiles {
-  const plan* p;
+  const plan *p;
   bool by_position, one_thread; /* one_thread: each tile; several tiles at a time */
   size_t begin, end, block, block_terms;
-  const target* to;
-  jm_error* _Atomic error;
+  const target *to;
+  jm_error *_Atomic error;
 } tiles;
 
 /* A block of positions: all its terms, tile after tile. */
-static jm_error* run_block(const tiles* t, size_t begin, size_t end, char* tile) {
-  const plan* p = t->p;
+static jm_error *run_block(const tiles *t, size_t begin, size_t end, char *tile) {
+  const plan *p = t->p;
   target to = *t->to;
   to.data += (begin - t->begin) * (to.transposed ? 1 : to.ld) * p->element;
   for (size_t k = 0; k < p->terms.count; k += t->block_terms) {
@@ -368,14 +368,14 @@ static jm_error* run_block(const tiles* t, size_t begin, size_t end, char* tile)
   return NULL;
 }
 
-static void run_blocks(void* context, size_t begin, size_t end) {
-  tiles* t = context;
+static void run_blocks(void *context, size_t begin, size_t end) {
+  tiles *t = context;
   size_t bytes = t->block * t->block_terms * t->p->element;
-  char* tile = jm_data_take(bytes);
+  char *tile = jm_data_take(bytes);
   for (size_t i = begin; i < end; i++) {
     size_t from = t->begin + i * t->block;
     size_t to = t->end - from < t->block ? t->end : from + t->block;
-    jm_error* error = tile ? run_block(t, from, to, tile) : jm_error_out_of_memory();
+    jm_error *error = tile ? run_block(t, from, to, tile) : jm_error_out_of_memory();
     if (error) jm_error_destroy(atomic_exchange(&t->error, error));
   }
   jm_data_give(tile, bytes);
@@ -383,7 +383,7 @@ static void run_blocks(void* context, size_t begin, size_t end) {
 
 /* Positions [begin, end) in tiles: many narrow ones at a time, each in its thread's cache, or,
  * where there are few positions, large ones that all threads fill and multiply together. */
-static jm_error* multiply_gathered(const plan* p, size_t begin, size_t end, const target* to) {
+static jm_error *multiply_gathered(const plan *p, size_t begin, size_t end, const target *to) {
   tiles t = {.p = p, .begin = begin, .end = end, .to = to};
   t.by_position = run_value(&p->terms) >= run_value(&p->positions);
   size_t n = end - begin, terms = p->terms.count, room = TILE_BYTES / p->element;
@@ -404,12 +404,12 @@ static jm_error* multiply_gathered(const plan* p, size_t begin, size_t end, cons
 }
 
 /* Whether the gathered matrix is a view of the input: evenly spaced and never outside. */
-static bool find_view(const plan* p, ptrdiff_t* position, ptrdiff_t* term, ptrdiff_t* offset) {
+static bool find_view(const plan *p, ptrdiff_t *position, ptrdiff_t *term, ptrdiff_t *offset) {
   if (!find_stride(&p->positions, 0, LHS, position) || !find_stride(&p->terms, 0, LHS, term))
     return false;
   *offset = 0;
   for (uint32_t i = 0; i < p->w->n_axes; i++) {
-    const jm_axis* a = &p->w->axes[i];
+    const jm_axis *a = &p->w->axes[i];
     int64_t taps = (a->n_tap - 1) * a->tap_step, low = a->start, high = a->start;
     high += (a->n_out - 1) * a->out_step;
     *(taps < 0 ? &low : &high) += taps;
@@ -419,7 +419,7 @@ static bool find_view(const plan* p, ptrdiff_t* position, ptrdiff_t* term, ptrdi
   return true;
 }
 
-static jm_error* multiply_positions(plan* p, size_t begin, size_t end, const target* to) {
+static jm_error *multiply_positions(plan *p, size_t begin, size_t end, const target *to) {
   if (!p->terms.count) return multiply(p, p->lhs, 1, 1, end - begin, 0, 0, false, to);
   ptrdiff_t position, term, offset;
   if (!find_view(p, &position, &term, &offset)) return multiply_gathered(p, begin, end, to);
@@ -431,8 +431,8 @@ static jm_error* multiply_positions(plan* p, size_t begin, size_t end, const tar
 /* Result positions that are evenly spaced in memory, as few pieces as possible. Writes to the
  * result itself if each piece is a matrix there and wide enough; else to a copy, put in place
  * after. */
-static jm_error* run_plan(plan* p) {
-  const dimensions* d = &p->positions;
+static jm_error *run_plan(plan *p) {
+  const dimensions *d = &p->positions;
   size_t features = (size_t)p->w->out_features, piece = d->count;
   uint32_t split = 0;
   target to = {.data = p->out};
@@ -471,13 +471,13 @@ static jm_error* run_plan(plan* p) {
 }
 
 typedef struct groups {
-  const jm_window* w;
-  jm_error* _Atomic error;
+  const jm_window *w;
+  jm_error *_Atomic error;
 } groups;
 
-static void run_groups(void* context, size_t begin, size_t end) {
-  groups* g = context;
-  const jm_window* w = g->w;
+static void run_groups(void *context, size_t begin, size_t end) {
+  groups *g = context;
+  const jm_window *w = g->w;
   for (size_t i = begin; i < end; i++) {
     ptrdiff_t element = (ptrdiff_t)jm_dtype_bytes(w->dtype), group = (ptrdiff_t)i;
     plan p = {.w = w,
@@ -488,7 +488,7 @@ static void run_groups(void* context, size_t begin, size_t end) {
               .rhs = w->rhs + group * w->rhs_group * element,
               .out = w->out + group * w->out_group * element};
     init_dimensions(&p);
-    jm_error* error = p.terms.count ? init_kernel(&p) : NULL;
+    jm_error *error = p.terms.count ? init_kernel(&p) : NULL;
     if (!error) error = run_plan(&p);
     jm_data_give(p.packed_rhs, p.packed_bytes);
     jm_data_give(p.whole_out, p.whole_bytes);
@@ -496,7 +496,7 @@ static void run_groups(void* context, size_t begin, size_t end) {
   }
 }
 
-jm_error* jm_window_run_tiled(const jm_window* w) {
+jm_error *jm_window_run_tiled(const jm_window *w) {
   groups g = {.w = w};
   jm_parallel_for((size_t)w->groups, 1, run_groups, &g);
   return atomic_load(&g.error);

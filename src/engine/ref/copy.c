@@ -131,9 +131,7 @@ static const struct {
 /* log2 of 1, 2, 4, 8 or 16 */
 static inline unsigned unit_row(size_t unit) { return (unsigned)__builtin_ctzll(unit); }
 
-static bool is_unit(int64_t bytes) {
-  return bytes >= 1 && bytes <= 16 && !(bytes & (bytes - 1));
-}
+static bool is_unit(int64_t bytes) { return bytes >= 1 && bytes <= 16 && !(bytes & (bytes - 1)); }
 
 /* If some dimension other than the innermost is closer to contiguous in `from`, puts it second to
  * last and says so: the plane is then a transposition. */
@@ -187,11 +185,21 @@ void jm_copy_init(jm_copy *copy, const jm_rect *rect, size_t bytes) {
 
 static void copy_unit(void *to, const void *from, size_t unit) {
   switch (unit) {
-    case 1: memcpy(to, from, 1); break;
-    case 2: memcpy(to, from, 2); break;
-    case 4: memcpy(to, from, 4); break;
-    case 8: memcpy(to, from, 8); break;
-    default: memcpy(to, from, 16); break;
+    case 1:
+      memcpy(to, from, 1);
+      break;
+    case 2:
+      memcpy(to, from, 2);
+      break;
+    case 4:
+      memcpy(to, from, 4);
+      break;
+    case 8:
+      memcpy(to, from, 8);
+      break;
+    default:
+      memcpy(to, from, 16);
+      break;
   }
 }
 
@@ -275,15 +283,20 @@ void jm_copy_bytes(void *to, const void *from, size_t bytes) {
 
 int64_t jm_index_read(jm_dtype dtype, const void *data, int64_t i) {
   switch (dtype) {
-    case JM_DT_s64: return ((const int64_t *)data)[i];
-    case JM_DT_s32: return ((const int32_t *)data)[i];
-    case JM_DT_u32: return ((const uint32_t *)data)[i];
+    case JM_DT_s64:
+      return ((const int64_t *)data)[i];
+    case JM_DT_s32:
+      return ((const int32_t *)data)[i];
+    case JM_DT_u32:
+      return ((const uint32_t *)data)[i];
     case JM_DT_u64: {
       uint64_t value = ((const uint64_t *)data)[i];
       return value > INT64_MAX ? INT64_MAX : (int64_t)value;
     }
-    case JM_DT_s16: return ((const int16_t *)data)[i];
-    case JM_DT_u16: return ((const uint16_t *)data)[i];
+    case JM_DT_s16:
+      return ((const int16_t *)data)[i];
+    case JM_DT_u16:
+      return ((const uint16_t *)data)[i];
     default: /* one byte an element */
       return jm_dtype_classof(dtype) == JM_CLASS_SINT ? ((const int8_t *)data)[i]
                                                       : ((const uint8_t *)data)[i];

@@ -36,8 +36,8 @@ typedef struct jm_copy jm_copy;
 typedef void jm_copy_plane(char *to, const char *from, const jm_rect_dim *rows,
                            const jm_rect_dim *columns);
 struct jm_copy {
-  jm_rect rect; /* strides in bytes; the last two dimensions are the plane's */
-  size_t unit;  /* bytes that move as one: an element, or a short contiguous run of them */
+  jm_rect rect;  /* strides in bytes; the last two dimensions are the plane's */
+  size_t unit;   /* bytes that move as one: an element, or a short contiguous run of them */
   int64_t bytes; /* that are copied in all */
   jm_copy_plane *plane;
 };

@@ -9,13 +9,13 @@
 #include "engine/ref/lapack_call.h"
 #include "engine/ref/linalg.h"
 
-static jm_error* invalid(const jm_module* m, const jm_op* op) {
+static jm_error *invalid(const jm_module *m, const jm_op *op) {
   return jm_op_error(m, op, JM_INVALID_ARGUMENT,
                      "operands or results that this target doesn't have");
 }
 
 /* Annotations: as many results as operands, of the same types. */
-static jm_error* check_identity(const jm_module* m, const jm_op* op) {
+static jm_error *check_identity(const jm_module *m, const jm_op *op) {
   if (op->n_operands != op->n_results) return invalid(m, op);
   for (uint32_t i = 0; i < op->n_results; i++)
     if (jm_op_operand_type(m, op, i) != jm_op_result_type(m, op, i)) return invalid(m, op);
@@ -23,13 +23,13 @@ static jm_error* check_identity(const jm_module* m, const jm_op* op) {
 }
 
 /* Between a whole array and one device's part of it: the same for one device. */
-static jm_error* check_shard(const jm_module* m, const jm_op* op) {
+static jm_error *check_shard(const jm_module *m, const jm_op *op) {
   return m->n_partitions > 1
              ? jm_op_error(m, op, JM_UNIMPLEMENTED, "%u partitions", (unsigned)m->n_partitions)
              : check_identity(m, op);
 }
 
-static jm_error* check_sink(const jm_module* m, const jm_op* op) {
+static jm_error *check_sink(const jm_module *m, const jm_op *op) {
   return op->n_results ? invalid(m, op) : NULL;
 }
 
@@ -56,7 +56,7 @@ static const jm_custom_call calls[] = {
     {"mps.ormqr", jm_lapack_call_run, jm_lapack_call_check},
 };
 
-const jm_custom_call* jm_custom_call_find(jm_str target) {
+const jm_custom_call *jm_custom_call_find(jm_str target) {
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
     if (strlen(calls[i].target) == target.size &&
         !memcmp(calls[i].target, target.bytes, target.size))
@@ -64,9 +64,9 @@ const jm_custom_call* jm_custom_call_find(jm_str target) {
   return NULL;
 }
 
-jm_error* jm_ref_custom_call(const jm_ref_call* call) {
-  const jm_custom_call_attrs* attrs = call->op->attrs;
-  const jm_custom_call* found = jm_custom_call_find(attrs->target);
+jm_error *jm_ref_custom_call(const jm_ref_call *call) {
+  const jm_custom_call_attrs *attrs = call->op->attrs;
+  const jm_custom_call *found = jm_custom_call_find(attrs->target);
   if (found) return found->run(call);
   return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "unknown target");
 }

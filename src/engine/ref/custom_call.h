@@ -7,14 +7,14 @@
 #include "engine/ref/ref.h"
 
 typedef struct jm_custom_call {
-  const char* target;
-  jm_ref_fn* run;
+  const char *target;
+  jm_ref_fn *run;
   /* NULL if run can take this op; else UNIMPLEMENTED or INVALID_ARGUMENT naming it. After it, run
    * may trust the operands' and results' types. */
-  jm_error* (*check)(const jm_module* module, const jm_op* op);
+  jm_error *(*check)(const jm_module *module, const jm_op *op);
 } jm_custom_call;
 
 /* NULL if nobody knows the target. */
-const jm_custom_call* jm_custom_call_find(jm_str target);
+const jm_custom_call *jm_custom_call_find(jm_str target);
 
 #endif

@@ -27,19 +27,19 @@ typedef struct role {
 
 typedef struct operand {
   role batch, rest, contract;
-  const void* data;
-  void* packed;
+  const void *data;
+  void *packed;
   size_t packed_bytes;
 } operand;
 
-static void add_dim(role* r, const jm_type* type, const ptrdiff_t* strides, int64_t dim) {
+static void add_dim(role *r, const jm_type *type, const ptrdiff_t *strides, int64_t dim) {
   r->dims[r->n] = type->dims[dim];
   r->strides[r->n++] = strides[dim];
   r->count *= (size_t)type->dims[dim];
 }
 
-static void init_operand(const jm_type* type, const jm_i64s* batch, const jm_i64s* contract,
-                         const void* data, operand* out) {
+static void init_operand(const jm_type *type, const jm_i64s *batch, const jm_i64s *contract,
+                         const void *data, operand *out) {
   *out = (operand){.data = data};
   out->batch.count = out->rest.count = out->contract.count = 1;
   ptrdiff_t strides[MAX_RANK], stride = 1;
@@ -57,7 +57,7 @@ static void init_operand(const jm_type* type, const jm_i64s* batch, const jm_i64
     if (!(used >> d & 1)) add_dim(&out->rest, type, strides, d);
 }
 
-static void swap_dims(role* r, uint32_t i, uint32_t j) {
+static void swap_dims(role *r, uint32_t i, uint32_t j) {
   int64_t dim = r->dims[i];
   ptrdiff_t stride = r->strides[i];
   r->dims[i] = r->dims[j], r->strides[i] = r->strides[j];
@@ -66,7 +66,7 @@ static void swap_dims(role* r, uint32_t i, uint32_t j) {
 
 /* The order of contracted dimensions is free if it is one for both: the order of `leader`'s
  * memory. */
-static void sort_contracted(role* leader, role* follower) {
+static void sort_contracted(role *leader, role *follower) {
   for (uint32_t i = 1; i < leader->n; i++)
     for (uint32_t j = i; j && leader->strides[j - 1] < leader->strides[j]; j--) {
       swap_dims(leader, j - 1, j);
@@ -74,18 +74,18 @@ static void sort_contracted(role* leader, role* follower) {
     }
 }
 
-static bool is_even(role* r) { return jm_pack_find_stride(r->n, r->dims, r->strides, &r->stride); }
+static bool is_even(role *r) { return jm_pack_find_stride(r->n, r->dims, r->strides, &r->stride); }
 
 /* Elements that would have to be copied. */
-static size_t cost(operand* x) {
+static size_t cost(operand *x) {
   return is_even(&x->rest) && is_even(&x->contract)
              ? 0
              : x->batch.count * x->rest.count * x->contract.count;
 }
 
 /* A dense copy [batch][rest][contract] takes the operand's place. */
-static jm_error* pack(operand* x, size_t element) {
-  role* roles[3] = {&x->batch, &x->rest, &x->contract};
+static jm_error *pack(operand *x, size_t element) {
+  role *roles[3] = {&x->batch, &x->rest, &x->contract};
   int64_t dims[MAX_RANK];
   ptrdiff_t from[MAX_RANK], to[MAX_RANK], stride = 1;
   uint32_t n = 0;
@@ -112,30 +112,30 @@ static jm_error* pack(operand* x, size_t element) {
 typedef struct products {
   jm_gemm gemm; /* of the first batch index */
   const role *lhs_batch, *rhs_batch;
-  jm_error* _Atomic error;
+  jm_error *_Atomic error;
 } products;
 
-static ptrdiff_t batch_offset(const role* r, size_t index) {
+static ptrdiff_t batch_offset(const role *r, size_t index) {
   ptrdiff_t offset = 0;
   for (uint32_t d = r->n; d-- > 0; index /= (size_t)r->dims[d])
     offset += (ptrdiff_t)(index % (size_t)r->dims[d]) * r->strides[d];
   return offset;
 }
 
-static void run_products(void* context, size_t begin, size_t end) {
-  products* p = context;
+static void run_products(void *context, size_t begin, size_t end) {
+  products *p = context;
   ptrdiff_t element = (ptrdiff_t)jm_dtype_bytes(p->gemm.dtype);
   for (size_t i = begin; i < end; i++) {
     jm_gemm g = p->gemm;
-    g.a = (const char*)g.a + batch_offset(p->lhs_batch, i) * element;
-    g.b = (const char*)g.b + batch_offset(p->rhs_batch, i) * element;
-    g.c = (char*)g.c + (ptrdiff_t)(i * g.m * g.n) * element;
-    jm_error* error = jm_gemm_run(&g);
+    g.a = (const char *)g.a + batch_offset(p->lhs_batch, i) * element;
+    g.b = (const char *)g.b + batch_offset(p->rhs_batch, i) * element;
+    g.c = (char *)g.c + (ptrdiff_t)(i * g.m * g.n) * element;
+    jm_error *error = jm_gemm_run(&g);
     if (error) jm_error_destroy(atomic_exchange(&p->error, error));
   }
 }
 
-static jm_error* run(jm_dtype dtype, operand* lhs, operand* rhs, void* out) {
+static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, void *out) {
   size_t element = jm_dtype_bytes(dtype);
   sort_contracted(&lhs->contract, &rhs->contract);
   size_t by_lhs = cost(lhs) + cost(rhs);
@@ -164,8 +164,8 @@ static jm_error* run(jm_dtype dtype, operand* lhs, operand* rhs, void* out) {
   return atomic_load(&p.error);
 }
 
-jm_error* jm_ref_dot_general(const jm_ref_call* call) {
-  const jm_dot_general_attrs* attrs = call->op->attrs;
+jm_error *jm_ref_dot_general(const jm_ref_call *call) {
+  const jm_dot_general_attrs *attrs = call->op->attrs;
   if (!call->out[0].type->count) return NULL;
   if (call->in[0].type->rank > MAX_RANK || call->in[1].type->rank > MAX_RANK)
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "more than %d dimensions",
@@ -175,7 +175,7 @@ jm_error* jm_ref_dot_general(const jm_ref_call* call) {
   operand lhs, rhs;
   init_operand(call->in[0].type, &attrs->lhs_batch, &attrs->lhs_contract, product.lhs, &lhs);
   init_operand(call->in[1].type, &attrs->rhs_batch, &attrs->rhs_contract, product.rhs, &rhs);
-  jm_error* error = run(product.dtype, &lhs, &rhs, product.out);
+  jm_error *error = run(product.dtype, &lhs, &rhs, product.out);
   if (!error) error = jm_product_store(call, &product);
   jm_data_give(lhs.packed, lhs.packed_bytes);
   jm_data_give(rhs.packed, rhs.packed_bytes);

@@ -84,8 +84,7 @@ static jm_error *run_while(const frame *f, const jm_op *op, const jm_tensor *in,
   if (!error) {
     error = tensors_alloc(next, n);
     if (!error) {
-      for (uint32_t i = 0; i < n; i++)
-        memcpy(args[i].data, in[i].data, jm_type_bytes(in[i].type));
+      for (uint32_t i = 0; i < n; i++) memcpy(args[i].data, in[i].data, jm_type_bytes(in[i].type));
       error = while_loop(f, op, args, next);
       for (uint32_t i = 0; !error && i < n; i++)
         memcpy(out[i].data, args[i].data, jm_type_bytes(out[i].type));
@@ -109,8 +108,7 @@ static jm_error *run_op(frame *f, const jm_op *op) {
   JM_TRY(check_cancelled(f->cancelled));
   for (uint32_t i = 0; i < op->n_operands; i++)
     f->in[i] = f->values[op->operands[i] - f->base].tensor;
-  for (uint32_t i = 0; i < op->n_results; i++)
-    f->out[i].type = jm_op_result_type(f->module, op, i);
+  for (uint32_t i = 0; i < op->n_results; i++) f->out[i].type = jm_op_result_type(f->module, op, i);
   JM_TRY(tensors_alloc(f->out, op->n_results));
   for (uint32_t i = 0; i < op->n_results; i++)
     f->values[op->first_result + i - f->base] =

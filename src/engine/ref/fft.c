@@ -29,12 +29,12 @@ typedef struct plan {
   uint32_t factors[MAX_FACTORS]; /* empty for Bluestein */
   double *cosine, *sine;         /* exp(-2 pi i k / n), k < n; for Bluestein exp(-pi i k^2 / n) */
   /* Bluestein: a plan of a good length m >= 2 n - 1, and the transformed filter */
-  struct plan* inner;
+  struct plan *inner;
   double *filter_re, *filter_im;
 } plan;
 
 /* cos and sin of 2 pi k / n, from an angle of at most pi/4, so that symmetric values are equal. */
-static void unit_root(size_t k, size_t n, double* cosine, double* sine) {
+static void unit_root(size_t k, size_t n, double *cosine, double *sine) {
   size_t octant = 8 * k / n, rest = 8 * k % n; /* the angle is (octant + rest / n) pi / 4 */
   size_t quadrant = ((octant + 1) / 2) % 4;    /* the nearest axis */
   double angle = octant % 2 ? (double)rest - (double)n : (double)rest;
@@ -45,7 +45,7 @@ static void unit_root(size_t k, size_t n, double* cosine, double* sine) {
 }
 
 /* exp(-2 pi i k / n) for all k: computed for an eighth or a quarter of the circle if n allows. */
-static void roots(size_t n, double* cosine, double* sine) {
+static void roots(size_t n, double *cosine, double *sine) {
   size_t quarter = n % 4 ? n : n / 4, eighth = n % 8 ? quarter : n / 8 + 1;
   for (size_t k = 0; k < eighth; k++) {
     unit_root(k, n, &cosine[k], &sine[k]);
@@ -62,7 +62,7 @@ static void roots(size_t n, double* cosine, double* sine) {
 }
 
 /* Factors of 4 first, then 2, 3, 5 and other small primes; false if a larger prime is left. */
-static bool factorise(size_t n, uint32_t* factors, uint32_t* n_factors) {
+static bool factorise(size_t n, uint32_t *factors, uint32_t *n_factors) {
   *n_factors = 0;
   while (n % 4 == 0) factors[(*n_factors)++] = 4, n /= 4;
   for (uint32_t p = 2; p <= MAX_RADIX; p++)
@@ -82,7 +82,7 @@ static size_t good_length(size_t at_least) {
   return best;
 }
 
-static void plan_destroy(plan* p) {
+static void plan_destroy(plan *p) {
   if (!p) return;
   plan_destroy(p->inner);
   jm_data_give(p->cosine, p->n * sizeof(double));
@@ -92,17 +92,17 @@ static void plan_destroy(plan* p) {
   jm_free(p);
 }
 
-static void transform(const plan* p, size_t lanes, double** re, double** im, double* spare_re,
-                      double* spare_im);
+static void transform(const plan *p, size_t lanes, double **re, double **im, double *spare_re,
+                      double *spare_im);
 
-static jm_error* plan_tables(plan* p);
+static jm_error *plan_tables(plan *p);
 
-static jm_error* plan_create(size_t n, plan** out) {
-  plan* p = jm_alloc(1, sizeof *p);
+static jm_error *plan_create(size_t n, plan **out) {
+  plan *p = jm_alloc(1, sizeof *p);
   *out = NULL;
   if (!p) return jm_error_out_of_memory();
   p->n = n;
-  jm_error* error = plan_tables(p);
+  jm_error *error = plan_tables(p);
   if (error)
     plan_destroy(p);
   else
@@ -110,7 +110,7 @@ static jm_error* plan_create(size_t n, plan** out) {
   return error;
 }
 
-static jm_error* plan_tables(plan* p) {
+static jm_error *plan_tables(plan *p) {
   size_t n = p->n;
   if (n > SIZE_MAX / 64) return jm_error_invalid("an FFT of length %zu", n);
   p->cosine = jm_data_take(n * sizeof(double));
@@ -131,7 +131,7 @@ static jm_error* plan_tables(plan* p) {
   JM_TRY(plan_create(m, &p->inner));
   p->filter_re = jm_alloc(m, sizeof(double));
   p->filter_im = jm_alloc(m, sizeof(double));
-  double* spare = jm_alloc(2 * m, sizeof(double));
+  double *spare = jm_alloc(2 * m, sizeof(double));
   if (!p->filter_re || !p->filter_im || !spare) {
     jm_free(spare);
     return jm_error_out_of_memory();
@@ -155,20 +155,20 @@ static jm_error* plan_tables(plan* p) {
  * butterfly's output k is multiplied by w^(p k), w the root of the remaining length r m. */
 
 typedef struct pass {
-  const plan* plan;
+  const plan *plan;
   size_t m, s, step; /* step: w is the plan's root number step */
   uint32_t radix;
-  double* restrict re, * restrict im;
-  double* restrict out_re, * restrict out_im;
+  double *restrict re, *restrict im;
+  double *restrict out_re, *restrict out_im;
 } pass;
 
 #define TWIDDLE(k) \
   const double c##k = x->plan->cosine[p * k * x->step], s##k = x->plan->sine[p * k * x->step]
 #define INPUT(k) \
-  const double* restrict r##k = x->re + (p + k * m) * s, * restrict i##k = x->im + (p + k * m) * s
+  const double *restrict r##k = x->re + (p + k * m) * s, *restrict i##k = x->im + (p + k * m) * s
 #define OUTPUT(k)                                        \
-  double* restrict or ##k = x->out_re + (p * R + k) * s; \
-  double* restrict oi##k = x->out_im + (p * R + k) * s
+  double *restrict or ##k = x->out_re + (p * R + k) * s; \
+  double *restrict oi##k = x->out_im + (p * R + k) * s
 #define STORE(k, re, im)                           \
   do {                                             \
     double store_re = (re), store_im = (im);       \
@@ -176,7 +176,7 @@ typedef struct pass {
     oi##k[q] = store_re * s##k + store_im * c##k;  \
   } while (0)
 
-static void pass2(const pass* x) {
+static void pass2(const pass *x) {
   enum { R = 2 };
   const size_t m = x->m, s = x->s;
   for (size_t p = 0; p < m; p++) {
@@ -193,7 +193,7 @@ static void pass2(const pass* x) {
   }
 }
 
-static void pass3(const pass* x) {
+static void pass3(const pass *x) {
   enum { R = 3 };
   const size_t m = x->m, s = x->s;
   const double h = 0.86602540378443864676; /* sin(pi / 3) */
@@ -218,7 +218,7 @@ static void pass3(const pass* x) {
   }
 }
 
-static void pass4(const pass* x) {
+static void pass4(const pass *x) {
   enum { R = 4 };
   const size_t m = x->m, s = x->s;
   for (size_t p = 0; p < m; p++) {
@@ -245,7 +245,7 @@ static void pass4(const pass* x) {
   }
 }
 
-static void pass5(const pass* x) {
+static void pass5(const pass *x) {
   enum { R = 5 };
   const size_t m = x->m, s = x->s;
   const double ca = 0.30901699437494742410, cb = -0.80901699437494742410; /* cos of 72, 144 */
@@ -285,17 +285,17 @@ static void pass5(const pass* x) {
 /* Any other radix, an odd prime r. Inputs j and r - j become their sum a and difference b (in
  * place: the pass after this one overwrites them); then X[k] = A - i B and X[r-k] = A + i B with
  * A = x[0] + sum of a cos, B = sum of b sin. */
-static void pass_any(const pass* x) {
+static void pass_any(const pass *x) {
   const size_t m = x->m, s = x->s, r = x->radix, turn = x->plan->n / r;
   const double *cosine = x->plan->cosine, *sine = x->plan->sine; /* of minus the angle */
   for (size_t p = 0; p < m; p++) {
-    double* restrict r0 = x->re + p * s, * restrict i0 = x->im + p * s;
-    double* restrict or0 = x->out_re + p * r * s, * restrict oi0 = x->out_im + p * r * s;
+    double *restrict r0 = x->re + p * s, *restrict i0 = x->im + p * s;
+    double *restrict or0 = x->out_re + p * r * s, *restrict oi0 = x->out_im + p * r * s;
     memcpy(or0, r0, s * sizeof(double));
     memcpy(oi0, i0, s * sizeof(double));
     for (size_t j = 1; j <= r / 2; j++) {
-      double* restrict ar = r0 + j * m * s, * restrict br = r0 + (r - j) * m * s;
-      double* restrict ai = i0 + j * m * s, * restrict bi = i0 + (r - j) * m * s;
+      double *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
+      double *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
       for (size_t q = 0; q < s; q++) {
         double xr = ar[q], xi = ai[q], yr = br[q], yi = bi[q];
         or0[q] += ar[q] = xr + yr;
@@ -305,15 +305,15 @@ static void pass_any(const pass* x) {
       }
     }
     for (size_t k = 1; k <= r / 2; k++) {
-      double* restrict tr = or0 + k * s, * restrict ti = oi0 + k * s;
-      double* restrict ur = or0 + (r - k) * s, * restrict ui = oi0 + (r - k) * s;
+      double *restrict tr = or0 + k * s, *restrict ti = oi0 + k * s;
+      double *restrict ur = or0 + (r - k) * s, *restrict ui = oi0 + (r - k) * s;
       memcpy(tr, r0, s * sizeof(double));
       memcpy(ti, i0, s * sizeof(double));
       memset(ur, 0, s * sizeof(double));
       memset(ui, 0, s * sizeof(double));
       for (size_t j = 1; j <= r / 2; j++) {
-        const double* restrict ar = r0 + j * m * s, * restrict br = r0 + (r - j) * m * s;
-        const double* restrict ai = i0 + j * m * s, * restrict bi = i0 + (r - j) * m * s;
+        const double *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
+        const double *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
         const double c = cosine[j * k % r * turn], t = -sine[j * k % r * turn];
         for (size_t q = 0; q < s; q++) {
           tr[q] += ar[q] * c;
@@ -335,11 +335,11 @@ static void pass_any(const pass* x) {
   }
 }
 
-static void (*const passes[])(const pass*) = {[2] = pass2, [3] = pass3, [4] = pass4, [5] = pass5};
+static void (*const passes[])(const pass *) = {[2] = pass2, [3] = pass3, [4] = pass4, [5] = pass5};
 
 /* The chirp of Bluestein: each line times exp(-pi i k^2 / n). */
-static void chirp(const plan* p, size_t lanes, const double* re, const double* im, double* out_re,
-                  double* out_im) {
+static void chirp(const plan *p, size_t lanes, const double *re, const double *im, double *out_re,
+                  double *out_im) {
   for (size_t k = 0; k < p->n; k++) {
     const double c = p->cosine[k], s = p->sine[k];
     for (size_t q = k * lanes; q < (k + 1) * lanes; q++) {
@@ -352,10 +352,10 @@ static void chirp(const plan* p, size_t lanes, const double* re, const double* i
 
 /* Room for one of the arrays of a transform, in doubles per lane: Bluestein's spare arrays hold
  * two lines of the inner length. */
-static size_t plan_room(const plan* p) { return p->inner ? 2 * p->inner->n : p->n; }
+static size_t plan_room(const plan *p) { return p->inner ? 2 * p->inner->n : p->n; }
 
-static void bluestein(const plan* p, size_t lanes, double* re, double* im, double* spare_re,
-                      double* spare_im) {
+static void bluestein(const plan *p, size_t lanes, double *re, double *im, double *spare_re,
+                      double *spare_im) {
   size_t m = p->inner->n;
   double *ar = spare_re, *ai = spare_im, *br = spare_re + m * lanes, *bi = spare_im + m * lanes;
   chirp(p, lanes, re, im, ar, ai);
@@ -379,8 +379,8 @@ static void bluestein(const plan* p, size_t lanes, double* re, double* im, doubl
 }
 
 /* Forward, unscaled. The result is where re and im point on return. Each array has plan_room. */
-static void transform(const plan* p, size_t lanes, double** re, double** im, double* spare_re,
-                      double* spare_im) {
+static void transform(const plan *p, size_t lanes, double **re, double **im, double *spare_re,
+                      double *spare_im) {
   if (p->inner) {
     bluestein(p, lanes, *re, *im, spare_re, spare_im);
     return;
@@ -414,15 +414,15 @@ typedef enum form { FORM_COMPLEX, FORM_TO_REAL, FORM_FROM_REAL } form;
 /* One dimension of a tensor, transformed from `in` to `out` (they may be the same memory if both
  * are complex). A line's elements lie `inner` apart. */
 typedef struct dimension {
-  const jm_ref_call* call;
+  const jm_ref_call *call;
   form form;
   bool inverse, is_double; /* is_double: f64 and c128, else f32 and c64 */
   size_t n;                /* the transform's length */
   size_t n_in, n_out;      /* elements of a line: n, or n / 2 + 1 where n reals are stored so */
   size_t outer, inner;
-  const void* in;
-  void* out;
-  plan* plan;
+  const void *in;
+  void *out;
+  plan *plan;
   bool halved; /* reals of an even length: a plan of n / 2, and the roots of n up to n / 4 */
   double *cosine, *sine;
   size_t lanes;       /* that go through the plan at a time */
@@ -432,9 +432,9 @@ typedef struct dimension {
 /* Lines first .. first + lanes, to and from [n][lanes] doubles. An inverse transform is the forward
  * one of the conjugate, conjugated and scaled. */
 #define LINES(suffix, type)                                                                     \
-  static void load##suffix(const dimension* d, size_t first, size_t lanes, double* re,          \
-                           double* im) {                                                        \
-    const type* in = d->in;                                                                     \
+  static void load##suffix(const dimension *d, size_t first, size_t lanes, double *re,          \
+                           double *im) {                                                        \
+    const type *in = d->in;                                                                     \
     const double sign = d->inverse && !d->halved ? -1 : 1;                                      \
     size_t base[MAX_LANES];                                                                     \
     for (size_t l = 0; l < lanes; l++)                                                          \
@@ -465,9 +465,9 @@ typedef struct dimension {
     else if (d->form == FORM_TO_REAL)                                                           \
       fill_mirror(d->n, lanes, re, im);                                                         \
   }                                                                                             \
-  static void store##suffix(const dimension* d, size_t first, size_t lanes, const double* re,   \
-                            const double* im) {                                                 \
-    type* out = d->out;                                                                         \
+  static void store##suffix(const dimension *d, size_t first, size_t lanes, const double *re,   \
+                            const double *im) {                                                 \
+    type *out = d->out;                                                                         \
     const double scale = d->inverse ? 1 / (double)d->n : 1, sign = d->inverse ? -scale : scale; \
     size_t base[MAX_LANES];                                                                     \
     for (size_t l = 0; l < lanes; l++)                                                          \
@@ -495,7 +495,7 @@ typedef struct dimension {
 
 /* The second half of a line whose transform is real: the first half, mirrored and conjugated. What
  * must be real is taken for real. */
-static void fill_mirror(size_t n, size_t lanes, double* re, double* im) {
+static void fill_mirror(size_t n, size_t lanes, double *re, double *im) {
   for (size_t l = 0; l < lanes; l++) {
     im[l] = 0;
     if (n % 2 == 0) im[n / 2 * lanes + l] = 0;
@@ -511,7 +511,7 @@ static void fill_mirror(size_t n, size_t lanes, double* re, double* im) {
  * Both of these work in place, on k and n / 2 - k at once. */
 
 /* Z, transformed, becomes X. */
-static void split_halves(const dimension* d, size_t lanes, double* re, double* im) {
+static void split_halves(const dimension *d, size_t lanes, double *re, double *im) {
   size_t h = d->n / 2;
   for (size_t l = 0; l < lanes; l++) {
     double r = re[l], i = im[l];
@@ -533,7 +533,7 @@ static void split_halves(const dimension* d, size_t lanes, double* re, double* i
 }
 
 /* X becomes twice the conjugate of Z, for the inverse transform. */
-static void join_halves(const dimension* d, size_t lanes, double* re, double* im) {
+static void join_halves(const dimension *d, size_t lanes, double *re, double *im) {
   size_t h = d->n / 2;
   for (size_t l = 0; l < lanes; l++) {
     double first = re[l], last = re[h * lanes + l];
@@ -555,16 +555,16 @@ static void join_halves(const dimension* d, size_t lanes, double* re, double* im
 LINES(32, float)
 LINES(64, double)
 
-static bool is_cancelled(const jm_ref_call* call) {
+static bool is_cancelled(const jm_ref_call *call) {
   return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
 }
 
 /* Lines [begin, end), `lanes` at a time. */
-static void run_lines(void* context, size_t begin, size_t end) {
-  dimension* d = context;
+static void run_lines(void *context, size_t begin, size_t end) {
+  dimension *d = context;
   size_t room = (plan_room(d->plan) + 1) * d->lanes; /* halved, X has one element more than Z */
   size_t bytes = 4 * room * sizeof(double);          /* run_dimension saw to it */
-  double* memory = jm_data_take(bytes);
+  double *memory = jm_data_take(bytes);
   if (!memory) atomic_store(&d->failed, true);
   for (size_t first = begin; first < end; first += d->lanes) {
     if (atomic_load(&d->failed) || is_cancelled(d->call)) break;
@@ -578,7 +578,7 @@ static void run_lines(void* context, size_t begin, size_t end) {
   jm_data_give(memory, bytes);
 }
 
-static jm_error* dimension_plan(dimension* d) {
+static jm_error *dimension_plan(dimension *d) {
   d->halved = d->form != FORM_COMPLEX && d->n % 2 == 0;
   if (!d->halved) return plan_create(d->n, &d->plan);
   d->cosine = jm_alloc(d->n / 4 + 1, sizeof(double));
@@ -592,9 +592,9 @@ static jm_error* dimension_plan(dimension* d) {
 }
 
 /* Transforms along dimension `dim` of a tensor whose other dimensions are those of `type`. */
-static jm_error* run_dimension(const jm_ref_call* call, form form, bool inverse,
-                               const jm_type* type, uint32_t dim, size_t n, const void* in,
-                               void* out) {
+static jm_error *run_dimension(const jm_ref_call *call, form form, bool inverse,
+                               const jm_type *type, uint32_t dim, size_t n, const void *in,
+                               void *out) {
   dimension d = {.call = call, .form = form, .inverse = inverse, .n = n, .in = in, .out = out};
   d.is_double = jm_dtype_real(call->in[0].type->dtype) == JM_DT_f64;
   d.n_in = form == FORM_TO_REAL ? n / 2 + 1 : n;
@@ -603,7 +603,7 @@ static jm_error* run_dimension(const jm_ref_call* call, form form, bool inverse,
   for (uint32_t i = 0; i < type->rank; i++)
     if (i != dim) *(i < dim ? &d.outer : &d.inner) *= (size_t)type->dims[i];
   size_t n_lines = d.outer * d.inner, bytes;
-  jm_error* error = dimension_plan(&d);
+  jm_error *error = dimension_plan(&d);
   d.lanes = MAX_LANES;
   while (d.inner == 1 && d.lanes > 1 && d.lanes * n > CACHED) d.lanes /= 2;
   if (!error && !jm_size_mul(plan_room(d.plan) + 1, 4 * d.lanes * sizeof(double), &bytes))
@@ -618,18 +618,18 @@ static jm_error* run_dimension(const jm_ref_call* call, form form, bool inverse,
 }
 
 /* Real transforms treat the last dimension as real: from real first, to real last. */
-jm_error* jm_ref_fft(const jm_ref_call* call) {
-  const jm_fft_attrs* attrs = call->op->attrs;
+jm_error *jm_ref_fft(const jm_ref_call *call) {
+  const jm_fft_attrs *attrs = call->op->attrs;
   const jm_type *in = call->in[0].type, *out = call->out[0].type;
   bool to_real = attrs->kind == JM_FFT_IRFFT, from_real = attrs->kind == JM_FFT_RFFT;
   bool inverse = to_real || attrs->kind == JM_FFT_IFFT;
   jm_dtype real = jm_dtype_real(in->dtype);
   uint32_t first = in->rank - attrs->length.n, last = in->rank - 1;
-  const int64_t* length = attrs->length.data;
+  const int64_t *length = attrs->length.data;
   if (real != JM_DT_f32 && real != JM_DT_f64)
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "this element type");
   if (out->count == 0) return NULL;
-  const void* source = call->in[0].data;
+  const void *source = call->in[0].data;
   void *target = call->out[0].data, *copy = NULL;
   if (attrs->length.n == 0) {
     memcpy(target, source, jm_type_bytes(out));
@@ -639,8 +639,8 @@ jm_error* jm_ref_fft(const jm_ref_call* call) {
     target = copy = jm_data_take(jm_type_bytes(in));
     if (!copy) return jm_error_out_of_memory();
   }
-  jm_error* error = NULL;
-  const jm_type* shape = to_real ? in : out; /* of everything but the real dimension's steps */
+  jm_error *error = NULL;
+  const jm_type *shape = to_real ? in : out; /* of everything but the real dimension's steps */
   if (!to_real) {
     error = run_dimension(call, from_real ? FORM_FROM_REAL : FORM_COMPLEX, inverse, shape, last,
                           (size_t)length[last - first], source, target);

@@ -32,9 +32,9 @@ static jm_error *gather(const jm_ref_call *call, jm_arena *arena) {
   jm_copy copy;
   jm_copy_init(&copy, &x.window, bytes);
   do {
-    jm_copy_run(&copy, (char *)out->data + x.batched * (int64_t)bytes,
-                (const char *)operand->data +
-                    jm_indexing_clamped(&x, indices->data) * (int64_t)bytes);
+    jm_copy_run(
+        &copy, (char *)out->data + x.batched * (int64_t)bytes,
+        (const char *)operand->data + jm_indexing_clamped(&x, indices->data) * (int64_t)bytes);
     if ((done += window) < POLL_ELEMENTS) continue;
     done = 0;
     if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))

@@ -6,6 +6,6 @@
 
 #include "engine/ref/blas.h"
 
-void jm_gemm_run_own(const jm_gemm* gemm);
+void jm_gemm_run_own(const jm_gemm *gemm);
 
 #endif

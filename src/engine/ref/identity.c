@@ -4,14 +4,14 @@
 
 #include "engine/ref/functions.h"
 
-jm_error* jm_ref_identity(const jm_ref_call* call) {
+jm_error *jm_ref_identity(const jm_ref_call *call) {
   for (uint32_t i = 0; i < call->op->n_results; i++)
     memmove(call->out[i].data, call->in[i].data, jm_type_bytes(call->out[i].type));
   return NULL;
 }
 
 /* A token has no bytes: the order of steps is what it stands for. */
-jm_error* jm_ref_token(const jm_ref_call* call) {
+jm_error *jm_ref_token(const jm_ref_call *call) {
   (void)call;
   return NULL;
 }

@@ -114,57 +114,57 @@ static z128 arc_tangent2(z128 x, z128 y) {
 #define VALUE(p, i) make(p[2 * (i)], p[2 * (i) + 1])
 
 /* re and im are expressions of the parts: x = a + i b, y = c + i d. */
-#define PARTS_UNARY(op, d, R, re, im)                                     \
-  static void op##_##d(const void *const *in, void *out, size_t n) {      \
-    const R *x = in[0];                                                   \
-    R *r = out;                                                           \
-    JM_LOOP for (size_t i = 0; i < n; i++) {                              \
-      const R a = x[2 * i], b = x[2 * i + 1];                             \
-      r[2 * i] = re;                                                      \
-      r[2 * i + 1] = im;                                                  \
-    }                                                                     \
+#define PARTS_UNARY(op, d, R, re, im)                                \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    const R *x = in[0];                                              \
+    R *r = out;                                                      \
+    JM_LOOP for (size_t i = 0; i < n; i++) {                         \
+      const R a = x[2 * i], b = x[2 * i + 1];                        \
+      r[2 * i] = re;                                                 \
+      r[2 * i + 1] = im;                                             \
+    }                                                                \
   }
-#define PARTS_BINARY(op, d, R, re, im)                                    \
-  static void op##_##d(const void *const *in, void *out, size_t n) {      \
-    const R *x = in[0], *y = in[1];                                       \
-    R *r = out;                                                           \
-    JM_LOOP for (size_t i = 0; i < n; i++) {                              \
-      const R a = x[2 * i], b = x[2 * i + 1];                             \
-      const R c = y[2 * i], d_ = y[2 * i + 1];                            \
-      r[2 * i] = re;                                                      \
-      r[2 * i + 1] = im;                                                  \
-    }                                                                     \
+#define PARTS_BINARY(op, d, R, re, im)                               \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    const R *x = in[0], *y = in[1];                                  \
+    R *r = out;                                                      \
+    JM_LOOP for (size_t i = 0; i < n; i++) {                         \
+      const R a = x[2 * i], b = x[2 * i + 1];                        \
+      const R c = y[2 * i], d_ = y[2 * i + 1];                       \
+      r[2 * i] = re;                                                 \
+      r[2 * i + 1] = im;                                             \
+    }                                                                \
   }
 /* real, imag and abs: to the type of the parts */
-#define REAL_UNARY(op, d, R, expression)                                  \
-  static void op##_##d(const void *const *in, void *out, size_t n) {      \
-    const R *x = in[0];                                                   \
-    R *r = out;                                                           \
-    for (size_t i = 0; i < n; i++) {                                      \
-      const R a = x[2 * i], b = x[2 * i + 1];                             \
-      (void)a, (void)b;                                                   \
-      r[i] = (R)(expression);                                             \
-    }                                                                     \
+#define REAL_UNARY(op, d, R, expression)                             \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    const R *x = in[0];                                              \
+    R *r = out;                                                      \
+    for (size_t i = 0; i < n; i++) {                                 \
+      const R a = x[2 * i], b = x[2 * i + 1];                        \
+      (void)a, (void)b;                                              \
+      r[i] = (R)(expression);                                        \
+    }                                                                \
   }
-#define UNARY(op, d, R, expression)                                       \
-  static void op##_##d(const void *const *in, void *out, size_t n) {      \
-    const R *a = in[0];                                                   \
-    R *r = out;                                                           \
-    for (size_t i = 0; i < n; i++) {                                      \
-      const z128 x = VALUE(a, i), z = expression;                         \
-      r[2 * i] = (R)creal(z);                                             \
-      r[2 * i + 1] = (R)cimag(z);                                         \
-    }                                                                     \
+#define UNARY(op, d, R, expression)                                  \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    const R *a = in[0];                                              \
+    R *r = out;                                                      \
+    for (size_t i = 0; i < n; i++) {                                 \
+      const z128 x = VALUE(a, i), z = expression;                    \
+      r[2 * i] = (R)creal(z);                                        \
+      r[2 * i + 1] = (R)cimag(z);                                    \
+    }                                                                \
   }
-#define BINARY(op, d, R, expression)                                      \
-  static void op##_##d(const void *const *in, void *out, size_t n) {      \
-    const R *a = in[0], *b = in[1];                                       \
-    R *r = out;                                                           \
-    for (size_t i = 0; i < n; i++) {                                      \
-      const z128 x = VALUE(a, i), y = VALUE(b, i), z = expression;        \
-      r[2 * i] = (R)creal(z);                                             \
-      r[2 * i + 1] = (R)cimag(z);                                         \
-    }                                                                     \
+#define BINARY(op, d, R, expression)                                 \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    const R *a = in[0], *b = in[1];                                  \
+    R *r = out;                                                      \
+    for (size_t i = 0; i < n; i++) {                                 \
+      const z128 x = VALUE(a, i), y = VALUE(b, i), z = expression;   \
+      r[2 * i] = (R)creal(z);                                        \
+      r[2 * i + 1] = (R)cimag(z);                                    \
+    }                                                                \
   }
 
 /* maximum and minimum are lexicographic; what is unordered or equal gives the right operand, as in
@@ -194,17 +194,16 @@ static z128 arc_tangent2(z128 x, z128 y) {
   UNARY(tan, d, R, ctan(x))                                             \
   UNARY(tanh, d, R, ctanh(x))                                           \
   BINARY(atan2, d, R, arc_tangent2(x, y))                               \
-  BINARY(divide, d, R, divide(x, y))                                     \
+  BINARY(divide, d, R, divide(x, y))                                    \
   BINARY(power, d, R, power(x, y))
 
 #define ROW_PARTS(op, d, R, re, im) [JM_OP_##op] = op##_##d,
 #define ROW(op, d, R, expression) [JM_OP_##op] = op##_##d,
 
-#define COMPLEX(d, R)                                                  \
-  OPS(PARTS_UNARY, PARTS_BINARY, REAL_UNARY, UNARY, BINARY, d, R)      \
-  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = {                \
-      OPS(ROW_PARTS, ROW_PARTS, ROW, ROW, ROW, d, R)                   \
-  };
+#define COMPLEX(d, R)                                             \
+  OPS(PARTS_UNARY, PARTS_BINARY, REAL_UNARY, UNARY, BINARY, d, R) \
+  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = {           \
+      OPS(ROW_PARTS, ROW_PARTS, ROW, ROW, ROW, d, R)};
 
 COMPLEX(c64, float)
 COMPLEX(c128, double)

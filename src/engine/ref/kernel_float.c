@@ -21,24 +21,23 @@ static inline double logistic(double x) { return 1 / (1 + exp(-x)); }
 #define R_f64 double
 #define SAME(v) (v)
 #define UNARY(d, op, expression) JM_CLONES JM_UNARY(op##_##d, R_##d, R_##d, SAME, expression)
-#define PREDICATE(d, op, expression) \
-  JM_CLONES JM_UNARY(op##_##d, R_##d, uint8_t, SAME, expression)
+#define PREDICATE(d, op, expression) JM_CLONES JM_UNARY(op##_##d, R_##d, uint8_t, SAME, expression)
 #define BINARY(d, op, expression) JM_CLONES JM_BINARY(op##_##d, R_##d, R_##d, SAME, expression)
 #define ROW(d, op, expression) [JM_OP_##op] = op##_##d,
 
 /* complex: the output is wider than the inputs, so it is never one of them. */
-#define FLOAT(d)                                                         \
-  JM_FLOAT_OPS(UNARY, PREDICATE, BINARY, d)                              \
-  static void complex_##d(const void *const *in, void *out, size_t n) {  \
-    const R_##d *re = in[0], *im = in[1];                                \
-    R_##d *r = out;                                                      \
-    for (size_t i = 0; i < n; i++) {                                     \
-      r[2 * i] = re[i];                                                  \
-      r[2 * i + 1] = im[i];                                              \
-    }                                                                    \
-  }                                                                      \
-  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = {                  \
-      JM_FLOAT_OPS(ROW, ROW, ROW, d)[JM_OP_complex] = complex_##d,       \
+#define FLOAT(d)                                                        \
+  JM_FLOAT_OPS(UNARY, PREDICATE, BINARY, d)                             \
+  static void complex_##d(const void *const *in, void *out, size_t n) { \
+    const R_##d *re = in[0], *im = in[1];                               \
+    R_##d *r = out;                                                     \
+    for (size_t i = 0; i < n; i++) {                                    \
+      r[2 * i] = re[i];                                                 \
+      r[2 * i + 1] = im[i];                                             \
+    }                                                                   \
+  }                                                                     \
+  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = {                 \
+      JM_FLOAT_OPS(ROW, ROW, ROW, d)[JM_OP_complex] = complex_##d,      \
   };
 
 FLOAT(f32)

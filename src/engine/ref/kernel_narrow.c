@@ -21,20 +21,18 @@ static void run(jm_dtype dtype, jm_opcode code, uint32_t n_in, bool predicate,
   }
 }
 
-#define KERNEL(d, op, n_in, predicate)                                  \
-  static void op##_##d(const void *const *in, void *out, size_t n) {    \
-    run(JM_DT_##d, JM_OP_##op, n_in, predicate, in, out, n);            \
+#define KERNEL(d, op, n_in, predicate)                               \
+  static void op##_##d(const void *const *in, void *out, size_t n) { \
+    run(JM_DT_##d, JM_OP_##op, n_in, predicate, in, out, n);         \
   }
 #define UNARY(d, op, expression) KERNEL(d, op, 1, false)
 #define PREDICATE(d, op, expression) KERNEL(d, op, 1, true)
 #define BINARY(d, op, expression) KERNEL(d, op, 2, false)
 #define ROW(d, op, expression) [JM_OP_##op] = op##_##d,
 
-#define FLOAT(d)                                        \
-  JM_FLOAT_OPS(UNARY, PREDICATE, BINARY, d)             \
-  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = { \
-      JM_FLOAT_OPS(ROW, ROW, ROW, d)                    \
-  };
+#define FLOAT(d)                            \
+  JM_FLOAT_OPS(UNARY, PREDICATE, BINARY, d) \
+  jm_ref_kernel *const jm_ref_kernels_##d[JM_N_OPS] = {JM_FLOAT_OPS(ROW, ROW, ROW, d)};
 
 #define NARROW(name, exponent, mantissa, bias, kind) FLOAT(name)
 #include "base/number.def"

@@ -11,16 +11,17 @@
 #include "engine/ref/lapack_loops.h"
 #include "engine/ref/pack.h"
 
-typedef void potrf_fn(const char*, const int*, void*, const int*, int*, size_t);
-typedef void trsm_fn(const char*, const char*, const char*, const char*, const int*, const int*,
-                     const void*, const void*, const int*, void*, const int*, size_t, size_t,
-                     size_t, size_t);
-typedef void geqrf_fn(const int*, const int*, void*, const int*, void*, void*, const int*, int*);
-typedef void orgqr_fn(const int*, const int*, const int*, void*, const int*, const void*, void*,
-                      const int*, int*);
+typedef void potrf_fn(const char *, const int *, void *, const int *, int *, size_t);
+typedef void trsm_fn(const char *, const char *, const char *, const char *, const int *,
+                     const int *, const void *, const void *, const int *, void *, const int *,
+                     size_t, size_t, size_t, size_t);
+typedef void geqrf_fn(const int *, const int *, void *, const int *, void *, void *, const int *,
+                      int *);
+typedef void orgqr_fn(const int *, const int *, const int *, void *, const int *, const void *,
+                      void *, const int *, int *);
 
 typedef struct routines {
-  const char* names[4];
+  const char *names[4];
   jm_blas_routine *potrf, *trsm, *geqrf, *orgqr;
 } routines;
 
@@ -34,7 +35,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void find_routines(void) {
   for (int d = 0; d < JM_N_DTYPES; d++) {
-    routines* r = &table[d];
+    routines *r = &table[d];
     if (!r->names[0]) continue;
     r->potrf = jm_blas_find(r->names[0]);
     r->trsm = jm_blas_find(r->names[1]);
@@ -43,17 +44,17 @@ static void find_routines(void) {
   }
 }
 
-static const routines* find(jm_dtype dtype) {
+static const routines *find(jm_dtype dtype) {
   pthread_once(&once, find_routines);
   return &table[dtype];
 }
 
 bool jm_lapack_supports(jm_dtype dtype) { return table[dtype].names[0] != NULL; }
 
-jm_error* jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void* a, bool* positive) {
+jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, bool *positive) {
   *positive = true;
   if (!n) return NULL;
-  potrf_fn* potrf = (potrf_fn*)find(dtype)->potrf;
+  potrf_fn *potrf = (potrf_fn *)find(dtype)->potrf;
   if (!potrf || n > INT_MAX) {
     *positive = jm_loops_find(dtype)->cholesky(n, lower, a);
     return NULL;
@@ -65,11 +66,11 @@ jm_error* jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void* a, bool
   return NULL;
 }
 
-jm_error* jm_lapack_solve(const jm_lapack_triangular* p) {
+jm_error *jm_lapack_solve(const jm_lapack_triangular *p) {
   static const float one_f[2] = {1, 0};
   static const double one_d[2] = {1, 0};
   if (!p->m || !p->n) return NULL;
-  trsm_fn* trsm = (trsm_fn*)find(p->dtype)->trsm;
+  trsm_fn *trsm = (trsm_fn *)find(p->dtype)->trsm;
   if (!trsm || p->m > INT_MAX || p->n > INT_MAX) {
     jm_loops_find(p->dtype)->solve(p);
     return NULL;
@@ -80,14 +81,14 @@ jm_error* jm_lapack_solve(const jm_lapack_triangular* p) {
        : p->transpose == JM_LAPACK_T ? "T"
                                      : "C",
        p->unit_diagonal ? "U" : "N", &rows, &cols,
-       jm_dtype_real(p->dtype) == JM_DT_f32 ? (const void*)one_f : one_d, p->a, &order, p->b, &rows,
-       1, 1, 1, 1);
+       jm_dtype_real(p->dtype) == JM_DT_f32 ? (const void *)one_f : one_d, p->a, &order, p->b,
+       &rows, 1, 1, 1, 1);
   return NULL;
 }
 
 /* rows x cols, row-major, from column-major or to it */
-static void transpose(jm_dtype dtype, size_t rows, size_t cols, bool to_columns, const void* from,
-                      void* to) {
+static void transpose(jm_dtype dtype, size_t rows, size_t cols, bool to_columns, const void *from,
+                      void *to) {
   const int64_t dims[2] = {(int64_t)rows, (int64_t)cols};
   const ptrdiff_t by_row[2] = {(ptrdiff_t)cols, 1}, by_column[2] = {1, (ptrdiff_t)rows};
   jm_pack_run(jm_dtype_bytes(dtype), 2, dims, to_columns ? by_row : by_column, from,
@@ -95,26 +96,26 @@ static void transpose(jm_dtype dtype, size_t rows, size_t cols, bool to_columns,
 }
 
 /* What a workspace query left in the first element. */
-static int wanted_work(jm_dtype dtype, const void* first) {
-  double n = jm_dtype_real(dtype) == JM_DT_f32 ? *(const float*)first : *(const double*)first;
+static int wanted_work(jm_dtype dtype, const void *first) {
+  double n = jm_dtype_real(dtype) == JM_DT_f32 ? *(const float *)first : *(const double *)first;
   return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
 }
 
 typedef struct qr {
   jm_dtype dtype;
   int m, n, k; /* k: reflectors; -1: factor, don't multiply */
-  const routines* r;
-  void* tau;
+  const routines *r;
+  void *tau;
 } qr;
 
-static void call_qr(const qr* q, void* columns, void* work, int size, int* info) {
+static void call_qr(const qr *q, void *columns, void *work, int size, int *info) {
   if (q->k < 0)
-    ((geqrf_fn*)q->r->geqrf)(&q->m, &q->n, columns, &q->m, q->tau, work, &size, info);
+    ((geqrf_fn *)q->r->geqrf)(&q->m, &q->n, columns, &q->m, q->tau, work, &size, info);
   else
-    ((orgqr_fn*)q->r->orgqr)(&q->m, &q->n, &q->k, columns, &q->m, q->tau, work, &size, info);
+    ((orgqr_fn *)q->r->orgqr)(&q->m, &q->n, &q->k, columns, &q->m, q->tau, work, &size, info);
 }
 
-static jm_error* run_qr(const qr* q, void* a) {
+static jm_error *run_qr(const qr *q, void *a) {
   size_t element = jm_dtype_bytes(q->dtype), m = (size_t)q->m, n = (size_t)q->n;
   double first[2] = {0};
   int info = 0;
@@ -137,20 +138,20 @@ static jm_error* run_qr(const qr* q, void* a) {
              : NULL;
 }
 
-jm_error* jm_lapack_qr(jm_dtype dtype, size_t m, size_t n, void* a, void* tau) {
+jm_error *jm_lapack_qr(jm_dtype dtype, size_t m, size_t n, void *a, void *tau) {
   if (!m || !n) return NULL;
-  const routines* r = find(dtype);
+  const routines *r = find(dtype);
   if (!r->geqrf || m > INT_MAX || n > INT_MAX) return jm_loops_find(dtype)->qr(m, n, a, tau);
   const qr q = {dtype, (int)m, (int)n, -1, r, tau};
   return run_qr(&q, a);
 }
 
-jm_error* jm_lapack_householder(jm_dtype dtype, size_t m, size_t n, size_t k, void* a,
-                                const void* tau) {
+jm_error *jm_lapack_householder(jm_dtype dtype, size_t m, size_t n, size_t k, void *a,
+                                const void *tau) {
   if (!m || !n) return NULL;
-  const routines* r = find(dtype);
+  const routines *r = find(dtype);
   if (!r->orgqr || m > INT_MAX || n > INT_MAX)
     return jm_loops_find(dtype)->householder(m, n, k, a, tau);
-  const qr q = {dtype, (int)m, (int)n, (int)k, r, (void*)tau};
+  const qr q = {dtype, (int)m, (int)n, (int)k, r, (void *)tau};
   return run_qr(&q, a);
 }

@@ -12,8 +12,8 @@ bool jm_lapack_supports(jm_dtype dtype);
 /* The Cholesky factor of the n x n matrix whose lower (or upper) triangle a holds; the other
  * triangle is neither read nor written. *positive says whether there is one; if not, a is garbage.
  */
-jm_error* jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void* a,
-                             bool* positive) JM_MUST_USE;
+jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a,
+                             bool *positive) JM_MUST_USE;
 
 typedef enum jm_lapack_transpose { JM_LAPACK_N, JM_LAPACK_T, JM_LAPACK_C } jm_lapack_transpose;
 
@@ -25,18 +25,18 @@ typedef struct jm_lapack_triangular {
   size_t m, n;
   bool left, lower, unit_diagonal;
   jm_lapack_transpose transpose;
-  const void* a;
-  void* b;
+  const void *a;
+  void *b;
 } jm_lapack_triangular;
-jm_error* jm_lapack_solve(const jm_lapack_triangular* problem) JM_MUST_USE;
+jm_error *jm_lapack_solve(const jm_lapack_triangular *problem) JM_MUST_USE;
 
 /* a (m x n) becomes R in the upper triangle and the reflectors' vectors, without their leading 1,
  * below; tau (min(m, n)) their scales. */
-jm_error* jm_lapack_qr(jm_dtype dtype, size_t m, size_t n, void* a, void* tau) JM_MUST_USE;
+jm_error *jm_lapack_qr(jm_dtype dtype, size_t m, size_t n, void *a, void *tau) JM_MUST_USE;
 
 /* a (m x n, m >= n), whose first k columns hold reflectors as above, becomes the first n columns of
  * their product. */
-jm_error* jm_lapack_householder(jm_dtype dtype, size_t m, size_t n, size_t k, void* a,
-                                const void* tau) JM_MUST_USE;
+jm_error *jm_lapack_householder(jm_dtype dtype, size_t m, size_t n, size_t k, void *a,
+                                const void *tau) JM_MUST_USE;
 
 #endif

@@ -14,8 +14,8 @@
 /* Of an upper triangle, element (i, j) is what stands at (j, i): the conjugate of the lower one's,
  * for which the same recurrence holds. */
 #define DEFINE_CHOLESKY(name, T, R, CONJ, REAL)                                                    \
-  static bool cholesky_##name(size_t n, bool lower, void* matrix) {                                \
-    T* a = matrix;                                                                                 \
+  static bool cholesky_##name(size_t n, bool lower, void *matrix) {                                \
+    T *a = matrix;                                                                                 \
     size_t row = lower ? n : 1, col = lower ? 1 : n;                                               \
     for (size_t j = 0; j < n; j++) {                                                               \
       R d = REAL(a[j * n + j]);                                                                    \
@@ -38,9 +38,9 @@
 /* x op(a) = b is op(a)' x' = b': the right side is the left one with a and b transposed. `down`:
  * whether op(a), as it is then used, is lower triangular. */
 #define DEFINE_SOLVE(name, T, CONJ)                                  \
-  static void solve_##name(const jm_lapack_triangular* p) {          \
-    const T* a = p->a;                                               \
-    T* b = p->b;                                                     \
+  static void solve_##name(const jm_lapack_triangular *p) {          \
+    const T *a = p->a;                                               \
+    T *b = p->b;                                                     \
     size_t n = p->left ? p->m : p->n, count = p->left ? p->n : p->m; \
     size_t row = p->left ? p->n : 1, col = p->left ? 1 : p->n;       \
     bool swap = (p->transpose != JM_LAPACK_N) != !p->left,           \
@@ -64,8 +64,8 @@
 
 /* a[i0.., j0..] -= scale * v (v^H a), with v the column at v_column below and 1 at row i0. */
 #define DEFINE_QR(name, T, R, CONJ, REAL, IMAG)                                               \
-  static void reflect_##name(T* a, size_t m, size_t n, size_t i0, size_t j0, size_t v_column, \
-                             T scale, T* sums) {                                              \
+  static void reflect_##name(T *a, size_t m, size_t n, size_t i0, size_t j0, size_t v_column, \
+                             T scale, T *sums) {                                              \
     for (size_t j = j0; j < n; j++) sums[j] = a[i0 * n + j];                                  \
     for (size_t i = i0 + 1; i < m; i++)                                                       \
       for (size_t j = j0; j < n; j++) sums[j] += CONJ(a[i * n + v_column]) * a[i * n + j];    \
@@ -74,7 +74,7 @@
       for (size_t j = j0; j < n; j++) a[i * n + j] -= scale * a[i * n + v_column] * sums[j];  \
   }                                                                                           \
   /* The length of column j from row i on, without overflow. */                               \
-  static R length_##name(const T* a, size_t m, size_t n, size_t i, size_t j) {                \
+  static R length_##name(const T *a, size_t m, size_t n, size_t i, size_t j) {                \
     R largest = 0, sum = 0;                                                                   \
     for (size_t r = i; r < m; r++) {                                                          \
       R x = (R)hypot((double)REAL(a[r * n + j]), (double)IMAG(a[r * n + j]));                 \
@@ -87,7 +87,7 @@
     }                                                                                         \
     return largest * (R)sqrt((double)sum);                                                    \
   }                                                                                           \
-  static jm_error* qr_##name(size_t m, size_t n, void* matrix, void* scales) {                \
+  static jm_error *qr_##name(size_t m, size_t n, void *matrix, void *scales) {                \
     T *a = matrix, *tau = scales, *sums = jm_alloc(n, sizeof *sums);                          \
     if (!sums) return jm_error_out_of_memory();                                               \
     for (size_t j = 0; j < m && j < n; j++) {                                                 \
@@ -104,10 +104,10 @@
     jm_free(sums);                                                                            \
     return NULL;                                                                              \
   }                                                                                           \
-  static jm_error* householder_##name(size_t m, size_t n, size_t k, void* matrix,             \
-                                      const void* scales) {                                   \
+  static jm_error *householder_##name(size_t m, size_t n, size_t k, void *matrix,             \
+                                      const void *scales) {                                   \
     T *a = matrix, *sums = jm_alloc(n, sizeof *sums);                                         \
-    const T* tau = scales;                                                                    \
+    const T *tau = scales;                                                                    \
     if (!sums) return jm_error_out_of_memory();                                               \
     for (size_t i = 0; i < m; i++)                                                            \
       for (size_t j = k; j < n; j++) a[i * n + j] = i == j;                                   \
@@ -130,7 +130,7 @@ DEFINE(f64, double, double, SAME, SAME, NONE)
 DEFINE(c64, float _Complex, float, conjf, crealf, cimagf)
 DEFINE(c128, double _Complex, double, conj, creal, cimag)
 
-const jm_loops* jm_loops_find(jm_dtype dtype) {
+const jm_loops *jm_loops_find(jm_dtype dtype) {
   static const jm_loops loops[JM_N_DTYPES] = {
 #define ROW(name) [JM_DT_##name] = {cholesky_##name, solve_##name, qr_##name, householder_##name},
       ROW(f32) ROW(f64) ROW(c64) ROW(c128)

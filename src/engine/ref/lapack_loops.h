@@ -7,13 +7,13 @@
 #include "engine/ref/lapack.h"
 
 typedef struct jm_loops {
-  bool (*cholesky)(size_t n, bool lower, void* a);
-  void (*solve)(const jm_lapack_triangular* problem);
-  jm_error* (*qr)(size_t m, size_t n, void* a, void* tau);
-  jm_error* (*householder)(size_t m, size_t n, size_t k, void* a, const void* tau);
+  bool (*cholesky)(size_t n, bool lower, void *a);
+  void (*solve)(const jm_lapack_triangular *problem);
+  jm_error *(*qr)(size_t m, size_t n, void *a, void *tau);
+  jm_error *(*householder)(size_t m, size_t n, size_t k, void *a, const void *tau);
 } jm_loops;
 
 /* For a type that jm_lapack_supports. */
-const jm_loops* jm_loops_find(jm_dtype dtype);
+const jm_loops *jm_loops_find(jm_dtype dtype);
 
 #endif

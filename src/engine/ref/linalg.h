@@ -7,16 +7,16 @@
 #include "engine/ref/ref.h"
 
 /* UNIMPLEMENTED for element types that matrices can't be factored in. */
-jm_error* jm_linalg_check(const jm_module* module, const jm_op* op) JM_MUST_USE;
+jm_error *jm_linalg_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
 
 /* Custom call "Qr": a [..., m, n] -> the factored a (R above, reflectors below the diagonal) and
  * their scales [..., min(m, n)], as LAPACK's geqrf has them. */
-jm_error* jm_qr_run(const jm_ref_call* call) JM_MUST_USE;
-jm_error* jm_qr_check(const jm_module* module, const jm_op* op) JM_MUST_USE;
+jm_error *jm_qr_run(const jm_ref_call *call) JM_MUST_USE;
+jm_error *jm_qr_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
 
 /* Custom call "ProductOfElementaryHouseholderReflectors": that a [..., m, n] and scales [..., k] ->
  * the first n columns of the orthogonal factor, as LAPACK's orgqr and ungqr have them. */
-jm_error* jm_householder_run(const jm_ref_call* call) JM_MUST_USE;
-jm_error* jm_householder_check(const jm_module* module, const jm_op* op) JM_MUST_USE;
+jm_error *jm_householder_run(const jm_ref_call *call) JM_MUST_USE;
+jm_error *jm_householder_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
 
 #endif

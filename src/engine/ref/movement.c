@@ -59,8 +59,7 @@ jm_error *jm_ref_constant(const jm_ref_call *call) {
   const jm_tensor *out = &call->out[0];
   if (!out->type->count) return NULL;
   if (attrs->value.splat)
-    jm_copy_fill(out->data, attrs->value.bytes, jm_dtype_bytes(out->type->dtype),
-                 out->type->count);
+    jm_copy_fill(out->data, attrs->value.bytes, jm_dtype_bytes(out->type->dtype), out->type->count);
   else
     jm_copy_bytes(out->data, attrs->value.bytes, jm_type_bytes(out->type));
   return NULL;

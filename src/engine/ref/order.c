@@ -50,7 +50,7 @@ bool jm_ref_order_check(jm_dtype dtype) {
 }
 
 bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits) {
-  const float_fact* fact = &float_facts[dtype];
+  const float_fact *fact = &float_facts[dtype];
   uint64_t sign = (uint64_t)1 << (jm_dtype_facts[dtype].bits - 1);
   switch (fact->encoding) {
     case ENCODING_SIGNED:
@@ -68,11 +68,11 @@ bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits) {
   case bytes: {                                                                                \
     const word last = (word)float_facts[dtype].last, magnitude = (word)((word) ~(word)0 >> 1); \
     bool any = false;                                                                          \
-    for (size_t i = 0; i < n; i++) any |= (((const word*)in)[i * stride] & magnitude) > last;  \
+    for (size_t i = 0; i < n; i++) any |= (((const word *)in)[i * stride] & magnitude) > last; \
     return any;                                                                                \
   }
 
-bool jm_ref_order_any_nan(jm_dtype dtype, const void* in, size_t stride, size_t n) {
+bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n) {
   if (float_facts[dtype].encoding == ENCODING_NONE) return false;
   switch (jm_dtype_bytes(dtype)) {
     ANY_NAN(2, uint16_t)
@@ -82,13 +82,13 @@ bool jm_ref_order_any_nan(jm_dtype dtype, const void* in, size_t stride, size_t 
       break;
   }
   for (size_t i = 0; i < n; i++)
-    if (jm_ref_order_is_nan(dtype, ((const uint8_t*)in)[i * stride])) return true;
+    if (jm_ref_order_is_nan(dtype, ((const uint8_t *)in)[i * stride])) return true;
   return false;
 }
 
 /* The key of an element of at most a byte, before `descending`; *lossy: it was substituted. */
-static uint8_t byte_key(const jm_ref_order* order, uint8_t bits, bool* lossy) {
-  const float_fact* fact = &float_facts[order->dtype];
+static uint8_t byte_key(const jm_ref_order *order, uint8_t bits, bool *lossy) {
+  const float_fact *fact = &float_facts[order->dtype];
   uint8_t sign = (uint8_t)(1u << (jm_dtype_facts[order->dtype].bits - 1));
   if (fact->encoding == ENCODING_NONE)
     return jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? bits ^ 0x80 : bits;
@@ -102,8 +102,8 @@ static uint8_t byte_key(const jm_ref_order* order, uint8_t bits, bool* lossy) {
   return bits & sign ? (uint8_t)(~bits + 1) : bits ^ sign;
 }
 
-static bool keys8(const jm_ref_order* order, const uint8_t* in, size_t stride, size_t n,
-                  uint32_t* out) {
+static bool keys8(const jm_ref_order *order, const uint8_t *in, size_t stride, size_t n,
+                  uint32_t *out) {
   uint8_t keys[256];
   bool lossy[256] = {0}, any = false;
   uint8_t flip = order->descending ? 0xff : 0;
@@ -116,7 +116,7 @@ static bool keys8(const jm_ref_order* order, const uint8_t* in, size_t stride, s
   return !any;
 }
 
-static void values8(const jm_ref_order* order, const uint32_t* keys, size_t n, uint8_t* out,
+static void values8(const jm_ref_order *order, const uint32_t *keys, size_t n, uint8_t *out,
                     size_t stride) {
   uint8_t values[256] = {0};
   uint8_t flip = order->descending ? 0xff : 0;
@@ -131,8 +131,8 @@ static void values8(const jm_ref_order* order, const uint32_t* keys, size_t n, u
 /* Types of 2, 4 and 8 bytes. A float's key: all bits of a negative value flipped, the sign of a
  * positive one. Thresholds that never hold stand for substitutions that are off. */
 #define WIDE_KEYS(suffix, word, key_word)                                                          \
-  static bool keys##suffix(const jm_ref_order* order, const word* in, size_t stride, size_t n,     \
-                           key_word* out) {                                                        \
+  static bool keys##suffix(const jm_ref_order *order, const word *in, size_t stride, size_t n,     \
+                           key_word *out) {                                                        \
     const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                   \
     const word flip = order->descending ? (word) ~(word)0 : 0;                                     \
     if (!jm_dtype_is_float(order->dtype)) {                                                        \
@@ -154,7 +154,7 @@ static void values8(const jm_ref_order* order, const uint32_t* keys, size_t n, u
     }                                                                                              \
     return !lossy;                                                                                 \
   }                                                                                                \
-  static void values##suffix(const jm_ref_order* order, const key_word* keys, size_t n, word* out, \
+  static void values##suffix(const jm_ref_order *order, const key_word *keys, size_t n, word *out, \
                              size_t stride) {                                                      \
     const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                   \
     const word flip = order->descending ? (word) ~(word)0 : 0;                                     \
@@ -174,20 +174,20 @@ WIDE_KEYS(16, uint16_t, uint32_t)
 WIDE_KEYS(32, uint32_t, uint32_t)
 WIDE_KEYS(64, uint64_t, uint64_t)
 
-bool jm_ref_order_keys32(const jm_ref_order* order, const void* in, size_t stride, size_t n,
-                         uint32_t* out) {
+bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+                         uint32_t *out) {
   size_t bytes = jm_dtype_bytes(order->dtype);
   if (bytes == 1) return keys8(order, in, stride, n, out);
   if (bytes == 2) return keys16(order, in, stride, n, out);
   return keys32(order, in, stride, n, out);
 }
 
-bool jm_ref_order_keys64(const jm_ref_order* order, const void* in, size_t stride, size_t n,
-                         uint64_t* out) {
+bool jm_ref_order_keys64(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+                         uint64_t *out) {
   return keys64(order, in, stride, n, out);
 }
 
-void jm_ref_order_values32(const jm_ref_order* order, const uint32_t* keys, size_t n, void* out,
+void jm_ref_order_values32(const jm_ref_order *order, const uint32_t *keys, size_t n, void *out,
                            size_t stride) {
   size_t bytes = jm_dtype_bytes(order->dtype);
   if (bytes == 1)
@@ -198,7 +198,7 @@ void jm_ref_order_values32(const jm_ref_order* order, const uint32_t* keys, size
     values32(order, keys, n, out, stride);
 }
 
-void jm_ref_order_values64(const jm_ref_order* order, const uint64_t* keys, size_t n, void* out,
+void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size_t n, void *out,
                            size_t stride) {
   values64(order, keys, n, out, stride);
 }
@@ -210,7 +210,7 @@ enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
 /* Few items: runs by insertion, then merges without branches. Many: least significant digit first;
  * the digits' counts are taken in one pass, and a digit that all items share costs nothing more. */
 #define RADIX(name, item, key_of, n_digits)                                                  \
-  static item* name##_merge(item* a, item* b, size_t n, unsigned low_bit) {                  \
+  static item *name##_merge(item *a, item *b, size_t n, unsigned low_bit) {                  \
     (void)low_bit;                                                                           \
     for (size_t i = 1; i < n; i++) {                                                         \
       item x = a[i];                                                                         \
@@ -231,13 +231,13 @@ enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
         memcpy(b + k, a + i, (middle - i) * sizeof(item));                                   \
         memcpy(b + k + (middle - i), a + j, (end - j) * sizeof(item));                       \
       }                                                                                      \
-      item* swap = a;                                                                        \
+      item *swap = a;                                                                        \
       a = b;                                                                                 \
       b = swap;                                                                              \
     }                                                                                        \
     return a;                                                                                \
   }                                                                                          \
-  static item* name(item* a, item* b, size_t n, unsigned low_bit) {                          \
+  static item *name(item *a, item *b, size_t n, unsigned low_bit) {                          \
     (void)low_bit;                                                                           \
     if (n <= MERGE_MAX) return name##_merge(a, b, n, low_bit);                               \
     size_t counts[n_digits][DIGIT];                                                          \
@@ -253,7 +253,7 @@ enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
         sum += count;                                                                        \
       }                                                                                      \
       for (size_t i = 0; i < n; i++) b[next[(key_of(a[i]) >> (8 * d)) & 0xff]++] = a[i];     \
-      item* swap = a;                                                                        \
+      item *swap = a;                                                                        \
       a = b;                                                                                 \
       b = swap;                                                                              \
     }                                                                                        \
@@ -267,14 +267,14 @@ RADIX(radix64, uint64_t, WHOLE, 8)
 RADIX(radix64_high, uint64_t, ABOVE, 4)
 RADIX(radix_records, jm_ref_record, KEY, 8)
 
-uint32_t* jm_ref_order_sort32(uint32_t* items, uint32_t* spare, size_t n) {
+uint32_t *jm_ref_order_sort32(uint32_t *items, uint32_t *spare, size_t n) {
   return radix32(items, spare, n, 0);
 }
 
-uint64_t* jm_ref_order_sort64(uint64_t* items, uint64_t* spare, size_t n, unsigned low_bit) {
+uint64_t *jm_ref_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit) {
   return low_bit >= 32 ? radix64_high(items, spare, n, low_bit) : radix64(items, spare, n, 0);
 }
 
-jm_ref_record* jm_ref_order_sort_records(jm_ref_record* items, jm_ref_record* spare, size_t n) {
+jm_ref_record *jm_ref_order_sort_records(jm_ref_record *items, jm_ref_record *spare, size_t n) {
   return radix_records(items, spare, n, 0);
 }

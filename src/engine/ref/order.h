@@ -22,19 +22,19 @@ typedef struct jm_ref_order {
 bool jm_ref_order_check(jm_dtype dtype);
 bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits);
 /* Of n elements that lie stride elements apart; never of integers. */
-bool jm_ref_order_any_nan(jm_dtype dtype, const void* in, size_t stride, size_t n);
+bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n);
 
 /* Keys of n elements that lie stride elements apart: types of up to 4 bytes. Returns whether each
  * element can be had back from its key (nothing was substituted). */
-bool jm_ref_order_keys32(const jm_ref_order* order, const void* in, size_t stride, size_t n,
-                         uint32_t* out);
+bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+                         uint32_t *out);
 /* The same for types of 8 bytes. */
-bool jm_ref_order_keys64(const jm_ref_order* order, const void* in, size_t stride, size_t n,
-                         uint64_t* out);
+bool jm_ref_order_keys64(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+                         uint64_t *out);
 /* The elements that the keys came from. */
-void jm_ref_order_values32(const jm_ref_order* order, const uint32_t* keys, size_t n, void* out,
+void jm_ref_order_values32(const jm_ref_order *order, const uint32_t *keys, size_t n, void *out,
                            size_t stride);
-void jm_ref_order_values64(const jm_ref_order* order, const uint64_t* keys, size_t n, void* out,
+void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size_t n, void *out,
                            size_t stride);
 
 typedef struct jm_ref_record {
@@ -44,8 +44,8 @@ typedef struct jm_ref_record {
 /* Stable ascending sorts of n items; `spare` has room for n. They return which of the two holds the
  * result. Of a u64 only the bits from low_bit (0 or
  * 32) on are compared: those below may carry an index. */
-uint32_t* jm_ref_order_sort32(uint32_t* items, uint32_t* spare, size_t n);
-uint64_t* jm_ref_order_sort64(uint64_t* items, uint64_t* spare, size_t n, unsigned low_bit);
-jm_ref_record* jm_ref_order_sort_records(jm_ref_record* items, jm_ref_record* spare, size_t n);
+uint32_t *jm_ref_order_sort32(uint32_t *items, uint32_t *spare, size_t n);
+uint64_t *jm_ref_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit);
+jm_ref_record *jm_ref_order_sort_records(jm_ref_record *items, jm_ref_record *spare, size_t n);
 
 #endif

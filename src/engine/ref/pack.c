@@ -17,15 +17,15 @@ typedef struct copy {
   size_t element, n_outer; /* outer dimensions: dims[0 .. n_outer) */
   dimension dims[JM_PACK_RANK], rows, cols;
   size_t row_blocks; /* of TILE rows each */
-  const char* from;
-  char* to;
+  const char *from;
+  char *to;
 } copy;
 
 /* A block of at most TILE rows, in tiles, so that neither side's cache lines are fetched twice. */
 #define DEFINE(T)                                                                              \
-  static void copy_##T(const copy* c, const char* from, char* to, size_t rows) {               \
-    const T* x = (const T*)from;                                                               \
-    T* y = (T*)to;                                                                             \
+  static void copy_##T(const copy *c, const char *from, char *to, size_t rows) {               \
+    const T *x = (const T *)from;                                                              \
+    T *y = (T *)to;                                                                            \
     ptrdiff_t xr = c->rows.from, xc = c->cols.from, yr = c->rows.to, yc = c->cols.to;          \
     for (size_t j0 = 0; j0 < c->cols.size; j0 += TILE) {                                       \
       size_t j1 = c->cols.size - j0 < TILE ? c->cols.size : j0 + TILE;                         \
@@ -43,14 +43,14 @@ DEFINE(uint32_t)
 DEFINE(uint64_t)
 DEFINE(sixteen)
 
-static void copy_lines(const copy* c, const char* from, char* to, size_t rows) {
+static void copy_lines(const copy *c, const char *from, char *to, size_t rows) {
   for (size_t i = 0; i < rows; i++)
     memcpy(to + (ptrdiff_t)i * c->rows.to * (ptrdiff_t)c->element,
            from + (ptrdiff_t)i * c->rows.from * (ptrdiff_t)c->element, c->cols.size * c->element);
 }
 
-static void copy_blocks(void* context, size_t begin, size_t end) {
-  const copy* c = context;
+static void copy_blocks(void *context, size_t begin, size_t end) {
+  const copy *c = context;
   for (size_t block = begin; block < end; block++) {
     size_t row = block % c->row_blocks * TILE, rest = block / c->row_blocks;
     ptrdiff_t from = (ptrdiff_t)row * c->rows.from, to = (ptrdiff_t)row * c->rows.to;
@@ -59,8 +59,8 @@ static void copy_blocks(void* context, size_t begin, size_t end) {
       to += (ptrdiff_t)(rest % c->dims[d].size) * c->dims[d].to;
     }
     size_t rows = c->rows.size - row < TILE ? c->rows.size - row : TILE;
-    const char* x = c->from + from * (ptrdiff_t)c->element;
-    char* y = c->to + to * (ptrdiff_t)c->element;
+    const char *x = c->from + from * (ptrdiff_t)c->element;
+    char *y = c->to + to * (ptrdiff_t)c->element;
     if (c->cols.from == 1 && c->cols.to == 1)
       copy_lines(c, x, y, rows);
     else if (c->element == 1)
@@ -80,8 +80,8 @@ static size_t magnitude(ptrdiff_t x) { return x < 0 ? (size_t)-x : (size_t)x; }
 
 /* Drops dimensions of size 1, sorts the others by the target's strides, largest first, and merges
  * those that are one in both views. Returns how many are left. */
-static size_t simplify(uint32_t rank, const int64_t* dims, const ptrdiff_t* from,
-                       const ptrdiff_t* to, dimension* out) {
+static size_t simplify(uint32_t rank, const int64_t *dims, const ptrdiff_t *from,
+                       const ptrdiff_t *to, dimension *out) {
   size_t n = 0;
   for (uint32_t d = 0; d < rank; d++) {
     if (dims[d] == 1) continue;
@@ -91,7 +91,7 @@ static size_t simplify(uint32_t rank, const int64_t* dims, const ptrdiff_t* from
   }
   size_t kept = 0;
   for (size_t d = 0; d < n; d++) {
-    dimension* last = kept ? &out[kept - 1] : NULL;
+    dimension *last = kept ? &out[kept - 1] : NULL;
     if (last && last->from == out[d].from * (ptrdiff_t)out[d].size &&
         last->to == out[d].to * (ptrdiff_t)out[d].size)
       *last = (dimension){last->size * out[d].size, out[d].from, out[d].to};
@@ -101,8 +101,8 @@ static size_t simplify(uint32_t rank, const int64_t* dims, const ptrdiff_t* from
   return kept;
 }
 
-void jm_pack_run(size_t element, uint32_t rank, const int64_t* dims, const ptrdiff_t* from_strides,
-                 const void* from, const ptrdiff_t* to_strides, void* to) {
+void jm_pack_run(size_t element, uint32_t rank, const int64_t *dims, const ptrdiff_t *from_strides,
+                 const void *from, const ptrdiff_t *to_strides, void *to) {
   for (uint32_t d = 0; d < rank; d++)
     if (!dims[d]) return;
   copy c = {.element = element, .from = from, .to = to};
@@ -127,8 +127,8 @@ void jm_pack_run(size_t element, uint32_t rank, const int64_t* dims, const ptrdi
   jm_parallel_for(blocks, GRAIN_BYTES / block_bytes + 1, copy_blocks, &c);
 }
 
-bool jm_pack_find_stride(uint32_t rank, const int64_t* dims, const ptrdiff_t* strides,
-                         ptrdiff_t* out) {
+bool jm_pack_find_stride(uint32_t rank, const int64_t *dims, const ptrdiff_t *strides,
+                         ptrdiff_t *out) {
   ptrdiff_t stride = 1, next = 0;
   bool any = false;
   for (uint32_t d = rank; d-- > 0;) {

@@ -6,7 +6,7 @@
 
 static bool is_wide(jm_dtype d) { return jm_dtype_real(d) == JM_DT_f64; }
 
-bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype* out) {
+bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out) {
   bool wide = is_wide(lhs) || is_wide(rhs) || is_wide(result);
   bool complex_in = jm_dtype_is_complex(lhs) || jm_dtype_is_complex(rhs);
   bool float_in = jm_dtype_is_float(lhs) || jm_dtype_is_float(rhs);
@@ -22,8 +22,8 @@ bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype
   return jm_gemm_supports(*out);
 }
 
-static jm_error* convert(const jm_tensor* tensor, jm_dtype dtype, const void** data,
-                         jm_product_copy* owned) {
+static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data,
+                         jm_product_copy *owned) {
   *data = tensor->data;
   if (tensor->type->dtype == dtype) return NULL;
   size_t count = (size_t)tensor->type->count;
@@ -33,13 +33,13 @@ static jm_error* convert(const jm_tensor* tensor, jm_dtype dtype, const void** d
   return jm_ref_convert_run(tensor->type->dtype, dtype, tensor->data, owned->data, count);
 }
 
-jm_error* jm_product_init(const jm_ref_call* call, jm_product* out) {
+jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) {
   *out = (jm_product){0};
-  const jm_type* result = call->out[0].type;
+  const jm_type *result = call->out[0].type;
   if (!jm_product_find_dtype(call->in[0].type->dtype, call->in[1].type->dtype, result->dtype,
                              &out->dtype))
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "products of these types");
-  jm_error* error = convert(&call->in[0], out->dtype, &out->lhs, &out->owned[0]);
+  jm_error *error = convert(&call->in[0], out->dtype, &out->lhs, &out->owned[0]);
   if (!error) error = convert(&call->in[1], out->dtype, &out->rhs, &out->owned[1]);
   out->out = call->out[0].data;
   if (!error && result->dtype != out->dtype) {
@@ -51,18 +51,18 @@ jm_error* jm_product_init(const jm_ref_call* call, jm_product* out) {
   return error;
 }
 
-jm_error* jm_product_store(const jm_ref_call* call, const jm_product* product) {
+jm_error *jm_product_store(const jm_ref_call *call, const jm_product *product) {
   if (product->out == call->out[0].data) return NULL;
   return jm_ref_convert_run(product->dtype, call->out[0].type->dtype, product->out,
                             call->out[0].data, (size_t)call->out[0].type->count);
 }
 
-void jm_product_deinit(jm_product* product) {
+void jm_product_deinit(jm_product *product) {
   for (int i = 0; i < 3; i++) jm_data_give(product->owned[i].data, product->owned[i].bytes);
   *product = (jm_product){0};
 }
 
-jm_error* jm_product_check(const jm_module* module, const jm_op* op) {
+jm_error *jm_product_check(const jm_module *module, const jm_op *op) {
   jm_dtype dtype;
   if (jm_product_find_dtype(jm_op_operand_type(module, op, 0)->dtype,
                             jm_op_operand_type(module, op, 1)->dtype,

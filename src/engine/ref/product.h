@@ -9,10 +9,10 @@
 /* The type that products are summed in: the result's integer type or pred, else the widest of f32,
  * f64, c64 and c128 that is involved, so that narrow floats are rounded once, at the end. Precision
  * and algorithm attributes ask for less or as much: both are met by it. false: unsupported. */
-bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype* out);
+bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
 
 typedef struct jm_product_copy {
-  void* data;
+  void *data;
   size_t bytes;
 } jm_product_copy;
 
@@ -20,16 +20,16 @@ typedef struct jm_product_copy {
 typedef struct jm_product {
   jm_dtype dtype;
   const void *lhs, *rhs;
-  void* out;
+  void *out;
   jm_product_copy owned[3]; /* what jm_product_deinit frees */
 } jm_product;
 
-jm_error* jm_product_init(const jm_ref_call* call, jm_product* out) JM_MUST_USE;
+jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) JM_MUST_USE;
 /* Rounds the result into the call's tensor. */
-jm_error* jm_product_store(const jm_ref_call* call, const jm_product* product) JM_MUST_USE;
-void jm_product_deinit(jm_product* product);
+jm_error *jm_product_store(const jm_ref_call *call, const jm_product *product) JM_MUST_USE;
+void jm_product_deinit(jm_product *product);
 
 /* For jm_ref_check: UNIMPLEMENTED if there is no such type. */
-jm_error* jm_product_check(const jm_module* module, const jm_op* op) JM_MUST_USE;
+jm_error *jm_product_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
 
 #endif

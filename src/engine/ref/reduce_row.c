@@ -11,26 +11,24 @@
 enum { PARTS = 16, MAX_PARTS = 32, PAIRWISE = 512 };
 
 /* -0 is the sum's neutral element: -0 + x is x even for x = -0. */
-#define ROW(name, type, op, neutral)                                         \
-  JM_CLONES static type name##_block(const type *x, size_t n) {              \
-    type parts[PARTS];                                                       \
-    size_t i = 0;                                                            \
-    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                   \
-    for (; i + PARTS <= n; i += PARTS)                                       \
-      for (size_t j = 0; j < PARTS; j++) parts[j] = parts[j] op x[i + j];    \
-    for (size_t j = 0; i + j < n; j++) parts[j] = parts[j] op x[i + j];      \
-    for (size_t half = PARTS / 2; half; half /= 2)                           \
+#define ROW(name, type, op, neutral)                                            \
+  JM_CLONES static type name##_block(const type *x, size_t n) {                 \
+    type parts[PARTS];                                                          \
+    size_t i = 0;                                                               \
+    for (size_t j = 0; j < PARTS; j++) parts[j] = neutral;                      \
+    for (; i + PARTS <= n; i += PARTS)                                          \
+      for (size_t j = 0; j < PARTS; j++) parts[j] = parts[j] op x[i + j];       \
+    for (size_t j = 0; i + j < n; j++) parts[j] = parts[j] op x[i + j];         \
+    for (size_t half = PARTS / 2; half; half /= 2)                              \
       for (size_t j = 0; j < half; j++) parts[j] = parts[j] op parts[half + j]; \
-    return parts[0];                                                         \
-  }                                                                          \
-  static type name##_pairs(const type *x, size_t n) {                        \
-    if (n <= PAIRWISE) return name##_block(x, n);                            \
-    size_t half = n / 2 / PARTS * PARTS;                                     \
-    return name##_pairs(x, half) op name##_pairs(x + half, n - half);        \
-  }                                                                          \
-  static void name(const void *x, size_t n, void *out) {                     \
-    *(type *)out = name##_pairs(x, n);                                       \
-  }
+    return parts[0];                                                            \
+  }                                                                             \
+  static type name##_pairs(const type *x, size_t n) {                           \
+    if (n <= PAIRWISE) return name##_block(x, n);                               \
+    size_t half = n / 2 / PARTS * PARTS;                                        \
+    return name##_pairs(x, half) op name##_pairs(x + half, n - half);           \
+  }                                                                             \
+  static void name(const void *x, size_t n, void *out) { *(type *)out = name##_pairs(x, n); }
 ROW(add_f32, float, +, -0.0f)
 ROW(add_f64, double, +, -0.0)
 ROW(multiply_f32, float, *, 1.0f)
@@ -39,7 +37,7 @@ ROW(multiply_f64, double, *, 1.0)
 
 /* A NaN once taken stays, as no comparison with it holds. Of zeros of both signs the loop takes
  * any; `wins` is the sign bit of the zero that should win, looked for only if the result is 0. */
-#define TAKES(x, op, old) (((x) op (old)) | ((x) != (x)))
+#define TAKES(x, op, old) (((x)op(old)) | ((x) != (x)))
 #define ROW(name, type, op, neutral, wins)                                            \
   JM_CLONES static void name(const void *row, size_t n, void *out) {                  \
     const type *x = row;                                                              \
@@ -86,9 +84,9 @@ ROW(maximum_s32, int32_t, a > b ? a : b)
 ROW(maximum_s64, int64_t, a > b ? a : b)
 ROW(minimum_s32, int32_t, a < b ? a : b)
 ROW(minimum_s64, int64_t, a < b ? a : b)
-ROW(and_u8, uint8_t, a & b)
+ROW(and_u8, uint8_t, a &b)
 ROW(or_u8, uint8_t, a | b)
-ROW(and_u32, uint32_t, a & b)
+ROW(and_u32, uint32_t, a &b)
 ROW(or_u32, uint32_t, a | b)
 #undef ROW
 
@@ -99,13 +97,13 @@ jm_reduce_row *jm_reduce_row_find(jm_opcode code, jm_dtype dtype) {
     jm_reduce_row *row;
   } rows[] = {
 #define ROW(op, type, row) {JM_OP_##op, JM_DT_##type, op##_##row}
-      ROW(add, f32, f32),     ROW(add, f64, f64),     ROW(multiply, f32, f32),
+      ROW(add, f32, f32),      ROW(add, f64, f64),     ROW(multiply, f32, f32),
       ROW(multiply, f64, f64), ROW(maximum, f32, f32), ROW(maximum, f64, f64),
-      ROW(minimum, f32, f32), ROW(minimum, f64, f64), ROW(add, s32, u32),
-      ROW(add, u32, u32),     ROW(add, s64, u64),     ROW(add, u64, u64),
-      ROW(maximum, s32, s32), ROW(maximum, s64, s64), ROW(minimum, s32, s32),
-      ROW(minimum, s64, s64), ROW(and, pred, u8),     ROW(or, pred, u8),
-      ROW(and, s32, u32),     ROW(or, s32, u32),      ROW(and, u32, u32),
+      ROW(minimum, f32, f32),  ROW(minimum, f64, f64), ROW(add, s32, u32),
+      ROW(add, u32, u32),      ROW(add, s64, u64),     ROW(add, u64, u64),
+      ROW(maximum, s32, s32),  ROW(maximum, s64, s64), ROW(minimum, s32, s32),
+      ROW(minimum, s64, s64),  ROW(and, pred, u8),     ROW(or, pred, u8),
+      ROW(and, s32, u32),      ROW(or, s32, u32),      ROW(and, u32, u32),
       ROW(or, u32, u32),
 #undef ROW
   };

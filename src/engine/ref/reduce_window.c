@@ -25,8 +25,7 @@ static jm_error *run_windows(reduction *r) {
   jm_fold *fold = r->fold;
   jm_windows windows;
   JM_TRY(jm_windows_init(&windows, &fold->arena, r->in, r->out, &attrs->window, &attrs->strides,
-                         &attrs->base_dilations, &attrs->window_dilations, &attrs->padding,
-                         BLOCK));
+                         &attrs->base_dilations, &attrs->window_dilations, &attrs->padding, BLOCK));
   void **acc = jm_arena_alloc(&fold->arena, fold->n, sizeof *acc);
   const void **x = jm_arena_alloc(&fold->arena, fold->n, sizeof *x);
   if (!acc || !x) return jm_error_out_of_memory();
@@ -114,9 +113,8 @@ static void scan_move(const reduction *r, const scan *s, int64_t o, int64_t widt
   int64_t start = (o * s->n + scan_row(s, k)) * s->inner;
   jm_rect rect;
   jm_rect_init(&rect);
-  const jm_rect_dim dims[] = {{s->inner, 1, 1},
-                              {width, s->inner, s->n * s->inner},
-                              {steps, width * s->inner, row}};
+  const jm_rect_dim dims[] = {
+      {s->inner, 1, 1}, {width, s->inner, s->n * s->inner}, {steps, width * s->inner, row}};
   for (int d = 0; d < 3; d++)
     jm_rect_add(&rect, dims[d].size, back ? dims[d].from : dims[d].to,
                 back ? dims[d].to : dims[d].from);
@@ -260,7 +258,7 @@ jm_error *jm_ref_reduce_window(const jm_ref_call *call) {
   const jm_reduce_window_attrs *a = call->op->attrs;
   if (!call->op->n_results || !call->out[0].type->count) return NULL;
   bool batched = call->in[0].type->rank && call->in[0].type->count && a->window.data[0] == 1 &&
-                 a->strides.data[0] == 1 && a->base_dilations.data[0] == 1 &&
-                 !a->padding.data[0] && !a->padding.data[1];
+                 a->strides.data[0] == 1 && a->base_dilations.data[0] == 1 && !a->padding.data[0] &&
+                 !a->padding.data[1];
   return batched ? jm_tasks_run_batch(call, run_call) : run_call(call);
 }

@@ -21,8 +21,8 @@
 typedef struct jm_ref_call {
   const jm_module *module;
   const jm_op *op;
-  const jm_tensor *in;  /* op->n_operands, captures last */
-  const jm_tensor *out; /* op->n_results */
+  const jm_tensor *in;          /* op->n_operands, captures last */
+  const jm_tensor *out;         /* op->n_results */
   const atomic_bool *cancelled; /* polled by long loops; NULL: never */
 } jm_ref_call;
 
@@ -49,8 +49,8 @@ jm_error *jm_ref_convert_run(jm_dtype from, jm_dtype to, const void *in, void *o
 
 /* -- regions (region.c) */
 
-/* A region prepared for repeated runs on scalars. If its ops are elementwise on scalars, a run works
- * on many lanes at once: the same scalar program for each lane. */
+/* A region prepared for repeated runs on scalars. If its ops are elementwise on scalars, a run
+ * works on many lanes at once: the same scalar program for each lane. */
 typedef struct jm_ref_region jm_ref_region;
 
 /* captures: the trailing arguments' tensors (scalars or of any shape), the same for every lane.

@@ -49,9 +49,7 @@ struct jm_ref_region {
   jm_tensor *tensors, *outputs;
 };
 
-static bool is_scalar(const jm_module *m, jm_value v) {
-  return jm_module_typeof(m, v)->rank == 0;
-}
+static bool is_scalar(const jm_module *m, jm_value v) { return jm_module_typeof(m, v)->rank == 0; }
 
 /* Ops on scalars that only pass their operand on. */
 static bool is_identity(jm_opcode code) {
@@ -219,9 +217,8 @@ jm_error *jm_ref_region_create(const jm_module *module, jm_region_id id, const j
   r->n_results = region->n_results;
   jm_arena_init(&r->arena);
   r->lifted = region_is_lifted(module, region);
-  jm_error *error = r->lifted
-                        ? lift(r, region, captures, n_captures, max_lanes ? max_lanes : 1)
-                        : prepare_evaluation(r, region, captures, n_captures);
+  jm_error *error = r->lifted ? lift(r, region, captures, n_captures, max_lanes ? max_lanes : 1)
+                              : prepare_evaluation(r, region, captures, n_captures);
   if (error) {
     jm_ref_region_destroy(r);
     return error;

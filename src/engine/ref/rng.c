@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 #include "engine/ref/ref.h"
 
-static bool is_cancelled(const jm_ref_call* call) {
+static bool is_cancelled(const jm_ref_call *call) {
   return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
 }
 
@@ -55,16 +55,16 @@ static void philox(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]) {
 /* -- rng_bit_generator */
 
 /* Narrow elements are the low bits of a 32-bit word each. */
-static void store_word(void* out, size_t bytes, size_t i, uint32_t word) {
+static void store_word(void *out, size_t bytes, size_t i, uint32_t word) {
   switch (bytes) {
     case 1:
-      ((uint8_t*)out)[i] = (uint8_t)word;
+      ((uint8_t *)out)[i] = (uint8_t)word;
       break;
     case 2:
-      ((uint16_t*)out)[i] = (uint16_t)word;
+      ((uint16_t *)out)[i] = (uint16_t)word;
       break;
     default:
-      ((uint32_t*)out)[i] = word;
+      ((uint32_t *)out)[i] = word;
       break;
   }
 }
@@ -72,7 +72,7 @@ static void store_word(void* out, size_t bytes, size_t i, uint32_t word) {
 /* A run: counters that each give 64 or 128 bits. Their elements' places depend on the counter
  * alone, so any number of threads gives the same bits. */
 typedef struct run {
-  const jm_ref_call* call;
+  const jm_ref_call *call;
   uint64_t key, low, high; /* the first counter */
   size_t n_counters;
   size_t n, half, inner; /* threefry's words: the split dimension, half of it, what is inside it */
@@ -81,9 +81,9 @@ typedef struct run {
 enum { GRAIN = 1 << 14 }; /* counters */
 
 /* Narrow results: a counter gives two words, neighbours along one dimension. */
-static void threefry_words(void* context, size_t begin, size_t end) {
-  const run* r = context;
-  void* out = r->call->out[1].data;
+static void threefry_words(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  void *out = r->call->out[1].data;
   size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
   if (is_cancelled(r->call)) return;
   size_t i = begin % r->inner, h = begin / r->inner % r->half, o = begin / r->inner / r->half;
@@ -101,9 +101,9 @@ static void threefry_words(void* context, size_t begin, size_t end) {
   }
 }
 
-static void threefry_doubles(void* context, size_t begin, size_t end) {
-  const run* r = context;
-  uint64_t* out = r->call->out[1].data;
+static void threefry_doubles(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  uint64_t *out = r->call->out[1].data;
   if (is_cancelled(r->call)) return;
   for (size_t i = begin; i < end; i++) {
     uint32_t words[2];
@@ -113,9 +113,9 @@ static void threefry_doubles(void* context, size_t begin, size_t end) {
 }
 
 /* Four words in a row, or two elements of 64 bits. */
-static void philox_words(void* context, size_t begin, size_t end) {
-  const run* r = context;
-  void* out = r->call->out[1].data;
+static void philox_words(void *context, size_t begin, size_t end) {
+  const run *r = context;
+  void *out = r->call->out[1].data;
   size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
   size_t n = (size_t)r->call->out[1].type->count, per_counter = bytes == 8 ? 2 : 4;
   if (is_cancelled(r->call)) return;
@@ -126,7 +126,7 @@ static void philox_words(void* context, size_t begin, size_t end) {
     size_t first = c * per_counter, left = n - first < per_counter ? n - first : per_counter;
     for (size_t j = 0; j < left; j++)
       if (bytes == 8)
-        ((uint64_t*)out)[first + j] = words[2 * j] | (uint64_t)words[2 * j + 1] << 32;
+        ((uint64_t *)out)[first + j] = words[2 * j] | (uint64_t)words[2 * j + 1] << 32;
       else
         store_word(out, bytes, first + j, words[j]);
   }
@@ -134,7 +134,7 @@ static void philox_words(void* context, size_t begin, size_t end) {
 
 /* The words of a counter are neighbours along the first even dimension, or else along the first of
  * the largest ones, whose last neighbour is then dropped. */
-static void split_shape(run* r, const jm_type* type) {
+static void split_shape(run *r, const jm_type *type) {
   uint32_t split = 0;
   bool even = false;
   size_t outer = 1;
@@ -151,9 +151,9 @@ static void split_shape(run* r, const jm_type* type) {
 
 /* States: threefry u64[2] (key, counter); Philox u64[2] (key, low; the high half of the counter is
  * the key too) or u64[3] (key, low, high). The default is Philox, as on XLA's CPU. */
-jm_error* jm_ref_rng_bit_generator(const jm_ref_call* call) {
-  jm_rng_algorithm algorithm = ((const jm_rng_bit_generator_attrs*)call->op->attrs)->algorithm;
-  const jm_type* type = call->in[0].type;
+jm_error *jm_ref_rng_bit_generator(const jm_ref_call *call) {
+  jm_rng_algorithm algorithm = ((const jm_rng_bit_generator_attrs *)call->op->attrs)->algorithm;
+  const jm_type *type = call->in[0].type;
   bool is_threefry = algorithm == JM_RNG_THREE_FRY;
   if (type->dtype != JM_DT_u64 || (type->count != 2 && (type->count != 3 || is_threefry)))
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED,
@@ -164,7 +164,7 @@ jm_error* jm_ref_rng_bit_generator(const jm_ref_call* call) {
                        "random bits other than integers of 8 to 64 bits");
   uint64_t state[3];
   memcpy(state, call->in[0].data, jm_type_bytes(type));
-  const jm_type* result = call->out[1].type;
+  const jm_type *result = call->out[1].type;
   bool is_wide = jm_dtype_bytes(result->dtype) == 8;
   run r = {.call = call, .key = state[0], .low = state[1], .n_counters = (size_t)result->count};
   r.high = type->count == 3 ? state[2] : state[0];
@@ -192,7 +192,7 @@ typedef struct stream {
   unsigned left;
 } stream;
 
-static void stream_init(stream* s) {
+static void stream_init(stream *s) {
   static atomic_uint_fast64_t calls;
   struct timespec now = {0};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -202,7 +202,7 @@ static void stream_init(stream* s) {
   s->left = 0;
 }
 
-static uint64_t stream_next(stream* s) {
+static uint64_t stream_next(stream *s) {
   if (!s->left) {
     philox(s->key, s->counter++, s->high, s->words);
     s->left = 2;
@@ -212,16 +212,16 @@ static uint64_t stream_next(stream* s) {
 }
 
 /* In [0, 1), a multiple of 2^-53. */
-static double stream_unit(stream* s) { return (double)(stream_next(s) >> 11) * 0x1p-53; }
+static double stream_unit(stream *s) { return (double)(stream_next(s) >> 11) * 0x1p-53; }
 
-static double stream_normal(stream* s) {
+static double stream_normal(stream *s) {
   double radius = sqrt(-2 * log(1 - stream_unit(s)));
   return radius * cos(6.283185307179586 * stream_unit(s));
 }
 
 /* A number below range; 0 stands for 2^64. The first 2^64 mod range draws are rejected, so that the
  * rest covers each remainder equally often. */
-static uint64_t stream_below(stream* s, uint64_t range) {
+static uint64_t stream_below(stream *s, uint64_t range) {
   if (range == 0) return stream_next(s);
   uint64_t rejected = (0 - range) % range;
   for (;;) {
@@ -230,21 +230,21 @@ static uint64_t stream_below(stream* s, uint64_t range) {
   }
 }
 
-static int64_t read_integer(const void* data, jm_dtype dtype) {
+static int64_t read_integer(const void *data, jm_dtype dtype) {
   bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
   switch (jm_dtype_bytes(dtype)) {
     case 1:
-      return is_signed ? *(const int8_t*)data : *(const uint8_t*)data;
+      return is_signed ? *(const int8_t *)data : *(const uint8_t *)data;
     case 2:
-      return is_signed ? *(const int16_t*)data : *(const uint16_t*)data;
+      return is_signed ? *(const int16_t *)data : *(const uint16_t *)data;
     case 4:
-      return is_signed ? *(const int32_t*)data : (int64_t)*(const uint32_t*)data;
+      return is_signed ? *(const int32_t *)data : (int64_t)*(const uint32_t *)data;
     default:
-      return *(const int64_t*)data;
+      return *(const int64_t *)data;
   }
 }
 
-static jm_error* rng_integers(const jm_ref_call* call, stream* s) {
+static jm_error *rng_integers(const jm_ref_call *call, stream *s) {
   jm_dtype dtype = call->out[0].type->dtype;
   int64_t a = read_integer(call->in[0].data, dtype), b = read_integer(call->in[1].data, dtype);
   bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
@@ -256,7 +256,7 @@ static jm_error* rng_integers(const jm_ref_call* call, stream* s) {
       return jm_error_create(JM_CANCELLED, "rng was cancelled");
     uint64_t x = (uint64_t)a + stream_below(s, range);
     if (bytes == 8)
-      ((uint64_t*)call->out[0].data)[i] = x;
+      ((uint64_t *)call->out[0].data)[i] = x;
     else
       store_word(call->out[0].data, bytes, i, (uint32_t)x);
   }
@@ -264,7 +264,7 @@ static jm_error* rng_integers(const jm_ref_call* call, stream* s) {
 }
 
 /* Draws in double and rounds to the result's type; a draw that rounds up to b becomes a. */
-static jm_error* rng_floats(const jm_ref_call* call, stream* s, bool normal) {
+static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
   jm_dtype dtype = call->out[0].type->dtype;
   size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
   double a, b, draws[512];
@@ -274,7 +274,7 @@ static jm_error* rng_floats(const jm_ref_call* call, stream* s, bool normal) {
   enum { N = sizeof draws / sizeof *draws };
   for (size_t base = 0; base < n; base += N) {
     size_t count = n - base < N ? n - base : N;
-    unsigned char* out = (unsigned char*)call->out[0].data + base * bytes;
+    unsigned char *out = (unsigned char *)call->out[0].data + base * bytes;
     if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng was cancelled");
     for (size_t i = 0; i < count; i++)
       draws[i] = normal ? a + b * stream_normal(s) : a + (b - a) * stream_unit(s);
@@ -287,8 +287,8 @@ static jm_error* rng_floats(const jm_ref_call* call, stream* s, bool normal) {
   return NULL;
 }
 
-jm_error* jm_ref_rng(const jm_ref_call* call) {
-  const jm_rng_attrs* attrs = call->op->attrs;
+jm_error *jm_ref_rng(const jm_ref_call *call) {
+  const jm_rng_attrs *attrs = call->op->attrs;
   jm_dtype dtype = call->out[0].type->dtype;
   bool normal = attrs->distribution == JM_DISTRIBUTION_NORMAL;
   stream s;

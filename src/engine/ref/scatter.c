@@ -42,21 +42,21 @@ jm_error *jm_ref_scatter(const jm_ref_call *call) {
   if (!call->out[0].type->count || !updates->count) return NULL;
   jm_fold fold;
   jm_indexing x;
-  jm_error *error = jm_fold_init(&fold, call, call->op->first_region, n, JM_N_DTYPES,
-                                 updates->count);
+  jm_error *error =
+      jm_fold_init(&fold, call, call->op->first_region, n, JM_N_DTYPES, updates->count);
   if (!error)
-    error = jm_indexing_init(
-        &x, &fold.arena,
-        &(jm_indexing_spec){.operand = call->in[0].type,
-                            .indices = call->in[n].type,
-                            .batched = updates,
-                            .window_dims = a->update_window_dims,
-                            .collapsed_dims = a->inserted_window_dims,
-                            .operand_batch_dims = a->input_batching_dims,
-                            .indices_batch_dims = a->scatter_indices_batching_dims,
-                            .start_map = a->scatter_dims_to_operand_dims,
-                            .index_vector_dim = a->index_vector_dim,
-                            .scatters = true});
+    error =
+        jm_indexing_init(&x, &fold.arena,
+                         &(jm_indexing_spec){.operand = call->in[0].type,
+                                             .indices = call->in[n].type,
+                                             .batched = updates,
+                                             .window_dims = a->update_window_dims,
+                                             .collapsed_dims = a->inserted_window_dims,
+                                             .operand_batch_dims = a->input_batching_dims,
+                                             .indices_batch_dims = a->scatter_indices_batching_dims,
+                                             .start_map = a->scatter_dims_to_operand_dims,
+                                             .index_vector_dim = a->index_vector_dim,
+                                             .scatters = true});
   if (!error) error = run(call, &fold, &x);
   jm_fold_deinit(&fold);
   return error;

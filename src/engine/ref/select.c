@@ -10,15 +10,15 @@ typedef struct pair {
 } pair;
 
 /* Both values are loaded before the choice, so that the loop vectorises. */
-#define SELECT(bytes, T)                                                                  \
-  static void select_##bytes(const uint8_t *pred, const void *on_true,                    \
-                             const void *on_false, void *out, size_t n) {                 \
-    const T *a = on_true, *b = on_false;                                                  \
-    T *r = out;                                                                           \
-    JM_LOOP for (size_t i = 0; i < n; i++) {                                              \
-      const T x = a[i], y = b[i];                                                         \
-      r[i] = pred[i] ? x : y;                                                             \
-    }                                                                                     \
+#define SELECT(bytes, T)                                                                     \
+  static void select_##bytes(const uint8_t *pred, const void *on_true, const void *on_false, \
+                             void *out, size_t n) {                                          \
+    const T *a = on_true, *b = on_false;                                                     \
+    T *r = out;                                                                              \
+    JM_LOOP for (size_t i = 0; i < n; i++) {                                                 \
+      const T x = a[i], y = b[i];                                                            \
+      r[i] = pred[i] ? x : y;                                                                \
+    }                                                                                        \
   }
 SELECT(1, uint8_t)
 SELECT(2, uint16_t)

@@ -28,17 +28,17 @@ typedef struct selection {
 } selection;
 
 /* old = stays && there is one ? old : next */
-#define CHOOSE(type)                                                                         \
-  JM_CLONES static void choose_##type(void *olds, const void *nexts, int64_t *old_where,     \
-                                      const int64_t *next_where, const uint8_t *stays,       \
-                                      int64_t n) {                                           \
-    type *old = olds;                                                                        \
-    const type *next = nexts;                                                                \
-    JM_LOOP for (int64_t i = 0; i < n; i++) {                                                \
-      bool take = !stays[i] | (old_where[i] < 0);                                            \
-      old[i] = take ? next[i] : old[i];                                                      \
-      old_where[i] = take ? next_where[i] : old_where[i];                                    \
-    }                                                                                        \
+#define CHOOSE(type)                                                                     \
+  JM_CLONES static void choose_##type(void *olds, const void *nexts, int64_t *old_where, \
+                                      const int64_t *next_where, const uint8_t *stays,   \
+                                      int64_t n) {                                       \
+    type *old = olds;                                                                    \
+    const type *next = nexts;                                                            \
+    JM_LOOP for (int64_t i = 0; i < n; i++) {                                            \
+      bool take = !stays[i] | (old_where[i] < 0);                                        \
+      old[i] = take ? next[i] : old[i];                                                  \
+      old_where[i] = take ? next_where[i] : old_where[i];                                \
+    }                                                                                    \
   }
 typedef struct unit16 {
   uint64_t halves[2];
@@ -53,8 +53,10 @@ CHOOSE(unit16)
 static void choose(selection *s, int64_t n) {
   typedef void choose_fn(void *, const void *, int64_t *, const int64_t *, const uint8_t *,
                          int64_t);
-  static choose_fn *const fns[] = {[1] = choose_uint8_t, [2] = choose_uint16_t,
-                                   [4] = choose_uint32_t, [8] = choose_uint64_t,
+  static choose_fn *const fns[] = {[1] = choose_uint8_t,
+                                   [2] = choose_uint16_t,
+                                   [4] = choose_uint32_t,
+                                   [8] = choose_uint64_t,
                                    [16] = choose_unit16};
   fns[s->bytes](s->old, s->next, s->old_where, s->next_where, s->stays, n);
 }

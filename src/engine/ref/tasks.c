@@ -54,8 +54,8 @@ static jm_error *slice_tensors(jm_arena *arena, const jm_tensor *from, uint32_t 
     dims[0] = end - begin;
     type->dims = dims;
     type->count = inside * dims[0];
-    to[i] = (jm_tensor){type, (char *)from[i].data +
-                                  (size_t)(begin * inside) * jm_dtype_bytes(type->dtype)};
+    to[i] = (jm_tensor){
+        type, (char *)from[i].data + (size_t)(begin * inside) * jm_dtype_bytes(type->dtype)};
   }
   return NULL;
 }
@@ -73,8 +73,7 @@ static jm_error *run_slice(void *context, size_t task) {
   jm_error *error = in && out ? NULL : jm_error_out_of_memory();
   if (!error) error = slice_tensors(&arena, b->call->in, n_in, in, begin, end);
   if (!error) error = slice_tensors(&arena, b->call->out, op->n_results, out, begin, end);
-  if (!error)
-    error = b->fn(&(jm_ref_call){b->call->module, op, in, out, b->call->cancelled});
+  if (!error) error = b->fn(&(jm_ref_call){b->call->module, op, in, out, b->call->cancelled});
   jm_arena_deinit(&arena);
   return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Work of the reference engine that is split into tasks, which may fail, over the process's threads.
- * The split depends on sizes alone, so results don't depend on the number of threads. */
+ * Work of the reference engine that is split into tasks, which may fail, over the process's
+ * threads. The split depends on sizes alone, so results don't depend on the number of threads. */
 #ifndef JM_ENGINE_REF_TASKS_H
 #define JM_ENGINE_REF_TASKS_H
 

@@ -15,7 +15,7 @@ enum {
 
 /* items[0 .. k) is a heap with its largest item first. */
 #define HEAP(suffix, item, AFTER)                                                 \
-  static void sift_down##suffix(item* items, size_t k, size_t at) {               \
+  static void sift_down##suffix(item *items, size_t k, size_t at) {               \
     item x = items[at];                                                           \
     for (size_t child; (child = 2 * at + 1) < k; at = child) {                    \
       if (child + 1 < k && AFTER(items[child + 1], items[child])) child++;        \
@@ -25,7 +25,7 @@ enum {
     items[at] = x;                                                                \
   }                                                                               \
   /* Takes the next item in: below k it fills up, then only better ones count. */ \
-  static inline void offer##suffix(item* items, size_t k, size_t n, item x) {     \
+  static inline void offer##suffix(item *items, size_t k, size_t n, item x) {     \
     if (n < k) {                                                                  \
       items[n] = x;                                                               \
       if (n + 1 == k)                                                             \
@@ -48,7 +48,7 @@ typedef struct selection {
   bool wide;
   size_t room; /* how many items are kept */
   size_t heap; /* how many make a heap: room, or never */
-  const jm_ref_call* call;
+  const jm_ref_call *call;
   atomic_bool failed; /* no memory */
 } selection;
 
@@ -58,10 +58,10 @@ typedef struct scratch {
 } scratch;
 
 /* The indices of the k first items, in order. */
-static void select_narrow(const selection* s, scratch room, const unsigned char* in,
-                          int32_t* indices) {
+static void select_narrow(const selection *s, scratch room, const unsigned char *in,
+                          int32_t *indices) {
   uint32_t keys[CHUNK];
-  uint64_t* items = room.a;
+  uint64_t *items = room.a;
   for (size_t base = 0; base < s->n; base += CHUNK) {
     size_t n = s->n - base < CHUNK ? s->n - base : CHUNK;
     jm_ref_order_keys32(&s->order, in + base * s->bytes, 1, n, keys);
@@ -73,8 +73,8 @@ static void select_narrow(const selection* s, scratch room, const unsigned char*
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(items[i] & UINT32_MAX);
 }
 
-static void select_wide(const selection* s, scratch room, const unsigned char* in,
-                        int32_t* indices) {
+static void select_wide(const selection *s, scratch room, const unsigned char *in,
+                        int32_t *indices) {
   uint64_t keys[CHUNK];
   jm_ref_record *items = room.a, *spare = room.b;
   for (size_t base = 0; base < s->n; base += CHUNK) {
@@ -85,7 +85,7 @@ static void select_wide(const selection* s, scratch room, const unsigned char* i
   }
   if (s->room < s->n) { /* the sort is stable: first by index, then by key */
     for (size_t i = 0; i < s->room; i++) items[i] = (jm_ref_record){items[i].index, items[i].key};
-    jm_ref_record* sorted = jm_ref_order_sort_records(items, spare, s->room);
+    jm_ref_record *sorted = jm_ref_order_sort_records(items, spare, s->room);
     if (sorted != items) spare = items;
     items = sorted;
     for (size_t i = 0; i < s->room; i++) items[i] = (jm_ref_record){items[i].index, items[i].key};
@@ -94,20 +94,20 @@ static void select_wide(const selection* s, scratch room, const unsigned char* i
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)items[i].index;
 }
 
-static bool is_cancelled(const jm_ref_call* call) {
+static bool is_cancelled(const jm_ref_call *call) {
   return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
 }
 
-static void run_rows(void* context, size_t begin, size_t end) {
-  selection* s = context;
+static void run_rows(void *context, size_t begin, size_t end) {
+  selection *s = context;
   size_t bytes = s->room * (s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
   scratch room = {jm_data_take(bytes), jm_data_take(bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end; row++) {
     if (atomic_load(&s->failed) || is_cancelled(s->call)) break;
-    const unsigned char* in = (const unsigned char*)s->call->in[0].data + row * s->n * s->bytes;
-    unsigned char* out = (unsigned char*)s->call->out[0].data + row * s->k * s->bytes;
-    int32_t* indices = (int32_t*)s->call->out[1].data + row * s->k;
+    const unsigned char *in = (const unsigned char *)s->call->in[0].data + row * s->n * s->bytes;
+    unsigned char *out = (unsigned char *)s->call->out[0].data + row * s->k * s->bytes;
+    int32_t *indices = (int32_t *)s->call->out[1].data + row * s->k;
     (s->wide ? select_wide : select_narrow)(s, room, in, indices);
     for (size_t i = 0; i < s->k; i++)
       memcpy(out + i * s->bytes, in + (size_t)indices[i] * s->bytes, s->bytes);
@@ -116,9 +116,9 @@ static void run_rows(void* context, size_t begin, size_t end) {
   jm_data_give(room.b, bytes);
 }
 
-jm_error* jm_ref_top_k(const jm_ref_call* call) {
-  const jm_top_k_attrs* attrs = call->op->attrs;
-  const jm_type* type = call->in[0].type;
+jm_error *jm_ref_top_k(const jm_ref_call *call) {
+  const jm_top_k_attrs *attrs = call->op->attrs;
+  const jm_type *type = call->in[0].type;
   selection s = {.order = {.dtype = type->dtype, .descending = !attrs->smallest}, .call = call};
   if (call->out[0].type->count == 0) return NULL;
   s.n = (size_t)type->dims[type->rank - 1];

@@ -19,7 +19,7 @@ typedef struct jm_exp_parts {
 JM_INLINE jm_exp_parts jm_exp_split(double x) {
   /* The sum has its unit at the last digit, so it is rounded to an integer k, in the low bits. */
   double shifted = x * (1 / JM_LN2) + 0x1.8p52, k = shifted - 0x1.8p52;
-  double r = x - k * JM_LN2; /* |r| <= ln 2 / 2 */
+  double r = x - k * JM_LN2;  /* |r| <= ln 2 / 2 */
   double tail = 1 / 362880.0; /* Taylor: r^10 / 10! is below 1e-11 r */
   tail = tail * r + 1 / 40320.0;
   tail = tail * r + 1 / 5040.0;

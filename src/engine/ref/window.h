@@ -8,8 +8,8 @@
 
 #include "engine/ref/copy.h"
 
-/* Output o has at position w the operand's element (o * stride + w * dilation - low) / base, if that
- * is a whole number and in range. */
+/* Output o has at position w the operand's element (o * stride + w * dilation - low) / base, if
+ * that is a whole number and in range. */
 typedef struct jm_window_dim {
   int64_t in, out, window, stride, base, dilation, low;
   int64_t in_stride, out_stride; /* elements between neighbours */
@@ -30,7 +30,8 @@ jm_error *jm_windows_init(jm_windows *windows, jm_arena *arena, const jm_type *i
                           const jm_i64s *base, const jm_i64s *dilation, const jm_i64s *padding,
                           int64_t limit) JM_MUST_USE;
 
-/* Blocks of outputs in row-major order: starts at the first, then the next; false after the last. */
+/* Blocks of outputs in row-major order: starts at the first, then the next; false after the last.
+ */
 void jm_windows_first_block(jm_windows *windows);
 bool jm_windows_next_block(jm_windows *windows);
 int64_t jm_windows_block_start(const jm_windows *windows); /* as an output element */
