@@ -31,8 +31,9 @@ def entries():
         return np.random.default_rng(seed).uniform(-1, 1, shape).astype(dtype)
 
     def conv(x, w):
-        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME",
-                                            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     def loss(x, w):
         return jnp.sum(jnp.tanh(conv(x, w)))
@@ -40,6 +41,7 @@ def entries():
     def layers(x, ws):
         def layer(x, w):
             return jax.nn.gelu(x @ w), None
+
         return jax.lax.scan(layer, x, ws)[0]
 
     def attention(q, k, v):
@@ -53,6 +55,7 @@ def entries():
             c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
             h = jax.nn.sigmoid(o) * jnp.tanh(c)
             return (h, c), h
+
         zero = jnp.zeros((x.shape[1], w.shape[1] // 4))
         return jax.lax.scan(cell, (zero, zero), x)[1]
 
@@ -63,17 +66,23 @@ def entries():
         "sum_rows": (lambda x: x.sum(1), (array(4096, 1024),)),
         "softmax_4096x1024": (jax.nn.softmax, (array(4096, 1024),)),
         "matmul_1024": (jnp.matmul, (array(1024, 1024), array(1024, 1024, seed=1))),
-        "matmul_bf16_4096": (jnp.matmul, (array(4096, 4096, dtype=jnp.bfloat16),
-                                          array(4096, 4096, dtype=jnp.bfloat16, seed=1))),
+        "matmul_bf16_4096": (
+            jnp.matmul,
+            (array(4096, 4096, dtype=jnp.bfloat16), array(4096, 4096, dtype=jnp.bfloat16, seed=1)),
+        ),
         "conv3x3_b32": (conv, (array(*image), array(*kernel, seed=1))),
         "conv3x3_grad": (jax.grad(loss, (0, 1)), (array(*image), array(*kernel, seed=1))),
         "attention_fwd": (attention, tuple(array(8, 8, 256, 64, seed=s) for s in range(3))),
         "sort_4096x1024": (lambda x: jnp.sort(x, -1), (array(4096, 1024),)),
-        "gather_rows_1m": (lambda x, i: x[i], (array(65536, 64),
-                                               np.arange(1 << 20, dtype=np.int32) * 7 % 65536)),
+        "gather_rows_1m": (
+            lambda x, i: x[i],
+            (array(65536, 64), np.arange(1 << 20, dtype=np.int32) * 7 % 65536),
+        ),
         "cumsum_4m": (lambda x: jnp.cumsum(x, -1), (array(4096, 1024),)),
-        "random_normal_1m": (lambda s: jax.random.normal(jax.random.key(s), (1 << 20,)),
-                             (np.uint32(3),)),
+        "random_normal_1m": (
+            lambda s: jax.random.normal(jax.random.key(s), (1 << 20,)),
+            (np.uint32(3),),
+        ),
         "mlp_8_layers": (layers, (array(256, 512), array(8, 512, 512) / 16)),
         "lstm_128": (lstm, (array(128, 16, 64), array(128, 256, seed=1) / 8)),
         "scalar": (lambda x: x + 1, (np.float32(1),)),
@@ -92,9 +101,13 @@ def work(platform: str) -> None:
             call = jax.jit(function)
             actual = jax.tree.map(np.asarray, call(*on_device))
             expected = jax.tree.map(np.asarray, jax.jit(function)(*jax.device_put(inputs, cpu)))
-            error = max(float(np.max(np.abs(a.astype(np.float64) - e.astype(np.float64)))
-                              / max(np.max(np.abs(e.astype(np.float64))), 1e-30))
-                        for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)))
+            error = max(
+                float(
+                    np.max(np.abs(a.astype(np.float64) - e.astype(np.float64)))
+                    / max(np.max(np.abs(e.astype(np.float64))), 1e-30)
+                )
+                for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected))
+            )
             other = jax.device_put(jax.tree.map(lambda a: np.roll(a, 1), inputs), device)
             jax.block_until_ready(call(*other))
             began, calls, times = time.perf_counter(), 0, []
@@ -103,8 +116,10 @@ def work(platform: str) -> None:
                 jax.block_until_ready(call(*other))
                 times.append(time.perf_counter() - start)
                 calls += 1
-            print(json.dumps({"name": name, "seconds": statistics.median(times), "error": error}),
-                  flush=True)
+            print(
+                json.dumps({"name": name, "seconds": statistics.median(times), "error": error}),
+                flush=True,
+            )
         except Exception as failure:  # one entry's failure is a row, not the end of the table
             print(json.dumps({"name": name, "failure": str(failure)[:300]}), flush=True)
 
@@ -112,8 +127,13 @@ def work(platform: str) -> None:
 def measure(platform: str) -> dict[str, dict]:
     name = "cuda" if platform == "cuda" else "mps"
     environment = dict(os.environ, JAX_PLATFORMS=f"{name},cpu")
-    child = subprocess.run([sys.executable, __file__, "--work", name], env=environment,
-                           capture_output=True, text=True, check=False)
+    child = subprocess.run(
+        [sys.executable, __file__, "--work", name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     rows = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     if not rows:
         raise SystemExit(f"{platform}: no results\n{child.stderr[-3000:]}")
@@ -143,10 +163,13 @@ def main() -> int:
         a = statistics.median(row["seconds"] for row in mine)
         b = statistics.median(row["seconds"] for row in theirs)
         error = max(row["error"] for row in mine)
-        table.append({"name": name, "mps_ms": a * 1e3, "other_ms": b * 1e3, "ratio": b / a,
-                      "error": error})
-        print(f"{name:20} mps {a * 1e3:9.3f} ms  {options.against} {b * 1e3:9.3f} ms  "
-              f"ratio {b / a:6.2f}  error {error:.1e}")
+        table.append(
+            {"name": name, "mps_ms": a * 1e3, "other_ms": b * 1e3, "ratio": b / a, "error": error}
+        )
+        print(
+            f"{name:20} mps {a * 1e3:9.3f} ms  {options.against} {b * 1e3:9.3f} ms  "
+            f"ratio {b / a:6.2f}  error {error:.1e}"
+        )
     with open(options.output, "w", encoding="utf-8") as file:
         json.dump(table, file, indent=1)
     return 1 if failed else 0

@@ -251,9 +251,7 @@ def emit(
     del returns_token  # there is one if one was given
     if partitioned and result_avals:
         raise ValueError("Partitioned callback not supported with return values.")
-    entry = Entry(
-        callback, tuple(map(describe, operand_avals)), tuple(map(describe, result_avals))
-    )
+    entry = Entry(callback, tuple(map(describe, operand_avals)), tuple(map(describe, result_avals)))
     number, claim = enter(entry)
     ctx.module_context.add_keepalive(claim)
     # Not to be called by jaxlib: JAX then knows that effects_barrier has to wait for the program.

@@ -203,9 +203,7 @@ def register() -> None:
     lost = []
     for cumulation in CUMULATIONS:
         try:
-            rule = mlir.lower_fun(
-                functools.partial(cumulate, cumulation), multiple_results=False
-            )
+            rule = mlir.lower_fun(functools.partial(cumulate, cumulation), multiple_results=False)
             primitive = getattr(loops, cumulation.primitive)
             mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
         except Exception as error:  # noqa: BLE001: JAX's insides may be anything

@@ -123,7 +123,9 @@ def test_scan_while_cond():
     def program(x):
         total, each = jax.lax.scan(lambda c, v: (c + host_sin(v), host_sin(c)), jnp.float32(0), x)
         total = jax.lax.while_loop(
-            lambda c: jax.pure_callback(lambda a: np.bool_(a < 9), jax.ShapeDtypeStruct((), bool), c),
+            lambda c: jax.pure_callback(
+                lambda a: np.bool_(a < 9), jax.ShapeDtypeStruct((), bool), c
+            ),
             lambda c: c + 1,
             total,
         )

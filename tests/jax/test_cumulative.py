@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+
 from jax_mps_c.selftest.harness import Spec, compare, run, x64
 
 NAMES = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
@@ -47,5 +48,6 @@ def test_long_sums_stay_accurate():
     x = np.random.default_rng(0).uniform(size=2_000_000).astype(np.float32)
     wide = x.astype(np.float64)
     np.testing.assert_allclose(run("mps", lax.cumsum, (x,)), np.cumsum(wide), rtol=2e-6)
-    np.testing.assert_allclose(run("mps", lax.cumlogsumexp, (x,)), np.logaddexp.accumulate(wide),
-                               rtol=2e-6)
+    np.testing.assert_allclose(
+        run("mps", lax.cumlogsumexp, (x,)), np.logaddexp.accumulate(wide), rtol=2e-6
+    )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import lax
 from jax._src.lax import linalg as primitives  # for geqrf, which jax.lax.linalg doesn't have
+
 from jax_mps_c.selftest.harness import Case, Spec, compare, gradient_of, run, same, stacked, x64
 
 L = lax.linalg
@@ -31,8 +32,13 @@ def positive(a):
 
 
 def solve_tridiagonal(a, perturb=False):
-    return L.tridiagonal_solve(a[..., 0, :], a[..., 1, :] + 6, a[..., 2, :],
-                               jnp.swapaxes(a, -1, -2), perturb_singular=perturb)
+    return L.tridiagonal_solve(
+        a[..., 0, :],
+        a[..., 1, :] + 6,
+        a[..., 2, :],
+        jnp.swapaxes(a, -1, -2),
+        perturb_singular=perturb,
+    )
 
 
 FUNCTIONS = {
@@ -50,25 +56,36 @@ FUNCTIONS = {
     "tridiagonal": (L.tridiagonal, SQUARE),
     "tridiagonal_upper": (functools.partial(L.tridiagonal, lower=False), SQUARE),
     "tridiagonal_solve": (solve_tridiagonal, ((3, 3), (4, 3, 7), (3, 1))),
-    "tridiagonal_solve_perturbed": (functools.partial(solve_tridiagonal, perturb=True),
-                                    ((3, 3), (4, 3, 7), (3, 1))),
+    "tridiagonal_solve_perturbed": (
+        functools.partial(solve_tridiagonal, perturb=True),
+        ((3, 3), (4, 3, 7), (3, 1)),
+    ),
     "lu": (L.lu, RECTANGULAR),
     "qr": (jnp.linalg.qr, RECTANGULAR),
     "qr_complete": (functools.partial(jnp.linalg.qr, mode="complete"), RECTANGULAR),
     "qr_pivoted": (functools.partial(L.qr, pivoting=True), RECTANGULAR),
     "qr_pivoted_thin": (functools.partial(L.qr, pivoting=True, full_matrices=False), RECTANGULAR),
     "ormqr": (lambda a: L.ormqr(*primitives.geqrf(a), a, left=True, transpose=True), RECTANGULAR),
-    "ormqr_right": (lambda a: L.ormqr(*primitives.geqrf(a), jnp.swapaxes(a, -1, -2), left=False),
-                    RECTANGULAR),
+    "ormqr_right": (
+        lambda a: L.ormqr(*primitives.geqrf(a), jnp.swapaxes(a, -1, -2), left=False),
+        RECTANGULAR,
+    ),
     "svd": (L.svd, RECTANGULAR),
     "svd_thin": (functools.partial(L.svd, full_matrices=False), RECTANGULAR),
     "svd_qr": (functools.partial(L.svd, algorithm=L.SvdAlgorithm.QR), RECTANGULAR),
     "svd_values": (functools.partial(L.svd, compute_uv=False), RECTANGULAR),
     "pinv": (jnp.linalg.pinv, RECTANGULAR),
-    "det_inv": (lambda a: (jnp.linalg.det(a), jnp.linalg.inv(a + 5 * jnp.eye(a.shape[-1]))), SQUARE),
+    "det_inv": (
+        lambda a: (jnp.linalg.det(a), jnp.linalg.inv(a + 5 * jnp.eye(a.shape[-1]))),
+        SQUARE,
+    ),
     "solve": (lambda a: jnp.linalg.solve(a, a[..., :1]), SQUARE),
-    "triangular_solve": (lambda a: L.triangular_solve(
-        a + 5 * jnp.eye(a.shape[-1], dtype=a.dtype), a, lower=True, transpose_a=True), SQUARE),
+    "triangular_solve": (
+        lambda a: L.triangular_solve(
+            a + 5 * jnp.eye(a.shape[-1], dtype=a.dtype), a, lower=True, transpose_a=True
+        ),
+        SQUARE,
+    ),
 }
 
 
@@ -118,8 +135,18 @@ def test_vmap(name):
         compare(jax.vmap(function), arrays, tolerance=1e-9)
 
 
-FACTORING = ("eigh", "eig", "schur", "svd", "svd_thin", "svd_values", "lu", "qr", "qr_pivoted",
-             "hessenberg")
+FACTORING = (
+    "eigh",
+    "eig",
+    "schur",
+    "svd",
+    "svd_thin",
+    "svd_values",
+    "lu",
+    "qr",
+    "qr_pivoted",
+    "hessenberg",
+)
 
 
 @pytest.mark.parametrize("name", FACTORING)
@@ -162,18 +189,25 @@ def test_singular_tridiagonal():
     """NaN as on cpu; finite and large if pivots may be moved."""
     zeros, ones = np.zeros(3, np.float32), np.ones((3, 1), np.float32)
     compare(L.tridiagonal_solve, (zeros, zeros, zeros, ones))
-    moved = run("mps", functools.partial(L.tridiagonal_solve, perturb_singular=True),
-                (zeros, zeros, zeros, ones))
+    moved = run(
+        "mps",
+        functools.partial(L.tridiagonal_solve, perturb_singular=True),
+        (zeros, zeros, zeros, ones),
+    )
     assert np.isfinite(moved).all() and (abs(moved) > 1e6).all()
 
 
 def test_tridiagonal_exchanges_rows():
-    below, on, above = (np.array(x, np.float32) for x in
-                        ([0, 2, -2, 3], [1, 4, 1, -1], [2, -1, 1, 0]))
+    below, on, above = (
+        np.array(x, np.float32) for x in ([0, 2, -2, 3], [1, 4, 1, -1], [2, -1, 1, 0])
+    )
     right = np.array([[1], [2], [3], [4]], np.float32)
     for perturb in (False, True):
-        x = run("mps", functools.partial(L.tridiagonal_solve, perturb_singular=perturb),
-                (below, on, above, right))
+        x = run(
+            "mps",
+            functools.partial(L.tridiagonal_solve, perturb_singular=perturb),
+            (below, on, above, right),
+        )
         same(x, np.array([[8], [-3.5], [0], [-4]], np.float32), 1e-5)
 
 
@@ -202,8 +236,9 @@ def test_subsets():
 
 
 def _svd_subset(a, subset):
-    u, s, vt = run("mps", functools.partial(L.svd, full_matrices=False, subset_by_index=subset),
-                   (a,))
+    u, s, vt = run(
+        "mps", functools.partial(L.svd, full_matrices=False, subset_by_index=subset), (a,)
+    )
     return s, u, vt
 
 
@@ -231,29 +266,38 @@ def test_orders(n):
 def test_eigh_tridiagonal():
     d, e = Spec((20,), "float64").make(1), Spec((19,), "float64").make(2)
     with x64(True):
-        compare(lambda d, e: jax.scipy.linalg.eigh_tridiagonal(d, e, eigvals_only=True), (d, e),
-                tolerance=1e-9)
-        w, v = run("mps", lambda d, e: jax.scipy.linalg.eigh_tridiagonal(
-            d, e, eigvals_only=False), (d, e))
+        compare(
+            lambda d, e: jax.scipy.linalg.eigh_tridiagonal(d, e, eigvals_only=True),
+            (d, e),
+            tolerance=1e-9,
+        )
+        w, v = run(
+            "mps", lambda d, e: jax.scipy.linalg.eigh_tridiagonal(d, e, eigvals_only=False), (d, e)
+        )
     same((np.diag(d) + np.diag(e, 1) + np.diag(e, -1)) @ v, v * w, 1e-8)
 
 
-@pytest.mark.parametrize("name,function", {
-    "polyfit": lambda a: jnp.polyfit(a[0], a[1], 2),
-    "roots": lambda a: jnp.sort(abs(jnp.roots(a[0], strip_zeros=False))),
-    "lstsq": lambda a: jnp.linalg.lstsq(a, a[:, 0])[0],
-    "matrix_rank": jnp.linalg.matrix_rank,
-    "cond": jnp.linalg.cond,
-    "norm": lambda a: (jnp.linalg.norm(a, 2), jnp.linalg.norm(a, "nuc")),
-    "matrix_power": lambda a: jnp.linalg.matrix_power(a, -2),
-    "sqrtm": lambda a: jax.scipy.linalg.sqrtm(positive(a)),
-    "lu_solve": lambda a: jax.scipy.linalg.lu_solve(jax.scipy.linalg.lu_factor(a), a),
-    "cho_solve": lambda a: jax.scipy.linalg.cho_solve(
-        jax.scipy.linalg.cho_factor(positive(a)), a),
-    "polar": jax.scipy.linalg.polar,
-    "hessenberg": lambda a: jax.scipy.linalg.hessenberg(a, calc_q=True),
-    "expm": jax.scipy.linalg.expm,
-}.items(), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(
+    "name,function",
+    {
+        "polyfit": lambda a: jnp.polyfit(a[0], a[1], 2),
+        "roots": lambda a: jnp.sort(abs(jnp.roots(a[0], strip_zeros=False))),
+        "lstsq": lambda a: jnp.linalg.lstsq(a, a[:, 0])[0],
+        "matrix_rank": jnp.linalg.matrix_rank,
+        "cond": jnp.linalg.cond,
+        "norm": lambda a: (jnp.linalg.norm(a, 2), jnp.linalg.norm(a, "nuc")),
+        "matrix_power": lambda a: jnp.linalg.matrix_power(a, -2),
+        "sqrtm": lambda a: jax.scipy.linalg.sqrtm(positive(a)),
+        "lu_solve": lambda a: jax.scipy.linalg.lu_solve(jax.scipy.linalg.lu_factor(a), a),
+        "cho_solve": lambda a: jax.scipy.linalg.cho_solve(
+            jax.scipy.linalg.cho_factor(positive(a)), a
+        ),
+        "polar": jax.scipy.linalg.polar,
+        "hessenberg": lambda a: jax.scipy.linalg.hessenberg(a, calc_q=True),
+        "expm": jax.scipy.linalg.expm,
+    }.items(),
+    ids=lambda x: x if isinstance(x, str) else "",
+)
 def test_built_on_them(name, function):
     with x64(True):
         compare(function, Case(name, function, (Spec((5, 5), "float64"),)).arrays(), tolerance=1e-8)

@@ -10,8 +10,14 @@ PROGRAM = "import jax\nprint(jax.jit(lambda x: x + 1)(1.0))\n"
 
 def run(debug: str) -> subprocess.CompletedProcess:
     environment = dict(os.environ, JAX_PLATFORMS="mps", JAX_MPS_DEBUG=debug)
-    return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True,
-                          text=True, check=False, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def test_print_and_verify():
