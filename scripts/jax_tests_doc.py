@@ -28,7 +28,7 @@ backend passes, skipped ones counted as not passed. A test in which the process 
 `crash`. Not run: tests of Pallas and Mosaic, and those that need several processes.
 """
 
-BY_HAND = "## MLX engine"
+BY_HAND = "## Reasons"
 
 
 def table(results: dict, baseline: dict) -> list[str]:
@@ -82,7 +82,7 @@ def main() -> int:
     lines += failures(results, baseline)
     page = ROOT / "docs" / "JAX_TESTS.md"
     text = "\n".join(lines) + "\n"
-    if page.exists():  # the device engine's section is written by hand
+    if page.exists():  # from here on it is written by hand
         text += "".join(page.read_text(encoding="utf-8").partition(f"\n{BY_HAND}\n")[1:])
     page.write_text(text, encoding="utf-8")
     return 0
