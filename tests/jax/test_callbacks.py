@@ -366,7 +366,7 @@ def test_forgotten_with_its_program():
 
     def once():
         call = Callable()
-        jax.jit(lambda x: jax.pure_callback(call, SCALAR, x))(1.0).block_until_ready()
+        jax.jit(lambda x: jax.pure_callback(call, SCALAR, x))(np.float32(1)).block_until_ready()
         return weakref.ref(call)
 
     alive = [once() for _ in range(20)]

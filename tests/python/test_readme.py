@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the README says is so: its programs run, its commands exist, its tables are the code's."""
 
+import pathlib
 import re
 import subprocess
 
 import pytest
-from conftest import ROOT
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
