@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Kernels to machine code at run time, through LLVM, which is found while running (JAX_MPS_LLVM,
+ * the library inside the llvmlite wheel, a system libLLVM) and never linked. jit.c alone knows
+ * LLVM's symbols. Without LLVM nothing is lost but speed: jm_jit_find_target says so and why. */
+#ifndef JM_ENGINE_HOST_JIT_H
+#define JM_ENGINE_HOST_JIT_H
+
+#include "kernel/kernel.h"
+
+/* The machine at hand, if there is an LLVM that passes its probe; else NULL, and *why is a line
+ * that says what was looked for (static memory). Decided once per process, thread safe. */
+const jm_target *jm_jit_find_target(const char **why);
+/* "llvmlite 0.46 (LLVM 20)" or so; "" without. */
+const char *jm_jit_version(void);
+
+/* Compiled code, counted; equal kernels of a process share it. */
+typedef struct jm_code jm_code;
+jm_kernel_fn *jm_code_function(const jm_code *code);
+void jm_code_release(jm_code *code); /* NULL is allowed */
+
+/* Compiles n kernels (those not in the cache), split over the cores; codes[i] is kernels[i]'s, held
+ * for the caller. On an error none is held. */
+jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, jm_code **codes) JM_MUST_USE;
+
+#endif
