@@ -14,12 +14,13 @@ const jm_target *jm_jit_find_target(const char **why);
 const char *jm_jit_version(void);
 
 /* Compiled code, counted; equal kernels of a process share it. */
-typedef struct jm_code jm_code;
-jm_kernel_fn *jm_code_function(const jm_code *code);
-void jm_code_release(jm_code *code); /* NULL is allowed */
+typedef struct jm_jit_code jm_jit_code;
+jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code);
+void jm_jit_code_release(jm_jit_code *code); /* NULL is allowed */
 
 /* Compiles n kernels (those not in the cache), split over the cores; codes[i] is kernels[i]'s, held
  * for the caller. On an error none is held. */
-jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, jm_code **codes) JM_MUST_USE;
+jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n,
+                         jm_jit_code **codes) JM_MUST_USE;
 
 #endif
