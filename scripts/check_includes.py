@@ -20,11 +20,11 @@ ALLOWED = {
     "pass": ("base", "ir", "kernel"),
     "engine": ("base", "ir"),
     "engine/ref": ("base", "ir", "engine"),
-    "engine/host": ("base", "ir", "kernel", "engine"),
+    "engine/host": ("base", "ir", "kernel", "engine", "engine/ref"),
     # What ref recognises in regions (sums, comparators) holds for every engine.
     "engine/mlx": ("base", "ir", "kernel", "engine", "engine/ref"),
     # program.c is the compiler's pipeline, from the bytes on.
-    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref", "stablehlo"),
+    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref", "engine/host", "stablehlo"),
     "runtime": ("base", "ir", "pass", "plan", "engine", "engine/ref", "engine/mlx"),
     "pjrt": ("base", "runtime"),
     "tool": (

@@ -3,6 +3,7 @@
  * would and gives it back after the last use. */
 #include <string.h>
 
+#include "engine/host/library.h"
 #include "plan/offsets.h"
 #include "plan/plan.h"
 
@@ -202,8 +203,10 @@ static jm_error *plan_region(planner *p, jm_region_id region, uint32_t block);
 
 static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
   const jm_op *op = jm_module_op(p->m, id);
+  jm_ref_fn *library = jm_library_find(p->m, op);
   jm_step step = {.kind = JM_STEP_OP,
                   .op = id,
+                  .run = library ? library : jm_ref_fns[op->code],
                   .first_operand = p->plan->n_operands,
                   .n_operands = op->n_operands + op->n_results};
   for (uint32_t i = 0; i < op->n_operands; i++)

@@ -22,7 +22,7 @@ static jm_error *op_run(frame *f, const jm_step *step) {
   const jm_tensor *in = f->tensors + step->first_operand;
   const jm_ref_call call = {f->plan->module, op, in, in + op->n_operands, f->cancelled};
   f->steps++;
-  return jm_ref_fns[op->code](&call);
+  return step->run(&call);
 }
 
 static jm_error *copy_run(frame *f, const jm_step *step) {

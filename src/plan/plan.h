@@ -39,7 +39,7 @@ typedef struct jm_operand {
 } jm_operand;
 
 typedef enum jm_step_kind {
-  JM_STEP_OP,    /* one op on the reference engine */
+  JM_STEP_OP,    /* one op */
   JM_STEP_COPY,  /* operand 0 to operand 1 */
   JM_STEP_WHILE, /* blocks: condition, body; operand 0: the condition's result */
   JM_STEP_CASE,  /* blocks: the branches; operand 0: the index */
@@ -48,6 +48,7 @@ typedef enum jm_step_kind {
 typedef struct jm_step {
   jm_step_kind kind;
   jm_op_id op;
+  jm_ref_fn *run;                     /* JM_STEP_OP: the library's routine, else the reference's */
   uint32_t first_operand, n_operands; /* in plan->operands: operands, then results */
   uint32_t first_block, n_blocks;
 } jm_step;

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/host/library.h"
+
+static const jm_library_row rows[] = {
+    {JM_OP_constant, NULL, NULL}, /* ends the table */
+};
+
+jm_ref_fn *jm_library_find(const jm_module *module, const jm_op *op) {
+  for (const jm_library_row *row = rows; row->run; row++)
+    if (row->code == op->code && row->supports(module, op)) return row->run;
+  return NULL;
+}
