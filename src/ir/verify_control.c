@@ -35,6 +35,20 @@ jm_error *jm_verify_case(const jm_module *m, const jm_op *op) {
   return NULL;
 }
 
+jm_error *jm_verify_fusion(const jm_module *m, const jm_op *op) {
+  uint32_t n = op->n_operands;
+  if (op->n_captures) return jm_rule_error(m, op, "operands are arguments, none is a capture");
+  JM_TRY(jm_rule_region(m, op, 0, n, op->n_results));
+  const jm_region *region = jm_op_region(m, op, 0);
+  for (uint32_t i = 0; i < n; i++)
+    if (jm_rule_arg(m, region, i) != jm_op_operand_type(m, op, i))
+      return jm_rule_error(m, op, "operand %u and its argument differ in type", i);
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (jm_rule_result(m, region, i) != jm_op_result_type(m, op, i))
+      return jm_rule_error(m, op, "result %u differs in type from what the region returns", i);
+  return NULL;
+}
+
 jm_error *jm_verify_identity(const jm_module *m, const jm_op *op) {
   if (jm_rule_inputs(op) != op->n_results)
     return jm_rule_error(m, op, "needs as many operands as results");
