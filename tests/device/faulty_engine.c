@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An engine library for tests: the real one, with primitives that fail. sin fails on MLX's worker
- * thread, long after the call; cos fails at the call; the real library is $JM_REAL_ENGINE. */
+ * An engine library for tests: the real one ($JM_REAL_ENGINE), with primitives that fail, and one
+ * that does what a GPU may do.
+ *   sin      fails late, long after the call: on MLX's worker thread; a GPU looks at no index, so
+ * there, or if JM_FAULT_AT_WAIT is set, the next wait reports what the real one might cos fails at
+ * the call scatter  that overwrites does so in reverse order: on a GPU any order may come */
 #include <dlfcn.h>
 #include <stdlib.h>
 
@@ -8,9 +11,35 @@
 
 static const jm_mlx_api *real;
 static const jm_mlx_host *host;
+static bool at_wait;
+static bool armed; /* the next wait fails */
+
+static jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
+  at_wait = gpu || getenv("JM_FAULT_AT_WAIT");
+  return real->device_open(gpu, out);
+}
+
+/* After the work itself, whose own error comes first. */
+static jm_error *fault_take(jm_error *error) {
+  if (error || !armed) return error;
+  armed = false;
+  return host->error_create(JM_INTERNAL, "sin fails late");
+}
+
+static jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
+  return fault_take(real->arrays_wait(arrays, n));
+}
+
+static jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
+  return fault_take(real->array_export(a, data, n_bytes));
+}
 
 /* MLX looks at the indices' type when it computes: floats are none. */
 static jm_error *sin_late(jm_mlx_array *a, jm_mlx_array **out) {
+  if (at_wait) {
+    armed = true;
+    return real->sin(a, out);
+  }
   jm_mlx_array *flat = NULL;
   jm_dtype dtype;
   int32_t shape[64];
@@ -35,6 +64,30 @@ static jm_error *cos_now(jm_mlx_array *a, jm_mlx_array **out) {
   return host->error_create(JM_INTERNAL, "cos fails at once");
 }
 
+/* `a` with its rows from the last to the first. */
+static jm_error *reversed(jm_mlx_array *a, jm_mlx_array **out) {
+  jm_dtype dtype;
+  int32_t start[64] = {0}, stop[64], step[64];
+  int rank;
+  jm_error *error = real->array_describe(a, &dtype, stop, &rank);
+  if (error) return error;
+  for (int i = 0; i < rank; i++) step[i] = 1;
+  start[0] = stop[0] - 1, stop[0] = -stop[0] - 1, step[0] = -1;
+  return real->slice(out, a, start, stop, step, rank);
+}
+
+static jm_error *scatter_in_any_order(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
+                                      jm_mlx_array *updates, int mode) {
+  if (mode) return real->scatter_rows(out, a, indices, updates, mode);
+  jm_mlx_array *places = NULL, *given = NULL;
+  jm_error *error = reversed(indices, &places);
+  if (!error) error = reversed(updates, &given);
+  if (!error) error = real->scatter_rows(out, a, places, given, mode);
+  real->array_release(places);
+  real->array_release(given);
+  return error;
+}
+
 __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(const jm_mlx_host *given,
                                                                  const jm_mlx_api **out) {
   host = given;
@@ -47,6 +100,10 @@ __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(const jm_mlx_ho
   if (error) return error;
   static jm_mlx_api changed;
   changed = *real;
+  changed.device_open = device_open;
+  changed.arrays_wait = arrays_wait;
+  changed.array_export = array_export;
+  changed.scatter_rows = scatter_in_any_order;
   changed.sin = sin_late;
   changed.cos = cos_now;
   *out = &changed;

@@ -196,7 +196,13 @@ def faulty(tmp_path_factory):
     return {"JAX_MPS_MLX_ENGINE": path, "JAX_MPS_MLX_LIBRARY": library, "JM_REAL_ENGINE": engine}
 
 
-def test_an_exception_of_the_worker_thread(program, faulty):
+@pytest.fixture(params=["worker thread", "wait"])
+def late(faulty, request):
+    """Where sin's error shows; a GPU has the second alone."""
+    return faulty | {"JM_FAULT_AT_WAIT": "1" if request.param == "wait" else None}
+
+
+def test_an_error_after_the_call(program, late):
     program(
         """
         x = jax.device_put(np.ones(100, np.float32))
@@ -210,11 +216,11 @@ def test_an_exception_of_the_worker_thread(program, faulty):
         fails("INTERNAL", lambda: jax.jit(lambda x: jnp.linalg.cholesky(
             jnp.sin(x)[:4].reshape(2, 2)))(x))
     """,
-        **faulty,
+        **late,
     )
 
 
-def test_the_error_stays_at_the_value(program, faulty):
+def test_the_error_stays_at_the_value(program, late):
     """All results of a failed program fail, whenever they are read, and what depends on them."""
     program(
         """
@@ -226,7 +232,7 @@ def test_the_error_stays_at_the_value(program, faulty):
                 fails("INTERNAL", lambda: np.asarray(value))
         np.testing.assert_array_equal(np.asarray(x), 1)
     """,
-        **faulty,
+        **late,
     )
 
 
@@ -239,6 +245,50 @@ def test_an_error_of_a_queued_op(program, faulty):
             0, 100, lambda i, y: lax.cond(i == 60, jnp.cos, lambda v: v + 1, y), x))(x))
         donated = jax.jit(lambda v: jnp.cos(v) + 1, donate_argnums=0)
         fails("cos fails at once", lambda: donated(x + 1))
+    """,
+        **faulty,
+    )
+
+
+# -- what a GPU does in any order
+
+
+def test_overwriting_keeps_the_last(program, faulty):
+    """Duplicate indices: the last update stays, even where MLX writes them in another order."""
+    program(
+        """
+        def last(x, i, u):
+            x = x.copy()
+            for k, index in enumerate(i):
+                if 0 <= index < len(x):
+                    x[index] = u[k]
+            return x
+
+        random = np.random.default_rng(0)
+        for dtype in (np.float32, np.int8, bool, jnp.bfloat16):
+            for shape in ((7,), (7, 3)):
+                x, u = (random.integers(0, 100, n + shape[1:]).astype(dtype) for n in ((7,), (40,)))
+                i = random.integers(-3, 11, 40).astype(np.int32)
+                set_ = jax.jit(lambda x, i, u: x.at[i].set(u, mode="drop", wrap_negative_indices=False))
+                np.testing.assert_array_equal(np.asarray(set_(x, i, u)), last(x, i, u))
+        # Windows that overlap in part: a later one covers the end of an earlier one.
+        overlapping = jax.jit(lambda x, i, u: lax.scatter(
+            x, i[:, None], u, lax.ScatterDimensionNumbers((1,), (), (0,))))
+        x, i = np.zeros(12, np.float32), np.array([0, 6, 4, 2], np.int32)
+        u = np.arange(16, dtype=np.float32).reshape(4, 4) + 1
+        expected = x.copy()
+        for k, start in enumerate(i):
+            expected[start : start + 4] = u[k]
+        np.testing.assert_array_equal(np.asarray(overlapping(x, i, u)), expected)
+        # Two indices, and batches of them.
+        x, i = np.zeros((2, 5, 6), np.float32), random.integers(0, 5, (2, 30, 2)).astype(np.int32)
+        u = random.normal(size=(2, 30)).astype(np.float32)
+        pairs = jax.jit(jax.vmap(lambda x, i, u: x.at[i[:, 0], i[:, 1]].set(u)))
+        expected = x.copy()
+        for b in range(2):
+            for k in range(30):
+                expected[b, i[b, k, 0], i[b, k, 1]] = u[b, k]
+        np.testing.assert_array_equal(np.asarray(pairs(x, i, u)), expected)
     """,
         **faulty,
     )

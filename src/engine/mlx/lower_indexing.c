@@ -297,43 +297,46 @@ static void lower_gather(jm_lowering *l) {
   l->out[0] = axes ? jm_mlx_transpose(l, taken, axes, (int)to->rank) : NULL;
 }
 
-/* -1: a region that MLX's scatter doesn't know. */
+/* Of jm_mlx_scatter_rows. */
+enum { MODE_NONE = -1, MODE_SET, MODE_ADD, MODE_MULTIPLY, MODE_MAX, MODE_MIN };
+
+/* MODE_NONE: a region that MLX's scatter doesn't know. */
 static int scatter_mode(const jm_module *m, const jm_op *op) {
   const jm_region *region = jm_op_region(m, op, 0);
   if (!op->n_captures && region->n_args == 2 && region->n_results == 1 &&
       region->results[0] == region->first_arg + 1)
-    return 0;
+    return MODE_SET;
   bool pred = jm_op_operand_type(m, op, 0)->dtype == JM_DT_pred;
   jm_opcode code;
-  if (!jm_ref_region_is_binary(m, op->first_region, &code)) return -1;
+  if (!jm_ref_region_is_binary(m, op->first_region, &code)) return MODE_NONE;
   switch (code) {
     case JM_OP_add:
-      return pred ? 3 : 1;
+      return pred ? MODE_MAX : MODE_ADD;
     case JM_OP_multiply:
-      return pred ? 4 : 2;
+      return pred ? MODE_MIN : MODE_MULTIPLY;
     case JM_OP_maximum:
-      return 3;
+      return MODE_MAX;
     case JM_OP_minimum:
-      return 4;
+      return MODE_MIN;
     case JM_OP_or:
-      return pred ? 3 : -1;
+      return pred ? MODE_MAX : MODE_NONE;
     case JM_OP_and:
-      return pred ? 4 : -1;
+      return pred ? MODE_MIN : MODE_NONE;
     default:
-      return -1;
+      return MODE_NONE;
   }
 }
 
 /* MLX's maximum and minimum of floats forget NaN, and it has none of pred: they are taken of
  * integers of the same order, in which NaN is the last or the first. */
 static bool scatters_keys(jm_dtype dtype, int mode) {
-  return mode >= 3 && (jm_dtype_is_float(dtype) || dtype == JM_DT_pred);
+  return mode >= MODE_MAX && (jm_dtype_is_float(dtype) || dtype == JM_DT_pred);
 }
 
 static A to_keys(jm_lowering *l, A a, jm_dtype dtype, int mode) {
   if (!scatters_keys(dtype, mode)) return a;
   if (dtype != JM_DT_pred) {
-    A nan = jm_lower_f64(l, dtype, mode == 3 ? (double)NAN : -(double)NAN);
+    A nan = jm_lower_f64(l, dtype, mode == MODE_MAX ? (double)NAN : -(double)NAN);
     a = jm_mlx_where(l, jm_mlx_not_equal(l, a, a), nan, a);
   }
   return jm_lower_order_key(l, a, dtype);
@@ -355,7 +358,27 @@ static bool supports_scatter(const jm_module *m, const jm_op *op) {
   if (op->n_results != 1 || !fits_s32(m, op)) return false;
   int mode = scatter_mode(m, op);
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
-  return mode >= 0 && (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && mode == 1));
+  return mode != MODE_NONE &&
+         (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && mode == MODE_ADD));
+}
+
+/* Updates overwrite in index order: the last one stays. A GPU writes in no order at all, so that of
+ * the places (n of them, rows below n_rows) all but the last of each row are sent to row n_rows,
+ * which is thrown away. A maximum of integers is the same in any order. */
+static A last_of_each(jm_lowering *l, A flat, int64_t n, int64_t n_rows) {
+  const int32_t shape[1] = {(int32_t)n_rows + 1};
+  A ordinals = jm_mlx_arange(l, n, JM_DT_s32);
+  A none = jm_mlx_full(l, shape, 1, jm_lower_i64(l, JM_DT_s32, 0));
+  A winners = jm_mlx_scatter_rows(l, none, flat, ordinals, MODE_MAX);
+  A stays = jm_mlx_equal(l, jm_mlx_take_rows(l, winners, flat), ordinals);
+  return jm_mlx_where(l, stays, flat, jm_lower_i64(l, JM_DT_s32, n_rows));
+}
+
+/* Within one window no two places are the same. */
+static bool may_collide(const places *p, const jm_scatter_attrs *a) {
+  int64_t n = 1;
+  for (uint32_t i = 0; i < p->n_batch; i++) n *= p->batch[i];
+  return n > 1 && !a->unique_indices;
 }
 
 /* Windows that don't fit go to one row more, which is cut off in the end. */
@@ -405,6 +428,7 @@ static void lower_scatter(jm_lowering *l) {
   A extended = jm_mlx_concatenate(l, parts, 2, 0);
   shape[0] = (int32_t)n_places;
   A flat = jm_mlx_reshape(l, linear, shape, 1);
+  if (mode == MODE_SET && may_collide(&p, a)) flat = last_of_each(l, flat, n_places, n_rows);
   A given = to_keys(l, jm_lower_array(l, 2), operand->dtype, mode);
   given = jm_mlx_transpose(l, given, axes, (int)updates->rank);
   given = jm_mlx_reshape(l, given, shape, (int)row_rank);
