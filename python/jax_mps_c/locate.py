@@ -64,15 +64,21 @@ class Mlx:
 def find_mlx() -> Mlx | None:
     """The installed MLX. It is not imported: the plugin loads its library, when it is needed."""
     spec = importlib.util.find_spec("mlx")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        library = pathlib.Path(folder, "lib", f"libmlx{SUFFIX}")
+    for folder in map(pathlib.Path, (spec.submodule_search_locations or ()) if spec else ()):
+        library = folder / "lib" / f"libmlx{SUFFIX}"
         if not library.is_file():
             continue
-        for package in MLX_BACKENDS:
-            try:
-                return Mlx(package, importlib.metadata.version(package), library)
-            except importlib.metadata.PackageNotFoundError:
-                pass
+        # Of the same folder: another MLX further down the path is not what is loaded.
+        if found := _release([str(folder.parent)]) or _release(sys.path):
+            return Mlx(*found, library)
+    return None
+
+
+def _release(path: list[str]) -> tuple[str, str] | None:
+    """Name and version of the MLX back end that is installed in the first of these folders."""
+    for package in MLX_BACKENDS:
+        for found in importlib.metadata.distributions(name=package, path=path):
+            return package, found.version
     return None
 
 

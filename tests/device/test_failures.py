@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong is a clear JAX error, the process lives, and the next program is right."""
 
+import importlib
 import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -92,16 +94,27 @@ def test_mlx_missing_is_the_host_by_default(program):
     assert "computed" in text
 
 
-def fake_mlx(folder, version):
+def fake_mlx(folder, version, packages=("mlx", "mlx-cpu")):
     """An installed MLX of another version."""
     library = folder / "mlx" / "lib" / f"libmlx{locate.SUFFIX}"
     library.parent.mkdir(parents=True)
     library.write_bytes(b"")
-    for name in ("mlx", "mlx-cpu"):
+    for name in packages:
         info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     return folder
+
+
+@pytest.mark.parametrize("here, there", [("mlx-cpu", "mlx-cuda-13"), ("mlx-cuda-13", "mlx-cpu")])
+def test_the_version_is_that_of_the_library(tmp_path, monkeypatch, here, there):
+    """Two MLX on the path: the first one's library, and its own version."""
+    folders = [fake_mlx(tmp_path / "a", "9.9.9", ["mlx", here])]
+    folders.append(fake_mlx(tmp_path / "b", "8.8.8", ["mlx", there]))
+    monkeypatch.setattr(sys, "path", [*map(str, folders), *sys.path])
+    importlib.invalidate_caches()
+    found = locate.find_mlx()
+    assert found == locate.Mlx(here, "9.9.9", folders[0] / "mlx" / "lib" / found.library.name)
 
 
 def test_another_version_of_mlx(program, tmp_path):
