@@ -12,6 +12,7 @@
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #   make macos      cross-compile for arm64 macOS and check every symbol that is needed
 #   make qemu       the C tests on aarch64, under qemu
+#   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part
 #   make rebase     rewrite golden files and generated documents
 
 PYTHON = python3
@@ -118,7 +119,7 @@ fuzz: $(VENV)/tools
 	$(BIN)/python scripts/run_fuzz.py --build build/fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/installed
-	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py; else echo "no benchmarks yet"; exit 1; fi
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # ---- other machines ------------------------------------------------------------------------------
 

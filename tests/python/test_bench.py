@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmarks' machinery: what is compared, refused, counted and drawn. No time is asserted."""
+
+import json
+import pathlib
+import sys
+import xml.etree.ElementTree
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import entry as entries  # noqa: E402
+from benchmarks import measure, report  # noqa: E402
+
+NAMES = {
+    "kernels": """add_4m gelu_4m chain20_4m bf16_gelu_4m f64_gelu_4m complex_mul_1m sum_all_4m
+        sum_rows sum_cols mean_var softmax_4096x1024 layernorm_fwd layernorm_grad cross_entropy_32k
+        matmul_1024 matmul_bf16_1024 bmm_64x128 conv3x3_b32 conv3x3_grad depthwise_conv
+        attention_fwd attention_grad random_normal_1m random_bits_4m permutation_1m sort_4096x1024
+        argsort_1m top_k gather_rows_1m scatter_add_1m embedding_grad cumsum_4m transpose_4m
+        concat_pad fft_1024x1024""",
+    "models": """resnet18_step_b32 mlp_step gpt_block_step lstm_scan_128_grad vit_block_grad
+        decode_kv_cache""",
+    "loops": "scan_10k_tiny while_10k_scalar nested_scan hmc_1k ode_rk4_10k stencil_2d_1k_steps",
+    "linalg": "cholesky_256 qr_256 svd_256 eigh_256 triangular_solve_512",
+    "dispatch": "scalar 100_args chain_1000 put_get_1kb put_get_64mb",
+    "compile": "small resnet_step gpt_step",
+}
+
+
+def test_names_stay():
+    assert {name: list(entries.group(name)) for name in entries.GROUPS} == {
+        name: text.split() for name, text in NAMES.items()
+    }
+
+
+@pytest.mark.parametrize("group", entries.GROUPS)
+def test_functions_fit_their_inputs(group):
+    for entry in entries.group(group).values():
+        inputs = entry.inputs(np.random.default_rng(1))
+        others = entry.inputs(np.random.default_rng(2))
+        pairs = zip(jax.tree.leaves(inputs), jax.tree.leaves(others))
+        assert any(not np.array_equal(a, b) for a, b in pairs), f"{entry.name}: same inputs again"
+        if not entry.jit:
+            continue
+        with jax.experimental.enable_x64(entry.x64):
+            results = jax.eval_shape(entry.function, *inputs)
+        if entry.state:
+            before, after = jax.tree.leaves(inputs[0]), jax.tree.leaves(results[0])
+            shapes = [[(x.shape, x.dtype) for x in state] for state in (before, after)]
+            assert shapes[0] == shapes[1], f"{entry.name}: its state changes its shape"
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    """What a run of the entries of entries/trial.py stores."""
+    from conftest import run_python
+
+    path = tmp_path_factory.mktemp("bench") / "trial.json"
+    done = run_python(
+        "-m", "benchmarks", "--quick", "--group=trial", "--limit=6", f"--output={path}"
+    )
+    assert path.exists(), done.stdout + done.stderr
+    assert done.returncode == 1  # some of them fail
+    return json.loads(path.read_text(encoding="utf-8")), done, path
+
+
+def rows(result):
+    return {row["name"]: row for row in result["entries"]}
+
+
+def test_what_goes_well_has_all_figures(trial):
+    found = rows(trial[0])
+    for name in ("good", "random", "threaded"):
+        row = found[name]
+        assert "error" not in row
+        assert {"steady", "traced", "compile", "ten"} <= set(row["ratios"])
+        assert row["ratio"] == row["ratios"]["steady"] > 0
+        assert row["counters"], "no proof that mps ran it"
+        for platform in ("cpu", "mps"):
+            assert len(row[platform]["blocks_s"]) == measure.QUICK.rounds
+    assert found["compiled"]["ratio"] == found["compiled"]["ratios"]["compile"]
+    assert "steady" not in found["compiled"]["ratios"]
+    devices = trial[0]["facts"]["devices"]
+    assert {name: facts["platform"] for name, facts in devices.items()} == {
+        "cpu": "cpu",
+        "mps": "mps",
+    }
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("wrong", "mps: wrong: result 0"),
+        ("raises", "reshape"),
+        ("elsewhere", "counters know nothing"),
+        ("slow", "mps: more than 6 s"),
+        ("dead", "mps: the process died with code 3"),
+    ],
+)
+def test_what_goes_wrong_has_no_ratio(trial, name, text):
+    row = rows(trial[0])[name]
+    assert text in row["error"]
+    assert "ratio" not in row
+    assert ("bound" in row) == (name == "slow")
+    assert any(name in line and "FAILED" in line for line in trial[1].stdout.splitlines())
+
+
+def test_facts_tell_no_paths(trial):
+    result, _, path = trial
+    text = json.dumps(result["facts"])
+    assert str(ROOT) not in text and str(path.parent) not in text and str(sys.prefix) not in text
+    assert {"commit", "cpu", "cores", "packages", "settings", "effort"} <= set(result["facts"])
+
+
+def test_chart_is_xml_with_a_bar_for_each_figure(trial):
+    result, _, path = trial
+    chart = xml.etree.ElementTree.parse(path.with_suffix(".svg"))
+    bars = chart.findall(".//{http://www.w3.org/2000/svg}rect")
+    assert len(bars) == sum(report.value(row) is not None for row in result["entries"])
+
+
+def made_up(**ratios):
+    sides = {"cpu": {"steady_s": 1.0}, "mps": {"steady_s": 1.0}}
+    rows = [
+        {"name": n, "group": "kernels", "figure": "steady", "ratios": {"steady": r}, "ratio": r}
+        | sides
+        for n, r in ratios.items()
+    ]
+    facts = {"cpu": "x", "cores": 2, "load": 0.0, "system": "Linux x86_64", "commit": "c"}
+    facts |= {"python": "3", "packages": {}, "settings": {}, "date": "d"}
+    return {"facts": facts, "entries": rows}
+
+
+def test_summary():
+    result = made_up(a=4.0, b=0.25, c=0.69)
+    result["entries"][2:] = [made_up(c=0.69)["entries"][0]]
+    assert report.means(result)["kernels"][0] == pytest.approx((4 * 0.25 * 0.69) ** (1 / 3))
+    assert [row["name"] for row in report.low(result)] == ["b", "c"]
+    failed = {"name": "d", "group": "kernels", "figure": "steady", "cpu": {}, "mps": {}}
+    late = failed | {"name": "e", "error": "late", "bound": 0.5}
+    result["entries"] += [failed | {"error": "no"}, late]
+    ratio, note = report.means(result)["kernels"]
+    assert ratio == pytest.approx((4 * 0.25 * 0.69 * 0.5) ** (1 / 4))
+    assert "at most: 1 " in note and "without 1 " in note
+
+
+def test_markdown_goes_between_the_markers(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", encoding="utf-8")
+    report.into(report.markdown(made_up(a=2.0), "a.svg"), readme)
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"above\n{report.BEGIN}\n") and text.endswith(f"{report.END}\nbelow\n")
+    assert "| kernels | a | 2.00 |" in text and "old" not in text
+    readme.write_text("no markers", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        report.into("x", readme)
+
+
+def test_differences():
+    def differ(want, have, rate=1.0):
+        return measure.differences([np.asarray(want)], [np.asarray(have)], rate)
+
+    one = np.ones(3, np.float32)
+    assert not differ(one, one + np.float32(1e-6))
+    assert differ(one, one + np.float32(1e-4))
+    assert not differ(one, one + np.float32(1e-4), rate=10)
+    assert differ(one, one.astype(np.float64)) and differ(one, one[:2])
+    bad = np.array([np.nan, np.inf, 1], np.float32)
+    assert not differ(bad, bad)
+    assert differ(bad, np.array([np.nan, -np.inf, 1], np.float32))
+    assert differ(one, np.array([1, 1, np.nan], np.float32))
+    assert differ([1, 2], [1, 3], rate=1e9)
+    assert measure.differences([one], [], 1.0)
