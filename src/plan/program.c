@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The compiler's pipeline on one screen: read, verify, optimise, check, plan. */
+ * The compiler's pipeline on one screen: read, verify, optimise; for the host group and plan. */
 #include "plan/program.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@
 
 struct jm_program {
   jm_module *module;
-  jm_plan *plan;
+  jm_plan *plan; /* NULL: not planned */
   jm_program_facts facts; /* arrays in the module's arena */
   uint32_t n_held;        /* ops whose callbacks are held */
 };
@@ -63,7 +63,6 @@ static jm_error *facts_fill(jm_program *program) {
   program->facts.n_partitions = m->n_partitions;
   program->facts.flops = cost.flops;
   program->facts.bytes_accessed = cost.bytes;
-  program->facts.temporary_bytes = program->plan->arena_bytes;
   program->facts.cheap = is_cheap(&cost);
   return NULL;
 }
@@ -108,11 +107,17 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
   JM_TRY(jm_pass_pipeline(program->module, &options));
-  JM_TRY(jm_plan_build(program->module, &program->plan));
   JM_TRY(callbacks_hold(program));
   program->facts.fingerprint = fingerprint(bytes, n_bytes);
   JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));
   return facts_fill(program);
+}
+
+jm_error *jm_program_plan(jm_program *program) {
+  if (program->plan) return NULL;
+  JM_TRY(jm_plan_build(program->module, &program->plan));
+  program->facts.temporary_bytes = program->plan->arena_bytes;
+  return NULL;
 }
 
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {

@@ -40,14 +40,19 @@ typedef struct jm_program_facts {
   uint32_t n_replicas, n_partitions;
   uint64_t fingerprint;         /* of the program's bytes and of this compiler's version */
   double flops, bytes_accessed; /* estimates for cost analysis */
-  size_t temporary_bytes;       /* arena of one execution (0 if not known before) */
+  size_t temporary_bytes;       /* arena of one execution on the host; 0 before it is planned */
   bool cheap;                   /* true: the whole run takes microseconds, so run it inline */
 } jm_program_facts;
 
-/* Compiles a StableHLO portable artifact (MLIR bytecode with the vhlo dialect). Errors:
- * INVALID_ARGUMENT with a byte offset for malformed bytes, UNIMPLEMENTED naming op, dtypes, shape
- * and source line for what isn't supported, RESOURCE_EXHAUSTED. The bytes aren't kept. */
+/* Reads, verifies and optimises a StableHLO portable artifact (MLIR bytecode with the vhlo dialect).
+ * Errors: INVALID_ARGUMENT with a byte offset for malformed bytes, UNIMPLEMENTED naming op, dtypes,
+ * shape and source line for what isn't supported, RESOURCE_EXHAUSTED. The bytes aren't kept. */
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) JM_MUST_USE;
+
+/* Makes what the host needs to run the program: ops grouped into kernels and compiled, if there is
+ * LLVM, and the plan. Does nothing the second time; not thread safe. A device engine takes
+ * jm_program_module of a program that was not planned. */
+jm_error *jm_program_plan(jm_program *program) JM_MUST_USE;
 void jm_program_destroy(jm_program *program); /* NULL is allowed */
 
 const jm_program_facts *jm_program_describe(const jm_program *program);
@@ -69,7 +74,7 @@ typedef struct jm_run {
   const atomic_bool *cancelled; /* polled by loops; NULL: never */
 } jm_run;
 
-/* Runs to completion on the calling thread (library calls may use more). On an error the outputs'
+/* Runs a planned program to completion on the calling thread (library calls may use more). On an error the outputs'
  * contents are undefined. */
 jm_error *jm_program_run(const jm_program *program, const jm_run *run) JM_MUST_USE;
 

@@ -25,6 +25,7 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
   jm_executable *executable = jm_alloc(1, sizeof *executable);
   if (!executable) return jm_error_out_of_memory();
   atomic_init(&executable->refs, 1);
+  pthread_mutex_init(&executable->lock, NULL);
   executable->options = *options;
   executable->n_code = n_code;
   executable->n_options = n_option_bytes;
@@ -54,6 +55,7 @@ void jm_executable_release(jm_executable *executable) {
     executable->engine->prepared_destroy(executable->engine, executable->prepared);
   jm_client_release(executable->client);
   jm_program_destroy(executable->program);
+  pthread_mutex_destroy(&executable->lock);
   jm_free(executable->code);
   jm_free(executable->option_bytes);
   jm_free(executable);
@@ -94,12 +96,13 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
   return NULL;
 }
 
-/* What the device's engine needs of the program. */
+/* What the device needs of the program. */
 static jm_error *prepare(jm_executable *executable, jm_device *device) {
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   jm_error *error = NULL;
-  pthread_mutex_lock(&lock);
-  if (device->engine && !executable->engine) {
+  pthread_mutex_lock(&executable->lock);
+  if (!device->engine) {
+    error = jm_program_plan(executable->program);
+  } else if (!executable->engine) {
     const jm_module *module = jm_program_module(executable->program);
     error = device->engine->prepare(device->engine, module, &executable->prepared);
     if (!error) {
@@ -110,7 +113,7 @@ static jm_error *prepare(jm_executable *executable, jm_device *device) {
   if (!error && executable->engine != device->engine)
     error = jm_error_invalid("'%s' was compiled for another client's processor",
                              executable->facts->name);
-  pthread_mutex_unlock(&lock);
+  pthread_mutex_unlock(&executable->lock);
   return error;
 }
 

@@ -4,6 +4,8 @@
 #ifndef JM_RUNTIME_EXECUTABLE_H
 #define JM_RUNTIME_EXECUTABLE_H
 
+#include <pthread.h>
+
 #include "plan/program.h"
 #include "runtime/buffer.h"
 
@@ -18,6 +20,7 @@ typedef struct jm_compile_options {
 
 typedef struct jm_executable {
   atomic_int refs;
+  pthread_mutex_t lock; /* while it is prepared for a device */
   jm_program *program;
   const jm_program_facts *facts;
   /* Of the first client with an engine that it is loaded by; NULL: the host. */

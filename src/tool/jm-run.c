@@ -318,6 +318,11 @@ static jm_error *run_program(const arguments *args, const jm_text *bytes) {
   jm_program *program = NULL;
   double start = milliseconds();
   JM_TRY(jm_program_compile(bytes->bytes, bytes->size, &program));
+  jm_error *planned = jm_program_plan(program);
+  if (planned) {
+    jm_program_destroy(program);
+    return planned;
+  }
   fprintf(stderr, "compile: %.3f ms\n", milliseconds() - start);
   const jm_program_facts *facts = jm_program_describe(program);
   void **in = jm_alloc(facts->n_parameters, sizeof *in);

@@ -58,6 +58,7 @@ static void sweep_compile(const void *bytes, size_t size) {
     jm_program *program = NULL;
     jm_alloc_fail_after(n);
     jm_error *error = jm_program_compile(bytes, size, &program);
+    if (!error) error = jm_program_plan(program);
     jm_alloc_fail_after(-1);
     done = !error;
     CHECK(done ? program != NULL : jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
@@ -96,6 +97,7 @@ static void sweep(const char *name) {
     jm_error_destroy(error);
   } else {
     sweep_compile(bytes, size);
+    CHECK(!jm_program_plan(program));
     if (jm_program_describe(program)->n_partitions == 1) sweep_run(program);
     jm_program_destroy(program);
   }
