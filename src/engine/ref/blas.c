@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "base/settings.h"
 #include "engine/ref/gemm.h"
+#include "engine/ref/gemm_vector.h"
 #include "engine/ref/pack.h"
 
 /* How libraries spell a Fortran routine's symbol. scipy's wheels prefix theirs. */
@@ -39,6 +40,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void prepare(void);
 static void *library; /* never closed: its threads may be running */
 static const char *spelling;
+static bool plain; /* JAX_MPS_BLAS=none: the obvious loops alone, so that others can be judged */
 static char description[640] = "none: matrix products run in own loops";
 static int (*get_threads)(void); /* of OpenBLAS alone */
 static void (*set_threads)(int);
@@ -101,7 +103,8 @@ static void init_threads(void) {
 
 static void load(void) {
   const char *wanted = jm_setting_find(JM_SETTING_BLAS), *path = wanted;
-  if (wanted && !strcmp(wanted, "none")) return; /* so that own loops can be tested */
+  plain = wanted && !strcmp(wanted, "none");
+  if (plain) return;
   if (!wanted || !open_library(wanted)) {
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !library; i++)
       if (open_library(candidates[i])) path = candidates[i];
@@ -338,8 +341,11 @@ static jm_error *run_gemv(const jm_gemm *g) {
 jm_error *jm_gemm_run(const jm_gemm *g) {
   pthread_once(&once, prepare);
   if (!g->m || !g->n) return NULL;
+  bool tiny = !g->k || g->m * g->n * g->k <= TINY;
+  if (!tiny && !plain && g->m > 1 && g->n > 1 && jm_gemm_vector_supports(g->dtype))
+    return jm_gemm_vector_run(g);
   bool large = g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->ldc > INT_MAX;
-  if (!gemms[g->dtype] || large || !g->k || g->m * g->n * g->k <= TINY) {
+  if (!gemms[g->dtype] || large || tiny) {
     jm_gemm_run_own(g);
     return NULL;
   }

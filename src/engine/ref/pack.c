@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "engine/ref/transpose.h"
 
 enum { TILE = 16, GRAIN_BYTES = 1 << 18 };
 
@@ -22,17 +23,19 @@ typedef struct copy {
 } copy;
 
 /* A block of at most TILE rows, in tiles, so that neither side's cache lines are fetched twice. */
-#define DEFINE(T)                                                                              \
-  static void copy_##T(const copy *c, const char *from, char *to, size_t rows) {               \
-    const T *x = (const T *)from;                                                              \
-    T *y = (T *)to;                                                                            \
-    ptrdiff_t xr = c->rows.from, xc = c->cols.from, yr = c->rows.to, yc = c->cols.to;          \
-    for (size_t j0 = 0; j0 < c->cols.size; j0 += TILE) {                                       \
-      size_t j1 = c->cols.size - j0 < TILE ? c->cols.size : j0 + TILE;                         \
-      for (size_t i = 0; i < rows; i++)                                                        \
-        for (size_t j = j0; j < j1; j++)                                                       \
-          y[(ptrdiff_t)i * yr + (ptrdiff_t)j * yc] = x[(ptrdiff_t)i * xr + (ptrdiff_t)j * xc]; \
-    }                                                                                          \
+#define DEFINE(T)                                                                                \
+  static void copy_##T(const jm_pack_plane *p, const void *from, void *to) {                     \
+    const T *x = from;                                                                           \
+    T *y = to;                                                                                   \
+    ptrdiff_t xr = p->from_row, xc = p->from_column, yr = p->to_row, yc = p->to_column;          \
+    for (size_t i0 = 0; i0 < p->rows; i0 += TILE)                                                \
+      for (size_t j0 = 0; j0 < p->columns; j0 += TILE) {                                         \
+        size_t i1 = p->rows - i0 < TILE ? p->rows : i0 + TILE;                                   \
+        size_t j1 = p->columns - j0 < TILE ? p->columns : j0 + TILE;                             \
+        for (size_t i = i0; i < i1; i++)                                                         \
+          for (size_t j = j0; j < j1; j++)                                                       \
+            y[(ptrdiff_t)i * yr + (ptrdiff_t)j * yc] = x[(ptrdiff_t)i * xr + (ptrdiff_t)j * xc]; \
+      }                                                                                          \
   }
 typedef struct sixteen {
   uint64_t low, high;
@@ -43,10 +46,34 @@ DEFINE(uint32_t)
 DEFINE(uint64_t)
 DEFINE(sixteen)
 
-static void copy_lines(const copy *c, const char *from, char *to, size_t rows) {
-  for (size_t i = 0; i < rows; i++)
-    memcpy(to + (ptrdiff_t)i * c->rows.to * (ptrdiff_t)c->element,
-           from + (ptrdiff_t)i * c->rows.from * (ptrdiff_t)c->element, c->cols.size * c->element);
+static void copy_lines(const jm_pack_plane *p, const char *from, char *to) {
+  size_t bytes = p->columns * p->element;
+  ptrdiff_t x = p->from_row * (ptrdiff_t)p->element, y = p->to_row * (ptrdiff_t)p->element;
+  for (size_t i = 0; i < p->rows; i++)
+    memcpy(to + (ptrdiff_t)i * y, from + (ptrdiff_t)i * x, bytes);
+}
+
+static void transpose(const jm_pack_plane *p, const void *from, void *to) {
+  ptrdiff_t element = (ptrdiff_t)p->element;
+  (p->element == 4 ? jm_transpose_4 : jm_transpose_8)(
+      to, p->to_row * element, from, p->from_column * element, p->rows, p->columns);
+}
+
+void jm_pack_run_plane(const jm_pack_plane *p, const void *from, void *to) {
+  if (p->from_column == 1 && p->to_column == 1)
+    copy_lines(p, from, to);
+  else if (p->from_row == 1 && p->to_column == 1 && (p->element == 4 || p->element == 8))
+    transpose(p, from, to);
+  else if (p->element == 1)
+    copy_uint8_t(p, from, to);
+  else if (p->element == 2)
+    copy_uint16_t(p, from, to);
+  else if (p->element == 4)
+    copy_uint32_t(p, from, to);
+  else if (p->element == 8)
+    copy_uint64_t(p, from, to);
+  else
+    copy_sixteen(p, from, to);
 }
 
 static void copy_blocks(void *context, size_t begin, size_t end) {
@@ -58,21 +85,17 @@ static void copy_blocks(void *context, size_t begin, size_t end) {
       from += (ptrdiff_t)(rest % c->dims[d].size) * c->dims[d].from;
       to += (ptrdiff_t)(rest % c->dims[d].size) * c->dims[d].to;
     }
-    size_t rows = c->rows.size - row < TILE ? c->rows.size - row : TILE;
-    const char *x = c->from + from * (ptrdiff_t)c->element;
-    char *y = c->to + to * (ptrdiff_t)c->element;
-    if (c->cols.from == 1 && c->cols.to == 1)
-      copy_lines(c, x, y, rows);
-    else if (c->element == 1)
-      copy_uint8_t(c, x, y, rows);
-    else if (c->element == 2)
-      copy_uint16_t(c, x, y, rows);
-    else if (c->element == 4)
-      copy_uint32_t(c, x, y, rows);
-    else if (c->element == 8)
-      copy_uint64_t(c, x, y, rows);
-    else
-      copy_sixteen(c, x, y, rows);
+    const jm_pack_plane plane = {
+        .element = c->element,
+        .rows = c->rows.size - row < TILE ? c->rows.size - row : TILE,
+        .columns = c->cols.size,
+        .from_row = c->rows.from,
+        .from_column = c->cols.from,
+        .to_row = c->rows.to,
+        .to_column = c->cols.to,
+    };
+    jm_pack_run_plane(&plane, c->from + from * (ptrdiff_t)c->element,
+                      c->to + to * (ptrdiff_t)c->element);
   }
 }
 

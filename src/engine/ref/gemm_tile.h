@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The register tiles of gemm_vector.c, for one element type and one instruction set: included once
+ * per pair, with T, V (a vector of T), LANES, TARGET, SPLAT, MULTIPLY_ADD and NAME defined. A tile
+ * is R rows by N vectors of the result, kept in registers along the whole depth; rows of a are read
+ * where they are, any strides apart. A lane is a chain of fused additions in the order of k, the
+ * same in every tile, so that no result depends on where an element lies in its block. */
+
+#define UNROLL _Pragma("GCC unroll 8")
+#define JM_TILE(R, N)                                                                           \
+  TARGET static void NAME(tile_##R##_##N)(const void *a_data, ptrdiff_t a_row, ptrdiff_t a_col, \
+                                          const void *b_data, ptrdiff_t b_row, size_t k,        \
+                                          void *c_data, size_t ldc, bool add) {                 \
+    const T *b = b_data, *a[R];                                                                 \
+    T *c = c_data;                                                                              \
+    V acc[R][N];                                                                                \
+    for (int r = 0; r < (R); r++) a[r] = (const T *)a_data + r * a_row;                         \
+    UNROLL for (int r = 0; r < (R); r++) UNROLL for (int n = 0; n < (N); n++) acc[r][n] =       \
+        SPLAT(0);                                                                               \
+    ptrdiff_t at = 0;                                                                           \
+    for (size_t l = 0; l < k; l++, at += a_col, b += b_row) {                                   \
+      V y[N];                                                                                   \
+      UNROLL for (int n = 0; n < (N); n++) y[n] = LOAD(b + n * LANES);                          \
+      UNROLL for (int r = 0; r < (R); r++) {                                                    \
+        V x = SPLAT(a[r][at]);                                                                  \
+        UNROLL for (int n = 0; n < (N); n++) acc[r][n] = MULTIPLY_ADD(x, y[n], acc[r][n]);      \
+      }                                                                                         \
+    }                                                                                           \
+    UNROLL for (int r = 0; r < (R); r++, c += ldc) UNROLL for (int n = 0; n < (N); n++) {       \
+      if (add) acc[r][n] += LOAD(c + n * LANES);                                                \
+      STORE(c + n * LANES, acc[r][n]);                                                          \
+    }                                                                                           \
+  }
+#define JM_TILE_ROW(N) \
+  JM_TILE(1, N) JM_TILE(2, N) JM_TILE(3, N) JM_TILE(4, N) JM_TILE(5, N) JM_TILE(6, N)
+#define JM_TILE_LIST(N)                                  \
+  {NAME(tile_1_##N), NAME(tile_2_##N), NAME(tile_3_##N), \
+   NAME(tile_4_##N), NAME(tile_5_##N), NAME(tile_6_##N)}
+
+JM_TILE_ROW(1)
+JM_TILE_ROW(2)
+#if VECTORS == 4
+JM_TILE_ROW(3)
+JM_TILE_ROW(4)
+#endif
+
+static const kernels NAME(kernels) = {
+    .element = sizeof(T),
+    .lanes = LANES,
+    .vectors = VECTORS,
+    .tiles =
+        {
+            JM_TILE_LIST(1),
+            JM_TILE_LIST(2),
+#if VECTORS == 4
+            JM_TILE_LIST(3),
+            JM_TILE_LIST(4),
+#endif
+        },
+};
+
+#undef UNROLL
+#undef JM_TILE
+#undef JM_TILE_ROW
+#undef JM_TILE_LIST
+#undef T
+#undef V
+#undef LANES
+#undef VECTORS
+#undef TARGET
+#undef LOAD
+#undef STORE
+#undef SPLAT
+#undef MULTIPLY_ADD
+#undef NAME

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Blocks of b are packed into panels as wide as a register tile, once for all threads; blocks of a
+ * are read in place if their rows are consecutive, else copied into the cache first. The blocks,
+ * and so the order of additions, depend on the sizes alone. */
+#include "engine/ref/gemm_vector.h"
+
+#include <string.h>
+
+#include "base/data.h"
+#include "base/parallel.h"
+#include "engine/ref/pack.h"
+
+enum {
+  ROWS = 6,   /* of a tile */
+  DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
+  ,
+  MOST_ROWS = 96,       /* of a task: its block of a stays in the second cache */
+  MOST_COLUMNS = 256,   /* of a task */
+  LEAST_TASK = 1 << 19, /* multiplications that are worth a thread's while */
+  FEW_ROWS = 3 * ROWS,  /* with fewer, packing b costs more than it saves */
+  LARGEST_PANEL = 64,   /* columns */
+  PACK_GRAIN = 1 << 14, /* elements */
+};
+
+typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
+                     ptrdiff_t b_row, size_t k, void *c, size_t ldc, bool add);
+
+typedef struct kernels {
+  size_t element, lanes, vectors; /* of the widest tile */
+  tile_fn *tiles[4][ROWS];        /* [vectors - 1][rows - 1] */
+} kernels;
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define NAME(x) f32_512_##x
+#define T float
+#define V __m512
+#define LANES 16
+#define VECTORS 4
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, x) _mm512_storeu_ps(p, x)
+#define SPLAT(x) _mm512_set1_ps(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
+#include "engine/ref/gemm_tile.h"
+
+#define NAME(x) f64_512_##x
+#define T double
+#define V __m512d
+#define LANES 8
+#define VECTORS 4
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_pd(p)
+#define STORE(p, x) _mm512_storeu_pd(p, x)
+#define SPLAT(x) _mm512_set1_pd(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
+#include "engine/ref/gemm_tile.h"
+
+#define NAME(x) f32_256_##x
+#define T float
+#define V __m256
+#define LANES 8
+#define VECTORS 2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, x) _mm256_storeu_ps(p, x)
+#define SPLAT(x) _mm256_set1_ps(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
+#include "engine/ref/gemm_tile.h"
+
+#define NAME(x) f64_256_##x
+#define T double
+#define V __m256d
+#define LANES 4
+#define VECTORS 2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_pd(p)
+#define STORE(p, x) _mm256_storeu_pd(p, x)
+#define SPLAT(x) _mm256_set1_pd(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
+#include "engine/ref/gemm_tile.h"
+
+static const kernels *find_kernels(jm_dtype dtype) {
+  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
+  if (__builtin_cpu_supports("avx512f"))
+    return dtype == JM_DT_f32 ? &f32_512_kernels : &f64_512_kernels;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
+  return NULL;
+}
+#else
+static const kernels *find_kernels(jm_dtype dtype) {
+  (void)dtype;
+  return NULL;
+}
+#endif
+
+bool jm_gemm_vector_supports(jm_dtype dtype) { return find_kernels(dtype) != NULL; }
+
+typedef struct product {
+  const jm_gemm *g;
+  const kernels *kernels;
+  size_t panel;  /* columns of the widest tile */
+  size_t padded; /* columns of packed b: whole vectors */
+  char *packed;  /* [block of k][panel][depth][columns of the panel] */
+  size_t packed_bytes;
+  size_t row_tasks, rows, columns; /* of a task */
+  size_t column_tasks;
+  size_t depth_blocks, panels;
+  bool a_in_place;
+  _Atomic bool failed; /* no memory */
+} product;
+
+static size_t least(size_t x, size_t y) { return x < y ? x : y; }
+static size_t divide_up(size_t x, size_t y) { return (x + y - 1) / y; }
+
+/* -- b */
+
+/* Columns of packed b from column j on, at most a panel: whole vectors. */
+static size_t panel_width(const product *p, size_t j) { return least(p->padded - j, p->panel); }
+
+static char *panel_at(const product *p, size_t k0, size_t depth, size_t j) {
+  return p->packed + (k0 * p->padded + depth * j) * p->kernels->element;
+}
+
+static void pack_panels(void *context, size_t begin, size_t end) {
+  const product *p = context;
+  const jm_gemm *g = p->g;
+  size_t element = p->kernels->element;
+  for (size_t i = begin; i < end; i++) {
+    size_t k0 = i / p->panels * DEPTH, j = i % p->panels * p->panel;
+    size_t depth = least(g->k - k0, DEPTH), width = panel_width(p, j);
+    size_t columns = least(g->n - j, width);
+    char *to = panel_at(p, k0, depth, j);
+    const char *from = (const char *)g->b +
+                       ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j * g->b_col) * (ptrdiff_t)element;
+    if (columns < width) memset(to, 0, depth * width * element);
+    const jm_pack_plane plane = {element, depth, columns, g->b_row, g->b_col, (ptrdiff_t)width, 1};
+    jm_pack_run_plane(&plane, from, to);
+  }
+}
+
+static jm_error *pack_b(product *p) {
+  const jm_gemm *g = p->g;
+  p->packed_bytes = p->padded * g->k * p->kernels->element;
+  p->packed = jm_data_take(p->packed_bytes);
+  if (!p->packed) return jm_error_out_of_memory();
+  size_t items = p->panels * p->depth_blocks, grain = PACK_GRAIN / (p->panel * DEPTH) + 1;
+  jm_parallel_for(items, g->one_thread ? items : grain, pack_panels, p);
+  return NULL;
+}
+
+/* -- tasks */
+
+/* A block of the result's columns that is narrower than its panel goes through a buffer. */
+static void run_tile(const product *p, const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                     const char *b, ptrdiff_t b_row, size_t depth, size_t rows, size_t width,
+                     size_t columns, char *c, bool add) {
+  const kernels *kernels = p->kernels;
+  tile_fn *tile = kernels->tiles[width / kernels->lanes - 1][rows - 1];
+  if (columns == width) {
+    tile(a, a_row, a_col, b, b_row, depth, c, p->g->ldc, add);
+    return;
+  }
+  double edge[ROWS * LARGEST_PANEL];
+  tile(a, a_row, a_col, b, b_row, depth, edge, width, false);
+  for (size_t r = 0; r < rows; r++) {
+    char *to = c + r * p->g->ldc * kernels->element;
+    const char *from = (const char *)edge + r * width * kernels->element;
+    if (!add)
+      memcpy(to, from, columns * kernels->element);
+    else if (kernels->element == sizeof(float))
+      for (size_t j = 0; j < columns; j++) ((float *)to)[j] += ((const float *)from)[j];
+    else
+      for (size_t j = 0; j < columns; j++) ((double *)to)[j] += ((const double *)from)[j];
+  }
+}
+
+/* A block of a: where it is, or a copy with consecutive rows or columns. */
+typedef struct block {
+  const char *data;
+  ptrdiff_t row, col;
+} block;
+
+static block take_block(const product *p, size_t i, size_t rows, size_t k0, size_t depth,
+                        char *room) {
+  const jm_gemm *g = p->g;
+  ptrdiff_t element = (ptrdiff_t)p->kernels->element;
+  block b = {(const char *)g->a + ((ptrdiff_t)i * g->a_row + (ptrdiff_t)k0 * g->a_col) * element,
+             g->a_row, g->a_col};
+  if (p->a_in_place) return b;
+  const jm_pack_plane plane = {(size_t)element,    depth, rows, g->a_col, g->a_row,
+                               (ptrdiff_t)p->rows, 1};
+  jm_pack_run_plane(&plane, b.data, room);
+  return (block){room, 1, (ptrdiff_t)p->rows};
+}
+
+static void run_task(const product *p, size_t i0, size_t j0, char *room) {
+  const jm_gemm *g = p->g;
+  size_t element = p->kernels->element;
+  size_t rows = least(g->m - i0, p->rows), j1 = least(j0 + p->columns, g->n);
+  for (size_t k0 = 0; k0 < g->k; k0 += DEPTH) {
+    size_t depth = least(g->k - k0, DEPTH);
+    block a = take_block(p, i0, rows, k0, depth, room);
+    for (size_t j = j0; j < j1; j += p->panel) {
+      size_t width = panel_width(p, j), columns = least(g->n - j, width);
+      const char *b = p->packed ? panel_at(p, k0, depth, j)
+                                : (const char *)g->b + ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j) *
+                                                           (ptrdiff_t)element;
+      ptrdiff_t b_row = p->packed ? (ptrdiff_t)width : g->b_row;
+      for (size_t i = 0; i < rows; i += ROWS)
+        run_tile(p, a.data + (ptrdiff_t)i * a.row * (ptrdiff_t)element, a.row, a.col, b, b_row,
+                 depth, least(rows - i, ROWS), width, columns,
+                 (char *)g->c + ((i0 + i) * g->ldc + j) * element, k0 || g->accumulate);
+    }
+  }
+}
+
+static void run_tasks(void *context, size_t begin, size_t end) {
+  product *p = context;
+  size_t bytes = p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
+  char *room = bytes ? jm_data_take(bytes) : NULL;
+  if (bytes && !room) p->failed = true;
+  for (size_t t = begin; t < end && (room || !bytes); t++)
+    run_task(p, t % p->row_tasks * p->rows, t / p->row_tasks * p->columns, room);
+  jm_data_give(room, bytes);
+}
+
+/* Tasks as large as the caches take, smaller where there would be too few for many threads. */
+static void cut(product *p) {
+  const jm_gemm *g = p->g;
+  p->rows = least(divide_up(g->m, ROWS) * ROWS, MOST_ROWS);
+  p->columns = least(divide_up(g->n, p->panel) * p->panel, MOST_COLUMNS);
+  while (p->columns > p->panel && p->rows * p->columns * g->k > 2 * LEAST_TASK &&
+         divide_up(g->m, p->rows) * divide_up(g->n, p->columns) < 16)
+    p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
+  p->row_tasks = divide_up(g->m, p->rows);
+  p->column_tasks = divide_up(g->n, p->columns);
+}
+
+jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+  const kernels *kernels = find_kernels(g->dtype);
+  product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
+  p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
+  p.depth_blocks = divide_up(g->k, DEPTH);
+  p.panels = divide_up(g->n, p.panel);
+  p.a_in_place = g->a_col == 1 || g->m <= ROWS;
+  cut(&p);
+  bool b_in_place = g->b_col == 1 && p.padded == g->n &&
+                    (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
+  if (!b_in_place) JM_TRY(pack_b(&p));
+  size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
+  jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
+  jm_data_give(p.packed, p.packed_bytes);
+  return p.failed ? jm_error_out_of_memory() : NULL;
+}
