@@ -53,6 +53,7 @@ struct jm_engine {
   /* Any thread. */
   jm_engine_array *(*array_retain)(jm_engine *engine, jm_engine_array *array);
   void (*array_release)(jm_engine *engine, jm_engine_array *array);
+  /* A GPU's memory may be counted as in use until soon after the work that used it. */
   void (*memory_read)(jm_engine *engine, jm_engine_memory *out);
   void (*destroy)(jm_engine *engine);
 };

@@ -2,6 +2,8 @@
 """What runs where: loops that never wait for the device, small values that stay on the host, and
 memory that is given back."""
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -192,7 +194,11 @@ def test_deleted_arrays_free_the_device():
     x = jax.block_until_ready(jnp.zeros(32 << 18, jnp.float32, device=mps()) + 1)
     assert mps().memory_stats()["bytes_in_use"] >= base + (32 << 20)
     x.delete()
-    assert mps().memory_stats()["bytes_in_use"] <= base + (1 << 20)
+    # A GPU's memory is MLX's own thread's to give back, soon after the work that used it.
+    give_up = time.monotonic() + 5
+    while (kept := mps().memory_stats()["bytes_in_use"] - base) > 1 << 20:
+        assert time.monotonic() < give_up, f"{kept} bytes are still in use"
+        time.sleep(0.001)
 
 
 def test_the_chip_is_named():

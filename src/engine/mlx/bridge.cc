@@ -58,6 +58,7 @@ struct opened {
   core::StreamOrDevice stream;
   size_t largest = std::numeric_limits<size_t>::max();  // bytes of one array
   bool unified = true;
+  bool is_cuda = false;
 };
 thread_local opened here;
 
@@ -189,6 +190,12 @@ size_t physical_memory() {
   return pages > 0 && bytes > 0 ? static_cast<size_t>(pages) * static_cast<size_t>(bytes) : 0;
 }
 
+// A tenth is left to CUDA itself: contexts, modules, the libraries' work spaces.
+size_t cuda_memory(const core::Device &device) {
+  size_t total = size_fact(device, "total_memory"), free = size_fact(device, "free_memory");
+  return (free && free < total ? free : total) / 10 * 9;
+}
+
 void copy_text(char *to, size_t size, const std::string &from) {
   size_t n = from.size() < size - 1 ? from.size() : size - 1;
   std::memcpy(to, from.data(), n);
@@ -200,7 +207,7 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
   bool cuda = gpu && !metal && core::cu::is_available();
   std::string name = gpu ? text_fact(device, "device_name") : "MLX CPU";
   size_t bytes = metal  ? size_fact(device, "max_recommended_working_set_size")
-                 : cuda ? size_fact(device, "total_memory")
+                 : cuda ? cuda_memory(device)
                         : physical_memory();
   if (!bytes) bytes = core::get_memory_limit();
   *out = jm_mlx_device_fact{};
@@ -238,6 +245,13 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
     size_t buffer = gpu ? size_fact(device, "max_buffer_length") : 0;
     if (buffer && buffer < here.largest) here.largest = buffer;
     memory_limit = out->memory_bytes;
+    if (gpu) {
+      // Above it MLX waits for what it has started, and gives back what it keeps. What it keeps is
+      // of use to the next step, and of none to other programs on the machine.
+      core::set_memory_limit(static_cast<size_t>(out->memory_bytes));
+      core::set_cache_limit(static_cast<size_t>(out->memory_bytes) / 2);
+    }
+    here.is_cuda = !std::strcmp(out->backend, "cuda");
     return nullptr;
   });
 }
@@ -255,6 +269,28 @@ void device_close() {
 
 // -- arrays
 
+// Before memory is taken for data that the host writes. CUDA's managed memory, which MLX takes for
+// it, is granted beyond what the card has, and a GPU that runs out of it may hang: so that a large
+// piece must fit in what is free now, other programs counted.
+jm_error *room_check(size_t bytes) {
+  constexpr size_t large = size_t{16} << 20;
+  if (bytes > here.largest) return too_large("copying in", bytes);
+  size_t active = core::get_active_memory(), cached = core::get_cache_memory();
+  if (static_cast<int64_t>(active + cached + bytes) > memory_limit) core::clear_cache();
+  if (static_cast<int64_t>(active + bytes) > memory_limit)
+    return error_create(JM_RESOURCE_EXHAUSTED,
+                        "copying in %zu bytes: %zu are in use of the device's %lld", bytes, active,
+                        static_cast<long long>(memory_limit));
+  if (!here.is_cuda || bytes < large) return nullptr;
+  size_t free = size_fact(core::Device(core::Device::gpu), "free_memory");
+  size_t wanted = bytes + bytes / 16;
+  if (wanted > free) core::clear_cache();
+  if (free && wanted > free + cached)
+    return error_create(JM_RESOURCE_EXHAUSTED, "copying in %zu bytes: the GPU has %zu free", bytes,
+                        free + cached);
+  return nullptr;
+}
+
 jm_error *array_import(jm_dtype dtype, const int32_t *shape, int rank, const void *data,
                        jm_mlx_array **out) {
   return guard("copying an array in", [&]() -> jm_error * {
@@ -265,14 +301,7 @@ jm_error *array_import(jm_dtype dtype, const int32_t *shape, int rank, const voi
     for (int i = 0; i < rank; i++)
       if (shape[i] < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(shape[i]), &bytes))
         return error_create(JM_INVALID_ARGUMENT, "the size of an array overflows");
-    if (bytes > here.largest) return too_large("copying in", bytes);
-    if (static_cast<int64_t>(core::get_active_memory() + core::get_cache_memory() + bytes) >
-        memory_limit)
-      core::clear_cache();
-    if (static_cast<int64_t>(core::get_active_memory() + bytes) > memory_limit)
-      return error_create(JM_RESOURCE_EXHAUSTED,
-                          "copying in %zu bytes: %zu are in use of the device's %lld", bytes,
-                          core::get_active_memory(), static_cast<long long>(memory_limit));
+    if (jm_error *error = room_check(bytes)) return error;
     core::allocator::Data memory = core::allocator::malloc(bytes);
     core::allocator::Buffer buffer = memory.buffer();
     if (bytes && !buffer.ptr()) throw std::bad_alloc();
@@ -365,6 +394,12 @@ jm_error *array_data(jm_mlx_array *a, const void **out) {
 }
 
 // -- memory
+
+jm_error *bytes_check(const char *what, size_t bytes) {
+  if (bytes <= static_cast<size_t>(memory_limit.load())) return nullptr;
+  return error_create(JM_RESOURCE_EXHAUSTED, "%s needs %zu bytes; MLX's device has %lld", what,
+                      bytes, static_cast<long long>(memory_limit));
+}
 
 void memory_read(jm_mlx_memory *out) {
   *out = jm_mlx_memory{static_cast<int64_t>(core::get_active_memory()),
@@ -626,6 +661,7 @@ const jm_mlx_api api = {
     .arrays_wait = arrays_wait,
     .array_export = array_export,
     .array_data = array_data,
+    .bytes_check = bytes_check,
     .memory_read = memory_read,
     .memory_set_cache_limit = memory_set_cache_limit,
     .memory_clear_cache = memory_clear_cache,

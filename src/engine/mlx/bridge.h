@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 1 };
+enum { JM_MLX_ABI = 2 };
 
 /* A counted mlx::core::array; may be lazy. */
 typedef struct jm_mlx_array jm_mlx_array;
@@ -70,6 +70,10 @@ typedef struct jm_mlx_api {
    * NULL. Valid while the array lives. */
   jm_error *(*array_data)(jm_mlx_array *a, const void **out);
 
+  /* RESOURCE_EXHAUSTED if a value of so many bytes is more than the device's memory. What the host
+   * computes beside the device is held to that, too: an operating system may grant any size, and
+   * kill who writes to it. */
+  jm_error *(*bytes_check)(const char *what, size_t bytes);
   void (*memory_read)(jm_mlx_memory *out);
   void (*memory_set_cache_limit)(int64_t bytes);
   void (*memory_clear_cache)(void);

@@ -88,6 +88,12 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
 
 static jm_mlx_value *value_at(execution *x, jm_value v) { return &x->values[v]; }
 
+/* Fresh memory of the host. */
+static jm_error *block_create(execution *x, const jm_type *type, jm_mlx_block **out) {
+  JM_TRY(x->api->bytes_check("a value on the host", jm_type_bytes(type)));
+  return jm_mlx_block_create(NULL, jm_type_bytes(type), out);
+}
+
 /* Brings values to the host; the device is waited for once, however many there are. */
 static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) {
   bool waited = false;
@@ -97,7 +103,7 @@ static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) 
     if (!waited) jm_counter_add(JM_COUNTER_device_waits, 1);
     waited = true;
     size_t bytes = jm_type_bytes(value->type);
-    JM_TRY(jm_mlx_block_create(NULL, bytes, &value->block));
+    JM_TRY(block_create(x, value->type, &value->block));
     jm_error *error = x->api->array_export(value->array, value->block->data, bytes);
     if (error) {
       jm_mlx_block_release(value->block);
@@ -153,7 +159,7 @@ static jm_error *run_on_host(execution *x, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     jm_mlx_value *value = value_at(x, op->first_result + i);
     value->type = jm_op_result_type(x->m, op, i);
-    JM_TRY(jm_mlx_block_create(NULL, jm_type_bytes(value->type), &value->block));
+    JM_TRY(block_create(x, value->type, &value->block));
     out[i] = (jm_tensor){value->type, value->block->data};
   }
   const jm_ref_call call = {x->m, op, in, out, x->cancelled};
@@ -235,9 +241,10 @@ static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
       *kept = jm_mlx_value_share(x->api, value_at(x, op->first_result));
       return NULL;
     }
-    JM_TRY(jm_mlx_block_create(whole ? (void *)attrs->value.bytes : NULL, jm_type_bytes(type),
-                               &block));
-    if (!whole) {
+    if (whole) {
+      JM_TRY(jm_mlx_block_create((void *)attrs->value.bytes, jm_type_bytes(type), &block));
+    } else {
+      JM_TRY(block_create(x, type, &block));
       size_t size = jm_dtype_bytes(type->dtype);
       for (int64_t i = 0; i < type->count; i++)
         memcpy((char *)block->data + (size_t)i * size, attrs->value.bytes, size);
