@@ -2,6 +2,7 @@
 """The runner of JAX's tests counts a dead or hanging process for what it is."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -56,6 +57,33 @@ def test_a_sample(tmp_path):
     done, outcome = run(tmp_path, "--every", "2")
     assert list(outcome) == ["test_a", "test_c", "test_e", "test_g"], done.stdout + done.stderr
     assert "a part of the tests" in done.stdout
+    assert re.search(r"^deadly_test +2 +1 +1 +0$", done.stdout, re.MULTILINE), done.stdout
+    assert "fail: tests.deadly_test.T::test_c: AssertionError: wrong" in done.stdout
+
+
+def test_a_project_around_it(tmp_path):
+    """pytest takes the folder of a pyproject.toml above for its root, and names tests from there."""
+    source = tmp_path / "project" / "jax"
+    (source / "tests").mkdir(parents=True)
+    (source.parent / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", encoding="utf-8")
+    (source / "tests" / "deadly_test.py").write_text(DEADLY, encoding="utf-8")
+    done, outcome = run(tmp_path, "--jax-source", source, "--every", "6")
+    assert list(outcome) == ["test_a", "test_g"]
+    assert re.search(r"^deadly_test +2 +0 +0 +0$", done.stdout, re.MULTILINE), done.stdout
+    assert done.returncode == 0
+
+
+def test_gates_fail_with_their_reason(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "api_test.py").write_text(
+        "import unittest\nclass JitTest(unittest.TestCase):\n"
+        "    def test_mismatched_nested_backends(self): self.fail('no gpu')\n",
+        encoding="utf-8",
+    )
+    done, outcome = run(tmp_path)
+    assert outcome["test_mismatched_nested_backends"][0] == "fail"
+    assert "(asks for a backend by the name in JAX_TEST_DUT)" in done.stdout
+    assert done.returncode == 0
 
 
 def test_file_that_dies_at_import_fails_what_the_baseline_lists(tmp_path):
