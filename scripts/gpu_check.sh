@@ -6,8 +6,10 @@
 # cmake, ninja, a C and a C++20 compiler, and MLX with its CUDA back end (mlx, mlx-cuda-13 0.32.4).
 #   scripts/gpu_check.sh OUT_DIR [JAX_SOURCE]
 # JAX_SOURCE: a folder with JAX's tests/ of the installed version; without it they are left out.
-# PARTS="build selftest" runs just these. Every part runs even if an earlier one fails; the exit
-# status is 0 if none did. A part's log is OUT_DIR/PART.log, the table OUT_DIR/speed.json.
+# PARTS="build selftest" runs just these, "sweep" is the speed of some programs under other
+# settings of MLX. Every part runs even if an earlier one fails; the exit
+# status is 0 if none did. A part's log is OUT_DIR/PART.log, the table OUT_DIR/speed.json, the outcomes
+# of JAX's tests OUT_DIR/jax.tsv: eight files at most.
 set -u
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 jax_source=${2:-}
@@ -24,22 +26,29 @@ part() { # NAME SECONDS COMMAND...
   status=$?
   [ $status -eq 0 ] || failed="$failed $name($status)"
   printf '==== %s: exit %d, %d s\n' "$name" $status $((SECONDS - began))
-  tail -n 8 "$out/$name.log"
+  tail -n 12 "$out/$name.log"
 }
 
-part build 240 sh -c "cmake -G Ninja -S . -B build/gpu -DPython3_EXECUTABLE=\$(command -v $python) && cmake --build build/gpu --target pjrt_plugin_mps jm_engine_mlx_0_32_4"
 export PYTHONPATH="$PWD/python${PYTHONPATH:+:$PYTHONPATH}"
 export JAX_MPS_LIBRARY_PATH=$PWD/build/gpu/libpjrt_plugin_mps.so JAX_MPS_DEVICE=gpu
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
+part build 240 sh -c "cmake -G Ninja -S . -B build/gpu -DPython3_EXECUTABLE=\$(command -v $python) && cmake --build build/gpu --target pjrt_plugin_mps jm_engine_mlx_0_32_4"
 part doctor 60 env JAX_PLATFORMS=mps "$python" -m jax_mps_c
 part selftest 120 env JAX_PLATFORMS=mps,cpu "$python" -m jax_mps_c selftest --all
-part device 180 env JAX_PLATFORMS=mps,cpu "$python" -m pytest -q -p no:cacheprovider tests/device
+part device 240 env JAX_PLATFORMS=mps,cpu "$python" -m pytest -q -p no:cacheprovider tests/device
 part speed 240 "$python" scripts/gpu_speed.py --output "$out/speed.json"
+part sweep 240 "$python" scripts/gpu_speed.py --sweep --output "$out/sweep.json"
 if [ -n "$jax_source" ]; then
+  outcomes=$(mktemp -d)
   part jax 240 env JAX_TEST_DUT=gpu JAX_PLATFORMS=mps,cpu "$python" scripts/run_jax_tests.py \
-    --jax-source "$jax_source" --output "$out/jax" --every "${EVERY:-20}" -j "${JOBS:-4}" \
+    --jax-source "$jax_source" --output "$outcomes" --every "${EVERY:-20}" -j "${JOBS:-4}" \
     lax_test lax_numpy_test lax_control_flow_test lax_numpy_indexing_test lax_vmap_op_test \
     random_lax_test api_test
+  [ ! -f "$outcomes/results.tsv" ] || cp "$outcomes/results.tsv" "$out/jax.tsv"
+  for log in $(grep -l -E "(failed|error)s?[ ,]" "$outcomes"/*.log 2>/dev/null); do
+    cat "$log" >>"$out/jax.log" # the stories of what failed
+  done
+  rm -r "$outcomes"
 fi
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
 echo "all parts passed"

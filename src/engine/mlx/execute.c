@@ -219,6 +219,8 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
   if (!error) error = results_take(x, op);
   scope_release(l);
   jm_counter_add(JM_COUNTER_device_ops, 1);
+  jm_counter_add(JM_COUNTER_device_calls, l->n_calls);
+  l->n_calls = 0;
   if (!error && ++x->unstarted >= STARTED_AT) {
     x->unstarted = 0;
     jm_mlx_array *last = value_at(x, op->first_result)->array;

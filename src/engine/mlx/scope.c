@@ -24,6 +24,7 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
 #define CALL(call)             \
   jm_mlx_array *result = NULL; \
   if (l->error) return NULL;   \
+  l->n_calls++;                \
   l->error = l->api->call;     \
   return l->error ? NULL : jm_lower_keep(l, result);
 
