@@ -2,6 +2,8 @@
 #include "engine/host/library.h"
 
 static const jm_library_row rows[] = {
+    {JM_OP_gather, jm_library_gather_supports, jm_library_gather},
+    {JM_OP_scatter, jm_library_scatter_supports, jm_library_scatter},
     {JM_OP_constant, NULL, NULL}, /* ends the table */
 };
 

@@ -16,4 +16,10 @@ typedef struct jm_library_row {
 /* The routine for an op that was verified and accepted by jm_ref_check; NULL: the reference's. */
 jm_ref_fn *jm_library_find(const jm_module *module, const jm_op *op);
 
+/* -- rows */
+
+bool jm_library_gather_supports(const jm_module *module, const jm_op *op);
+bool jm_library_scatter_supports(const jm_module *module, const jm_op *op);
+jm_ref_fn jm_library_gather, jm_library_scatter;
+
 #endif

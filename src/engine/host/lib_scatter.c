@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
+ * sees its updates in the order of their positions: each thread owns a range of the operand and
+ * walks all positions, so the number of threads changes nothing. */
+#include <string.h>
+
+#include "base/parallel.h"
+#include "engine/host/lib_places.h"
+#include "engine/host/library.h"
+
+jm_ref_fn jm_ref_scatter;
+
+enum {
+  LEAST_PART = 1 << 15, /* elements of updates that are worth a thread's while */
+  MOST_PARTS = 64,
+  NARROW = 8, /* elements of windows for which a part's search costs as much as the work */
+};
+
+typedef struct scatter scatter;
+/* Windows of one element: all of a run that lie in [begin, end). */
+typedef void scalars_fn(const jm_place_run *run, void *to, const void *from, int64_t begin,
+                        int64_t end);
+
+struct scatter {
+  const jm_ref_call *call;
+  jm_places places;
+  size_t bytes;
+  jm_ref_kernel *kernel; /* NULL: assignment */
+  scalars_fn *scalars;   /* NULL: the kernel, window by window */
+  int64_t count;         /* of the operand */
+  size_t parts;
+};
+
+#define DEFINE(name, T, JOIN)                                                                    \
+  static void scalars_##name(const jm_place_run *run, void *to, const void *from, int64_t begin, \
+                             int64_t end) {                                                      \
+    T *y = to;                                                                                   \
+    const T *x = from;                                                                           \
+    for (int64_t i = 0; i < run->n; i++) {                                                       \
+      int64_t at = run->operand[i];                                                              \
+      if (at >= begin && at < end) JOIN(y[at], x[run->batched + i * run->batched_step]);         \
+    }                                                                                            \
+  }
+#define ADD(y, x) ((y) += (x))
+#define TAKE(y, x) ((y) = (x))
+typedef struct sixteen {
+  uint64_t low, high;
+} sixteen;
+DEFINE(add_f32, float, ADD)
+DEFINE(add_f64, double, ADD)
+DEFINE(add_u8, uint8_t, ADD)
+DEFINE(add_u16, uint16_t, ADD)
+DEFINE(add_u32, uint32_t, ADD)
+DEFINE(add_u64, uint64_t, ADD)
+DEFINE(take_1, uint8_t, TAKE)
+DEFINE(take_2, uint16_t, TAKE)
+DEFINE(take_4, uint32_t, TAKE)
+DEFINE(take_8, uint64_t, TAKE)
+DEFINE(take_16, sixteen, TAKE)
+
+static scalars_fn *const adds[JM_N_DTYPES] = {
+    [JM_DT_f32] = scalars_add_f32, [JM_DT_f64] = scalars_add_f64, [JM_DT_s8] = scalars_add_u8,
+    [JM_DT_u8] = scalars_add_u8,   [JM_DT_s16] = scalars_add_u16, [JM_DT_u16] = scalars_add_u16,
+    [JM_DT_s32] = scalars_add_u32, [JM_DT_u32] = scalars_add_u32, [JM_DT_s64] = scalars_add_u64,
+    [JM_DT_u64] = scalars_add_u64,
+};
+static scalars_fn *const takes[] = {scalars_take_1, scalars_take_2, scalars_take_4, scalars_take_8,
+                                    scalars_take_16};
+
+static bool takes_update(const jm_module *module, jm_region_id id) {
+  const jm_region *region = jm_module_region(module, id);
+  return region->n_results == 1 && region->results[0] == region->first_arg + 1;
+}
+
+bool jm_library_scatter_supports(const jm_module *module, const jm_op *op) {
+  jm_opcode code;
+  if (op->n_results != 1 || op->n_captures) return false;
+  if (takes_update(module, op->first_region)) return true;
+  jm_dtype dtype = jm_op_operand_type(module, op, 0)->dtype;
+  return jm_ref_region_is_binary(module, op->first_region, &code) &&
+         (jm_op_facts[code].traits & JM_TRAIT_COMMUTATIVE) && jm_ref_kernel_find(code, dtype);
+}
+
+static void windows(const scatter *s, const jm_place_run *run, char *to, const char *from,
+                    int64_t begin, int64_t end) {
+  int64_t element = (int64_t)s->bytes, window = s->places.window;
+  for (int64_t i = 0; i < run->n; i++) {
+    int64_t at = run->operand[i], low = at < begin ? begin : at;
+    int64_t high = at + window < end ? at + window : end;
+    if (at < 0 || low >= high) continue;
+    char *y = to + low * element;
+    const char *x = from + (run->batched + i * run->batched_step + low - at) * element;
+    if (s->kernel)
+      s->kernel((const void *[]){y, x}, y, (size_t)(high - low));
+    else
+      memcpy(y, x, (size_t)((high - low) * element));
+  }
+}
+
+/* Part i of the operand: all positions, in order. */
+static void run_parts(void *context, size_t first, size_t last) {
+  const scatter *s = context;
+  int64_t part = (s->count + (int64_t)s->parts - 1) / (int64_t)s->parts;
+  part = (part + 15) / 16 * 16;
+  jm_place_run run;
+  const atomic_bool *cancelled = s->call->cancelled;
+  for (size_t i = first; i < last; i++) {
+    int64_t begin = (int64_t)i * part, end = s->count - begin < part ? s->count : begin + part;
+    for (int64_t at = 0; at < s->places.n && begin < end; at += run.n) {
+      jm_places_read(&s->places, at, s->places.n, &run);
+      if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) return;
+      if (s->places.window == 1 && s->scalars)
+        s->scalars(&run, s->call->out[0].data, s->call->in[2].data, begin, end);
+      else
+        windows(s, &run, s->call->out[0].data, s->call->in[2].data, begin, end);
+    }
+  }
+}
+
+static jm_error *run(scatter *s, jm_arena *arena) {
+  const jm_ref_call *call = s->call;
+  const jm_scatter_attrs *a = call->op->attrs;
+  jm_dtype dtype = call->out[0].type->dtype;
+  JM_TRY(jm_places_init(&s->places, arena,
+                        &(jm_indexing_spec){.operand = call->in[0].type,
+                                            .indices = call->in[1].type,
+                                            .batched = call->in[2].type,
+                                            .window_dims = a->update_window_dims,
+                                            .collapsed_dims = a->inserted_window_dims,
+                                            .operand_batch_dims = a->input_batching_dims,
+                                            .indices_batch_dims = a->scatter_indices_batching_dims,
+                                            .start_map = a->scatter_dims_to_operand_dims,
+                                            .index_vector_dim = a->index_vector_dim,
+                                            .scatters = true},
+                        call->in[1].data));
+  if (!s->places.is_contiguous) return jm_ref_scatter(call);
+  if (takes_update(call->module, call->op->first_region)) {
+    s->scalars = takes[__builtin_ctzll(s->bytes)];
+  } else {
+    jm_opcode code = JM_N_OPS;
+    jm_ref_region_is_binary(call->module, call->op->first_region, &code);
+    s->kernel = jm_ref_kernel_find(code, dtype);
+    if (code == JM_OP_add) s->scalars = adds[dtype];
+  }
+  if (call->out[0].data != call->in[0].data)
+    jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
+  s->count = call->out[0].type->count;
+  int64_t updates = call->in[2].type->count;
+  s->parts = s->places.window < NARROW ? 1 : jm_parallel_threads();
+  if (s->parts > MOST_PARTS) s->parts = MOST_PARTS;
+  if ((int64_t)s->parts > updates / LEAST_PART) s->parts = (size_t)(updates / LEAST_PART) + 1;
+  jm_parallel_for(s->parts, 1, run_parts, s);
+  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+    return jm_error_create(JM_CANCELLED, "the execution was cancelled");
+  return NULL;
+}
+
+jm_error *jm_library_scatter(const jm_ref_call *call) {
+  if (!call->out[0].type->count || !call->in[2].type->count) return jm_ref_scatter(call);
+  scatter s = {.call = call, .bytes = jm_dtype_bytes(call->out[0].type->dtype)};
+  jm_arena arena;
+  jm_arena_init(&arena);
+  jm_error *error = run(&s, &arena);
+  jm_arena_deinit(&arena);
+  return error;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The host library and the fast products on shapes large enough for tiles and threads: against the
+ * reference engine or the obvious loops, and the same bits for 1, 2 and 4 threads (each number in a
+ * process of its own, because the pool is made once). */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/data.h"
+#include "engine/ref/gemm.h"
+#include "unit/ref_case.h"
+
+static uint64_t hash;
+
+static void hash_bytes(const void *data, size_t n) {
+  for (size_t i = 0; i < n; i++) hash = (hash ^ ((const uint8_t *)data)[i]) * 0x100000001b3;
+}
+
+/* Runs the op on the reference engine and by the library, which must be there. */
+static void run_and_hash(const ref_case *c) {
+  const jm_op *op = jm_module_op(c->m, c->op);
+  CHECK(jm_library_find(c->m, op));
+  CHECK_OK(case_run(c));
+  jm_ref_call call = {c->m, op, c->in, c->out, NULL};
+  CHECK_OK(jm_library_find(c->m, op)(&call));
+  for (uint32_t i = 0; i < c->n_out; i++) hash_bytes(c->out[i].data, jm_type_bytes(c->out[i].type));
+}
+
+/* Real numbers, not bits: in place over what case_in made. */
+static void fill_floats(const jm_tensor *t) {
+  for (int64_t i = 0; i < t->type->count; i++)
+    ((float *)t->data)[i] = (float)case_random(-1000, 1000) / 64;
+}
+
+static void fill_indices(const jm_tensor *t, int64_t limit) {
+  for (int64_t i = 0; i < t->type->count; i++)
+    ((int32_t *)t->data)[i] = (int32_t)case_random(-3, limit + 3);
+}
+
+static void gather_rows(void) {
+  static const int64_t widths[] = {1, 3, 17, 64};
+  for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+    ref_case c;
+    case_begin(&c);
+    const int64_t dims[] = {999, widths[w]}, indices[] = {70, 300, 1}, out[] = {70, 300, widths[w]};
+    case_in(&c, w % 2 ? JM_DT_u8 : JM_DT_f32, 2, dims, NULL);
+    case_in(&c, JM_DT_s32, 3, indices, NULL);
+    fill_indices(&c.in[1], 999);
+    case_out(&c, w % 2 ? JM_DT_u8 : JM_DT_f32, 3, out);
+    int64_t offset = 2, zero = 0, sizes[] = {1, widths[w]};
+    case_op(&c, JM_OP_gather,
+            &(jm_gather_attrs){.offset_dims = {&offset, 1},
+                               .collapsed_slice_dims = {&zero, 1},
+                               .start_index_map = {&zero, 1},
+                               .index_vector_dim = 2,
+                               .slice_sizes = {sizes, 2}},
+            0);
+    run_and_hash(&c);
+    case_end(&c);
+  }
+}
+
+static void scatter_rows(void) {
+  static const struct {
+    int64_t width;
+    jm_dtype dtype;
+    jm_opcode code; /* JM_N_OPS: assignment */
+  } cases[] = {
+      {1, JM_DT_f32, JM_OP_add},       {1, JM_DT_s8, JM_OP_add},   {1, JM_DT_f64, JM_OP_maximum},
+      {9, JM_DT_f32, JM_OP_add},       {65, JM_DT_f32, JM_OP_add}, {64, JM_DT_f16, JM_OP_add},
+      {33, JM_DT_s32, JM_OP_multiply}, {1, JM_DT_u16, JM_N_OPS},   {40, JM_DT_c128, JM_N_OPS}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ref_case c;
+    case_begin(&c);
+    const int64_t width = cases[i].width, dims[] = {999, width}, indices[] = {4000, 1};
+    const int64_t updates[] = {4000, width};
+    case_in(&c, cases[i].dtype, 2, dims, NULL);
+    case_in(&c, JM_DT_s32, 2, indices, NULL);
+    fill_indices(&c.in[1], 999);
+    case_in(&c, cases[i].dtype, 2, updates, NULL);
+    case_out(&c, cases[i].dtype, 2, dims);
+    if (cases[i].dtype == JM_DT_f32) fill_floats(&c.in[0]), fill_floats(&c.in[2]);
+    if (cases[i].dtype == JM_DT_f64 || cases[i].dtype == JM_DT_f16)
+      for (int k = 0; k < 3; k += 2) memset(c.in[k].data, k + 1, jm_type_bytes(c.in[k].type));
+    int64_t window = 1, zero = 0;
+    case_op(&c, JM_OP_scatter,
+            &(jm_scatter_attrs){.update_window_dims = {&window, 1},
+                                .inserted_window_dims = {&zero, 1},
+                                .scatter_dims_to_operand_dims = {&zero, 1},
+                                .index_vector_dim = 1},
+            1);
+    if (cases[i].code == JM_N_OPS) {
+      jm_value args[2];
+      const jm_type *type = case_type(&c, cases[i].dtype, 0, NULL);
+      for (int k = 0; k < 2; k++) CHECK_OK(jm_build_arg(c.m, case_region(&c, 0), type, &args[k]));
+      CHECK_OK(jm_build_results(c.m, case_region(&c, 0), &args[1], 1));
+    } else {
+      case_binary(&c, 0, cases[i].code, cases[i].dtype);
+    }
+    run_and_hash(&c);
+    case_end(&c);
+  }
+}
+
+/* -- products: small integers, so that every order of additions is exact */
+
+static void product(jm_dtype dtype, size_t m, size_t n, size_t k, int layout) {
+  size_t element = jm_dtype_bytes(dtype), ldc = n + (layout & 4 ? 3 : 0);
+  char *data[4];
+  const size_t counts[] = {m * k, k * n, m * ldc, m * ldc};
+  for (int i = 0; i < 4; i++) {
+    data[i] = jm_alloc_data(counts[i] * element);
+    CHECK(data[i]);
+    for (size_t j = 0; j < counts[i]; j++) {
+      int x = i == 3 ? 0 : (int)case_random(-8, 8);
+      if (element == 4)
+        ((float *)data[i])[j] = (float)x;
+      else
+        ((double *)data[i])[j] = x;
+    }
+  }
+  memcpy(data[3], data[2], counts[2] * element);
+  jm_gemm g = {.dtype = dtype,
+               .m = m,
+               .n = n,
+               .k = k,
+               .a = data[0],
+               .a_row = layout & 1 ? 1 : (ptrdiff_t)k,
+               .a_col = layout & 1 ? (ptrdiff_t)m : 1,
+               .b = data[1],
+               .b_row = layout & 2 ? 1 : (ptrdiff_t)n,
+               .b_col = layout & 2 ? (ptrdiff_t)k : 1,
+               .c = data[2],
+               .ldc = ldc,
+               .accumulate = layout & 4};
+  CHECK_OK(jm_gemm_run(&g));
+  g.c = data[3];
+  jm_gemm_run_own(&g);
+  CHECK(!memcmp(data[2], data[3], counts[2] * element));
+  hash_bytes(data[2], counts[2] * element);
+  for (int i = 0; i < 4; i++) jm_free(data[i]);
+}
+
+static void products(void) {
+  static const size_t sizes[][3] = {{2, 2, 300},   {5, 17, 33},   {6, 64, 128},   {7, 65, 129},
+                                    {13, 31, 257}, {97, 48, 127}, {96, 256, 128}, {101, 259, 130},
+                                    {3, 1000, 64}, {300, 10, 40}, {19, 128, 1},   {200, 200, 200}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (int layout = 0; layout < 8; layout++) {
+      product(JM_DT_f32, sizes[i][0], sizes[i][1], sizes[i][2], layout);
+      product(JM_DT_f64, sizes[i][0], sizes[i][1], sizes[i][2], layout);
+    }
+}
+
+static void (*const cases[])(void) = {gather_rows, scatter_rows, products};
+
+/* All cases in a process with so many threads: the hash of the results. */
+static uint64_t run_with(const char *threads) {
+  int ends[2];
+  uint64_t result = 0;
+  CHECK(!pipe(ends));
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (!child) {
+    setenv("JAX_MPS_NUM_THREADS", threads, 1);
+    check_failures = 0;
+    srand(1);
+    hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) cases[i]();
+    bool sent = write(ends[1], &hash, sizeof hash) == sizeof hash;
+    _exit(check_failures || !sent);
+  }
+  close(ends[1]);
+  int status = 1;
+  CHECK(read(ends[0], &result, sizeof result) == sizeof result);
+  close(ends[0]);
+  CHECK(waitpid(child, &status, 0) == child && !status);
+  return result;
+}
+
+static void test_threads(void) {
+  uint64_t one = run_with("1");
+  CHECK(run_with("2") == one);
+  CHECK(run_with("4") == one);
+}
+
+TEST_MAIN(test_threads)
