@@ -199,6 +199,7 @@ static const struct unary_case {
     {"cos", JM_DT_f32, 1, JM_DT_f32, 0.5403023059},
     {"cosh", JM_DT_f32, 1, JM_DT_f32, 1.5430806348},
     {"erf", JM_DT_f32, 0.5, JM_DT_f32, 0.5204998778},
+    {"erfinv", JM_DT_f32, 0.5, JM_DT_f32, 0.4769362762},
     {"exp", JM_DT_f32, 1, JM_DT_f32, 2.7182818285},
     {"expm1", JM_DT_f32, 1, JM_DT_f32, 1.7182818285},
     {"floor", JM_DT_f32, -1.2, JM_DT_f32, -2},

@@ -11,6 +11,13 @@ static void elementwise_exact(void) {
   EACH(type, INTEGERS)
   run(EXACT, "(%%a: %s[200], %%b: %s[200]): %%c: %s[200] = %s %%a, %%b return %%c", type, type,
       type, op);
+  EACH(op, "shift_left shift_right_arithmetic shift_right_logical") /* by what the program says */
+  EACH(amount, "0 1 7 8 31 32 63 64 100")
+  EACH(type, INTEGERS)
+  run(EXACT,
+      "(%%a: %s[200]): %%n: %s[] = constant value=%s %%b: %s[200] = broadcast_in_dim %%n "
+      "%%c: %s[200] = %s %%a, %%b return %%c",
+      type, type, amount, type, type, op);
   EACH(op, "abs negate sign not popcnt count_leading_zeros")
   EACH(type, INTEGERS)
   run(EXACT, "(%%a: %s[200]): %%c: %s[200] = %s %%a return %%c", type, type, op);

@@ -290,13 +290,18 @@ static void results_collect(execution *x, const jm_region *region, jm_mlx_value 
 }
 
 /* What a loop's body hands on is started now and then: a graph of many rounds costs memory, and
- * nothing of it would run before the loop ends. */
+ * nothing of it would run before the loop ends. All of it at once: each start is a launch. */
 static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32_t n) {
   if (x->unstarted < STARTED_AT / 4) return NULL;
   x->unstarted = 0;
+  jm_mlx_array **arrays = jm_alloc(n, sizeof *arrays);
+  if (!arrays) return jm_error_out_of_memory();
+  uint32_t n_arrays = 0;
   for (uint32_t i = 0; i < n; i++)
-    if (carries[i].array) JM_TRY(x->api->arrays_start(&carries[i].array, 1));
-  return NULL;
+    if (carries[i].array) arrays[n_arrays++] = carries[i].array;
+  jm_error *error = n_arrays ? x->api->arrays_start(arrays, n_arrays) : NULL;
+  jm_free(arrays);
+  return error;
 }
 
 static jm_error *condition_read(execution *x, const jm_op *op, const jm_mlx_value *carries,

@@ -61,3 +61,12 @@ const jm_op *jm_lower_definition(const jm_module *m, jm_value v) {
     v = parent->operands[parent->n_operands - from_end];
   }
 }
+
+const void *jm_lower_constant_of(const jm_module *m, jm_value v) {
+  const jm_op *op = jm_lower_definition(m, v);
+  while (op && (op->code == JM_OP_broadcast_in_dim || op->code == JM_OP_reshape))
+    op = jm_lower_definition(m, op->operands[0]);
+  if (!op || op->code != JM_OP_constant) return NULL;
+  const jm_constant_attrs *attrs = op->attrs;
+  return attrs->value.splat || jm_op_result_type(m, op, 0)->count == 1 ? attrs->value.bytes : NULL;
+}

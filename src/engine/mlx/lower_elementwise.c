@@ -2,6 +2,7 @@
  * Elementwise ops. Where MLX's function means something else than StableHLO's op (reference values
  * in the comments), it is composed of others that agree on all of MLX's backends. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/mlx/lower_rules.h"
 
@@ -179,19 +180,46 @@ static A amount_of(jm_lowering *l, A *fits) {
   return jm_mlx_where(l, *fits, amount, jm_lower_i64(l, type, 0));
 }
 
+/* An amount that the program says, less than the width, as `type`; NULL: another. */
+static A known_amount(jm_lowering *l, jm_dtype type) {
+  uint64_t amount = 0;
+  const void *bytes = jm_lower_constant_of(l->module, l->op->operands[1]);
+  if (!bytes) return NULL;
+  memcpy(&amount, bytes, jm_dtype_bytes(type));
+  if (amount >= jm_dtype_facts[type].bits) return NULL;
+  /* The operand itself has the shape: MLX need not broadcast it. */
+  return jm_lower_dtype(l, 1) == type ? arg(l, 1) : jm_lower_i64(l, type, (int64_t)amount);
+}
+
+static A shifted_by(jm_lowering *l, A bits, A amount) {
+  return l->op->code == JM_OP_shift_left ? jm_mlx_left_shift(l, bits, amount)
+                                         : jm_mlx_right_shift(l, bits, amount);
+}
+
 /* Both logical shifts, on unsigned values. */
 static void lower_logical_shift(jm_lowering *l) {
   jm_dtype dtype = jm_lower_dtype(l, 0), type = unsigned_of(dtype);
+  A known = known_amount(l, type);
+  if (known) {
+    A unsigned_bits = type == dtype ? arg(l, 0) : jm_mlx_view(l, arg(l, 0), type);
+    A plain = shifted_by(l, unsigned_bits, known);
+    result(l, type == dtype ? plain : jm_mlx_view(l, plain, dtype));
+    return;
+  }
   A fits, amount = amount_of(l, &fits), bits = arg(l, 0);
   if (type != dtype) bits = jm_mlx_view(l, bits, type);
-  A shifted = l->op->code == JM_OP_shift_left ? jm_mlx_left_shift(l, bits, amount)
-                                              : jm_mlx_right_shift(l, bits, amount);
+  A shifted = shifted_by(l, bits, amount);
   shifted = jm_mlx_where(l, fits, shifted, jm_lower_i64(l, type, 0));
   result(l, type == dtype ? shifted : jm_mlx_view(l, shifted, dtype));
 }
 
 static void lower_shift_right_arithmetic(jm_lowering *l) {
   jm_dtype dtype = jm_lower_dtype(l, 0), type = signed_of(dtype);
+  A known = type == dtype ? known_amount(l, type) : NULL;
+  if (known) {
+    result(l, jm_mlx_right_shift(l, arg(l, 0), known));
+    return;
+  }
   A fits, amount = amount_of(l, &fits), bits = arg(l, 0);
   if (type != dtype) bits = jm_mlx_view(l, bits, type);
   A last = jm_lower_i64(l, unsigned_of(dtype), jm_dtype_facts[dtype].bits - 1);

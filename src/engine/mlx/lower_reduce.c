@@ -65,16 +65,9 @@ A jm_lower_monoid_start(jm_lowering *l, const jm_lower_monoid *monoid, A a, uint
 
 /* -- argmax and argmin */
 
-/* The scalar constant that a value is; NULL: another value. */
-static const void *constant_of(const jm_module *m, jm_value v) {
-  const jm_op *op = jm_lower_definition(m, v);
-  return op && op->code == JM_OP_constant ? ((const jm_constant_attrs *)op->attrs)->value.bytes
-                                          : NULL;
-}
-
 static bool is_zero(const jm_module *m, jm_value v) {
   static const char zeros[16];
-  const void *bytes = constant_of(m, v);
+  const void *bytes = jm_lower_constant_of(m, v);
   return bytes && !memcmp(bytes, zeros, jm_dtype_bytes(jm_module_typeof(m, v)->dtype));
 }
 
@@ -83,7 +76,7 @@ static bool is_worst(const jm_module *m, jm_value v, bool largest) {
   jm_lowering none = {.module = m};
   uint64_t worst = 0;
   jm_dtype dtype = jm_module_typeof(m, v)->dtype;
-  const void *bytes = constant_of(m, v);
+  const void *bytes = jm_lower_constant_of(m, v);
   jm_lower_monoid_identity(&none, &monoids[largest ? 2 : 3], dtype, &worst);
   jm_error_destroy(none.error);
   return bytes && !memcmp(bytes, &worst, jm_dtype_bytes(dtype));

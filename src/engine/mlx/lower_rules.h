@@ -39,6 +39,9 @@ void jm_lower_fail(jm_lowering *l, jm_error *error);
  */
 const jm_op *jm_lower_definition(const jm_module *module, jm_value v);
 
+/* The one element that a value is made of, if the program says it; NULL: another value. */
+const void *jm_lower_constant_of(const jm_module *module, jm_value v);
+
 /* Integers in the order of the elements; floats: the total order. */
 jm_mlx_array *jm_lower_order_key(jm_lowering *l, jm_mlx_array *a, jm_dtype dtype);
 
