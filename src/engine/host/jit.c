@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Compiled kernels: a table by content, and the way from kernels to modules, one per thread. */
+#include "engine/host/jit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "engine/host/llvm_library.h"
+
+enum {
+  N_BUCKETS = 1024,
+  LEAST_BATCH = 64, /* instructions that are worth a module of their own */
+};
+
+/* A module's code, held by those of its kernels that are held. */
+typedef struct batch {
+  jm_llvm_code *code;
+  size_t held;
+} batch;
+
+struct jm_jit_code {
+  jm_kernel_fn *function;
+  batch *batch;
+  size_t held;
+  uint64_t hash;
+  jm_text text;    /* what it was compiled from */
+  const char *key; /* the part of it behind the kernel's name */
+  size_t key_size;
+  jm_jit_code *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static jm_jit_code *buckets[N_BUCKETS];
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool found;
+static jm_target target;
+static char reason[768];
+static char version[96];
+
+/* -- the machine */
+
+static size_t cache_bytes(int level, size_t preset) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+  long bytes = sysconf(level == 1 ? _SC_LEVEL1_DCACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return (size_t)bytes;
+#else
+  (void)level;
+#endif
+  return preset;
+}
+
+static bool find_machine(void) {
+#if defined(__x86_64__)
+  if (!jm_llvm_host_has("sse4.1")) { /* rounding would need library calls */
+    snprintf(reason, sizeof reason, "no LLVM: the processor lacks SSE 4.1");
+    return false;
+  }
+  target.vector_bytes = jm_llvm_host_has("avx512f") ? 64 : jm_llvm_host_has("avx2") ? 32 : 16;
+  target.fma = jm_llvm_host_has("fma");
+#elif defined(__aarch64__)
+  target.vector_bytes = 16;
+  target.fma = true;
+#else
+  snprintf(reason, sizeof reason, "no LLVM: only x86-64 and arm64 are known");
+  return false;
+#endif
+  target.l1_bytes = cache_bytes(1, 32 << 10);
+  target.l2_bytes = cache_bytes(2, 1 << 20);
+  target.scratch_bytes = target.l2_bytes / 2;
+  return true;
+}
+
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork(void) { pthread_mutex_unlock(&lock); }
+
+/* One function through all of LLVM, before anything depends on it. */
+static const char probe_text[] =
+    "define i64 @probe(i64 %x) nounwind {\n"
+    "  %y = call i64 @llvm.umax.i64(i64 %x, i64 41)\n"
+    "  %z = add i64 %y, 1\n"
+    "  ret i64 %z\n"
+    "}\n"
+    "declare i64 @llvm.umax.i64(i64, i64)\n";
+
+static bool probe(void) {
+  jm_llvm_code *code = NULL;
+  jm_error *error = jm_llvm_code_create(probe_text, &code);
+  if (!error) {
+    union {
+      void *address;
+      int64_t (*function)(int64_t);
+    } it = {jm_llvm_code_find(code, "probe")};
+    if (!it.address || it.function(7) != 42) error = jm_error_internal("its code is wrong");
+  }
+  if (error)
+    snprintf(reason, sizeof reason, "%s does not work here: %.600s", jm_llvm_library_version(),
+             jm_error_message(error));
+  jm_llvm_code_destroy(code);
+  bool ok = !error;
+  jm_error_destroy(error);
+  return ok;
+}
+
+static void prepare(void) {
+  const char *why;
+  if (!jm_llvm_library_load(&why))
+    snprintf(reason, sizeof reason, "%s", why);
+  else
+    found = find_machine() && probe();
+  if (!found) return;
+  snprintf(version, sizeof version, "%s", jm_llvm_library_version());
+  pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+const jm_target *jm_jit_find_target(const char **why) {
+  pthread_once(&once, prepare);
+  *why = reason;
+  return found ? &target : NULL;
+}
+
+const char *jm_jit_version(void) {
+  pthread_once(&once, prepare);
+  return version;
+}
+
+/* -- the table; under the lock */
+
+/* FNV-1a */
+static uint64_t hash_bytes(const char *bytes, size_t size) {
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < size; i++) {
+    hash ^= (unsigned char)bytes[i];
+    hash *= 1099511628211u;
+  }
+  return hash;
+}
+
+static bool is_equal(const jm_jit_code *a, const jm_jit_code *b) {
+  return a->hash == b->hash && a->key_size == b->key_size && !memcmp(a->key, b->key, a->key_size);
+}
+
+static jm_jit_code *find_code(const jm_jit_code *like) {
+  jm_jit_code *code = buckets[like->hash % N_BUCKETS];
+  while (code && !is_equal(code, like)) code = code->next;
+  return code;
+}
+
+static void remove_code(jm_jit_code *code) {
+  jm_jit_code **link = &buckets[code->hash % N_BUCKETS];
+  while (*link != code) link = &(*link)->next;
+  *link = code->next;
+}
+
+static void free_code(jm_jit_code *code) {
+  if (!code) return;
+  jm_text_deinit(&code->text);
+  jm_free(code);
+}
+
+jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code) { return code->function; }
+
+void jm_jit_code_release(jm_jit_code *code) {
+  if (!code) return;
+  pthread_mutex_lock(&lock);
+  bool last = !--code->held;
+  bool last_of_batch = last && !--code->batch->held;
+  if (last) remove_code(code);
+  pthread_mutex_unlock(&lock);
+  if (last_of_batch) {
+    jm_llvm_code_destroy(code->batch->code);
+    jm_free(code->batch);
+  }
+  if (last) free_code(code);
+}
+
+/* -- compiling */
+
+/* A kernel that is not in the table; `code` is not in it either until it is compiled. */
+typedef struct task {
+  const jm_kernel *kernel;
+  jm_jit_code *code;
+  uint32_t batch;
+} task;
+
+typedef struct compilation {
+  task *tasks;
+  uint32_t n_tasks, n_batches;
+  batch **batches;
+  jm_error **errors; /* one per batch */
+} compilation;
+
+static void symbol_of(uint32_t i, char symbol[16]) { snprintf(symbol, 16, "k%u", (unsigned)i); }
+
+static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *module) {
+  char symbol[16];
+  for (uint32_t i = 0; i < c->n_tasks; i++) {
+    if (c->tasks[i].batch != b) continue;
+    symbol_of(i, symbol);
+    JM_TRY(jm_llvm_module_add(module, c->tasks[i].kernel, symbol));
+  }
+  const char *text;
+  JM_TRY(jm_llvm_module_finish(module, &text));
+  JM_TRY(jm_llvm_code_create(text, &c->batches[b]->code));
+  for (uint32_t i = 0; i < c->n_tasks; i++) {
+    if (c->tasks[i].batch != b) continue;
+    symbol_of(i, symbol);
+    void *address = jm_llvm_code_find(c->batches[b]->code, symbol);
+    if (!address) return jm_error_internal("LLVM lost kernel %s", c->tasks[i].kernel->name);
+    memcpy(&c->tasks[i].code->function, &address, sizeof address);
+  }
+  return NULL;
+}
+
+static void compile_batches(void *context, size_t begin, size_t end) {
+  compilation *c = context;
+  for (size_t b = begin; b < end; b++) {
+    jm_llvm_module *module = NULL;
+    c->errors[b] = jm_llvm_module_create(&target, &module);
+    if (!c->errors[b]) c->errors[b] = compile_module(c, (uint32_t)b, module);
+    jm_llvm_module_destroy(module);
+  }
+}
+
+/* Each kernel goes to the batch with the least work so far. */
+static void assign_batches(compilation *c, size_t *work) {
+  for (uint32_t i = 0; i < c->n_tasks; i++) {
+    uint32_t least = 0;
+    for (uint32_t b = 1; b < c->n_batches; b++)
+      if (work[b] < work[least]) least = b;
+    c->tasks[i].batch = least;
+    work[least] += c->tasks[i].kernel->n_insts;
+  }
+}
+
+static int compare_tasks(const void *a, const void *b) {
+  uint32_t x = ((const task *)a)->kernel->n_insts, y = ((const task *)b)->kernel->n_insts;
+  return (x < y) - (x > y); /* larger ones first */
+}
+
+static jm_error *run_compilation(compilation *c) {
+  size_t insts = 0, threads = jm_parallel_threads();
+  for (uint32_t i = 0; i < c->n_tasks; i++) insts += c->tasks[i].kernel->n_insts;
+  size_t n = insts / LEAST_BATCH + 1;
+  if (n > c->n_tasks) n = c->n_tasks;
+  if (n > threads) n = threads;
+  c->n_batches = (uint32_t)n;
+  qsort(c->tasks, c->n_tasks, sizeof *c->tasks, compare_tasks);
+  size_t *work = jm_alloc(n, sizeof *work);
+  c->batches = jm_alloc(n, sizeof(batch *));
+  c->errors = jm_alloc(n, sizeof(jm_error *));
+  bool ok = work && c->batches && c->errors;
+  for (size_t b = 0; b < n && ok; b++) ok = (c->batches[b] = jm_alloc(1, sizeof(batch)));
+  if (ok) assign_batches(c, work);
+  jm_free(work);
+  if (!ok) return jm_error_out_of_memory();
+  jm_parallel_for(n, 1, compile_batches, c);
+  jm_error *error = NULL;
+  for (size_t b = 0; b < n; b++) {
+    if (!error)
+      error = c->errors[b];
+    else
+      jm_error_destroy(c->errors[b]);
+  }
+  return error;
+}
+
+/* Gives what was compiled to the table. Another thread may have been faster; its code is used. */
+static void publish(compilation *c) {
+  for (uint32_t i = 0; i < c->n_tasks; i++) {
+    jm_jit_code *code = c->tasks[i].code;
+    if (find_code(code)) continue;
+    jm_jit_code **bucket = &buckets[code->hash % N_BUCKETS];
+    code->batch = c->batches[c->tasks[i].batch];
+    code->batch->held++;
+    code->next = *bucket;
+    *bucket = code;
+    c->tasks[i].code = NULL;
+  }
+  for (uint32_t b = 0; b < c->n_batches; b++)
+    if (c->batches[b]->held) c->batches[b] = NULL;
+}
+
+static void destroy_compilation(compilation *c) {
+  for (uint32_t b = 0; c->batches && b < c->n_batches; b++) {
+    if (c->batches[b]) jm_llvm_code_destroy(c->batches[b]->code);
+    jm_free(c->batches[b]);
+  }
+  for (uint32_t i = 0; i < c->n_tasks; i++) free_code(c->tasks[i].code);
+  jm_free(c->tasks);
+  jm_free(c->batches);
+  jm_free(c->errors);
+}
+
+/* An entry without code. */
+static jm_error *create_code(const jm_kernel *kernel, jm_jit_code **out) {
+  jm_jit_code *code = jm_alloc(1, sizeof *code);
+  if (!code) return jm_error_out_of_memory();
+  jm_text_init(&code->text);
+  jm_kernel_print(kernel, &code->text);
+  jm_error *error = jm_text_error(&code->text);
+  if (error) {
+    free_code(code);
+    return error;
+  }
+  const char *line = strchr(code->text.bytes, '\n'); /* the first one has the name */
+  code->key = line ? line : code->text.bytes;
+  code->key_size = code->text.size - (size_t)(code->key - code->text.bytes);
+  code->hash = hash_bytes(code->key, code->key_size);
+  *out = code;
+  return NULL;
+}
+
+/* What the table has; the rest become tasks, equal kernels one: wanted[i] is equal to
+ * what kernel i needs. */
+static jm_error *look_up(const jm_kernel *const *kernels, uint32_t n, jm_jit_code **codes,
+                         jm_jit_code **wanted, compilation *c) {
+  for (uint32_t i = 0; i < n; i++) {
+    jm_jit_code *like;
+    JM_TRY(create_code(kernels[i], &like));
+    pthread_mutex_lock(&lock);
+    codes[i] = find_code(like);
+    if (codes[i]) codes[i]->held++;
+    pthread_mutex_unlock(&lock);
+    for (uint32_t t = 0; t < c->n_tasks && !codes[i] && !wanted[i]; t++)
+      if (is_equal(c->tasks[t].code, like)) wanted[i] = c->tasks[t].code;
+    if (codes[i] || wanted[i]) {
+      free_code(like);
+      continue;
+    }
+    wanted[i] = like;
+    c->tasks[c->n_tasks++] = (task){.kernel = kernels[i], .code = like};
+  }
+  return NULL;
+}
+
+jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, jm_jit_code **codes) {
+  const char *why;
+  if (!jm_jit_find_target(&why)) return jm_error_create(JM_UNIMPLEMENTED, "%s", why);
+  memset(codes, 0, n * sizeof(jm_jit_code *));
+  compilation c = {.tasks = jm_alloc(n, sizeof(task))};
+  jm_jit_code **wanted = jm_alloc(n, sizeof(jm_jit_code *));
+  jm_error *error = c.tasks && wanted ? NULL : jm_error_out_of_memory();
+  if (!error) error = look_up(kernels, n, codes, wanted, &c);
+  if (!error && c.n_tasks) error = run_compilation(&c);
+  if (!error && c.n_tasks) {
+    pthread_mutex_lock(&lock);
+    publish(&c);
+    for (uint32_t i = 0; i < n; i++) {
+      if (codes[i]) continue;
+      codes[i] = find_code(wanted[i]);
+      codes[i]->held++;
+    }
+    pthread_mutex_unlock(&lock);
+  }
+  for (uint32_t i = 0; i < n && error; i++) {
+    jm_jit_code_release(codes[i]);
+    codes[i] = NULL;
+  }
+  destroy_compilation(&c);
+  jm_free(wanted);
+  return error;
+}

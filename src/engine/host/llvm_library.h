@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LLVM, found while running: the library inside the llvmlite wheel, through the functions that
+ * llvmlite's own Python code calls. llvm_library.c alone knows their names. Text in, machine code
+ * out; what is compiled, and what it is cached under, is jit.c's matter. */
+#ifndef JM_ENGINE_HOST_LLVM_LIBRARY_H
+#define JM_ENGINE_HOST_LLVM_LIBRARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+/* Loads the library once per process. false: *why says what was looked for and what was wrong
+ * (static memory). Everything below may be called only after it was true. */
+bool jm_llvm_library_load(const char **why);
+const char *jm_llvm_library_version(void); /* "LLVM 20.1.8" */
+
+/* Does the machine at hand have this feature, as LLVM names it ("avx2")? */
+bool jm_llvm_host_has(const char *feature);
+
+/* Machine code of one module, ready to be called. */
+typedef struct jm_llvm_code jm_llvm_code;
+/* Compiles a module's text for the machine at hand. INTERNAL if LLVM refuses the text. Any thread;
+ * a module per call, nothing is shared. */
+jm_error *jm_llvm_code_create(const char *text, jm_llvm_code **out) JM_MUST_USE;
+void jm_llvm_code_destroy(jm_llvm_code *code); /* NULL is allowed */
+/* The address of a function of the module, NULL if there is none. */
+void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol);
+
+/* For tests: the module as an object file (or assembly) for a machine that need not be at hand. */
+typedef struct jm_llvm_machine {
+  const char *triple, *cpu, *features;
+  bool assembly;
+} jm_llvm_machine;
+jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *machine,
+                              jm_text *out) JM_MUST_USE;
+
+#endif
