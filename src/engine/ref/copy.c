@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "engine/ref/transpose.h"
 
 void jm_rect_add(jm_rect *rect, int64_t size, int64_t to, int64_t from) {
   if (size <= 0) rect->empty = true;
@@ -120,12 +121,28 @@ PLANES(8, uint64_t, 4)
 PLANES(16, unit16, 1)
 #undef PLANES
 
+/* Whole lines on both sides go through vector registers. */
+#define PLANES(bytes)                                                                       \
+  static void plane_transposed_##bytes(char *to, const char *from, const jm_rect_dim *rows, \
+                                       const jm_rect_dim *columns) {                        \
+    if (rows->from == (bytes) && columns->to == (bytes))                                    \
+      jm_transpose_##bytes(to, rows->to, from, columns->from, (size_t)rows->size,           \
+                           (size_t)columns->size);                                          \
+    else                                                                                    \
+      plane_tiled_##bytes(to, from, rows, columns);                                         \
+  }
+PLANES(4)
+PLANES(8)
+#undef PLANES
+
 static const struct {
   jm_copy_plane *fill, *strided, *tiled;
 } planes[] = {
-#define PLANES(bytes) {plane_fill_##bytes, plane_strided_##bytes, plane_tiled_##bytes}
-    PLANES(1), PLANES(2), PLANES(4), PLANES(8), PLANES(16),
-#undef PLANES
+    {plane_fill_1, plane_strided_1, plane_tiled_1},
+    {plane_fill_2, plane_strided_2, plane_tiled_2},
+    {plane_fill_4, plane_strided_4, plane_transposed_4},
+    {plane_fill_8, plane_strided_8, plane_transposed_8},
+    {plane_fill_16, plane_strided_16, plane_tiled_16},
 };
 
 /* log2 of 1, 2, 4, 8 or 16 */

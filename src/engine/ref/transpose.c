@@ -6,8 +6,10 @@
 
 #include "base/loop.h"
 
-typedef uint32_t words __attribute__((vector_size(32)));
-typedef uint64_t doubles __attribute__((vector_size(32)));
+/* A vector is a cache line: patches are read and written in whole lines, because lines that lie a
+ * power of two apart don't stay in the cache until their other half comes. */
+typedef uint32_t line_4 __attribute__((vector_size(64)));
+typedef uint64_t line_8 __attribute__((vector_size(64)));
 
 #if defined(__clang__)
 #define SHUFFLE(type, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
@@ -15,44 +17,37 @@ typedef uint64_t doubles __attribute__((vector_size(32)));
 #define SHUFFLE(type, x, y, ...) __builtin_shuffle(x, y, (type){__VA_ARGS__})
 #endif
 
-/* Three rounds of exchanges: elements, pairs, halves. */
-static inline __attribute__((always_inline)) void patch_4(char *to, ptrdiff_t to_line,
-                                                          const char *from, ptrdiff_t from_line) {
-  words a[8], b[8];
-  for (int i = 0; i < 8; i++) memcpy(&a[i], from + i * from_line, sizeof a[i]);
-  for (int i = 0; i < 8; i += 2) {
-    b[i] = SHUFFLE(words, a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    b[i + 1] = SHUFFLE(words, a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+/* A round exchanges squares of `size` lanes off the diagonal: lane j of line i is that of the line
+ * itself or of its partner. N lanes. */
+#define LOW(N, size, j) ((j) & (size) ? (N) + (j) - (size) : (j))
+#define HIGH(N, size, j) ((j) & (size) ? (N) + (j) : (j) + (size))
+#define LANES_8(F, N, size, from)                                                     \
+  F(N, size, from), F(N, size, from + 1), F(N, size, from + 2), F(N, size, from + 3), \
+      F(N, size, from + 4), F(N, size, from + 5), F(N, size, from + 6), F(N, size, from + 7)
+#define LANES_4_BYTES(F, size) LANES_8(F, 16, size, 0), LANES_8(F, 16, size, 8)
+#define LANES_8_BYTES(F, size) LANES_8(F, 8, size, 0)
+#define ROUND(bytes, size)                                                             \
+  _Pragma("GCC unroll 16") for (int i = 0; i < 64 / (bytes); i++) if (!(i & (size))) { \
+    line_##bytes x = a[i], y = a[i + (size)];                                          \
+    a[i] = SHUFFLE(line_##bytes, x, y, LANES_##bytes##_BYTES(LOW, size));              \
+    a[i + (size)] = SHUFFLE(line_##bytes, x, y, LANES_##bytes##_BYTES(HIGH, size));    \
   }
-  for (int i = 0; i < 8; i += 4)
-    for (int j = 0; j < 2; j++) {
-      a[i + 2 * j] = SHUFFLE(words, b[i + j], b[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-      a[i + 2 * j + 1] = SHUFFLE(words, b[i + j], b[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  for (int i = 0; i < 4; i++) {
-    b[i] = SHUFFLE(words, a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    b[i + 4] = SHUFFLE(words, a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+#define PATCH(bytes, ROUNDS)                                                \
+  static inline __attribute__((always_inline)) void patch_##bytes(          \
+      char *to, ptrdiff_t to_line, const char *from, ptrdiff_t from_line) { \
+    line_##bytes a[64 / (bytes)];                                           \
+    _Pragma("GCC unroll 16") for (int i = 0; i < 64 / (bytes); i++)         \
+        memcpy(&a[i], from + i * from_line, sizeof a[i]);                   \
+    ROUNDS                                                                  \
+    _Pragma("GCC unroll 16") for (int i = 0; i < 64 / (bytes); i++)         \
+        memcpy(to + i * to_line, &a[i], sizeof a[i]);                       \
   }
-  for (int i = 0; i < 8; i++) memcpy(to + i * to_line, &b[i], sizeof b[i]);
-}
+PATCH(4, ROUND(4, 8) ROUND(4, 4) ROUND(4, 2) ROUND(4, 1))
+PATCH(8, ROUND(8, 4) ROUND(8, 2) ROUND(8, 1))
 
-static inline __attribute__((always_inline)) void patch_8(char *to, ptrdiff_t to_line,
-                                                          const char *from, ptrdiff_t from_line) {
-  doubles a[4], b[4];
-  for (int i = 0; i < 4; i++) memcpy(&a[i], from + i * from_line, sizeof a[i]);
-  for (int i = 0; i < 4; i += 2) {
-    b[i] = SHUFFLE(doubles, a[i], a[i + 1], 0, 4, 2, 6);
-    b[i + 1] = SHUFFLE(doubles, a[i], a[i + 1], 1, 5, 3, 7);
-  }
-  for (int i = 0; i < 2; i++) {
-    a[i] = SHUFFLE(doubles, b[i], b[i + 2], 0, 1, 4, 5);
-    a[i + 2] = SHUFFLE(doubles, b[i], b[i + 2], 2, 3, 6, 7);
-  }
-  for (int i = 0; i < 4; i++) memcpy(to + i * to_line, &a[i], sizeof a[i]);
-}
-
-/* A group of columns is a cache line of the target, written whole before the next. */
-#define DEFINE(bytes, type, side)                                                                 \
+/* Along the target's lines: the writes are consecutive, and the reads, which are not, are asked for
+ * one patch ahead. */
+#define DEFINE(bytes)                                                                             \
   static void edge_##bytes(char *to, ptrdiff_t to_line, const char *from, ptrdiff_t from_line,    \
                            size_t rows, size_t columns) {                                         \
     for (size_t c = 0; c < columns; c++)                                                          \
@@ -62,21 +57,22 @@ static inline __attribute__((always_inline)) void patch_8(char *to, ptrdiff_t to
   }                                                                                               \
   JM_CLONES void jm_transpose_##bytes(void *to_data, ptrdiff_t to_line, const void *from_data,    \
                                       ptrdiff_t from_line, size_t rows, size_t columns) {         \
-    enum { GROUP = 64 / (bytes) };                                                                \
+    enum { SIDE = 64 / (bytes) };                                                                 \
     char *to = to_data;                                                                           \
     const char *from = from_data;                                                                 \
-    size_t whole_rows = rows / (side) * (side), whole = columns / (side) * (side);                \
-    for (size_t c0 = 0; c0 < whole; c0 += GROUP) {                                                \
-      size_t c1 = whole - c0 < GROUP ? whole : c0 + GROUP;                                        \
-      for (size_t r = 0; r < whole_rows; r += (side))                                             \
-        for (size_t c = c0; c < c1; c += (side))                                                  \
-          patch_##bytes(to + (ptrdiff_t)r * to_line + (ptrdiff_t)(c * (bytes)), to_line,          \
-                        from + (ptrdiff_t)c * from_line + (ptrdiff_t)(r * (bytes)), from_line);   \
-    }                                                                                             \
+    size_t whole_rows = rows / SIDE * SIDE, whole = columns / SIDE * SIDE;                        \
+    for (size_t r = 0; r < whole_rows; r += SIDE)                                                 \
+      for (size_t c = 0; c < whole; c += SIDE) {                                                  \
+        const char *x = from + (ptrdiff_t)c * from_line + (ptrdiff_t)(r * (bytes));               \
+        for (size_t i = SIDE; i < 2 * SIDE && c + i < whole; i++)                                 \
+          __builtin_prefetch(x + (ptrdiff_t)i * from_line);                                       \
+        patch_##bytes(to + (ptrdiff_t)r * to_line + (ptrdiff_t)(c * (bytes)), to_line, x,         \
+                      from_line);                                                                 \
+      }                                                                                           \
     edge_##bytes(to + (ptrdiff_t)(whole * (bytes)), to_line, from + (ptrdiff_t)whole * from_line, \
                  from_line, rows, columns - whole);                                               \
     edge_##bytes(to + (ptrdiff_t)whole_rows * to_line, to_line,                                   \
                  from + (ptrdiff_t)(whole_rows * (bytes)), from_line, rows - whole_rows, whole);  \
   }
-DEFINE(4, uint32_t, 8)
-DEFINE(8, uint64_t, 4)
+DEFINE(4)
+DEFINE(8)
