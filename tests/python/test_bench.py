@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import entry as entries  # noqa: E402
 from benchmarks import measure, report  # noqa: E402
+from jax_mps_c.selftest import harness  # noqa: E402
 
 NAMES = {
     "kernels": """add_4m gelu_4m chain20_4m bf16_gelu_4m f64_gelu_4m complex_mul_1m sum_all_4m
@@ -47,7 +48,7 @@ def test_functions_fit_their_inputs(group):
         assert any(not np.array_equal(a, b) for a, b in pairs), f"{entry.name}: same inputs again"
         if not entry.jit:
             continue
-        with jax.experimental.enable_x64(entry.x64):
+        with harness.x64(entry.x64):
             results = jax.eval_shape(entry.function, *inputs)
         if entry.state:
             before, after = jax.tree.leaves(inputs[0]), jax.tree.leaves(results[0])
