@@ -186,6 +186,17 @@ void jm_llvm_declare(jm_llvm_printer *p, const char *format, ...) {
     jm_text_printf(&p->module->declarations, "%s", line);
 }
 
+/* The text of an instruction. An i1 is 0 or 1 here, and 0 or -1 to LLVM's signed instructions. */
+static const char *text_of(jm_kopcode code, jm_ktype type) {
+  static const struct {
+    jm_kopcode code, bits;
+  } of_bits[] = {
+      {JM_K_slt, JM_K_ult}, {JM_K_sle, JM_K_ule}, {JM_K_smin, JM_K_umin}, {JM_K_smax, JM_K_umax}};
+  for (size_t i = 0; type == JM_KT_i1 && i < sizeof of_bits / sizeof *of_bits; i++)
+    if (of_bits[i].code == code) return rows[of_bits[i].bits].text;
+  return rows[code].text;
+}
+
 static jm_llvm_name operand(jm_llvm_printer *p, jm_kval v, uint32_t width) {
   return width > 1 ? jm_llvm_vector(p, v) : jm_llvm_scalar(p, v);
 }
@@ -195,7 +206,7 @@ static void print_plain(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t wid
   for (uint32_t i = 0; i < f->n_operands; i++) names[i] = operand(p, f->operands[i], width);
   jm_ktype type = p->k->values[f->operands[0]].type;
   uint32_t id = jm_llvm_define(p, f->first_result, width > 1);
-  jm_text_printf(p->out, "  %%v%u = %s %s %s%s%s\n", (unsigned)id, rows[f->code].text,
+  jm_text_printf(p->out, "  %%v%u = %s %s %s%s%s\n", (unsigned)id, text_of(f->code, type),
                  jm_llvm_type(type, width).text, names[0].text, f->n_operands > 1 ? ", " : "",
                  names[1].text);
 }
@@ -215,12 +226,13 @@ static void print_called(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t wi
   jm_ktype type = p->k->values[f->first_result].type;
   jm_llvm_name t = jm_llvm_type(type, width), symbol;
   const row *r = &rows[f->code];
+  const char *text = text_of(f->code, type);
   static const char *const suffixes[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "f32", "f64"};
   if (width > 1)
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", r->text, (unsigned)width,
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", text, (unsigned)width,
              suffixes[type]);
   else
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", r->text, suffixes[type]);
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", text, suffixes[type]);
   bool two = f->n_operands > 1, three = f->n_operands > 2;
   jm_llvm_declare(p, "declare %s %s(%s%s%s%s%s%s)\n", t.text, symbol.text, t.text, two ? ", " : "",
                   two ? t.text : "", three ? ", " : "", three ? t.text : "", r->more ? ", i1" : "");
