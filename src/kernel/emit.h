@@ -44,6 +44,12 @@ jm_element jm_emit_value(jm_emit *e, jm_value v, const jm_kval *index);
  * pulled from the op's operands; results: n_results elements. */
 void jm_emit_region(jm_emit *e, const jm_op *op, jm_region_id region, const jm_element *args,
                     jm_element *results);
+/* One step of reduce or reduce_window: accumulators and elements (n_results of each) to
+ * accumulators, by the op's body. Sums and products of narrow floats are kept in f32 and rounded
+ * once, when all is folded: by jm_emit_folded, which gives result i its value. */
+void jm_emit_fold(jm_emit *e, const jm_op *op, const jm_element *accumulators,
+                  const jm_element *elements, jm_element *results);
+jm_element jm_emit_folded(jm_emit *e, const jm_op *op, uint32_t i, jm_element accumulator);
 
 /* -- memory: how types lie in parameters */
 jm_ktype jm_emit_storage(jm_dtype dtype); /* of one stored word; complex: of one part */
@@ -53,8 +59,9 @@ uint32_t jm_emit_param(jm_emit *e, const jm_type *type, jm_kspace space, bool wr
                        uint32_t alias);
 jm_element jm_emit_load(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval linear);
 void jm_emit_store(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval linear, jm_element element);
-/* Row-major position of an index in a shape. */
+/* Row-major position of an index in a shape, and back. */
 jm_kval jm_emit_linear(jm_emit *e, const jm_type *type, const jm_kval *index);
+void jm_emit_split(jm_emit *e, const jm_type *type, jm_kval linear, jm_kval *index);
 /* A scalar of this type with this value: of the bytes of our buffers. */
 jm_element jm_emit_constant(jm_emit *e, jm_dtype dtype, const void *bytes);
 

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Ops of real floats, on f32 or f64. Narrower floats are rounded afterwards by jm_element_run. What
+ * IEEE 754 defines is exact; functions are those of math_*.c. */
+#include "kernel/element.h"
+
+#define SCOPE                              \
+  const jm_ktype t = jm_kbuild_type(b, x); \
+  (void)t, (void)y
+
+#define UNARY(name, code)                                     \
+  static jm_kval name(jm_kbuilder *b, jm_kval x, jm_kval y) { \
+    (void)y;                                                  \
+    return jm_kbuild1(b, JM_K_##code, x);                     \
+  }
+#define BINARY(name, code)                                    \
+  static jm_kval name(jm_kbuilder *b, jm_kval x, jm_kval y) { \
+    return jm_kbuild2(b, JM_K_##code, x, y);                  \
+  }
+UNARY(absolute, fabs)
+UNARY(negate, fneg)
+UNARY(round_down, ffloor)
+UNARY(round_up, fceil)
+UNARY(round_even, frint)
+UNARY(square_root, fsqrt)
+BINARY(add, fadd)
+BINARY(subtract, fsub)
+BINARY(multiply, fmul)
+BINARY(divide, fdiv)
+
+static jm_kval itself(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  (void)b, (void)y;
+  return x;
+}
+
+static jm_kval zero(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return F(0);
+}
+
+/* x - trunc x is exact, so halves are seen as such; the sign is kept for -0.3 and -0. */
+static jm_kval round_away(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  jm_kval whole = jm_kbuild1(b, JM_K_ftrunc, x), rest = FABS(FSUB(x, whole));
+  return SELECT(FOLE(F(0.5), rest), FADD(whole, COPYSIGN(F(1), x)), whole);
+}
+
+static jm_kval reciprocal_root(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return FDIV(F(1), FSQRT(x));
+}
+
+/* Zeros and NaN are kept. */
+static jm_kval sign(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return SELECT(FOLT(F(0), FABS(x)), COPYSIGN(F(1), x), x);
+}
+
+static jm_kval is_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return FOLT(FABS(x), F(__builtin_inf()));
+}
+
+/* Equal numbers have equal bits, except zeros: the bits' conjunction is +0 if one is, their
+ * disjunction -0. A NaN of x comes out as x, one of y as y. */
+static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  jm_kval equal = FROM_BITS(AND(BITS(x), BITS(y)));
+  jm_kval larger = SELECT(OR(FOLT(y, x), FUNO(x, x)), x, y);
+  return SELECT(FOEQ(x, y), equal, larger);
+}
+
+static jm_kval minimum(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  jm_kval equal = FROM_BITS(OR(BITS(x), BITS(y)));
+  jm_kval smaller = SELECT(OR(FOLT(x, y), FUNO(x, x)), x, y);
+  return SELECT(FOEQ(x, y), equal, smaller);
+}
+
+static jm_kval rest(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  const jm_kval args[2] = {x, y};
+  return jm_kbuild_call(b, JM_KCALL_fmod, args);
+}
+
+const jm_float_row jm_element_float[JM_N_OPS] = {
+    [JM_OP_abs] = {absolute, 1, true},
+    [JM_OP_acosh] = {jm_math_acosh, 80, false},
+    [JM_OP_asinh] = {jm_math_asinh, 80, false},
+    [JM_OP_atanh] = {jm_math_atanh, 60, false},
+    [JM_OP_ceil] = {round_up, 1, true},
+    [JM_OP_cosh] = {jm_math_cosh, 50, false},
+    [JM_OP_cosine] = {jm_math_cos, 50, false},
+    [JM_OP_exponential] = {jm_math_exp, 20, false},
+    [JM_OP_exponential_minus_one] = {jm_math_expm1, 22, false},
+    [JM_OP_floor] = {round_down, 1, true},
+    [JM_OP_imag] = {zero, 0, true},
+    [JM_OP_log] = {jm_math_log, 25, false},
+    [JM_OP_log_plus_one] = {jm_math_log1p, 32, false},
+    [JM_OP_logistic] = {jm_math_logistic, 30, false},
+    [JM_OP_negate] = {negate, 1, true},
+    [JM_OP_real] = {itself, 0, true},
+    [JM_OP_round_nearest_afz] = {round_away, 6, true},
+    [JM_OP_round_nearest_even] = {round_even, 1, true},
+    [JM_OP_rsqrt] = {reciprocal_root, 12, false},
+    [JM_OP_sign] = {sign, 4, true},
+    [JM_OP_sine] = {jm_math_sin, 50, false},
+    [JM_OP_sinh] = {jm_math_sinh, 50, false},
+    [JM_OP_sqrt] = {square_root, 6, false},
+    [JM_OP_tan] = {jm_math_tan, 70, false},
+    [JM_OP_tanh] = {jm_math_tanh, 40, false},
+    [JM_OP_is_finite] = {is_finite, 2, true},
+    [JM_OP_add] = {add, 1, false},
+    [JM_OP_complex] = {add, 0, true}, /* built by jm_element_run */
+    [JM_OP_divide] = {divide, 5, false},
+    [JM_OP_maximum] = {maximum, 4, true},
+    [JM_OP_minimum] = {minimum, 4, true},
+    [JM_OP_multiply] = {multiply, 1, false},
+    [JM_OP_power] = {jm_math_pow, 80, false},
+    [JM_OP_remainder] = {rest, 60, false},
+    [JM_OP_subtract] = {subtract, 1, false},
+};
