@@ -154,9 +154,9 @@ static jm_error *create_machine(const char *machine_triple, const char *machine_
   const char *words = NULL;
   opaque *target = GetTargetFromTriple(machine_triple, &words);
   if (!target) return refused("has no target", words);
-  /* All of a module's memory comes from one block, so that the small code model always reaches. */
+  /* All of a module's memory comes from one block, within which relative addresses always reach. */
   *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, OPTIMISE,
-                             "default", "small", 0, jit, "");
+                             "pic", "small", 0, jit, "");
   return *out ? NULL : refused("has no target machine", NULL);
 }
 
