@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -45,9 +44,11 @@ def parts() -> Iterator[Line]:
         yield "BLAS, LAPACK", "Accelerate"
     else:
         yield "BLAS, LAPACK", str(blas or "missing: products are slow, no decompositions")
-    for name, purpose in (("llvmlite", "compiles fused kernels"), ("mlx", "drives the GPU")):
-        found = importlib.util.find_spec(name) is not None
-        yield name, package_version(name) if found else f"not installed ({purpose}; not used yet)"
+    llvm = os.environ.get("JAX_MPS_LLVM") or locate.find_llvm()
+    yield "llvmlite", package_version("llvmlite")
+    yield "LLVM", str(llvm or "missing: programs run op by op; try: pip install -U llvmlite")
+    mlx = package_version("mlx")
+    yield "mlx", mlx if locate.find_mlx() else "not installed (drives the GPU)"
 
 
 def names() -> Iterator[Line]:

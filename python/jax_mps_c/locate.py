@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are on this machine: the plugin library, its engines, BLAS. Loads none of them."""
+"""Where things are on this machine: the plugin library, its engines, BLAS, LLVM. Loads none."""
 
 from __future__ import annotations
 
@@ -106,6 +106,19 @@ def find_blas() -> pathlib.Path | None:
     package = pathlib.Path(spec.origin).parent
     found = sorted((package.parent / "scipy.libs").glob("libscipy_openblas*.so*"))
     return found[0] if found else None
+
+
+def find_llvm() -> pathlib.Path | None:
+    """LLVM inside llvmlite's wheel, which is not imported: the plugin loads its library.
+
+    Before 0.46 it had an LLVM that is too old. Whether the plugin works with the one that it has
+    now is checked where it is loaded.
+    """
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        return None
+    library = pathlib.Path(spec.origin).parent / "binding" / f"libllvmlite{SUFFIX}"
+    return library if library.is_file() else None
 
 
 def is_apple_gpu(library: pathlib.Path) -> bool:

@@ -39,9 +39,8 @@ state = State()
 
 def client_options() -> dict[str, str]:
     """Options of PJRT_Client_Create. JAX_MPS_* in the environment win over them in the library."""
-    blas = locate.find_blas()
-    options = {"blas_library": str(blas)} if blas else {}
-    return options | mlx_options()
+    found = {"blas_library": locate.find_blas(), "llvm_library": locate.find_llvm()}
+    return {name: str(path) for name, path in found.items() if path} | mlx_options()
 
 
 def mlx_options() -> dict[str, str]:
