@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/ref/transpose.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -45,8 +46,10 @@ typedef uint64_t line_8 __attribute__((vector_size(64)));
 PATCH(4, ROUND(4, 8) ROUND(4, 4) ROUND(4, 2) ROUND(4, 1))
 PATCH(8, ROUND(8, 4) ROUND(8, 2) ROUND(8, 1))
 
-/* Along the target's lines: the writes are consecutive, and the reads, which are not, are asked for
+/* Along the lines of the side whose lines are farther apart; what the other side needs is asked for
  * one patch ahead. */
+static size_t magnitude(ptrdiff_t x) { return x < 0 ? (size_t)-x : (size_t)x; }
+
 #define DEFINE(bytes)                                                                             \
   static void edge_##bytes(char *to, ptrdiff_t to_line, const char *from, ptrdiff_t from_line,    \
                            size_t rows, size_t columns) {                                         \
@@ -61,11 +64,15 @@ PATCH(8, ROUND(8, 4) ROUND(8, 2) ROUND(8, 1))
     char *to = to_data;                                                                           \
     const char *from = from_data;                                                                 \
     size_t whole_rows = rows / SIDE * SIDE, whole = columns / SIDE * SIDE;                        \
-    for (size_t r = 0; r < whole_rows; r += SIDE)                                                 \
-      for (size_t c = 0; c < whole; c += SIDE) {                                                  \
+    bool by_source = magnitude(from_line) > magnitude(to_line);                                   \
+    size_t n_outer = by_source ? whole : whole_rows, n_inner = by_source ? whole_rows : whole;    \
+    for (size_t outer = 0; outer < n_outer; outer += SIDE)                                        \
+      for (size_t inner = 0; inner < n_inner; inner += SIDE) {                                    \
+        size_t r = by_source ? inner : outer, c = by_source ? outer : inner;                      \
         const char *x = from + (ptrdiff_t)c * from_line + (ptrdiff_t)(r * (bytes));               \
-        for (size_t i = SIDE; i < 2 * SIDE && c + i < whole; i++)                                 \
-          __builtin_prefetch(x + (ptrdiff_t)i * from_line);                                       \
+        const char *next = by_source ? x + 64 : x + SIDE * from_line;                             \
+        for (int i = 0; inner + SIDE < n_inner && i < SIDE; i++)                                  \
+          __builtin_prefetch(next + i * from_line);                                               \
         patch_##bytes(to + (ptrdiff_t)r * to_line + (ptrdiff_t)(c * (bytes)), to_line, x,         \
                       from_line);                                                                 \
       }                                                                                           \
