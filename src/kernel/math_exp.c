@@ -109,7 +109,7 @@ static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   /* with a quarter of e^a, which may be twice the largest number */
   jm_kval a = FABS(x);
-  parts e = split(b, limit(b, a, 0, 711));
+  parts e = split(b, limit(b, a, 0, 710.5));
   jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
   jm_kval large = FMUL(F(2), FMA(quarter, e.part, quarter));
   jm_kval m = FMUL(F(4), FMA(quarter, e.part, FSUB(quarter, F(0.25)))); /* e^a - 1 */
@@ -119,7 +119,7 @@ static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
 
 static jm_kval cosh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
-  parts e = split(b, limit(b, FABS(x), 0, 711));
+  parts e = split(b, limit(b, FABS(x), 0, 710.5));
   jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
   jm_kval half = FMUL(F(2), FMA(quarter, e.part, quarter)); /* of e^|x| */
   return FADD(half, FDIV(F(0.25), half));

@@ -101,7 +101,7 @@ static jm_kval asinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   jm_kval a = FABS(x), a2 = FMUL(a, a), large = FOLT(F(0x1p28), a);
   jm_kval m = FADD(a, FDIV(a2, FADD(F(1), FSQRT(FADD(a2, F(1))))));
-  jm_kval result = jm_math_log1p(b, SELECT(large, a, m), y);
+  jm_kval result = jm_math_log1p(b, SELECT(large, FSUB(a, F(1)), m), y);
   return COPYSIGN(FADD(result, SELECT(large, F(LN2), F(0))), x);
 }
 
@@ -109,7 +109,7 @@ static jm_kval asinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
 static jm_kval acosh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   jm_kval m = FSUB(x, F(1)), large = FOLT(F(0x1p28), x);
-  jm_kval arg = SELECT(large, x, FADD(m, FSQRT(FMUL(m, FADD(x, F(1))))));
+  jm_kval arg = SELECT(large, m, FADD(m, FSQRT(FMUL(m, FADD(x, F(1))))));
   jm_kval result = FADD(jm_math_log1p(b, arg, y), SELECT(large, F(LN2), F(0)));
   return SELECT(FOLT(x, F(1)), F(__builtin_nan("")), result);
 }
@@ -119,7 +119,8 @@ static jm_kval atanh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   jm_kval a = FABS(x), twice = FADD(a, a);
   jm_kval arg = FADD(twice, FDIV(FMUL(twice, a), FSUB(F(1), a)));
-  return COPYSIGN(FMUL(F(0.5), jm_math_log1p(b, arg, y)), x);
+  jm_kval result = COPYSIGN(FMUL(F(0.5), jm_math_log1p(b, arg, y)), x);
+  return SELECT(FOLT(F(1), a), F(__builtin_nan("")), result);
 }
 
 jm_kval jm_math_asinh(jm_kbuilder *b, jm_kval x, jm_kval y) {

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Emission against the reference engine: every op of every element type that jm_emit_supports says
+ * yes to, as a kernel run by the interpreter and, where there is an LLVM, compiled. */
+#include "unit/emit_case.h"
+
+/* -- elementwise */
+
+enum { PAIRS = EMIT_SPECIAL * EMIT_SPECIAL };
+
+/* What may differ from the reference engine by so many units of the last place; others: none. */
+typedef struct tolerance {
+  jm_opcode code;
+  double ulps;
+} tolerance;
+static const tolerance tolerances[] = {
+    {JM_OP_acos, 3},  {JM_OP_acosh, 4},        {JM_OP_asin, 3},
+    {JM_OP_asinh, 4}, {JM_OP_atanh, 4},        {JM_OP_cbrt, 2},
+    {JM_OP_cosh, 3},  {JM_OP_cosine, 2},       {JM_OP_erf, 4},
+    {JM_OP_erfc, 4},  {JM_OP_exponential, 2},  {JM_OP_exponential_minus_one, 3},
+    {JM_OP_log, 2},   {JM_OP_log_plus_one, 2}, {JM_OP_logistic, 3},
+    {JM_OP_sine, 2},  {JM_OP_sinh, 4},         {JM_OP_tan, 3},
+    {JM_OP_tanh, 3},  {JM_OP_atan2, 3},        {JM_OP_power, 2},
+};
+
+static double tolerance_of(jm_opcode code, jm_dtype dtype) {
+  if (!jm_dtype_is_float(dtype) && !jm_dtype_is_complex(dtype)) return 0;
+  for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
+    if (tolerances[i].code == code) return tolerances[i].ulps;
+  return 0;
+}
+
+static bool is_elementwise(jm_opcode code, int operands, jm_dtype dtype) {
+  const jm_op_fact *fact = &jm_op_facts[code];
+  return fact->operands == operands && fact->results == 1 && !fact->regions &&
+         fact->traits & JM_TRAIT_ELEMENTWISE && fact->types >> jm_dtype_classof(dtype) & 1 &&
+         code != JM_OP_compare && code != JM_OP_convert && code != JM_OP_reduce_precision &&
+         code != JM_OP_select && code != JM_OP_clamp &&
+         !(code == JM_OP_complex && dtype != JM_DT_f32 && dtype != JM_DT_f64);
+}
+
+static jm_dtype result_of(jm_opcode code, jm_dtype dtype) {
+  if (code == JM_OP_is_finite) return JM_DT_pred;
+  if (code == JM_OP_complex) return dtype == JM_DT_f32 ? JM_DT_c64 : JM_DT_c128;
+  if (code == JM_OP_real || code == JM_OP_imag || code == JM_OP_abs) return jm_dtype_real(dtype);
+  return dtype;
+}
+
+/* All ops of one number of operands of one type that are supported, as one module. */
+static uint32_t write_elementwise(jm_dtype dtype, int operands, jm_text *text, jm_opcode *codes) {
+  const char *d = jm_dtype_name(dtype);
+  uint32_t n = 0;
+  jm_text_printf(text, "module \"t\" replicas=1 partitions=1 { (%%x: %s[%d]", d, (int)PAIRS);
+  if (operands == 2) jm_text_printf(text, ", %%y: %s[%d]", d, (int)PAIRS);
+  jm_text_printf(text, "):\n");
+  for (jm_opcode code = 0; code < JM_N_OPS; code++)
+    if (is_elementwise(code, operands, dtype)) {
+      jm_text_printf(text, "%%r%u: %s[%d] = %s %%x%s\n", n, jm_dtype_name(result_of(code, dtype)),
+                     (int)PAIRS, jm_op_facts[code].name, operands == 2 ? ", %y" : "");
+      codes[n++] = code;
+    }
+  for (uint32_t i = 0; i < n; i++) jm_text_printf(text, "%s%%r%u", i ? ", " : "return ", i);
+  jm_text_printf(text, "}");
+  return n;
+}
+
+/* Only what is supported stays a result; returns how much that is. */
+static uint32_t keep_supported(emit_case *c, jm_opcode *codes) {
+  jm_region *entry = jm_module_region(c->m, c->m->entry);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    if (!jm_emit_supports(c->m, jm_module_definition(c->m, entry->results[i]))) continue;
+    codes[n] = codes[i];
+    entry->results[n++] = entry->results[i];
+  }
+  entry->n_results = n;
+  return n;
+}
+
+static int n_elementwise;
+
+static void compare_elementwise(emit_case *c, jm_dtype dtype, const jm_opcode *codes,
+                                const char *how) {
+  char what[96];
+  for (uint32_t i = 0; i < c->entry->n_results; i++) {
+    snprintf(what, sizeof what, "%s of %s, %s", jm_op_facts[codes[i]].name, jm_dtype_name(dtype),
+             how);
+    emit_compare(c, i, tolerance_of(codes[i], dtype), what);
+  }
+}
+
+static void elementwise(jm_dtype dtype, int operands) {
+  jm_text text;
+  jm_opcode codes[JM_N_OPS];
+  emit_case c = {0};
+  jm_text_init(&text);
+  if (write_elementwise(dtype, operands, &text, codes) && emit_begin(&c, jm_text_bytes(&text))) {
+    n_elementwise += (int)keep_supported(&c, codes);
+    if (c.entry->n_results) {
+      emit_fill_all(&c);
+      emit_want(&c);
+      if (emit_have(&c, false, 1)) compare_elementwise(&c, dtype, codes, "interpreted");
+      if (emit_have(&c, true, 8)) compare_elementwise(&c, dtype, codes, "compiled");
+    }
+  }
+  emit_end(&c);
+  jm_text_deinit(&text);
+}
+
+static void test_elementwise(void) {
+  for (jm_dtype dtype = 0; dtype < JM_N_DTYPES; dtype++)
+    for (int operands = 1; operands <= 2 && dtype != JM_DT_token; operands++)
+      elementwise(dtype, operands);
+  CHECK(n_elementwise > 700);
+}
+
+/* -- conversion and comparison: all pairs of types, all directions */
+
+static void run(const char *text, double ulps, const char *what) {
+  emit_case c = {0};
+  if (emit_begin(&c, text)) {
+    jm_opcode codes[JM_N_OPS];
+    const jm_region *entry = c.entry;
+    bool supported = true;
+    for (uint32_t i = 0; i < entry->n_ops; i++)
+      supported &= jm_emit_supports(c.m, jm_module_op(c.m, entry->ops[i]));
+    (void)codes;
+    CHECK(supported);
+    if (!supported) fprintf(stderr, "%s: not supported\n", what);
+    emit_fill_all(&c);
+    emit_want(&c);
+    if (supported && emit_have(&c, false, 1))
+      for (uint32_t i = 0; i < entry->n_results; i++) emit_compare(&c, i, ulps, what);
+    if (supported && emit_have(&c, true, 8))
+      for (uint32_t i = 0; i < entry->n_results; i++) emit_compare(&c, i, ulps, what);
+  }
+  emit_end(&c);
+}
+
+static void test_convert(void) {
+  for (jm_dtype from = 0; from < JM_DT_token; from++) {
+    jm_text text;
+    jm_text_init(&text);
+    const char *d = jm_dtype_name(from);
+    jm_text_printf(&text, "module \"t\" replicas=1 partitions=1 { (%%x: %s[500]):\n", d);
+    for (jm_dtype to = 0; to < JM_DT_token; to++)
+      jm_text_printf(&text, "%%r%d: %s[500] = convert %%x\n", (int)to, jm_dtype_name(to));
+    for (jm_dtype to = 0; to < JM_DT_token; to++)
+      jm_text_printf(&text, "%s%%r%d", to ? ", " : "return ", (int)to);
+    jm_text_printf(&text, "}");
+    run(jm_text_bytes(&text), 0, d);
+    jm_text_deinit(&text);
+  }
+}
+
+static void test_compare(void) {
+  static const char *const directions[] = {"EQ", "NE", "GE", "GT", "LE", "LT"};
+  for (jm_dtype dtype = 0; dtype < JM_DT_token; dtype++) {
+    const char *d = jm_dtype_name(dtype);
+    uint32_t n = 0;
+    jm_text text;
+    jm_text_init(&text);
+    jm_text_printf(&text,
+                   "module \"t\" replicas=1 partitions=1 { (%%x: %s[%d], %%y: %s[%d], "
+                   "%%p: pred[%d], %%lo: %s[], %%hi: %s[], %%s: pred[]):\n",
+                   d, (int)PAIRS, d, (int)PAIRS, (int)PAIRS, d, d);
+    for (uint32_t k = 0; k < 6; k++)
+      for (int total = 0; total < 2; total++)
+        if ((!total || jm_dtype_is_float(dtype)) && (k < 2 || !jm_dtype_is_complex(dtype)))
+          jm_text_printf(&text, "%%r%u: pred[%d] = compare %%x, %%y direction=%s order=%s\n", n++,
+                         (int)PAIRS, directions[k], total ? "TOTAL" : "NOTYPE");
+    jm_text_printf(&text, "%%r%u: %s[%d] = select %%p, %%x, %%y\n", n++, d, (int)PAIRS);
+    jm_text_printf(&text, "%%r%u: %s[%d] = select %%s, %%x, %%y\n", n++, d, (int)PAIRS);
+    jm_text_printf(&text, "%%r%u: %s[%d] = clamp %%lo, %%x, %%hi\n", n++, d, (int)PAIRS);
+    jm_text_printf(&text, "%%r%u: %s[%d] = clamp %%x, %%y, %%x\n", n++, d, (int)PAIRS);
+    for (uint32_t i = 0; i < n; i++) jm_text_printf(&text, "%s%%r%u", i ? ", " : "return ", i);
+    jm_text_printf(&text, "}");
+    run(jm_text_bytes(&text), 0, d);
+    jm_text_deinit(&text);
+  }
+}
+
+static void test_reduce_precision(void) {
+  static const int widths[][2] = {{5, 10}, {8, 7}, {4, 3},   {2, 1},
+                                  {8, 0},  {1, 3}, {11, 52}, {8, 23}};
+  for (jm_dtype dtype = 0; dtype < JM_DT_token; dtype++) {
+    if (!jm_dtype_is_float(dtype)) continue;
+    jm_text text;
+    jm_text_init(&text);
+    const char *d = jm_dtype_name(dtype);
+    jm_text_printf(&text, "module \"t\" replicas=1 partitions=1 { (%%x: %s[900]):\n", d);
+    for (int i = 0; i < 8; i++)
+      jm_text_printf(&text,
+                     "%%r%d: %s[900] = reduce_precision %%x exponent_bits=%d mantissa_bits=%d\n", i,
+                     d, widths[i][0], widths[i][1]);
+    for (int i = 0; i < 8; i++) jm_text_printf(&text, "%s%%r%d", i ? ", " : "return ", i);
+    jm_text_printf(&text, "}");
+    run(jm_text_bytes(&text), 0, d);
+    jm_text_deinit(&text);
+  }
+}
+
+/* -- modules; -1 ulps: everything is moved bit by bit */
+
+typedef struct text_case {
+  double ulps;
+  const char *text;
+} text_case;
+
+#define MODULE(body) "module \"t\" replicas=1 partitions=1 {" body "}"
+
+static const text_case cases[] = {
+#include "unit/emit_cases.def"
+};
+
+static void test_modules(void) {
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    run(cases[i].text, cases[i].ulps,
+        cases[i].text + strlen("module \"t\" replicas=1 partitions=1"));
+}
+
+TEST_MAIN(test_elementwise, test_convert, test_compare, test_reduce_precision, test_modules)
