@@ -71,20 +71,11 @@ static bool run_transpose(const query *q, gap g) {
 
 static bool run_slice(const query *q, gap g) {
   const jm_slice_attrs *a = q->op->attrs;
-  return a->stride.data[g.p] == 1 && q->to->dims[g.d] == q->from->dims[g.d] &&
-         runs_on(q, g.p, g.d);
+  return a->stride.data[g.p] == 1 && q->to->dims[g.d] == q->from->dims[g.d] && runs_on(q, g.p, g.d);
 }
 
 static bool run_dynamic_slice(const query *q, gap g) {
   return q->to->dims[g.d] == q->from->dims[g.d] && runs_on(q, g.p, g.d);
-}
-
-static bool run_pad(const query *q, gap g) {
-  const jm_pad_attrs *a = q->op->attrs;
-  const uint32_t pair[2] = {g.p, g.d};
-  for (int i = 0; i < 2; i++)
-    if (a->low.data[pair[i]] || a->high.data[pair[i]] || a->interior.data[pair[i]]) return false;
-  return runs_on(q, g.p, g.d);
 }
 
 static bool run_reverse(const query *q, gap g) {
@@ -133,7 +124,6 @@ static const rule rules[JM_N_OPS] = {
     [JM_OP_transpose] = {run_transpose, false},
     [JM_OP_slice] = {run_slice, false},
     [JM_OP_dynamic_slice] = {run_dynamic_slice, false},
-    [JM_OP_pad] = {run_pad, false},
     [JM_OP_reverse] = {run_reverse, false},
     [JM_OP_iota] = {run_iota, false},
     [JM_OP_constant] = {run_always, false},
@@ -147,7 +137,8 @@ void jm_axes_propagate(const jm_module *m, const jm_op *op, uint32_t *breaks) {
   query q = {m, op, jm_op_result_type(m, op, 0), NULL, 0};
   if (op->n_operands) q.from = jm_op_operand_type(m, op, 0);
   /* The inputs of a reduction are indexed alike. */
-  for (uint32_t i = 0; i < op->n_operands && i < (op->code == JM_OP_reduce ? op->n_results : 1); i++)
+  for (uint32_t i = 0; i < op->n_operands && i < (op->code == JM_OP_reduce ? op->n_results : 1);
+       i++)
     q.breaks |= breaks[op->operands[i]];
   bool elementwise = jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE;
   const rule rule = elementwise ? (struct rule){run_always, true} : rules[op->code];
@@ -163,9 +154,7 @@ void jm_axes_propagate(const jm_module *m, const jm_op *op, uint32_t *breaks) {
   for (uint32_t i = 0; i < op->n_results; i++) breaks[op->first_result + i] = mask;
 }
 
-void jm_axes_init(jm_axes *axes, int64_t count) {
-  *axes = (jm_axes){.count = count};
-}
+void jm_axes_init(jm_axes *axes, int64_t count) { *axes = (jm_axes){.count = count}; }
 
 bool jm_axes_add(jm_axes *axes, int64_t boundary) {
   if (boundary <= 1 || boundary >= axes->count) return true;

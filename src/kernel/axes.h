@@ -12,13 +12,13 @@
 #include "kernel/build.h"
 #include "kernel/cluster.h"
 
-/* Breaks of each result of an op from those of its operands. breaks: per value of the module, bit d:
- * dimension d does not run on from the one before (those of size 1 apart). */
+/* Breaks of each result of an op from those of its operands. breaks: per value of the module, bit
+ * d: dimension d does not run on from the one before (those of size 1 apart). */
 void jm_axes_propagate(const jm_module *m, const jm_op *op, uint32_t *breaks);
 
 /* Sizes of the axes, outermost first, as their boundaries: products of the sizes inside of them. */
 typedef struct jm_axes {
-  int64_t count; /* of points; the product of the sizes */
+  int64_t count;                           /* of points; the product of the sizes */
   int64_t boundaries[JM_CLUSTER_RANK * 2]; /* ascending, each a divisor of the next */
   uint32_t n_boundaries;
   int64_t sizes[JM_CLUSTER_RANK * 2]; /* after jm_axes_finish */

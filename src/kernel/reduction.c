@@ -153,8 +153,8 @@ void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, c
     step_argument(r, e, a, b, out);
   } else if (wide) { /* also of narrow floats, without rounding in between */
     jm_kopcode code = r->code == JM_OP_add ? JM_K_fadd : JM_K_fmul;
-    out[0] = (jm_element){
-        {jm_kbuild2(jm_emit_builder(e), code, a[0].part[0], b[0].part[0]), JM_KNONE}};
+    out[0] =
+        (jm_element){{jm_kbuild2(jm_emit_builder(e), code, a[0].part[0], b[0].part[0]), JM_KNONE}};
   } else {
     jm_element args[2 * JM_REDUCTION_RESULTS], results[JM_REDUCTION_RESULTS];
     for (uint32_t i = 0; i < r->n; i++) args[i] = a[i], args[r->n + i] = b[i];

@@ -11,10 +11,10 @@ enum { JM_REDUCTION_RESULTS = 4, JM_REDUCTION_PARTS = 2 * JM_REDUCTION_RESULTS }
 
 typedef struct jm_reduction {
   const jm_op *op;
-  uint32_t n;     /* accumulators: results of the op */
-  uint32_t parts; /* values in registers that they take */
+  uint32_t n;                            /* accumulators: results of the op */
+  uint32_t parts;                        /* values in registers that they take */
   jm_dtype dtypes[JM_REDUCTION_RESULTS]; /* of the accumulators; float sums are at least f32 */
-  bool grouped;    /* may be regrouped */
+  bool grouped;                          /* may be regrouped */
   bool idempotent; /* x op x = x: the init may come in at any number of places */
   bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
   bool largest;

@@ -5,6 +5,7 @@
 #ifndef JM_PASS_PASS_H
 #define JM_PASS_PASS_H
 
+#include "ir/target.h"
 #include "ir/tensor.h"
 
 typedef struct jm_pass_options {
@@ -29,6 +30,9 @@ jm_pass_fn jm_pass_captures; /* unused, equal and constant captures of regions *
 jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
 jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
+
+/* Ops become `fusion` ops, each of which is compiled as one for this target. After the pipeline. */
+jm_error *jm_pass_group(jm_module *m, const jm_target *target) JM_MUST_USE;
 
 /* All of them, in the order that pays. */
 jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) JM_MUST_USE;

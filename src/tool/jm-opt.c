@@ -18,6 +18,7 @@ static const char usage[] =
     "Reads a module from the file or standard input: StableHLO bytecode or IR text.\n"
     "  --pass=a,b     run these passes instead of the pipeline\n"
     "  --no-passes    run none\n"
+    "  --group        then form the groups that are compiled as one\n"
     "  --verify-each  verify after every pass\n"
     "  --no-verify    do not verify what was read\n"
     "  --locations    print source locations\n"
@@ -26,7 +27,7 @@ static const char usage[] =
 
 typedef struct arguments {
   const char *file, *passes;
-  bool no_passes, verify_each, no_verify, locations, quiet, time, help;
+  bool no_passes, group, verify_each, no_verify, locations, quiet, time, help;
 } arguments;
 
 static const struct {
@@ -34,6 +35,7 @@ static const struct {
   size_t offset;
 } flags[] = {
     {"--no-passes", offsetof(arguments, no_passes)},
+    {"--group", offsetof(arguments, group)},
     {"--verify-each", offsetof(arguments, verify_each)},
     {"--no-verify", offsetof(arguments, no_verify)},
     {"--locations", offsetof(arguments, locations)},
@@ -78,7 +80,7 @@ static jm_error *read_file(const char *name, jm_text *out) {
 
 static jm_error *read_module(const jm_text *bytes, jm_module **out) {
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
-  return bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
+  return bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out);
 }
 
@@ -116,6 +118,11 @@ static jm_error *run(const arguments *args, jm_text *text, jm_module **module) {
   double verified = milliseconds();
   uint32_t before = (*module)->n_ops;
   JM_TRY(run_passes(*module, args));
+  if (args->group) {
+    const jm_target target = {32, true, 32 << 10, 1 << 20, 512 << 10}; /* as good as any */
+    JM_TRY(jm_pass_group(*module, &target));
+    if (!args->no_verify) JM_TRY(jm_error_note(jm_module_verify(*module), "after grouping"));
+  }
   double optimised = milliseconds();
   if (args->time)
     fprintf(stderr, "read %.2f ms, verify %.2f ms, passes %.2f ms; %u ops, then %u\n", read - start,

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/schedule.h"
+
+#include "kernel/scheduler.h"
+
+/* The first that fits is taken: the special ones before the general ones. The map fits any group
+ * (a launch for each shape among its results). */
+static const struct {
+  const char *name;
+  jm_schedule_fn *build;
+} schedules[] = {
+    
+    
+    
+    {"map", jm_schedule_map},
+};
+
+void jm_schedule_destroy(jm_schedule *schedule) {
+  if (!schedule) return;
+  for (uint32_t i = 0; i < schedule->n_launches; i++)
+    jm_kernel_destroy(schedule->launches[i].kernel);
+  jm_arena_deinit(&schedule->arena);
+  jm_free(schedule);
+}
+
+/* -- operand memory that a result may be made in */
+
+/* Every use must read element i of the operand where element i of the roots is made. */
+static void find_identities(const jm_scheduler *s, uint8_t *moved) {
+  for (uint32_t i = s->region->n_ops; i--;) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    bool kept = jm_cluster_is_pointwise(s->m, op), is_moved = false;
+    jm_space space;
+    bool anchor = jm_cluster_find_anchor(s->m, op, &space);
+    for (uint32_t k = 0; k < op->n_results; k++) is_moved |= moved[op->first_result + k];
+    for (uint32_t k = 0; k < op->n_operands; k++) {
+      const jm_type *from = jm_op_operand_type(s->m, op, k);
+      bool same = kept ? from->count == jm_op_result_type(s->m, op, 0)->count
+                       : anchor && from->count == jm_space_points(s->cluster.space);
+      if (!same || (is_moved && !anchor)) moved[op->operands[k]] = 1;
+    }
+  }
+}
+
+void jm_scheduler_reuse(jm_scheduler *s) {
+  uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
+  if (!moved) return; /* an opportunity is lost, nothing else */
+  find_identities(s, moved);
+  for (uint32_t i = 0; i < s->region->n_results; i++) {
+    const jm_type *type = jm_module_typeof(s->m, s->region->results[i]);
+    jm_dtype dtype = type->dtype;
+    for (uint32_t k = 0; k < s->region->n_args; k++) {
+      jm_value arg = s->region->first_arg + k;
+      const jm_type *from = jm_module_typeof(s->m, arg);
+      if (moved[arg] || s->alias[k] != JM_NONE || from->count != type->count ||
+          jm_dtype_bytes(from->dtype) != jm_dtype_bytes(dtype) ||
+          jm_emit_storage(from->dtype) != jm_emit_storage(dtype))
+        continue;
+      s->alias[k] = s->schedule->reuse[k] = i;
+      break;
+    }
+  }
+}
+
+static jm_error *build(jm_scheduler *s) {
+  const jm_module *m = s->m;
+  s->cluster = (jm_cluster){.m = m,
+                            .ops = s->region->ops,
+                            .n_ops = s->region->n_ops,
+                            .roots = s->region->results,
+                            .n_roots = s->region->n_results};
+  s->cluster.relation = jm_arena_alloc(&s->scratch, m->n_values, 1);
+  s->cluster.level = jm_arena_alloc(&s->scratch, m->n_values, 1);
+  s->marks = jm_arena_alloc(&s->scratch, m->n_values, 1);
+  s->breaks = jm_arena_alloc(&s->scratch, m->n_values, sizeof *s->breaks);
+  s->alias = jm_arena_alloc(&s->scratch, s->region->n_args + 1, sizeof *s->alias);
+  s->schedule->reuse =
+      jm_arena_alloc(&s->schedule->arena, s->region->n_args + 1, sizeof *s->schedule->reuse);
+  if (!s->cluster.relation || !s->cluster.level || !s->marks || !s->breaks || !s->alias ||
+      !s->schedule->reuse)
+    return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < s->region->n_args; i++) s->alias[i] = s->schedule->reuse[i] = JM_NONE;
+  jm_cluster_analyse(&s->cluster);
+  for (uint32_t i = 0; i < s->region->n_ops; i++)
+    jm_axes_propagate(m, jm_module_op(m, s->region->ops[i]), s->breaks);
+  bool fits = false;
+  for (size_t i = 0; i < sizeof schedules / sizeof *schedules && !fits; i++) {
+    s->schedule->name = schedules[i].name;
+    JM_TRY(schedules[i].build(s, &fits));
+  }
+  if (!fits) return jm_error_internal("no schedule fits the group");
+  return NULL;
+}
+
+jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const jm_target *target,
+                            jm_schedule **out) {
+  jm_schedule *schedule = jm_alloc(1, sizeof *schedule);
+  if (!schedule) return jm_error_out_of_memory();
+  jm_arena_init(&schedule->arena);
+  jm_scheduler s = {.m = module,
+                    .fusion = fusion,
+                    .region = jm_op_region(module, fusion, 0),
+                    .target = target,
+                    .schedule = schedule};
+  jm_arena_init(&s.scratch);
+  jm_error *error = build(&s);
+  jm_arena_deinit(&s.scratch);
+  if (error) {
+    jm_schedule_destroy(schedule);
+    return jm_error_note(error, "while scheduling a group of %u ops", s.region->n_ops);
+  }
+  *out = schedule;
+  return NULL;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of grouping share: the region being grouped as a graph, groups as they grow, and
+ * what joining costs. Private to pass/group*.c. */
+#ifndef JM_PASS_GROUP_H
+#define JM_PASS_GROUP_H
+
+#include "kernel/cluster.h"
+#include "pass/rewrite.h"
+
+enum { JM_GROUP_PLACES = 8 }; /* index maps under which one value may be wanted in a group */
+
+/* A place: an index map from the group's loops to a value, by number, and how often it is asked. */
+typedef struct jm_group_place {
+  uint32_t id;
+  double evaluations;
+} jm_group_place;
+
+/* An op in a group. Ops that are cheap to repeat are members of several. */
+typedef struct jm_group_member {
+  uint32_t at; /* position in the region */
+  bool root;   /* its value is wanted outside */
+  uint32_t n_places;
+  jm_group_place places[JM_GROUP_PLACES];
+} jm_group_member;
+
+typedef struct jm_group {
+  jm_group_member *members; /* the last op first */
+  uint32_t n, capacity;
+  jm_cluster_kind kind;
+  jm_space space;
+  double weight;   /* of the code, in ops */
+  double repeated; /* nanoseconds spent on evaluating elements more than once */
+  bool dead;       /* was merged into another */
+} jm_group;
+
+typedef struct jm_group_link {
+  uint32_t group, member, next;
+} jm_group_link;
+
+typedef struct jm_grouping {
+  jm_module *m;
+  jm_arena arena; /* of everything below */
+  const jm_op_id *ops;
+  uint32_t n_ops;
+  uint32_t *position;         /* per op of the module, JM_NONE outside of the region */
+  uint32_t *first_use, *uses; /* per value: uses[first_use[v]..first_use[v + 1]) are positions */
+  uint8_t *returned;          /* per value */
+  uint8_t *fusable;           /* per position */
+  uint32_t *links;            /* per position: the first jm_group_link, JM_NONE */
+  uint32_t *home;             /* per position: the group that makes its value for others */
+  uint32_t *next_effect, *last_effect; /* per position of an op with effects: other such */
+  jm_group_link *all_links;
+  uint32_t n_links, links_capacity;
+  jm_group *groups;
+  uint32_t n_groups, groups_capacity;
+  jm_op_id *listed; /* scratch: a group as a cluster */
+  jm_value *roots;
+  uint8_t *relation, *level; /* per value, of clusters */
+  uint32_t *seen;            /* per position and per value: stamps of walks */
+  uint32_t stamp;
+  uint32_t *stack;
+} jm_grouping;
+
+static inline jm_op *jm_grouping_op(const jm_grouping *g, uint32_t at) {
+  return jm_module_op(g->m, g->ops[at]);
+}
+/* The member that is the op at a position, NULL if it is none of this group. */
+jm_group_member *jm_grouping_find(const jm_grouping *g, uint32_t group, uint32_t at);
+
+/* -- group_cost.c */
+
+/* Can the op be part of a kernel? */
+bool jm_group_accepts(const jm_module *m, const jm_op *op);
+/* The places at which members of the group ask for the op at a position, the group's own loops if
+ * it is a root. false: too many, or an element would be computed too often. */
+bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool root,
+                     jm_group_member *out);
+/* What joining adds to weight and repeated; false: not worth it. */
+bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
+                   double *weight, double *repeated);
+/* Cheap enough, and reading no more than it makes, to be made wherever it is used. */
+bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
+/* Costs nothing and reads (next to) nothing: never worth memory. */
+bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
+/* A reduction made element by element although it is big: a producer only of itself. */
+bool jm_group_is_loop(const jm_module *m, const jm_op *op);
+
+enum { JM_GROUP_WEIGHT = 200, JM_GROUP_BUFFERS = 28, JM_GROUP_TINY = 256 };
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/emit.h"
+#include "pass/group.h"
+
+/* Orders of magnitude on one core: they decide what is repeated rather than stored. */
+static const double flop_ns = 0.04;  /* of an element in a vector loop */
+static const double byte_ns = 0.05;  /* written and read again, through a cache */
+static const double launch_ns = 500; /* one more step of a plan */
+static const double dear_flops =
+    12; /* such an op is never repeated over more than a few elements */
+static const int64_t few = 64;
+
+static double reduced_count(const jm_module *m, const jm_op *op) {
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  return to->count ? (double)from->count / (double)to->count : 0;
+}
+
+bool jm_group_is_loop(const jm_module *m, const jm_op *op) {
+  jm_space space;
+  return op->code == JM_OP_reduce && reduced_count(m, op) > JM_CLUSTER_INLINE &&
+         !jm_cluster_find_anchor(m, op, &space);
+}
+
+bool jm_group_accepts(const jm_module *m, const jm_op *op) {
+  switch (op->code) { /* better done by the library, or nothing to do */
+    case JM_OP_dot_general:
+    case JM_OP_reduce_window:
+    case JM_OP_fusion:
+      return false;
+    default:
+      break;
+  }
+  for (uint32_t i = 0; i < op->n_operands + op->n_results; i++) {
+    const jm_type *type = i < op->n_operands ? jm_op_operand_type(m, op, i)
+                                             : jm_op_result_type(m, op, i - op->n_operands);
+    if (type->rank > JM_CLUSTER_RANK || !type->count || type->dtype == JM_DT_token) return false;
+  }
+  return op->n_results && jm_emit_supports(m, op);
+}
+
+static uint32_t mix(uint32_t hash, uint64_t word) {
+  hash = (hash ^ (uint32_t)word ^ (uint32_t)(word >> 32)) * 0x9e3779b1u;
+  return (hash ^ hash >> 15) | 1; /* 0 is the group's own loops */
+}
+
+/* Equal broadcasts ask for the same element. */
+static uint32_t place_id(const jm_grouping *g, const jm_op *op, uint32_t operand, uint32_t id) {
+  if (op->code != JM_OP_broadcast_in_dim)
+    return mix(mix(mix(id, (uint64_t)(op - g->m->ops)), operand), 7);
+  const jm_broadcast_in_dim_attrs *a = op->attrs;
+  id = mix(mix(id, (uintptr_t)jm_op_operand_type(g->m, op, 0)),
+           (uintptr_t)jm_op_result_type(g->m, op, 0));
+  for (uint32_t i = 0; i < a->dims.n; i++) id = mix(id, (uint64_t)a->dims.data[i]);
+  return id;
+}
+
+/* Are the dimensions that a broadcast adds its last ones? Then loops over them see one element. */
+static bool is_outer(const jm_module *m, const jm_op *op) {
+  const jm_broadcast_in_dim_attrs *a = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  int64_t last = -1, count = 1;
+  for (uint32_t i = 0; i < from->rank; i++)
+    if (from->dims[i] != 1 && a->dims.data[i] > last) last = a->dims.data[i];
+  for (int64_t d = 0; d <= last; d++) count *= to->dims[d];
+  return count == from->count;
+}
+
+/* How often an operand is asked for if the op's element is asked for this often. */
+static double evaluations(const jm_module *m, const jm_op *op, uint32_t operand, double asked) {
+  const jm_type *from = jm_op_operand_type(m, op, operand), *to = jm_op_result_type(m, op, 0);
+  jm_space space;
+  if (from->count == 1) return 1;
+  switch (op->code) {
+    case JM_OP_reduce:
+      if (jm_cluster_find_anchor(m, op, &space)) return (double)from->count;
+      return asked * reduced_count(m, op);
+    case JM_OP_broadcast_in_dim:
+      return is_outer(m, op) ? asked * (double)from->count / (double)to->count : asked;
+    default:
+      return asked;
+  }
+}
+
+static bool add_place(jm_group_member *out, uint32_t id, double asked) {
+  for (uint32_t i = 0; i < out->n_places; i++) {
+    if (out->places[i].id != id) continue;
+    if (asked > out->places[i].evaluations) out->places[i].evaluations = asked;
+    return true;
+  }
+  if (out->n_places == JM_GROUP_PLACES) return false;
+  out->places[out->n_places++] = (jm_group_place){id, asked};
+  return true;
+}
+
+static bool add_use(const jm_grouping *g, const jm_group_member *user, jm_value v,
+                    jm_group_member *out) {
+  const jm_op *op = jm_grouping_op(g, user->at);
+  jm_space space;
+  bool anchor = jm_cluster_find_anchor(g->m, op, &space);
+  bool same = jm_cluster_is_pointwise(g->m, op);
+  for (uint32_t k = 0; k < op->n_operands; k++) {
+    if (op->operands[k] != v) continue;
+    const jm_type *from = jm_op_operand_type(g->m, op, k), *to = jm_op_result_type(g->m, op, 0);
+    if (anchor && k < op->n_results) { /* its passes are the group's own loops */
+      if (!add_place(out, 0, (double)from->count)) return false;
+      continue;
+    }
+    for (uint32_t i = 0; i < user->n_places; i++) {
+      uint32_t id = user->places[i].id;
+      if (!same || from->count != to->count) id = from->count == 1 ? 3 : place_id(g, op, k, id);
+      if (!add_place(out, id, evaluations(g->m, op, k, user->places[i].evaluations))) return false;
+    }
+  }
+  return true;
+}
+
+bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool root,
+                     jm_group_member *out) {
+  const jm_op *op = jm_grouping_op(g, at);
+  *out = (jm_group_member){.at = at, .root = root};
+  if (root) add_place(out, 0, (double)jm_op_result_type(g->m, op, 0)->count);
+  for (uint32_t r = 0; r < op->n_results; r++) {
+    jm_value v = op->first_result + r;
+    uint32_t last = JM_NONE;
+    for (uint32_t u = g->first_use[v]; u < g->first_use[v + 1]; u++) {
+      if (g->uses[u] == last) continue;
+      last = g->uses[u];
+      const jm_group_member *user = jm_grouping_find(g, group, last);
+      if (user && !add_use(g, user, v, out)) return false;
+    }
+  }
+  return true;
+}
+
+static double op_weight(const jm_module *m, const jm_op *op, double flops) {
+  jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
+  if (flops > 1 || !(jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)) return 1;
+  return jm_dtype_is_integer(dtype) || op->code == JM_OP_constant ? 0.2 : 1;
+}
+
+bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
+                   double *weight, double *repeated) {
+  const jm_op *op = jm_grouping_op(g, member->at);
+  const jm_type *type = jm_op_result_type(g->m, op, 0);
+  double flops = jm_emit_estimate(g->m, op).flops, count = (double)type->count, asked = 0;
+  for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
+  *weight = op_weight(g->m, op, flops) * (member->n_places ? member->n_places : 1);
+  *repeated = 0;
+  if (g->groups[group].weight + *weight > JM_GROUP_WEIGHT) return false;
+  jm_space space; /* of an anchor: its results are at hand wherever they are wanted */
+  if (asked <= count * 1.001 || jm_cluster_find_anchor(g->m, op, &space)) return true;
+  if (flops >= dear_flops && type->count > few) return false;
+  *repeated = (asked - count) * flops * flop_ns;
+  double saved = launch_ns + byte_ns * (double)jm_type_bytes(type);
+  return g->groups[group].repeated + *repeated <= saved;
+}
+
+/* What makes an operand, if that costs no memory. */
+static bool is_virtual(const jm_module *m, jm_value v) {
+  const jm_op *op = jm_module_definition(m, v);
+  if (!op) return false;
+  if (op->code == JM_OP_iota) return true;
+  if (op->code == JM_OP_constant) return ((const jm_constant_attrs *)op->attrs)->value.splat;
+  return op->code == JM_OP_broadcast_in_dim &&
+         jm_op_operand_type(m, op, 0)->count * 4 <= jm_module_typeof(m, v)->count;
+}
+
+static double bytes_read(const jm_module *m, const jm_op *op) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (!is_virtual(m, op->operands[i]))
+      bytes += (double)jm_type_bytes(jm_op_operand_type(m, op, i));
+  return bytes;
+}
+
+bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op) {
+  if (op->n_results != 1 || jm_emit_estimate(g->m, op).flops > 4) return false;
+  if (op->code == JM_OP_reduce) return false;
+  return bytes_read(g->m, op) <= 1.05 * (double)jm_type_bytes(jm_op_result_type(g->m, op, 0));
+}
+
+bool jm_group_is_free(const jm_grouping *g, const jm_op *op) {
+  if (op->n_results != 1 || jm_emit_estimate(g->m, op).flops > 1 || op->code == JM_OP_reduce)
+    return false;
+  return 4 * bytes_read(g->m, op) <= (double)jm_type_bytes(jm_op_result_type(g->m, op, 0));
+}
