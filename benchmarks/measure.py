@@ -41,7 +41,7 @@ class Effort:
 
 
 FULL = Effort(rounds=7, block_s=0.15, first_s=4, cold=3, limit_s=120)
-QUICK = Effort(rounds=3, block_s=0.06, first_s=0.5, cold=1, limit_s=20)
+QUICK = Effort(rounds=3, block_s=0.06, first_s=0.5, cold=1, limit_s=60)
 
 
 class Worker:

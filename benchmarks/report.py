@@ -96,6 +96,8 @@ def seconds(value: float | None) -> str:
 def times(ratio: float | None) -> str:
     if ratio is None:
         return "-"
+    if ratio >= 100:
+        return f"{ratio:.0f}"
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 

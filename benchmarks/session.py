@@ -172,15 +172,14 @@ def peak() -> int:
 def serve(pipe: Connection, platform: str, group: str, name: str) -> None:
     """Answers (method, arguments) with (True, result) or (False, text), until the pipe closes."""
     session: Session | None = None
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
             method, args = pipe.recv()
-        except EOFError:
-            return
-        try:
-            if session is None:
-                session = Session(platform, group, name)
-            pipe.send((True, getattr(session, method)(*args)))
-        except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            pipe.send((False, text[:500]))
+            try:
+                if session is None:
+                    session = Session(platform, group, name)
+                reply = True, getattr(session, method)(*args)
+            except Exception as error:
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                reply = False, text[:500]
+            pipe.send(reply)
