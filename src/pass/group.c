@@ -62,6 +62,7 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, jm_region_id id) {
   g->relation = take(g, n_values + 1, 1);
   g->level = take(g, n_values + 1, 1);
   g->fusable = take(g, n + 1, 1);
+  g->single = take(g, n + 1, 1);
   g->links = take(g, n + 1, sizeof *g->links);
   g->home = take(g, n + 1, sizeof *g->home);
   g->next_effect = take(g, n + 1, sizeof *g->next_effect);
@@ -71,8 +72,8 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, jm_region_id id) {
   g->seen = take(g, (size_t)n_values + n + 1, sizeof *g->seen);
   g->stack = take(g, n + 1, sizeof *g->stack);
   if (!ops || !g->position || !g->returned || !g->relation || !g->level || !g->fusable ||
-      !g->links || !g->home || !g->next_effect || !g->last_effect || !g->listed || !g->roots ||
-      !g->seen || !g->stack)
+      !g->single || !g->links || !g->home || !g->next_effect || !g->last_effect || !g->listed ||
+      !g->roots || !g->seen || !g->stack)
     return jm_error_out_of_memory();
   memset(g->position, 0xff, m->n_ops * sizeof *g->position);
   uint32_t effect = JM_NONE;
@@ -325,7 +326,10 @@ static jm_error *place_op(jm_grouping *g, uint32_t at) {
     if (!joined) users[left++] = users[i];
   }
   if (!left && n && !outside) return NULL;
-  if (is_plain(g, at)) return NULL;
+  if (is_plain(g, at)) {
+    g->single[at] = 1;
+    return NULL;
+  }
   /* It needs memory: best written where it is computed anyway. */
   for (uint32_t i = 0; i < left && !alone; i++) {
     JM_TRY(join(g, users[i], at, true, &joined));
@@ -492,8 +496,13 @@ static jm_error *emit_op(rebuild *r, uint32_t at) {
 
 static bool is_wanted(const jm_grouping *g, uint32_t group, jm_value v) {
   bool wanted = g->returned[v];
-  for (uint32_t u = g->first_use[v]; u < g->first_use[v + 1] && !wanted; u++)
-    wanted = !jm_grouping_find(g, group, g->uses[u]);
+  uint32_t own = g->position[g->m->values[v].op];
+  for (uint32_t u = g->first_use[v]; u < g->first_use[v + 1] && !wanted; u++) {
+    uint32_t at = g->uses[u];
+    wanted = g->links[at] == JM_NONE || g->single[at];
+    for (uint32_t l = g->links[at]; l != JM_NONE && !wanted; l = g->all_links[l].next)
+      wanted = g->all_links[l].group != group && !jm_grouping_find(g, g->all_links[l].group, own);
+  }
   return wanted;
 }
 

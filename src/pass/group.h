@@ -46,6 +46,7 @@ typedef struct jm_grouping {
   uint32_t *first_use, *uses; /* per value: uses[first_use[v]..first_use[v + 1]) are positions */
   uint8_t *returned;          /* per value */
   uint8_t *fusable;           /* per position */
+  uint8_t *single;            /* per position: stays an op, whatever groups repeat it */
   uint32_t *links;            /* per position: the first jm_group_link, JM_NONE */
   uint32_t *home;             /* per position: the group that makes its value for others */
   uint32_t *next_effect, *last_effect; /* per position of an op with effects: other such */
