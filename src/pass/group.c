@@ -55,7 +55,7 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, jm_region_id id) {
   const uint32_t n = region->n_ops, n_values = m->n_values;
   *g = (jm_grouping){.m = m, .n_ops = n};
   jm_arena_init(&g->arena);
-  jm_op_id *ops = jm_arena_copy(&g->arena, region->ops, n + 1u, sizeof *ops);
+  jm_op_id *ops = jm_arena_copy(&g->arena, region->ops, n, sizeof *ops);
   g->ops = ops;
   g->position = take(g, m->n_ops + 1, sizeof *g->position);
   g->returned = take(g, n_values + 1, 1);
