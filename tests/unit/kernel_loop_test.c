@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Loops as one kernel, interpreted, against the reference engine: each program is wrapped into a
+ * fusion, scheduled and run. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/ref/ref.h"
+#include "ir/parse.h"
+#include "ir/verify.h"
+#include "kernel/schedule.h"
+#include "unit/check.h"
+
+static const jm_target target = {.vector_bytes = 32,
+                                 .fma = true,
+                                 .l1_bytes = 32768,
+                                 .l2_bytes = 262144,
+                                 .scratch_bytes = 128 * 1024};
+
+/* The program with its whole body inside of a fusion. NULL if it is none of ours. */
+static jm_module *wrap(const char *program) {
+  jm_module *plain = NULL, *wrapped = NULL;
+  CHECK_OK(jm_module_parse(program, strlen(program), &plain));
+  if (!plain) return NULL;
+  CHECK_OK(jm_module_verify(plain));
+  jm_region *entry = jm_module_region(plain, plain->entry);
+  jm_text text;
+  jm_text_init(&text);
+  jm_text_printf(&text, "module \"wrapped\" {\n  (");
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    jm_text_printf(&text, "%s%%%u: ", i ? ", " : "", 900000 + i);
+    jm_type_print(jm_module_typeof(plain, entry->first_arg + i), &text);
+  }
+  jm_text_printf(&text, "):\n  ");
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    jm_text_printf(&text, "%s%%%u: ", i ? ", " : "", 910000 + i);
+    jm_type_print(jm_module_typeof(plain, entry->results[i]), &text);
+  }
+  jm_text_printf(&text, " = fusion ");
+  for (uint32_t i = 0; i < entry->n_args; i++)
+    jm_text_printf(&text, "%s%%%u", i ? ", " : "", 900000 + i);
+  jm_text_printf(&text, " %s  return ", strchr(program, '{'));
+  for (uint32_t i = 0; i < entry->n_results; i++)
+    jm_text_printf(&text, "%s%%%u", i ? ", " : "", 910000 + i);
+  jm_text_printf(&text, "\n}\n");
+  CHECK_OK(jm_module_parse(jm_text_bytes(&text), text.size, &wrapped));
+  if (wrapped) CHECK_OK(jm_module_verify(wrapped));
+  jm_text_deinit(&text);
+  jm_module_destroy(plain);
+  return wrapped;
+}
+
+static void *take(const jm_type *type) {
+  size_t bytes = jm_type_bytes(type);
+  uint8_t *data = jm_alloc_data(bytes ? bytes : 1);
+  if (data) memset(data, 0xA5, bytes);
+  return data;
+}
+
+static void fill(const jm_type *type, void *data, unsigned seed) {
+  for (int64_t i = 0; i < type->count; i++) {
+    seed = seed * 1103515245u + 12345u;
+    unsigned r = seed >> 16 & 0x7FFF;
+    switch (type->dtype) {
+      case JM_DT_f32:
+        ((float *)data)[i] = (float)r / 16384 - 1;
+        break;
+      case JM_DT_f64:
+        ((double *)data)[i] = (double)r / 16384 - 1;
+        break;
+      case JM_DT_s32:
+      case JM_DT_u32:
+        ((uint32_t *)data)[i] = r % 7;
+        break;
+      case JM_DT_c64:
+        ((float *)data)[2 * i] = (float)r / 16384 - 1;
+        ((float *)data)[2 * i + 1] = (float)(r % 77) / 77;
+        break;
+      case JM_DT_bf16:
+        ((uint16_t *)data)[i] = (uint16_t)(0x3f80 + r % 64);
+        break;
+      default:
+        memset((char *)data + (size_t)i * jm_dtype_bytes(type->dtype), (int)(r & 1), 1);
+    }
+  }
+}
+
+static bool agree(const jm_type *type, const void *x, const void *y) {
+  int64_t n = type->dtype == JM_DT_c64 ? 2 * type->count : type->count;
+  for (int64_t i = 0; i < n; i++) {
+    double a, b;
+    if (type->dtype == JM_DT_f32 || type->dtype == JM_DT_c64) {
+      a = ((const float *)x)[i], b = ((const float *)y)[i];
+    } else if (type->dtype == JM_DT_f64) {
+      a = ((const double *)x)[i], b = ((const double *)y)[i];
+    } else {
+      return memcmp(x, y, jm_type_bytes(type)) == 0;
+    }
+    if (!(fabs(a - b) <= 2e-5 * (1 + fabs(b))) && !(isnan(a) && isnan(b)) && a != b) {
+      fprintf(stderr, "element %ld: %.9g, should be %.9g\n", (long)i, a, b);
+      return false;
+    }
+  }
+  return true;
+}
+
+static jm_error *run_schedule(const jm_schedule *s, void *const *in, void *const *out) {
+  void *temporaries[64], *buffers[128];
+  jm_error *error = NULL;
+  for (uint32_t i = 0; i < s->n_temporaries; i++) {
+    temporaries[i] = jm_alloc_data(s->temporary_bytes[i]);
+    memset(temporaries[i], 0x5A, s->temporary_bytes[i]);
+  }
+  for (uint32_t i = 0; i < s->n_launches && !error; i++) {
+    const jm_kernel *k = s->launches[i].kernel;
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < k->n_params; p++) {
+      if (k->params[p].space != JM_SPACE_GLOBAL) continue;
+      jm_launch_argument a = s->launches[i].arguments[n];
+      buffers[n++] = a.memory == JM_LAUNCH_OPERAND  ? in[a.index]
+                     : a.memory == JM_LAUNCH_RESULT ? out[a.index]
+                                                    : temporaries[a.index];
+    }
+    void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(k) + 1);
+    error = jm_kernel_interpret(k, buffers, scratch, 0, k->chunks, NULL);
+    jm_free(scratch);
+  }
+  for (uint32_t i = 0; i < s->n_temporaries; i++) jm_free(temporaries[i]);
+  return error;
+}
+
+static void compare(const jm_module *m, const jm_schedule *s) {
+  const jm_region *entry = jm_module_region(m, m->entry);
+  jm_tensor args[16], expected[16];
+  void *in[16], *out[16];
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    args[i].type = jm_module_typeof(m, entry->first_arg + i);
+    args[i].data = in[i] = take(args[i].type);
+    fill(args[i].type, in[i], 17 + i);
+  }
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    expected[i].type = jm_module_typeof(m, entry->results[i]);
+    expected[i].data = take(expected[i].type);
+    out[i] = take(expected[i].type);
+  }
+  CHECK_OK(jm_ref_evaluate(m, m->entry, args, expected, NULL));
+  CHECK_OK(run_schedule(s, in, out));
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    bool same = agree(expected[i].type, out[i], expected[i].data);
+    CHECK(same);
+    if (!same) fprintf(stderr, "result %u\n", i);
+    jm_free(expected[i].data);
+    jm_free(out[i]);
+  }
+  for (uint32_t i = 0; i < entry->n_args; i++) jm_free(in[i]);
+}
+
+static void check_program(const char *program) {
+  int before = check_failures;
+  jm_module *m = wrap(program);
+  if (!m) return;
+  const jm_region *entry = jm_module_region(m, m->entry);
+  const jm_op *fusion = jm_module_op(m, entry->ops[0]);
+  jm_schedule schedule = {0};
+  bool fits = false;
+  jm_arena_init(&schedule.arena);
+  jm_error *error = jm_schedule_loop(m, fusion, &target, &schedule, &fits);
+  CHECK(error || fits);
+  bool built = !error && fits;
+  CHECK_OK(error);
+  if (built) compare(m, &schedule);
+  if (check_failures != before) {
+    fprintf(stderr, "in %s", program);
+    if (built && getenv("JM_TEST_VERBOSE")) {
+      jm_text text;
+      jm_text_init(&text);
+      jm_kernel_print(schedule.launches[0].kernel, &text);
+      fprintf(stderr, "%s", jm_text_bytes(&text));
+      jm_text_deinit(&text);
+    }
+  }
+  for (uint32_t i = 0; i < schedule.n_launches; i++) jm_kernel_destroy(schedule.launches[i].kernel);
+  jm_arena_deinit(&schedule.arena);
+  jm_module_destroy(m);
+}
+
+#define COUNTED(limit)                                          \
+  "    %8: s32[] = constant value=" limit                       \
+  "\n"                                                          \
+  "    %9: pred[] = compare %7, %8 direction=LT order=SIGNED\n" \
+  "    return %9\n"                                             \
+  "  }, {\n"
+
+static void test_scalars(void) {
+  check_program(
+      "module \"scalar\" {\n"
+      "  (%0: s32[], %1: f32[]):\n"
+      "  %2: s32[] = constant value=0\n"
+      "  %3: s32[], %4: f32[] = while %2, %1 | %0 {\n"
+      "    (%5: s32[], %6: f32[], %7: s32[]):\n"
+      "    %8: pred[] = compare %5, %7 direction=LT order=SIGNED\n"
+      "    return %8\n"
+      "  }, {\n"
+      "    (%9: s32[], %10: f32[], %11: s32[]):\n"
+      "    %12: s32[] = constant value=1\n"
+      "    %13: s32[] = add %9, %12\n"
+      "    %16: f32[] = multiply %10, %10\n"
+      "    %20: f32[] = add %16, %10\n"
+      "    return %13, %20\n"
+      "  }\n"
+      "  return %3, %4\n"
+      "}\n");
+}
+
+/* The carry is read by its own reduction, and the stacked results are written in place. */
+static void test_scan(void) {
+  check_program(
+      "module \"scan\" {\n"
+      "  (%0: f32[9], %1: f32[12,9]):\n"
+      "  %2: s32[] = constant value=0\n"
+      "  %3: f32[12] = constant value=0\n"
+      "  %4: s32[], %5: f32[9], %6: f32[12] = while %2, %0, %3 | %1 {\n"
+      "    (%7: s32[], %107: f32[9], %109: f32[12], %110: f32[12,9]):\n" COUNTED("12")
+      "    (%13: s32[], %14: f32[9], %15: f32[12], %16: f32[12,9]):\n"
+      "    %17: s32[] = constant value=0\n"
+      "    %18: f32[1,9] = dynamic_slice %16, %13, %17 sizes=[1,9]\n"
+      "    %19: f32[9] = reshape %18\n"
+      "    %20: f32[] = constant value=0\n"
+      "    %21: f32[9] = sine %14\n"
+      "    %22: f32[9] = constant value=0.9\n"
+      "    %23: f32[9] = multiply %21, %22\n"
+      "    %24: f32[9] = add %23, %19\n"
+      "    %25: f32[] = reduce %24, %20 dims=[0] {\n"
+      "      (%26: f32[], %27: f32[]):\n"
+      "      %28: f32[] = add %26, %27\n"
+      "      return %28\n"
+      "    }\n"
+      "    %29: f32[1] = broadcast_in_dim %25\n"
+      "    %30: f32[12] = dynamic_update_slice %15, %29, %13\n"
+      "    %31: s32[] = constant value=1\n"
+      "    %32: s32[] = add %13, %31\n"
+      "    return %32, %24, %30\n"
+      "  }\n"
+      "  return %5, %6\n"
+      "}\n");
+}
+
+static void test_nested(void) {
+  check_program(
+      "module \"nested\" {\n"
+      "  (%0: f32[16,16], %1: f32[16], %2: f32[5,6,16]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %4: f32[5,16] = constant value=0\n"
+      "  %5: s32[], %6: f32[16], %107: f32[5,16] = while %3, %1, %4 | %2, %0 {\n"
+      "    (%7: s32[], %109: f32[16], %110: f32[5,16], %111: f32[5,6,16], %112: f32[16,16]):\n"
+      COUNTED("5")
+      "    (%15: s32[], %16: f32[16], %17: f32[5,16], %18: f32[5,6,16], %19: f32[16,16]):\n"
+      "    %20: s32[] = constant value=0\n"
+      "    %21: f32[1,6,16] = dynamic_slice %18, %15, %20, %20 sizes=[1,6,16]\n"
+      "    %22: f32[6,16] = reshape %21\n"
+      "    %23: s32[], %24: f32[16] = while %20, %16 | %22, %19 {\n"
+      "      (%25: s32[], %26: f32[16], %27: f32[6,16], %28: f32[16,16]):\n"
+      "      %29: s32[] = constant value=6\n"
+      "      %30: pred[] = compare %25, %29 direction=LT order=SIGNED\n"
+      "      return %30\n"
+      "    }, {\n"
+      "      (%31: s32[], %32: f32[16], %33: f32[6,16], %34: f32[16,16]):\n"
+      "      %35: s32[] = constant value=0\n"
+      "      %36: f32[1,16] = dynamic_slice %33, %31, %35 sizes=[1,16]\n"
+      "      %37: f32[16] = reshape %36\n"
+      "      %38: f32[16] = dot_general %34, %32 lhs_contract=[1] rhs_contract=[0] "
+      "lhs_precision=DEFAULT rhs_precision=DEFAULT\n"
+      "      %39: f32[16] = add %38, %37\n"
+      "      %40: f32[16] = tanh %39\n"
+      "      %41: s32[] = constant value=1\n"
+      "      %42: s32[] = add %31, %41\n"
+      "      return %42, %40\n"
+      "    }\n"
+      "    %43: f32[1,16] = broadcast_in_dim %24 dims=[1]\n"
+      "    %44: f32[5,16] = dynamic_update_slice %17, %43, %15, %20\n"
+      "    %45: s32[] = constant value=1\n"
+      "    %46: s32[] = add %15, %45\n"
+      "    return %46, %24, %44\n"
+      "  }\n"
+      "  return %6, %107\n"
+      "}\n");
+}
+
+/* a, b = b, a, of every size and kind of place; and a value that two carries take. */
+static void check_swap(const char *type, const char *limit) {
+  char program[4096];
+  snprintf(program, sizeof program,
+           "module \"swap\" {\n"
+           "  (%%0: %s, %%1: %s, %%2: %s):\n"
+           "  %%3: s32[] = constant value=0\n"
+           "  %%4: s32[], %%5: %s, %%6: %s, %%50: %s, %%51: %s = while %%3, %%0, %%1, %%2, %%2 {\n"
+           "    (%%7: s32[], %%107: %s, %%108: %s, %%109: %s, %%110: %s):\n"
+           "    %%8: s32[] = constant value=%s\n"
+           "    %%9: pred[] = compare %%7, %%8 direction=LT order=SIGNED\n"
+           "    return %%9\n"
+           "  }, {\n"
+           "    (%%13: s32[], %%14: %s, %%15: %s, %%16: %s, %%17: %s):\n"
+           "    %%18: %s = add %%14, %%16\n"
+           "    %%19: %s = multiply %%18, %%15\n"
+           "    %%20: %s = multiply %%18, %%17\n"
+           "    %%21: %s = subtract %%19, %%20\n"
+           "    %%31: s32[] = constant value=1\n"
+           "    %%32: s32[] = add %%13, %%31\n"
+           "    return %%32, %%15, %%14, %%21, %%21\n"
+           "  }\n"
+           "  return %%4, %%5, %%6, %%50, %%51\n"
+           "}\n",
+           type, type, type, type, type, type, type, type, type, type, type, limit, type, type,
+           type, type, type, type, type, type);
+  check_program(program);
+}
+
+static void test_swap(void) {
+  static const char *const types[] = {"f32[]",     "f32[3]",  "f32[5]",   "f32[17]",
+                                      "f32[4,33]", "s32[9]",  "f64[3,3]", "c64[2]",
+                                      "c64[11]",   "bf16[7]", "f32[0,3]", "f32[1,1,9]"};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    check_swap(types[i], "5");
+    check_swap(types[i], "6");
+    check_swap(types[i], "0"); /* no iteration */
+  }
+}
+
+/* Reads of a tensor that the same iteration writes in place: of itself, of another such carry,
+ * behind a reversal, at the slice and elsewhere; and reads of the new contents, which make a copy.
+ */
+static void test_in_place(void) {
+  check_program(
+      "module \"place\" {\n"
+      "  (%0: f32[20,3], %1: f32[20,3], %3: f32[]):\n"
+      "  %2: s32[] = constant value=0\n"
+      "  %4: s32[], %5: f32[20,3], %6: f32[20,3], %50: f32[] = while %2, %0, %1, %3 {\n"
+      "    (%7: s32[], %107: f32[20,3], %108: f32[20,3], %109: f32[]):\n" COUNTED("25")
+      "    (%13: s32[], %14: f32[20,3], %15: f32[20,3], %16: f32[]):\n"
+      "    %17: s32[] = constant value=1\n"
+      "    %18: s32[] = subtract %13, %17\n"
+      "    %60: s32[] = constant value=0\n"
+      "    %19: f32[2,3] = dynamic_slice %14, %18, %60 sizes=[2,3]\n"
+      "    %20: f32[20,3] = reverse %15 dims=[0]\n"
+      "    %21: f32[2,3] = dynamic_slice %20, %13, %60 sizes=[2,3]\n"
+      "    %22: f32[2,3] = subtract %19, %21\n"
+      "    %23: f32[20,3] = dynamic_update_slice %14, %22, %13, %60\n"
+      "    %24: f32[2,3] = slice %14 start=[3,0] limit=[5,3] stride=[1,1]\n"
+      "    %25: f32[2,3] = add %24, %19\n"
+      "    %26: f32[20,3] = dynamic_update_slice %15, %25, %18, %60\n"
+      "    %27: f32[1,1] = slice %14 start=[7,1] limit=[8,2] stride=[1,1]\n"
+      "    %28: f32[] = reshape %27\n"
+      "    %29: f32[] = add %16, %28\n"
+      "    %32: s32[] = add %13, %17\n"
+      "    return %32, %23, %26, %29\n"
+      "  }\n"
+      "  return %5, %6, %50\n"
+      "}\n");
+}
+
+TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place)
