@@ -3,6 +3,7 @@
 
 static const jm_library_row rows[] = {
     {JM_OP_gather, jm_library_gather_supports, jm_library_gather},
+    {JM_OP_reduce_window, jm_library_window_supports, jm_library_window},
     {JM_OP_scatter, jm_library_scatter_supports, jm_library_scatter},
     {JM_OP_constant, NULL, NULL}, /* ends the table */
 };

@@ -20,6 +20,7 @@ jm_ref_fn *jm_library_find(const jm_module *module, const jm_op *op);
 
 bool jm_library_gather_supports(const jm_module *module, const jm_op *op);
 bool jm_library_scatter_supports(const jm_module *module, const jm_op *op);
-jm_ref_fn jm_library_gather, jm_library_scatter;
+bool jm_library_window_supports(const jm_module *module, const jm_op *op);
+jm_ref_fn jm_library_gather, jm_library_scatter, jm_library_window;
 
 #endif
