@@ -2,6 +2,7 @@
  * Compiled kernels: a table by content, and the way from kernels to modules, one per thread. */
 #include "engine/host/jit.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ enum {
 typedef struct batch {
   jm_llvm_code *code;
   size_t held;
+  bool quickly;
 } batch;
 
 struct jm_jit_code {
@@ -35,6 +37,10 @@ struct jm_jit_code {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static jm_jit_code *buckets[N_BUCKETS];
+
+/* Scalar instructions that a run executes: below, a kernel is made in a fifth of the time, and most
+ * of the time of a run goes elsewhere. */
+static _Atomic int64_t quick_work = 1 << 18;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool found;
@@ -54,13 +60,26 @@ static size_t cache_bytes(int level, size_t preset) {
   return preset;
 }
 
+#if defined(__x86_64__)
+/* Wide registers pay where using them does not slow the clock down. */
+static bool has_fast_avx512(void) {
+  static const char *const needed[] = {"avx512f", "avx512bw", "avx512dq", "avx512vl"};
+  static const char *const slow[] = {"skylake-avx512", "cascadelake", "cooperlake", "cannonlake"};
+  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+    if (!jm_llvm_host_has(needed[i])) return false;
+  for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
+    if (!strcmp(jm_llvm_host_name(), slow[i])) return false;
+  return true;
+}
+#endif
+
 static bool find_machine(void) {
 #if defined(__x86_64__)
   if (!jm_llvm_host_has("sse4.1")) { /* rounding would need library calls */
     snprintf(reason, sizeof reason, "no LLVM: the processor lacks SSE 4.1");
     return false;
   }
-  target.vector_bytes = jm_llvm_host_has("avx512f") ? 64 : jm_llvm_host_has("avx2") ? 32 : 16;
+  target.vector_bytes = has_fast_avx512() ? 64 : jm_llvm_host_has("avx2") ? 32 : 16;
   target.fma = jm_llvm_host_has("fma");
 #elif defined(__aarch64__)
   target.vector_bytes = 16;
@@ -89,7 +108,7 @@ static const char probe_text[] =
 
 static bool probe(void) {
   jm_llvm_code *code = NULL;
-  jm_error *error = jm_llvm_code_create(probe_text, &code);
+  jm_error *error = jm_llvm_code_create(probe_text, true, &code);
   if (!error) {
     union {
       void *address;
@@ -184,6 +203,7 @@ void jm_jit_code_release(jm_jit_code *code) {
 typedef struct task {
   const jm_kernel *kernel;
   jm_jit_code *code;
+  bool quickly;
   uint32_t batch;
 } task;
 
@@ -205,7 +225,7 @@ static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *modu
   }
   const char *text;
   JM_TRY(jm_llvm_module_finish(module, &text));
-  JM_TRY(jm_llvm_code_create(text, &c->batches[b]->code));
+  JM_TRY(jm_llvm_code_create(text, c->batches[b]->quickly, &c->batches[b]->code));
   for (uint32_t i = 0; i < c->n_tasks; i++) {
     if (c->tasks[i].batch != b) continue;
     symbol_of(i, symbol);
@@ -226,41 +246,90 @@ static void compile_batches(void *context, size_t begin, size_t end) {
   }
 }
 
-/* Each kernel goes to the batch with the least work so far. */
-static void assign_batches(compilation *c, size_t *work) {
-  for (uint32_t i = 0; i < c->n_tasks; i++) {
-    uint32_t least = 0;
-    for (uint32_t b = 1; b < c->n_batches; b++)
-      if (work[b] < work[least]) least = b;
-    c->tasks[i].batch = least;
-    work[least] += c->tasks[i].kernel->n_insts;
+/* How many scalar instructions one run of the kernel takes, about. */
+static double estimate_block(const jm_kernel *k, jm_kblock block, double most) {
+  const jm_kblock_fact *b = &k->blocks[block];
+  double work = 0;
+  for (uint32_t i = 0; i < b->n_insts; i++) {
+    const jm_kinst_fact *f = &k->insts[b->insts[i]];
+    double rounds = 1;
+    if (f->code == JM_K_while) rounds = INFINITY;
+    if (f->code == JM_K_loop) {
+      jm_kinst lower = k->values[f->operands[0]].inst, upper = k->values[f->operands[1]].inst;
+      bool known = lower != JM_KNONE && k->insts[lower].code == JM_K_const && upper != JM_KNONE &&
+                   k->insts[upper].code == JM_K_const;
+      rounds = known ? (double)(int64_t)k->insts[upper].imm - (double)(int64_t)k->insts[lower].imm
+                     : most;
+    }
+    work += 1;
+    for (uint32_t j = 0; j < f->n_blocks; j++)
+      work += rounds * estimate_block(k, f->first_block + j, most);
   }
+  return work;
+}
+
+int64_t jm_jit_limit_quick(int64_t work) { return atomic_exchange(&quick_work, work); }
+
+static bool is_quick(const jm_kernel *k) {
+  double most = 1; /* a loop of unknown length goes over an array */
+  for (uint32_t i = 0; i < k->n_params; i++)
+    if ((double)k->params[i].elements > most) most = (double)k->params[i].elements;
+  return estimate_block(k, 0, most) < (double)quick_work;
 }
 
 static int compare_tasks(const void *a, const void *b) {
-  uint32_t x = ((const task *)a)->kernel->n_insts, y = ((const task *)b)->kernel->n_insts;
-  return (x < y) - (x > y); /* larger ones first */
+  const task *x = a, *y = b;
+  if (x->quickly != y->quickly) return x->quickly - y->quickly;
+  uint32_t n = x->kernel->n_insts, m = y->kernel->n_insts;
+  return (n < m) - (n > m); /* larger ones first */
+}
+
+/* Tasks [begin, end), which are of one kind, become new batches; each goes to that with the least
+ * work so far. */
+static jm_error *assign_batches(compilation *c, uint32_t begin, uint32_t end) {
+  if (begin == end) return NULL;
+  size_t insts = 0, threads = jm_parallel_threads();
+  for (uint32_t i = begin; i < end; i++) insts += c->tasks[i].kernel->n_insts;
+  size_t n = insts / LEAST_BATCH + 1;
+  if (n > end - begin) n = end - begin;
+  if (n > threads) n = threads;
+  size_t *work = jm_alloc(n, sizeof *work);
+  if (!work) return jm_error_out_of_memory();
+  uint32_t first = c->n_batches;
+  for (size_t b = 0; b < n; b++) {
+    batch *new_batch = jm_alloc(1, sizeof *new_batch);
+    if (!new_batch) {
+      jm_free(work);
+      return jm_error_out_of_memory();
+    }
+    new_batch->quickly = c->tasks[begin].quickly;
+    c->batches[c->n_batches++] = new_batch;
+  }
+  for (uint32_t i = begin; i < end; i++) {
+    uint32_t least = 0;
+    for (uint32_t b = 1; b < n; b++)
+      if (work[b] < work[least]) least = b;
+    c->tasks[i].batch = first + least;
+    work[least] += c->tasks[i].kernel->n_insts;
+  }
+  jm_free(work);
+  return NULL;
 }
 
 static jm_error *run_compilation(compilation *c) {
-  size_t insts = 0, threads = jm_parallel_threads();
-  for (uint32_t i = 0; i < c->n_tasks; i++) insts += c->tasks[i].kernel->n_insts;
-  size_t n = insts / LEAST_BATCH + 1;
-  if (n > c->n_tasks) n = c->n_tasks;
-  if (n > threads) n = threads;
-  c->n_batches = (uint32_t)n;
+  for (uint32_t i = 0; i < c->n_tasks; i++) c->tasks[i].quickly = is_quick(c->tasks[i].kernel);
   qsort(c->tasks, c->n_tasks, sizeof *c->tasks, compare_tasks);
-  size_t *work = jm_alloc(n, sizeof *work);
-  c->batches = jm_alloc(n, sizeof(batch *));
-  c->errors = jm_alloc(n, sizeof(jm_error *));
-  bool ok = work && c->batches && c->errors;
-  for (size_t b = 0; b < n && ok; b++) ok = (c->batches[b] = jm_alloc(1, sizeof(batch)));
-  if (ok) assign_batches(c, work);
-  jm_free(work);
-  if (!ok) return jm_error_out_of_memory();
-  jm_parallel_for(n, 1, compile_batches, c);
+  size_t most = 2 * jm_parallel_threads();
+  c->batches = jm_alloc(most, sizeof(batch *));
+  c->errors = jm_alloc(most, sizeof(jm_error *));
+  if (!c->batches || !c->errors) return jm_error_out_of_memory();
+  uint32_t n_careful = 0;
+  while (n_careful < c->n_tasks && !c->tasks[n_careful].quickly) n_careful++;
+  JM_TRY(assign_batches(c, 0, n_careful));
+  JM_TRY(assign_batches(c, n_careful, c->n_tasks));
+  jm_parallel_for(c->n_batches, 1, compile_batches, c);
   jm_error *error = NULL;
-  for (size_t b = 0; b < n; b++) {
+  for (uint32_t b = 0; b < c->n_batches; b++) {
     if (!error)
       error = c->errors[b];
     else

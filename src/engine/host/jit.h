@@ -24,4 +24,8 @@ void jm_jit_code_release(jm_jit_code *code); /* NULL is allowed */
 jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n,
                          jm_jit_code **codes) JM_MUST_USE;
 
+/* For tests: kernels that execute fewer scalar instructions than this are compiled quickly rather
+ * than well. Returns what it was. Does not touch what is compiled. */
+int64_t jm_jit_limit_quick(int64_t work);
+
 #endif

@@ -62,8 +62,6 @@ static const struct {
 /* The releases that the tests were run with: llvmlite 0.46 and 0.47, 0.48 to 0.50. */
 static const unsigned known_majors[] = {20, 22};
 
-enum { OPTIMISE = 2 }; /* of code generation */
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool loaded;
 static char reason[640], version[64];
@@ -129,6 +127,8 @@ bool jm_llvm_host_has(const char *feature) {
   return false;
 }
 
+const char *jm_llvm_host_name(void) { return cpu; }
+
 /* An error with LLVM's own words, which are given back. */
 static jm_error *refused(const char *what, const char *words) {
   jm_error *error = jm_error_internal("LLVM %s: %s", what, words ? words : "without a reason");
@@ -150,12 +150,13 @@ static jm_error *parse(opaque *context, const char *text, opaque **module) {
 }
 
 static jm_error *create_machine(const char *machine_triple, const char *machine_cpu,
-                                const char *machine_features, bool jit, opaque **out) {
+                                const char *machine_features, bool jit, bool quickly,
+                                opaque **out) {
   const char *words = NULL;
   opaque *target = GetTargetFromTriple(machine_triple, &words);
   if (!target) return refused("has no target", words);
   /* All of a module's memory comes from one block, within which relative addresses always reach. */
-  *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, OPTIMISE,
+  *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, quickly ? 0 : 2,
                              "pic", "small", 0, jit, "");
   return *out ? NULL : refused("has no target machine", NULL);
 }
@@ -164,10 +165,10 @@ struct jm_llvm_code {
   opaque *context, *engine;
 };
 
-static jm_error *compile(jm_llvm_code *code, const char *text) {
+static jm_error *compile(jm_llvm_code *code, const char *text, bool quickly) {
   opaque *module, *machine;
   JM_TRY(parse(code->context, text, &module));
-  jm_error *error = create_machine(triple, cpu, features, true, &machine);
+  jm_error *error = create_machine(triple, cpu, features, true, quickly, &machine);
   if (error) {
     DisposeModule(module);
     return error;
@@ -179,11 +180,11 @@ static jm_error *compile(jm_llvm_code *code, const char *text) {
   return NULL;
 }
 
-jm_error *jm_llvm_code_create(const char *text, jm_llvm_code **out) {
+jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) {
   jm_llvm_code *code = jm_alloc(1, sizeof *code);
   if (!code) return jm_error_out_of_memory();
   code->context = ContextCreate();
-  jm_error *error = compile(code, text);
+  jm_error *error = compile(code, text, quickly);
   if (error)
     jm_llvm_code_destroy(code);
   else
@@ -212,7 +213,7 @@ static void load_all(void) {
 
 static jm_error *emit(opaque *module, const jm_llvm_machine *m, jm_text *out) {
   opaque *machine;
-  JM_TRY(create_machine(m->triple, m->cpu, m->features, false, &machine));
+  JM_TRY(create_machine(m->triple, m->cpu, m->features, false, m->quickly, &machine));
   const char *words = NULL;
   opaque *buffer = TargetMachineEmitToMemory(machine, module, !m->assembly, &words);
   DisposeTargetMachine(machine);

@@ -18,12 +18,13 @@ const char *jm_llvm_library_version(void); /* "LLVM 20.1.8" */
 
 /* Does the machine at hand have this feature, as LLVM names it ("avx2")? */
 bool jm_llvm_host_has(const char *feature);
+const char *jm_llvm_host_name(void); /* "znver5" */
 
 /* Machine code of one module, ready to be called. */
 typedef struct jm_llvm_code jm_llvm_code;
-/* Compiles a module's text for the machine at hand. INTERNAL if LLVM refuses the text. Any thread;
- * a module per call, nothing is shared. */
-jm_error *jm_llvm_code_create(const char *text, jm_llvm_code **out) JM_MUST_USE;
+/* Compiles a module's text for the machine at hand; quickly: with less care for the code's speed.
+ * INTERNAL if LLVM refuses the text. Any thread; a module per call, nothing is shared. */
+jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) JM_MUST_USE;
 void jm_llvm_code_destroy(jm_llvm_code *code); /* NULL is allowed */
 /* The address of a function of the module, NULL if there is none. */
 void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol);
@@ -31,7 +32,7 @@ void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol);
 /* For tests: the module as an object file (or assembly) for a machine that need not be at hand. */
 typedef struct jm_llvm_machine {
   const char *triple, *cpu, *features;
-  bool assembly;
+  bool assembly, quickly;
 } jm_llvm_machine;
 jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *machine,
                               jm_text *out) JM_MUST_USE;
