@@ -10,6 +10,7 @@
 typedef struct planner {
   jm_plan *plan;
   const jm_module *m;
+  const jm_host_program *host;
   jm_arena scratch;
   jm_offsets offsets;
   /* per value */
@@ -34,8 +35,8 @@ static jm_error *slot_add(planner *p, jm_slot slot, uint32_t *out) {
   return NULL;
 }
 
-static jm_error *arena_slot_add(planner *p, const jm_type *type, uint32_t *out) {
-  jm_slot slot = {.kind = JM_SLOT_ARENA, .bytes = jm_type_bytes(type)};
+static jm_error *arena_slot_add(planner *p, size_t bytes, uint32_t *out) {
+  jm_slot slot = {.kind = JM_SLOT_ARENA, .bytes = bytes};
   JM_TRY(jm_offsets_take(&p->offsets, slot.bytes, &slot.offset));
   return slot_add(p, slot, out);
 }
@@ -92,6 +93,10 @@ static bool may_overwrite(const planner *p, const jm_op *op, uint32_t i, uint32_
   if (op->code == JM_OP_while) return i == r;
   if (op->code == JM_OP_dynamic_update_slice) return i == 0;
   if (op->code == JM_OP_scatter) return i == r;
+  if (op->code == JM_OP_fusion) {
+    const jm_host_group *group = jm_host_group_find(p->host, p->m->values[op->first_result].op);
+    return group && group->schedule->reuse[i] == r;
+  }
   return (jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE) && !op->n_regions &&
          jm_type_bytes(jm_op_operand_type(p->m, op, i)) ==
              jm_type_bytes(jm_op_result_type(p->m, op, r));
@@ -127,7 +132,7 @@ static jm_error *result_slot_find(planner *p, const jm_op *op, uint32_t r, uint3
       return NULL;
     }
   }
-  return arena_slot_add(p, jm_op_result_type(p->m, op, r), out);
+  return arena_slot_add(p, jm_type_bytes(jm_op_result_type(p->m, op, r)), out);
 }
 
 /* -- steps */
@@ -186,7 +191,7 @@ static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) 
     uint32_t from = slot_memory(p, moves[i].from), to = slot_memory(p, moves[i].to);
     if (from == to || !overwritten[from]) continue;
     uint32_t saved;
-    JM_TRY(arena_slot_add(p, moves[i].type, &saved));
+    JM_TRY(arena_slot_add(p, jm_type_bytes(moves[i].type), &saved));
     JM_TRY(copy_add(p, block, (move){moves[i].type, moves[i].from, saved}));
     moves[i].from = staged[n_staged++] = saved;
   }
@@ -201,14 +206,33 @@ static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) 
 typedef jm_error *plan_fn(planner *p, jm_op_id id, uint32_t block);
 static jm_error *plan_region(planner *p, jm_region_id region, uint32_t block);
 
+/* Memory of a group's own, free again after it. */
+static jm_error *temporaries_add(planner *p, const jm_host_group *group) {
+  for (uint32_t i = 0; i < group->schedule->n_temporaries; i++) {
+    uint32_t slot;
+    JM_TRY(arena_slot_add(p, group->schedule->temporary_bytes[i], &slot));
+    JM_TRY(operand_add(p, NULL, slot));
+  }
+  return NULL;
+}
+
+static jm_error *temporaries_release(planner *p, const jm_step *step) {
+  const jm_op *op = jm_module_op(p->m, step->op);
+  for (uint32_t i = op->n_operands + op->n_results; i < step->n_operands; i++)
+    JM_TRY(slot_give_back(p, p->plan->operands[step->first_operand + i].slot));
+  return NULL;
+}
+
 static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
   const jm_op *op = jm_module_op(p->m, id);
+  const jm_host_group *group = jm_host_group_find(p->host, id);
   jm_ref_fn *library = jm_library_find(p->m, op);
-  jm_step step = {.kind = JM_STEP_OP,
+  jm_step step = {.kind = group ? JM_STEP_GROUP : JM_STEP_OP,
                   .op = id,
                   .run = library ? library : jm_ref_fns[op->code],
+                  .group = group,
                   .first_operand = p->plan->n_operands,
-                  .n_operands = op->n_operands + op->n_results};
+};
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]]));
   for (uint32_t i = 0; i < op->n_results; i++) {
@@ -217,7 +241,10 @@ static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
     result_place(p, op->first_result + i, slot);
     JM_TRY(operand_add(p, jm_op_result_type(p->m, op, i), slot));
   }
+  if (group) JM_TRY(temporaries_add(p, group));
+  step.n_operands = p->plan->n_operands - step.first_operand;
   JM_TRY(step_add(p, block, step));
+  JM_TRY(temporaries_release(p, &step));
   JM_TRY(operands_release(p, op, 0));
   return results_settle(p, op);
 }
@@ -453,12 +480,12 @@ static jm_error *planner_run(planner *p) {
   return plan_entry(p);
 }
 
-jm_error *jm_plan_build(const jm_module *module, jm_plan **out) {
+jm_error *jm_plan_build(const jm_module *module, const jm_host_program *host, jm_plan **out) {
   jm_plan *plan = jm_alloc(1, sizeof *plan);
   if (!plan) return jm_error_out_of_memory();
   jm_arena_init(&plan->arena);
   plan->module = module;
-  planner p = {.plan = plan, .m = module};
+  planner p = {.plan = plan, .m = module, .host = host};
   jm_arena_init(&p.scratch);
   jm_offsets_init(&p.offsets);
   jm_error *error = planner_run(&p);

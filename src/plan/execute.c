@@ -12,7 +12,7 @@ typedef struct frame {
   const atomic_bool *cancelled;
   jm_tensor *tensors; /* one per plan->operands */
   char *arena;
-  uint64_t steps; /* that were run */
+  uint64_t steps, kernels; /* that were run: on the reference engine, compiled */
 } frame;
 
 static jm_error *block_run(frame *f, uint32_t block);
@@ -23,6 +23,21 @@ static jm_error *op_run(frame *f, const jm_step *step) {
   const jm_ref_call call = {f->plan->module, op, in, in + op->n_operands, f->cancelled};
   f->steps++;
   return step->run(&call);
+}
+
+static jm_error *group_run(frame *f, const jm_step *step) {
+  enum { FEW = 16 };
+  const jm_op *op = jm_module_op(f->plan->module, step->op);
+  const jm_tensor *in = f->tensors + step->first_operand, *out = in + op->n_operands;
+  const jm_ref_call call = {f->plan->module, op, in, out, f->cancelled};
+  uint32_t n = step->group->schedule->n_temporaries;
+  void *few[FEW] = {NULL}, **temporaries = n <= FEW ? few : jm_alloc(n, sizeof *temporaries);
+  if (!temporaries) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) temporaries[i] = out[op->n_results + i].data;
+  f->kernels += step->group->schedule->n_launches;
+  jm_error *error = jm_host_group_run(step->group, &call, temporaries);
+  if (temporaries != few) jm_free(temporaries);
+  return error;
 }
 
 static jm_error *copy_run(frame *f, const jm_step *step) {
@@ -61,6 +76,7 @@ static jm_error *case_run(frame *f, const jm_step *step) {
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
       [JM_STEP_OP] = op_run,
+      [JM_STEP_GROUP] = group_run,
       [JM_STEP_COPY] = copy_run,
       [JM_STEP_WHILE] = while_run,
       [JM_STEP_CASE] = case_run,
@@ -102,6 +118,7 @@ jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *cons
     }
     error = block_run(&f, 0);
     jm_counter_add(JM_COUNTER_ref_steps, f.steps);
+    jm_counter_add(JM_COUNTER_kernel_runs, f.kernels);
   }
   jm_data_give(f.arena, plan->arena_bytes);
   jm_free(f.tensors);

@@ -13,6 +13,7 @@
 #ifndef JM_PLAN_PLAN_H
 #define JM_PLAN_PLAN_H
 
+#include "engine/host/host.h"
 #include "engine/ref/ref.h"
 #include "ir/module.h"
 
@@ -40,6 +41,7 @@ typedef struct jm_operand {
 
 typedef enum jm_step_kind {
   JM_STEP_OP,    /* one op */
+  JM_STEP_GROUP, /* a compiled fusion op; temporaries follow its results */
   JM_STEP_COPY,  /* operand 0 to operand 1 */
   JM_STEP_WHILE, /* blocks: condition, body; operand 0: the condition's result */
   JM_STEP_CASE,  /* blocks: the branches; operand 0: the index */
@@ -49,6 +51,7 @@ typedef struct jm_step {
   jm_step_kind kind;
   jm_op_id op;
   jm_ref_fn *run;                     /* JM_STEP_OP: the library's routine, else the reference's */
+  const jm_host_group *group;         /* JM_STEP_GROUP */
   uint32_t first_operand, n_operands; /* in plan->operands: operands, then results */
   uint32_t first_block, n_blocks;
 } jm_step;
@@ -69,8 +72,9 @@ typedef struct jm_plan {
   size_t arena_bytes; /* that one execution needs */
 } jm_plan;
 
-/* Plans a verified module; the module must outlive the plan. */
-jm_error *jm_plan_build(const jm_module *module, jm_plan **out) JM_MUST_USE;
+/* Plans a verified module. host: its compiled fusion ops, NULL: none. Both must outlive the plan. */
+jm_error *jm_plan_build(const jm_module *module, const jm_host_program *host,
+                        jm_plan **out) JM_MUST_USE;
 void jm_plan_destroy(jm_plan *plan); /* NULL is allowed */
 
 /* Runs the plan to completion; see jm_run in program.h for the rules of the memory. */

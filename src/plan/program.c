@@ -2,22 +2,26 @@
  * The compiler's pipeline on one screen: read, verify, optimise; for the host group and plan. */
 #include "plan/program.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/callback.h"
 #include "base/settings.h"
+#include "engine/host/host.h"
 #include "engine/ref/ref.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "pass/pass.h"
 #include "plan/cost.h"
 #include "plan/debug.h"
+#include "plan/explain.h"
 #include "plan/plan.h"
 #include "stablehlo/read.h"
 
 struct jm_program {
   jm_module *module;
-  jm_plan *plan; /* NULL: not planned */
+  jm_host_program *host;  /* NULL: no LLVM, or not planned */
+  jm_plan *plan;          /* NULL: not planned */
   jm_program_facts facts; /* arrays in the module's arena */
   uint32_t n_held;        /* ops whose callbacks are held */
 };
@@ -113,11 +117,31 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
   return facts_fill(program);
 }
 
+static jm_error *explain(const jm_plan *plan) {
+  if (!jm_setting_has_word(JM_SETTING_DEBUG, "explain")) return NULL;
+  jm_text text;
+  jm_text_init(&text);
+  jm_plan_explain(plan, &text);
+  jm_error *error = jm_text_error(&text);
+  if (!error) fputs(jm_text_bytes(&text), stderr);
+  jm_text_deinit(&text);
+  return error;
+}
+
 jm_error *jm_program_plan(jm_program *program) {
   if (program->plan) return NULL;
-  JM_TRY(jm_plan_build(program->module, &program->plan));
+  jm_module *m = program->module;
+  const char *why;
+  const jm_target *target = jm_jit_find_target(&why);
+  if (target) {
+    JM_TRY(jm_pass_group(m, target));
+    if (jm_setting_has_word(JM_SETTING_DEBUG, "verify"))
+      JM_TRY(jm_error_note(jm_module_verify(m), "after grouping"));
+    JM_TRY(jm_host_compile(m, target, &program->host));
+  }
+  JM_TRY(jm_plan_build(m, program->host, &program->plan));
   program->facts.temporary_bytes = program->plan->arena_bytes;
-  return NULL;
+  return explain(program->plan);
 }
 
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
@@ -136,6 +160,7 @@ void jm_program_destroy(jm_program *program) {
   if (!program) return;
   callbacks_release(program);
   jm_plan_destroy(program->plan);
+  jm_host_program_destroy(program->host);
   jm_module_destroy(program->module);
   jm_free(program);
 }

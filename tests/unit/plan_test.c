@@ -220,7 +220,7 @@ static bool outputs_equal(bool donate, uint32_t n_args, uint32_t n_results) {
     if (m->arguments[i].alias >= 0) outputs[m->arguments[i].alias] = given[i];
   MUST(jm_ref_evaluate(m, m->entry, args, results, NULL));
   jm_plan *plan;
-  MUST(jm_plan_build(m, &plan));
+  MUST(jm_plan_build(m, NULL, &plan));
   MUST(jm_plan_run(plan, inputs, outputs, NULL));
   jm_plan_destroy(plan);
   bool equal = true;
