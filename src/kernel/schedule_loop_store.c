@@ -109,27 +109,68 @@ static uint32_t find_width(const jm_looper *l, jm_dtype dtype, int64_t n) {
   uint32_t width = l->target->vector_bytes / bytes;
   while (width > 1 && width > n) width /= 2;
   uint32_t exact = width;
-  while (exact > 4 && n % exact && n < 16 * (int64_t)width) exact /= 2;
+  while (exact > 4 && n % exact && n < 8 * (int64_t)width) exact /= 2;
   return n % exact ? width : exact;
 }
 
-typedef void point_fn(void *context, jm_looper *l, const jm_kval *x);
+/* Nested loops over axes. The ranges of an axis may be split where what is pulled changes its form
+ * (a concatenation, padding): within such a part the builder's ranges decide every comparison. */
+enum { MAX_SPLITS = 4, MAX_PARTS = 16 };
 
-/* Runs body for all positions of n nested axes, the last one in lanes. */
-static void nest(jm_looper *l, const int64_t *sizes, uint32_t n, uint32_t width, uint32_t depth,
-                 jm_kval *x, point_fn *body, void *context) {
-  if (depth == n || jm_kbuilder_failed(l->b)) {
-    body(context, l, x);
+typedef struct splits {
+  int64_t at[MAX_SPLITS]; /* ascending, inside of (0, size) */
+  uint32_t n;
+} splits;
+
+typedef struct nest {
+  jm_looper *l;
+  uint32_t n;
+  const int64_t *sizes;
+  const splits *splits; /* per axis; NULL: none */
+  jm_dtype dtype;       /* decides the lanes of the last axis */
+  jm_kval x[2 * JM_CLUSTER_RANK];
+  void (*body)(void *context, jm_looper *l, const jm_kval *x);
+  void *context;
+} nest;
+
+static void run_nest(nest *s, uint32_t depth);
+
+static void run_range(nest *s, uint32_t depth, int64_t lower, int64_t upper, uint32_t width) {
+  jm_kbuilder *b = s->l->b;
+  jm_kloop loop;
+  jm_kval from = jm_kbuild_index(b, lower), to = jm_kbuild_index(b, upper);
+  if (lower == upper || jm_kbuilder_failed(b)) return;
+  jm_kbuild_loop_begin(b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width > 1 ? width : 0, from,
+                       to, NULL, 0, &loop);
+  s->x[depth] = loop.index;
+  run_nest(s, depth + 1);
+  jm_kbuild_loop_end(b, &loop, NULL);
+}
+
+/* What is left over after whole vectors is done by one more vector that overlaps them: nothing
+ * that these loops write is read by them. */
+static void run_part(nest *s, uint32_t depth, int64_t lower, int64_t upper) {
+  const int64_t n = upper - lower;
+  const uint32_t width = depth + 1 == s->n ? find_width(s->l, s->dtype, n) : 1;
+  const int64_t rest = n % width;
+  run_range(s, depth, lower, upper - rest, width);
+  if (rest < 3)
+    run_range(s, depth, upper - rest, upper, 1);
+  else
+    run_range(s, depth, upper - width, upper, width);
+}
+
+static void run_nest(nest *s, uint32_t depth) {
+  if (depth == s->n) {
+    s->body(s->context, s->l, s->x);
     return;
   }
-  jm_kloop loop;
-  const bool lanes = depth + 1 == n && width > 1;
-  jm_kval lower = jm_kbuild_index(l->b, 0), upper = jm_kbuild_index(l->b, sizes[depth]);
-  jm_kbuild_loop_begin(l->b, lanes ? JM_BIND_VECTOR : JM_BIND_SERIAL, lanes ? width : 0, lower,
-                       upper, NULL, 0, &loop);
-  x[depth] = loop.index;
-  nest(l, sizes, n, width, depth + 1, x, body, context);
-  jm_kbuild_loop_end(l->b, &loop, NULL);
+  int64_t lower = 0;
+  for (uint32_t i = 0; s->splits && i < s->splits[depth].n; i++) {
+    run_part(s, depth, lower, s->splits[depth].at[i]);
+    lower = s->splits[depth].at[i];
+  }
+  run_part(s, depth, lower, s->sizes[depth]);
 }
 
 static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, uint32_t n) {
@@ -138,10 +179,95 @@ static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, 
   return point;
 }
 
+/* ---- where to split */
+
+typedef struct split_search {
+  jm_looper *l;
+  const jm_type *shape;
+  splits *splits;          /* per axis */
+  const uint32_t *axis_of; /* per dimension */
+  bool *seen;
+} split_search;
+
+static void add_split(split_search *s, uint32_t dim, int64_t at) {
+  splits *list = &s->splits[s->axis_of[dim]];
+  uint32_t i = 0;
+  if (at <= 0 || at >= s->shape->dims[dim]) return;
+  while (i < list->n && list->at[i] < at) i++;
+  if ((i < list->n && list->at[i] == at) || list->n > MAX_SPLITS) return;
+  if (list->n++ == MAX_SPLITS) return; /* too many: none */
+  for (uint32_t k = list->n - 1; k > i; k--) list->at[k] = list->at[k - 1];
+  list->at[i] = at;
+}
+
+static void search_op(split_search *s, const jm_op *op) {
+  if (op->code == JM_OP_concatenate) {
+    const uint32_t dim = (uint32_t)((const jm_concatenate_attrs *)op->attrs)->dim;
+    int64_t at = 0;
+    for (uint32_t k = 0; k < op->n_operands; k++)
+      add_split(s, dim, at += jm_op_operand_type(s->l->m, op, k)->dims[dim]);
+  }
+  if (op->code == JM_OP_pad) {
+    const jm_pad_attrs *a = op->attrs;
+    for (uint32_t d = 0; d < s->shape->rank; d++) {
+      if (a->interior.data[d]) continue;
+      add_split(s, d, a->low.data[d]);
+      add_split(s, d, s->shape->dims[d] - a->high.data[d]);
+    }
+  }
+}
+
+/* Looks at all that is pulled at the index of the loop itself. */
+static void search_value(split_search *s, jm_value v, int depth) {
+  const jm_type *type = jm_module_typeof(s->l->m, v);
+  const jm_op *op = jm_module_definition(s->l->m, v);
+  if (s->seen[v] || depth > 256 || type->rank != s->shape->rank) return;
+  s->seen[v] = true;
+  for (uint32_t d = 0; d < type->rank; d++)
+    if (type->dims[d] != s->shape->dims[d]) return;
+  if (s->l->places[v]) {
+    if (s->l->places[v]->kind == JM_PLACE_VALUE) search_value(s, s->l->places[v]->value, depth + 1);
+    return;
+  }
+  if (!op) return;
+  search_op(s, op);
+  if (jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)
+    for (uint32_t k = 0; k < op->n_operands; k++) search_value(s, op->operands[k], depth + 1);
+}
+
+/* false: no splits. splits: one per axis, zero. */
+static bool find_splits(jm_looper *l, const jm_axes *axes, const jm_value *values,
+                        const bool *taken, uint32_t n, splits *out) {
+  split_search s = {.l = l, .splits = out};
+  uint32_t axis_of[JM_LOOP_RANK];
+  s.axis_of = axis_of;
+  for (uint32_t i = 0; i < n && !s.shape; i++)
+    if (taken[i]) s.shape = jm_module_typeof(l->m, values[i]);
+  uint32_t axis = 0;
+  for (uint32_t d = 0; d < s.shape->rank; d++) {
+    axis_of[d] = axis;
+    if (s.shape->dims[d] == 1) continue;
+    if (axis >= axes->n || axes->sizes[axis] != s.shape->dims[d]) return false;
+    axis++;
+  }
+  s.seen = jm_looper_take(l, l->m->n_values, sizeof *s.seen);
+  if (axis != axes->n || !s.seen) return false;
+  for (uint32_t i = 0; i < n; i++)
+    if (taken[i]) search_value(&s, values[i], 0);
+  uint32_t parts = 1;
+  for (uint32_t a = 0; a < axes->n; a++) {
+    if (out[a].n > MAX_SPLITS) return false;
+    parts *= out[a].n + 1;
+  }
+  return parts > 1 && parts <= MAX_PARTS;
+}
+
+/* ---- stores */
+
 typedef struct store_group {
   const jm_value *values;
   jm_place *const *to;
-  const bool *taken; /* of this group */
+  bool *taken; /* of this group */
   uint32_t n;
   jm_axes axes;
   jm_element *elements;
@@ -164,32 +290,40 @@ static void store_point(void *context, jm_looper *l, const jm_kval *x) {
   }
 }
 
+/* Takes value i and those after it whose elements correspond; the widest of their types. */
+static jm_dtype form_group(jm_looper *l, store_group *g, uint32_t i, bool *done) {
+  const jm_type *type = jm_module_typeof(l->m, g->values[i]);
+  jm_dtype widest = type->dtype;
+  jm_axes_init(&g->axes, type->count);
+  for (uint32_t k = 0; k < g->n; k++) {
+    const jm_type *other = jm_module_typeof(l->m, g->values[k]);
+    jm_axes joined = g->axes;
+    g->taken[k] = k >= i && !done[k] && other->count == type->count &&
+                  jm_axes_add_value(&joined, other, l->breaks[g->values[k]]);
+    if (!g->taken[k]) continue;
+    done[k] = true;
+    g->axes = joined;
+    if (jm_dtype_bytes(other->dtype) > jm_dtype_bytes(widest)) widest = other->dtype;
+  }
+  jm_axes_finish(&g->axes);
+  return widest;
+}
+
 void jm_looper_store(jm_looper *l, const jm_value *values, jm_place *const *to, uint32_t n) {
-  bool *done = jm_looper_take(l, n, sizeof *done), *taken = jm_looper_take(l, n, sizeof *taken);
-  store_group g = {.values = values, .to = to, .taken = taken, .n = n};
+  bool *done = jm_looper_take(l, n, sizeof *done);
+  store_group g = {.values = values, .to = to, .n = n};
+  g.taken = jm_looper_take(l, n, sizeof *g.taken);
   g.elements = jm_looper_take(l, n, sizeof *g.elements);
-  if (!done || !taken || !g.elements) return;
+  if (!done || !g.taken || !g.elements) return;
   for (uint32_t i = 0; i < n; i++) {
-    const jm_type *type = jm_module_typeof(l->m, values[i]);
-    if (done[i] || !type->count) continue;
-    jm_dtype widest = type->dtype;
-    jm_axes_init(&g.axes, type->count);
-    for (uint32_t k = i; k < n; k++) {
-      const jm_type *other = jm_module_typeof(l->m, values[k]);
-      jm_axes joined = g.axes;
-      taken[k] = !done[k] && other->count == type->count &&
-                 jm_axes_add_value(&joined, other, l->breaks[values[k]]);
-      if (!taken[k]) continue;
-      done[k] = true;
-      g.axes = joined;
-      if (jm_dtype_bytes(other->dtype) > jm_dtype_bytes(widest)) widest = other->dtype;
-    }
-    jm_axes_finish(&g.axes);
-    jm_kval x[2 * JM_CLUSTER_RANK];
-    uint32_t last = g.axes.n ? g.axes.n - 1 : 0;
-    uint32_t width = g.axes.n ? find_width(l, widest, g.axes.sizes[last]) : 1;
-    nest(l, g.axes.sizes, g.axes.n, width, 0, x, store_point, &g);
-    for (uint32_t k = 0; k < n; k++) taken[k] = false;
+    if (done[i] || !jm_module_typeof(l->m, values[i])->count) continue;
+    nest s = {.l = l, .body = store_point, .context = &g};
+    s.dtype = form_group(l, &g, i, done);
+    s.n = g.axes.n;
+    s.sizes = g.axes.sizes;
+    splits parts[2 * JM_CLUSTER_RANK] = {{.n = 0}};
+    if (find_splits(l, &g.axes, values, g.taken, n, parts)) s.splits = parts;
+    run_nest(&s, 0);
   }
 }
 
@@ -226,10 +360,11 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update,
                            const jm_kval *start) {
   const jm_type *type = jm_module_typeof(l->m, update);
   if (!type->count) return;
-  slice_store s = {to, update, start};
-  jm_kval x[JM_LOOP_RANK];
-  uint32_t width = type->rank ? find_width(l, type->dtype, type->dims[type->rank - 1]) : 1;
-  nest(l, type->dims, type->rank, width, 0, x, store_slice_point, &s);
+  slice_store slice = {to, update, start};
+  nest s = {.l = l, .n = type->rank, .sizes = type->dims, .dtype = type->dtype};
+  s.body = store_slice_point;
+  s.context = &slice;
+  run_nest(&s, 0);
 }
 
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last) {
