@@ -138,5 +138,7 @@ jm_float_fn jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logi
     jm_math_sinh, jm_math_cosh, jm_math_asinh, jm_math_acosh, jm_math_atanh, jm_math_sin,
     jm_math_cos, jm_math_tan, jm_math_asin, jm_math_acos, jm_math_atan2, jm_math_cbrt, jm_math_erf,
     jm_math_erfc, jm_math_pow, jm_math_hypot;
+/* exp where the result is a normal number. */
+jm_float_fn jm_math_exp_normal;
 
 #endif

@@ -83,12 +83,17 @@ static jm_kval rest(jm_kbuilder *b, jm_kval x, jm_kval y) {
 
 const jm_float_row jm_element_float[JM_N_OPS] = {
     [JM_OP_abs] = {absolute, 1, true},
+    [JM_OP_acos] = {jm_math_acos, 50, false},
     [JM_OP_acosh] = {jm_math_acosh, 80, false},
+    [JM_OP_asin] = {jm_math_asin, 50, false},
     [JM_OP_asinh] = {jm_math_asinh, 80, false},
     [JM_OP_atanh] = {jm_math_atanh, 60, false},
+    [JM_OP_cbrt] = {jm_math_cbrt, 60, false},
     [JM_OP_ceil] = {round_up, 1, true},
     [JM_OP_cosh] = {jm_math_cosh, 50, false},
     [JM_OP_cosine] = {jm_math_cos, 50, false},
+    [JM_OP_erf] = {jm_math_erf, 45, false},
+    [JM_OP_erfc] = {jm_math_erfc, 55, false},
     [JM_OP_exponential] = {jm_math_exp, 20, false},
     [JM_OP_exponential_minus_one] = {jm_math_expm1, 22, false},
     [JM_OP_floor] = {round_down, 1, true},
@@ -109,6 +114,7 @@ const jm_float_row jm_element_float[JM_N_OPS] = {
     [JM_OP_tanh] = {jm_math_tanh, 40, false},
     [JM_OP_is_finite] = {is_finite, 2, true},
     [JM_OP_add] = {add, 1, false},
+    [JM_OP_atan2] = {jm_math_atan2, 60, false},
     [JM_OP_complex] = {add, 0, true}, /* built by jm_element_run */
     [JM_OP_divide] = {divide, 5, false},
     [JM_OP_maximum] = {maximum, 4, true},

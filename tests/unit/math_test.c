@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Functions that emission spells out, against the C library in more digits: sweeps over ranges
+ * where each does something else, and over all exponents; by the interpreter and, where there is an
+ * LLVM, compiled. The bounds are in units of the last place and stand in the sources' headers. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/host/jit.h"
+#include "kernel/element.h"
+#include "unit/check.h"
+
+typedef long double real;
+
+static real logistic(real x) { return 1 / (1 + expl(-x)); }
+static real rsqrt(real x) { return 1 / sqrtl(x); }
+static jm_kval build_rsqrt(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  (void)y;
+  return jm_element_float[JM_OP_rsqrt].fn(b, x, JM_KNONE);
+}
+
+typedef struct row {
+  const char *name;
+  jm_float_fn *fn;
+  real (*one)(real);
+  real (*two)(real, real);
+  double low, high; /* of a dense sweep */
+  double ulps_f32, ulps_f64;
+} row;
+
+static const row rows[] = {
+    {"exp", jm_math_exp, expl, NULL, -110, 95, 1, 1},
+    {"exp", jm_math_exp, expl, NULL, -750, 712, 1, 1},
+    {"expm1", jm_math_expm1, expm1l, NULL, -2, 2, 2, 2},
+    {"expm1", jm_math_expm1, expm1l, NULL, -50, 90, 2, 2},
+    {"logistic", jm_math_logistic, logistic, NULL, -110, 40, 2.5, 2.5},
+    {"tanh", jm_math_tanh, tanhl, NULL, -1.5, 1.5, 2, 2},
+    {"tanh", jm_math_tanh, tanhl, NULL, -25, 25, 2, 2},
+    {"sinh", jm_math_sinh, sinhl, NULL, -3, 3, 1, 2.5},
+    {"sinh", jm_math_sinh, sinhl, NULL, -720, 720, 1, 2.5},
+    {"cosh", jm_math_cosh, coshl, NULL, -720, 720, 1, 1.5},
+    {"cosh", jm_math_cosh, coshl, NULL, -90, 90, 1, 1.5},
+    {"log", jm_math_log, logl, NULL, 0, 4, 1, 1},
+    {"log", jm_math_log, logl, NULL, 0.9, 1.1, 1, 1},
+    {"log1p", jm_math_log1p, log1pl, NULL, -1, 4, 1.5, 1.5},
+    {"log1p", jm_math_log1p, log1pl, NULL, -0.1, 0.1, 1.5, 1.5},
+    {"asinh", jm_math_asinh, asinhl, NULL, -4, 4, 1, 2.5},
+    {"acosh", jm_math_acosh, acoshl, NULL, 1, 4, 1, 2.5},
+    {"atanh", jm_math_atanh, atanhl, NULL, -1, 1, 1, 2.5},
+    {"sin", jm_math_sin, sinl, NULL, -10, 10, 1, 1},
+    {"sin", jm_math_sin, sinl, NULL, -1e6, 1e6, 1, 1},
+    {"cos", jm_math_cos, cosl, NULL, -10, 10, 1, 1},
+    {"tan", jm_math_tan, tanl, NULL, -10, 10, 1, 1},
+    {"asin", jm_math_asin, asinl, NULL, -1, 1, 1, 2},
+    {"acos", jm_math_acos, acosl, NULL, -1, 1, 1, 2},
+    {"atan2", jm_math_atan2, NULL, atan2l, -3, 3, 1, 2},
+    {"cbrt", jm_math_cbrt, cbrtl, NULL, -10, 10, 1, 1},
+    {"erf", jm_math_erf, erfl, NULL, -1.5, 1.5, 2, 2},
+    {"erf", jm_math_erf, erfl, NULL, -6, 6, 2, 2},
+    {"erfc", jm_math_erfc, erfcl, NULL, -6, 6, 3.5, 3.75},
+    {"erfc", jm_math_erfc, erfcl, NULL, 0, 28, 3.5, 3.75},
+    {"pow", jm_math_pow, NULL, powl, -3, 3, 1, 1},
+    {"pow", jm_math_pow, NULL, powl, 0.5, 90, 1, 1},
+    {"hypot", jm_math_hypot, NULL, hypotl, -3, 3, 1, 1.5},
+    {"rsqrt", build_rsqrt, rsqrt, NULL, 0, 10, 2, 2},
+};
+
+enum { COUNT = 40000 };
+
+static jm_kernel *build(const row *r, jm_ktype type, uint32_t width) {
+  jm_kbuilder *b = NULL;
+  jm_kernel *kernel = NULL;
+  jm_kloop loop;
+  CHECK_OK(jm_kbuilder_create(r->name, &b));
+  uint32_t from[2], to;
+  for (int i = 0; i < 2; i++) from[i] = jm_kbuild_param(b, JM_SPACE_GLOBAL, type, COUNT, false, 0);
+  to = jm_kbuild_param(b, JM_SPACE_GLOBAL, type, COUNT, true, 0);
+  jm_kbuild_loop_begin(b, width ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, jm_kbuild_index(b, 0),
+                       jm_kbuild_index(b, COUNT), NULL, 0, &loop);
+  jm_kval x = jm_kbuild_load(b, from[0], loop.index);
+  jm_kval y = r->two ? jm_kbuild_load(b, from[1], loop.index) : JM_KNONE;
+  jm_kbuild_store(b, to, loop.index, r->fn(b, x, y));
+  jm_kbuild_loop_end(b, &loop, NULL);
+  CHECK_OK(jm_kbuilder_finish(b, &kernel));
+  jm_kbuilder_destroy(b);
+  return kernel;
+}
+
+static uint64_t random_bits(void) {
+  static uint64_t state = 88172645463325252u;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return state * 0x2545f4914f6cdd1dull;
+}
+
+/* Edges, a dense sweep with random steps, then any bits. */
+static double argument(const row *r, bool wide, int i) {
+  static const double edges[] = {
+      0.0,      -0.0,      INFINITY,  -INFINITY, NAN,       1,       -1,
+      2,        -2,        0.5,       -0.5,      3,         -3,      0x1p-126,
+      0x1p-149, -0x1p-149, 0x1p-1022, 0x1p-1074, FLT_MAX,   DBL_MAX, 1e-20,
+      22,       0x1p31,    -0x1p30,   88.72284,  -87.33655, -103.9,  709.782712893384,
+      1e10};
+  const int n_edges = sizeof edges / sizeof *edges;
+  if (i < n_edges * n_edges) return edges[r->two ? i % n_edges : i / n_edges];
+  if (i < COUNT * 3 / 4)
+    return r->low + (r->high - r->low) * ((double)(random_bits() >> 11) * 0x1p-53);
+  uint64_t bits = random_bits();
+  double x;
+  float y;
+  memcpy(&x, &bits, sizeof x);
+  memcpy(&y, &bits, sizeof y);
+  return wide ? x : (double)y;
+}
+
+static double second(const row *r, bool wide, int i) {
+  const int n = 29;
+  return i < n * n ? argument(&(row){.one = expl}, wide, (i / n) * n) : argument(r, wide, i);
+}
+
+/* The distance in units of the last place of a number of this size. */
+static double distance(bool wide, double have, real want) {
+  if (isnan(want) || isnan(have)) return isnan(want) && isnan(have) ? 0 : INFINITY;
+  double rounded = wide ? (double)want : (double)(float)want;
+  if (have == rounded) return signbit(have) == signbit(rounded) || want != 0 ? 0 : INFINITY;
+  if (isinf(rounded) || isinf(have)) {
+    /* a neighbour of infinity is as far from it as from the largest number's successor */
+    double largest = wide ? DBL_MAX : FLT_MAX;
+    return fabs(have) >= largest && fabs(rounded) >= largest ? 1 : INFINITY;
+  }
+  int exponent = want == 0 ? -20000 : ilogbl(want), least = wide ? -1022 : -126;
+  real unit = ldexpl(1, (exponent < least ? least : exponent) - (wide ? 52 : 23));
+  return (double)(fabsl((real)have - want) / unit);
+}
+
+static void check_row(const row *r, bool wide, bool compiled) {
+  static double x[COUNT], y[COUNT], z[COUNT];
+  static float xf[COUNT], yf[COUNT], zf[COUNT];
+  double worst = 0, at = 0, at_y = 0, bound = wide ? r->ulps_f64 : r->ulps_f32;
+  for (int i = 0; i < COUNT; i++) {
+    xf[i] = (float)(x[i] = argument(r, wide, i));
+    yf[i] = (float)(y[i] = second(r, wide, i));
+    if (!wide) x[i] = xf[i], y[i] = yf[i];
+  }
+  jm_kernel *kernel = build(r, wide ? JM_KT_f64 : JM_KT_f32, compiled ? 8 : 0);
+  void *buffers[] = {x, y, z}, *narrow[] = {xf, yf, zf};
+  void **all = wide ? buffers : narrow;
+  if (compiled) {
+    const jm_kernel *kernels[1] = {kernel};
+    jm_jit_code *code = NULL;
+    CHECK_OK(jm_jit_compile(kernels, 1, &code));
+    if (code) jm_jit_code_function(code)(all, NULL, 0, 1, NULL);
+    jm_jit_code_release(code);
+  } else {
+    CHECK_OK(jm_kernel_interpret(kernel, all, NULL, 0, 1, NULL));
+  }
+  jm_kernel_destroy(kernel);
+  for (int i = 0; i < COUNT; i++) {
+    real want = r->two ? r->two(x[i], y[i]) : r->one(x[i]);
+    double d = distance(wide, wide ? z[i] : (double)zf[i], want);
+    if (!(d > worst)) continue;
+    worst = d;
+    at = x[i];
+    at_y = y[i];
+  }
+  if (LDBL_MANT_DIG <= DBL_MANT_DIG && wide) bound += 1; /* the library is no better */
+  if (getenv("JM_MATH_REPORT") || worst > bound)
+    fprintf(stderr, "%s of %s on [%g, %g]%s: %.3f ulp at %.17g%s %.17g\n", r->name,
+            wide ? "f64" : "f32", r->low, r->high, compiled ? ", compiled" : "", worst, at,
+            r->two ? "," : " (", at_y);
+  CHECK(worst <= bound);
+}
+
+static void test_sweeps(void) {
+  const char *why;
+  bool llvm = jm_jit_find_target(&why);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (int wide = 0; wide < 2; wide++) {
+      check_row(&rows[i], wide, false);
+      if (llvm) check_row(&rows[i], wide, true);
+    }
+}
+
+TEST_MAIN(test_sweeps)
