@@ -155,9 +155,11 @@ static jm_error *create_machine(const char *machine_triple, const char *machine_
   const char *words = NULL;
   opaque *target = GetTargetFromTriple(machine_triple, &words);
   if (!target) return refused("has no target", words);
+  /* Only x86's quickest way is sound: arm64's (GlobalISel) ends the process at some vectors. */
+  int level = !quickly ? 2 : strncmp(machine_triple, "x86_64", 6) ? 1 : 0;
   /* All of a module's memory comes from one block, within which relative addresses always reach. */
-  *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, quickly ? 0 : 2,
-                             "pic", "small", 0, jit, "");
+  *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, level, "pic",
+                             "small", 0, jit, "");
   return *out ? NULL : refused("has no target machine", NULL);
 }
 
