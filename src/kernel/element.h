@@ -140,5 +140,7 @@ jm_float_fn jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logi
     jm_math_erfc, jm_math_pow, jm_math_hypot;
 /* exp where the result is a normal number. */
 jm_float_fn jm_math_exp_normal;
+/* e^(x + y), y being what rounding took from x. */
+jm_float_fn jm_math_exp_sum;
 
 #endif

@@ -24,16 +24,17 @@ static const double tail_f64[] = {
     0x1.6c16c16c151fcp-10, 0x1.a01a01abe84bap-13, 0x1.a01a01acfacc0p-16, 0x1.71de0230beb99p-19,
     0x1.27e4cccdeb2f7p-22, 0x1.af4deb0af45a9p-26, 0x1.1f8b4c6b3c913p-29};
 
-/* x is within some hundreds (f32: 105, f64: 750) or NaN. Adding 1.5 * 2^23 (2^52) rounds to an
+/* Of x + y, where y is small against 1, or JM_KNONE. x is within some hundreds (f32: 105, f64: 750)
+ * or NaN. Adding 1.5 * 2^23 (2^52) rounds to an
  * integer, which then stands in the last bits: no conversion that a NaN would leave undefined. */
-static parts split(jm_kbuilder *b, jm_kval x) {
-  const jm_kval y = JM_KNONE;
+static parts split(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   const double magic = wide ? 0x1.8p52 : 0x1.8p23;
   jm_kval shifted = FMA(x, F(0x1.71547652b82fep0), F(magic)), k = FSUB(shifted, F(magic));
   /* the upper part of ln 2 has so few digits that its product is exact */
   jm_kval r = FMA(k, F(wide ? -0x1.62e42fee00000p-1 : -0x1.62e0000000000p-1), x);
   r = FMA(k, F(wide ? -0x1.a39ef35793c76p-33 : -0x1.0bfbe8e7bcd5ep-15), r);
+  if (y != JM_KNONE) r = FADD(r, y);
   jm_kval tail = wide ? POLYNOMIAL(r, tail_f64) : POLYNOMIAL(r, tail_f32);
   return (parts){ISUB(BITS(shifted), BITS(F(magic))), FMA(FMUL(r, r), tail, r)};
 }
@@ -52,17 +53,26 @@ static jm_kval power_of_two(jm_kbuilder *b, jm_kval k) {
 }
 
 /* In two factors, the second of which rounds: to subnormals or infinity if it must. */
-jm_kval jm_math_exp(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  parts e = split(b, wide ? limit(b, x, -746, 710) : limit(b, x, -105, 89));
+static jm_kval join(jm_kbuilder *b, parts e) {
+  const jm_ktype it = jm_kbuild_type(b, e.k), t = jm_kbuild_type(b, e.part);
   jm_kval half = ASHR(e.k, I(1));
   jm_kval scaled = FMUL(FADD(e.part, F(1)), power_of_two(b, half));
   return FMUL(scaled, power_of_two(b, ISUB(e.k, half)));
 }
 
+jm_kval jm_math_exp(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return join(b, split(b, wide ? limit(b, x, -746, 710) : limit(b, x, -105, 89), JM_KNONE));
+}
+
+jm_kval jm_math_exp_sum(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  SCOPE;
+  return join(b, split(b, wide ? limit(b, x, -746, 710) : limit(b, x, -105, 89), y));
+}
+
 jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x, jm_kval y) {
   (void)y;
-  parts e = split(b, x);
+  parts e = split(b, x, JM_KNONE);
   jm_kval scale = power_of_two(b, e.k);
   return FMA(scale, e.part, scale);
 }
@@ -70,7 +80,7 @@ jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x, jm_kval y) {
 /* 2^k part + (2^k - 1), with half of everything: 2^k may overflow where the result does not. */
 jm_kval jm_math_expm1(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
-  parts e = split(b, wide ? limit(b, x, -40, 710) : limit(b, x, -20, 89));
+  parts e = split(b, wide ? limit(b, x, -40, 710) : limit(b, x, -20, 89), JM_KNONE);
   jm_kval half = power_of_two(b, ISUB(e.k, I(1)));
   jm_kval result = FMUL(F(2), FMA(half, e.part, FSUB(half, F(0.5))));
   return COPYSIGN(result, x); /* -0 */
@@ -98,7 +108,7 @@ jm_kval jm_math_tanh(jm_kbuilder *b, jm_kval x, jm_kval y) {
   jm_kval tail = wide ? POLYNOMIAL(z, tanh_f64) : POLYNOMIAL(z, tanh_f32);
   jm_kval near = FMA(FMUL(x, z), tail, x);
   /* 1 - 2 / (e^2a + 1); it is 1 from 10 (20) on */
-  parts e = split(b, FMUL(F(2), limit(b, a, 0, wide ? 20 : 10)));
+  parts e = split(b, FMUL(F(2), limit(b, a, 0, wide ? 20 : 10)), JM_KNONE);
   jm_kval scale = power_of_two(b, e.k);
   jm_kval sum = FADD(FMA(scale, e.part, scale), F(1));
   jm_kval far = FSUB(F(1), FDIV(F(2), sum));
@@ -116,7 +126,7 @@ static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
   /* with a quarter of e^a, which may be twice the largest number */
   jm_kval a = FABS(x);
-  parts e = split(b, limit(b, a, 0, 710.5));
+  parts e = split(b, limit(b, a, 0, 710.5), JM_KNONE);
   jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
   jm_kval large = FMUL(F(2), FMA(quarter, e.part, quarter));
   jm_kval m = FMUL(F(4), FMA(quarter, e.part, FSUB(quarter, F(0.25)))); /* e^a - 1 */
@@ -126,7 +136,7 @@ static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
 
 static jm_kval cosh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
-  parts e = split(b, limit(b, FABS(x), 0, 710.5));
+  parts e = split(b, limit(b, FABS(x), 0, 710.5), JM_KNONE);
   jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
   jm_kval half = FMUL(F(2), FMA(quarter, e.part, quarter)); /* of e^|x| */
   return FADD(half, FDIV(F(0.25), half));
