@@ -2,6 +2,7 @@
  * Loops as one kernel, interpreted, against the reference engine: each program is wrapped into a
  * fusion, scheduled and run. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "engine/ref/ref.h"
@@ -183,12 +184,15 @@ static void check_program(const char *program) {
   jm_module_destroy(m);
 }
 
-#define COUNTED(limit)                                          \
-  "    %8: s32[] = constant value=" limit                       \
-  "\n"                                                          \
-  "    %9: pred[] = compare %7, %8 direction=LT order=SIGNED\n" \
-  "    return %9\n"                                             \
+#define COUNTED_AS(p, limit)                  \
+  "    " p "8: s32[] = constant value=" limit \
+  "\n"                                        \
+  "    " p "9: pred[] = compare " p "7, " p   \
+  "8 direction=LT order=SIGNED\n"             \
+  "    return " p                             \
+  "9\n"                                       \
   "  }, {\n"
+#define COUNTED(limit) COUNTED_AS("%", limit)
 
 static void test_scalars(void) {
   check_program(
@@ -357,4 +361,218 @@ static void test_in_place(void) {
       "}\n");
 }
 
-TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place)
+/* The shifted sums of a torus, odd sizes: loops are split at the seams, vectors overlap. */
+static void check_torus(int rows, int columns) {
+  char program[4096];
+  int n = snprintf(program, sizeof program,
+                   "module \"torus\" {\n"
+                   "  (%%0: f32[%d,%d]):\n"
+                   "  %%1: s32[] = constant value=0\n"
+                   "  %%2: s32[], %%3: f32[%d,%d] = while %%1, %%0 {\n"
+                   "    (%%7: s32[], %%5: f32[%d,%d]):\n" COUNTED_AS(
+                       "%%", "3") "    (%%10: s32[], %%11: f32[%d,%d]):\n",
+                   rows, columns, rows, columns, rows, columns, rows, columns);
+  n += snprintf(program + n, sizeof program - (size_t)n,
+                "    %%12: f32[1,%d] = slice %%11 start=[%d,0] limit=[%d,%d] stride=[1,1]\n"
+                "    %%13: f32[%d,%d] = slice %%11 start=[0,0] limit=[%d,%d] stride=[1,1]\n"
+                "    %%14: f32[%d,%d] = concatenate %%12, %%13\n",
+                columns, rows - 1, rows, columns, rows - 1, columns, rows - 1, columns, rows,
+                columns);
+  n += snprintf(program + n, sizeof program - (size_t)n,
+                "    %%15: f32[%d,%d] = slice %%11 start=[0,2] limit=[%d,%d] stride=[1,1]\n"
+                "    %%16: f32[%d,2] = slice %%11 start=[0,0] limit=[%d,2] stride=[1,1]\n"
+                "    %%17: f32[%d,%d] = concatenate %%15, %%16 dim=1\n",
+                rows, columns - 2, rows, columns, rows, rows, rows, columns);
+  snprintf(program + n, sizeof program - (size_t)n,
+           "    %%18: f32[%d,%d] = subtract %%14, %%17\n"
+           "    %%19: f32[] = constant value=0.5\n"
+           "    %%20: f32[%d,%d] = pad %%13, %%19 low=[0,0] high=[1,0] interior=[0,0]\n"
+           "    %%21: f32[%d,%d] = multiply %%18, %%20\n"
+           "    %%22: s32[] = constant value=1\n"
+           "    %%23: s32[] = add %%10, %%22\n"
+           "    return %%23, %%21\n"
+           "  }\n"
+           "  return %%3\n"
+           "}\n",
+           rows, columns, rows, columns, rows, columns);
+  check_program(program);
+}
+
+static void test_seams(void) {
+  static const int sizes[][2] = {{2, 3}, {3, 5}, {7, 10}, {5, 18}, {2, 33}, {40, 41}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_torus(sizes[i][0], sizes[i][1]);
+}
+
+/* A dear value that is asked for by two index maps, a reduction over rows, a constant with
+ * contents, predicates and indices as carries. */
+static void test_stored(void) {
+  check_program(
+      "module \"stored\" {\n"
+      "  (%0: f32[6,8], %1: pred[], %2: pred[9]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %60: f32[6] = constant value=0\n"
+      "  %4: s32[], %5: f32[6,8], %6: f32[6], %50: pred[], %51: pred[9] = "
+      "while %3, %0, %60, %1, %2 {\n"
+      "    (%7: s32[], %107: f32[6,8], %108: f32[6], %109: pred[], %110: pred[9]):\n" COUNTED("4")
+      "    (%13: s32[], %14: f32[6,8], %15: f32[6], %16: pred[], %17: pred[9]):\n"
+      "    %18: f32[8] = constant value=[1,2,3,4,5,6,7,8]\n"
+      "    %19: f32[6,8] = broadcast_in_dim %18 dims=[1]\n"
+      "    %20: f32[6,8] = divide %14, %19\n"
+      "    %21: f32[6,8] = exponential %20\n"
+      "    %22: f32[6,8] = reverse %21 dims=[1]\n"
+      "    %23: f32[6,8] = subtract %21, %22\n"
+      "    %24: f32[] = constant value=0\n"
+      "    %25: f32[6] = reduce %23, %24 dims=[1] {\n"
+      "      (%26: f32[], %27: f32[]):\n"
+      "      %28: f32[] = maximum %26, %27\n"
+      "      return %28\n"
+      "    }\n"
+      "    %29: f32[6,8] = broadcast_in_dim %25 dims=[0]\n"
+      "    %30: f32[6,8] = subtract %23, %29\n"
+      "    %31: f32[6] = add %25, %15\n"
+      "    %32: s32[] = constant value=1\n"
+      "    %33: s32[] = add %13, %32\n"
+      "    %34: pred[] = not %16\n"
+      "    %35: pred[9] = broadcast_in_dim %34\n"
+      "    %36: pred[9] = xor %17, %35\n"
+      "    return %33, %30, %31, %34, %36\n"
+      "  }\n"
+      "  %70: f32[6,8] = sine %5\n"
+      "  return %5, %6, %50, %51, %70, %6\n"
+      "}\n");
+}
+
+static void test_case(void) {
+  check_program(
+      "module \"case\" {\n"
+      "  (%0: f32[10], %1: f32[2], %2: s32[]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %4: s32[], %5: f32[10], %6: f32[2] = while %3, %0, %1 | %2 {\n"
+      "    (%7: s32[], %107: f32[10], %108: f32[2], %109: s32[]):\n" COUNTED("7")
+      "    (%13: s32[], %14: f32[10], %15: f32[2], %16: s32[]):\n"
+      "    %17: f32[10], %18: f32[2] = case<3> %13 | %14, %15, %16 {\n"
+      "      (%20: f32[10], %21: f32[2], %22: s32[]):\n"
+      "      %23: f32[10] = cosine %20\n"
+      "      return %23, %21\n"
+      "    }, {\n"
+      "      (%30: f32[10], %31: f32[2], %32: s32[]):\n"
+      "      %33: f32[10] = reverse %30 dims=[0]\n"
+      "      %34: f32[2] = add %31, %31\n"
+      "      return %33, %34\n"
+      "    }, {\n"
+      "      (%40: f32[10], %41: f32[2], %42: s32[]):\n"
+      "      %43: f32[] = convert %42\n"
+      "      %44: f32[10] = broadcast_in_dim %43\n"
+      "      %45: f32[10] = subtract %40, %44\n"
+      "      %46: f32[2] = slice %40 start=[3] limit=[5] stride=[1]\n"
+      "      return %45, %46\n"
+      "    }\n"
+      "    %50: f32[1] = slice %18 start=[1] limit=[2] stride=[1]\n"
+      "    %51: f32[] = reshape %50\n"
+      "    %52: f32[] = constant value=0.25\n"
+      "    %53: pred[] = compare %51, %52 direction=LT order=FLOAT\n"
+      "    %54: f32[10] = case<2> %53 | %17 {\n"
+      "      (%55: f32[10]):\n"
+      "      return %55\n"
+      "    }, {\n"
+      "      (%56: f32[10]):\n"
+      "      %57: f32[10] = negate %56\n"
+      "      return %57\n"
+      "    }\n"
+      "    %60: s32[] = constant value=1\n"
+      "    %61: s32[] = add %13, %60\n"
+      "    return %61, %54, %18\n"
+      "  }\n"
+      "  return %5, %6\n"
+      "}\n");
+}
+
+/* The new contents of a slice are read: no update in place; starts beyond the end are clamped. */
+static void test_updates(void) {
+  check_program(
+      "module \"updates\" {\n"
+      "  (%0: f32[7,5], %1: f32[1,9], %2: u32[]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %4: s32[], %5: f32[7,5], %6: f32[1,9] = while %3, %0, %1 | %2 {\n"
+      "    (%7: s32[], %107: f32[7,5], %108: f32[1,9], %109: u32[]):\n" COUNTED("9")
+      "    (%13: s32[], %14: f32[7,5], %15: f32[1,9], %16: u32[]):\n"
+      "    %17: s32[] = constant value=-1\n"
+      "    %18: f32[1,5] = slice %15 start=[0,2] limit=[1,7] stride=[1,1]\n"
+      "    %19: f32[7,5] = dynamic_update_slice %14, %18, %13, %17\n"
+      "    %20: f32[1,5] = slice %19 start=[2,0] limit=[3,5] stride=[1,1]\n"
+      "    %21: f32[1,5] = add %20, %18\n"
+      "    %22: u32[] = convert %13\n"
+      "    %23: f32[1,9] = dynamic_update_slice %15, %21, %16, %22\n"
+      "    %24: s32[] = constant value=1\n"
+      "    %25: s32[] = add %13, %24\n"
+      "    return %25, %19, %23\n"
+      "  }\n"
+      "  return %5, %6\n"
+      "}\n");
+}
+
+static void test_cancel(void) {
+  jm_module *m = wrap(
+      "module \"endless\" {\n"
+      "  (%0: f32[5]):\n"
+      "  %1: f32[5] = while %0 {\n"
+      "    (%2: f32[5]):\n"
+      "    %3: pred[] = constant value=true\n"
+      "    return %3\n"
+      "  }, {\n"
+      "    (%4: f32[5]):\n"
+      "    %5: f32[5] = negate %4\n"
+      "    return %5\n"
+      "  }\n"
+      "  return %1\n"
+      "}\n");
+  if (!m) return;
+  const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
+  jm_schedule s = {0};
+  bool fits = false;
+  jm_arena_init(&s.arena);
+  CHECK_OK(jm_schedule_loop(m, fusion, &target, &s, &fits));
+  CHECK(fits);
+  if (fits) {
+    float in[5] = {0}, out[5];
+    void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(s.launches[0].kernel) + 1);
+    atomic_bool cancelled = true;
+    CHECK_OK(
+        jm_kernel_interpret(s.launches[0].kernel, (void *[]){in, out}, scratch, 0, 1, &cancelled));
+    jm_free(scratch);
+    jm_kernel_destroy(s.launches[0].kernel);
+  }
+  jm_arena_deinit(&s.arena);
+  jm_module_destroy(m);
+}
+
+/* What does not fit says so, and nothing else. */
+static void test_too_large(void) {
+  jm_module *m = wrap(
+      "module \"large\" {\n"
+      "  (%0: f32[1000,1000]):\n"
+      "  %1: f32[1000,1000] = while %0 {\n"
+      "    (%2: f32[1000,1000]):\n"
+      "    %3: pred[] = constant value=true\n"
+      "    return %3\n"
+      "  }, {\n"
+      "    (%4: f32[1000,1000]):\n"
+      "    %5: f32[1000,1000] = negate %4\n"
+      "    return %5\n"
+      "  }\n"
+      "  return %1\n"
+      "}\n");
+  if (!m) return;
+  const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
+  jm_schedule s = {0};
+  bool fits = true;
+  jm_arena_init(&s.arena);
+  CHECK_OK(jm_schedule_loop(m, fusion, &target, &s, &fits));
+  CHECK(!fits);
+  CHECK(!jm_schedule_loop_fits(m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0])));
+  jm_arena_deinit(&s.arena);
+  jm_module_destroy(m);
+}
+
+TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams, test_stored,
+          test_case, test_updates, test_cancel, test_too_large)
