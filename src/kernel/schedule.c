@@ -9,9 +9,9 @@ static const struct {
   const char *name;
   jm_schedule_fn *build;
 } schedules[] = {
-    
-    
-    
+
+    {"row", jm_schedule_row},
+    {"reduce", jm_schedule_reduce},
     {"map", jm_schedule_map},
 };
 

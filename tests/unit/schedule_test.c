@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Groups and schedules against the reference engine: every group that grouping forms of a program
+ * is scheduled, run by the interpreter (in two parts) and, where there is an LLVM, as compiled
+ * code, in the memory of operands too where the schedule allows that. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/host/jit.h"
+#include "engine/ref/ref.h"
+#include "ir/parse.h"
+#include "ir/verify.h"
+#include "kernel/schedule.h"
+#include "pass/pass.h"
+#include "unit/check.h"
+
+static const jm_target target = {16, true, 32 << 10, 256 << 10, 64 << 10};
+
+enum { BUFFERS = 64 };
+
+static double uniform(void) { return rand() / (RAND_MAX + 1.0) * 4 - 2; }
+
+static void fill(const jm_tensor *t) {
+  jm_dtype dtype = t->type->dtype, real = jm_dtype_real(dtype);
+  size_t n = (size_t)t->type->count * (jm_dtype_is_complex(dtype) ? 2 : 1);
+  for (size_t i = 0; i < n; i++) {
+    double value = jm_dtype_is_float(real) ? uniform() : floor(uniform() * 3);
+    if (jm_dtype_classof(real) == JM_CLASS_UINT) value = fabs(value);
+    if (real == JM_DT_pred) value = value > 0;
+    CHECK_OK(
+        jm_ref_convert_run(JM_DT_f64, real, &value, (char *)t->data + i * jm_dtype_bytes(real), 1));
+  }
+}
+
+static double tolerance(jm_dtype dtype) {
+  switch (dtype) {
+    case JM_DT_f64:
+      return 1e-12;
+    case JM_DT_f32:
+      return 2e-5;
+    case JM_DT_f16:
+      return 4e-3;
+    case JM_DT_bf16:
+      return 3e-2;
+    default:
+      return 0.3;
+  }
+}
+
+/* Sums were added in another order: what is near 0 may have lost digits. */
+static bool is_close(jm_dtype dtype, const void *x, const void *y) {
+  double a, b;
+  if (!memcmp(x, y, jm_dtype_bytes(dtype))) return true;
+  if (!jm_dtype_is_float(dtype)) return false;
+  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, x, &a, 1));
+  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, y, &b, 1));
+  if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+  return a == b || fabs(a - b) <= tolerance(dtype) * (fabs(a) + fabs(b) + 10);
+}
+
+static void compare(const char *what, const jm_module *m, const jm_op *op, uint32_t r,
+                    const void *want, const void *have) {
+  const jm_type *type = jm_op_result_type(m, op, r);
+  jm_dtype real = jm_dtype_real(type->dtype);
+  size_t bytes = jm_dtype_bytes(real), n = jm_type_bytes(type) / bytes, wrong = 0;
+  for (size_t i = 0; i < n; i++) {
+    bool close = is_close(real, (const char *)want + i * bytes, (const char *)have + i * bytes);
+    if (!close && !wrong++) {
+      jm_text text;
+      jm_text_init(&text);
+      jm_op_describe(m, op, &text);
+      fprintf(stderr, "%s: result %u differs first at %zu: %s\n", what, r, i, jm_text_bytes(&text));
+      jm_text_deinit(&text);
+    }
+  }
+  CHECK(!wrong);
+}
+
+typedef struct group {
+  const jm_module *m;
+  const jm_op *op;
+  jm_schedule *schedule;
+  jm_tensor in[BUFFERS], want[BUFFERS];
+} group;
+
+static void run_launch(const jm_launch *launch, jm_kernel_fn *fn, void *const *buffers,
+                       void *scratch) {
+  int64_t chunks = launch->kernel->chunks, half = chunks / 2;
+  if (fn) {
+    fn(buffers, scratch, half, chunks, NULL);
+    if (half) fn(buffers, scratch, 0, half, NULL);
+  } else {
+    CHECK_OK(jm_kernel_interpret(launch->kernel, buffers, scratch, half, chunks, NULL));
+    if (half) CHECK_OK(jm_kernel_interpret(launch->kernel, buffers, scratch, 0, half, NULL));
+  }
+}
+
+/* in_place: results lie in the operands' memory that they may. */
+static void run(const char *what, const group *g, jm_jit_code **codes, bool in_place) {
+  const jm_schedule *s = g->schedule;
+  void *in[BUFFERS], *out[BUFFERS], *temporaries[BUFFERS];
+  for (uint32_t i = 0; i < g->op->n_operands; i++) {
+    in[i] = jm_alloc_data(jm_type_bytes(g->in[i].type));
+    memcpy(in[i], g->in[i].data, jm_type_bytes(g->in[i].type));
+  }
+  for (uint32_t i = 0; i < g->op->n_results; i++) {
+    size_t bytes = jm_type_bytes(g->want[i].type);
+    out[i] = jm_alloc_data(bytes);
+    memset(out[i], 0xa5, bytes);
+    for (uint32_t k = 0; in_place && k < g->op->n_operands; k++)
+      if (s->reuse[k] == i) {
+        jm_free(out[i]);
+        out[i] = in[k];
+      }
+  }
+  for (uint32_t i = 0; i < s->n_temporaries; i++) {
+    temporaries[i] = jm_alloc_data(s->temporary_bytes[i]);
+    memset(temporaries[i], 0x5a, s->temporary_bytes[i]);
+  }
+  for (uint32_t i = 0; i < s->n_launches; i++) {
+    void *buffers[BUFFERS],
+        *scratch = jm_alloc_data(jm_kernel_scratch_bytes(s->launches[i].kernel));
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < s->launches[i].kernel->n_params; p++) {
+      if (s->launches[i].kernel->params[p].space != JM_SPACE_GLOBAL) continue;
+      const jm_launch_argument *a = &s->launches[i].arguments[n];
+      buffers[n++] = a->memory == JM_LAUNCH_OPERAND  ? in[a->index]
+                     : a->memory == JM_LAUNCH_RESULT ? out[a->index]
+                                                     : temporaries[a->index];
+    }
+    run_launch(&s->launches[i], codes ? jm_jit_code_function(codes[i]) : NULL, buffers, scratch);
+    jm_free(scratch);
+  }
+  for (uint32_t i = 0; i < g->op->n_results; i++)
+    compare(what, g->m, g->op, i, g->want[i].data, out[i]);
+  for (uint32_t i = 0; i < g->op->n_results; i++) {
+    bool shared = false;
+    for (uint32_t k = 0; k < g->op->n_operands; k++) shared |= out[i] == in[k];
+    if (!shared) jm_free(out[i]);
+  }
+  for (uint32_t i = 0; i < g->op->n_operands; i++) jm_free(in[i]);
+  for (uint32_t i = 0; i < s->n_temporaries; i++) jm_free(temporaries[i]);
+}
+
+static void run_compiled(const group *g) {
+  const char *why;
+  const jm_kernel *kernels[BUFFERS];
+  jm_jit_code *codes[BUFFERS];
+  if (!jm_jit_find_target(&why)) return;
+  for (uint32_t i = 0; i < g->schedule->n_launches; i++)
+    kernels[i] = g->schedule->launches[i].kernel;
+  jm_error *error = jm_jit_compile(kernels, g->schedule->n_launches, codes);
+  if (error) {
+    CHECK_OK(error);
+    return;
+  }
+  run("compiled", g, codes, false);
+  run("compiled in place", g, codes, true);
+  for (uint32_t i = 0; i < g->schedule->n_launches; i++) jm_jit_code_release(codes[i]);
+}
+
+/* Runs one fusion op; it must have been scheduled as named. */
+static void check_group(const jm_module *m, const jm_op *op, const char *schedule) {
+  group g = {.m = m, .op = op};
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_type *type = jm_op_operand_type(m, op, i);
+    g.in[i] = (jm_tensor){type, jm_alloc_data(jm_type_bytes(type))};
+    fill(&g.in[i]);
+  }
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const jm_type *type = jm_op_result_type(m, op, i);
+    g.want[i] = (jm_tensor){type, jm_alloc_data(jm_type_bytes(type))};
+  }
+  CHECK_OK(jm_ref_evaluate(m, op->first_region, g.in, g.want, NULL));
+  jm_error *error = jm_schedule_build(m, op, &target, &g.schedule);
+  if (error) {
+    CHECK_OK(error);
+  } else {
+    if (schedule && strcmp(schedule, g.schedule->name))
+      fprintf(stderr, "scheduled as %s, not %s\n", g.schedule->name, schedule);
+    CHECK(!schedule || !strcmp(schedule, g.schedule->name));
+    run("interpreted", &g, NULL, false);
+    run("interpreted in place", &g, NULL, true);
+    run_compiled(&g);
+    jm_schedule_destroy(g.schedule);
+  }
+  for (uint32_t i = 0; i < op->n_operands; i++) jm_free(g.in[i].data);
+  for (uint32_t i = 0; i < op->n_results; i++) jm_free(g.want[i].data);
+}
+
+/* Groups a program and checks its groups; `schedules` names what each is scheduled as, in order. */
+static void check_program(const char *text, const char *const *schedules, uint32_t n) {
+  jm_module *m = NULL;
+  int failures = check_failures;
+  CHECK_OK(jm_module_parse(text, strlen(text), &m));
+  if (m) {
+    CHECK_OK(jm_module_verify(m));
+    CHECK_OK(jm_pass_group(m, &target));
+    CHECK_OK(jm_module_verify(m));
+    uint32_t k = 0;
+    const jm_region *entry = jm_module_region(m, m->entry);
+    for (uint32_t i = 0; i < entry->n_ops; i++) {
+      const jm_op *op = jm_module_op(m, entry->ops[i]);
+      if (op->code != JM_OP_fusion) continue;
+      check_group(m, op, k < n ? schedules[k] : NULL);
+      k++;
+    }
+    CHECK(k == n || !n);
+  }
+  if (check_failures > failures) fprintf(stderr, "in %s\n", text);
+  jm_module_destroy(m);
+}
+
+#define CHECK_ONE(schedule, ...)              \
+  do {                                        \
+    char text[4096];                          \
+    const char *const names[1] = {schedule};  \
+    snprintf(text, sizeof text, __VA_ARGS__); \
+    check_program(text, names, 1);            \
+  } while (0)
+
+static const char *const reals[] = {"f32", "f64", "bf16", "f16"};
+static const char *const all[] = {"s8",  "s16", "s32", "s64",  "u8",       "u16",
+                                  "u32", "u64", "s4",  "u4",   "f16",      "bf16",
+                                  "f32", "f64", "c64", "c128", "f8e4m3fn", "f8e5m2"};
+enum { N_REALS = sizeof reals / sizeof *reals, N_ALL = sizeof all / sizeof *all };
+/* Around the widths of vectors, blocks and tiles. */
+static const int sizes[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 100, 129};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void test_map(void) {
+  for (int i = 0; i < N_ALL; i++)
+    CHECK_ONE("map",
+              "module \"m\" {\n (%%0: %s[3,37], %%1: %s[3,37]):\n"
+              " %%2: %s[3,37] = add %%0, %%1\n %%3: %s[3,37] = multiply %%2, %%0\n return %%3\n}",
+              all[i], all[i], all[i], all[i]);
+  for (int i = 0; i < N_SIZES; i++)
+    CHECK_ONE("map",
+              "module \"m\" {\n (%%0: f32[%d], %%1: f32[5,%d]):\n"
+              " %%2: f32[5,%d] = broadcast_in_dim %%0 dims=[1]\n"
+              " %%3: f32[5,%d] = subtract %%2, %%1\n %%4: f32[5,%d] = exponential %%3\n"
+              " return %%3, %%4\n}",
+              sizes[i], sizes[i], sizes[i], sizes[i], sizes[i]);
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[100003], %%1: f32[]):\n"
+            " %%2: f32[100003] = broadcast_in_dim %%1\n"
+            " %%3: f32[100003] = multiply %%2, %%0\n return %%3\n}");
+}
+
+static void test_movement(void) {
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[7,5,3]):\n"
+            " %%1: f32[3,5,7] = transpose %%0 permutation=[2,1,0]\n"
+            " %%2: f32[3,5,7] = negate %%1\n return %%2\n}");
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[6,20], %%1: f32[6,5]):\n"
+            " %%2: f32[6,25] = concatenate %%0, %%1 dim=1\n"
+            " %%3: f32[6,25] = reverse %%2 dims=[0]\n %%4: f32[] = constant value=7\n"
+            " %%5: f32[9,29] = pad %%3, %%4 low=[1,2] high=[2,2] interior=[0,0]\n"
+            " %%6: f32[4,14] = slice %%5 start=[1,1] limit=[9,29] stride=[2,2]\n"
+            " %%7: f32[4,14] = negate %%6\n return %%7\n}");
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[4,6,10]):\n"
+            " %%1: f32[4,60] = reshape %%0\n %%2: f32[4,60] = negate %%1\n"
+            " %%3: f32[60,4] = transpose %%2 permutation=[1,0]\n"
+            " %%4: f32[6,10,4] = reshape %%3\n %%5: f32[6,10,4] = multiply %%4, %%4\n"
+            " %%6: f32[2,3,10,4] = reshape %%5\n return %%6\n}");
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[50,12], %%1: s32[9,1]):\n"
+            " %%2: f32[9,12] = gather %%0, %%1 offset_dims=[1] collapsed_slice_dims=[0] "
+            "start_index_map=[0] index_vector_dim=1 slice_sizes=[1,12]\n"
+            " %%3: f32[9,12] = negate %%2\n return %%3\n}");
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: f32[30000,3], %%1: f32[3]):\n"
+            " %%2: f32[30000,3] = broadcast_in_dim %%1 dims=[1]\n"
+            " %%3: f32[30000,3] = multiply %%0, %%2\n return %%3\n}");
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: s32[5,7]):\n %%1: s32[5,7] = iota dim=0\n"
+            " %%2: s32[5,7] = iota dim=1\n %%3: s32[5,7] = add %%1, %%2\n"
+            " %%4: s32[5,7] = add %%3, %%0\n return %%4\n}");
+}
+
+static void test_tiny(void) {
+  CHECK_ONE("map",
+            "module \"m\" {\n (%%0: s32[], %%1: f32[], %%2: f32[5]):\n"
+            " %%3: s32[] = constant value=1\n %%4: s32[] = add %%0, %%3\n"
+            " %%5: f32[] = convert %%0\n %%6: f32[] = add %%5, %%1\n"
+            " %%7: f32[5] = broadcast_in_dim %%6\n %%8: f32[5] = multiply %%7, %%2\n"
+            " return %%4, %%6, %%8\n}");
+}
+
+#define BODY(type, op)                                                  \
+  " {\n (%%90: " type "[], %%91: " type "[]):\n %%92: " type "[] = " op \
+  " %%90, %%91\n"                                                       \
+  " return %%92\n }\n"
+
+static void test_row(void) {
+  for (int i = 0; i < N_SIZES; i++)
+    for (int t = 0; t < N_REALS; t++) {
+      const char *d = reals[t];
+      int n = sizes[i] > 8 ? sizes[i] : sizes[i] + 8;
+      CHECK_ONE("row",
+                "module \"m\" {\n (%%0: %s[17,%d]):\n %%1: %s[] = constant value=-inf\n"
+                " %%2: %s[17] = reduce %%0, %%1 dims=[1]" BODY("%s", "maximum")
+                " %%3: %s[17,%d] = broadcast_in_dim %%2 dims=[0]\n"
+                " %%4: %s[17,%d] = subtract %%0, %%3\n %%5: %s[17,%d] = exponential %%4\n"
+                " %%6: %s[] = constant value=0\n"
+                " %%7: %s[17] = reduce %%5, %%6 dims=[1]" BODY("%s", "add")
+                " %%8: %s[17,%d] = broadcast_in_dim %%7 dims=[0]\n"
+                " %%9: %s[17,%d] = divide %%5, %%8\n return %%9, %%7\n}",
+                d, n, d, d, d, d, d, d, n, d, n, d, n, d, d, d, d, d, d, n, d, n);
+    }
+}
+
+static void test_row_types(void) {
+  for (int i = 0; i < N_ALL; i++)
+    CHECK_ONE("row",
+              "module \"m\" {\n (%%0: %s[20,4,9], %%1: %s[]):\n"
+              " %%2: %s[20] = reduce %%0, %%1 dims=[1,2]" BODY(
+                  "%s", "add") " %%3: %s[20,1] = reshape %%2\n return %%3\n}",
+              all[i], all[i], all[i], all[i], all[i], all[i], all[i]);
+}
+
+static void test_columns(void) {
+  for (int i = 0; i < N_SIZES; i++)
+    for (int t = 0; t < N_REALS; t++) {
+      const char *d = reals[t];
+      CHECK_ONE(sizes[i] == 1 ? "row" : "reduce",
+                "module \"m\" {\n (%%0: %s[40,%d], %%1: %s[]):\n"
+                " %%2: %s[40,%d] = multiply %%0, %%0\n"
+                " %%3: %s[%d] = reduce %%2, %%1 dims=[0]" BODY(
+                    "%s", "add") " %%4: %s[%d] = negate %%3\n return %%4\n}",
+                d, sizes[i], d, d, sizes[i], d, sizes[i], d, d, d, d, sizes[i]);
+    }
+  for (int i = 0; i < N_ALL; i++)
+    CHECK_ONE("reduce",
+              "module \"m\" {\n (%%0: %s[3,11,19], %%1: %s[]):\n"
+              " %%2: %s[3,19] = reduce %%0, %%1 dims=[1]" BODY("%s", "add") " return %%2\n}",
+              all[i], all[i], all[i], all[i], all[i], all[i]);
+  /* Rows in blocks, two results of one pass, a third made of both. */
+  CHECK_ONE("reduce",
+            "module \"m\" {\n (%%0: f32[50,9,13,24], %%1: f32[]):\n"
+            " %%2: f32[24] = reduce %%0, %%1 dims=[0,1,2]" BODY("f32", "add")
+            " %%3: f32[50,9,13,24] = multiply %%0, %%0\n"
+            " %%4: f32[24] = reduce %%3, %%1 dims=[0,1,2]" BODY("f32", "add")
+            " %%5: f32[24] = negate %%2\n %%6: f32[24] = maximum %%4, %%5\n"
+            " return %%2, %%6\n}");
+}
+
+static void test_all(void) {
+  for (int i = 0; i < N_ALL; i++)
+    CHECK_ONE("reduce",
+              "module \"m\" {\n (%%0: %s[70001], %%1: %s[]):\n"
+              " %%2: %s[] = reduce %%0, %%1 dims=[0]" BODY("%s", "add") " return %%2\n}",
+              all[i], all[i], all[i], all[i], all[i], all[i]);
+  CHECK_ONE("reduce",
+            "module \"m\" {\n (%%0: f32[4,3,40000], %%1: f32[]):\n"
+            " %%2: f32[4] = reduce %%0, %%1 dims=[1,2]" BODY(
+                "f32", "maximum") " %%3: f32[4] = negate %%2\n return %%3\n}");
+}
+
+/* JAX's argmax: ties go to the lower index, NaN wins. */
+static void test_argument(void) {
+  const char *const shapes[][2] = {{"[20,37]", "[20]"}, {"[3,70000]", "[3]"}};
+  for (int i = 0; i < 2; i++)
+    CHECK_ONE(i ? "reduce" : "row",
+              "module \"m\" {\n (%%0: s8%s):\n %%1: s32%s = iota dim=1\n"
+              " %%20: f32%s = convert %%0\n"
+              " %%2: f32[] = constant value=-inf\n %%3: s32[] = constant value=0\n"
+              " %%4: f32%s, %%5: s32%s = reduce %%20, %%1, %%2, %%3 dims=[1] {\n"
+              " (%%6: f32[], %%7: s32[], %%8: f32[], %%9: s32[]):\n"
+              " %%10: pred[] = compare %%6, %%8 direction=GT order=FLOAT\n"
+              " %%11: pred[] = compare %%6, %%6 direction=NE order=FLOAT\n"
+              " %%12: pred[] = or %%10, %%11\n"
+              " %%13: pred[] = compare %%6, %%8 direction=EQ order=FLOAT\n"
+              " %%14: pred[] = compare %%7, %%9 direction=LT order=SIGNED\n"
+              " %%15: pred[] = and %%13, %%14\n %%16: pred[] = or %%12, %%15\n"
+              " %%17: f32[] = select %%12, %%6, %%8\n %%18: s32[] = select %%16, %%7, %%9\n"
+              " return %%17, %%18\n }\n return %%5\n}",
+              shapes[i][0], shapes[i][0], shapes[i][0], shapes[i][1], shapes[i][1]);
+}
+
+/* A body nobody knows runs in order. */
+static void test_unknown(void) {
+  const char *const cases[][4] = {{"[20,37]", "[20]", "1", "row"},
+                                  {"[37,20]", "[20]", "0", "reduce"},
+                                  {"[300000]", "[]", "0", "map"}};
+  for (int i = 0; i < 3; i++)
+    CHECK_ONE(cases[i][3],
+              "module \"m\" {\n (%%0: f32%s, %%1: f32[]):\n"
+              " %%2: f32%s = reduce %%0, %%1 dims=[%s] {\n (%%3: f32[], %%4: f32[]):\n"
+              " %%5: f32[] = constant value=0.5\n %%6: f32[] = multiply %%3, %%5\n"
+              " %%7: f32[] = add %%6, %%4\n return %%7\n }\n return %%2\n}",
+              cases[i][0], cases[i][1], cases[i][2]);
+}
+
+TEST_MAIN(test_map, test_movement, test_tiny, test_row, test_row_types, test_columns, test_all,
+          test_argument, test_unknown)
