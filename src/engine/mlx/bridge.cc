@@ -448,6 +448,9 @@ core::array argmin(const core::array &a, int axis) {
   return core::argmin(a, axis, false, here.stream);
 }
 core::array argsort(const core::array &a, int axis) { return core::argsort(a, axis, here.stream); }
+core::array softmax(const core::array &a, int axis) {
+  return core::softmax(a, axis, true, here.stream);
+}
 core::array sort(const core::array &a, int axis) { return core::sort(a, axis, here.stream); }
 }  // namespace along_axis
 

@@ -17,9 +17,8 @@ typedef struct mlx_engine {
 static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
 
 static jm_error *prepare(jm_engine *engine, const jm_module *module, void **out) {
-  (void)engine;
   jm_mlx_program *program;
-  JM_TRY(jm_mlx_program_create(module, &program));
+  JM_TRY(jm_mlx_program_create(module, engine_of(engine)->device.is_gpu, &program));
   *out = program;
   return NULL;
 }

@@ -39,6 +39,14 @@ static jm_error *lower_all(jm_mlx_program *program) {
   return NULL;
 }
 
+/* What an op reads: of a group's last op, what the group does. */
+static uint32_t operands_of(const jm_mlx_program *program, jm_op_id id, const jm_value **out) {
+  const jm_mlx_group *group = program->groups.by_last[id];
+  const jm_op *op = jm_module_op(program->module, id);
+  *out = group ? group->operands : op->operands;
+  return group ? group->n_operands : op->n_operands;
+}
+
 static void last_uses_find(jm_mlx_program *program) {
   const jm_module *m = program->module;
   for (uint32_t i = 0; i < m->n_values; i++) program->last_use[i] = JM_NONE;
@@ -46,15 +54,18 @@ static void last_uses_find(jm_mlx_program *program) {
     const jm_region *region = jm_module_region(m, r);
     for (uint32_t i = 0; i < region->n_ops; i++) {
       const jm_op *op = jm_module_op(m, region->ops[i]);
+      const jm_value *operands;
+      if (program->groups.inside[region->ops[i]]) continue;
+      uint32_t n = operands_of(program, region->ops[i], &operands);
       for (uint32_t k = 0; k < op->n_results; k++) program->last_use[op->first_result + k] = i;
-      for (uint32_t k = 0; k < op->n_operands; k++) program->last_use[op->operands[k]] = i;
+      for (uint32_t k = 0; k < n; k++) program->last_use[operands[k]] = i;
     }
     for (uint32_t i = 0; i < region->n_results; i++)
       program->last_use[region->results[i]] = JM_NONE;
   }
 }
 
-jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
+jm_error *jm_mlx_program_create(const jm_module *module, bool is_gpu, jm_mlx_program **out) {
   jm_mlx_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   jm_arena_init(&program->arena);
@@ -65,6 +76,7 @@ jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
   jm_error *error = NULL;
   if (!program->lower || !program->last_use || !program->constants)
     error = jm_error_out_of_memory();
+  if (!error) error = jm_mlx_groups_find(module, is_gpu, &program->arena, &program->groups);
   if (!error) error = lower_all(program);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
@@ -137,11 +149,14 @@ static bool belongs_on_host(execution *x, const jm_op *op) {
 }
 
 /* Drops operands that nobody uses any more, and results that nobody uses at all. */
-static void dead_drop(execution *x, const jm_op *op, uint32_t position) {
+static void dead_drop(execution *x, jm_op_id id, uint32_t position) {
   const uint32_t *last_use = x->program->last_use;
-  for (uint32_t i = 0; i < op->n_operands; i++)
-    if (last_use[op->operands[i]] == position)
-      jm_mlx_value_drop(x->api, value_at(x, op->operands[i])); /* twice is harmless */
+  const jm_op *op = jm_module_op(x->m, id);
+  const jm_value *operands;
+  uint32_t n = operands_of(x->program, id, &operands);
+  for (uint32_t i = 0; i < n; i++)
+    if (last_use[operands[i]] == position)
+      jm_mlx_value_drop(x->api, value_at(x, operands[i])); /* twice is harmless */
   for (uint32_t i = 0; i < op->n_results; i++)
     if (last_use[op->first_result + i] == position)
       jm_mlx_value_drop(x->api, value_at(x, op->first_result + i));
@@ -201,19 +216,24 @@ static void uploaded_keep(execution *x, jm_value v, jm_mlx_array *array) {
   }
 }
 
-static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower) {
+static jm_error *run_on_device(execution *x, jm_op_id id) {
   jm_lowering *l = &x->lowering;
+  const jm_op *op = jm_module_op(x->m, id);
+  const jm_mlx_group *group = x->program->groups.by_last[id];
+  const jm_value *operands;
+  uint32_t n = operands_of(x->program, id, &operands);
   l->op = op;
+  l->attrs = group ? group->attrs : NULL;
   l->in = x->operands;
   l->out = x->results;
-  for (uint32_t i = 0; i < op->n_operands; i++) {
-    const jm_mlx_value *value = value_at(x, op->operands[i]);
+  for (uint32_t i = 0; i < n; i++) {
+    const jm_mlx_value *value = value_at(x, operands[i]);
     l->in[i] =
         (jm_lower_operand){value->type, value->array, value->block ? value->block->data : NULL};
   }
   memset(x->results, 0, op->n_results * sizeof *x->results);
-  lower(l);
-  for (uint32_t i = 0; i < op->n_operands; i++) uploaded_keep(x, op->operands[i], l->in[i].array);
+  (group ? group->lower : x->program->lower[id])(l);
+  for (uint32_t i = 0; i < n; i++) uploaded_keep(x, operands[i], l->in[i].array);
   jm_error *error = l->error;
   l->error = NULL;
   if (!error) error = results_take(x, op);
@@ -239,7 +259,7 @@ static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
     bool whole = !attrs->value.splat || type->count == 1;
     jm_mlx_block *block;
     if (!whole && jm_type_bytes(type) > SMALL && x->program->lower[id]) {
-      JM_TRY(run_on_device(x, op, x->program->lower[id]));
+      JM_TRY(run_on_device(x, id));
       *kept = jm_mlx_value_share(x->api, value_at(x, op->first_result));
       return NULL;
     }
@@ -388,8 +408,8 @@ static jm_error *run_op(execution *x, jm_op_id id, uint32_t position) {
     error = run_while(x, op, position);
   else if (op->code == JM_OP_case)
     error = run_case(x, op);
-  else if (x->program->lower[id] && !belongs_on_host(x, op))
-    error = run_on_device(x, op, x->program->lower[id]);
+  else if (x->program->groups.by_last[id] || (x->program->lower[id] && !belongs_on_host(x, op)))
+    error = run_on_device(x, id);
   else
     error = run_on_host(x, op);
   return error;
@@ -398,9 +418,9 @@ static jm_error *run_op(execution *x, jm_op_id id, uint32_t position) {
 static jm_error *run_region(execution *x, jm_region_id id) {
   const jm_region *region = jm_module_region(x->m, id);
   for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(x->m, region->ops[i]);
+    if (x->program->groups.inside[region->ops[i]]) continue;
     JM_TRY(run_op(x, region->ops[i], i));
-    dead_drop(x, op, i);
+    dead_drop(x, region->ops[i], i);
   }
   return NULL;
 }
@@ -411,6 +431,9 @@ static jm_error *execution_init(execution *x) {
   uint32_t operands = 1, results = 1;
   for (uint32_t i = 0; i < x->m->n_ops; i++) {
     const jm_op *op = jm_module_op(x->m, i);
+    const jm_value *read;
+    uint32_t n = operands_of(x->program, i, &read);
+    if (n > operands) operands = n;
     if (op->n_operands > operands) operands = op->n_operands;
     if (op->n_results > results) results = op->n_results;
   }

@@ -8,6 +8,7 @@
 #define JM_ENGINE_MLX_EXECUTE_H
 
 #include "engine/engine.h"
+#include "engine/mlx/fuse.h"
 #include "engine/mlx/lower.h"
 #include "engine/mlx/values.h"
 
@@ -18,12 +19,14 @@ typedef struct jm_mlx_program {
   jm_lower_fn **lower; /* per op; NULL: the host */
   uint32_t *last_use;  /* per value: the position in its region of its last user (without one: of
                           its own op), JM_NONE: it leaves the region or is an unused argument */
+  jm_mlx_groups groups;
   jm_mlx_value *constants; /* per op: a constant's value, made at its first use */
   jm_lower_scalars scalars;
 } jm_mlx_program;
 
 /* UNIMPLEMENTED if an op can run neither on MLX nor on the host. */
-jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) JM_MUST_USE;
+jm_error *jm_mlx_program_create(const jm_module *module, bool is_gpu,
+                                jm_mlx_program **out) JM_MUST_USE;
 void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
 /* Runs to completion; see jm_engine_run. */

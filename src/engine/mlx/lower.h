@@ -35,7 +35,8 @@ typedef struct jm_lowering {
   const jm_mlx_api *api;
   const jm_module *module;
   const jm_op *op;
-  jm_lower_operand *in; /* op->n_operands */
+  const void *attrs;    /* of a group of ops (fuse.h), of which `op` is the last; else NULL */
+  jm_lower_operand *in; /* op->n_operands, or the group's */
   jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
   jm_lower_scalars *scalars;
   jm_error *error;      /* the first one; sticky */
