@@ -80,10 +80,12 @@ static jm_error *build(jm_scheduler *s) {
       !s->schedule->reuse)
     return jm_error_out_of_memory();
   for (uint32_t i = 0; i < s->region->n_args; i++) s->alias[i] = s->schedule->reuse[i] = JM_NONE;
+  bool fits = false;
+  JM_TRY(jm_schedule_loop(m, s->fusion, s->target, s->schedule, &fits));
+  if (fits) return NULL;
   jm_cluster_analyse(&s->cluster);
   for (uint32_t i = 0; i < s->region->n_ops; i++)
     jm_axes_propagate(m, jm_module_op(m, s->region->ops[i]), s->breaks);
-  bool fits = false;
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules && !fits; i++) {
     s->schedule->name = schedules[i].name;
     JM_TRY(schedules[i].build(s, &fits));

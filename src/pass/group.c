@@ -623,15 +623,29 @@ static jm_error *group_region(jm_module *m, jm_region_id id) {
   return error;
 }
 
+/* Loops that are one kernel are groups already, all that is in them included. */
+static bool is_in_fusion(const jm_module *m, jm_region_id region) {
+  for (;;) {
+    jm_op_id parent = jm_module_region(m, region)->parent;
+    if (parent == JM_NONE) return false;
+    const jm_op *op = jm_module_op(m, parent);
+    if (op->code == JM_OP_fusion) return true;
+    if (!op->n_results) return false;
+    region = m->values[op->first_result].region;
+  }
+}
+
 jm_error *jm_pass_group(jm_module *m, const jm_target *target) {
   jm_region_id *regions = NULL;
   uint32_t n = 0;
   (void)target;
+  JM_TRY(jm_pass_loops(m));
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;
     jm_opcode code = parent == JM_NONE ? JM_OP_while : jm_module_op(m, parent)->code;
-    if (code == JM_OP_while || code == JM_OP_case) error = group_region(m, regions[i]);
+    if ((code == JM_OP_while || code == JM_OP_case) && !is_in_fusion(m, regions[i]))
+      error = group_region(m, regions[i]);
   }
   jm_free(regions);
   bool changed = false;

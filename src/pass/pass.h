@@ -34,6 +34,10 @@ jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered i
 /* Ops become `fusion` ops, each of which is compiled as one for this target. After the pipeline. */
 jm_error *jm_pass_group(jm_module *m, const jm_target *target) JM_MUST_USE;
 
+/* Loops of little work per iteration become fusions by themselves; before grouping, which leaves
+ * them alone. */
+jm_error *jm_pass_loops(jm_module *m) JM_MUST_USE;
+
 /* All of them, in the order that pays. */
 jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
