@@ -36,7 +36,7 @@ part build 240 sh -c "cmake -G Ninja -S . -B build/gpu -DPython3_EXECUTABLE=\$(c
 part doctor 60 env JAX_PLATFORMS=mps "$python" -m jax_mps_c
 part selftest 120 env JAX_PLATFORMS=mps,cpu "$python" -m jax_mps_c selftest --all
 part device 240 env JAX_PLATFORMS=mps,cpu "$python" -m pytest -q -p no:cacheprovider tests/device
-part speed 240 "$python" scripts/gpu_speed.py --output "$out/speed.json"
+part speed 420 "$python" scripts/gpu_speed.py --output "$out/speed.json"
 part sweep 240 "$python" scripts/gpu_speed.py --sweep --output "$out/sweep.json"
 if [ -n "$jax_source" ]; then
   outcomes=$(mktemp -d)

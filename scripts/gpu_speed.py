@@ -2,11 +2,12 @@
 """Speed of `mps` on a GPU against JAX's CUDA plugin, in one run.
 
     scripts/gpu_speed.py --output speed.json
+    scripts/gpu_speed.py --sweep --output sweep.json   mps alone, under settings of MLX
 
 Each entry runs the same JAX function on both platforms, in two processes that alternate; a process
 checks its result against JAX's CPU backend first, then times blocks of calls on other inputs than
 those it checked, each block ended by block_until_ready. Ratio: median time of cuda / median of mps;
-above 1, mps is faster.
+above 1, mps is faster. The steps of whole models, which compile long, are measured in one round.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ import sys
 import time
 
 ROUNDS = 3
+MODELS = ("resnet18_step_b32", "gpt_block_step", "decode_kv_cache")  # of benchmarks/entries/models.py
+SWEPT = ("softmax_4096x1024", "conv3x3_grad", "random_normal_1m", "mlp_8_layers", "lstm_128")
+SETTINGS = (
+    {},
+    {"MLX_USE_CUDA_GRAPHS": "0"},
+    {"MLX_MAX_OPS_PER_BUFFER": "20"},
+    {"MLX_MAX_OPS_PER_BUFFER": "40"},
+    {"MLX_MAX_OPS_PER_BUFFER": "300"},
+)
 
 
 def entries():
@@ -89,13 +99,35 @@ def entries():
     }
 
 
-def work(platform: str) -> None:
+def models():
+    """Their steps return the next state, and get the same one again here."""
+    import numpy as np
+
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from benchmarks.entry import group
+
+    rows = group("models")
+    return {
+        name: (rows[name].function, rows[name].inputs(np.random.default_rng(0)))
+        for name in MODELS
+        if name in rows
+    }
+
+
+def chosen(which: str):
+    """all: with the models, small: without them, swept: what is measured under many settings"""
+    if which == "swept":
+        return {name: row for name, row in entries().items() if name in SWEPT}
+    return entries() | (models() if which == "all" else {})
+
+
+def work(platform: str, which: str) -> None:
     """The child: prints one JSON line per entry: name, seconds per call, largest relative error."""
     import jax
     import numpy as np
 
     device, cpu = jax.devices(platform)[0], jax.devices("cpu")[0]
-    for name, (function, inputs) in entries().items():
+    for name, (function, inputs) in chosen(which).items():
         try:
             on_device = jax.device_put(inputs, device)
             call = jax.jit(function)
@@ -124,11 +156,11 @@ def work(platform: str) -> None:
             print(json.dumps({"name": name, "failure": str(failure)[:300]}), flush=True)
 
 
-def measure(platform: str) -> dict[str, dict]:
+def measure(platform: str, which: str, settings: dict[str, str] | None = None) -> dict[str, dict]:
     name = "cuda" if platform == "cuda" else "mps"
-    environment = dict(os.environ, JAX_PLATFORMS=f"{name},cpu")
+    environment = os.environ | {"JAX_PLATFORMS": f"{name},cpu"} | (settings or {})
     child = subprocess.run(
-        [sys.executable, __file__, "--work", name],
+        [sys.executable, __file__, "--work", name, "--which", which],
         env=environment,
         capture_output=True,
         text=True,
@@ -140,16 +172,39 @@ def measure(platform: str) -> dict[str, dict]:
     return {row["name"]: row for row in rows}
 
 
+def sweep(output: str) -> int:
+    """Times of mps under settings that MLX reads from its environment."""
+    table = []
+    for settings in SETTINGS:
+        text = " ".join(f"{k}={v}" for k, v in settings.items()) or "as it is"
+        print(text)
+        for name, row in measure("mps", "swept", settings).items():
+            table.append({"settings": text} | row)
+            print(
+                f"  {name:20}", row.get("failure") or f"{row['seconds'] * 1e3:9.3f} ms", flush=True
+            )
+    with open(output, "w", encoding="utf-8") as file:
+        json.dump(table, file, indent=1)
+    return int(any("failure" in row for row in table))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", default="speed.json")
     parser.add_argument("--against", default="cuda", help="the other platform (cuda)")
+    parser.add_argument("--sweep", action="store_true", help="mps under settings of MLX")
     parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--which", default="all", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.work)
+        work(options.work, options.which)
         return 0
-    rounds = [(measure("mps"), measure(options.against)) for _ in range(ROUNDS)]
+    if options.sweep:
+        return sweep(options.output)
+    rounds = [
+        (measure("mps", which), measure(options.against, which))
+        for which in ["all"] + ["small"] * (ROUNDS - 1)
+    ]
     table, failed = [], False
     for name in rounds[0][0]:
         mine = [r[0][name] for r in rounds if name in r[0]]
