@@ -2,13 +2,16 @@
 #include "base/data.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 
 enum {
   SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap does as well */
   MAX_KEPT = 64,
+  LEAST_HUGE = 4 << 20,
 };
 static const size_t kept_limit = (size_t)1 << 30;
 
@@ -45,14 +48,27 @@ static void *kept_find(size_t bytes) {
   return data;
 }
 
+/* Large pages, where the system gives them to those who ask: fewer faults and address misses. */
+static void *alloc_large(size_t bytes) {
+  void *data = jm_alloc_data(bytes);
+#ifdef MADV_HUGEPAGE
+  if (data && bytes >= LEAST_HUGE) {
+    uintptr_t page = 4096, begin = ((uintptr_t)data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)data + bytes) & ~(page - 1);
+    (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish */
+  }
+#endif
+  return data;
+}
+
 void *jm_data_take(size_t bytes) {
   if (bytes < SMALLEST_KEPT) return jm_alloc_data(bytes);
   bytes = class_of(bytes);
   void *data = kept_find(bytes);
-  if (!data) data = jm_alloc_data(bytes);
+  if (!data) data = alloc_large(bytes);
   if (data) return data;
   jm_data_trim();
-  return jm_alloc_data(bytes);
+  return alloc_large(bytes);
 }
 
 void jm_data_give(void *data, size_t bytes) {

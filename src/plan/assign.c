@@ -397,6 +397,11 @@ static bool is_alias(const planner *p, const jm_op *op) {
   return from == to || (jm_dtype_facts[from].bits >= 8 && jm_dtype_facts[to].bits >= 8);
 }
 
+/* Result r is operand r with some elements changed. */
+static bool updates_in_place(const jm_op *op) {
+  return op->code == JM_OP_scatter || op->code == JM_OP_dynamic_update_slice;
+}
+
 static plan_fn *plan_fn_find(const planner *p, const jm_op *op) {
   switch (op->code) {
     case JM_OP_constant:
@@ -421,6 +426,11 @@ static jm_error *plan_region(planner *p, jm_region_id id, uint32_t block) {
     const jm_op *op = jm_module_op(p->m, region->ops[i]);
     for (uint32_t r = 0; is_alias(p, op) && r < op->n_results; r++)
       if (p->wanted[op->operands[r]] == JM_NONE && p->m->values[op->operands[r]].op != JM_NONE)
+        p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
+    /* So that what an update works on is made in its result's place, if it has no other use. */
+    for (uint32_t r = 0; updates_in_place(op) && r < op->n_results; r++)
+      if (p->uses[op->operands[r]] == 1 && p->wanted[op->operands[r]] == JM_NONE &&
+          p->m->values[op->operands[r]].op != JM_NONE)
         p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
   }
   for (uint32_t i = 0; i < region->n_ops; i++) {

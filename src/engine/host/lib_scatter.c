@@ -14,32 +14,47 @@ enum {
   LEAST_PART = 1 << 15, /* elements of updates that are worth a thread's while */
   MOST_PARTS = 64,
   NARROW = 8, /* elements of windows for which a part's search costs as much as the work */
+  MOST_NARROW_PARTS = 4,
+  SELECT = 512, /* indices that are selected from at a time */
 };
 
 typedef struct scatter scatter;
-/* Windows of one element: all of a run that lie in [begin, end). */
-typedef void scalars_fn(const jm_place_run *run, void *to, const void *from, int64_t begin,
-                        int64_t end);
+/* Updates of single elements: from[i * step] joins to[at[i]], for those i whose at[i] is less than
+ * n, in order. */
+typedef void scalars_fn(const uint32_t *at, size_t count, uint32_t n, void *to, const void *from,
+                        ptrdiff_t step);
 
 struct scatter {
   const jm_ref_call *call;
   jm_places places;
   size_t bytes;
   jm_ref_kernel *kernel; /* NULL: assignment */
-  scalars_fn *scalars;   /* NULL: the kernel, window by window */
+  scalars_fn *scalars;   /* NULL: window by window */
   int64_t count;         /* of the operand */
   size_t parts;
 };
 
-#define DEFINE(name, T, JOIN)                                                                    \
-  static void scalars_##name(const jm_place_run *run, void *to, const void *from, int64_t begin, \
-                             int64_t end) {                                                      \
-    T *y = to;                                                                                   \
-    const T *x = from;                                                                           \
-    for (int64_t i = 0; i < run->n; i++) {                                                       \
-      int64_t at = run->operand[i];                                                              \
-      if (at >= begin && at < end) JOIN(y[at], x[run->batched + i * run->batched_step]);         \
-    }                                                                                            \
+/* Which of the indices are less than n, without a branch that nobody could predict. */
+static size_t select_less(const uint32_t *at, size_t count, uint32_t n, uint16_t *list) {
+  size_t selected = 0;
+  for (size_t i = 0; i < count; i++) {
+    list[selected] = (uint16_t)i;
+    selected += at[i] < n;
+  }
+  return selected;
+}
+
+#define DEFINE(name, T, JOIN)                                                                   \
+  static void scalars_##name(const uint32_t *at, size_t count, uint32_t n, void *to,            \
+                             const void *from, ptrdiff_t step) {                                \
+    T *y = to;                                                                                  \
+    const T *x = from;                                                                          \
+    uint16_t list[SELECT];                                                                      \
+    size_t selected = select_less(at, count, n, list);                                          \
+    if (selected == count)                                                                      \
+      for (size_t i = 0; i < count; i++) JOIN(y[at[i]], x[(ptrdiff_t)i * step]);                \
+    else                                                                                        \
+      for (size_t i = 0; i < selected; i++) JOIN(y[at[list[i]]], x[(ptrdiff_t)list[i] * step]); \
   }
 #define ADD(y, x) ((y) += (x))
 #define TAKE(y, x) ((y) = (x))
@@ -97,24 +112,60 @@ static void windows(const scatter *s, const jm_place_run *run, char *to, const c
   }
 }
 
+/* A part's range of the operand. */
+static int64_t part_begin(const scatter *s, size_t i) {
+  int64_t part = (s->count + (int64_t)s->parts - 1) / (int64_t)s->parts;
+  part = (part + 15) / 16 * 16;
+  int64_t begin = (int64_t)i * part;
+  return begin < s->count ? begin : s->count;
+}
+
+static bool is_cancelled(const scatter *s) {
+  const atomic_bool *cancelled = s->call->cancelled;
+  return cancelled && atomic_load_explicit(cancelled, memory_order_relaxed);
+}
+
 /* Part i of the operand: all positions, in order. */
 static void run_parts(void *context, size_t first, size_t last) {
   const scatter *s = context;
-  int64_t part = (s->count + (int64_t)s->parts - 1) / (int64_t)s->parts;
-  part = (part + 15) / 16 * 16;
   jm_place_run run;
-  const atomic_bool *cancelled = s->call->cancelled;
   for (size_t i = first; i < last; i++) {
-    int64_t begin = (int64_t)i * part, end = s->count - begin < part ? s->count : begin + part;
+    int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
     for (int64_t at = 0; at < s->places.n && begin < end; at += run.n) {
+      if (is_cancelled(s)) return;
       jm_places_read(&s->places, at, s->places.n, &run);
-      if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) return;
-      if (s->places.window == 1 && s->scalars)
-        s->scalars(&run, s->call->out[0].data, s->call->in[2].data, begin, end);
-      else
-        windows(s, &run, s->call->out[0].data, s->call->in[2].data, begin, end);
+      windows(s, &run, s->call->out[0].data, s->call->in[2].data, begin, end);
     }
   }
+}
+
+/* The same for single elements of a vector: an index is the offset itself. */
+static void run_scalar_parts(void *context, size_t first, size_t last) {
+  const scatter *s = context;
+  const int32_t *indices = s->call->in[1].data;
+  ptrdiff_t step = s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
+  for (size_t i = first; i < last; i++) {
+    int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
+    char *to = (char *)s->call->out[0].data + begin * (int64_t)s->bytes;
+    const char *from = s->call->in[2].data;
+    for (int64_t at = 0; at < s->places.n; at += SELECT) {
+      uint32_t local[SELECT];
+      int64_t n = s->places.n - at < SELECT ? s->places.n - at : SELECT;
+      if (is_cancelled(s)) return;
+      for (int64_t k = 0; k < n; k++) local[k] = (uint32_t)indices[at + k] - (uint32_t)begin;
+      s->scalars(local, (size_t)n, (uint32_t)(end - begin), to,
+                 from + at * step * (int64_t)s->bytes, step);
+    }
+  }
+}
+
+/* Whether the positions are one row of 32-bit indices into a vector. A negative one is more than
+ * any length, taken as unsigned. */
+static bool is_vector(const scatter *s) {
+  const jm_indexing *x = &s->places.x;
+  return s->places.window == 1 && x->n_starts == 1 && x->dtype == JM_DT_s32 && x->n_batch <= 1 &&
+         x->starts[0].stride == 1 && x->starts[0].last + 1 == s->count && s->count <= INT32_MAX &&
+         (!x->n_batch || (x->batch[0].index == 1 && !x->batch[0].operand));
 }
 
 static jm_error *run(scatter *s, jm_arena *arena) {
@@ -145,13 +196,14 @@ static jm_error *run(scatter *s, jm_arena *arena) {
   if (call->out[0].data != call->in[0].data)
     jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
   s->count = call->out[0].type->count;
+  if (!is_vector(s)) s->scalars = NULL;
   int64_t updates = call->in[2].type->count;
-  s->parts = s->places.window < NARROW ? 1 : jm_parallel_threads();
-  if (s->parts > MOST_PARTS) s->parts = MOST_PARTS;
+  size_t most = s->places.window < NARROW ? MOST_NARROW_PARTS : MOST_PARTS;
+  s->parts = jm_parallel_threads();
+  if (s->parts > most) s->parts = most;
   if ((int64_t)s->parts > updates / LEAST_PART) s->parts = (size_t)(updates / LEAST_PART) + 1;
-  jm_parallel_for(s->parts, 1, run_parts, s);
-  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
-    return jm_error_create(JM_CANCELLED, "the execution was cancelled");
+  jm_parallel_for(s->parts, 1, s->scalars ? run_scalar_parts : run_parts, s);
+  if (is_cancelled(s)) return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }
 
