@@ -60,10 +60,29 @@ static jm_kval is_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
   return FOLT(FABS(x), F(__builtin_inf()));
 }
 
+/* With one constant that is a number, as in relu: NaN stays, and of equal zeros that one is taken
+ * which the op prefers. */
+static bool bound(jm_kbuilder *b, jm_kval x, jm_kval y, bool upper, jm_kval *out) {
+  uint64_t bits;
+  if (!jm_kbuild_is_const(b, y, &bits) || jm_kbuild_is_const(b, x, &bits)) return false;
+  jm_kval nan = FUNO(y, y);
+  if (!jm_kbuild_is_const(b, nan, &bits) || bits) return false;
+  jm_kbuild_is_const(b, y, &bits);
+  bool plus = bits == 0,
+       minus = bits == (jm_kbuild_type(b, y) == JM_KT_f64 ? 1ull << 63 : 1u << 31);
+  if (upper)
+    *out = SELECT(minus ? FOLE(y, x) : FOLT(y, x), y, x);
+  else
+    *out = SELECT(plus ? FOLE(x, y) : FOLT(x, y), y, x);
+  return true;
+}
+
 /* Equal numbers have equal bits, except zeros: the bits' conjunction is +0 if one is, their
  * disjunction -0. A NaN of x comes out as x, one of y as y. */
 static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
+  jm_kval simple;
+  if (bound(b, x, y, false, &simple) || bound(b, y, x, false, &simple)) return simple;
   jm_kval equal = FROM_BITS(AND(BITS(x), BITS(y)));
   jm_kval larger = SELECT(OR(FOLT(y, x), FUNO(x, x)), x, y);
   return SELECT(FOEQ(x, y), equal, larger);
@@ -71,6 +90,8 @@ static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) {
 
 static jm_kval minimum(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;
+  jm_kval simple;
+  if (bound(b, x, y, true, &simple) || bound(b, y, x, true, &simple)) return simple;
   jm_kval equal = FROM_BITS(OR(BITS(x), BITS(y)));
   jm_kval smaller = SELECT(OR(FOLT(x, y), FUNO(x, x)), x, y);
   return SELECT(FOEQ(x, y), equal, smaller);
