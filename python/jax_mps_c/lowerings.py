@@ -4,13 +4,16 @@
 Linear algebra becomes custom calls `mps.<name>` of the library. Every row names its target, and the
 parameters that become the target's configuration; what the library gives is what JAX gives on the
 CPU, NaN where a matrix has no answer. Cumulative sums become sums of blocks, which are faster and
-far more accurate than one long one. Derivatives and batching are JAX's own.
+far more accurate than one long one. Special functions and the random bits' cipher become composites
+`mps.<name>`: one op for an engine that knows it, JAX's own rule for every other reader of the program.
+Derivatives and batching are JAX's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import math
 import operator
 from typing import Any, Callable
@@ -186,6 +189,67 @@ def cumulate(cumulation: Cumulation, x: Any, *, axis: int, reverse: bool) -> Any
     return lax.slice_in_dim(joined, 0, n, axis=axis)
 
 
+@dataclasses.dataclass(frozen=True)
+class Composite:
+    """A primitive that becomes one op, with JAX's rule as its decomposition."""
+
+    module: str
+    primitive: str
+
+    @property
+    def name(self) -> str:
+        return f"mps.{self.primitive.removesuffix('_p')}"
+
+
+SPECIAL = "jax._src.lax.special"
+COMPOSITES = (
+    Composite(SPECIAL, "bessel_i0e_p"),
+    Composite(SPECIAL, "bessel_i1e_p"),
+    Composite(SPECIAL, "digamma_p"),
+    Composite(SPECIAL, "erf_inv_p"),
+    Composite(SPECIAL, "igamma_grad_a_p"),
+    Composite(SPECIAL, "igamma_p"),
+    Composite(SPECIAL, "igammac_p"),
+    Composite(SPECIAL, "lgamma_p"),
+    Composite(SPECIAL, "polygamma_p"),
+    Composite(SPECIAL, "regularized_incomplete_beta_p"),
+    Composite(SPECIAL, "zeta_p"),
+    Composite("jax.extend.random", "threefry2x32_p"),
+)
+
+
+def make_composite(name: str, primitive: Any, default: Callable[..., Any]) -> Callable[..., Any]:
+    """A lowering rule. The decomposition binds a double of the primitive that only JAX's rule lowers;
+    the primitive itself would be lowered by the rule that is made here."""
+    import jax.numpy as jnp
+    from jax import lax
+    from jax._src import core
+    from jax._src.interpreters import mlir
+
+    double = core.Primitive(primitive.name)
+    double.multiple_results = primitive.multiple_results
+    double.abstract_eval = primitive.abstract_eval
+    mlir.register_lowering(double, default)
+    composite = lax.composite(double.bind, name, version=1)
+
+    def broadcast(*operands: Any) -> Any:
+        shape = lax.broadcast_shapes(*(x.shape for x in operands))
+        # Only threefry2x32 takes scalars with arrays: its keys.
+        plain = (shape, ()) if primitive.multiple_results else (shape,)
+        return composite(*(x if x.shape in plain else jnp.broadcast_to(x, shape) for x in operands))
+
+    rule = mlir.lower_fun(broadcast, multiple_results=primitive.multiple_results)
+
+    def lower_composite(ctx: Any, *operands: Any, **params: Any) -> Any:
+        # A composite's decomposition can't have what programs of symbolic shapes, or for several
+        # platforms, hand to each function besides its arguments.
+        if params or ctx.module_context.shape_poly_state.dim_vars:
+            return default(ctx, *operands, **params)
+        return rule(ctx, *operands)
+
+    return lower_composite
+
+
 def lower(lowering: Lowering, ctx: Any, *operands: Any, **params: Any) -> Any:
     import jax
 
@@ -208,6 +272,15 @@ def register() -> None:
             mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
         except Exception as error:  # noqa: BLE001: JAX's insides may be anything
             lost.append(f"{cumulation.primitive}: {error}")
+    for row in COMPOSITES:
+        try:
+            primitive = getattr(importlib.import_module(row.module), row.primitive)
+            default = mlir._lowerings[primitive]
+            default = getattr(default, "rule", default)
+            rule = make_composite(row.name, primitive, default)
+            mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
+        except Exception as error:  # noqa: BLE001: JAX's insides may be anything
+            lost.append(f"{row.primitive}: {error}")
     for lowering in LOWERINGS:
         try:
             primitive = getattr(linalg, lowering.primitive)

@@ -27,6 +27,18 @@ jm_error *jm_verify_same(const jm_module *m, const jm_op *op) {
   return NULL;
 }
 
+jm_error *jm_verify_threefry2x32(const jm_module *m, const jm_op *op) {
+  const jm_type *type = jm_op_result_type(m, op, 0);
+  if (type->dtype != JM_DT_u32 || jm_op_result_type(m, op, 1) != type)
+    return jm_rule_error(m, op, "the results are not of one type of u32");
+  for (uint32_t i = 0; i < 4; i++) {
+    const jm_type *operand = jm_op_operand_type(m, op, i);
+    if (operand != type && (operand->rank || operand->dtype != JM_DT_u32))
+      return jm_rule_error(m, op, "operand %u is neither of the results' type nor a scalar", i);
+  }
+  return NULL;
+}
+
 jm_error *jm_verify_abs(const jm_module *m, const jm_op *op) {
   JM_TRY(check_shapes(m, op));                                                    /* (C1) */
   return check_result(m, op, jm_dtype_real(jm_op_operand_type(m, op, 0)->dtype)); /* (C2) */

@@ -20,8 +20,8 @@
 
 struct jm_program {
   jm_module *module;
-  jm_host_program *host;  /* NULL: no LLVM, or not planned */
-  jm_plan *plan;          /* NULL: not planned */
+  jm_host_program *host; /* NULL: no LLVM, or not planned */
+  jm_plan *plan;         /* NULL: not planned */
   jm_program_facts facts; /* arrays in the module's arena */
   uint32_t n_held;        /* ops whose callbacks are held */
 };
@@ -103,10 +103,11 @@ static jm_error *callbacks_hold(jm_program *program) {
   return NULL;
 }
 
-static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
+static jm_error *compile(const void *bytes, size_t n_bytes, bool decompose, jm_program *program) {
+  const jm_stablehlo_options reading = {.decompose = decompose};
   const jm_pass_options options = {.evaluate = fold_evaluate,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-  JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
+  JM_TRY(jm_stablehlo_read(bytes, n_bytes, reading, &program->module));
   JM_TRY(jm_module_verify(program->module));
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
@@ -144,10 +145,10 @@ jm_error *jm_program_plan(jm_program *program) {
   return explain(program->plan);
 }
 
-jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {
   jm_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
-  jm_error *error = compile(bytes, n_bytes, program);
+  jm_error *error = compile(bytes, n_bytes, decompose, program);
   if (error) {
     jm_program_destroy(program);
     return error;

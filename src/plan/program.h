@@ -44,10 +44,12 @@ typedef struct jm_program_facts {
   bool cheap;                   /* true: the whole run takes microseconds, so run it inline */
 } jm_program_facts;
 
-/* Reads, verifies and optimises a StableHLO portable artifact (MLIR bytecode with the vhlo dialect).
- * Errors: INVALID_ARGUMENT with a byte offset for malformed bytes, UNIMPLEMENTED naming op, dtypes,
- * shape and source line for what isn't supported, RESOURCE_EXHAUSTED. The bytes aren't kept. */
-jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) JM_MUST_USE;
+/* Reads, verifies and optimises a StableHLO portable artifact (MLIR bytecode with the vhlo
+ * dialect). Errors: INVALID_ARGUMENT with a byte offset for malformed bytes, UNIMPLEMENTED naming
+ * op, dtypes, shape and source line for what isn't supported, RESOURCE_EXHAUSTED. The bytes aren't
+ * kept. decompose: for a device engine, which computes special functions from simpler ones. */
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose,
+                             jm_program **out) JM_MUST_USE;
 
 /* Makes what the host needs to run the program: ops grouped into kernels and compiled, if there is
  * LLVM, and the plan. Does nothing the second time; not thread safe. A device engine takes
@@ -74,8 +76,8 @@ typedef struct jm_run {
   const atomic_bool *cancelled; /* polled by loops; NULL: never */
 } jm_run;
 
-/* Runs a planned program to completion on the calling thread (library calls may use more). On an error the outputs'
- * contents are undefined. */
+/* Runs a planned program to completion on the calling thread (library calls may use more). On an
+ * error the outputs' contents are undefined. */
 jm_error *jm_program_run(const jm_program *program, const jm_run *run) JM_MUST_USE;
 
 #endif

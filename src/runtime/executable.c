@@ -31,9 +31,10 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
   executable->n_options = n_option_bytes;
   executable->code = copy_bytes(code, n_code);
   executable->option_bytes = copy_bytes(option_bytes, n_option_bytes);
-  jm_error *error = !executable->code || !executable->option_bytes
-                        ? jm_error_out_of_memory()
-                        : jm_program_compile(code, n_code, &executable->program);
+  jm_error *error =
+      !executable->code || !executable->option_bytes
+          ? jm_error_out_of_memory()
+          : jm_program_compile(code, n_code, options->decompose, &executable->program);
   if (error) {
     jm_executable_release(executable);
     return error;

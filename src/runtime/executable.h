@@ -13,6 +13,7 @@
 typedef struct jm_compile_options {
   int64_t n_replicas, n_partitions;
   bool tupled_arguments; /* refused */
+  bool decompose;        /* not on the wire: for a client with an engine, see jm_program_compile */
   bool portable;         /* the device is chosen at each execution */
   uint32_t n_device_ids; /* 0: no assignment was given */
   int64_t device_ids[JM_MAX_DEVICES];

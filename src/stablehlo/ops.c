@@ -174,27 +174,67 @@ jm_error *jm_vhlo_read_get_tuple_element(jm_vhlo *v, const jm_wire_op *op) {
 
 /* -- composites */
 
-static const struct {
+typedef struct function {
   const char *name;
   jm_opcode code;
-} functions[] = {
+} function;
+
+static const function functions[] = {
     {"chlo.acos", JM_OP_acos},   {"chlo.acosh", JM_OP_acosh}, {"chlo.asin", JM_OP_asin},
     {"chlo.asinh", JM_OP_asinh}, {"chlo.atanh", JM_OP_atanh}, {"chlo.cosh", JM_OP_cosh},
     {"chlo.sinh", JM_OP_sinh},   {"chlo.erf", JM_OP_erf},     {"chlo.erfc", JM_OP_erfc},
 };
 
-/* *done: the composite is an op of the IR for this element type. */
-static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *name, bool *done) {
-  if (op->n_operands != 1 || op->n_results != 1) return NULL;
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    if (strcmp(functions[i].name, name)) continue;
-    jm_value value = JM_NONE;
-    const jm_type *type = NULL;
-    JM_TRY(jm_vhlo_operand(v, op, 0, &value));
-    JM_TRY(jm_vhlo_result_type(v, op, 0, &type));
-    if (type != jm_vhlo_typeof(v, value) || !jm_dtype_is_float(type->dtype)) return NULL;
-    *done = true;
-    return jm_vhlo_build(v, op, functions[i].code, &value, 1, NULL, false);
+/* Composites of our own, whose decompositions are for engines that have no such op. */
+#define ROW(op) {"mps." #op, JM_OP_##op}
+static const function special_functions[] = {
+    ROW(bessel_i0e),
+    ROW(bessel_i1e),
+    ROW(digamma),
+    ROW(erf_inv),
+    ROW(igamma),
+    ROW(igammac),
+    ROW(igamma_grad_a),
+    ROW(lgamma),
+    ROW(polygamma),
+    ROW(zeta),
+    ROW(regularized_incomplete_beta),
+    ROW(threefry2x32),
+};
+#undef ROW
+
+/* Whether the op takes these types; those of operands and results are the same but for rank. */
+static jm_error *check_function(jm_vhlo *v, const jm_wire_op *op, jm_opcode code,
+                                const jm_value *operands, bool *fits) {
+  const jm_op_fact *facts = &jm_op_facts[code];
+  const jm_type *type = NULL, *result = NULL;
+  *fits = (int)op->n_operands == facts->operands && (int)op->n_results == facts->results;
+  if (!*fits) return NULL;
+  JM_TRY(jm_vhlo_result_type(v, op, 0, &type));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    JM_TRY(jm_vhlo_result_type(v, op, i, &result));
+    *fits &= result == type;
+  }
+  bool scalars = code == JM_OP_threefry2x32;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_type *operand = jm_vhlo_typeof(v, operands[i]);
+    *fits &= operand == type || (scalars && !operand->rank && operand->dtype == type->dtype);
+  }
+  *fits &= facts->types >> jm_dtype_classof(type->dtype) & 1;
+  *fits &= !scalars || type->dtype == JM_DT_u32;
+  return NULL;
+}
+
+/* *done: the composite is an op of the IR for these types. */
+static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *name,
+                               const function *table, size_t n, bool *done) {
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(table[i].name, name)) continue;
+    jm_value *operands = NULL;
+    JM_TRY(jm_vhlo_operands(v, op, &operands));
+    JM_TRY(check_function(v, op, table[i].code, operands, done));
+    return *done ? jm_vhlo_build(v, op, table[i].code, operands, op->n_operands, NULL, false)
+                 : NULL;
   }
   return NULL;
 }
@@ -237,7 +277,12 @@ jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
   if (op->n_regions) return jm_error_unimplemented("the composite %s has regions", name->bytes);
   int64_t version = 0;
   JM_TRY(jm_vhlo_i64(v, op, "version", &version));
-  if (version == 1) JM_TRY(read_function(v, op, name->bytes, &done));
+  if (version == 1)
+    JM_TRY(
+        read_function(v, op, name->bytes, functions, sizeof functions / sizeof *functions, &done));
+  if (version == 1 && !done && !v->options.decompose)
+    JM_TRY(read_function(v, op, name->bytes, special_functions,
+                         sizeof special_functions / sizeof *special_functions, &done));
   if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k")) JM_TRY(read_top_k(v, op, &done));
   return done ? NULL : call(v, op, "decomposition");
 }

@@ -6,6 +6,7 @@
 
 #include "bytecode/bytecode.h"
 #include "ir/build.h"
+#include "stablehlo/read.h"
 
 enum { JM_OP_none = JM_N_OPS };
 
@@ -66,7 +67,8 @@ struct jm_vhlo {
   uint32_t n_tuples, tuples_capacity;
   uint64_t budget; /* of jm_vhlo_charge */
   uint32_t depth;  /* of regions and inlined calls */
-  bool located;    /* the error on its way up names its op */
+  jm_stablehlo_options options;
+  bool located; /* the error on its way up names its op */
   jm_arena scratch;
 };
 

@@ -169,7 +169,7 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
 static jm_error *read_module(const jm_text *bytes, bool passes, jm_module **out) {
   const jm_pass_options options = {.evaluate = evaluate, .verify = true};
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
-  JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
+  JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out));
   JM_TRY(jm_module_verify(*out));
   if (passes) JM_TRY(jm_pass_pipeline(*out, &options));
@@ -317,7 +317,7 @@ static jm_error *run_with(const arguments *args, const jm_program *program, void
 static jm_error *run_program(const arguments *args, const jm_text *bytes) {
   jm_program *program = NULL;
   double start = milliseconds();
-  JM_TRY(jm_program_compile(bytes->bytes, bytes->size, &program));
+  JM_TRY(jm_program_compile(bytes->bytes, bytes->size, false, &program));
   jm_error *planned = jm_program_plan(program);
   if (planned) {
     jm_program_destroy(program);

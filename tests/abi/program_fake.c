@@ -22,7 +22,8 @@ static const int64_t dims[] = {2, 3};
 __attribute__((visibility("default"))) void fake_fail_after(int64_t n);
 void fake_fail_after(int64_t n) { jm_alloc_fail_after(n); }
 
-jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {
+  (void)decompose;
   fake_program fake;
   if (n_bytes != sizeof fake || memcmp(bytes, FAKE_MAGIC, 4))
     return jm_error_invalid("byte 0: not a fake program");

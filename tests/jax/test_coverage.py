@@ -50,7 +50,7 @@ def test_every_op_is_in_a_case():
     ops = set(re.findall(r"^OP\((\w+)", table, re.MULTILINE))
     met = set()
     for text in programs():
-        met |= set(re.findall(r"\b(?:stablehlo|chlo|sdy|mhlo)\.(\w+)", text))
+        met |= set(re.findall(r"\b(?:stablehlo|chlo|sdy|mhlo|mps)\.(\w+)", text))
     missing = {
         op
         for op in ops - NOT_FROM_CASES

@@ -42,6 +42,11 @@ static const struct {
     {"%x: s32[4] = map %f { (%a: f32[]): return %a }", "does not return a scalar"},
     {"%x: f32[4] = map %f { (%a: f32[]): return }", "region 0 returns 0 values instead of 1"},
     {"%x: f32[4] = map { (): return }", "no operand"},
+    /* special functions */
+    {"%x: f32[4] = igamma %f, %s", "operand 1 and the result differ in type"},
+    {"%x: u32[4], %y: u32[2] = threefry2x32 %i, %i, %i, %i", "not of one type of u32"},
+    {"%x: s32[4], %y: s32[4] = threefry2x32 %n, %n, %n, %n", "not of one type of u32"},
+    {"%x: u32[4], %y: u32[4] = threefry2x32 %n, %n, %n, %n", "operand 0 is neither of the"},
     /* data movement */
     {"%x: s64[4] = bitcast_convert %f", "one more dimension of the ratio"},
     {"%x: u8[4,3] = bitcast_convert %f", "one more dimension of the ratio"},

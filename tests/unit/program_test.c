@@ -57,7 +57,7 @@ static void sweep_compile(const void *bytes, size_t size) {
   for (int64_t n = 0; !done && n < 100000; n++) {
     jm_program *program = NULL;
     jm_alloc_fail_after(n);
-    jm_error *error = jm_program_compile(bytes, size, &program);
+    jm_error *error = jm_program_compile(bytes, size, false, &program);
     if (!error) error = jm_program_plan(program);
     jm_alloc_fail_after(-1);
     done = !error;
@@ -91,7 +91,7 @@ static void sweep(const char *name) {
   void *bytes = file_read(path, &size);
   CHECK(bytes && size);
   jm_program *program = NULL;
-  jm_error *error = jm_program_compile(bytes, size, &program);
+  jm_error *error = jm_program_compile(bytes, size, false, &program);
   if (error) { /* programs for several devices read, and are refused later or here */
     CHECK(jm_error_code(error) == JM_UNIMPLEMENTED);
     jm_error_destroy(error);
@@ -120,8 +120,8 @@ static void test_without_memory(void) {
 
 static void test_bad_bytes(void) {
   jm_program *program = NULL;
-  CHECK_FAILS(jm_program_compile("ML", 2, &program), JM_INVALID_ARGUMENT, "byte");
-  CHECK_FAILS(jm_program_compile("", 0, &program), JM_INVALID_ARGUMENT, "byte");
+  CHECK_FAILS(jm_program_compile("ML", 2, false, &program), JM_INVALID_ARGUMENT, "byte");
+  CHECK_FAILS(jm_program_compile("", 0, false, &program), JM_INVALID_ARGUMENT, "byte");
   CHECK(program == NULL);
 }
 

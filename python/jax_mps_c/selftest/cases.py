@@ -115,6 +115,8 @@ def elementwise() -> list[Case]:
     cases.append(Case("clamp_edges", lambda x: lax.clamp(jnp.float32(-1), x, jnp.float32(1)), (EDGES,)))
     cases.append(Case("where_nan", lambda x: jnp.where(jnp.isnan(x), 0, x), (EDGES,)))
     cases.append(Case("igamma", lax.igamma, (POSITIVE, POSITIVE), tolerance=1e-4))
+    cases.append(Case("igammac", lax.igammac, (POSITIVE, POSITIVE), tolerance=1e-4))
+    cases.append(Case("igamma_grad_a", lax.igamma_grad_a, (POSITIVE, POSITIVE), tolerance=1e-4))
     cases.append(Case("betainc", lax.betainc, (POSITIVE, POSITIVE, Spec((3, 5), low=.1, high=.9)),
                       tolerance=1e-4, eager=False))
     cases.append(Case("zeta_polygamma", lambda x: (lax.zeta(x + 1.5, x), lax.polygamma(

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Special functions against scipy, beyond the ranges of the cases; random bits against JAX's CPU
+backend; and that each is one op of the program."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from jax import lax
+
+from jax_mps_c import counters
+from jax_mps_c.selftest.harness import compare, run, x64
+
+RANDOM = np.random.default_rng(6)
+N = 3000
+
+
+def spread(low, high, signs=False):
+    """As many values of each magnitude."""
+    x = np.exp(RANDOM.uniform(np.log(low), np.log(high), N))
+    return x * RANDOM.choice([-1, 1], N) if signs else x
+
+
+def gamma_pair():
+    """x where neither incomplete gamma function is 0 or 1."""
+    a = spread(1e-2, 1e4)
+    return a, a * np.exp(RANDOM.normal(size=N) * np.minimum(1, 2 / np.sqrt(a)))
+
+
+# Name in jax.lax: scipy's function, arguments, tolerance of f64 relative to the value.
+FUNCTIONS = {
+    "bessel_i0e": (scipy.special.i0e, (spread(1e-4, 1e6, True),), 1e-14),
+    "bessel_i1e": (scipy.special.i1e, (spread(1e-4, 1e6, True),), 1e-14),
+    "digamma": (scipy.special.digamma, (spread(1e-9, 1e9),), 1e-12),
+    "erf_inv": (scipy.special.erfinv, (1 - spread(1e-12, 2),), 1e-13),
+    "igamma": (scipy.special.gammainc, gamma_pair(), 1e-11),
+    "igammac": (scipy.special.gammaincc, gamma_pair(), 1e-11),
+    "lgamma": (scipy.special.gammaln, (spread(1e-9, 1e9),), 1e-12),
+    "polygamma": (
+        scipy.special.polygamma,
+        (RANDOM.integers(1, 9, N).astype(float), spread(0.1, 1e3)),
+        1e-13,
+    ),
+    "betainc": (
+        scipy.special.betainc,
+        (spread(0.1, 100), spread(0.1, 100), RANDOM.uniform(0.01, 0.99, N)),
+        1e-10,
+    ),
+    "zeta": (scipy.special.zeta, (1 + spread(1e-2, 50), spread(1e-2, 1e3)), 1e-13),
+}
+TOLERANCE = {"float32": 3e-7, "float16": 1e-3, "bfloat16": 8e-3}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values(name, dtype):
+    reference, wide, tolerance = FUNCTIONS[name]
+    dtype = jnp.dtype(dtype)
+    with np.errstate(all="ignore"):
+        arguments = [x.astype(dtype) for x in wide]
+        expected = reference(*(x.astype(np.float64) for x in arguments))
+    with x64(True):
+        got = np.asarray(run("mps", getattr(lax, name), arguments)).astype(np.float64)
+    info = jnp.finfo(dtype)
+    usual = np.isfinite(expected) & (np.abs(expected) < float(info.max))
+    usual &= np.abs(expected) > float(info.tiny) * 16
+    assert usual.sum() > N / 8
+    np.testing.assert_allclose(
+        got[usual], expected[usual], rtol=TOLERANCE.get(dtype.name, tolerance)
+    )
+
+
+def steps_of(function, *arguments):
+    """The steps that the host's engine takes for one execution."""
+    jax.block_until_ready(function(*arguments))
+    before = counters.read()["ref_steps"]
+    jax.block_until_ready(function(*arguments))
+    return counters.read()["ref_steps"] - before
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_one_op(name):
+    _, arguments, _ = FUNCTIONS[name]
+    arguments = [jax.device_put(x.astype(np.float32), jax.devices("mps")[0]) for x in arguments]
+    assert steps_of(jax.jit(getattr(lax, name)), *arguments) == 1
+
+
+# The arguments with a derivative, and JAX's rules for them.
+@pytest.mark.parametrize(
+    "name, which",
+    [("lgamma", 0), ("digamma", 0), ("erf_inv", 0), ("bessel_i0e", 0), ("bessel_i1e", 0)]
+    + [("igamma", 0), ("igamma", 1), ("igammac", 0), ("igammac", 1), ("betainc", 2)],
+)
+def test_derivatives(name, which):
+    arguments = [np.linspace(0.15, 0.85, 12, dtype=np.float32) + i / 16 for i in range(3)]
+    arguments = arguments[: 3 if name == "betainc" else 2 if name.startswith("igamma") else 1]
+
+    def total(*x):
+        return jnp.sum(getattr(lax, name)(*x) ** 2)
+
+    compare(jax.grad(total, argnums=which), arguments, tolerance=1e-4)
+    compare(jax.vmap(getattr(lax, name)), arguments, tolerance=1e-5)
+
+
+def test_broadcasting():
+    x = np.linspace(0.5, 4, 6, dtype=np.float32)
+    compare(lambda x: lax.igamma(jnp.float32(2), x), (x,), tolerance=1e-5)
+    compare(jax.vmap(lambda a: lax.igammac(a, x)), (x,), tolerance=1e-5)
+
+
+def test_exported_program_runs_on_cpu():
+    """What is lowered for mps holds JAX's own rules too, for readers that don't know our ops."""
+    x = np.linspace(0.1, 5, 20, dtype=np.float32)
+
+    def f(x):
+        return lax.lgamma(x) + lax.igamma(x, x), jax.random.bits(jax.random.key(3), (5,))
+
+    exported = jax.export.export(jax.jit(f), platforms=["mps"])(x)
+    assert "mps.igamma" in exported.mlir_module()
+    both = jax.export.export(jax.jit(f), platforms=["cpu", "mps"])(x)
+    for got, expected in zip(both.call(x), run("cpu", f, (x,))):
+        np.testing.assert_allclose(got, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("partitionable", [False, True])
+@pytest.mark.parametrize("bits", ["uint8", "uint16", "uint32", "uint64"])
+def test_random_bits(bits, partitionable):
+    with jax.threefry_partitionable(partitionable), x64(True):
+        for shape in ((), (1,), (7,), (4, 33), (40_000,)):
+            compare(lambda k: jax.random.bits(k, shape, bits), (jax.random.PRNGKey(7),))
+
+
+@pytest.mark.parametrize("partitionable", [False, True])
+def test_random_keys(partitionable):
+    with jax.threefry_partitionable(partitionable):
+        key = jax.random.PRNGKey(2**33 + 5)
+        compare(lambda k: jax.random.split(k, 5), (key,))
+        compare(lambda k: jax.random.fold_in(k, 77), (key,))
+        keys = np.asarray(jax.random.split(key, 6)).reshape(2, 3, 2)
+        compare(jax.vmap(jax.vmap(lambda k: jax.random.split(k, 3))), (keys,))
+        compare(jax.vmap(jax.vmap(lambda k: jax.random.bits(k, (4,)))), (keys,))
+
+
+def test_random_bits_are_one_cipher():
+    key = jax.device_put(jax.random.PRNGKey(0), jax.devices("mps")[0])
+    assert steps_of(jax.jit(lambda k: jax.random.bits(k, (1000,))), key) < 20
