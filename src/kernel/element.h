@@ -140,6 +140,10 @@ jm_float_fn jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logi
     jm_math_erfc, jm_math_pow, jm_math_hypot;
 /* exp where the result is a normal number. */
 jm_float_fn jm_math_exp_normal;
+/* Of an f32 or f64, as f64: correct to f32's last place, or f64's. */
+void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine);
+/* Each of n factors (f64, at most 1) times e^x. */
+void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n);
 /* e^(x + y), y being what rounding took from x. */
 jm_float_fn jm_math_exp_sum;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops of complex values: sums, products and order in the type's own precision, the plain formulas
- * of the reference engine. The functions of complex values are not here: the reference engine runs
- * them. */
+ * Ops of complex values: sums, products and order in the type's own precision, quotients and a few
+ * functions in f64; the formulas are those of the reference engine, which runs the other functions.
+ */
 #include "kernel/element.h"
 
 static jm_element negate(jm_kbuilder *b, jm_element x, jm_element y) {
@@ -48,9 +48,105 @@ static jm_element imag(jm_kbuilder *b, jm_element x, jm_element y) {
   return jm_element_of(x.part[1]);
 }
 
+/* -- computed in f64, as the reference engine does */
+
+static jm_kval widen(jm_kbuilder *b, jm_kval x) {
+  return jm_kbuild_type(b, x) == JM_KT_f64 ? x : CAST(fpext, f64, x);
+}
+
+/* A result in the type of x's parts. */
+static jm_element narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im) {
+  if (jm_kbuild_type(b, x.part[0]) == JM_KT_f64) return jm_element_pair(re, im);
+  return jm_element_pair(CAST(fptrunc, f32, re), CAST(fptrunc, f32, im));
+}
+
+static jm_element magnitude(jm_kbuilder *b, jm_element x, jm_element y) {
+  (void)y;
+  return jm_element_of(jm_math_hypot(b, x.part[0], x.part[1]));
+}
+
+static jm_element sign(jm_kbuilder *b, jm_element x, jm_element y) {
+  const jm_ktype t = JM_KT_f64;
+  (void)y;
+  jm_kval re = widen(b, x.part[0]), im = widen(b, x.part[1]), size = jm_math_hypot(b, re, im);
+  jm_kval zero = FOEQ(size, F(0));
+  return narrow(b, x, SELECT(zero, re, FDIV(re, size)), SELECT(zero, im, FDIV(im, size)));
+}
+
+/* What is left of an infinite part: a sign, and 0 for a finite one. */
+static jm_kval box(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = JM_KT_f64;
+  return COPYSIGN(SELECT(FOEQ(FABS(x), F(__builtin_inf())), F(1), F(0)), x);
+}
+
+static jm_kval are_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  const jm_ktype t = JM_KT_f64;
+  const jm_kval infinite = F(__builtin_inf());
+  return AND(FOLT(FABS(x), infinite), FOLT(FABS(y), infinite));
+}
+
+static jm_kval one_is_infinite(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  const jm_ktype t = JM_KT_f64;
+  const jm_kval infinite = F(__builtin_inf());
+  return OR(FOEQ(FABS(x), infinite), FOEQ(FABS(y), infinite));
+}
+
+/* scale * (p + i q) / (r + i s), the parts being 0, 1 or -1 or so: of boxed operands */
+static jm_element boxed_quotient(jm_kbuilder *b, double scale, jm_kval p, jm_kval q, jm_kval r,
+                                 jm_kval s) {
+  const jm_ktype t = JM_KT_f64;
+  jm_kval re = FADD(FMUL(p, r), FMUL(q, s)), im = FSUB(FMUL(q, r), FMUL(p, s));
+  return jm_element_pair(FMUL(F(scale), re), FMUL(F(scale), im));
+}
+
+/* Smith's method; where it gives NaN alone, infinite / finite is infinite and finite / infinite 0.
+ */
+static jm_element divide(jm_kbuilder *b, jm_element x, jm_element y) {
+  const jm_ktype t = JM_KT_f64;
+  jm_kval p = widen(b, x.part[0]), q = widen(b, x.part[1]);
+  jm_kval r = widen(b, y.part[0]), s = widen(b, y.part[1]);
+  jm_kval by_real = FOLE(FABS(s), FABS(r));
+  jm_kval high = SELECT(by_real, r, s), low = SELECT(by_real, s, r);
+  jm_kval u = SELECT(by_real, p, q), v = SELECT(by_real, q, p);
+  jm_kval ratio = FDIV(low, high), scale = FADD(high, FMUL(low, ratio));
+  jm_kval scaled = FMUL(u, ratio);
+  jm_kval re = FDIV(FADD(u, FMUL(v, ratio)), scale);
+  jm_kval im = FDIV(SELECT(by_real, FSUB(v, scaled), FSUB(scaled, v)), scale);
+  jm_kval nan = AND(FUNO(re, re), FUNO(im, im));
+  jm_element large = boxed_quotient(b, __builtin_inf(), box(b, p), box(b, q), r, s);
+  jm_element small = boxed_quotient(b, 0, p, q, box(b, r), box(b, s));
+  jm_kval is_large = AND(one_is_infinite(b, p, q), are_finite(b, r, s));
+  jm_kval is_small = AND(one_is_infinite(b, r, s), are_finite(b, p, q));
+  jm_kval zero = AND(FOEQ(r, F(0)), FOEQ(s, F(0)));
+  for (int i = 0; i < 2; i++) {
+    jm_kval *part = i ? &im : &re;
+    jm_kval other = SELECT(is_large, large.part[i], SELECT(is_small, small.part[i], *part));
+    *part = SELECT(zero, FDIV(i ? q : p, FABS(r)), SELECT(nan, other, *part));
+  }
+  return narrow(b, x, re, im);
+}
+
+/* e^re (cos im + i sin im); at infinities as C's Annex G has it. */
+static jm_element exponential(jm_kbuilder *b, jm_element x, jm_element y) {
+  const jm_ktype t = JM_KT_f64;
+  (void)y;
+  jm_kval re = widen(b, x.part[0]), im = widen(b, x.part[1]), wave[2];
+  jm_math_sin_cos(b, x.part[1], &wave[1], &wave[0]);
+  jm_math_exp_times(b, re, wave, 2);
+  jm_kval nowhere = FUNE(FSUB(im, im), F(0)); /* no angle */
+  jm_kval low = AND(nowhere, FOEQ(re, F(-__builtin_inf())));
+  jm_kval high = AND(nowhere, FOEQ(re, F(__builtin_inf())));
+  wave[0] = SELECT(low, F(0), SELECT(high, re, wave[0]));
+  wave[1] = SELECT(low, COPYSIGN(F(0), im), wave[1]);
+  wave[1] = SELECT(FOEQ(im, F(0)), im, wave[1]);
+  return narrow(b, x, wave[0], wave[1]);
+}
+
 const jm_complex_row jm_element_complex[JM_N_OPS] = {
     [JM_OP_negate] = {negate, 2},     [JM_OP_add] = {add, 2},
     [JM_OP_subtract] = {subtract, 2}, [JM_OP_multiply] = {multiply, 6},
     [JM_OP_real] = {real, 0},         [JM_OP_imag] = {imag, 0},
     [JM_OP_maximum] = {maximum, 6},   [JM_OP_minimum] = {minimum, 6},
+    [JM_OP_abs] = {magnitude, 20},    [JM_OP_sign] = {sign, 40},
+    [JM_OP_divide] = {divide, 60},    [JM_OP_exponential] = {exponential, 150},
 };

@@ -77,6 +77,16 @@ jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x, jm_kval y) {
   return FMA(scale, e.part, scale);
 }
 
+/* What of 2^k may overflow comes after the factor. Beyond 1400 no factor makes up for it. */
+void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
+  parts e = split(b, limit(b, x, -746, 1400), JM_KNONE);
+  const jm_ktype it = JM_KT_i64, t = JM_KT_f64;
+  jm_kval first = SMIN(SMAX(e.k, I(-1000)), I(1000)), rest = power_of_two(b, ISUB(e.k, first));
+  jm_kval base = FMUL(FADD(e.part, F(1)), power_of_two(b, first));
+  rest = SELECT(FOLT(F(1400), x), F(__builtin_inf()), rest);
+  for (int i = 0; i < n; i++) factors[i] = FMUL(FMUL(base, factors[i]), rest);
+}
+
 /* 2^k part + (2^k - 1), with half of everything: 2^k may overflow where the result does not. */
 jm_kval jm_math_expm1(jm_kbuilder *b, jm_kval x, jm_kval y) {
   SCOPE;

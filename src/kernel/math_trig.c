@@ -68,16 +68,14 @@ static void sin_cos(jm_kbuilder *b, jm_kval r, jm_kval *sine, jm_kval *cosine) {
   *cosine = FMA(FMUL(z, z), POLYNOMIAL(z, cos_tail), FMA(z, F(-0.5), F(1)));
 }
 
-/* The sine `ahead` quarters further, of |x|. */
-static jm_kval wave(jm_kbuilder *b, jm_kval x, int ahead) {
+/* The sine `ahead` quarters further. */
+static jm_kval wave(jm_kbuilder *b, turns n, int ahead) {
   const jm_ktype it = JM_KT_i32;
+  const jm_kval quarters = IADD(n.quarters, I(ahead));
   jm_kval sine, cosine;
-  turns n = reduce(b, x);
   sin_cos(b, n.angle, &sine, &cosine);
-  jm_kval quarters = IADD(n.quarters, I(ahead));
   jm_kval value = SELECT(INE(AND(quarters, I(1)), I(0)), cosine, sine);
-  jm_kval sign = SHL(AND(quarters, I(2)), I(30));
-  return FROM_BITS(XOR(BITS(CAST(fptrunc, f32, value)), sign));
+  return SELECT(INE(AND(quarters, I(2)), I(0)), FNEG(value), value);
 }
 
 static jm_kval with_sign_of(jm_kbuilder *b, jm_kval value, jm_kval x) {
@@ -88,13 +86,25 @@ static jm_kval with_sign_of(jm_kbuilder *b, jm_kval value, jm_kval x) {
 jm_kval jm_math_sin(jm_kbuilder *b, jm_kval x, jm_kval y) {
   (void)y;
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_sin, &x);
-  return with_sign_of(b, wave(b, x, 0), x);
+  return with_sign_of(b, CAST(fptrunc, f32, wave(b, reduce(b, x), 0)), x);
 }
 
 jm_kval jm_math_cos(jm_kbuilder *b, jm_kval x, jm_kval y) {
   (void)y;
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_cos, &x);
-  return wave(b, x, 1);
+  return CAST(fptrunc, f32, wave(b, reduce(b, x), 1));
+}
+
+void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine) {
+  if (jm_kbuild_type(b, x) == JM_KT_f64) {
+    *sine = jm_kbuild_call(b, JM_KCALL_sin, &x);
+    *cosine = jm_kbuild_call(b, JM_KCALL_cos, &x);
+    return;
+  }
+  const turns n = reduce(b, x);
+  jm_kval rise = wave(b, n, 0);
+  *sine = SELECT(SLT(BITS(x), jm_kbuild_int(b, JM_KT_i32, 0)), FNEG(rise), rise);
+  *cosine = wave(b, n, 1);
 }
 
 jm_kval jm_math_tan(jm_kbuilder *b, jm_kval x, jm_kval y) {

@@ -13,17 +13,23 @@ typedef struct tolerance {
   double ulps;
 } tolerance;
 static const tolerance tolerances[] = {
-    {JM_OP_acos, 3},  {JM_OP_acosh, 4},        {JM_OP_asin, 3},
-    {JM_OP_asinh, 4}, {JM_OP_atanh, 4},        {JM_OP_cbrt, 2},
-    {JM_OP_cosh, 3},  {JM_OP_cosine, 2},       {JM_OP_erf, 4},
-    {JM_OP_erfc, 4},  {JM_OP_exponential, 2},  {JM_OP_exponential_minus_one, 3},
-    {JM_OP_log, 2},   {JM_OP_log_plus_one, 2}, {JM_OP_logistic, 3},
-    {JM_OP_sine, 2},  {JM_OP_sinh, 4},         {JM_OP_tan, 3},
-    {JM_OP_tanh, 3},  {JM_OP_atan2, 3},        {JM_OP_power, 2},
+    {JM_OP_abs, 2},         {JM_OP_sign, 3},
+    {JM_OP_acos, 3},        {JM_OP_acosh, 4},
+    {JM_OP_asin, 3},        {JM_OP_asinh, 4},
+    {JM_OP_atanh, 4},       {JM_OP_cbrt, 2},
+    {JM_OP_cosh, 3},        {JM_OP_cosine, 2},
+    {JM_OP_erf, 4},         {JM_OP_erfc, 4},
+    {JM_OP_exponential, 2}, {JM_OP_exponential_minus_one, 3},
+    {JM_OP_log, 2},         {JM_OP_log_plus_one, 2},
+    {JM_OP_logistic, 3},    {JM_OP_sine, 2},
+    {JM_OP_sinh, 4},        {JM_OP_tan, 3},
+    {JM_OP_tanh, 3},        {JM_OP_atan2, 3},
+    {JM_OP_power, 2},
 };
 
 static double tolerance_of(jm_opcode code, jm_dtype dtype) {
   if (!jm_dtype_is_float(dtype) && !jm_dtype_is_complex(dtype)) return 0;
+  if (jm_dtype_is_float(dtype) && (code == JM_OP_abs || code == JM_OP_sign)) return 0;
   for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
     if (tolerances[i].code == code) return tolerances[i].ulps;
   return 0;
