@@ -10,7 +10,7 @@ enum {
 static const double point_ns = 0.15, flop_ns = 0.04; /* of one point; of one of its operations */
 
 jm_error *jm_launcher_begin(jm_scheduler *s, jm_launcher *l) {
-  *l = (jm_launcher){.s = s, .element_bytes = 1};
+  *l = (jm_launcher){.s = s};
   JM_TRY(jm_kbuilder_create("", &l->b));
   jm_error *error = jm_emit_create(s->m, l->b, &l->e);
   if (error) jm_kbuilder_destroy(l->b);
@@ -35,14 +35,17 @@ static void bind(jm_launcher *l, jm_launch_memory memory, uint32_t index) {
   l->arguments[l->n_arguments++] = (jm_launch_argument){memory, index};
 }
 
+/* Lanes are as wide as what most of the work is done on. */
 static void weigh(jm_launcher *l, const jm_op *op) {
-  jm_emit_cost cost = jm_emit_estimate(l->s->m, op);
-  l->flops += cost.flops;
+  double flops = jm_emit_estimate(l->s->m, op).flops;
+  l->flops += flops;
   for (uint32_t i = 0; i < op->n_results; i++) {
     jm_dtype dtype = jm_op_result_type(l->s->m, op, i)->dtype;
-    uint32_t bytes = (uint32_t)jm_dtype_bytes(jm_dtype_real(dtype));
+    double bytes = (double)jm_dtype_bytes(jm_dtype_real(dtype));
     if (jm_dtype_is_float(dtype) && bytes < 4) bytes = 4;
-    if (bytes > l->element_bytes) l->element_bytes = bytes;
+    if (jm_op_result_type(l->s->m, op, i)->count == 1) continue;
+    l->lane_work += flops + 0.25;
+    l->lane_bytes += (flops + 0.25) * bytes;
   }
 }
 
@@ -127,7 +130,9 @@ jm_error *jm_launcher_end(jm_launcher *l) {
 uint32_t jm_launcher_width(const jm_launcher *l, int64_t iterations) {
   /* Several registers hide latency as long as there are enough of them. */
   uint32_t registers = l->flops > 150 ? 1 : l->flops > 8 ? 2 : 4;
-  uint32_t width = l->s->target->vector_bytes * registers / l->element_bytes;
+  double bytes = l->lane_work > 0 ? l->lane_bytes / l->lane_work : 4;
+  uint32_t element = bytes <= 1.5 ? 1 : bytes <= 3 ? 2 : bytes <= 6 ? 4 : 8;
+  uint32_t width = l->s->target->vector_bytes * registers / element;
   while (width > 1 && width > iterations) width /= 2;
   return width ? width : 1;
 }

@@ -12,6 +12,7 @@ static const struct {
 
     {"row", jm_schedule_row},
     {"reduce", jm_schedule_reduce},
+    {"transpose", jm_schedule_transpose},
     {"map", jm_schedule_map},
 };
 

@@ -39,8 +39,8 @@ typedef struct jm_launcher {
   jm_emit *e;
   jm_launch_argument *arguments;
   uint32_t n_arguments, capacity;
-  double flops;           /* of one point, about */
-  uint32_t element_bytes; /* of the widest type computed with */
+  double flops;                 /* of one point, about */
+  double lane_work, lane_bytes; /* operations, and times the bytes they work on */
 } jm_launcher;
 
 jm_error *jm_launcher_begin(jm_scheduler *s, jm_launcher *l) JM_MUST_USE;

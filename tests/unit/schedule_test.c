@@ -279,6 +279,26 @@ static void test_movement(void) {
             " %%4: s32[5,7] = add %%3, %%0\n return %%4\n}");
 }
 
+static void test_transpose(void) {
+  for (int i = 0; i < N_ALL; i++)
+    CHECK_ONE("transpose",
+              "module \"m\" {\n (%%0: %s[67,130], %%1: %s[130,67]):\n"
+              " %%2: %s[130,67] = transpose %%0 permutation=[1,0]\n"
+              " %%3: %s[130,67] = add %%2, %%1\n return %%3\n}",
+              all[i], all[i], all[i], all[i]);
+  CHECK_ONE("transpose",
+            "module \"m\" {\n (%%0: f32[3,9,5,70], %%1: f32[3,70,9,5]):\n"
+            " %%2: f32[3,9,5,70] = negate %%0\n"
+            " %%3: f32[3,70,9,5] = transpose %%2 permutation=[0,3,1,2]\n"
+            " %%4: f32[3,70,9,5] = add %%3, %%1\n return %%3, %%4\n}");
+  CHECK_ONE("transpose",
+            "module \"m\" {\n (%%0: f32[8,9,10,11]):\n"
+            " %%1: f32[10,11,8,9] = transpose %%0 permutation=[2,3,0,1]\n"
+            " %%2: f32[11,10,9,8] = transpose %%0 permutation=[3,2,1,0]\n"
+            " %%3: f32[10,11,8,9] = reshape %%2\n %%4: f32[10,11,8,9] = add %%1, %%3\n"
+            " return %%4\n}");
+}
+
 static void test_tiny(void) {
   CHECK_ONE("map",
             "module \"m\" {\n (%%0: s32[], %%1: f32[], %%2: f32[5]):\n"
@@ -393,5 +413,5 @@ static void test_unknown(void) {
               cases[i][0], cases[i][1], cases[i][2]);
 }
 
-TEST_MAIN(test_map, test_movement, test_tiny, test_row, test_row_types, test_columns, test_all,
-          test_argument, test_unknown)
+TEST_MAIN(test_map, test_movement, test_transpose, test_tiny, test_row, test_row_types,
+          test_columns, test_all, test_argument, test_unknown)
