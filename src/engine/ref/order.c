@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/loop.h"
+
 /* -- keys */
 
 /* How the bits of a float type are laid out, as far as its order is concerned. */
@@ -130,49 +132,67 @@ static void values8(const jm_ref_order *order, const uint32_t *keys, size_t n, u
 
 /* Types of 2, 4 and 8 bytes. A float's key: all bits of a negative value flipped, the sign of a
  * positive one. Thresholds that never hold stand for substitutions that are off. */
-#define WIDE_KEYS(suffix, word, key_word)                                                          \
-  static bool keys##suffix(const jm_ref_order *order, const word *in, size_t stride, size_t n,     \
-                           key_word *out) {                                                        \
-    const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                   \
-    const word flip = order->descending ? (word) ~(word)0 : 0;                                     \
-    if (!jm_dtype_is_float(order->dtype)) {                                                        \
-      const word offset =                                                                          \
-          flip ^ (jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? sign : (word)0);               \
-      for (size_t i = 0; i < n; i++) out[i] = (word)(in[i * stride] ^ offset);                     \
-      return true;                                                                                 \
-    }                                                                                              \
-    const word last = order->nan ? (word)float_facts[order->dtype].last : (word) ~(word)0;         \
-    const word nan = (word)order->nan_bits, zero = order->zero ? 0 : (word) ~(word)0;              \
-    word lossy = 0;                                                                                \
-    for (size_t i = 0; i < n; i++) {                                                               \
-      word old = in[i * stride], bits = old, magnitude = (word)(old & (word)~sign);                \
-      bits = magnitude == 0 ? (word)(bits & zero) : bits;                                          \
-      bits = magnitude > last ? nan : bits;                                                        \
-      lossy |= (word)(bits ^ old);                                                                 \
-      bits ^= (word)((word)(0 - (word)(bits >> (sizeof(word) * 8 - 1))) | sign);                   \
-      out[i] = (word)(bits ^ flip);                                                                \
-    }                                                                                              \
-    return !lossy;                                                                                 \
-  }                                                                                                \
-  static void values##suffix(const jm_ref_order *order, const key_word *keys, size_t n, word *out, \
-                             size_t stride) {                                                      \
-    const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                   \
-    const word flip = order->descending ? (word) ~(word)0 : 0;                                     \
-    if (!jm_dtype_is_float(order->dtype)) {                                                        \
-      const word offset =                                                                          \
-          flip ^ (jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? sign : (word)0);               \
-      for (size_t i = 0; i < n; i++) out[i * stride] = (word)((word)keys[i] ^ offset);             \
-      return;                                                                                      \
-    }                                                                                              \
-    for (size_t i = 0; i < n; i++) {                                                               \
-      word bits = (word)((word)keys[i] ^ flip);                                                    \
-      bits ^= (word)((word)((word)(bits >> (sizeof(word) * 8 - 1)) - 1) | sign);                   \
-      out[i * stride] = bits;                                                                      \
-    }                                                                                              \
+#define FLOAT_KEYS(word, step)                                                 \
+  JM_LOOP                                                                      \
+  for (size_t i = 0; i < n; i++) {                                             \
+    word old = in[i * (step)], magnitude = (word)(old & (word)~sign);          \
+    word not_zero = (word)(0 - (word)(magnitude != 0)),                        \
+         is_nan = (word)(0 - (word)(magnitude > last));                        \
+    word bits = (word)(old & (zero | not_zero));                               \
+    bits = (word)((bits & (word)~is_nan) | (nan & is_nan));                    \
+    lossy |= (word)(bits ^ old);                                               \
+    bits ^= (word)((word)(0 - (word)(bits >> (sizeof(word) * 8 - 1))) | sign); \
+    out[i] = (word)(bits ^ flip);                                              \
+  }
+#define FLOAT_VALUES(word, step)                                               \
+  JM_LOOP                                                                      \
+  for (size_t i = 0; i < n; i++) {                                             \
+    word bits = (word)((word)keys[i] ^ flip);                                  \
+    bits ^= (word)((word)((word)(bits >> (sizeof(word) * 8 - 1)) - 1) | sign); \
+    out[i * (step)] = bits;                                                    \
+  }
+#define WIDE_KEYS(suffix, word, key_word)                                                         \
+  JM_CLONES static bool keys##suffix(const jm_ref_order *order, const word *in, size_t stride,    \
+                                     size_t n, key_word *out) {                                   \
+    const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                  \
+    const word flip = order->descending ? (word) ~(word)0 : 0;                                    \
+    if (!jm_dtype_is_float(order->dtype)) {                                                       \
+      const word offset =                                                                         \
+          flip ^ (jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? sign : (word)0);              \
+      for (size_t i = 0; i < n; i++) out[i] = (word)(in[i * stride] ^ offset);                    \
+      return true;                                                                                \
+    }                                                                                             \
+    const word last = order->nan ? (word)float_facts[order->dtype].last : (word) ~(word)0;        \
+    const word nan = (word)order->nan_bits, zero = order->zero ? 0 : (word) ~(word)0;             \
+    word lossy = 0;                                                                               \
+    if (stride == 1) {                                                                            \
+      FLOAT_KEYS(word, 1)                                                                         \
+    } else {                                                                                      \
+      FLOAT_KEYS(word, stride)                                                                    \
+    }                                                                                             \
+    return !lossy;                                                                                \
+  }                                                                                               \
+  JM_CLONES static void values##suffix(const jm_ref_order *order, const key_word *keys, size_t n, \
+                                       word *out, size_t stride) {                                \
+    const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                  \
+    const word flip = order->descending ? (word) ~(word)0 : 0;                                    \
+    if (!jm_dtype_is_float(order->dtype)) {                                                       \
+      const word offset =                                                                         \
+          flip ^ (jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? sign : (word)0);              \
+      for (size_t i = 0; i < n; i++) out[i * stride] = (word)((word)keys[i] ^ offset);            \
+      return;                                                                                     \
+    }                                                                                             \
+    if (stride == 1) {                                                                            \
+      FLOAT_VALUES(word, 1)                                                                       \
+    } else {                                                                                      \
+      FLOAT_VALUES(word, stride)                                                                  \
+    }                                                                                             \
   }
 WIDE_KEYS(16, uint16_t, uint32_t)
 WIDE_KEYS(32, uint32_t, uint32_t)
 WIDE_KEYS(64, uint64_t, uint64_t)
+#undef FLOAT_KEYS
+#undef FLOAT_VALUES
 
 bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t stride, size_t n,
                          uint32_t *out) {
