@@ -127,6 +127,7 @@ static const rule rules[JM_N_OPS] = {
     [JM_OP_reverse] = {run_reverse, false},
     [JM_OP_iota] = {run_iota, false},
     [JM_OP_constant] = {run_always, false},
+    [JM_OP_threefry2x32] = {run_always, true},
     [JM_OP_concatenate] = {run_concatenate, true},
     [JM_OP_reduce] = {run_reduce, false},
     [JM_OP_bitcast_convert] = {run_bitcast, false},
