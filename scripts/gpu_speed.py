@@ -21,7 +21,8 @@ import sys
 import time
 
 ROUNDS = 3
-MODELS = ("resnet18_step_b32", "gpt_block_step", "decode_kv_cache")  # of benchmarks/entries/models.py
+# Of benchmarks/entries/models.py.
+MODELS = ("resnet18_step_b32", "gpt_block_step", "decode_kv_cache")
 SWEPT = ("softmax_4096x1024", "conv3x3_grad", "random_normal_1m", "mlp_8_layers", "lstm_128")
 SETTINGS = (
     {},

@@ -329,9 +329,9 @@ static void check_axis(const char *name, axis_fn *function) {
   else if (function == api->sort)
     expect(name, error, out, JM_DT_f32, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
   else if (function == api->softmax)
-    expect(name, error, out, JM_DT_f32, DIMS(2, 3),
-           VALUES(0.6652409558, 0.0900305732, 0.2447284711, 0.0900305732, 0.6652409558,
-                  0.2447284711));
+    expect(
+        name, error, out, JM_DT_f32, DIMS(2, 3),
+        VALUES(0.6652409558, 0.0900305732, 0.2447284711, 0.0900305732, 0.6652409558, 0.2447284711));
   else
     CHECK(!"a case for every primitive");
 }
