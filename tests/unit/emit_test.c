@@ -24,7 +24,7 @@ static const tolerance tolerances[] = {
     {JM_OP_logistic, 3},    {JM_OP_sine, 2},
     {JM_OP_sinh, 4},        {JM_OP_tan, 3},
     {JM_OP_tanh, 3},        {JM_OP_atan2, 3},
-    {JM_OP_power, 2},
+    {JM_OP_power, 2},       {JM_OP_erf_inv, 4},
 };
 
 static double tolerance_of(jm_opcode code, jm_dtype dtype) {
@@ -234,4 +234,65 @@ static void test_modules(void) {
         cases[i].text + strlen("module \"t\" replicas=1 partitions=1"));
 }
 
-TEST_MAIN(test_elementwise, test_convert, test_compare, test_reduce_precision, test_modules)
+/* -- the n-th allocation fails: an error, never a crash */
+
+static jm_error *build(const emit_case *c, jm_kernel **kernel) {
+  jm_kbuilder *b = NULL;
+  jm_emit *e = NULL;
+  JM_TRY(jm_kbuilder_create("emit", &b));
+  jm_error *error = jm_emit_create(c->m, b, &e);
+  if (!error) {
+    jm_kloop loop;
+    jm_kval index[64];
+    const jm_type *type = emit_out_type(c, 0);
+    for (uint32_t i = 0; i < c->entry->n_args; i++)
+      jm_emit_leaf_param(e, c->entry->first_arg + i,
+                         jm_emit_param(e, emit_in_type(c, i), JM_SPACE_GLOBAL, false, 0));
+    uint32_t to = jm_emit_param(e, type, JM_SPACE_GLOBAL, true, 0);
+    jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 0, jm_kbuild_index(b, 0),
+                         jm_kbuild_index(b, type->count), NULL, 0, &loop);
+    jm_emit_split(e, type, loop.index, index);
+    jm_emit_store(e, type->dtype, to, loop.index, jm_emit_value(e, c->entry->results[0], index));
+    jm_kbuild_loop_end(b, &loop, NULL);
+    error = jm_kbuilder_finish(b, kernel);
+  }
+  jm_emit_destroy(e);
+  jm_kbuilder_destroy(b);
+  return error;
+}
+
+static void test_allocation_failure(void) {
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i += 3) {
+    emit_case c = {0};
+    if (!emit_begin(&c, cases[i].text)) continue;
+    bool done = false;
+    for (int64_t n = 0; !done && n < 10000; n++) {
+      jm_kernel *kernel = NULL;
+      jm_alloc_fail_after(n);
+      jm_error *error = build(&c, &kernel);
+      jm_alloc_fail_after(-1);
+      done = !error;
+      CHECK(!error || jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+      jm_error_destroy(error);
+      jm_kernel_destroy(kernel);
+    }
+    CHECK(done);
+    emit_end(&c);
+  }
+}
+
+/* A value that no rule reaches, and an op that can't be pulled, are errors. */
+static void test_refusals(void) {
+  emit_case c = {0};
+  jm_kernel *kernel = NULL;
+  if (emit_begin(&c, MODULE("(%0: f32[4]): %1: f32[4] = sort %0 dim=0 { (%2: f32[], %3: f32[]): "
+                            "%4: pred[] = compare %2, %3 direction=LT order=FLOAT return %4 } "
+                            "return %1"))) {
+    CHECK(!jm_emit_supports(c.m, jm_module_op(c.m, c.entry->ops[0])));
+    CHECK_FAILS(build(&c, &kernel), JM_INTERNAL, "sort");
+  }
+  emit_end(&c);
+}
+
+TEST_MAIN(test_elementwise, test_convert, test_compare, test_reduce_precision, test_modules,
+          test_allocation_failure, test_refusals)
