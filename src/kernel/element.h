@@ -137,7 +137,7 @@ jm_kval jm_element_compare(jm_kbuilder *b, jm_dtype dtype, jm_direction directio
 jm_float_fn jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logistic, jm_math_tanh,
     jm_math_sinh, jm_math_cosh, jm_math_asinh, jm_math_acosh, jm_math_atanh, jm_math_sin,
     jm_math_cos, jm_math_tan, jm_math_asin, jm_math_acos, jm_math_atan2, jm_math_cbrt, jm_math_erf,
-    jm_math_erfc, jm_math_pow, jm_math_hypot;
+    jm_math_erfc, jm_math_erf_inv, jm_math_pow, jm_math_hypot;
 /* exp where the result is a normal number. */
 jm_float_fn jm_math_exp_normal;
 /* Of an f32 or f64, as f64: correct to f32's last place, or f64's. */

@@ -115,6 +115,7 @@ const jm_float_row jm_element_float[JM_N_OPS] = {
     [JM_OP_cosine] = {jm_math_cos, 50, false},
     [JM_OP_erf] = {jm_math_erf, 45, false},
     [JM_OP_erfc] = {jm_math_erfc, 55, false},
+    [JM_OP_erf_inv] = {jm_math_erf_inv, 75, false},
     [JM_OP_exponential] = {jm_math_exp, 20, false},
     [JM_OP_exponential_minus_one] = {jm_math_expm1, 22, false},
     [JM_OP_floor] = {round_down, 1, true},

@@ -140,6 +140,7 @@ const jm_emit_row jm_emit_rows[JM_N_OPS] = {
     E(count_leading_zeros),
     E(erf),
     E(erfc),
+    E(erf_inv),
     E(exponential),
     E(exponential_minus_one),
     E(floor),

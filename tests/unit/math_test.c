@@ -13,6 +13,21 @@
 typedef long double real;
 
 static real logistic(real x) { return 1 / (1 + expl(-x)); }
+/* By Newton's method on erf, or on erfc where that has the digits. */
+static real erf_inv(real x) {
+  real a = fabsl(x), y = 0;
+  if (a == 1) return copysignl(INFINITY, x);
+  if (!(a < 1)) return NAN;
+  if (a < 1e-18L) return x * 0.886226925452758013649083741670572591L;
+  real w = sqrtl(-logl((1 - a) * (1 + a)));
+  y = a < 0.5L ? 0.886226925452758L * a : w * (a < 0.9L ? 0.85L : 0.95L);
+  for (int i = 0; i < 60; i++) {
+    real error = a < 0.5L ? erfl(y) - a : (1 - a) - erfcl(y);
+    real step = error / (1.1283791670955125738961589031215452L * expl(-y * y));
+    y -= step > 0.3L ? 0.3L : step < -0.3L ? -0.3L : step;
+  }
+  return copysignl(y, x);
+}
 static real rsqrt(real x) { return 1 / sqrtl(x); }
 static jm_kval build_rsqrt(jm_kbuilder *b, jm_kval x, jm_kval y) {
   (void)y;
@@ -62,6 +77,8 @@ static const row rows[] = {
     {"pow", jm_math_pow, NULL, powl, -3, 3, 1, 1},
     {"pow", jm_math_pow, NULL, powl, 0.5, 90, 1, 1},
     {"hypot", jm_math_hypot, NULL, hypotl, -3, 3, 1, 1.5},
+    {"erf_inv", jm_math_erf_inv, erf_inv, NULL, -1, 1, 4, 4},
+    {"erf_inv", jm_math_erf_inv, erf_inv, NULL, 0.9999, 1, 4, 4},
     {"rsqrt", build_rsqrt, rsqrt, NULL, 0, 10, 2, 2},
 };
 
