@@ -466,17 +466,20 @@ JM_CLONES static void NAME(split_halves)(const dimension *d, size_t lanes, REAL 
     re[h * lanes + l] = r - i;
     im[l] = im[h * lanes + l] = 0;
   }
-  for (size_t k = 1; k <= h - k; k++)
+  for (size_t k = 1; k <= h - k; k++) {
+    const REAL c = cosine[k], s = sine[k];
+    JM_LOOP
     for (size_t l = 0; l < lanes; l++) {
       size_t a = k * lanes + l, b = (h - k) * lanes + l;
       REAL er = (REAL)0.5 * (re[a] + re[b]), ei = (REAL)0.5 * (im[a] - im[b]);
       REAL or = (REAL)0.5 * (im[a] + im[b]), oi = (REAL)0.5 * (re[b] - re[a]);
-      REAL tr = or * cosine[k] - oi * sine[k], ti = or * sine[k] + oi * cosine[k];
+      REAL tr = or * c - oi * s, ti = or * s + oi * c;
       re[a] = er + tr;
       im[a] = ei + ti;
       re[b] = er - tr;
       im[b] = ti - ei;
     }
+  }
 }
 
 /* X becomes twice the conjugate of Z, for the inverse transform. */
@@ -488,16 +491,19 @@ JM_CLONES static void NAME(join_halves)(const dimension *d, size_t lanes, REAL *
     re[l] = first + last;
     im[l] = last - first;
   }
-  for (size_t k = 1; k <= h - k; k++)
+  for (size_t k = 1; k <= h - k; k++) {
+    const REAL c = cosine[k], s = sine[k];
+    JM_LOOP
     for (size_t l = 0; l < lanes; l++) {
       size_t a = k * lanes + l, b = (h - k) * lanes + l;
       REAL er = re[a] + re[b], ei = im[a] - im[b], tr = re[a] - re[b], ti = im[a] + im[b];
-      REAL or = tr * cosine[k] + ti * sine[k], oi = ti * cosine[k] - tr * sine[k];
+      REAL or = tr * c + ti * s, oi = ti * c - tr * s;
       re[a] = er - oi;
       im[a] = -(ei + or);
       re[b] = er + oi;
       im[b] = ei - or ;
     }
+  }
 }
 
 #undef TWIDDLE
