@@ -83,6 +83,17 @@ static bool find_constant(const jm_kernel *k, jm_kval v, int64_t *out) {
   return true;
 }
 
+/* How many iterations a loop has, if that is known: its bounds are one value apart from constants.
+ */
+static bool find_count(const jm_kernel *k, const jm_kinst_fact *f, int64_t *count) {
+  jm_kval lower, upper;
+  uint64_t from = (uint64_t)jm_llvm_find_offset(k, f->operands[0], &lower);
+  uint64_t to = (uint64_t)jm_llvm_find_offset(k, f->operands[1], &upper);
+  if (lower != upper) return false;
+  *count = (int64_t)(to - from) > 0 ? (int64_t)(to - from) : 0;
+  return true;
+}
+
 /* -- cancellation */
 
 static name print_poll(printer *p) {
@@ -216,16 +227,15 @@ static jm_error *print_serial(printer *p, const jm_kinst_fact *f) {
   if (!initial || !results) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++)
     initial[i] = value_name(p, f->operands[2 + i], body->first_arg + 1 + i);
-  int64_t lower, upper;
-  bool known =
-      find_constant(p->k, f->operands[0], &lower) && find_constant(p->k, f->operands[1], &upper);
+  int64_t count = 0;
+  bool known = find_count(p->k, f, &count);
   polling polling = has_blocks(p->k, f->first_block) ? POLL_ALWAYS : POLL_SOMETIMES;
-  if (known && polling == POLL_SOMETIMES && upper - lower < POLL_EVERY) polling = POLL_NEVER;
+  if (known && polling == POLL_SOMETIMES && count < POLL_EVERY) polling = POLL_NEVER;
   rolled r = {.loop = f,
               .start = jm_llvm_scalar(p, f->operands[0]),
               .stop = jm_llvm_scalar(p, f->operands[1]),
               .step = 1,
-              .certain = known && lower < upper,
+              .certain = count > 0,
               .polling = p->in_vector ? POLL_NEVER : polling,
               .initial = initial,
               .results = results};
@@ -311,12 +321,14 @@ static name print_binary(printer *p, const char *op, const char *x, const char *
 /* Where the wide blocks end; in how many iterations: known -1, else the number. */
 static name find_wide_end(printer *p, const jm_kinst_fact *f, name start, name stop, int64_t *count,
                           name *enough) {
-  int64_t lower, upper, w = f->width;
-  *count = -1;
-  if (find_constant(p->k, f->operands[0], &lower) && find_constant(p->k, f->operands[1], &upper)) {
-    *count = upper > lower ? upper - lower : 0;
-    return integer(lower + *count / w * w);
+  int64_t lower, w = f->width;
+  if (find_count(p->k, f, count)) {
+    int64_t wide = *count / w * w;
+    if (*count == wide) return stop;
+    if (find_constant(p->k, f->operands[0], &lower)) return integer(lower + wide);
+    return print_binary(p, "add", start.text, integer(wide).text);
   }
+  *count = -1;
   name n = print_binary(p, "sub", stop.text, start.text);
   *enough = compare(p, "sge", n.text, integer(w).text);
   return print_binary(p, "add", start.text, print_binary(p, "and", n.text, integer(-w).text).text);

@@ -53,6 +53,9 @@ typedef struct jm_llvm_printer {
   jm_arena arena;
 } jm_llvm_printer;
 
+/* An i64 as base + what is returned; base is JM_KNONE for a constant. */
+int64_t jm_llvm_find_offset(const jm_kernel *k, jm_kval v, jm_kval *base);
+
 jm_llvm_name jm_llvm_type(jm_ktype type, uint32_t width);
 
 /* A constant's own text, or its name. */

@@ -114,13 +114,30 @@ static jm_llvm_name constant_text(jm_ktype type, uint64_t bits) {
   return name;
 }
 
-static const jm_kinst_fact *constant(const jm_llvm_printer *p, jm_kval v) {
-  jm_kinst inst = p->k->values[v].inst;
-  return inst != JM_KNONE && p->k->insts[inst].code == JM_K_const ? &p->k->insts[inst] : NULL;
+static const jm_kinst_fact *constant_of(const jm_kernel *k, jm_kval v) {
+  jm_kinst inst = k->values[v].inst;
+  return inst != JM_KNONE && k->insts[inst].code == JM_K_const ? &k->insts[inst] : NULL;
+}
+
+int64_t jm_llvm_find_offset(const jm_kernel *k, jm_kval v, jm_kval *base) {
+  const jm_kinst_fact *c;
+  *base = v;
+  if ((c = constant_of(k, v))) {
+    *base = JM_KNONE;
+    return (int64_t)c->imm;
+  }
+  jm_kinst inst = k->values[v].inst;
+  if (inst == JM_KNONE || k->insts[inst].code != JM_K_iadd) return 0;
+  for (uint32_t i = 0; i < 2; i++) {
+    if (!(c = constant_of(k, k->insts[inst].operands[i]))) continue;
+    *base = k->insts[inst].operands[1 - i];
+    return (int64_t)c->imm;
+  }
+  return 0;
 }
 
 jm_llvm_name jm_llvm_scalar(const jm_llvm_printer *p, jm_kval v) {
-  const jm_kinst_fact *c = constant(p, v);
+  const jm_kinst_fact *c = constant_of(p->k, v);
   if (c) return constant_text(p->k->values[v].type, c->imm);
   jm_llvm_name name;
   snprintf(name.text, sizeof name.text, "%%v%u", (unsigned)p->scalars[v]);
@@ -164,7 +181,7 @@ static void make_vector(jm_llvm_printer *p, jm_kval v) {
 
 jm_llvm_name jm_llvm_vector(jm_llvm_printer *p, jm_kval v) {
   jm_llvm_name name;
-  const jm_kinst_fact *c = constant(p, v);
+  const jm_kinst_fact *c = constant_of(p->k, v);
   if (c) {
     jm_ktype type = p->k->values[v].type;
     snprintf(name.text, sizeof name.text, "splat (%s %.60s)", types[type],

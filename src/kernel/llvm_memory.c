@@ -205,26 +205,12 @@ static void store_pair(jm_llvm_printer *p, const jm_kinst_fact *first,
   store_at(p, first, address(p, first, 0), 2 * p->width, name_of(both).text);
 }
 
-/* v as base + offset */
-static int64_t find_offset(const jm_kernel *k, jm_kval v, jm_kval *base) {
-  *base = v;
-  jm_kinst inst = k->values[v].inst;
-  if (inst == JM_KNONE || k->insts[inst].code != JM_K_iadd) return 0;
-  for (uint32_t i = 0; i < 2; i++) {
-    jm_kinst other = k->values[k->insts[inst].operands[i]].inst;
-    if (other == JM_KNONE || k->insts[other].code != JM_K_const) continue;
-    *base = k->insts[inst].operands[1 - i];
-    return (int64_t)k->insts[other].imm;
-  }
-  return 0;
-}
-
 /* +1, -1: the second store is right behind, before the first one in memory; else 0 */
 static int64_t distance(const jm_kernel *k, const jm_kinst_fact *first,
                         const jm_kinst_fact *second) {
   jm_kval x, y;
-  uint64_t from = (uint64_t)find_offset(k, first->operands[0], &x);
-  uint64_t to = (uint64_t)find_offset(k, second->operands[0], &y);
+  uint64_t from = (uint64_t)jm_llvm_find_offset(k, first->operands[0], &x);
+  uint64_t to = (uint64_t)jm_llvm_find_offset(k, second->operands[0], &y);
   if (x != y || (to - from != 1 && from - to != 1)) return 0;
   return (int64_t)(to - from);
 }

@@ -363,6 +363,26 @@ static void add_known_sum_case(uint32_t width, int64_t n) {
   add_case(b);
 }
 
+/* Bounds that are a value apart from constants: how many iterations there are is known. */
+static void add_offset_case(uint32_t width, int64_t columns) {
+  jm_kbuilder *b = begin_case("offset");
+  uint32_t x = case_param(b, JM_KT_f64, false, 0), z = case_param(b, JM_KT_f64, true, 0);
+  uint32_t sum = case_param(b, JM_KT_f64, true, 0);
+  jm_kloop rows, loop;
+  jm_kbuild_chunk_begin(b, 4, 1, &rows);
+  jm_kval from = jm_kbuild2(b, JM_K_imul, rows.index, jm_kbuild_index(b, columns + 2));
+  jm_kval to = jm_kbuild2(b, JM_K_iadd, from, jm_kbuild_index(b, columns));
+  jm_kval start = jm_kbuild_float(b, JM_KT_f64, 0);
+  jm_kbuild_loop_begin(b, JM_BIND_VECTOR, width, from, to, &start, 1, &loop);
+  jm_kval v = without_nan(b, jm_kbuild_load(b, x, loop.index));
+  case_store(b, z, loop.index, v);
+  jm_kval next = jm_kbuild2(b, JM_K_fadd, loop.carries[0], v);
+  jm_kbuild_loop_end_combine(b, &loop, &next, combine_sum, NULL);
+  case_store(b, sum, rows.index, loop.carries[0]);
+  jm_kbuild_loop_end(b, &rows, NULL);
+  add_case(b);
+}
+
 /* -- while, if, serial loops with carries: Collatz steps of each element */
 static void add_while_case(void) {
   jm_kbuilder *b = begin_case("while");
@@ -508,6 +528,7 @@ static void add_loop_cases(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_scratch_case(width, sizes[i]);
     for (int64_t n = 0; n <= 64; n += 16) add_known_sum_case(width, n);
     add_known_sum_case(width, 37);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_offset_case(width, sizes[i]);
   }
   add_while_case();
 }
