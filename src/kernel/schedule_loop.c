@@ -135,11 +135,75 @@ static void place_carries(jm_looper *l, const loop_state *s, jm_value first,
   }
 }
 
-static void place_captures(jm_looper *l, const jm_op *op, const jm_region *region) {
+/* turned: per capture, NULL entries for those that are what they are outside. */
+static void place_captures(jm_looper *l, const jm_op *op, const jm_region *region,
+                           jm_place *const *turned) {
   const uint32_t n_own = region->n_args - op->n_captures;
-  for (uint32_t i = 0; i < op->n_captures; i++)
-    jm_looper_forward(l, region->first_arg + n_own + i,
-                      op->operands[op->n_operands - op->n_captures + i]);
+  for (uint32_t i = 0; i < op->n_captures; i++) {
+    const jm_value arg = region->first_arg + n_own + i;
+    if (turned && turned[i])
+      jm_looper_place(l, arg, turned[i]);
+    else
+      jm_looper_forward(l, arg, op->operands[op->n_operands - op->n_captures + i]);
+  }
+}
+
+/* A matrix that every iteration multiplies along its last dimension, giving the result's last
+ * dimension, is read with a stride by the lanes of that: it is turned once, before the loop. */
+static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
+  if (op->code != JM_OP_dot_general || op->operands[0] == op->operands[1]) return false;
+  const jm_dot_general_attrs *a = op->attrs;
+  const uint32_t side = op->operands[0] == v ? 0 : 1;
+  const jm_i64s contract = side ? a->rhs_contract : a->lhs_contract;
+  const uint32_t rank = jm_module_typeof(m, v)->rank;
+  return a->lhs_batch.n == 0 && contract.n == 1 && rank == 2 && contract.data[0] == 1 &&
+         (side == 1 || jm_op_operand_type(m, op, 1)->rank == 1);
+}
+
+/* Is every use of v in the region such a one? */
+static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v, bool *any) {
+  for (uint32_t i = 0; i < region->n_results; i++)
+    if (region->results[i] == v) return false;
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    const uint32_t n_own = op->n_operands - op->n_captures;
+    for (uint32_t k = 0; k < op->n_operands; k++) {
+      if (op->operands[k] != v) continue;
+      const bool inside = k >= n_own && (op->code == JM_OP_while || op->code == JM_OP_case);
+      if (!inside && !is_strided(m, op, v)) return false;
+      if (!inside) *any = true;
+      for (uint32_t r = 0; inside && r < op->n_regions; r++) {
+        const jm_region *inner = jm_op_region(m, op, r);
+        const jm_value arg = inner->first_arg + inner->n_args - op->n_captures + (k - n_own);
+        if (!wants_turned(m, inner, arg, any)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
+  enum { LARGEST = 64 * 1024 }; /* elements */
+  for (uint32_t i = 0; i < op->n_captures; i++) {
+    const jm_value v = op->operands[op->n_operands - op->n_captures + i];
+    const jm_type *type = jm_module_typeof(l->m, v);
+    bool any = false, wanted = type->rank == 2 && type->count <= LARGEST &&
+                               !jm_loop_in_registers(type) &&
+                               !(l->places[v] && l->places[v]->turned);
+    for (uint32_t r = 0; r < op->n_regions && wanted; r++) {
+      const jm_region *region = jm_op_region(l->m, op, r);
+      wanted =
+          wants_turned(l->m, region, region->first_arg + region->n_args - op->n_captures + i, &any);
+    }
+    if (!wanted || !any) continue;
+    int64_t half;
+    jm_place *place = jm_looper_take(l, 1, sizeof *place);
+    if (!place) return;
+    *place = jm_looper_memory(l, type, 1, &half);
+    place->turned = 2;
+    jm_looper_store_turned(l, place, v);
+    turned[i] = place;
+  }
 }
 
 /* Does pulling v read memory that is about to be written in place? */
@@ -232,15 +296,18 @@ static void build_while(jm_looper *l, const jm_op *op) {
   jm_kval *next = jm_looper_take(l, s.n_values, sizeof *next);
   if (!initial || !values || !next) return;
   start_carries(l, &s, initial);
+  jm_place **turned = jm_looper_take(l, op->n_captures, sizeof(jm_place *));
+  if (!turned) return;
+  turn_captures(l, op, turned);
   jm_kinst inst = jm_kbuild_while_begin(b, initial, s.n_values, values);
   place_carries(l, &s, condition->first_arg, values);
-  place_captures(l, op, condition);
+  place_captures(l, op, condition, turned);
   build_region(l, condition);
   jm_kval holds = jm_emit_value(l->e, condition->results[0], NULL).part[0];
   jm_kbuild_while_body(b, inst, holds, values);
   if (jm_kbuilder_failed(b)) return;
   place_carries(l, &s, body->first_arg, values);
-  place_captures(l, op, body);
+  place_captures(l, op, body, turned);
   if (s.has_halves) want_halves(l, &s, ISUB(jm_kbuild_index(b, 1), values[0]));
   build_region(l, body);
   end_iteration(l, &s, values, next);
@@ -262,7 +329,7 @@ static void build_branch(jm_looper *l, const branches *c, uint32_t r, jm_kval *v
   const jm_region *region = jm_op_region(l->m, c->op, r);
   store_list list;
   if (!list_init(l, &list, c->op->n_results)) return;
-  place_captures(l, c->op, region);
+  place_captures(l, c->op, region, NULL);
   build_region(l, region);
   for (uint32_t i = 0, at = 0; i < c->op->n_results; i++) {
     const jm_type *type = jm_op_result_type(l->m, c->op, i);

@@ -15,7 +15,15 @@ void *jm_looper_take(jm_looper *l, size_t count, size_t size) {
 
 static jm_kval linear_index(jm_emit *e, const jm_place *place, const jm_kval *index) {
   jm_kbuilder *b = jm_emit_builder(e);
-  jm_kval linear = jm_emit_linear(e, place->type, index);
+  jm_kval linear;
+  if (place->turned) {
+    linear = index[place->turned - 1];
+    for (uint32_t d = 0; d < place->type->rank; d++)
+      if (d + 1 != place->turned)
+        linear = IADD(IMUL(linear, jm_kbuild_index(b, place->type->dims[d])), index[d]);
+  } else {
+    linear = jm_emit_linear(e, place->type, index);
+  }
   return place->offset == JM_KNONE ? linear : IADD(place->offset, linear);
 }
 
@@ -46,6 +54,7 @@ void jm_looper_place(jm_looper *l, jm_value v, const jm_place *place) {
   copy->type = jm_module_typeof(l->m, v);
   l->places[v] = copy;
   l->breaks[v] = copy->kind == JM_PLACE_VALUE ? l->breaks[copy->value] : 0;
+  if (copy->turned) l->breaks[v] = (1u << copy->type->rank) - 1;
   if (copy->type->count == 1 && copy->kind == JM_PLACE_REGISTERS)
     jm_emit_leaf_element(l->e, v, copy->elements[0]);
   else
@@ -363,6 +372,30 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update,
   slice_store slice = {to, update, start};
   nest s = {.l = l, .n = type->rank, .sizes = type->dims, .dtype = type->dtype};
   s.body = store_slice_point;
+  s.context = &slice;
+  run_nest(&s, 0);
+}
+
+static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
+  const slice_store *s = context;
+  const jm_type *type = s->to->type;
+  jm_kval index[JM_LOOP_RANK];
+  uint32_t outermost = s->to->turned - 1, k = 1;
+  index[outermost] = x[0];
+  for (uint32_t d = 0; d < type->rank; d++)
+    if (d != outermost) index[d] = x[k++];
+  jm_element element = jm_emit_value(l->e, s->update, index);
+  jm_emit_store(l->e, type->dtype, s->to->param, linear_index(l->e, s->to, index), element);
+}
+
+void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
+  int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->turned - 1]};
+  uint32_t k = 1;
+  for (uint32_t d = 0; d < to->type->rank; d++)
+    if (d + 1 != to->turned) sizes[k++] = to->type->dims[d];
+  slice_store slice = {to, v, NULL};
+  nest s = {.l = l, .n = k, .sizes = sizes, .dtype = to->type->dtype};
+  s.body = store_turned_point;
   s.context = &slice;
   run_nest(&s, 0);
 }
