@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "kernel/cuts.h"
 #include "kernel/scheduler.h"
 
 enum {
@@ -166,6 +167,7 @@ void jm_launcher_block(jm_launcher *l, jm_kval i, int64_t size, int64_t count, j
 
 typedef struct nest {
   const jm_axes *axes;
+  const jm_cuts *cuts; /* per axis, or NULL */
   jm_launcher_body *body;
   void *context;
   uint32_t
@@ -174,11 +176,25 @@ typedef struct nest {
   jm_kval x[JM_CLUSTER_RANK * 2];
 } nest;
 
+/* Piece i of [lower, upper), as an axis is cut; the number of pieces. */
+static uint32_t pieces(const nest *n, uint32_t axis) { return n->cuts ? n->cuts[axis].n - 1 : 1; }
+
+static void piece(jm_launcher *l, const nest *n, uint32_t axis, uint32_t i, jm_kval *lower,
+                  jm_kval *upper) {
+  if (!i || !n->cuts) {
+    if (pieces(n, axis) == 1) return;
+  } else {
+    *lower = jm_kbuild2(l->b, JM_K_smax, *lower, jm_kbuild_index(l->b, n->cuts[axis].at[i]));
+  }
+  *upper = jm_kbuild2(l->b, JM_K_smin, *upper, jm_kbuild_index(l->b, n->cuts[axis].at[i + 1]));
+}
+
 /* [lower, upper) of the lanes' axis, at positions x on those outside; first: its point at 0. */
-static void run_line(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_kval upper) {
+static void run_piece(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_kval upper,
+                      int64_t most) {
   jm_kloop loop, inside;
   jm_kval zero = jm_kbuild_index(l->b, 0), inner = jm_kbuild_index(l->b, n->inner), at = zero;
-  uint32_t width = jm_launcher_width(l, n->axes->sizes[n->lanes]);
+  uint32_t width = jm_launcher_width(l, most);
   jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper, NULL,
                        0, &loop);
   n->x[n->lanes] = loop.index;
@@ -191,6 +207,16 @@ static void run_line(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_k
   n->body(n->context, l, n->x, jm_launcher_add(l, first, point));
   if (nested) jm_kbuild_loop_end(l->b, &inside, NULL);
   jm_kbuild_loop_end(l->b, &loop, NULL);
+}
+
+static void run_line(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_kval upper) {
+  for (uint32_t i = 0; i < pieces(n, n->lanes); i++) {
+    int64_t most = n->axes->sizes[n->lanes];
+    if (n->cuts) most = n->cuts[n->lanes].at[i + 1] - n->cuts[n->lanes].at[i];
+    jm_kval from = lower, to = upper;
+    piece(l, n, n->lanes, i, &from, &to);
+    run_piece(l, n, first, from, to, most);
+  }
 }
 
 /* Long lines are cut into blocks. */
@@ -219,16 +245,26 @@ static void map_rows(jm_launcher *l, nest *n) {
   jm_kval chunk =
       jm_launcher_chunk(l, (rows + step - 1) / step, (double)(step * line), &chunks, &open);
   jm_launcher_block(l, chunk, step, rows, &lower, &upper);
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, lower, upper, NULL, 0, &loop);
-  jm_axes_split(l->b, n->axes->sizes, n->lanes, loop.index, n->x);
-  run_line(l, n, jm_launcher_scale(l, loop.index, line), jm_kbuild_index(l->b, 0),
-           jm_kbuild_index(l->b, size));
-  jm_kbuild_loop_end(l->b, &loop, NULL);
+  for (uint32_t i = 0; i < (n->lanes == 1 ? pieces(n, 0) : 1); i++) {
+    jm_kval from = lower, to = upper;
+    if (n->lanes == 1) piece(l, n, 0, i, &from, &to);
+    jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, from, to, NULL, 0, &loop);
+    jm_axes_split(l->b, n->axes->sizes, n->lanes, loop.index, n->x);
+    run_line(l, n, jm_launcher_scale(l, loop.index, line), jm_kbuild_index(l->b, 0),
+             jm_kbuild_index(l->b, size));
+    jm_kbuild_loop_end(l->b, &loop, NULL);
+  }
   jm_launcher_chunk_end(l, &chunks, open);
 }
 
-void jm_launcher_map(jm_launcher *l, const jm_axes *axes, jm_launcher_body *body, void *context) {
-  nest n = {.axes = axes, .body = body, .context = context, .lanes = axes->n - 1, .inner = 1};
+void jm_launcher_map(jm_launcher *l, const jm_axes *axes, const jm_cuts *cuts,
+                     jm_launcher_body *body, void *context) {
+  nest n = {.axes = axes,
+            .cuts = cuts,
+            .body = body,
+            .context = context,
+            .lanes = axes->n - 1,
+            .inner = 1};
   if (!axes->count) return;
   int64_t last = axes->sizes[axes->n - 1];
   if (axes->n > 1 && last < SHORT_AXIS && axes->sizes[axes->n - 2] > last)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Every element of the results by itself. Results whose elements correspond share a loop; others
  * get a launch of their own, or, if all is little, a loop of the same launch. */
-#include "kernel/scheduler.h"
+#include "kernel/cuts.h"
 
-enum { TINY = 256 }; /* points of all results that make a single launch */
+enum {
+  TINY = 256,      /* points of all results that make a single launch */
+  MOST_PIECES = 8, /* loops that one is cut into, */
+  MOST_CODE = 400, /* and operations in all of them */
+};
 
 typedef struct part {
   jm_scheduler *s;
@@ -59,12 +63,37 @@ static uint32_t divide(jm_scheduler *s, uint32_t *part_of, part *parts) {
   return n;
 }
 
+/* Where the loops of a part should be cut: along the last axis and the first. NULL: nowhere, or
+ * that would make too much code. */
+static const jm_cuts *find_cuts(jm_scheduler *s, const part *p, double flops) {
+  jm_cuts *cuts = jm_arena_alloc(&s->scratch, p->axes.n, sizeof *cuts);
+  if (!cuts || p->axes.count < JM_FEW) return NULL;
+  for (uint32_t a = 0; a < p->axes.n; a++) {
+    jm_cuts_init(&cuts[a], p->axes.sizes[a]);
+    if (a && a + 1 < p->axes.n) continue;
+    for (uint32_t i = 0; i < s->region->n_results; i++)
+      if (p->part_of[i] == p->number) jm_cuts_find(s, &p->axes, a, s->region->results[i], &cuts[a]);
+  }
+  uint32_t first = cuts[0].n - 1, last = cuts[p->axes.n - 1].n - 1;
+  if (p->axes.n == 1) first = 1;
+  if (first * last > 1 && first * last <= MOST_PIECES && first * last * flops <= MOST_CODE)
+    return cuts;
+  if (first * last == 1 || last > MOST_PIECES || last * flops > MOST_CODE) return NULL;
+  if (p->axes.n > 1) jm_cuts_init(&cuts[0], p->axes.sizes[0]);
+  return cuts;
+}
+
 /* One launch of parts [first, last). */
 static jm_error *launch(jm_scheduler *s, part *parts, uint32_t first, uint32_t last,
                         uint32_t *params, jm_value *pulled) {
   jm_launcher l;
-  JM_TRY(jm_launcher_begin(s, &l));
+  const jm_cuts *cuts = NULL;
   uint32_t n = 0;
+  double flops = 0;
+  for (uint32_t i = 0; i < s->region->n_ops; i++)
+    flops += jm_emit_estimate(s->m, jm_module_op(s->m, s->region->ops[i])).flops;
+  if (last == first + 1) cuts = find_cuts(s, &parts[first], flops);
+  JM_TRY(jm_launcher_begin(s, &l));
   for (uint32_t i = 0; i < s->region->n_results; i++)
     if (parts->part_of[i] >= first && parts->part_of[i] < last) pulled[n++] = s->region->results[i];
   jm_launcher_pull(&l, pulled, n);
@@ -73,7 +102,7 @@ static jm_error *launch(jm_scheduler *s, part *parts, uint32_t first, uint32_t l
       params[i] = jm_launcher_result(&l, i);
   for (uint32_t i = first; i < last; i++) {
     parts[i].params = params;
-    jm_launcher_map(&l, &parts[i].axes, store_roots, &parts[i]);
+    jm_launcher_map(&l, &parts[i].axes, cuts, store_roots, &parts[i]);
   }
   return jm_launcher_end(&l);
 }

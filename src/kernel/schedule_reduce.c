@@ -225,7 +225,7 @@ static jm_error *launch_rest(task *t) {
   pull_rest(t, &l);
   bind_roots(t, &l);
   bind_partials(t, &l, false);
-  jm_launcher_map(&l, &all, fold_partials, t);
+  jm_launcher_map(&l, &all, NULL, fold_partials, t);
   return jm_launcher_end(&l);
 }
 

@@ -84,7 +84,10 @@ static inline jm_kval jm_launcher_scale(jm_launcher *l, jm_kval x, int64_t facto
 /* Runs body(context, x, point) for every point of the axes, once, in chunks, vectors and threads:
  * x has a position for each axis, point is the number in row-major order. */
 typedef void jm_launcher_body(void *context, jm_launcher *l, const jm_kval *x, jm_kval point);
-void jm_launcher_map(jm_launcher *l, const jm_axes *axes, jm_launcher_body *body, void *context);
+/* cuts: of each axis, where loops over it should be cut (cuts.h); NULL: nowhere. */
+typedef struct jm_cuts jm_cuts;
+void jm_launcher_map(jm_launcher *l, const jm_axes *axes, const jm_cuts *cuts,
+                     jm_launcher_body *body, void *context);
 
 /* May the reuse of operand memory be said for this group: each element of an operand is read only
  * where the same element of the result is made? Fills s->alias and schedule->reuse. */
