@@ -193,7 +193,7 @@ jm_kval jm_element_unpack_narrow(jm_kbuilder *b, jm_dtype dtype, jm_kval bits) {
 static jm_kval reduce_bits(jm_kbuilder *b, jm_kval bits, int digits, int own_bias, int exponent,
                            int mantissa) {
   const jm_ktype it = jm_kbuild_type(b, bits);
-  const int64_t top = INT64_C(1) << (jm_ktype_bits[it] - 2) << 1; /* the sign */
+  const uint64_t top = UINT64_C(1) << (jm_ktype_bits[it] - 1); /* the sign */
   const int64_t infinity = (int64_t)(2 * own_bias + 1) << digits;
   jm_kval sign = AND(bits, I(top)), x = XOR(bits, sign);
   jm_kval nan = ULT(I(infinity), x);
