@@ -432,4 +432,4 @@ static void test_unknown(void) {
 }
 
 TEST_MAIN(test_map, test_movement, test_transpose, test_tiny, test_row, test_row_types,
-          test_columns, test_all, test_argument, test_unknown)
+          test_columns, test_all, test_cuts, test_argument, test_unknown)
