@@ -382,14 +382,14 @@ static void test_all(void) {
 static void test_cuts(void) {
   for (int i = 0; i < N_SIZES; i++)
     CHECK_ONE("map",
-              "module \"m\" {\n (%%0: f32[40,%d], %%1: f32[40,150]):\n"
+              "module \"m\" {\n (%%0: f32[40,%d], %%1: f32[40,150], %%8: f32[43,%d]):\n"
               " %%2: f32[40,%d] = negate %%0\n %%3: f32[40,%d] = concatenate %%1, %%2, %%0 dim=1\n"
               " %%4: f32[] = constant value=7\n"
               " %%5: f32[43,%d] = pad %%3, %%4 low=[1,2] high=[2,3] interior=[0,0]\n"
               " %%6: f32[43,%d] = slice %%5 start=[0,3] limit=[43,%d] stride=[1,1]\n"
-              " %%7: f32[86,%d] = concatenate %%6, %%6 dim=0\n return %%7\n}",
-              sizes[i], sizes[i], 150 + 2 * sizes[i], 155 + 2 * sizes[i], 151 + 2 * sizes[i],
-              154 + 2 * sizes[i], 151 + 2 * sizes[i]);
+              " %%7: f32[86,%d] = concatenate %%6, %%8 dim=0\n return %%7\n}",
+              sizes[i], 151 + 2 * sizes[i], sizes[i], 150 + 2 * sizes[i], 155 + 2 * sizes[i],
+              151 + 2 * sizes[i], 154 + 2 * sizes[i], 151 + 2 * sizes[i]);
   CHECK_ONE("map",
             "module \"m\" {\n (%%0: f32[9000], %%1: f32[20001]):\n"
             " %%2: f32[29001] = concatenate %%0, %%1 dim=0\n"
