@@ -65,6 +65,19 @@ static bool is_outer(const jm_module *m, const jm_op *op) {
   return count == from->count;
 }
 
+/* Is a concatenation along the outermost or the innermost dimension? There loops are cut, so that
+ * each operand is asked only for what it gives. */
+static bool is_cut(const jm_module *m, const jm_op *op) {
+  const jm_concatenate_attrs *a = op->attrs;
+  const jm_type *type = jm_op_result_type(m, op, 0);
+  int64_t outside = 1, inside = 1;
+  for (uint32_t d = 0; d < type->rank; d++) {
+    if ((int64_t)d < a->dim) outside *= type->dims[d];
+    if ((int64_t)d > a->dim) inside *= type->dims[d];
+  }
+  return op->n_operands <= 4 && (outside == 1 || inside == 1);
+}
+
 /* How often an operand is asked for if the op's element is asked for this often. */
 static double evaluations(const jm_module *m, const jm_op *op, uint32_t operand, double asked) {
   const jm_type *from = jm_op_operand_type(m, op, operand), *to = jm_op_result_type(m, op, 0);
@@ -76,6 +89,8 @@ static double evaluations(const jm_module *m, const jm_op *op, uint32_t operand,
       return asked * reduced_count(m, op);
     case JM_OP_broadcast_in_dim:
       return is_outer(m, op) ? asked * (double)from->count / (double)to->count : asked;
+    case JM_OP_concatenate:
+      return is_cut(m, op) ? asked * (double)from->count / (double)to->count : asked;
     default:
       return asked;
   }
