@@ -246,30 +246,66 @@ static bool find_product(const jm_module *m, const jm_op *op, jm_dtype *out) {
   return !complex_in;
 }
 
+/* Sums of floats are made of several that do not wait for each other. */
+enum { SUMS = 4, FEWEST = 2 * SUMS };
+
 typedef struct product {
   jm_dtype dtype;
+  uint32_t sums; /* counter i of the last dimension stands for position first + sums * i and on */
+  int64_t first;
   jm_kval lhs[JM_EMIT_RANK], rhs[JM_EMIT_RANK];
 } product;
 
-static void product_step(nest *s, const jm_element *carried, jm_element *next) {
+/* carried plus the product at one position of the last dimension. */
+static jm_element add_product(nest *s, jm_kval position, jm_element carried) {
   const jm_dot_general_attrs *attrs = s->op->attrs;
   const jm_module *m = jm_emit_module(s->e);
   product *p = s->context;
   jm_kbuilder *b = jm_emit_builder(s->e);
   for (uint32_t i = 0; i < s->n_loops; i++) {
-    p->lhs[attrs->lhs_contract.data[i]] = s->counters[i];
-    p->rhs[attrs->rhs_contract.data[i]] = s->counters[i];
+    jm_kval at = i + 1 == s->n_loops ? position : s->counters[i];
+    p->lhs[attrs->lhs_contract.data[i]] = at;
+    p->rhs[attrs->rhs_contract.data[i]] = at;
   }
   jm_element x[2] = {jm_emit_operand(s->e, s->op, 0, p->lhs),
                      jm_emit_operand(s->e, s->op, 1, p->rhs)};
   for (uint32_t i = 0; i < 2; i++)
     x[i] = jm_element_convert(b, jm_op_operand_type(m, s->op, i)->dtype, p->dtype, x[i]);
-  if (jm_dtype_is_float(p->dtype)) {
-    next[0] = jm_element_of(FMA(x[0].part[0], x[1].part[0], carried[0].part[0]));
-    return;
+  if (jm_dtype_is_float(p->dtype))
+    return jm_element_of(FMA(x[0].part[0], x[1].part[0], carried.part[0]));
+  jm_element terms[2] = {carried, jm_element_run(b, JM_OP_multiply, p->dtype, x)};
+  return jm_element_run(b, JM_OP_add, p->dtype, terms);
+}
+
+static void product_step(nest *s, const jm_element *carried, jm_element *next) {
+  const product *p = s->context;
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  const jm_ktype it = JM_KT_i64;
+  jm_kval position = s->n_loops ? s->counters[s->n_loops - 1] : I(0);
+  position = IADD(IMUL(position, I(p->sums)), I(p->first));
+  for (uint32_t i = 0; i < p->sums; i++) next[i] = add_product(s, IADD(position, I(i)), carried[i]);
+}
+
+static jm_element sum_products(nest *s, product *p) {
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  jm_element zero = jm_emit_zero(s->e, p->dtype), sums[SUMS];
+  int64_t *last = s->n_loops ? &s->sizes[s->n_loops - 1] : NULL, whole = last ? *last : 1;
+  for (uint32_t i = 0; i < SUMS; i++) sums[i] = zero;
+  p->sums = 1;
+  p->first = 0;
+  if (last && whole >= FEWEST && jm_dtype_is_float(p->dtype)) {
+    *last = whole / SUMS;
+    s->n = p->sums = SUMS;
+    run_nest(s, sums, sums);
+    jm_kval low = FADD(sums[0].part[0], sums[1].part[0]);
+    sums[0] = jm_element_of(FADD(low, FADD(sums[2].part[0], sums[3].part[0])));
+    p->first = whole / SUMS * SUMS;
+    *last = whole - p->first;
+    s->n = p->sums = 1;
+    if (!*last) return sums[0];
   }
-  jm_element terms[2] = {carried[0], jm_element_run(b, JM_OP_multiply, p->dtype, x)};
-  next[0] = jm_element_run(b, JM_OP_add, p->dtype, terms);
+  run_nest(s, sums, sums);
+  return sums[0];
 }
 
 /* The result's dimensions: batch, the rest of lhs, the rest of rhs. */
@@ -295,7 +331,7 @@ void jm_emit_dot_general(jm_emit *e, const jm_op *op, const jm_kval *index, jm_e
     s.sizes[s.n_loops++] = lhs->dims[attrs->lhs_contract.data[i]];
     empty |= !s.sizes[i];
   }
-  if (!empty) run_nest(&s, (jm_element[]){sum}, &sum);
+  if (!empty) sum = sum_products(&s, &p);
   out[0] = jm_element_convert(jm_emit_builder(e), p.dtype, jm_op_result_type(m, op, 0)->dtype, sum);
 }
 
