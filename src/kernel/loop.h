@@ -11,8 +11,9 @@ enum {
   JM_LOOP_REGISTERS = 4,   /* tensors of so many elements live in registers */
   JM_LOOP_CONSTANTS = 256, /* elements of a constant that is written to memory by code */
   JM_LOOP_RANK = 16,
-  JM_LOOP_REDUCED = 4,      /* results of a reduction made in lanes */
-  JM_LOOP_WORK = 64 * 1024, /* elements touched per iteration, at most */
+  JM_LOOP_REDUCED = 4,          /* results of a reduction made in lanes */
+  JM_LOOP_WORK = 64 * 1024,     /* elements touched per iteration, at most */
+  JM_LOOP_PRODUCTS = 16 * 1024, /* of one product of matrices; more is for a library */
   JM_LOOP_OPS = 1500,
 };
 

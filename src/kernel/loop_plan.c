@@ -200,6 +200,7 @@ static bool op_fits(census *c, const jm_op *op, double *work) {
   if (!jm_emit_supports(m, op)) return false;
   const jm_emit_cost cost = jm_emit_estimate(m, op);
   const double count = (double)jm_op_result_type(m, op, 0)->count;
+  if (op->code == JM_OP_dot_general && count * cost.flops > 2 * JM_LOOP_PRODUCTS) return false;
   if (op->code == JM_OP_reduce)
     *work += operand_count(m, op);
   else if (cost.loops)
