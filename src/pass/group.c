@@ -99,14 +99,19 @@ static void push(jm_grouping *g, uint32_t at, uint32_t *n) {
   g->stack[(*n)++] = at;
 }
 
+static void push_group(jm_grouping *g, uint32_t id, uint32_t *n) {
+  jm_group *group = &g->groups[id];
+  if (group->seen == g->stamp) return;
+  group->seen = g->stamp;
+  for (uint32_t i = 0; i < group->n; i++)
+    if (group->members[i].root) push(g, group->members[i].at, n);
+}
+
 /* Everything that is computed together with the op at a position: the groups that it is in. */
 static void push_groups(jm_grouping *g, uint32_t at, uint32_t *n) {
   push(g, at, n);
-  for (uint32_t l = g->links[at]; l != JM_NONE; l = g->all_links[l].next) {
-    const jm_group *group = &g->groups[g->all_links[l].group];
-    for (uint32_t i = 0; i < group->n; i++)
-      if (group->members[i].root) push(g, group->members[i].at, n);
-  }
+  for (uint32_t l = g->links[at]; l != JM_NONE; l = g->all_links[l].next)
+    push_group(g, g->all_links[l].group, n);
 }
 
 static bool walk(jm_grouping *g, uint32_t n, uint32_t target) {
@@ -133,12 +138,8 @@ static bool makes_cycle(jm_grouping *g, uint32_t group, uint32_t at) {
          u < g->first_use[op->first_result + r + 1]; u++) {
       uint32_t user = g->uses[u];
       if (g->links[user] == JM_NONE) push(g, user, &n);
-      for (uint32_t l = g->links[user]; l != JM_NONE; l = g->all_links[l].next) {
-        if (g->all_links[l].group == group) continue;
-        const jm_group *other = &g->groups[g->all_links[l].group];
-        for (uint32_t i = 0; i < other->n; i++)
-          if (other->members[i].root) push(g, other->members[i].at, &n);
-      }
+      for (uint32_t l = g->links[user]; l != JM_NONE; l = g->all_links[l].next)
+        if (g->all_links[l].group != group) push_group(g, g->all_links[l].group, &n);
     }
   return walk(g, n, group);
 }
@@ -342,11 +343,9 @@ static jm_error *place_op(jm_grouping *g, uint32_t at) {
 /* -- joining groups that go over the same data */
 
 static bool reaches(jm_grouping *g, uint32_t from, uint32_t to) {
-  const jm_group *group = &g->groups[from];
   uint32_t n = 0;
   g->stamp++;
-  for (uint32_t i = 0; i < group->n; i++)
-    if (group->members[i].root) push(g, group->members[i].at, &n);
+  push_group(g, from, &n);
   return walk(g, n, to);
 }
 

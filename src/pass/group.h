@@ -31,6 +31,7 @@ typedef struct jm_group {
   double weight;   /* of the code, in ops */
   double repeated; /* nanoseconds spent on evaluating elements more than once */
   bool dead;       /* was merged into another */
+  uint32_t seen;   /* stamp of a walk */
 } jm_group;
 
 typedef struct jm_group_link {
