@@ -68,6 +68,10 @@ static void elementwise_functions(void) {
       "(%%a: f32[300], %%b: f32[]): %%s: f32[] = constant value=2.3 "
       "%%t: f32[300] = broadcast_in_dim %%s %%x: f32[300] = multiply %%a, %%t "
       "%%c: f32[300] = erfc %%x return %%c");
+  EACH(type, FLOATS)
+  run(NEAR(EDGES, 4e-6),
+      "(%%a: %s[400]): %%b: %s[400] = tanh %%a %%c: %s[400] = erf_inv %%b return %%c", type, type,
+      type);
   EACH(op, "atan2 remainder power")
   run(NEAR(EDGES, 4e-6), "(%%a: f32[400], %%b: f32[400]): %%c: f32[400] = %s %%a, %%b return %%c",
       op);

@@ -63,6 +63,7 @@ DIRECT1(atanh, atanh)
 DIRECT1(ceil, ceil)
 DIRECT1(cosh, cosh)
 DIRECT1(cosine, cos)
+DIRECT1(erf_inv, erfinv)
 DIRECT1(exponential, exp)
 DIRECT1(exponential_minus_one, expm1)
 DIRECT1(floor, floor)
@@ -521,6 +522,7 @@ const jm_lower_rule jm_lower_elementwise_rules[] = {
     {JM_OP_count_leading_zeros, lower_count_leading_zeros, NULL},
     {JM_OP_divide, lower_divide, NULL},
     {JM_OP_erf, lower_erf, NULL},
+    {JM_OP_erf_inv, lower_erf_inv, NULL},
     {JM_OP_erfc, lower_erfc, NULL},
     {JM_OP_exponential, lower_exponential, NULL},
     {JM_OP_exponential_minus_one, lower_exponential_minus_one, only_real},
