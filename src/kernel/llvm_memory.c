@@ -122,12 +122,12 @@ static const char *suffix(const jm_llvm_printer *p, const jm_kinst_fact *f) {
   return suffixes[p->k->params[f->imm].element];
 }
 
-static uint32_t gather(jm_llvm_printer *p, const jm_kinst_fact *f) {
+static uint32_t gather(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at) {
   unsigned w = p->width;
   jm_llvm_name vector = jm_llvm_type(p->k->params[f->imm].element, w);
   jm_llvm_declare(p, "declare %s @llvm.masked.gather.v%u%s.v%up0(<%u x ptr>, i32, <%u x i1>, %s)\n",
                   vector.text, w, suffix(p, f), w, w, w, vector.text);
-  uint32_t at = addresses(p, f), id = p->next++;
+  uint32_t id = p->next++;
   jm_text_printf(p->out,
                  "  %%v%u = call %s @llvm.masked.gather.v%u%s.v%up0(<%u x ptr> %%v%u, i32 %u, "
                  "<%u x i1> splat (i1 true), %s poison)",
@@ -135,6 +135,23 @@ static uint32_t gather(jm_llvm_printer *p, const jm_kinst_fact *f) {
                  element_bytes(p, f), w, vector.text);
   end_access(p, f);
   return id;
+}
+
+/* Even steps: their offsets fit 32 bits, which makes gathers of more lanes. */
+static uint32_t even_addresses(jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
+  uint32_t base = address(p, f, 0), at = p->next++;
+  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%v%u, <%u x i32> <",
+                 (unsigned)at, element_type(p, f), (unsigned)base, (unsigned)p->width);
+  for (uint32_t i = 0; i < p->width; i++)
+    jm_text_printf(p->out, "%si32 %lld", i ? ", " : "", (long long)i * (long long)stride);
+  jm_text_printf(p->out, ">\n");
+  return at;
+}
+
+static bool can_gather_evenly(const jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
+  int64_t most = INT32_MAX / (int64_t)p->width;
+  return p->module->target.vector_bytes == 64 && element_bytes(p, f) >= 4 && stride <= most &&
+         stride >= -most;
 }
 
 static void scatter(jm_llvm_printer *p, const jm_kinst_fact *f) {
@@ -164,7 +181,7 @@ void jm_llvm_print_load(jm_llvm_printer *p, const jm_kinst_fact *f) {
   int64_t stride = (int64_t)lane.stride, last = (int64_t)p->width - 1;
   uint32_t id;
   if (lane.kind == JM_LANE_VARYING) {
-    id = gather(p, f);
+    id = gather(p, f, addresses(p, f));
   } else if (stride == 1) {
     id = load_at(p, f, address(p, f, 0), p->width);
   } else if (stride == -1) {
@@ -175,6 +192,8 @@ void jm_llvm_print_load(jm_llvm_printer *p, const jm_kinst_fact *f) {
     jm_llvm_name x = name_of(load_at(p, f, base, p->width));
     jm_llvm_name y = name_of(load_at(p, f, moved_address(p, f, base, last), p->width));
     id = shuffle(p, type, p->width, x.text, y.text, p->width, pick_second);
+  } else if (can_gather_evenly(p, f, stride)) {
+    id = gather(p, f, even_addresses(p, f, stride));
   } else {
     id = load_lanes(p, f, stride);
   }
