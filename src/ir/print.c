@@ -11,9 +11,10 @@ enum { DECIMALS = 1024 }; /* a constant of more elements is printed as its bytes
 typedef struct printer {
   const jm_module *m;
   jm_text *text;
-  uint32_t *number; /* per value: what it is called */
+  uint32_t *number; /* per value: what it is called; NULL: by its index in the module */
   uint32_t next;
   bool located;
+  bool brief; /* for people: a constant stands where it is used */
 } printer;
 
 /* -- attributes */
@@ -137,13 +138,87 @@ static void indent(printer *p, unsigned depth) {
 }
 
 static void print_definition(printer *p, jm_value value) {
-  p->number[value] = p->next++;
-  jm_text_printf(p->text, "%%%u: ", p->number[value]);
+  if (p->number) p->number[value] = p->next++;
+  jm_text_printf(p->text, "%%%u: ", p->number ? p->number[value] : value);
   jm_type_print(jm_module_typeof(p->m, value), p->text);
 }
 
-static void print_op(printer *p, const jm_op *op, unsigned depth) {
-  indent(p, depth);
+static bool is_folded(const printer *p, const jm_op *op) {
+  return p->brief && op->code == JM_OP_constant;
+}
+
+static void print_use(printer *p, jm_value value) {
+  enum { SHOWN = 8 };
+  const jm_op *op = jm_module_definition(p->m, value);
+  if (!op || !is_folded(p, op)) {
+    jm_text_printf(p->text, "%%%u", p->number ? p->number[value] : value);
+    return;
+  }
+  const jm_data *data = &((const jm_constant_attrs *)op->attrs)->value;
+  const jm_type *type = jm_module_typeof(p->m, value);
+  if (data->splat || type->count <= SHOWN)
+    print_data(p->text, data, type);
+  else
+    jm_text_printf(p->text, "constant");
+}
+
+/* A region of one op on the region's own arguments, which its name tells: what most reductions
+ * have. */
+static const jm_op *single_op(const printer *p, const jm_region *region) {
+  if (!p->brief || region->n_ops != 1) return NULL;
+  const jm_op *op = jm_module_op(p->m, region->ops[0]);
+  if (op->n_operands != region->n_args || op->n_results != region->n_results || op->n_regions)
+    return NULL;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (op->operands[i] != region->first_arg + i) return NULL;
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (region->results[i] != op->first_result + i) return NULL;
+  return op;
+}
+
+void jm_location_print(const jm_module *m, const jm_op *op, jm_text *text) {
+  if (!m->locate || op->loc == JM_NONE) return;
+  jm_text location;
+  jm_text_init(&location);
+  jm_error *error = m->locate(m->locate_context, op->loc, &location);
+  if (!error && !location.failed) jm_text_append(text, jm_text_bytes(&location), location.size);
+  jm_error_destroy(error); /* a location that can't be read is none */
+  jm_text_deinit(&location);
+}
+
+static void print_location(printer *p, const jm_op *op) {
+  if (!p->located) return;
+  jm_text location;
+  jm_text_init(&location);
+  jm_location_print(p->m, op, &location);
+  if (location.size && p->brief) {
+    jm_text_printf(p->text, "  # %s", location.bytes);
+  } else if (location.size) {
+    jm_text_append(p->text, " loc(", 5);
+    jm_text_quote(p->text, location.bytes, location.size);
+    jm_text_append(p->text, ")", 1);
+  }
+  jm_text_deinit(&location);
+}
+
+static void print_regions(printer *p, const jm_op *op, unsigned depth) {
+  for (uint32_t i = 0; i < op->n_regions; i++) {
+    const jm_op *single = single_op(p, jm_op_region(p->m, op, i));
+    jm_text_append(p->text, i ? ", {" : " {", i ? 3 : 2);
+    if (single) {
+      jm_text_printf(p->text, "%s", jm_op_facts[single->code].name);
+      print_attrs(p, single);
+    } else {
+      jm_text_append(p->text, "\n", 1);
+      print_region(p, op->first_region + i, depth + 1);
+      indent(p, depth);
+    }
+    jm_text_append(p->text, "}", 1);
+  }
+}
+
+/* Without the regions and without the end of the line. */
+static void print_head(printer *p, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     if (i) jm_text_append(p->text, ", ", 2);
     print_definition(p, op->first_result + i);
@@ -153,31 +228,18 @@ static void print_op(printer *p, const jm_op *op, unsigned depth) {
   if (fact->regions == JM_ANY) jm_text_printf(p->text, "<%u>", op->n_regions);
   for (uint32_t i = 0; i < op->n_operands; i++) {
     bool first_capture = i == op->n_operands - op->n_captures;
-    jm_text_printf(p->text, "%s%%%u",
-                   first_capture ? " | "
-                   : i           ? ", "
-                                 : " ",
-                   p->number[op->operands[i]]);
+    jm_text_printf(p->text, first_capture ? " | " : i ? ", " : " ");
+    print_use(p, op->operands[i]);
   }
   print_attrs(p, op);
-  for (uint32_t i = 0; i < op->n_regions; i++) {
-    jm_text_printf(p->text, i ? ", {\n" : " {\n");
-    print_region(p, op->first_region + i, depth + 1);
-    indent(p, depth);
-    jm_text_append(p->text, "}", 1);
-  }
-  if (p->located && p->m->locate && op->loc != JM_NONE) {
-    jm_text location;
-    jm_text_init(&location);
-    jm_error *error = p->m->locate(p->m->locate_context, op->loc, &location);
-    if (!error && !location.failed) {
-      jm_text_append(p->text, " loc(", 5);
-      jm_text_quote(p->text, jm_text_bytes(&location), location.size);
-      jm_text_append(p->text, ")", 1);
-    }
-    jm_error_destroy(error); /* a location that can't be read is none */
-    jm_text_deinit(&location);
-  }
+}
+
+static void print_op(printer *p, const jm_op *op, unsigned depth) {
+  if (is_folded(p, op)) return;
+  indent(p, depth);
+  print_head(p, op);
+  print_regions(p, op, depth);
+  print_location(p, op);
   jm_text_append(p->text, "\n", 1);
 }
 
@@ -209,7 +271,8 @@ static void print_region(printer *p, jm_region_id id, unsigned depth) {
   indent(p, depth);
   jm_text_append(p->text, "return", 6);
   for (uint32_t i = 0; i < region->n_results; i++) {
-    jm_text_printf(p->text, "%s%%%u", i ? ", " : " ", p->number[region->results[i]]);
+    jm_text_printf(p->text, i ? ", " : " ");
+    print_use(p, region->results[i]);
     if (id == m->entry && m->results) {
       print_fact(p, "memory_kind", m->results[i].memory_kind);
       print_fact(p, "sharding", m->results[i].sharding);
@@ -239,4 +302,22 @@ void jm_module_print(const jm_module *module, jm_text *text) { print_module(modu
 
 void jm_module_print_located(const jm_module *module, jm_text *text) {
   print_module(module, true, text);
+}
+
+void jm_values_print(const jm_module *module, const jm_value *values, uint32_t n, jm_text *text) {
+  printer p = {.m = module, .text = text, .brief = true};
+  for (uint32_t i = 0; i < n; i++) {
+    if (i) jm_text_append(text, ", ", 2);
+    print_use(&p, values[i]);
+  }
+}
+
+void jm_op_print(const jm_module *module, const jm_op *op, jm_text *text) {
+  printer p = {.m = module, .text = text, .brief = true};
+  print_head(&p, op);
+}
+
+void jm_region_print(const jm_module *module, jm_region_id region, uint32_t depth, jm_text *text) {
+  printer p = {.m = module, .text = text, .brief = true, .located = true};
+  print_region(&p, region, depth);
 }

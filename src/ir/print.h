@@ -11,4 +11,16 @@ void jm_module_print(const jm_module *module, jm_text *text);
 /* With source locations, which are long. */
 void jm_module_print_located(const jm_module *module, jm_text *text);
 
+/* For people; no program reads it back. Values have their index in the module as their name, so
+ * that pieces of one module fit together, and a constant stands where it is used. */
+
+/* Where the op comes from in the program's source; nothing if that isn't known. */
+void jm_location_print(const jm_module *module, const jm_op *op, jm_text *text);
+/* "%4, 0.5, %7" */
+void jm_values_print(const jm_module *module, const jm_value *values, uint32_t n, jm_text *text);
+/* One line, without regions and without its end. */
+void jm_op_print(const jm_module *module, const jm_op *op, jm_text *text);
+/* A line for each op, with its source line; depth: of the indentation, in levels. */
+void jm_region_print(const jm_module *module, jm_region_id region, uint32_t depth, jm_text *text);
+
 #endif

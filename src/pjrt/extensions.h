@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The extensions of the C API that the plugin offers: layouts and shardings, which answer
  * questions that JAX otherwise answers by fetching and converting the whole program, several times
- * for each compilation; and counters and callbacks, our own. */
+ * for each compilation; and counters, callbacks and explanations, our own. */
 #ifndef JM_PJRT_EXTENSIONS_H
 #define JM_PJRT_EXTENSIONS_H
 
 #include "base/callback.h"
 #include "pjrt/pjrt_abi.h"
+#include "plan/program.h"
 
 enum { PJRT_Extension_Type_Layouts = 4, PJRT_Extension_Type_Shardings = 19 };
 
@@ -89,5 +90,17 @@ typedef struct jm_callbacks_extension_type {
   int64_t (*take_dead)(void);
 } jm_callbacks_extension_type;
 extern jm_callbacks_extension_type jm_callbacks_extension;
+
+/* Ours: what plans on the host do (plan/program.h). */
+enum { JM_EXTENSION_EXPLAIN = 0x6a6f };
+typedef struct jm_explain_extension_type {
+  PJRT_Extension_Base base;
+  /* Plans a portable artifact. 0: out is its explanation; else out->text is why not. */
+  int (*explain)(const void *bytes, size_t n_bytes, jm_explanation *out);
+  void (*record)(int on);
+  int (*take)(jm_explanation *out); /* 0: there is none */
+  void (*release)(jm_explanation *explanation);
+} jm_explain_extension_type;
+extern jm_explain_extension_type jm_explain_extension;
 
 #endif

@@ -44,7 +44,7 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
 
 static const PJRT_Api api = {
     .struct_size = sizeof api,
-    .extension_start = &jm_counters_extension.base,
+    .extension_start = &jm_explain_extension.base,
     .pjrt_api_version = {.struct_size = sizeof(PJRT_Api_Version),
                          .major_version = PJRT_API_MAJOR,
                          .minor_version = PJRT_API_MINOR},

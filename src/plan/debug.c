@@ -7,6 +7,7 @@
 
 #include "base/settings.h"
 #include "ir/print.h"
+#include "plan/explain.h"
 
 /* The folder of the word dump=DIR; false: there is none. */
 static bool folder_find(const char **folder, size_t *size) {
@@ -55,6 +56,17 @@ jm_error *jm_debug_show(const jm_module *module, const void *bytes, size_t n_byt
   jm_error *error = jm_text_error(&text);
   if (!error && jm_setting_has_word(JM_SETTING_DEBUG, "print")) fputs(jm_text_bytes(&text), stderr);
   if (!error) error = dump(module, bytes, n_bytes, fingerprint, &text);
+  jm_text_deinit(&text);
+  return error;
+}
+
+jm_error *jm_debug_explain(const jm_plan *plan) {
+  if (!jm_setting_has_word(JM_SETTING_DEBUG, "explain")) return NULL;
+  jm_text text;
+  jm_text_init(&text);
+  jm_plan_explain(plan, &text);
+  jm_error *error = jm_text_error(&text);
+  if (!error) fputs(jm_text_bytes(&text), stderr);
   jm_text_deinit(&text);
   return error;
 }

@@ -1,14 +1,27 @@
-/* SPDX-License-Identifier: Apache-2.0
- * A plan as text, for people: each step with its op and source line, each group with its schedule
- * and kernels. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "plan/explain.h"
 
-static void print_indent(jm_text *text, uint32_t depth) {
-  jm_text_printf(text, "%*s", 2 * (int)depth, "");
+#include <inttypes.h>
+#include <string.h>
+
+#include "ir/print.h"
+
+typedef struct printer {
+  const jm_plan *plan;
+  jm_text *text;
+  uint32_t next; /* number of the next step */
+} printer;
+
+/* -- what both forms tell */
+
+jm_step_access jm_step_find_access(const jm_plan *plan, const jm_step *step) {
+  if (step->kind == JM_STEP_COPY) return (jm_step_access){1, 1};
+  if (step->n_blocks) return (jm_step_access){step->n_operands, 0};
+  const jm_op *op = jm_module_op(plan->module, step->op);
+  return (jm_step_access){op->n_operands, op->n_results};
 }
 
-static void print_slot(const jm_plan *plan, uint32_t index, jm_text *text) {
-  const jm_slot *slot = &plan->slots[index];
+void jm_slot_print(const jm_slot *slot, jm_text *text) {
   switch (slot->kind) {
     case JM_SLOT_PARAMETER:
       jm_text_printf(text, "parameter %u", slot->index);
@@ -25,71 +38,209 @@ static void print_slot(const jm_plan *plan, uint32_t index, jm_text *text) {
   }
 }
 
-static void print_slots(const jm_plan *plan, const jm_step *step, jm_text *text) {
-  for (uint32_t i = 0; i < step->n_operands; i++) {
-    jm_text_printf(text, i ? ", " : " [");
-    print_slot(plan, plan->operands[step->first_operand + i].slot, text);
+void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text) {
+  if (step->kind == JM_STEP_COPY) {
+    jm_text_printf(text, "copy");
+  } else if (step->kind == JM_STEP_GROUP) {
+    jm_text_printf(text, "group %s", step->group->schedule->name);
+  } else {
+    const jm_op *op = jm_module_op(plan->module, step->op);
+    jm_text_printf(text, "%s", jm_op_facts[op->code].name);
+    if (op->code != JM_OP_custom_call) return;
+    const jm_str *target = &((const jm_custom_call_attrs *)op->attrs)->target;
+    jm_text_append(text, " @", 2);
+    jm_text_append(text, target->bytes, target->size);
   }
-  jm_text_printf(text, step->n_operands ? "]\n" : "\n");
 }
 
-/* The ops of a group: what its kernels compute, line by line. */
-static void print_group(const jm_plan *plan, const jm_step *step, uint32_t depth, jm_text *text) {
-  const jm_module *m = plan->module;
+void jm_block_print_name(const jm_step *step, uint32_t i, jm_text *text) {
+  if (step->kind == JM_STEP_WHILE)
+    jm_text_printf(text, i ? "body" : "condition");
+  else
+    jm_text_printf(text, "branch %u", i);
+}
+
+/* A temporary has no type. */
+static size_t operand_bytes(const jm_plan *plan, const jm_operand *operand) {
+  return operand->type ? jm_type_bytes(operand->type) : plan->slots[operand->slot].bytes;
+}
+
+static void step_count(const jm_plan *plan, const jm_step *step, jm_plan_totals *totals) {
+  jm_step_access access = jm_step_find_access(plan, step);
+  const jm_operand *operands = plan->operands + step->first_operand;
+  totals->n_steps++;
+  if (step->kind == JM_STEP_GROUP) {
+    totals->n_groups++;
+    totals->n_kernels += step->group->schedule->n_launches;
+  }
+  for (uint32_t i = 0; i < access.n_reads; i++) totals->read += operand_bytes(plan, &operands[i]);
+  for (uint32_t i = 0; i < access.n_writes; i++)
+    totals->written += operand_bytes(plan, &operands[access.n_reads + i]);
+}
+
+jm_plan_totals jm_plan_count(const jm_plan *plan) {
+  jm_plan_totals totals = {0};
+  for (uint32_t b = 0; b < plan->n_blocks; b++)
+    for (uint32_t i = 0; i < plan->blocks[b].n_steps; i++)
+      step_count(plan, &plan->blocks[b].steps[i], &totals);
+  return totals;
+}
+
+/* -- the text */
+
+static void print_indent(printer *p, uint32_t depth) {
+  jm_text_printf(p->text, "%*s", 2 * (int)depth, "");
+}
+
+static void print_bytes(printer *p, size_t bytes) {
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes;
+  uint32_t unit = 0;
+  for (; value >= 1024 && unit < 4; unit++) value /= 1024;
+  jm_text_printf(p->text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+/* The end of a line. */
+static void print_source(printer *p, const jm_op *op) {
+  const jm_module *m = p->plan->module;
+  if (m->locate && op->loc != JM_NONE) jm_text_printf(p->text, "  # ");
+  jm_location_print(m, op, p->text);
+  jm_text_printf(p->text, "\n");
+}
+
+/* A line of n operands: where they are and what. */
+static void print_operands(printer *p, const char *what, const jm_operand *operands, uint32_t n,
+                           uint32_t depth) {
+  if (!n) return;
+  print_indent(p, depth);
+  jm_text_printf(p->text, "%s ", what);
+  for (uint32_t i = 0; i < n; i++) {
+    if (i) jm_text_printf(p->text, ", ");
+    jm_slot_print(&p->plan->slots[operands[i].slot], p->text);
+    jm_text_printf(p->text, ": ");
+    if (operands[i].type)
+      jm_type_print(operands[i].type, p->text);
+    else
+      print_bytes(p, operand_bytes(p->plan, &operands[i]));
+  }
+  jm_text_printf(p->text, "\n");
+}
+
+/* "$0 is %5, $1 is temporary 0": what a kernel's memory is bound to. */
+static void print_launch_arguments(printer *p, const jm_op *op, const jm_launch *launch) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < launch->kernel->n_params; i++) {
+    if (launch->kernel->params[i].space != JM_SPACE_GLOBAL) continue;
+    const jm_launch_argument *argument = &launch->arguments[n];
+    jm_text_printf(p->text, "%s$%u is ", n++ ? ", " : "", i);
+    if (argument->memory == JM_LAUNCH_TEMPORARY)
+      jm_text_printf(p->text, "temporary %u", argument->index);
+    else if (argument->memory == JM_LAUNCH_RESULT)
+      jm_text_printf(p->text, "%%%u", op->first_result + argument->index);
+    else
+      jm_text_printf(p->text, "%%%u", op->operands[argument->index]);
+  }
+}
+
+/* The kernel's text without its name, which is its first line. */
+static void print_kernel(printer *p, const jm_kernel *kernel, uint32_t depth) {
+  jm_text kernel_text;
+  jm_text_init(&kernel_text);
+  jm_kernel_print(kernel, &kernel_text);
+  if (kernel_text.failed) p->text->failed = true;
+  const char *line = strchr(jm_text_bytes(&kernel_text), '\n');
+  while (line && *++line) {
+    const char *end = strchr(line, '\n');
+    print_indent(p, depth);
+    jm_text_append(p->text, line, end ? (size_t)(end - line + 1) : strlen(line));
+    line = end;
+  }
+  jm_text_deinit(&kernel_text);
+}
+
+/* What an op is done with: a sort's comparison, a scatter's update. */
+static void print_regions(printer *p, const jm_step *step, uint32_t depth) {
+  const jm_module *m = p->plan->module;
+  const jm_op *op = jm_module_op(m, step->op);
+  for (uint32_t i = 0; i < op->n_regions; i++) {
+    print_indent(p, depth);
+    jm_text_printf(p->text, "with:\n");
+    jm_region_print(m, op->first_region + i, depth + 1, p->text);
+  }
+}
+
+static void print_group(printer *p, const jm_step *step, uint32_t depth) {
+  const jm_module *m = p->plan->module;
   const jm_schedule *schedule = step->group->schedule;
-  const jm_region *region = jm_op_region(m, jm_module_op(m, step->op), 0);
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    print_indent(text, depth + 1);
-    jm_op_describe(m, jm_module_op(m, region->ops[i]), text);
-    jm_text_printf(text, "\n");
-  }
+  const jm_op *op = jm_module_op(m, step->op);
+  print_indent(p, depth);
+  jm_text_printf(p->text, "ops:\n");
+  jm_region_print(m, op->first_region, depth + 1, p->text);
   for (uint32_t i = 0; i < schedule->n_launches; i++) {
-    const jm_kernel *kernel = schedule->launches[i].kernel;
-    print_indent(text, depth + 1);
-    jm_text_printf(text, "launch %u of %u: %lld iterations, %lld a thread at least\n", i + 1,
-                   schedule->n_launches, (long long)kernel->chunks, (long long)kernel->grain);
-    jm_kernel_print(kernel, text);
-    jm_text_printf(text, "\n");
+    print_indent(p, depth);
+    jm_text_printf(p->text, "kernel %u of %u, %s: ", i + 1, schedule->n_launches, schedule->name);
+    print_launch_arguments(p, op, &schedule->launches[i]);
+    print_source(p, op);
+    print_kernel(p, schedule->launches[i].kernel, depth + 1);
   }
 }
 
-static void print_block(const jm_plan *plan, uint32_t index, uint32_t depth, jm_text *text);
+static void print_block(printer *p, uint32_t index, uint32_t depth);
 
-static void print_step(const jm_plan *plan, const jm_step *step, uint32_t depth, jm_text *text) {
-  static const char *const names[] = {[JM_STEP_OP] = "op",
-                                      [JM_STEP_GROUP] = "group",
-                                      [JM_STEP_COPY] = "copy",
-                                      [JM_STEP_WHILE] = "while",
-                                      [JM_STEP_CASE] = "case"};
-  print_indent(text, depth);
-  jm_text_printf(text, "%s", names[step->kind]);
-  if (step->kind == JM_STEP_GROUP) jm_text_printf(text, " %s", step->group->schedule->name);
+/* "body (%4, %5) returns %9, %5": a block's values, by name, and its steps. */
+static void print_nested(printer *p, const jm_step *step, uint32_t i, uint32_t depth) {
+  const jm_module *m = p->plan->module;
+  const jm_region *region = jm_op_region(m, jm_module_op(m, step->op), i);
+  print_indent(p, depth);
+  jm_block_print_name(step, i, p->text);
+  for (uint32_t k = 0; k < region->n_args; k++)
+    jm_text_printf(p->text, "%s%%%u", k ? ", " : " (", region->first_arg + k);
+  jm_text_printf(p->text, region->n_args ? ") returns " : " returns ");
+  jm_values_print(m, region->results, region->n_results, p->text);
+  jm_text_printf(p->text, ":\n");
+  print_block(p, step->first_block + i, depth + 1);
+}
+
+static void print_step(printer *p, const jm_step *step, uint32_t depth) {
+  const jm_plan *plan = p->plan;
+  const jm_step_access access = jm_step_find_access(plan, step);
+  const jm_operand *operands = plan->operands + step->first_operand;
+  uint32_t n = access.n_reads + access.n_writes;
+  print_indent(p, depth);
+  jm_text_printf(p->text, "step %u: ", p->next++);
+  jm_step_print_title(plan, step, p->text);
   if (step->op != JM_NONE) {
-    jm_text_printf(text, " ");
-    jm_op_describe(plan->module, jm_module_op(plan->module, step->op), text);
+    const jm_op *op = jm_module_op(plan->module, step->op);
+    print_source(p, op);
+    print_indent(p, depth + 1);
+    jm_op_print(plan->module, op, p->text);
   }
-  print_slots(plan, step, text);
-  if (step->kind == JM_STEP_GROUP) print_group(plan, step, depth, text);
-  for (uint32_t i = 0; i < step->n_blocks; i++) {
-    print_indent(text, depth + 1);
-    jm_text_printf(text, "block %u:\n", i);
-    print_block(plan, step->first_block + i, depth + 2, text);
-  }
+  jm_text_printf(p->text, "\n");
+  print_operands(p, "reads", operands, access.n_reads, depth + 1);
+  print_operands(p, "writes", operands + access.n_reads, access.n_writes, depth + 1);
+  print_operands(p, "temporaries", operands + n, step->n_operands - n, depth + 1);
+  if (step->kind == JM_STEP_GROUP) print_group(p, step, depth + 1);
+  if (step->kind == JM_STEP_OP) print_regions(p, step, depth + 1);
+  for (uint32_t i = 0; i < step->n_blocks; i++) print_nested(p, step, i, depth + 1);
 }
 
-static void print_block(const jm_plan *plan, uint32_t index, uint32_t depth, jm_text *text) {
-  const jm_block *block = &plan->blocks[index];
-  for (uint32_t i = 0; i < block->n_steps; i++) print_step(plan, &block->steps[i], depth, text);
+static void print_block(printer *p, uint32_t index, uint32_t depth) {
+  const jm_block *block = &p->plan->blocks[index];
+  for (uint32_t i = 0; i < block->n_steps; i++) print_step(p, &block->steps[i], depth);
 }
 
 void jm_plan_explain(const jm_plan *plan, jm_text *text) {
-  uint32_t groups = 0, steps = 0;
-  for (uint32_t b = 0; b < plan->n_blocks; b++)
-    for (uint32_t i = 0; i < plan->blocks[b].n_steps; i++) {
-      steps++;
-      groups += plan->blocks[b].steps[i].kind == JM_STEP_GROUP;
-    }
-  jm_text_printf(text, "plan of %s: %u steps, %u of them compiled groups; arena of %zu bytes\n",
-                 plan->module->name, steps, groups, plan->arena_bytes);
-  print_block(plan, 0, 1, text);
+  printer p = {.plan = plan, .text = text};
+  const jm_plan_totals totals = jm_plan_count(plan);
+  jm_text_printf(text, "plan of %s: %u steps, %u of them compiled groups with %u kernels\n",
+                 *plan->module->name ? plan->module->name : "a program", totals.n_steps,
+                 totals.n_groups, totals.n_kernels);
+  jm_text_printf(text, "  arena of ");
+  print_bytes(&p, plan->arena_bytes);
+  jm_text_printf(text, "; all steps, loops once, read ");
+  print_bytes(&p, totals.read);
+  jm_text_printf(text, " and write ");
+  print_bytes(&p, totals.written);
+  jm_text_printf(text, "\n");
+  print_block(&p, 0, 1);
 }

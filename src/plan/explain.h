@@ -1,11 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a plan does, as text for people: steps in order, each with its op, types, source line and
- * memory; groups with their ops, schedule and kernels. No program reads it back. */
+ * What a plan does, for people: steps in order, each with its op, types, source line and memory;
+ * groups with their ops, schedule and kernels. As text, which no program reads back, and as JSON,
+ * from which pictures are drawn. Both number the steps in the order of the text, loops before what
+ * is in them. */
 #ifndef JM_PLAN_EXPLAIN_H
 #define JM_PLAN_EXPLAIN_H
 
 #include "plan/plan.h"
 
 void jm_plan_explain(const jm_plan *plan, jm_text *text);
+
+/* {"name", "arena": bytes, "read", "written": bytes of all steps, a loop's counted once,
+ *  "slots": [{"kind", "name", "bytes"}],
+ *  "steps": [{"number", "title", "source", "ops": lines, "kernels": how many,
+ *             "reads", "writes", "temporaries": [{"slot", "type"}],
+ *             "blocks": [{"name", "steps"}]}]} */
+void jm_plan_export(const jm_plan *plan, jm_text *json);
+
+/* Which of a step's operands it reads and then writes; the rest are temporaries. */
+typedef struct jm_step_access {
+  uint32_t n_reads, n_writes;
+} jm_step_access;
+jm_step_access jm_step_find_access(const jm_plan *plan, const jm_step *step);
+
+/* "parameter 3", "arena+128" */
+void jm_slot_print(const jm_slot *slot, jm_text *text);
+/* What a step is, in words: "group row", "dot_general", "copy". */
+void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text);
+/* What a step's block is for: "body", "branch 1". */
+void jm_block_print_name(const jm_step *step, uint32_t i, jm_text *text);
+
+/* Of all steps, a loop's counted once. */
+typedef struct jm_plan_totals {
+  uint32_t n_steps, n_groups, n_kernels;
+  size_t read, written; /* bytes */
+} jm_plan_totals;
+jm_plan_totals jm_plan_count(const jm_plan *plan);
 
 #endif

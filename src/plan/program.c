@@ -2,7 +2,6 @@
  * The compiler's pipeline on one screen: read, verify, optimise; for the host group and plan. */
 #include "plan/program.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/callback.h"
@@ -14,14 +13,14 @@
 #include "pass/pass.h"
 #include "plan/cost.h"
 #include "plan/debug.h"
-#include "plan/explain.h"
 #include "plan/plan.h"
+#include "plan/record.h"
 #include "stablehlo/read.h"
 
 struct jm_program {
   jm_module *module;
-  jm_host_program *host; /* NULL: no LLVM, or not planned */
-  jm_plan *plan;         /* NULL: not planned */
+  jm_host_program *host;  /* NULL: no LLVM, or not planned */
+  jm_plan *plan;          /* NULL: not planned */
   jm_program_facts facts; /* arrays in the module's arena */
   uint32_t n_held;        /* ops whose callbacks are held */
 };
@@ -118,17 +117,6 @@ static jm_error *compile(const void *bytes, size_t n_bytes, bool decompose, jm_p
   return facts_fill(program);
 }
 
-static jm_error *explain(const jm_plan *plan) {
-  if (!jm_setting_has_word(JM_SETTING_DEBUG, "explain")) return NULL;
-  jm_text text;
-  jm_text_init(&text);
-  jm_plan_explain(plan, &text);
-  jm_error *error = jm_text_error(&text);
-  if (!error) fputs(jm_text_bytes(&text), stderr);
-  jm_text_deinit(&text);
-  return error;
-}
-
 jm_error *jm_program_plan(jm_program *program) {
   if (program->plan) return NULL;
   jm_module *m = program->module;
@@ -142,7 +130,12 @@ jm_error *jm_program_plan(jm_program *program) {
   }
   JM_TRY(jm_plan_build(m, program->host, &program->plan));
   program->facts.temporary_bytes = program->plan->arena_bytes;
-  return explain(program->plan);
+  JM_TRY(jm_debug_explain(program->plan));
+  return jm_record_add(program->plan);
+}
+
+jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) {
+  return jm_explanation_build(program->plan, out);
 }
 
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {

@@ -66,6 +66,20 @@ const struct jm_module *jm_program_module(const jm_program *program);
 /* The optimised module as IR text, to be freed with jm_free. */
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
 
+/* What a plan does, for people and for programs that draw it: plan/explain.h. */
+typedef struct jm_explanation {
+  char *text, *json; /* NUL-terminated */
+} jm_explanation;
+void jm_explanation_deinit(jm_explanation *explanation);
+
+/* Of a planned program. */
+jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) JM_MUST_USE;
+
+/* From now on, and until it is turned off, what any thread plans is kept as an explanation; taking
+ * one hands out the oldest, false if there is none. */
+void jm_program_record(bool on);
+bool jm_program_take_record(jm_explanation *out);
+
 /* One execution. inputs[i] points to parameters[i].shape.bytes readable bytes; outputs[i] to
  * outputs[i].shape.bytes writable ones, aligned to JM_DATA_ALIGNMENT. outputs[o] may equal
  * inputs[i] only if parameter i is donated to output o: then the input may be overwritten at any

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions: layouts and shardings. */
+ * The extensions: layouts, shardings, explanations. */
 #include "pjrt/extensions.h"
 
 #include "abi/abi.h"
@@ -52,6 +52,21 @@ static void test_defaults(const PJRT_Layouts_Extension *layouts) {
   destroy_buffer(buffer);
 }
 
+/* The fake compiler has no plans: what is asked of both is that they say so or answer in full. */
+static void test_explanations(const void *code, size_t n_code) {
+  const jm_explain_extension_type *explain =
+      (const jm_explain_extension_type *)find_extension(JM_EXTENSION_EXPLAIN);
+  if (!explain) return;
+  jm_explanation answer;
+  bool known = !explain->explain(code, n_code, &answer);
+  CHECK(answer.text && (known ? answer.json != NULL : strstr(answer.text, "fake") != NULL));
+  explain->release(&answer);
+  CHECK(explain->explain("nonsense", 8, &answer) && answer.text && *answer.text && !answer.json);
+  explain->release(&answer);
+  explain->record(0);
+  CHECK(!explain->take(&answer));
+}
+
 void test_extensions(const void *code, size_t n_code) {
   PJRT_Layouts_Extension *layouts =
       (PJRT_Layouts_Extension *)find_extension(PJRT_Extension_Type_Layouts);
@@ -59,6 +74,7 @@ void test_extensions(const void *code, size_t n_code) {
       (PJRT_Shardings_Extension *)find_extension(PJRT_Extension_Type_Shardings);
   if (!layouts || !shardings) return;
   test_defaults(layouts);
+  test_explanations(code, n_code);
   PJRT_Program program = {.struct_size = sizeof program,
                           .code = (char *)code,
                           .code_size = n_code,

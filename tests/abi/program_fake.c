@@ -63,6 +63,28 @@ jm_error *jm_program_print(const jm_program *program, char **text, size_t *size)
   return jm_error_unimplemented("text of a fake program");
 }
 
+jm_error *jm_program_plan(jm_program *program) {
+  (void)program;
+  return NULL;
+}
+
+jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) {
+  (void)program, (void)out;
+  return jm_error_unimplemented("a fake program has no plan");
+}
+
+void jm_explanation_deinit(jm_explanation *explanation) {
+  jm_free(explanation->text);
+  jm_free(explanation->json);
+}
+
+void jm_program_record(bool on) { (void)on; }
+
+bool jm_program_take_record(jm_explanation *out) {
+  (void)out;
+  return false;
+}
+
 jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
   const fake_program *fake = &program->fake;
   struct timespec pause = {0, fake->delay_ms * 1000000L};

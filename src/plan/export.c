@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A plan as JSON, for programs that draw it; the form is in explain.h. */
+#include "ir/print.h"
+#include "plan/explain.h"
+
+typedef struct printer {
+  const jm_plan *plan;
+  jm_text *json;
+  uint32_t next; /* number of the next step */
+} printer;
+
+/* The text becomes a JSON string. The bytes of a name that isn't ASCII pass: sources are UTF-8. */
+static void print_string(printer *p, jm_text *text) {
+  jm_text_append(p->json, "\"", 1);
+  for (size_t i = 0; i < text->size; i++) {
+    unsigned char c = (unsigned char)text->bytes[i];
+    if (c < 0x20)
+      jm_text_printf(p->json, "\\u%04x", c);
+    else if (c == '"' || c == '\\')
+      jm_text_printf(p->json, "\\%c", c);
+    else
+      jm_text_append(p->json, &text->bytes[i], 1);
+  }
+  jm_text_append(p->json, "\"", 1);
+  if (text->failed) p->json->failed = true;
+  jm_text_deinit(text);
+}
+
+static void print_key(printer *p, const char *key) { jm_text_printf(p->json, ", \"%s\": ", key); }
+
+static void print_slots(printer *p) {
+  static const char *const kinds[] = {[JM_SLOT_PARAMETER] = "parameter",
+                                      [JM_SLOT_OUTPUT] = "output",
+                                      [JM_SLOT_CONSTANT] = "constant",
+                                      [JM_SLOT_ARENA] = "arena"};
+  jm_text_append(p->json, "[", 1);
+  for (uint32_t i = 0; i < p->plan->n_slots; i++) {
+    const jm_slot *slot = &p->plan->slots[i];
+    jm_text text;
+    jm_text_init(&text);
+    jm_slot_print(slot, &text);
+    jm_text_printf(p->json, "%s{\"kind\": \"%s\", \"bytes\": %zu", i ? ",\n" : "",
+                   kinds[slot->kind], slot->bytes);
+    print_key(p, "name");
+    print_string(p, &text);
+    jm_text_append(p->json, "}", 1);
+  }
+  jm_text_append(p->json, "]", 1);
+}
+
+static void print_operands(printer *p, const char *key, const jm_operand *operands, uint32_t n) {
+  print_key(p, key);
+  jm_text_append(p->json, "[", 1);
+  for (uint32_t i = 0; i < n; i++) {
+    jm_text text;
+    jm_text_init(&text);
+    if (operands[i].type) jm_type_print(operands[i].type, &text);
+    jm_text_printf(p->json, "%s{\"slot\": %u, \"type\": ", i ? ", " : "", operands[i].slot);
+    print_string(p, &text);
+    jm_text_append(p->json, "}", 1);
+  }
+  jm_text_append(p->json, "]", 1);
+}
+
+/* The lines of a group's ops, or the line of a step's one op. */
+static void print_ops(printer *p, const jm_step *step) {
+  const jm_module *m = p->plan->module;
+  jm_text text;
+  jm_text_init(&text);
+  if (step->kind == JM_STEP_GROUP)
+    jm_region_print(m, jm_module_op(m, step->op)->first_region, 0, &text);
+  else if (step->op != JM_NONE)
+    jm_op_print(m, jm_module_op(m, step->op), &text);
+  print_key(p, "ops");
+  print_string(p, &text);
+}
+
+static void print_block(printer *p, uint32_t index);
+
+static void print_step(printer *p, const jm_step *step) {
+  const jm_plan *plan = p->plan;
+  const jm_step_access access = jm_step_find_access(plan, step);
+  const jm_operand *operands = plan->operands + step->first_operand;
+  uint32_t n = access.n_reads + access.n_writes;
+  jm_text title, source;
+  jm_text_init(&title);
+  jm_text_init(&source);
+  jm_step_print_title(plan, step, &title);
+  if (step->op != JM_NONE)
+    jm_location_print(plan->module, jm_module_op(plan->module, step->op), &source);
+  jm_text_printf(p->json, "{\"number\": %u, \"kernels\": %u", p->next++,
+                 step->kind == JM_STEP_GROUP ? step->group->schedule->n_launches : 0);
+  print_key(p, "title");
+  print_string(p, &title);
+  print_key(p, "source");
+  print_string(p, &source);
+  print_ops(p, step);
+  print_operands(p, "reads", operands, access.n_reads);
+  print_operands(p, "writes", operands + access.n_reads, access.n_writes);
+  print_operands(p, "temporaries", operands + n, step->n_operands - n);
+  print_key(p, "blocks");
+  jm_text_append(p->json, "[", 1);
+  for (uint32_t i = 0; i < step->n_blocks; i++) {
+    jm_text name;
+    jm_text_init(&name);
+    jm_block_print_name(step, i, &name);
+    jm_text_printf(p->json, "%s{\"name\": ", i ? ", " : "");
+    print_string(p, &name);
+    print_key(p, "steps");
+    print_block(p, step->first_block + i);
+    jm_text_append(p->json, "}", 1);
+  }
+  jm_text_append(p->json, "]}", 2);
+}
+
+static void print_block(printer *p, uint32_t index) {
+  const jm_block *block = &p->plan->blocks[index];
+  jm_text_append(p->json, "[", 1);
+  for (uint32_t i = 0; i < block->n_steps; i++) {
+    if (i) jm_text_append(p->json, ",\n", 2);
+    print_step(p, &block->steps[i]);
+  }
+  jm_text_append(p->json, "]", 1);
+}
+
+void jm_plan_export(const jm_plan *plan, jm_text *json) {
+  printer p = {.plan = plan, .json = json};
+  const jm_plan_totals totals = jm_plan_count(plan);
+  jm_text name;
+  jm_text_init(&name);
+  jm_text_printf(&name, "%s", plan->module->name);
+  jm_text_printf(json, "{\"arena\": %zu, \"read\": %zu, \"written\": %zu", plan->arena_bytes,
+                 totals.read, totals.written);
+  print_key(&p, "name");
+  print_string(&p, &name);
+  print_key(&p, "slots");
+  print_slots(&p);
+  print_key(&p, "steps");
+  print_block(&p, 0);
+  jm_text_append(json, "}\n", 2);
+}
