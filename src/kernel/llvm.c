@@ -318,6 +318,38 @@ static name print_binary(printer *p, const char *op, const char *x, const char *
   return n;
 }
 
+/* Is an i64 a multiple of w (a power of two), as its instructions show? */
+static bool is_multiple(const jm_kernel *k, jm_kval v, int64_t w, uint32_t depth) {
+  jm_kinst inst = k->values[v].inst;
+  if (inst == JM_KNONE || !depth) return false;
+  const jm_kinst_fact *f = &k->insts[inst];
+  const jm_kval *x = f->operands;
+  switch (f->code) {
+    case JM_K_const:
+      return (int64_t)f->imm % w == 0;
+    case JM_K_imul:
+      return is_multiple(k, x[0], w, depth - 1) || is_multiple(k, x[1], w, depth - 1);
+    case JM_K_select:
+      return is_multiple(k, x[1], w, depth - 1) && is_multiple(k, x[2], w, depth - 1);
+    case JM_K_iadd:
+    case JM_K_isub:
+    case JM_K_smin:
+    case JM_K_smax:
+    case JM_K_umin:
+    case JM_K_umax:
+      return is_multiple(k, x[0], w, depth - 1) && is_multiple(k, x[1], w, depth - 1);
+    default:
+      return false;
+  }
+}
+
+/* Does no iteration remain behind the wide blocks? */
+static bool is_even(const jm_kernel *k, const jm_kinst_fact *f) {
+  int64_t count;
+  if (find_count(k, f, &count)) return count % f->width == 0;
+  return is_multiple(k, f->operands[0], f->width, 8) && is_multiple(k, f->operands[1], f->width, 8);
+}
+
 /* Where the wide blocks end; in how many iterations: known -1, else the number. */
 static name find_wide_end(printer *p, const jm_kinst_fact *f, name start, name stop, int64_t *count,
                           name *enough) {
@@ -373,7 +405,8 @@ static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
     JM_TRY(print_wide(p, f, start, end, carries));
     start = end;
   }
-  if (count < 0 || count % f->width) {
+  bool even = is_even(p->k, f);
+  if (!even) {
     rolled tail = {.loop = f,
                    .start = start,
                    .stop = stop,
@@ -383,7 +416,7 @@ static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
                    .results = results};
     JM_TRY(print_rolled(p, &tail));
   }
-  for (uint32_t i = 0; i < n && count >= 0 && count % f->width == 0; i++) { /* only a name */
+  for (uint32_t i = 0; i < n && even; i++) { /* only a name */
     name type = jm_llvm_type(p->k->values[f->first_result + i].type, 1);
     results[i] = p->next++;
     jm_text_printf(p->out, "  %%v%u = select i1 true, %s %s, %s %s\n", (unsigned)results[i],

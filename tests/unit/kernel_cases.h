@@ -383,6 +383,22 @@ static void add_offset_case(uint32_t width, int64_t columns) {
   add_case(b);
 }
 
+/* A flat range in chunks of 96, the last one shorter: sometimes a multiple of the width. */
+static void add_chunked_case(uint32_t width, int64_t total) {
+  jm_kbuilder *b = begin_case("chunked");
+  uint32_t x = case_param(b, JM_KT_i16, false, 0), z = case_param(b, JM_KT_i16, true, 0);
+  jm_kloop chunks, loop;
+  jm_kbuild_chunk_begin(b, (total + 95) / 96, 1, &chunks);
+  jm_kval from = jm_kbuild2(b, JM_K_imul, chunks.index, jm_kbuild_index(b, 96));
+  jm_kval to = jm_kbuild2(b, JM_K_iadd, from, jm_kbuild_index(b, 96));
+  to = jm_kbuild2(b, JM_K_smin, to, jm_kbuild_index(b, total));
+  jm_kbuild_loop_begin(b, JM_BIND_VECTOR, width, from, to, NULL, 0, &loop);
+  case_store(b, z, loop.index, jm_kbuild_load(b, x, loop.index));
+  jm_kbuild_loop_end(b, &loop, NULL);
+  jm_kbuild_loop_end(b, &chunks, NULL);
+  add_case(b);
+}
+
 /* -- while, if, serial loops with carries: Collatz steps of each element */
 static void add_while_case(void) {
   jm_kbuilder *b = begin_case("while");
@@ -528,6 +544,7 @@ static void add_loop_cases(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_scratch_case(width, sizes[i]);
     for (int64_t n = 0; n <= 64; n += 16) add_known_sum_case(width, n);
     add_known_sum_case(width, 37);
+    for (int64_t n = 384; n < 400; n += 5) add_chunked_case(width, n);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_offset_case(width, sizes[i]);
   }
   add_while_case();
