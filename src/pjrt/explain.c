@@ -2,7 +2,7 @@
  * Our own extension of the C API: what plans do, in words, for `explain` of the Python package. */
 #include "base/text.h"
 #include "pjrt/extensions.h"
-#include "plan/program.h"
+#include "runtime/executable.h"
 
 static jm_error *explain(const void *bytes, size_t n_bytes, jm_explanation *out) {
   jm_program *program;

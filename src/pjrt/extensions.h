@@ -7,7 +7,7 @@
 
 #include "base/callback.h"
 #include "pjrt/pjrt_abi.h"
-#include "plan/program.h"
+#include "runtime/executable.h"
 
 enum { PJRT_Extension_Type_Layouts = 4, PJRT_Extension_Type_Shardings = 19 };
 
