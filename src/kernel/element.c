@@ -73,7 +73,8 @@ bool jm_element_supports(jm_opcode code, jm_dtype dtype, double *flops) {
       break;
     }
     case JM_CLASS_COMPLEX:
-      found = jm_element_complex[code].fn;
+      found =
+          jm_element_complex[code].fn && (dtype == JM_DT_c64 || !jm_element_complex[code].narrow);
       cost = jm_element_complex[code].flops;
       break;
     case JM_CLASS_TOKEN:

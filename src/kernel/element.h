@@ -118,6 +118,7 @@ typedef struct jm_float_row {
 typedef struct jm_complex_row {
   jm_complex_fn *fn;
   float flops;
+  bool narrow; /* for c64 alone: f64 must hold twice the digits and the squares of the parts */
 } jm_complex_row;
 
 extern const jm_integer_row jm_element_pred[JM_N_OPS], jm_element_integer[JM_N_OPS];
@@ -127,6 +128,14 @@ extern const jm_complex_row jm_element_complex[JM_N_OPS];
 /* The op on elements of one type; x: as many as it has operands. NULL flops is allowed. */
 bool jm_element_supports(jm_opcode code, jm_dtype dtype, double *flops);
 jm_element jm_element_run(jm_kbuilder *b, jm_opcode code, jm_dtype dtype, const jm_element *x);
+
+/* element_complex.c, element_complex_functions.c: parts as f64, and results in the type of x's
+ * parts */
+jm_kval jm_complex_widen(jm_kbuilder *b, jm_kval part);
+jm_element jm_complex_narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im);
+jm_complex_fn jm_complex_divide, jm_complex_log, jm_complex_log1p, jm_complex_expm1,
+    jm_complex_sqrt, jm_complex_rsqrt, jm_complex_sin, jm_complex_cos, jm_complex_tan,
+    jm_complex_tanh, jm_complex_logistic, jm_complex_exp;
 
 /* element_convert.c */
 jm_element jm_element_convert(jm_kbuilder *b, jm_dtype from, jm_dtype to, jm_element x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops of complex values: sums, products and order in the type's own precision, quotients and a few
- * functions in f64; the formulas are those of the reference engine, which runs the other functions.
+ * Ops of complex values: sums, products and order in the type's own precision, quotients in f64;
+ * the formulas are those of the reference engine. Functions are in element_complex_functions.c.
  */
 #include "kernel/element.h"
 
@@ -50,12 +50,12 @@ static jm_element imag(jm_kbuilder *b, jm_element x, jm_element y) {
 
 /* -- computed in f64, as the reference engine does */
 
-static jm_kval widen(jm_kbuilder *b, jm_kval x) {
+jm_kval jm_complex_widen(jm_kbuilder *b, jm_kval x) {
   return jm_kbuild_type(b, x) == JM_KT_f64 ? x : CAST(fpext, f64, x);
 }
 
 /* A result in the type of x's parts. */
-static jm_element narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im) {
+jm_element jm_complex_narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im) {
   if (jm_kbuild_type(b, x.part[0]) == JM_KT_f64) return jm_element_pair(re, im);
   return jm_element_pair(CAST(fptrunc, f32, re), CAST(fptrunc, f32, im));
 }
@@ -68,9 +68,11 @@ static jm_element magnitude(jm_kbuilder *b, jm_element x, jm_element y) {
 static jm_element sign(jm_kbuilder *b, jm_element x, jm_element y) {
   const jm_ktype t = JM_KT_f64;
   (void)y;
-  jm_kval re = widen(b, x.part[0]), im = widen(b, x.part[1]), size = jm_math_hypot(b, re, im);
+  jm_kval re = jm_complex_widen(b, x.part[0]), im = jm_complex_widen(b, x.part[1]),
+          size = jm_math_hypot(b, re, im);
   jm_kval zero = FOEQ(size, F(0));
-  return narrow(b, x, SELECT(zero, re, FDIV(re, size)), SELECT(zero, im, FDIV(im, size)));
+  return jm_complex_narrow(b, x, SELECT(zero, re, FDIV(re, size)),
+                           SELECT(zero, im, FDIV(im, size)));
 }
 
 /* What is left of an infinite part: a sign, and 0 for a finite one. */
@@ -101,10 +103,10 @@ static jm_element boxed_quotient(jm_kbuilder *b, double scale, jm_kval p, jm_kva
 
 /* Smith's method; where it gives NaN alone, infinite / finite is infinite and finite / infinite 0.
  */
-static jm_element divide(jm_kbuilder *b, jm_element x, jm_element y) {
+jm_element jm_complex_divide(jm_kbuilder *b, jm_element x, jm_element y) {
   const jm_ktype t = JM_KT_f64;
-  jm_kval p = widen(b, x.part[0]), q = widen(b, x.part[1]);
-  jm_kval r = widen(b, y.part[0]), s = widen(b, y.part[1]);
+  jm_kval p = jm_complex_widen(b, x.part[0]), q = jm_complex_widen(b, x.part[1]);
+  jm_kval r = jm_complex_widen(b, y.part[0]), s = jm_complex_widen(b, y.part[1]);
   jm_kval by_real = FOLE(FABS(s), FABS(r));
   jm_kval high = SELECT(by_real, r, s), low = SELECT(by_real, s, r);
   jm_kval u = SELECT(by_real, p, q), v = SELECT(by_real, q, p);
@@ -123,30 +125,30 @@ static jm_element divide(jm_kbuilder *b, jm_element x, jm_element y) {
     jm_kval other = SELECT(is_large, large.part[i], SELECT(is_small, small.part[i], *part));
     *part = SELECT(zero, FDIV(i ? q : p, FABS(r)), SELECT(nan, other, *part));
   }
-  return narrow(b, x, re, im);
-}
-
-/* e^re (cos im + i sin im); at infinities as C's Annex G has it. */
-static jm_element exponential(jm_kbuilder *b, jm_element x, jm_element y) {
-  const jm_ktype t = JM_KT_f64;
-  (void)y;
-  jm_kval re = widen(b, x.part[0]), im = widen(b, x.part[1]), wave[2];
-  jm_math_sin_cos(b, x.part[1], &wave[1], &wave[0]);
-  jm_math_exp_times(b, re, wave, 2);
-  jm_kval nowhere = FUNE(FSUB(im, im), F(0)); /* no angle */
-  jm_kval low = AND(nowhere, FOEQ(re, F(-__builtin_inf())));
-  jm_kval high = AND(nowhere, FOEQ(re, F(__builtin_inf())));
-  wave[0] = SELECT(low, F(0), SELECT(high, re, wave[0]));
-  wave[1] = SELECT(low, COPYSIGN(F(0), im), wave[1]);
-  wave[1] = SELECT(FOEQ(im, F(0)), im, wave[1]);
-  return narrow(b, x, wave[0], wave[1]);
+  return jm_complex_narrow(b, x, re, im);
 }
 
 const jm_complex_row jm_element_complex[JM_N_OPS] = {
-    [JM_OP_negate] = {negate, 2},     [JM_OP_add] = {add, 2},
-    [JM_OP_subtract] = {subtract, 2}, [JM_OP_multiply] = {multiply, 6},
-    [JM_OP_real] = {real, 0},         [JM_OP_imag] = {imag, 0},
-    [JM_OP_maximum] = {maximum, 6},   [JM_OP_minimum] = {minimum, 6},
-    [JM_OP_abs] = {magnitude, 20},    [JM_OP_sign] = {sign, 40},
-    [JM_OP_divide] = {divide, 60},    [JM_OP_exponential] = {exponential, 150},
+    [JM_OP_negate] = {negate, 2, false},
+    [JM_OP_add] = {add, 2, false},
+    [JM_OP_subtract] = {subtract, 2, false},
+    [JM_OP_multiply] = {multiply, 6, false},
+    [JM_OP_real] = {real, 0, false},
+    [JM_OP_imag] = {imag, 0, false},
+    [JM_OP_maximum] = {maximum, 6, false},
+    [JM_OP_minimum] = {minimum, 6, false},
+    [JM_OP_abs] = {magnitude, 20, false},
+    [JM_OP_sign] = {sign, 40, false},
+    [JM_OP_divide] = {jm_complex_divide, 60, false},
+    [JM_OP_exponential] = {jm_complex_exp, 150, false},
+    [JM_OP_exponential_minus_one] = {jm_complex_expm1, 250, true},
+    [JM_OP_log] = {jm_complex_log, 180, true},
+    [JM_OP_log_plus_one] = {jm_complex_log1p, 200, true},
+    [JM_OP_logistic] = {jm_complex_logistic, 220, true},
+    [JM_OP_sqrt] = {jm_complex_sqrt, 40, true},
+    [JM_OP_rsqrt] = {jm_complex_rsqrt, 100, true},
+    [JM_OP_sine] = {jm_complex_sin, 180, true},
+    [JM_OP_cosine] = {jm_complex_cos, 180, true},
+    [JM_OP_tan] = {jm_complex_tan, 250, true},
+    [JM_OP_tanh] = {jm_complex_tanh, 250, true},
 };

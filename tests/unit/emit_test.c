@@ -16,7 +16,7 @@ static const tolerance tolerances[] = {
     {JM_OP_abs, 2},         {JM_OP_sign, 3},
     {JM_OP_acos, 3},        {JM_OP_acosh, 4},
     {JM_OP_asin, 3},        {JM_OP_asinh, 4},
-    {JM_OP_atanh, 4},       {JM_OP_cbrt, 2},
+    {JM_OP_atanh, 4},       {JM_OP_cbrt, 4},
     {JM_OP_cosh, 3},        {JM_OP_cosine, 2},
     {JM_OP_erf, 4},         {JM_OP_erfc, 4},
     {JM_OP_exponential, 2}, {JM_OP_exponential_minus_one, 3},
