@@ -2,6 +2,7 @@
  * The host library and the fast products on shapes large enough for tiles and threads: against the
  * reference engine or the obvious loops, and the same bits for 1, 2 and 4 threads (each number in a
  * process of its own, because the pool is made once). */
+#include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +102,44 @@ static void scatter_rows(void) {
   }
 }
 
+static void pooling(void) {
+  static const struct {
+    int64_t channels, window, stride, low, dilation;
+    jm_dtype dtype;
+    jm_opcode code;
+  } cases[] = {
+      {64, 3, 2, 1, 1, JM_DT_f32, JM_OP_maximum}, {32, 2, 2, 0, 1, JM_DT_f32, JM_OP_add},
+      {33, 3, 1, 2, 2, JM_DT_f32, JM_OP_minimum}, {96, 4, 3, 3, 1, JM_DT_f32, JM_OP_minimum},
+      {9, 3, 1, 1, 1, JM_DT_f64, JM_OP_add},      {64, 3, 1, 1, 1, JM_DT_s16, JM_OP_maximum}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ref_case c;
+    case_begin(&c);
+    const int64_t side = 21, window = cases[i].window, stride = cases[i].stride;
+    const int64_t reach = (window - 1) * cases[i].dilation + 1, low = cases[i].low;
+    const int64_t made = (side + 2 * low - reach) / stride + 1;
+    const int64_t dims[] = {7, side, side, cases[i].channels};
+    const int64_t out[] = {7, made, made, cases[i].channels};
+    case_in(&c, cases[i].dtype, 4, dims, NULL);
+    case_in(&c, cases[i].dtype, 0, NULL, NULL);
+    if (cases[i].dtype == JM_DT_f32) fill_floats(&c.in[0]), fill_floats(&c.in[1]);
+    if (cases[i].dtype == JM_DT_f32)
+      for (int64_t k = 0; k < c.in[0].type->count; k += 97) /* NaN, and both zeros */
+        ((float *)c.in[0].data)[k] = k % 2 ? -0.0f : k % 3 ? 0.0f : (float)NAN;
+    case_out(&c, cases[i].dtype, 4, out);
+    case_op(&c, JM_OP_reduce_window,
+            &(jm_reduce_window_attrs){
+                .window = {(int64_t[]){1, window, window, 1}, 4},
+                .strides = {(int64_t[]){1, stride, stride, 1}, 4},
+                .base_dilations = {(int64_t[]){1, 1, 1, 1}, 4},
+                .window_dilations = {(int64_t[]){1, cases[i].dilation, cases[i].dilation, 1}, 4},
+                .padding = {(int64_t[]){0, 0, low, low, low, low, 0, 0}, 8}},
+            1);
+    case_binary(&c, 0, cases[i].code, cases[i].dtype);
+    run_and_hash(&c);
+    case_end(&c);
+  }
+}
+
 /* -- products: small integers, so that every order of additions is exact */
 
 static void product(jm_dtype dtype, size_t m, size_t n, size_t k, int layout) {
@@ -151,7 +190,7 @@ static void products(void) {
     }
 }
 
-static void (*const cases[])(void) = {gather_rows, scatter_rows, products};
+static void (*const cases[])(void) = {gather_rows, scatter_rows, pooling, products};
 
 /* All cases in a process with so many threads: the hash of the results. */
 static uint64_t run_with(const char *threads) {
@@ -163,7 +202,7 @@ static uint64_t run_with(const char *threads) {
   if (!child) {
     setenv("JAX_MPS_NUM_THREADS", threads, 1);
     check_failures = 0;
-    srand(1);
+    srand(1); /* the same cases in each */
     hash = 0xcbf29ce484222325;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) cases[i]();
     bool sent = write(ends[1], &hash, sizeof hash) == sizeof hash;

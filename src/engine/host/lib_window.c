@@ -4,6 +4,8 @@
  * joined to it, in row-major order, as the reference engine does. */
 #include <string.h>
 
+#include "base/data.h"
+#include "base/loop.h"
 #include "base/parallel.h"
 #include "engine/host/library.h"
 #include "engine/ref/fold.h"
@@ -22,14 +24,65 @@ typedef struct axis {
   int64_t in_stride, out_stride; /* elements */
 } axis;
 
+/* Joins n elements of x at base plus each offset to the initial value. */
+typedef void join_fn(const void *x, int64_t base, const int64_t *offsets, size_t taps,
+                     const void *init, void *to, size_t n);
+
 typedef struct pooling {
   const jm_ref_call *call;
   jm_ref_kernel *kernel;
+  join_fn *join; /* NULL: the kernel, line by line */
   axis axes[MAX_RANK];
-  uint32_t n_axes; /* without the line's */
-  int64_t line;    /* elements */
-  size_t bytes;    /* of an element */
+  uint32_t n_axes;            /* without the line's */
+  int64_t line;               /* elements */
+  size_t bytes;               /* of an element */
+  void *start;                /* a line of initial values */
+  int64_t offsets[MOST_TAPS]; /* of the taps of a window inside the input */
+  size_t taps;
 } pooling;
+
+/* -- sums, maxima and minima of f32, with the accumulators in registers: through memory, each tap
+ * would wait for the one before to be stored */
+
+enum { LANES = 8, CHUNK = 4 * LANES };
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t masks __attribute__((vector_size(4 * LANES)));
+
+#define PICK(first, y, x) ((lanes)(((first) & (masks)(y)) | (~(first) & (masks)(x))))
+/* As the reference engine's: NaN wins, the first one; of zeros +0 or -0. Macros, because compilers
+ * warn of functions that return vectors. */
+#define JOIN_sum(y, x) ((y) + (x))
+#define JOIN_maximum(y, x) \
+  PICK((y) == (x), (lanes)((masks)(y) & (masks)(x)), PICK(((y) > (x)) | ((y) != (y)), y, x))
+#define JOIN_minimum(y, x) \
+  PICK((y) == (x), (lanes)((masks)(y) | (masks)(x)), PICK(((y) < (x)) | ((y) != (y)), y, x))
+
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+#define JOIN(name)                                                                           \
+  JM_CLONES static void lines_##name(const void *from, int64_t base, const int64_t *offsets, \
+                                     size_t taps, const void *init, void *to, size_t n) {    \
+    for (size_t at = 0; at < n; at += CHUNK) {                                               \
+      const float *x = (const float *)from + (base + (int64_t)at);                           \
+      lanes acc[4], y;                                                                       \
+      EACH memcpy(&acc[i], init, sizeof acc[i]);                                             \
+      for (size_t t = 0; t < taps; t++) EACH {                                               \
+          memcpy(&y, x + offsets[t] + i * LANES, sizeof y);                                  \
+          acc[i] = JOIN_##name(acc[i], y);                                                   \
+        }                                                                                    \
+      EACH memcpy((float *)to + at + i * LANES, &acc[i], sizeof acc[i]);                     \
+    }                                                                                        \
+  }
+JOIN(sum)
+JOIN(maximum)
+JOIN(minimum)
+
+static join_fn *join_find(jm_opcode code, jm_dtype dtype, int64_t line) {
+  if (dtype != JM_DT_f32 || line % CHUNK) return NULL;
+  return code == JM_OP_add       ? lines_sum
+         : code == JM_OP_maximum ? lines_maximum
+         : code == JM_OP_minimum ? lines_minimum
+                                 : NULL;
+}
 
 /* Axes and line; false: not a case for it. */
 static bool find_axes(const jm_reduce_window_attrs *a, const jm_type *in, const jm_type *out,
@@ -82,38 +135,56 @@ static void clip(const axis *a, int64_t o, int64_t *first, int64_t *last) {
   if (*last > a->window) *last = a->window;
 }
 
-static void run_output(const pooling *p, const int64_t *at) {
-  int64_t first[MAX_RANK], last[MAX_RANK], tap[MAX_RANK], out = 0, in = 0;
-  int64_t element = (int64_t)p->bytes;
-  bool none = false;
+/* Offsets of the taps from `first` up to `last` of each axis; returns how many there are. */
+static size_t list_taps(const pooling *p, const int64_t *first, const int64_t *last,
+                        int64_t *offsets) {
+  int64_t tap[MAX_RANK], at = 0;
   for (uint32_t d = 0; d < p->n_axes; d++) {
-    const axis *a = &p->axes[d];
-    clip(a, at[d], &first[d], &last[d]);
-    none |= first[d] >= last[d];
+    if (first[d] >= last[d]) return 0;
     tap[d] = first[d];
-    out += at[d] * a->out_stride;
-    in += (at[d] * a->stride - a->low + first[d] * a->dilation) * a->in_stride;
+    at += first[d] * p->axes[d].dilation * p->axes[d].in_stride;
   }
-  int64_t offsets[MOST_TAPS];
-  size_t taps = 0;
-  while (!none) {
-    offsets[taps++] = in;
+  for (size_t taps = 0;;) {
+    offsets[taps++] = at;
     uint32_t d = p->n_axes;
     for (; d; d--) {
-      const axis *a = &p->axes[d - 1];
-      int64_t step = a->dilation * a->in_stride;
-      in += step;
+      int64_t step = p->axes[d - 1].dilation * p->axes[d - 1].in_stride;
+      at += step;
       if (++tap[d - 1] < last[d - 1]) break;
-      in -= (tap[d - 1] - first[d - 1]) * step;
+      at -= (tap[d - 1] - first[d - 1]) * step;
       tap[d - 1] = first[d - 1];
     }
-    none = !d;
+    if (!d) return taps;
+  }
+}
+
+static void run_output(const pooling *p, const int64_t *at) {
+  int64_t out = 0, in = 0, element = (int64_t)p->bytes, clipped[MOST_TAPS];
+  bool inside = true;
+  for (uint32_t d = 0; d < p->n_axes; d++) {
+    const axis *a = &p->axes[d];
+    int64_t start = at[d] * a->stride - a->low;
+    inside &= start >= 0 && start + (a->window - 1) * a->dilation < a->in;
+    out += at[d] * a->out_stride;
+    in += start * a->in_stride;
+  }
+  const int64_t *offsets = p->offsets;
+  size_t taps = p->taps;
+  if (!inside) {
+    int64_t first[MAX_RANK], last[MAX_RANK];
+    for (uint32_t d = 0; d < p->n_axes; d++) clip(&p->axes[d], at[d], &first[d], &last[d]);
+    taps = list_taps(p, first, last, clipped);
+    offsets = clipped;
   }
   const char *x = p->call->in[0].data;
   char *to = (char *)p->call->out[0].data + out * element;
-  jm_copy_fill(to, p->call->in[1].data, p->bytes, p->line);
+  if (p->join) {
+    p->join(x, in, offsets, taps, p->start, to, (size_t)p->line);
+    return;
+  }
+  if (!taps) memcpy(to, p->start, (size_t)(p->line * element));
   for (size_t t = 0; t < taps; t++) {
-    const void *operands[] = {to, x + offsets[t] * element};
+    const void *operands[] = {t ? to : p->start, x + (in + offsets[t]) * element};
     p->kernel(operands, to, (size_t)p->line);
   }
 }
@@ -139,12 +210,21 @@ jm_error *jm_library_window(const jm_ref_call *call) {
       !jm_ref_region_is_binary(call->module, call->op->first_region, &code))
     return jm_ref_reduce_window(call);
   p.kernel = jm_ref_kernel_find(code, call->in[0].type->dtype);
+  p.join = join_find(code, call->in[0].type->dtype, p.line);
+  size_t start_bytes = (size_t)p.line * p.bytes;
+  p.start = jm_data_take(start_bytes);
+  if (!p.start) return jm_error_out_of_memory();
+  jm_copy_fill(p.start, call->in[1].data, p.bytes, p.line);
+  int64_t first[MAX_RANK] = {0}, last[MAX_RANK] = {0};
+  for (uint32_t d = 0; d < p.n_axes; d++) last[d] = p.axes[d].window;
+  p.taps = list_taps(&p, first, last, p.offsets);
   size_t outputs = 1, work = (size_t)p.line;
   for (uint32_t d = 0; d < p.n_axes; d++) {
     outputs *= (size_t)p.axes[d].out;
     work *= (size_t)p.axes[d].window;
   }
   jm_parallel_for(outputs, GRAIN_WORK / work + 1, run_outputs, &p);
+  jm_data_give(p.start, start_bytes);
   if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
