@@ -32,6 +32,9 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
 /* The dynamic_update_slice of a carry that is updated in place. */
 const jm_op *jm_loop_update(const jm_module *m, const jm_op *op, uint32_t carry);
 
+/* Is it a reduction of the last dimensions, worth lanes along them? Its results are stored. */
+bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op);
+
 /* Per value of the module. */
 typedef struct jm_loop_plan {
   const jm_module *m;

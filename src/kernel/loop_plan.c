@@ -5,6 +5,8 @@
  * "this loop, by this index map"; two different numbers are MANY. */
 #include "kernel/loop.h"
 
+#include "kernel/reduction.h"
+
 #define MANY UINT64_MAX
 
 enum { CHEAP = 4 }; /* flops that may be done again */
@@ -38,6 +40,19 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
   if (body->results[carry] == body->first_arg + carry) return JM_CARRY_SAME;
   if (jm_loop_in_registers(jm_op_result_type(m, op, carry))) return JM_CARRY_REGISTERS;
   return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_TWO_HALVES;
+}
+
+bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op) {
+  enum { SHORTEST = 8 };
+  if (op->code != JM_OP_reduce || op->n_captures || op->n_results > JM_LOOP_REDUCED) return false;
+  const jm_reduce_attrs *a = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  if (jm_loop_in_registers(to) || !a->dims.n || from->dims[from->rank - 1] < SHORTEST) return false;
+  for (uint32_t i = 0; i < a->dims.n; i++)
+    if (a->dims.data[i] < (int64_t)to->rank) return false;
+  jm_reduction r;
+  jm_reduction_init(m, op, &r);
+  return r.grouped;
 }
 
 /* ---- demand */
@@ -143,7 +158,8 @@ static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
     for (uint32_t k = 0; k < op->n_operands; k++) ask(p, op->operands[k], MANY);
     return;
   }
-  if (!small && demand == MANY && p->cost[op->first_result] > CHEAP)
+  const bool dear = demand == MANY && p->cost[op->first_result] > CHEAP;
+  if (!small && (dear || (demand && jm_loop_reduces_rows(p->m, op))))
     for (uint32_t k = 0; k < op->n_results; k++) p->stored[op->first_result + k] = true;
   if (small || p->stored[op->first_result]) demand = mix(op->first_result + 4, ++p->next);
   if (demand) ask_operands(p, op, demand);

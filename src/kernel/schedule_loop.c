@@ -434,7 +434,10 @@ static void build_stored(jm_looper *l, const jm_op *op) {
         l->wanted[v] ? *l->wanted[v] : jm_looper_memory(l, jm_module_typeof(l->m, v), 1, &half);
     list_add(l, &list, v, &place);
   }
-  jm_looper_store(l, list.values, list.to, list.n);
+  if (jm_loop_reduces_rows(l->m, op))
+    jm_looper_reduce_rows(l, op, list.to);
+  else
+    jm_looper_store(l, list.values, list.to, list.n);
   for (uint32_t i = 0; i < list.n; i++) jm_looper_place(l, list.values[i], list.to[i]);
 }
 

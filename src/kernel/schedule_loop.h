@@ -64,8 +64,14 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update, co
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v);
 /* The start of a slice: an integer clamped to [0, last]. */
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last);
+/* Lanes for a loop of n iterations on elements of this type: at best a divisor of n. */
+uint32_t jm_looper_width(const jm_looper *l, jm_dtype dtype, int64_t n);
+
+/* -- reductions (schedule_loop_reduce.c) */
 /* The single results of a reduction of everything, in lanes if it may be regrouped; false: not
  * this kind of op. */
 bool jm_looper_reduce(jm_looper *l, const jm_op *op, jm_element *out);
+/* Results of a reduction of rows (jm_loop_reduces_rows), each row in lanes, to their places. */
+void jm_looper_reduce_rows(jm_looper *l, const jm_op *op, jm_place *const *to);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the values of a loop kernel lie, and the small loops over their elements. */
-#include "kernel/reduction.h"
 #include "kernel/schedule_loop.h"
 
 enum { SMALL_BYTES = 32 * 1024 }; /* scratch memory is for what stays in the cache */
@@ -112,8 +111,7 @@ jm_place jm_looper_memory(jm_looper *l, const jm_type *type, uint32_t halves, in
 
 /* ---- loops */
 
-/* Lanes for a loop of n iterations on elements of this type: at best a divisor of n. */
-static uint32_t find_width(const jm_looper *l, jm_dtype dtype, int64_t n) {
+uint32_t jm_looper_width(const jm_looper *l, jm_dtype dtype, int64_t n) {
   uint32_t bytes = jm_ktype_bytes[jm_element_type(dtype)];
   uint32_t width = l->target->vector_bytes / bytes;
   while (width > 1 && width > n) width /= 2;
@@ -160,7 +158,7 @@ static void run_range(nest *s, uint32_t depth, int64_t lower, int64_t upper, uin
  * that these loops write is read by them. */
 static void run_part(nest *s, uint32_t depth, int64_t lower, int64_t upper) {
   const int64_t n = upper - lower;
-  const uint32_t width = depth + 1 == s->n ? find_width(s->l, s->dtype, n) : 1;
+  const uint32_t width = depth + 1 == s->n ? jm_looper_width(s->l, s->dtype, n) : 1;
   const int64_t rest = n % width;
   run_range(s, depth, lower, upper - rest, width);
   if (rest < 3)
@@ -409,85 +407,4 @@ jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last) {
   if (jm_dtype_classof(dtype) == JM_CLASS_UINT)
     return UMIN(jm_element_convert(b, dtype, JM_DT_u64, x).part[0], I(last));
   return SMIN(SMAX(jm_element_convert(b, dtype, JM_DT_s64, x).part[0], I(0)), I(last));
-}
-
-/* ---- reductions of everything */
-
-typedef struct fold {
-  jm_looper *l;
-  jm_reduction r;
-  jm_axes axes;
-  uint32_t width;
-} fold;
-
-static void combine(void *context, jm_kbuilder *b, const jm_kval *lower, const jm_kval *upper,
-                    jm_kval *out) {
-  (void)b;
-  const fold *f = context;
-  jm_element x[JM_REDUCTION_RESULTS], y[JM_REDUCTION_RESULTS];
-  jm_reduction_unpack(&f->r, lower, x);
-  jm_reduction_unpack(&f->r, upper, y);
-  jm_reduction_step(&f->r, f->l->e, x, y, x);
-  jm_reduction_pack(&f->r, x, out);
-}
-
-/* acc becomes acc and all points below x on the axes from depth on. */
-static void fold_axes(fold *f, uint32_t depth, jm_kval *x, jm_element *acc) {
-  jm_looper *l = f->l;
-  jm_element element[JM_REDUCTION_RESULTS];
-  if (depth == f->axes.n) {
-    for (uint32_t k = 0; k < f->r.n; k++) {
-      jm_kval index[JM_LOOP_RANK];
-      const jm_type *type = jm_op_operand_type(l->m, f->r.op, k);
-      jm_axes_index(l->b, f->axes.sizes, x, f->axes.n, type, index);
-      element[k] = jm_emit_value(l->e, f->r.op->operands[k], index);
-    }
-    jm_reduction_step(&f->r, l->e, acc, element, acc);
-    return;
-  }
-  const bool lanes = depth + 1 == f->axes.n && f->width > 1;
-  jm_kval parts[16];
-  jm_element inner[JM_REDUCTION_RESULTS];
-  jm_kloop loop;
-  if (lanes) jm_reduction_start(&f->r, l->e, inner); /* what w lanes may start from */
-  uint32_t n = jm_reduction_pack(&f->r, lanes ? inner : acc, parts);
-  jm_kval lower = jm_kbuild_index(l->b, 0), upper = jm_kbuild_index(l->b, f->axes.sizes[depth]);
-  jm_kbuild_loop_begin(l->b, lanes ? JM_BIND_VECTOR : JM_BIND_SERIAL, lanes ? f->width : 0, lower,
-                       upper, parts, n, &loop);
-  x[depth] = loop.index;
-  jm_reduction_unpack(&f->r, loop.carries, inner);
-  fold_axes(f, depth + 1, x, inner);
-  jm_reduction_pack(&f->r, inner, parts);
-  if (!lanes) {
-    jm_kbuild_loop_end(l->b, &loop, parts);
-    jm_reduction_unpack(&f->r, loop.carries, acc);
-    return;
-  }
-  jm_kbuild_loop_end_combine(l->b, &loop, parts, combine, f);
-  jm_reduction_unpack(&f->r, loop.carries, inner);
-  jm_reduction_step(&f->r, l->e, acc, inner, acc);
-}
-
-bool jm_looper_reduce(jm_looper *l, const jm_op *op, jm_element *out) {
-  if (op->code != JM_OP_reduce || jm_op_result_type(l->m, op, 0)->count != 1) return false;
-  const jm_type *type = jm_op_operand_type(l->m, op, 0);
-  fold f = {.l = l};
-  if (type->count < 2 || op->n_results > JM_REDUCTION_RESULTS) return false;
-  jm_reduction_init(l->m, op, &f.r);
-  if (!f.r.grouped) return false;
-  jm_axes_init(&f.axes, type->count);
-  jm_dtype widest = JM_DT_s8;
-  for (uint32_t k = 0; k < f.r.n; k++) {
-    if (!jm_axes_add_value(&f.axes, jm_op_operand_type(l->m, op, k), l->breaks[op->operands[k]]))
-      return false;
-    if (jm_dtype_bytes(f.r.dtypes[k]) > jm_dtype_bytes(widest)) widest = f.r.dtypes[k];
-  }
-  jm_axes_finish(&f.axes);
-  f.width = f.axes.n ? find_width(l, widest, f.axes.sizes[f.axes.n - 1]) : 1;
-  jm_element acc[JM_REDUCTION_RESULTS];
-  jm_kval x[2 * JM_CLUSTER_RANK];
-  jm_reduction_start(&f.r, l->e, acc);
-  fold_axes(&f, 0, x, acc);
-  jm_reduction_finish(&f.r, l->e, acc, out);
-  return true;
 }

@@ -546,6 +546,52 @@ static void test_cancel(void) {
   jm_module_destroy(m);
 }
 
+/* A softmax over rows, and the place of the largest of each, in every iteration. */
+static void test_rows(void) {
+  check_program(
+      "module \"rows\" {\n"
+      "  (%0: f32[3,2,19]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %60: s32[3,2] = constant value=0\n"
+      "  %4: s32[], %5: f32[3,2,19], %6: s32[3,2] = while %3, %0, %60 {\n"
+      "    (%7: s32[], %107: f32[3,2,19], %108: s32[3,2]):\n" COUNTED("3")
+      "    (%13: s32[], %14: f32[3,2,19], %15: s32[3,2]):\n"
+      "    %16: f32[] = constant value=-inf\n"
+      "    %17: f32[] = constant value=0\n"
+      "    %18: s32[3,2,19] = iota dim=2\n"
+      "    %61: s32[] = constant value=0\n"
+      "    %19: f32[3,2], %20: s32[3,2] = reduce %14, %18, %16, %61 dims=[2] {\n"
+      "      (%21: f32[], %22: s32[], %23: f32[], %24: s32[]):\n"
+      "      %25: pred[] = compare %21, %23 direction=GT order=FLOAT\n"
+      "      %26: pred[] = compare %21, %21 direction=NE order=FLOAT\n"
+      "      %27: pred[] = or %25, %26\n"
+      "      %28: pred[] = compare %21, %23 direction=EQ order=FLOAT\n"
+      "      %29: pred[] = compare %22, %24 direction=LT order=SIGNED\n"
+      "      %30: pred[] = and %28, %29\n"
+      "      %31: pred[] = or %27, %30\n"
+      "      %32: f32[] = select %27, %21, %23\n"
+      "      %33: s32[] = select %31, %22, %24\n"
+      "      return %32, %33\n"
+      "    }\n"
+      "    %34: f32[3,2,19] = broadcast_in_dim %19 dims=[0,1]\n"
+      "    %35: f32[3,2,19] = subtract %14, %34\n"
+      "    %36: f32[3,2,19] = exponential %35\n"
+      "    %37: f32[3,2] = reduce %36, %17 dims=[2] {\n"
+      "      (%38: f32[], %39: f32[]):\n"
+      "      %40: f32[] = add %38, %39\n"
+      "      return %40\n"
+      "    }\n"
+      "    %41: f32[3,2,19] = broadcast_in_dim %37 dims=[0,1]\n"
+      "    %42: f32[3,2,19] = divide %36, %41\n"
+      "    %43: s32[3,2] = add %15, %20\n"
+      "    %44: s32[] = constant value=1\n"
+      "    %45: s32[] = add %13, %44\n"
+      "    return %45, %42, %43\n"
+      "  }\n"
+      "  return %5, %6\n"
+      "}\n");
+}
+
 /* What does not fit says so, and nothing else. */
 static void test_too_large(void) {
   jm_module *m = wrap(
@@ -575,4 +621,4 @@ static void test_too_large(void) {
 }
 
 TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams, test_stored,
-          test_case, test_updates, test_cancel, test_too_large)
+          test_case, test_updates, test_rows, test_cancel, test_too_large)
