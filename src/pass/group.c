@@ -107,40 +107,40 @@ static void push_group(jm_grouping *g, uint32_t id, uint32_t *n) {
     if (group->members[i].root) push(g, group->members[i].at, n);
 }
 
-/* Everything that is computed together with the op at a position: the groups that it is in. */
-static void push_groups(jm_grouping *g, uint32_t at, uint32_t *n) {
-  push(g, at, n);
-  for (uint32_t l = g->links[at]; l != JM_NONE; l = g->all_links[l].next)
-    push_group(g, g->all_links[l].group, n);
+/* What uses the op's value as it is stored: ops that stay, and groups that do not make it
+ * themselves. true: the target group is among them; `skipped` is passed over. */
+static bool push_users(jm_grouping *g, uint32_t at, uint32_t target, uint32_t skipped,
+                       uint32_t *n) {
+  const jm_op *op = jm_grouping_op(g, at);
+  const jm_value end = op->first_result + op->n_results;
+  for (uint32_t u = g->first_use[op->first_result]; u < g->first_use[end]; u++) {
+    uint32_t user = g->uses[u];
+    if (g->links[user] == JM_NONE || g->single[user]) push(g, user, n);
+    for (uint32_t l = g->links[user]; l != JM_NONE; l = g->all_links[l].next) {
+      uint32_t group = g->all_links[l].group;
+      if (group == skipped || jm_grouping_find(g, group, at)) continue;
+      if (group == target) return true;
+      push_group(g, group, n);
+    }
+  }
+  return false;
 }
 
+/* From the ops on the stack: n of them. */
 static bool walk(jm_grouping *g, uint32_t n, uint32_t target) {
   while (n) {
     uint32_t at = g->stack[--n];
-    const jm_op *op = jm_grouping_op(g, at);
-    if (jm_grouping_find(g, target, at)) return true;
-    if (g->next_effect[at] != JM_NONE) push_groups(g, g->next_effect[at], &n);
-    for (uint32_t r = 0; r < op->n_results; r++)
-      for (uint32_t u = g->first_use[op->first_result + r];
-           u < g->first_use[op->first_result + r + 1]; u++)
-        push_groups(g, g->uses[u], &n);
+    if (g->next_effect[at] != JM_NONE) push(g, g->next_effect[at], &n);
+    if (push_users(g, at, target, JM_NONE, &n)) return true;
   }
   return false;
 }
 
 /* Would the group need its own results if the op at a position became a root of it? */
 static bool makes_cycle(jm_grouping *g, uint32_t group, uint32_t at) {
-  const jm_op *op = jm_grouping_op(g, at);
   uint32_t n = 0;
   g->stamp++;
-  for (uint32_t r = 0; r < op->n_results; r++)
-    for (uint32_t u = g->first_use[op->first_result + r];
-         u < g->first_use[op->first_result + r + 1]; u++) {
-      uint32_t user = g->uses[u];
-      if (g->links[user] == JM_NONE) push(g, user, &n);
-      for (uint32_t l = g->links[user]; l != JM_NONE; l = g->all_links[l].next)
-        if (g->all_links[l].group != group) push_group(g, g->all_links[l].group, &n);
-    }
+  push_users(g, at, JM_NONE, group, &n);
   return walk(g, n, group);
 }
 
@@ -290,7 +290,7 @@ static uint32_t find_users(jm_grouping *g, const jm_op *op, uint32_t *users, uin
     *outside |= g->returned[v];
     for (uint32_t u = g->first_use[v]; u < g->first_use[v + 1]; u++) {
       uint32_t at = g->uses[u];
-      *outside |= g->links[at] == JM_NONE;
+      *outside |= g->links[at] == JM_NONE || g->single[at];
       for (uint32_t l = g->links[at]; l != JM_NONE; l = g->all_links[l].next) {
         uint32_t group = g->all_links[l].group, i = 0;
         while (i < n && users[i] != group) i++;
@@ -349,6 +349,16 @@ static bool reaches(jm_grouping *g, uint32_t from, uint32_t to) {
   return walk(g, n, to);
 }
 
+/* The same by a way through anything else: one that uses the other's results can join it. */
+static bool reaches_around(jm_grouping *g, uint32_t from, uint32_t to) {
+  const jm_group *group = &g->groups[from];
+  uint32_t n = 0;
+  g->stamp++;
+  for (uint32_t i = 0; i < group->n; i++)
+    if (group->members[i].root) push_users(g, group->members[i].at, JM_NONE, to, &n);
+  return walk(g, n, to);
+}
+
 static jm_error *replace_links(jm_grouping *g, uint32_t at, uint32_t a, uint32_t b,
                                uint32_t member) {
   uint32_t *link = &g->links[at];
@@ -389,7 +399,7 @@ static jm_error *merge(jm_grouping *g, uint32_t a, uint32_t b, bool *merged) {
   if (next.weight + other.weight > JM_GROUP_WEIGHT) return NULL;
   uint32_t n = list_cluster(g, &next, &other, NULL, &n_roots);
   if (!has_few_buffers(g, n, n_roots) || !find_schedule(g, n, n_roots, &next)) return NULL;
-  if (reaches(g, a, b) || reaches(g, b, a)) return NULL;
+  if (reaches_around(g, a, b) || reaches(g, b, a)) return NULL;
   next.members = take(g, n, sizeof *next.members);
   if (!next.members) return jm_error_out_of_memory();
   next.n = next.capacity = 0;
@@ -417,6 +427,12 @@ static bool is_sibling(const jm_group *a, const jm_group *b) {
   return !a->dead && !b->dead && a->kind == b->kind && jm_space_equal(a->space, b->space);
 }
 
+/* Is b made, element by element, of what a's reductions leave? */
+static bool is_epilogue(const jm_group *a, const jm_group *b) {
+  return !a->dead && !b->dead && a->kind != JM_CLUSTER_MAP && b->kind == JM_CLUSTER_MAP &&
+         b->space.outer == jm_space_kept(a->space);
+}
+
 /* Groups that read one big value: reading it once is worth more than anything. */
 static jm_error *merge_siblings(jm_grouping *g, jm_value v) {
   enum { USERS = 16 };
@@ -436,6 +452,21 @@ static jm_error *merge_siblings(jm_grouping *g, jm_value v) {
   return NULL;
 }
 
+static jm_error *merge_epilogues(jm_grouping *g, jm_value v) {
+  jm_op_id id = g->m->values[v].op;
+  uint32_t at = id == JM_NONE ? JM_NONE : g->position[id];
+  if (at == JM_NONE || g->home[at] == JM_NONE) return NULL;
+  for (uint32_t u = g->first_use[v]; u < g->first_use[v + 1]; u++)
+    for (uint32_t l = g->links[g->uses[u]]; l != JM_NONE; l = g->all_links[l].next) {
+      bool merged = false;
+      uint32_t home = g->home[at], group = g->all_links[l].group;
+      if (!is_epilogue(&g->groups[home], &g->groups[group])) continue;
+      JM_TRY(merge(g, home, group, &merged));
+      if (merged) break; /* the links changed */
+    }
+  return NULL;
+}
+
 static bool is_tiny_group(jm_grouping *g, uint32_t group) {
   uint32_t n_roots;
   if (g->groups[group].dead || g->groups[group].kind != JM_CLUSTER_MAP) return false;
@@ -448,6 +479,7 @@ static jm_error *merge_groups(jm_grouping *g) {
   for (jm_value v = 0; v < g->m->n_values; v++)
     if (g->first_use[v + 1] - g->first_use[v] > 1 && jm_module_typeof(g->m, v)->count >= BIG)
       JM_TRY(merge_siblings(g, v));
+  for (jm_value v = 0; v < g->m->n_values; v++) JM_TRY(merge_epilogues(g, v));
   uint32_t current = JM_NONE;
   for (uint32_t i = 0; i < g->n_groups; i++) {
     bool merged = false;
@@ -576,10 +608,13 @@ static jm_error *build_fusion(rebuild *r, uint32_t group, const interface *f) {
 
 static jm_error *emit_group(rebuild *r, uint32_t group) {
   interface f;
+  enum { NOT_YET, BEGUN, DONE };
+  if (r->group_done[group] == BEGUN) return jm_error_internal("groups that need each other");
   if (r->group_done[group]) return NULL;
-  r->group_done[group] = 1;
+  r->group_done[group] = BEGUN;
   JM_TRY(find_interface(r, group, &f));
   for (uint32_t i = 0; i < f.n_inputs; i++) JM_TRY(need(r, f.inputs[i]));
+  r->group_done[group] = DONE;
   if (!f.n_roots) return NULL;
   return build_fusion(r, group, &f);
 }

@@ -157,7 +157,7 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
                    double *weight, double *repeated) {
   const jm_op *op = jm_grouping_op(g, member->at);
   const jm_type *type = jm_op_result_type(g->m, op, 0);
-  double flops = jm_emit_estimate(g->m, op).flops, count = (double)type->count, asked = 0;
+  double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops, count = (double)type->count, asked = 0;
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
   *weight = op_weight(g->m, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
