@@ -6,6 +6,7 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
+#   make thirdparty  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
 #   make check      format, include directions, sizes, generated files, warnings as errors
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
@@ -30,7 +31,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest devicetest
+.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest devicetest thirdparty
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -79,6 +80,17 @@ devicetest: $(VENV)/mlx
 	$(MAKE) $(VENV)/installed
 	JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} $(BIN)/python -m pytest -q -n $(JOBS) \
 	  --dist loadfile -m "not slow" tests/device tests/jax/test_buffers.py tests/jax/test_programs.py $(PYTEST_ARGS)
+
+# Other projects, on mps against the same on cpu. What they need besides the package's own tests:
+LIBRARIES = absl-py chex diffrax dm-tree equinox jmp numpyro scikit-learn scipy tabulate
+
+$(VENV)/libraries: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet $(LIBRARIES)
+	@touch $@
+
+thirdparty: $(VENV)/installed $(VENV)/libraries
+	$(BIN)/python scripts/third_party.py -j $(JOBS)
+	JM_REQUIRE_LIBRARIES=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/third_party $(PYTEST_ARGS)
 
 # ---- checks --------------------------------------------------------------------------------------
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of Diffrax, Equinox and NumPyro: the numbers of JAX's CPU backend, progress bars and
+failing checks included, with and without a cpu client beside mps."""
+
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PROGRAMS = pathlib.Path(__file__).parent / "programs"
+
+# Program: package, relative tolerance, text of its error, what its progress prints.
+ROWS = {
+    "diffrax_ode": ("diffrax", 1e-4, "maximum number of solver steps", "100"),
+    "equinox_train": ("equinox", 1e-3, "the input is not finite", ""),
+    "numpyro_nuts": ("numpyro", 1e-5, "", "120/120"),
+}
+
+
+@functools.cache
+def outcome(name: str, platforms: str) -> tuple[dict, str]:
+    done = subprocess.run(
+        [sys.executable, PROGRAMS / f"{name}.py"],
+        env=os.environ | {"JAX_PLATFORMS": platforms},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    return json.loads(lines[-1]), "\n".join([*lines[:-1], done.stderr])
+
+
+def flat(numbers: dict) -> np.ndarray:
+    return np.concatenate([np.ravel(value) for _, value in sorted(numbers.items())])
+
+
+@pytest.mark.parametrize("platforms", ["mps,cpu", "mps"])
+@pytest.mark.parametrize("name", ROWS)
+def test_program(name, platforms):
+    package, tolerance, error, progress = ROWS[name]
+    if importlib.util.find_spec(package) is None:
+        if os.environ.get("JM_REQUIRE_LIBRARIES"):
+            pytest.fail(f"{package} is not installed")
+        pytest.skip(f"{package} is not installed")
+    expected, _ = outcome(name, "cpu")
+    got, printed = outcome(name, platforms)
+    np.testing.assert_allclose(
+        flat(got["numbers"]), flat(expected["numbers"]), rtol=tolerance, atol=tolerance
+    )
+    assert error in expected["error"]
+    assert error in got["error"]
+    assert bool(got["error"]) == bool(error)
+    assert progress in printed, printed
