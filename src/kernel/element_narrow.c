@@ -86,25 +86,27 @@ static jm_kval round_format(jm_kbuilder *b, const format *f, jm_kval x) {
   return FROM_BITS(OR(sign, SELECT(nan, quiet, rounded)));
 }
 
+/* Between the exponents of an infinity of the format, rebiased, and of f32, in its place. */
+static int64_t lift(const format *f) {
+  return (int64_t)(128 + f->bias - (1 << f->exponent) + 1) << 23;
+}
+
 static jm_kval pack_format(jm_kbuilder *b, const format *f, jm_kval x) {
   SCOPE;
   int drop = 23 - f->mantissa, width = f->exponent + f->mantissa;
   jm_kval bits = BITS(x), magnitude = AND(bits, I(INT32_MAX));
   jm_kval sign = SHL(LSHR(bits, I(31)), I(width));
-  jm_kval normal = LSHR(ISUB(magnitude, I(power_bits(-f->bias))), I(drop));
+  jm_kval special = ULE(I(INFINITE), magnitude), base = I(power_bits(-f->bias));
+  if (f->kind == JM_FLOAT_IEEE) base = SELECT(special, I(power_bits(-f->bias) + lift(f)), base);
+  jm_kval normal = LSHR(ISUB(magnitude, base), I(drop));
   /* A subnormal is a small multiple of the smallest number: the sum with 2^k has it as its last
    * bits. */
   int64_t unit = power_bits(24 - f->bias - f->mantissa);
   jm_kval tiny = ISUB(BITS(FADD(FROM_BITS(magnitude), FROM_BITS(I(unit)))), I(unit));
   jm_kval code = SELECT(ULT(magnitude, I(power_bits(1 - f->bias))), tiny, normal);
-  int64_t all = (1 << width) - 1, top = all >> f->mantissa << f->mantissa;
-  jm_kval special = ULE(I(INFINITE), magnitude);
   switch (f->kind) {
-    case JM_FLOAT_IEEE:
-      return OR(sign,
-                SELECT(special, OR(I(top), LSHR(AND(magnitude, I(0x7fffff)), I(drop))), code));
     case JM_FLOAT_FN:
-      return OR(sign, SELECT(special, I(all), code));
+      return OR(sign, SELECT(special, I((1 << width) - 1), code));
     case JM_FLOAT_FNUZ:
       return SELECT(special, I(1 << width), OR(sign, code));
     default:
@@ -120,9 +122,8 @@ static jm_kval unpack_format(jm_kbuilder *b, const format *f, jm_kval code) {
   jm_kval smallest = FROM_BITS(I(power_bits(1 - f->bias - f->mantissa)));
   jm_kval tiny = BITS(FMUL(CAST(sitofp, f32, magnitude), smallest));
   jm_kval bits = IADD(SHL(magnitude, I(drop)), I(power_bits(-f->bias)));
-  if (f->kind == JM_FLOAT_IEEE)
-    bits = SELECT(ULE(I(top), magnitude), OR(I(INFINITE), SHL(ISUB(magnitude, I(top)), I(drop))),
-                  bits);
+  if (f->kind == JM_FLOAT_IEEE) /* infinity and NaN: up to the exponent that says so in f32 */
+    bits = IADD(bits, SELECT(ULE(I(top), magnitude), I(lift(f)), I(0)));
   bits = SELECT(ULT(magnitude, I(1 << f->mantissa)), tiny, bits);
   jm_kval nan = I(INFINITE | 1 << 22);
   if (f->kind == JM_FLOAT_FN) bits = SELECT(IEQ(magnitude, I(all)), nan, bits);
