@@ -28,6 +28,7 @@ void jm_schedule_destroy(jm_schedule *schedule) {
 
 /* Every use must read element i of the operand where element i of the roots is made. */
 static void find_identities(const jm_scheduler *s, uint8_t *moved) {
+  bool rows = s->cluster.kind == JM_CLUSTER_ROW;
   for (uint32_t i = s->region->n_ops; i--;) {
     const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
     bool kept = jm_cluster_is_pointwise(s->m, op), is_moved = false;
@@ -36,8 +37,10 @@ static void find_identities(const jm_scheduler *s, uint8_t *moved) {
     for (uint32_t k = 0; k < op->n_results; k++) is_moved |= moved[op->first_result + k];
     for (uint32_t k = 0; k < op->n_operands; k++) {
       const jm_type *from = jm_op_operand_type(s->m, op, k);
-      bool same = kept ? from->count == jm_op_result_type(s->m, op, 0)->count
-                       : anchor && from->count == jm_space_points(s->cluster.space);
+      bool updated = op->code == JM_OP_dynamic_update_slice && !k;
+      bool same = kept || updated
+                      ? from->count == jm_op_result_type(s->m, op, 0)->count
+                      : rows && anchor && from->count == jm_space_points(s->cluster.space);
       if (!same || (is_moved && !anchor)) moved[op->operands[k]] = 1;
     }
   }

@@ -27,6 +27,11 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op) {
     case JM_OP_reduce_window:
     case JM_OP_fusion:
       return false;
+    case JM_OP_dynamic_update_slice: /* written in place, where that is little of it */
+      if (jm_op_operand_type(m, op, 1)->count * 4 < jm_op_result_type(m, op, 0)->count &&
+          jm_op_result_type(m, op, 0)->count > few)
+        return false;
+      break;
     default:
       break;
   }
@@ -157,7 +162,8 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
                    double *weight, double *repeated) {
   const jm_op *op = jm_grouping_op(g, member->at);
   const jm_type *type = jm_op_result_type(g->m, op, 0);
-  double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops, count = (double)type->count, asked = 0;
+  double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops,
+         count = (double)type->count, asked = 0;
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
   *weight = op_weight(g->m, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
