@@ -16,8 +16,8 @@
 #include "engine/ref/convolution.h"
 
 enum {
-  TILE_BYTES = 2 << 20,   /* of one thread: fits its cache */
-  LEAST_SIDE = 256,       /* positions of such a tile: fewer repack the kernel too often */
+  TILE_BYTES = 512 << 10, /* of one thread: fits its cache */
+  LEAST_SIDE = 96,        /* positions of such a tile: fewer repack the kernel too often */
   LEAST_BLOCKS = 16,      /* positions in fewer tiles than this leave cores idle */
   SHARED_BYTES = 8 << 20, /* of a tile that all threads work on */
   LEAST_POSITIONS = 1024, /* of that; it has fewer terms rather */
@@ -159,8 +159,8 @@ typedef struct gather {
   char *tile;
   const dimensions *rows, *columns;
   size_t first_row, row_stride; /* row_stride: of the tile, in elements */
-  run *runs;
-  size_t n_runs;
+  run *runs, *joined; /* joined: for rows inside the input, runs that follow each other as one */
+  size_t n_runs, n_joined;
   int64_t least[JM_WINDOW_AXES], most[JM_WINDOW_AXES]; /* of what columns add */
   int axis;                                            /* of the last column dimension */
   int64_t step;
@@ -184,8 +184,9 @@ static jm_error *init_runs(gather *g, size_t begin, size_t end) {
   size_t length = (size_t)last->size, most = (end - begin) / length + 2;
   uint32_t n_axes = g->p->w->n_axes;
   g->axis = last->axis, g->step = last->step, g->stride = last->lhs;
-  g->runs = jm_alloc(most, sizeof *g->runs);
+  g->runs = jm_alloc(most, 2 * sizeof *g->runs);
   if (!g->runs) return jm_error_out_of_memory();
+  g->joined = g->runs + most;
   for (size_t column = begin; column < end; g->n_runs++) {
     size_t left = length - column % length;
     run *r = &g->runs[g->n_runs];
@@ -200,6 +201,13 @@ static jm_error *init_runs(gather *g, size_t begin, size_t end) {
       if (!g->n_runs || high > g->most[a]) g->most[a] = high;
     }
     column += (size_t)r->length;
+  }
+  for (size_t i = 0; i < g->n_runs; i++) {
+    run *last = g->n_joined ? &g->joined[g->n_joined - 1] : NULL;
+    if (last && g->runs[i].lhs == last->lhs + (ptrdiff_t)last->length * g->stride)
+      last->length += g->runs[i].length;
+    else
+      g->joined[g->n_joined++] = g->runs[i];
   }
   return NULL;
 }
@@ -275,14 +283,13 @@ static void gather_rows(void *context, size_t begin, size_t end) {
       inside &= x[a] + g->least[a] >= 0 && x[a] + g->most[a] < w->axes[a].n_in;
     }
     char *to = g->tile + row * g->row_stride * p->element;
-    for (size_t i = 0; i < g->n_runs; i++) {
-      const run *r = &g->runs[i];
-      if (inside)
-        copy_run(p->element, p->lhs + (offset + r->lhs) * (ptrdiff_t)p->element, g->stride,
-                 to + r->column * p->element, (size_t)r->length);
-      else
-        copy_clipped(g, r, x, offset, to + r->column * p->element);
+    for (size_t i = 0; inside && i < g->n_joined; i++) {
+      const run *r = &g->joined[i];
+      copy_run(p->element, p->lhs + (offset + r->lhs) * (ptrdiff_t)p->element, g->stride,
+               to + r->column * p->element, (size_t)r->length);
     }
+    for (size_t i = 0; !inside && i < g->n_runs; i++)
+      copy_clipped(g, &g->runs[i], x, offset, to + g->runs[i].column * p->element);
   }
 }
 
