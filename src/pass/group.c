@@ -427,10 +427,11 @@ static bool is_sibling(const jm_group *a, const jm_group *b) {
   return !a->dead && !b->dead && a->kind == b->kind && jm_space_equal(a->space, b->space);
 }
 
-/* Is b made, element by element, of what a's reductions leave? */
+/* Is b made, element by element, of what a's reductions leave, or of that and of a's rows? */
 static bool is_epilogue(const jm_group *a, const jm_group *b) {
-  return !a->dead && !b->dead && a->kind != JM_CLUSTER_MAP && b->kind == JM_CLUSTER_MAP &&
-         b->space.outer == jm_space_kept(a->space);
+  if (a->dead || b->dead || a->kind == JM_CLUSTER_MAP || b->kind != JM_CLUSTER_MAP) return false;
+  return b->space.outer == jm_space_kept(a->space) ||
+         (a->kind == JM_CLUSTER_ROW && b->space.outer == jm_space_points(a->space));
 }
 
 /* Groups that read one big value: reading it once is worth more than anything. */
