@@ -309,36 +309,9 @@ jm_kval jm_kbuild3(jm_kbuilder *b, jm_kopcode code, jm_kval x, jm_kval y, jm_kva
   return build_plain(b, code, (jm_kval[]){x, y, z}, 3);
 }
 
-/* May this cast go from one type to the other? */
-static bool cast_allowed(jm_kopcode code, jm_ktype from, jm_ktype to) {
-  uint32_t a = jm_ktype_bits[from], z = jm_ktype_bits[to];
-  bool a_float = jm_ktype_is_float(from), z_float = jm_ktype_is_float(to);
-  switch (code) {
-    case JM_K_zext:
-    case JM_K_sext:
-      return !a_float && !z_float && z > a;
-    case JM_K_itrunc:
-      return !a_float && !z_float && z < a;
-    case JM_K_sitofp:
-    case JM_K_uitofp:
-      return !a_float && z_float;
-    case JM_K_fptosi:
-    case JM_K_fptoui:
-      return a_float && !z_float;
-    case JM_K_fpext:
-      return from == JM_KT_f32 && to == JM_KT_f64;
-    case JM_K_fptrunc:
-      return from == JM_KT_f64 && to == JM_KT_f32;
-    case JM_K_bitcast:
-      return a_float != z_float && a == z;
-    default:
-      return false;
-  }
-}
-
 jm_kval jm_kbuild_cast(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_kval x) {
   if (!all_visible(b, code, &x, 1)) return 0;
-  if (!cast_allowed(code, jm_kbuild_type(b, x), type))
+  if (!jm_kernel_cast_allowed(code, jm_kbuild_type(b, x), type))
     return broken(b, jm_kop_facts[code].name, "not between these types");
   return build_pure(b, code, type, 0, &x, 1);
 }

@@ -25,8 +25,8 @@ jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) JM_MUST_USE;
 void jm_kbuilder_fail(jm_kbuilder *b, jm_error *error);
 bool jm_kbuilder_failed(const jm_kbuilder *b);
 
-/* A parameter; alias classes as in jm_kparam (0: overlaps nothing). All parameters are declared
- * before the first load or store. */
+/* A parameter; alias classes as in jm_kparam (0: overlaps nothing). Parameters of
+ * an alias class are declared before the first load or store. */
 uint32_t jm_kbuild_param(jm_kbuilder *b, jm_kspace space, jm_ktype element, int64_t elements,
                          bool written, uint32_t alias);
 

@@ -55,6 +55,9 @@ static inline uint64_t jm_kvalue_mask(jm_ktype type, uint64_t bits) {
 bool jm_kernel_evaluate(jm_kopcode code, jm_ktype from, jm_ktype to, uint64_t imm,
                         const uint64_t *x, uint64_t *out);
 
+/* May this cast go from one type to the other? */
+bool jm_kernel_cast_allowed(jm_kopcode code, jm_ktype from, jm_ktype to);
+
 jm_krange jm_krange_full(jm_ktype type);
 /* Of a pure instruction's integer result, from its operands. */
 jm_krange jm_krange_find(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, const jm_kval *x);

@@ -156,6 +156,8 @@ jm_error *jm_kernel_verify(const jm_kernel *kernel) JM_MUST_USE;
 /* The text form. Two kernels with equal text (the name apart) are the same code: the key of the
  * cache of compiled code. */
 void jm_kernel_print(const jm_kernel *kernel, jm_text *text);
+/* Reads the text form and verifies it. Not for text from strangers. */
+jm_error *jm_kernel_parse(const char *text, size_t size, jm_kernel **out) JM_MUST_USE;
 
 /* How compiled kernels are called, and the interpreter too. buffers: one address per GLOBAL
  * parameter, in order; scratch: jm_kernel_scratch_bytes bytes aligned to 64, this worker's; runs

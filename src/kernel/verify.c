@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The rules of kernel.h and insts.def, checked. Everything that reads a kernel may rely on them. */
-#include "kernel/kernel.h"
+#include "kernel/builder.h"
 
 #define MAX_DEPTH 128
 
@@ -32,27 +32,27 @@ static bool args_match(const checker *c, jm_kval first, const jm_kval *like, uin
   return true;
 }
 
-static bool is_castable(jm_kopcode code, jm_ktype from, jm_ktype to) {
-  bool f = jm_ktype_is_float(from), t = jm_ktype_is_float(to);
+bool jm_kernel_cast_allowed(jm_kopcode code, jm_ktype from, jm_ktype to) {
   uint32_t a = jm_ktype_bits[from], z = jm_ktype_bits[to];
+  bool a_float = jm_ktype_is_float(from), z_float = jm_ktype_is_float(to);
   switch (code) {
     case JM_K_zext:
     case JM_K_sext:
-      return !f && !t && a < z;
+      return !a_float && !z_float && z > a;
     case JM_K_itrunc:
-      return !f && !t && a > z;
+      return !a_float && !z_float && z < a;
     case JM_K_sitofp:
     case JM_K_uitofp:
-      return !f && t;
+      return !a_float && z_float;
     case JM_K_fptosi:
     case JM_K_fptoui:
-      return f && !t;
+      return a_float && !z_float;
     case JM_K_fpext:
-      return f && t && a < z;
+      return from == JM_KT_f32 && to == JM_KT_f64;
     case JM_K_fptrunc:
-      return f && t && a > z;
+      return from == JM_KT_f64 && to == JM_KT_f32;
     case JM_K_bitcast:
-      return f != t && a == z;
+      return a_float != z_float && a == z;
     default:
       return false;
   }
@@ -88,7 +88,7 @@ static jm_error *check_pure(const checker *c, jm_kinst inst) {
   if (op->result == JM_KRESULT_SAME) right = type == from;
   if (op->result == JM_KRESULT_BOOL) right = type == JM_KT_i1;
   if (op->result == JM_KRESULT_SELECT) right = type == from && type_of(c, x[0]) == JM_KT_i1;
-  if (op->result == JM_KRESULT_TYPE) right = is_castable(fact->code, from, type);
+  if (op->result == JM_KRESULT_TYPE) right = jm_kernel_cast_allowed(fact->code, from, type);
   return right ? NULL : wrong(c, inst, "types do not match");
 }
 

@@ -20,6 +20,19 @@ static jm_kernel *finish(jm_kbuilder *b) {
   return k;
 }
 
+/* The text read back prints as the same text. */
+static void check_reread(const char *text, size_t size) {
+  jm_kernel *k = NULL;
+  CHECK_OK(jm_kernel_parse(text, size, &k));
+  if (!k) return;
+  jm_text again;
+  jm_text_init(&again);
+  jm_kernel_print(k, &again);
+  CHECK(strcmp(jm_text_bytes(&again), text) == 0);
+  jm_text_deinit(&again);
+  jm_kernel_destroy(k);
+}
+
 /* Finishes and compares the text behind the name. */
 static void check_text(jm_kbuilder *b, const char *expected) {
   jm_kernel *k = finish(b);
@@ -28,6 +41,7 @@ static void check_text(jm_kbuilder *b, const char *expected) {
   jm_text_init(&text);
   jm_kernel_print(k, &text);
   CHECK_OK(jm_text_error(&text));
+  check_reread(jm_text_bytes(&text), text.size);
   const char *code = strchr(jm_text_bytes(&text), '\n');
   CHECK(code && strcmp(code + 1, expected) == 0);
   if (code && strcmp(code + 1, expected) != 0) fprintf(stderr, "%s", code + 1);
@@ -525,6 +539,68 @@ static void test_random_expressions(void) {
   }
 }
 
+#define HEAD "kernel \"k\"\nchunks 1 grain 1\nparam $0: global f32 x 9 written alias 1\n{\n"
+
+static void test_text(void) {
+  static const char whole[] =
+      "kernel \"whole\"\n"
+      "chunks 3 grain 2\n"
+      "param $0: global f64 x 9 written alias 1\n"
+      "param $1: scratch i8 x 40\n"
+      "{\n"
+      "  %0: i64 = const 0\n"
+      "  %1: i64 = const -3\n"
+      "  %2: f64 = const 0x3ff0000000000000\n"
+      "  %3: i1 = const 1\n"
+      "  loop chunk %0, %1 { (%4: i64)\n"
+      "    loop vector(4) %0, %4, %2 { (%5: i64, %6: f64)\n"
+      "      %7: f64 = call pow %6, %2\n"
+      "      yield %7\n"
+      "    } { (%8: f64, %9: f64)\n"
+      "      %10: f64 = fma %8, %9, %8\n"
+      "      yield %10\n"
+      "    } -> %11: f64\n"
+      "    if %3 {\n"
+      "      %12: i8 = load $1[%4]\n"
+      "      %13: f64 = uitofp %12\n"
+      "      yield %13, %11\n"
+      "    } {\n"
+      "      yield %11, %2\n"
+      "    } -> %14: f64, %15: f64\n"
+      "    while %14, %0 { (%16: f64, %17: i64)\n"
+      "      %18: i1 = folt %16, %15\n"
+      "      yield %18\n"
+      "    } { (%19: f64, %20: i64)\n"
+      "      store $0[%20], %19\n"
+      "      yield %15, %4\n"
+      "    } -> %21: f64, %22: i64\n"
+      "    store $0[%22], %21\n"
+      "  }\n"
+      "}\n";
+  check_reread(whole, sizeof whole - 1);
+  static const struct {
+    const char *text, *error;
+  } wrong[] = {
+      {"", "line 1: kernel is missing"},
+      {HEAD "  %1: i64 = const 0\n}\n", "line 5: values are numbered in order"},
+      {HEAD "  %0: i64 = konst 0\n}\n", "line 5: no such instruction"},
+      {HEAD "  %0: i64 = iadd %0, %7\n}\n", "line 5: no such value yet"},
+      {HEAD "  %0: i64 = const 0\n  store $1[%0], %0\n}\n", "no such parameter"},
+      {HEAD "  %0: i64 = const 0\n  store $0[%0], %0\n}\n", "not of the parameter's type"},
+      {HEAD "  %0: i64 = const\n", "a number is missing"},
+      {HEAD "} x", "line 5: something follows"},
+  };
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    jm_kernel *k = NULL;
+    jm_error *error = jm_kernel_parse(wrong[i].text, strlen(wrong[i].text), &k);
+    CHECK(error && strstr(jm_error_message(error), wrong[i].error));
+    if (!error || !strstr(jm_error_message(error), wrong[i].error))
+      fprintf(stderr, "%s: %s\n", wrong[i].text, jm_error_message(error));
+    jm_error_destroy(error);
+    jm_kernel_destroy(k);
+  }
+}
+
 /* Every allocation of building may fail. */
 static void test_without_memory(void) {
   int64_t n = 0;
@@ -556,4 +632,4 @@ static void test_without_memory(void) {
 
 TEST_MAIN(test_folding, test_ranges, test_delinearise, test_motion, test_alias,
           test_loops_that_are_none, test_refusals, test_lanes, test_while, test_chunks_and_scratch,
-          test_bounds_and_cancel, test_random_expressions, test_without_memory)
+          test_bounds_and_cancel, test_random_expressions, test_text, test_without_memory)

@@ -155,6 +155,21 @@ static void compare(const jm_module *m, const jm_schedule *s) {
   for (uint32_t i = 0; i < entry->n_args; i++) jm_free(in[i]);
 }
 
+/* The kernel's text is all there is to it. */
+static void check_text(const jm_kernel *kernel) {
+  jm_text text, again;
+  jm_kernel *read = NULL;
+  jm_text_init(&text);
+  jm_text_init(&again);
+  jm_kernel_print(kernel, &text);
+  CHECK_OK(jm_kernel_parse(jm_text_bytes(&text), text.size, &read));
+  if (read) jm_kernel_print(read, &again);
+  CHECK(strcmp(jm_text_bytes(&text), jm_text_bytes(&again)) == 0);
+  jm_kernel_destroy(read);
+  jm_text_deinit(&text);
+  jm_text_deinit(&again);
+}
+
 static void check_program(const char *program) {
   int before = check_failures;
   jm_module *m = wrap(program);
@@ -168,7 +183,10 @@ static void check_program(const char *program) {
   CHECK(error || fits);
   bool built = !error && fits;
   CHECK_OK(error);
-  if (built) compare(m, &schedule);
+  if (built) {
+    compare(m, &schedule);
+    check_text(schedule.launches[0].kernel);
+  }
   if (check_failures != before) {
     fprintf(stderr, "in %s", program);
     if (built && getenv("JM_TEST_VERBOSE")) {
