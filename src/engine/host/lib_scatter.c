@@ -19,10 +19,9 @@ enum {
 };
 
 typedef struct scatter scatter;
-/* Updates of single elements: from[i * step] joins to[at[i]], for those i whose at[i] is less than
- * n, in order. */
-typedef void scalars_fn(const uint32_t *at, size_t count, uint32_t n, void *to, const void *from,
-                        ptrdiff_t step);
+/* Updates of single elements: from[i * step] joins to[at[i]], for the n i of the list, in order. */
+typedef void scalars_fn(const uint32_t *at, const uint32_t *list, size_t n, void *to,
+                        const void *from, ptrdiff_t step);
 
 struct scatter {
   const jm_ref_call *call;
@@ -34,27 +33,50 @@ struct scatter {
   size_t parts;
 };
 
-/* Which of the indices are less than n, without a branch that nobody could predict. */
-static size_t select_less(const uint32_t *at, size_t count, uint32_t n, uint16_t *list) {
+/* Which of the indices are less than n, in order, without a branch that nobody could predict. */
+typedef size_t select_fn(const uint32_t *at, size_t count, uint32_t n, uint32_t *list);
+
+static size_t select_any(const uint32_t *at, size_t count, uint32_t n, uint32_t *list) {
   size_t selected = 0;
   for (size_t i = 0; i < count; i++) {
-    list[selected] = (uint16_t)i;
+    list[selected] = (uint32_t)i;
     selected += at[i] < n;
   }
   return selected;
 }
 
-#define DEFINE(name, T, JOIN)                                                                   \
-  static void scalars_##name(const uint32_t *at, size_t count, uint32_t n, void *to,            \
-                             const void *from, ptrdiff_t step) {                                \
-    T *y = to;                                                                                  \
-    const T *x = from;                                                                          \
-    uint16_t list[SELECT];                                                                      \
-    size_t selected = select_less(at, count, n, list);                                          \
-    if (selected == count)                                                                      \
-      for (size_t i = 0; i < count; i++) JOIN(y[at[i]], x[(ptrdiff_t)i * step]);                \
-    else                                                                                        \
-      for (size_t i = 0; i < selected; i++) JOIN(y[at[list[i]]], x[(ptrdiff_t)list[i] * step]); \
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+/* list has room for a vector more. */
+__attribute__((target("avx512f,popcnt"))) static size_t select_512(const uint32_t *at, size_t count,
+                                                                   uint32_t n, uint32_t *list) {
+  size_t selected = 0;
+  __m512i bound = _mm512_set1_epi32((int)n), step = _mm512_set1_epi32(16);
+  __m512i index = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (size_t i = 0; i < count; i += 16, index = _mm512_add_epi32(index, step)) {
+    __mmask16 there = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
+    __m512i x = _mm512_maskz_loadu_epi32(there, at + i);
+    __mmask16 less = _mm512_mask_cmplt_epu32_mask(there, x, bound);
+    _mm512_storeu_si512(list + selected, _mm512_maskz_compress_epi32(less, index));
+    selected += (size_t)__builtin_popcount(less);
+  }
+  return selected;
+}
+
+static select_fn *find_select(void) {
+  return __builtin_cpu_supports("avx512f") ? select_512 : select_any;
+}
+#else
+static select_fn *find_select(void) { return select_any; }
+#endif
+
+#define DEFINE(name, T, JOIN)                                                              \
+  static void scalars_##name(const uint32_t *at, const uint32_t *list, size_t n, void *to, \
+                             const void *from, ptrdiff_t step) {                           \
+    T *y = to;                                                                             \
+    const T *x = from;                                                                     \
+    for (size_t i = 0; i < n; i++) JOIN(y[at[list[i]]], x[(ptrdiff_t)list[i] * step]);     \
   }
 #define ADD(y, x) ((y) += (x))
 #define TAKE(y, x) ((y) = (x))
@@ -143,18 +165,19 @@ static void run_parts(void *context, size_t first, size_t last) {
 static void run_scalar_parts(void *context, size_t first, size_t last) {
   const scatter *s = context;
   const int32_t *indices = s->call->in[1].data;
+  select_fn *select = find_select();
   ptrdiff_t step = s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
     char *to = (char *)s->call->out[0].data + begin * (int64_t)s->bytes;
     const char *from = s->call->in[2].data;
     for (int64_t at = 0; at < s->places.n; at += SELECT) {
-      uint32_t local[SELECT];
+      uint32_t local[SELECT], list[SELECT + 16];
       int64_t n = s->places.n - at < SELECT ? s->places.n - at : SELECT;
       if (is_cancelled(s)) return;
       for (int64_t k = 0; k < n; k++) local[k] = (uint32_t)indices[at + k] - (uint32_t)begin;
-      s->scalars(local, (size_t)n, (uint32_t)(end - begin), to,
-                 from + at * step * (int64_t)s->bytes, step);
+      size_t selected = select(local, (size_t)n, (uint32_t)(end - begin), list);
+      s->scalars(local, list, selected, to, from + at * step * (int64_t)s->bytes, step);
     }
   }
 }
