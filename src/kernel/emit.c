@@ -93,7 +93,7 @@ static memo *memo_slot(memo *table, uint32_t capacity, jm_value value, uint32_t 
   for (;; at++) {
     memo *m = &table[at & (capacity - 1)];
     if (m->value == JM_NONE || (m->value == value && m->scope == scope_id &&
-                                !memcmp(m->index, index, rank * sizeof *index)))
+                                (!rank || !memcmp(m->index, index, rank * sizeof *index))))
       return m;
   }
 }
@@ -251,13 +251,24 @@ static jm_element pull_op(jm_emit *e, jm_value v, uint32_t rank, const jm_kval *
   return out[v - op->first_result];
 }
 
+/* The index of a dimension of size 1 is the constant 0, so that one element has one index. Not in
+ * the caller's frame: frames are many. NULL, and failed, without memory. */
+static const jm_kval *plain_index(jm_emit *e, const jm_type *type, const jm_kval *index) {
+  const jm_kval zero = jm_kbuild_index(e->b, 0);
+  bool plain = true;
+  for (uint32_t d = 0; d < type->rank; d++) plain &= type->dims[d] != 1 || index[d] == zero;
+  if (plain) return index;
+  jm_kval *at = take(e, type->rank, sizeof *at);
+  for (uint32_t d = 0; at && d < type->rank; d++) at[d] = type->dims[d] == 1 ? zero : index[d];
+  return at;
+}
+
 jm_element jm_emit_value(jm_emit *e, jm_value v, const jm_kval *index) {
   const jm_value_fact *fact = &e->module->values[v];
   const jm_type *type = fact->type;
-  jm_kval at[JM_EMIT_RANK];
   if (!type->count) return jm_emit_zero(e, type->dtype); /* in code that never runs */
-  for (uint32_t d = 0; d < type->rank; d++)
-    at[d] = type->dims[d] == 1 ? jm_kbuild_index(e->b, 0) : index[d];
+  const jm_kval *at = plain_index(e, type, index);
+  if (!at && type->rank) return (jm_element){{0, JM_KNONE}};
   const leaf *l = leaf_find(e, v);
   if (!l && e->scope && fact->op == JM_NONE && fact->region == e->scope->region)
     return pull_argument(e, v, at);
