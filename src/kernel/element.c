@@ -68,7 +68,7 @@ bool jm_element_supports(jm_opcode code, jm_dtype dtype, double *flops) {
     case JM_CLASS_FLOAT: {
       const jm_float_row *row = &jm_element_float[code];
       found = row->fn && (code != JM_OP_complex || dtype == JM_DT_f32 || dtype == JM_DT_f64);
-      cost = row->flops * (dtype == JM_DT_f64 ? 2 : 1);
+      cost = dtype == JM_DT_f64 ? row->flops_f64 : row->flops;
       if (dtype != JM_DT_f32 && dtype != JM_DT_f64 && !row->exact) cost += narrow;
       break;
     }

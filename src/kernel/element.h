@@ -112,7 +112,7 @@ typedef struct jm_integer_row {
 } jm_integer_row;
 typedef struct jm_float_row {
   jm_float_fn *fn;
-  float flops;
+  float flops, flops_f64;
   bool exact; /* a value of f16 or bf16 gives one: no rounding is needed */
 } jm_float_row;
 typedef struct jm_complex_row {

@@ -134,12 +134,10 @@ static void test_elementwise(void) {
 static void run(const char *text, double ulps, const char *what) {
   emit_case c = {0};
   if (emit_begin(&c, text)) {
-    jm_opcode codes[JM_N_OPS];
     const jm_region *entry = c.entry;
     bool supported = true;
     for (uint32_t i = 0; i < entry->n_ops; i++)
       supported &= jm_emit_supports(c.m, jm_module_op(c.m, entry->ops[i]));
-    (void)codes;
     CHECK(supported);
     if (!supported) fprintf(stderr, "%s: not supported\n", what);
     emit_fill_all(&c);
