@@ -538,12 +538,23 @@ static void print_scopes(printer *p) {
   }
 }
 
+static bool may_overlap(const jm_kparam *x, const jm_kparam *y) {
+  return x == y || (x->alias && x->alias == y->alias);
+}
+
+/* All that is only read is one group. */
 static void find_groups(printer *p) {
   const jm_kernel *k = p->k;
+  p->n_groups = 1;
   for (uint32_t i = 0; i < k->n_params; i++) {
-    uint32_t j = 0;
-    while (j < i && !(k->params[i].alias && k->params[j].alias == k->params[i].alias)) j++;
-    p->groups[i] = j < i ? p->groups[j] : p->n_groups++;
+    bool written = false;
+    uint32_t first = i;
+    for (uint32_t j = k->n_params; j--;) {
+      if (!may_overlap(&k->params[i], &k->params[j])) continue;
+      written |= k->params[j].written;
+      first = j;
+    }
+    if (written) p->groups[i] = first < i ? p->groups[first] : p->n_groups++;
   }
 }
 
@@ -573,13 +584,15 @@ static jm_error *print_function(printer *p, const char *symbol) {
   p->vectors = jm_arena_alloc(&p->arena, values + 1, sizeof *p->vectors);
   p->made = jm_arena_alloc(&p->arena, values + 1, sizeof *p->made);
   p->lanes = jm_arena_alloc(&p->arena, values + 1, sizeof *p->lanes);
+  p->narrow = jm_arena_alloc(&p->arena, values + 1, sizeof *p->narrow);
   p->partners = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->partners);
   p->put_off = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->put_off);
   p->groups = jm_arena_alloc(&p->arena, (size_t)k->n_params + 1, sizeof *p->groups);
-  if (!p->scalars || !p->vectors || !p->made || !p->lanes || !p->partners || !p->put_off ||
-      !p->groups)
+  if (!p->scalars || !p->vectors || !p->made || !p->lanes || !p->narrow || !p->partners ||
+      !p->put_off || !p->groups)
     return jm_error_out_of_memory();
   memset(p->partners, 0xff, insts * sizeof *p->partners); /* JM_KNONE */
+  JM_TRY(jm_lane_narrow(k, p->narrow));
   find_groups(p);
   print_scopes(p);
   jm_text_printf(p->out,

@@ -22,6 +22,10 @@ typedef struct jm_lane {
  * INTERNAL if the block has something that vector loops may not have. */
 jm_error *jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) JM_MUST_USE;
 
+/* Finds which i64 values always fit an i32: arithmetic on vectors of them takes half the registers,
+ * and divisions by constants stay in vectors. narrow has an entry per value. */
+jm_error *jm_lane_narrow(const jm_kernel *k, bool *narrow) JM_MUST_USE;
+
 /* A value as it is written: a name or a constant. */
 typedef struct jm_llvm_name {
   char text[80];
@@ -47,7 +51,8 @@ typedef struct jm_llvm_printer {
   jm_kinst *partners; /* of a store: the one that was put off to be written with it */
   bool *put_off;      /* per instruction */
   jm_lane *lanes;
-  uint32_t *groups; /* per parameter: what may overlap has one number */
+  bool *narrow;     /* per value: as a vector it has lanes of i32, not i64 */
+  uint32_t *groups; /* per parameter: what may overlap has one number, 0: what is only read */
   uint32_t n_groups, first_metadata;
   bool in_vector; /* inside a vector loop, its scalar rest too */
   jm_arena arena;
@@ -60,8 +65,10 @@ jm_llvm_name jm_llvm_type(jm_ktype type, uint32_t width);
 
 /* A constant's own text, or its name. */
 jm_llvm_name jm_llvm_scalar(const jm_llvm_printer *p, jm_kval v);
-/* The value as a vector; prints what makes it one. */
+/* The value as a vector of its own type; prints what makes it one. */
 jm_llvm_name jm_llvm_vector(jm_llvm_printer *p, jm_kval v);
+/* The same, with lanes of i32 if it is narrow. */
+jm_llvm_name jm_llvm_narrow_vector(jm_llvm_printer *p, jm_kval v);
 /* Gives a new name to a value, and says it. */
 uint32_t jm_llvm_define(jm_llvm_printer *p, jm_kval v, bool vector);
 /* Forgets the vectors made since there were n_made: control leaves the block that has them. */

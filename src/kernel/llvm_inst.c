@@ -152,11 +152,19 @@ void jm_llvm_forget(jm_llvm_printer *p, uint32_t n_made) {
   while (p->n_made > n_made) p->vectors[p->made[--p->n_made]] = 0;
 }
 
+static jm_ktype lane_type(const jm_llvm_printer *p, jm_kval v) {
+  return p->narrow[v] ? JM_KT_i32 : p->k->values[v].type;
+}
+
 /* A scalar in every lane, plus what an even step adds. */
 static void make_vector(jm_llvm_printer *p, jm_kval v) {
-  jm_ktype type = p->k->values[v].type;
+  jm_ktype type = lane_type(p, v);
   jm_llvm_name vector = jm_llvm_type(type, p->width), scalar = jm_llvm_scalar(p, v);
   const char *name = types[type];
+  if (p->narrow[v]) {
+    jm_text_printf(p->out, "  %%v%u = trunc i64 %s to i32\n", (unsigned)p->next, scalar.text);
+    snprintf(scalar.text, sizeof scalar.text, "%%v%u", (unsigned)p->next++);
+  }
   uint32_t one = p->next++, all = p->next++;
   jm_text_printf(p->out, "  %%v%u = insertelement %s poison, %s %s, i64 0\n", (unsigned)one,
                  vector.text, name, scalar.text);
@@ -179,17 +187,28 @@ static void make_vector(jm_llvm_printer *p, jm_kval v) {
   p->made[p->n_made++] = v;
 }
 
-jm_llvm_name jm_llvm_vector(jm_llvm_printer *p, jm_kval v) {
+jm_llvm_name jm_llvm_narrow_vector(jm_llvm_printer *p, jm_kval v) {
   jm_llvm_name name;
   const jm_kinst_fact *c = constant_of(p->k, v);
   if (c) {
-    jm_ktype type = p->k->values[v].type;
+    jm_ktype type = lane_type(p, v);
+    uint64_t bits = p->narrow[v] ? (uint32_t)c->imm : c->imm;
     snprintf(name.text, sizeof name.text, "splat (%s %.60s)", types[type],
-             constant_text(type, c->imm).text);
+             constant_text(type, bits).text);
     return name;
   }
   if (!p->vectors[v]) make_vector(p, v);
   snprintf(name.text, sizeof name.text, "%%v%u", (unsigned)p->vectors[v]);
+  return name;
+}
+
+jm_llvm_name jm_llvm_vector(jm_llvm_printer *p, jm_kval v) {
+  jm_llvm_name name = jm_llvm_narrow_vector(p, v);
+  if (!p->narrow[v]) return name;
+  jm_llvm_name from = jm_llvm_type(JM_KT_i32, p->width), to = jm_llvm_type(JM_KT_i64, p->width);
+  jm_text_printf(p->out, "  %%v%u = sext %s %s to %s\n", (unsigned)p->next, from.text, name.text,
+                 to.text);
+  snprintf(name.text, sizeof name.text, "%%v%u", (unsigned)p->next++);
   return name;
 }
 
@@ -206,11 +225,14 @@ void jm_llvm_declare(jm_llvm_printer *p, const char *format, ...) {
 /* The text of an instruction. An i1 is 0 or 1 here, and 0 or -1 to LLVM's signed instructions. */
 static const char *text_of(jm_kopcode code, jm_ktype type) {
   static const struct {
-    jm_kopcode code, bits;
-  } of_bits[] = {
-      {JM_K_slt, JM_K_ult}, {JM_K_sle, JM_K_ule}, {JM_K_smin, JM_K_umin}, {JM_K_smax, JM_K_umax}};
+    jm_kopcode code;
+    const char *text;
+  } of_bits[] = {{JM_K_slt, "icmp ult"}, {JM_K_sle, "icmp ule"}, {JM_K_iadd, "xor"},
+                 {JM_K_isub, "xor"},     {JM_K_imul, "and"},     {JM_K_smin, "and"},
+                 {JM_K_umin, "and"},     {JM_K_smax, "or"},      {JM_K_umax, "or"},
+                 {JM_K_ctpop, "and"},    {JM_K_ctlz, "xor"}};
   for (size_t i = 0; type == JM_KT_i1 && i < sizeof of_bits / sizeof *of_bits; i++)
-    if (of_bits[i].code == code) return rows[of_bits[i].bits].text;
+    if (of_bits[i].code == code) return of_bits[i].text;
   return rows[code].text;
 }
 
@@ -218,46 +240,115 @@ static jm_llvm_name operand(jm_llvm_printer *p, jm_kval v, uint32_t width) {
   return width > 1 ? jm_llvm_vector(p, v) : jm_llvm_scalar(p, v);
 }
 
+/* May an instruction on i64 be done on i32, if its operands and its result fit? Sign extension
+ * keeps order, signed or not, and bits. */
+static bool is_narrowable(jm_kopcode code) {
+  switch (code) {
+    case JM_K_iadd:
+    case JM_K_isub:
+    case JM_K_imul:
+    case JM_K_sdiv:
+    case JM_K_srem:
+    case JM_K_udiv: /* of what is negative there is no range, so the result would not fit */
+    case JM_K_urem:
+    case JM_K_and:
+    case JM_K_or:
+    case JM_K_xor:
+    case JM_K_smin:
+    case JM_K_smax:
+    case JM_K_umin:
+    case JM_K_umax:
+    case JM_K_ieq:
+    case JM_K_ine:
+    case JM_K_slt:
+    case JM_K_sle:
+    case JM_K_ult:
+    case JM_K_ule:
+    case JM_K_select:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* The names of an instruction's operands from the first one on, and the type that it is done in. */
+static jm_ktype find_operands(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t first,
+                              uint32_t width, jm_llvm_name names[3]) {
+  jm_ktype type = p->k->values[f->operands[first]].type;
+  bool narrow = width > 1 && is_narrowable(f->code);
+  bool is_test = jm_kop_facts[f->code].result == JM_KRESULT_BOOL;
+  narrow = narrow && (is_test || p->narrow[f->first_result]);
+  for (uint32_t i = first; i < f->n_operands; i++) narrow = narrow && p->narrow[f->operands[i]];
+  for (uint32_t i = first; i < f->n_operands; i++)
+    names[i] =
+        narrow ? jm_llvm_narrow_vector(p, f->operands[i]) : operand(p, f->operands[i], width);
+  return narrow ? JM_KT_i32 : type;
+}
+
+/* The result was made with this number and type. */
+static void finish(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width, uint32_t id,
+                   jm_ktype type) {
+  jm_kval v = f->first_result;
+  if (width > 1 && p->narrow[v] && type == JM_KT_i64) {
+    jm_llvm_name from = jm_llvm_type(JM_KT_i64, width), to = jm_llvm_type(JM_KT_i32, width);
+    jm_text_printf(p->out, "  %%v%u = trunc %s %%v%u to %s\n", (unsigned)p->next, from.text,
+                   (unsigned)id, to.text);
+    id = p->next++;
+  }
+  (width > 1 ? p->vectors : p->scalars)[v] = id;
+}
+
 static void print_plain(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
   jm_llvm_name names[3] = {{""}};
-  for (uint32_t i = 0; i < f->n_operands; i++) names[i] = operand(p, f->operands[i], width);
-  jm_ktype type = p->k->values[f->operands[0]].type;
-  uint32_t id = jm_llvm_define(p, f->first_result, width > 1);
+  jm_ktype type = find_operands(p, f, 0, width, names);
+  bool two = f->n_operands > 1;
+  if (type == JM_KT_i1 && f->code == JM_K_ctpop) names[1] = names[0], two = true;
+  if (type == JM_KT_i1 && f->code == JM_K_ctlz) {
+    snprintf(names[1].text, sizeof names[1].text, "%s", width > 1 ? "splat (i1 true)" : "true");
+    two = true;
+  }
+  uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = %s %s %s%s%s\n", (unsigned)id, text_of(f->code, type),
-                 jm_llvm_type(type, width).text, names[0].text, f->n_operands > 1 ? ", " : "",
-                 names[1].text);
+                 jm_llvm_type(type, width).text, names[0].text, two ? ", " : "", names[1].text);
+  finish(p, f, width, id, jm_kop_facts[f->code].result == JM_KRESULT_BOOL ? JM_KT_i1 : type);
 }
 
 static void print_cast(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
-  jm_llvm_name name = operand(p, f->operands[0], width);
-  jm_llvm_name from = jm_llvm_type(p->k->values[f->operands[0]].type, width);
-  jm_llvm_name to = jm_llvm_type(p->k->values[f->first_result].type, width);
-  uint32_t id = jm_llvm_define(p, f->first_result, width > 1);
-  jm_text_printf(p->out, "  %%v%u = %s %s %s to %s\n", (unsigned)id, rows[f->code].text, from.text,
-                 name.text, to.text);
+  jm_kval x = f->operands[0], v = f->first_result;
+  jm_ktype from = p->k->values[x].type, to = p->k->values[v].type;
+  bool from_narrow =
+      width > 1 && p->narrow[x] && (f->code == JM_K_itrunc || f->code == JM_K_sitofp);
+  bool to_narrow = width > 1 && p->narrow[v] && (f->code == JM_K_zext || f->code == JM_K_sext);
+  jm_llvm_name name = from_narrow ? jm_llvm_narrow_vector(p, x) : operand(p, x, width);
+  if (from_narrow) from = JM_KT_i32;
+  if (to_narrow) to = JM_KT_i32;
+  uint32_t id = p->next++;
+  jm_text_printf(p->out, "  %%v%u = %s %s %s to %s\n", (unsigned)id,
+                 from == to ? "bitcast" : rows[f->code].text, jm_llvm_type(from, width).text,
+                 name.text, jm_llvm_type(to, width).text);
+  finish(p, f, width, id, to);
 }
 
 static void print_called(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
   jm_llvm_name names[3] = {{""}};
-  for (uint32_t i = 0; i < f->n_operands; i++) names[i] = operand(p, f->operands[i], width);
-  jm_ktype type = p->k->values[f->first_result].type;
+  jm_ktype type = find_operands(p, f, 0, width, names);
   jm_llvm_name t = jm_llvm_type(type, width), symbol;
   const row *r = &rows[f->code];
-  const char *text = text_of(f->code, type);
   static const char *const suffixes[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "f32", "f64"};
   if (width > 1)
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", text, (unsigned)width,
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", r->text, (unsigned)width,
              suffixes[type]);
   else
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", text, suffixes[type]);
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", r->text, suffixes[type]);
   bool two = f->n_operands > 1, three = f->n_operands > 2;
   jm_llvm_declare(p, "declare %s %s(%s%s%s%s%s%s)\n", t.text, symbol.text, t.text, two ? ", " : "",
                   two ? t.text : "", three ? ", " : "", three ? t.text : "", r->more ? ", i1" : "");
-  uint32_t id = jm_llvm_define(p, f->first_result, width > 1);
+  uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = call %s %s(", (unsigned)id, t.text, symbol.text);
   for (uint32_t i = 0; i < f->n_operands; i++)
     jm_text_printf(p->out, "%s%s %s", i ? ", " : "", t.text, names[i].text);
   jm_text_printf(p->out, "%s)\n", r->more ? r->more : "");
+  finish(p, f, width, id, type);
 }
 
 /* A C function by its address, lane by lane. */
@@ -304,13 +395,14 @@ static void print_call(jm_llvm_printer *p, const jm_kinst_fact *f, jm_kcall call
 
 static void print_select(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
   bool one = width == 1 || p->lanes[f->operands[0]].kind == JM_LANE_UNIFORM;
-  jm_llvm_name condition = operand(p, f->operands[0], one ? 1 : width);
-  jm_llvm_name x = operand(p, f->operands[1], width), y = operand(p, f->operands[2], width);
-  jm_llvm_name type = jm_llvm_type(p->k->values[f->first_result].type, width);
-  uint32_t id = jm_llvm_define(p, f->first_result, width > 1);
+  jm_llvm_name names[3] = {operand(p, f->operands[0], one ? 1 : width)};
+  jm_ktype type = find_operands(p, f, 1, width, names);
+  jm_llvm_name t = jm_llvm_type(type, width);
+  uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = select %s %s, %s %s, %s %s\n", (unsigned)id,
-                 jm_llvm_type(JM_KT_i1, one ? 1 : width).text, condition.text, type.text, x.text,
-                 type.text, y.text);
+                 jm_llvm_type(JM_KT_i1, one ? 1 : width).text, names[0].text, t.text, names[1].text,
+                 t.text, names[2].text);
+  finish(p, f, width, id, type);
 }
 
 void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
@@ -333,7 +425,8 @@ void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
     print_select(p, f, width);
   else if (rows[f->code].form == FORM_CAST)
     print_cast(p, f, width);
-  else if (rows[f->code].form == FORM_CALLED)
+  else if (rows[f->code].form == FORM_CALLED &&
+           p->k->values[f->first_result].type != JM_KT_i1) /* of bits: logic (text_of) */
     print_called(p, f, width);
   else
     print_plain(p, f, width);

@@ -23,22 +23,7 @@ static void end_access(jm_llvm_printer *p, const jm_kinst_fact *f) {
   jm_text_printf(p->out, ", !alias.scope !%u, !noalias !%u",
                  (unsigned)(p->first_metadata + 1 + p->n_groups + group),
                  (unsigned)(p->first_metadata + 1 + 2 * p->n_groups + group));
-  bool written = false;
-  for (uint32_t i = 0; i < p->k->n_params; i++)
-    written |= p->groups[i] == group && p->k->params[i].written;
-  jm_text_printf(p->out, "%s\n", f->code == JM_K_load && !written ? ", !invariant.load !0" : "");
-}
-
-/* The address of element index + offset. */
-static uint32_t address(jm_llvm_printer *p, const jm_kinst_fact *f, int64_t offset) {
-  uint32_t at = p->next++;
-  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%p%u, i64 %s\n", (unsigned)at,
-                 element_type(p, f), (unsigned)f->imm, jm_llvm_scalar(p, f->operands[0]).text);
-  if (!offset) return at;
-  uint32_t moved = p->next++;
-  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%v%u, i64 %lld\n",
-                 (unsigned)moved, element_type(p, f), (unsigned)at, (long long)offset);
-  return moved;
+  jm_text_printf(p->out, "%s\n", group ? "" : ", !invariant.load !0"); /* 0: only read */
 }
 
 static uint32_t moved_address(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at,
@@ -47,6 +32,14 @@ static uint32_t moved_address(jm_llvm_printer *p, const jm_kinst_fact *f, uint32
   jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%v%u, i64 %lld\n",
                  (unsigned)moved, element_type(p, f), (unsigned)at, (long long)offset);
   return moved;
+}
+
+/* The address of element index + offset. */
+static uint32_t address(jm_llvm_printer *p, const jm_kinst_fact *f, int64_t offset) {
+  uint32_t at = p->next++;
+  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%p%u, i64 %s\n", (unsigned)at,
+                 element_type(p, f), (unsigned)f->imm, jm_llvm_scalar(p, f->operands[0]).text);
+  return offset ? moved_address(p, f, at, offset) : at;
 }
 
 static uint32_t load_at(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at, uint32_t width) {
@@ -109,10 +102,11 @@ static uint32_t load_lanes(jm_llvm_printer *p, const jm_kinst_fact *f, int64_t s
 
 /* The addresses of uneven lanes. */
 static uint32_t addresses(jm_llvm_printer *p, const jm_kinst_fact *f) {
-  jm_llvm_name index = jm_llvm_vector(p, f->operands[0]);
+  jm_llvm_name index = jm_llvm_narrow_vector(p, f->operands[0]);
+  jm_ktype type = p->narrow[f->operands[0]] ? JM_KT_i32 : JM_KT_i64;
   uint32_t at = p->next++;
-  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%p%u, <%u x i64> %s\n",
-                 (unsigned)at, element_type(p, f), (unsigned)f->imm, (unsigned)p->width,
+  jm_text_printf(p->out, "  %%v%u = getelementptr inbounds %s, ptr %%p%u, %s %s\n", (unsigned)at,
+                 element_type(p, f), (unsigned)f->imm, jm_llvm_type(type, p->width).text,
                  index.text);
   return at;
 }

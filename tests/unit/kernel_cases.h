@@ -476,6 +476,8 @@ static void add_random_case(void) {
   random_body r = {{{0}}, {0}};
   jm_kloop loop, inner;
   jm_kval n = case_count(b), mask = jm_kbuild_index(b, CASE_ELEMENTS - 1);
+  bool known = random_number(2); /* then much is known of i64 values, too */
+  if (known) n = jm_kbuild_index(b, random_number(99));
   jm_kbuild_loop_begin(b, JM_BIND_VECTOR, 1u << (1 + random_number(5)), jm_kbuild_index(b, 0), n,
                        NULL, 0, &loop);
   for (jm_ktype t = 0; t < JM_N_KTYPES; t++) {
@@ -491,6 +493,13 @@ static void add_random_case(void) {
                                     : jm_kbuild_int(b, t, (int64_t)random_number(2)));
   }
   keep_value(b, &r, loop.index);
+  for (int i = 0; known && i < 6; i++) { /* indices as they are made of shapes */
+    static const jm_kopcode codes[] = {JM_K_udiv, JM_K_urem, JM_K_imul, JM_K_iadd,
+                                       JM_K_isub, JM_K_sdiv, JM_K_smin, JM_K_umax};
+    jm_kval c = jm_kbuild_index(b, 1 + (int64_t)random_number(i % 2 ? 40 : 1 << 24));
+    jm_kopcode code = codes[random_number(sizeof codes / sizeof *codes)];
+    keep_value(b, &r, jm_kbuild2(b, code, i ? pick_value(&r, JM_KT_i64) : loop.index, c));
+  }
   uint32_t insts = 5 + random_number(40);
   for (uint32_t i = 0; i < insts; i++) add_random_inst(b, &r);
   if (random_number(2)) { /* a loop inside, with a carry of each type */
