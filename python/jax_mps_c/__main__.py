@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m jax_mps_c`: what works on this machine and what is missing; `selftest` tries it."""
+"""`python -m jax_mps_c`: what works on this machine and what is missing; `selftest` tries it;
+`explain` prints what is made of a program."""
 
+import importlib
 import sys
 
-if sys.argv[1:2] == ["selftest"]:
-    from jax_mps_c.selftest import main
+COMMANDS = {"selftest": "jax_mps_c.selftest", "explain": "jax_mps_c.explain"}
 
-    raise SystemExit(main(sys.argv[2:]))
-
-from jax_mps_c.doctor import main
-
-raise SystemExit(main())
+if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+    status = importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
+else:
+    status = importlib.import_module("jax_mps_c.doctor").main()
+raise SystemExit(status)

@@ -138,7 +138,7 @@ static void print_launch_arguments(printer *p, const jm_op *op, const jm_launch 
     else if (argument->memory == JM_LAUNCH_RESULT)
       jm_text_printf(p->text, "%%%u", op->first_result + argument->index);
     else
-      jm_text_printf(p->text, "%%%u", op->operands[argument->index]);
+      jm_values_print(p->plan->module, &op->operands[argument->index], 1, p->text);
   }
 }
 
@@ -232,7 +232,7 @@ static void print_block(printer *p, uint32_t index, uint32_t depth) {
 void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   printer p = {.plan = plan, .text = text};
   const jm_plan_totals totals = jm_plan_count(plan);
-  jm_text_printf(text, "plan of %s: %u steps, %u of them compiled groups with %u kernels\n",
+  jm_text_printf(text, "plan of %s: steps %u, compiled groups %u, kernels %u\n",
                  *plan->module->name ? plan->module->name : "a program", totals.n_steps,
                  totals.n_groups, totals.n_kernels);
   jm_text_printf(text, "  arena of ");

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the host engine makes of a program: its steps in order, the ops that were fused into groups,
+their kernels, and where in the source each comes from.
+
+`python -m jax_mps_c explain PROGRAM.py` runs a program and prints every plan that it needed; with a
+StableHLO file, a portable artifact or text, nothing is run. `text` does it for a compiled function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import pathlib
+import runpy
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from jax_mps_c import extension, plan_svg
+
+_KIND = 0x6A6F  # src/pjrt/extensions.h
+_BYTECODE = b"ML\xefR"  # what MLIR's bytecode begins with
+_SERIALIZED = b"jmpsexe1"  # our executables, serialized: src/pjrt/executable.c
+
+
+class _Explanation(ctypes.Structure):
+    _fields_ = [("text", ctypes.c_char_p), ("json", ctypes.c_char_p)]
+
+
+_Out = ctypes.POINTER(_Explanation)
+
+
+class _Explain(ctypes.Structure):
+    _fields_ = [
+        ("base", extension.Base),
+        (
+            "explain",
+            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, _Out),
+        ),
+        ("record", ctypes.CFUNCTYPE(None, ctypes.c_int)),
+        ("take", ctypes.CFUNCTYPE(ctypes.c_int, _Out)),
+        ("release", ctypes.CFUNCTYPE(None, _Out)),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    text: str  # for people
+    data: dict[str, Any]  # the same for programs: src/plan/explain.h
+
+
+def _text(found: bytes | None) -> str:
+    return (found or b"").decode(errors="replace")
+
+
+def _plan(found: _Explanation) -> Plan:
+    return Plan(_text(found.text), json.loads(_text(found.json)))
+
+
+def explain_artifact(artifact: bytes) -> Plan:
+    """The plan of a StableHLO portable artifact, which is compiled and not run."""
+    import jax
+
+    jax.devices("mps")  # the client tells the library where LLVM is
+    functions, found = extension.find(_KIND, _Explain), _Explanation()
+    failed = functions.explain(artifact, len(artifact), found)
+    try:
+        if failed:
+            raise ValueError(_text(found.text) or "out of memory")
+        return _plan(found)
+    finally:
+        functions.release(found)
+
+
+def explain_compiled(compiled: Any) -> Plan:
+    """The plan of what `jax.jit(f).lower(...)` or its `.compile()` returned, on platform mps."""
+    if not hasattr(compiled, "runtime_executable"):
+        compiled = compiled.compile()
+    executable = compiled.runtime_executable()
+    # jaxlib puts a record of its own around what the plugin serialized: options and the artifact.
+    _, magic, rest = executable.client.serialize_executable(executable).partition(_SERIALIZED)
+    if not magic:
+        raise ValueError(f"compiled for {executable.client.platform}, not for mps")
+    size = int.from_bytes(rest[:8], "little")
+    return explain_artifact(rest[16 : 16 + size])
+
+
+def text(compiled: Any) -> str:
+    """What the host engine makes of a lowered or compiled function, as text.
+
+    `compiled.as_text()` is another thing: JAX converts the program as the plugin got it to HLO.
+    """
+    return explain_compiled(compiled).text
+
+
+def explain_file(path: pathlib.Path) -> Plan:
+    """The plan of a file: a StableHLO portable artifact, or StableHLO as text."""
+    content = path.read_bytes()
+    if not content.startswith(_BYTECODE):
+        content = serialize(content.decode())
+    return explain_artifact(content)
+
+
+def serialize(module: str) -> bytes:
+    """StableHLO text as JAX would send it to the plugin."""
+    import jax
+    from jax._src.lib import xla_client
+    from jaxlib.mlir.dialects import stablehlo
+
+    ours = ".".join(map(str, jax.devices("mps")[0].client.stablehlo_current_version))
+    version = stablehlo.get_smaller_version(ours, stablehlo.get_current_version())
+    return xla_client._xla.mlir.serialize_portable_artifact(module, version)
+
+
+@contextlib.contextmanager
+def record(plans: list[Plan]) -> Iterator[None]:
+    """At the end the list has the plan of each program that was compiled meanwhile."""
+    functions, found = extension.find(_KIND, _Explain), _Explanation()
+    functions.record(True)
+    try:
+        yield
+    finally:
+        functions.record(False)
+        while functions.take(found):
+            plans.append(_plan(found))
+            functions.release(found)
+
+
+def run(path: pathlib.Path, arguments: list[str]) -> None:
+    """Runs a Python program as `python PATH ARGUMENTS` does."""
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def show(plans: list[Plan], svg: pathlib.Path | None) -> None:
+    if svg and plans:
+        svg.write_text(plan_svg.draw([plan.data for plan in plans]), encoding="utf-8")
+    try:
+        for plan in plans:
+            print(plan.text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader that has seen enough: head, less
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_plugins.mps explain",
+        description="Prints what the host engine makes of a program: steps, groups, kernels.",
+        epilog="Other arguments, and all after --, are the Python program's.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "file",
+        type=pathlib.Path,
+        help="a Python program, or StableHLO: a portable artifact or text",
+    )
+    parser.add_argument("--svg", metavar="OUT.svg", type=pathlib.Path, help="draw the plans too")
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options, passed = parser.parse_known_args(arguments[:end])
+    passed += arguments[end + 1 :]
+    # It is the host engine that has plans.
+    os.environ.setdefault("JAX_PLATFORMS", "mps,cpu")
+    os.environ.setdefault("JAX_MPS_DEVICE", "host")
+    if options.file.suffix != ".py":
+        if passed:
+            parser.error(f"unknown arguments: {' '.join(passed)}")
+        try:
+            plan = explain_file(options.file)
+        except (OSError, ValueError, RuntimeError) as error:
+            print(f"{options.file}: {error}", file=sys.stderr)
+            return 1
+        show([plan], options.svg)
+        return 0
+    plans: list[Plan] = []
+    try:
+        with record(plans):
+            run(options.file, passed)
+    finally:  # a program that fails is explained as far as it came
+        show(plans, options.svg)
+    if not plans:
+        print("nothing was compiled for the host engine of platform mps", file=sys.stderr)
+    return 0 if plans else 1
