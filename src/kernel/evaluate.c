@@ -6,12 +6,34 @@
 
 #include "kernel/builder.h"
 
+static bool evaluate_division(jm_kopcode code, jm_ktype type, uint64_t a, uint64_t b,
+                              uint64_t *out) {
+  const uint32_t bits = jm_ktype_bits[type];
+  const int64_t sa = jm_kvalue_signed(type, a), sb = jm_kvalue_signed(type, b);
+  const int64_t lowest = bits == 64 ? INT64_MIN : -(INT64_C(1) << (bits - 1));
+  const bool is_signed = code == JM_K_sdiv || code == JM_K_srem;
+  if (b == 0 || (is_signed && sa == lowest && sb == -1)) return false;
+  if (is_signed)
+    *out = (uint64_t)(code == JM_K_sdiv ? sa / sb : sa % sb);
+  else
+    *out = code == JM_K_udiv ? a / b : a % b;
+  return true;
+}
+
+static bool evaluate_shift(jm_kopcode code, jm_ktype type, uint64_t a, uint64_t b, uint64_t *out) {
+  if (b >= jm_ktype_bits[type]) return false;
+  if (code == JM_K_ashr)
+    *out = (uint64_t)(jm_kvalue_signed(type, a) >> b);
+  else
+    *out = code == JM_K_shl ? a << b : a >> b;
+  return true;
+}
+
 static bool evaluate_integer(jm_kopcode code, jm_ktype type, const uint64_t *x, uint64_t *out) {
   const uint32_t bits = jm_ktype_bits[type];
   const uint64_t a = x[0], b = jm_kop_facts[code].operands > 1 ? x[1] : 0;
   const int64_t sa = jm_kvalue_signed(type, a), sb = jm_kvalue_signed(type, b);
-  const int64_t lowest = bits == 64 ? INT64_MIN : -(INT64_C(1) << (bits - 1));
-  const bool overflows = sa == lowest && sb == -1;
+  bool defined = true;
   switch (code) {
     case JM_K_iadd:
       *out = a + b;
@@ -23,20 +45,10 @@ static bool evaluate_integer(jm_kopcode code, jm_ktype type, const uint64_t *x, 
       *out = a * b;
       break;
     case JM_K_sdiv:
-      if (b == 0 || overflows) return false;
-      *out = (uint64_t)(sa / sb);
-      break;
     case JM_K_srem:
-      if (b == 0 || overflows) return false;
-      *out = (uint64_t)(sa % sb);
-      break;
     case JM_K_udiv:
-      if (b == 0) return false;
-      *out = a / b;
-      break;
     case JM_K_urem:
-      if (b == 0) return false;
-      *out = a % b;
+      defined = evaluate_division(code, type, a, b, out);
       break;
     case JM_K_and:
       *out = a & b;
@@ -48,16 +60,9 @@ static bool evaluate_integer(jm_kopcode code, jm_ktype type, const uint64_t *x, 
       *out = a ^ b;
       break;
     case JM_K_shl:
-      if (b >= bits) return false;
-      *out = a << b;
-      break;
     case JM_K_lshr:
-      if (b >= bits) return false;
-      *out = a >> b;
-      break;
     case JM_K_ashr:
-      if (b >= bits) return false;
-      *out = (uint64_t)(sa >> b);
+      defined = evaluate_shift(code, type, a, b, out);
       break;
     case JM_K_smin:
       *out = sa < sb ? a : b;
@@ -79,27 +84,27 @@ static bool evaluate_integer(jm_kopcode code, jm_ktype type, const uint64_t *x, 
       break;
     case JM_K_ieq:
       *out = a == b;
-      return true;
+      break;
     case JM_K_ine:
       *out = a != b;
-      return true;
+      break;
     case JM_K_slt:
       *out = sa < sb;
-      return true;
+      break;
     case JM_K_sle:
       *out = sa <= sb;
-      return true;
+      break;
     case JM_K_ult:
       *out = a < b;
-      return true;
+      break;
     case JM_K_ule:
       *out = a <= b;
-      return true;
+      break;
     default:
       return false;
   }
-  *out = jm_kvalue_mask(type, *out);
-  return true;
+  if (defined) *out = jm_kvalue_mask(type, *out);
+  return defined;
 }
 
 /* One body for both widths: R is the C type, F(name) its function of math.h. */

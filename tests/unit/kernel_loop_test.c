@@ -610,6 +610,50 @@ static void test_rows(void) {
       "}\n");
 }
 
+/* Every allocation of building may fail. */
+static void test_without_memory(void) {
+  jm_module *m = wrap(
+      "module \"memory\" {\n"
+      "  (%0: f32[9,6], %1: f32[9], %2: f32[6,6]):\n"
+      "  %3: s32[] = constant value=0\n"
+      "  %4: s32[], %5: f32[9,6], %6: f32[9] = while %3, %0, %1 | %2 {\n"
+      "    (%7: s32[], %107: f32[9,6], %108: f32[9], %109: f32[6,6]):\n" COUNTED("3")
+      "    (%13: s32[], %14: f32[9,6], %15: f32[9], %16: f32[6,6]):\n"
+      "    %17: f32[9,6] = dot_general %14, %16 lhs_contract=[1] rhs_contract=[1] "
+      "lhs_precision=DEFAULT rhs_precision=DEFAULT\n"
+      "    %18: f32[9,6] = tanh %17\n"
+      "    %19: f32[1,6] = slice %18 start=[2,0] limit=[3,6] stride=[1,1]\n"
+      "    %20: f32[1] = slice %15 start=[1] limit=[2] stride=[1]\n"
+      "    %21: f32[9] = dynamic_update_slice %15, %20, %13\n"
+      "    %22: s32[] = constant value=0\n"
+      "    %23: f32[9,6] = dynamic_update_slice %18, %19, %13, %22\n"
+      "    %24: s32[] = constant value=1\n"
+      "    %25: s32[] = add %13, %24\n"
+      "    return %25, %23, %21\n"
+      "  }\n"
+      "  return %5, %6\n"
+      "}\n");
+  if (!m) return;
+  const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
+  int64_t n = 0;
+  for (bool done = false; !done && n < 2000; n++) {
+    jm_schedule s = {0};
+    bool fits = false;
+    jm_arena_init(&s.arena);
+    jm_alloc_fail_after(n);
+    jm_error *error = jm_schedule_loop(m, fusion, &target, &s, &fits);
+    jm_alloc_fail_after(-1);
+    CHECK(error ? jm_error_code(error) == JM_RESOURCE_EXHAUSTED : fits);
+    done = !error;
+    if (done) compare(m, &s);
+    jm_error_destroy(error);
+    for (uint32_t i = 0; i < s.n_launches; i++) jm_kernel_destroy(s.launches[i].kernel);
+    jm_arena_deinit(&s.arena);
+  }
+  CHECK(n > 3 && n < 2000);
+  jm_module_destroy(m);
+}
+
 /* What does not fit says so, and nothing else. */
 static void test_too_large(void) {
   jm_module *m = wrap(
@@ -639,4 +683,4 @@ static void test_too_large(void) {
 }
 
 TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams, test_stored,
-          test_case, test_updates, test_rows, test_cancel, test_too_large)
+          test_case, test_updates, test_rows, test_cancel, test_without_memory, test_too_large)
