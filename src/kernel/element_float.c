@@ -60,42 +60,27 @@ static jm_kval is_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
   return FOLT(FABS(x), F(__builtin_inf()));
 }
 
-/* With one constant that is a number, as in relu: NaN stays, and of equal zeros that one is taken
- * which the op prefers. */
-static bool bound(jm_kbuilder *b, jm_kval x, jm_kval y, bool upper, jm_kval *out) {
+/* One comparison with y, or with what stands for it: for NaN the end of the order, so that y wins;
+ * for the zero that must lose against the other zero, the number next to it. A NaN of x comes out,
+ * as every comparison is false. In reductions x is the accumulator: all but the comparison and the
+ * choice is ready before it. */
+static jm_kval extreme(jm_kbuilder *b, jm_kval x, jm_kval y, bool larger) {
+  const jm_ktype t = jm_kbuild_type(b, x), it = t == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32;
+  const int64_t sign = INT64_MIN >> (64 - (int)jm_ktype_bits[it]);
   uint64_t bits;
-  if (!jm_kbuild_is_const(b, y, &bits) || jm_kbuild_is_const(b, x, &bits)) return false;
-  jm_kval nan = FUNO(y, y);
-  if (!jm_kbuild_is_const(b, nan, &bits) || bits) return false;
-  jm_kbuild_is_const(b, y, &bits);
-  bool plus = bits == 0,
-       minus = bits == (jm_kbuild_type(b, y) == JM_KT_f64 ? 1ull << 63 : 1u << 31);
-  if (upper)
-    *out = SELECT(minus ? FOLE(y, x) : FOLT(y, x), y, x);
-  else
-    *out = SELECT(plus ? FOLE(x, y) : FOLT(x, y), y, x);
-  return true;
+  if (jm_kbuild_is_const(b, x, &bits)) {
+    jm_kval z = x;
+    x = y;
+    y = z;
+  }
+  jm_kval loser = I(larger ? sign : 0), beside = FROM_BITS(I(larger ? sign + 1 : 1));
+  jm_kval key = SELECT(IEQ(BITS(y), loser), beside, y);
+  key = SELECT(FUNO(y, y), F(larger ? __builtin_inf() : -__builtin_inf()), key);
+  return SELECT(larger ? FOLE(x, key) : FOLE(key, x), y, x);
 }
 
-/* Equal numbers have equal bits, except zeros: the bits' conjunction is +0 if one is, their
- * disjunction -0. A NaN of x comes out as x, one of y as y. */
-static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval simple;
-  if (bound(b, x, y, false, &simple) || bound(b, y, x, false, &simple)) return simple;
-  jm_kval equal = FROM_BITS(AND(BITS(x), BITS(y)));
-  jm_kval larger = SELECT(OR(FOLT(y, x), FUNO(x, x)), x, y);
-  return SELECT(FOEQ(x, y), equal, larger);
-}
-
-static jm_kval minimum(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval simple;
-  if (bound(b, x, y, true, &simple) || bound(b, y, x, true, &simple)) return simple;
-  jm_kval equal = FROM_BITS(OR(BITS(x), BITS(y)));
-  jm_kval smaller = SELECT(OR(FOLT(x, y), FUNO(x, x)), x, y);
-  return SELECT(FOEQ(x, y), equal, smaller);
-}
+static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) { return extreme(b, x, y, true); }
+static jm_kval minimum(jm_kbuilder *b, jm_kval x, jm_kval y) { return extreme(b, x, y, false); }
 
 static jm_kval rest(jm_kbuilder *b, jm_kval x, jm_kval y) {
   const jm_kval args[2] = {x, y};
