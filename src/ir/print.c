@@ -15,6 +15,7 @@ typedef struct printer {
   uint32_t next;
   bool located;
   bool brief; /* for people: a constant stands where it is used */
+  bool views; /* so does what leaves the bits where they are: plans have no step for it */
 } printer;
 
 /* -- attributes */
@@ -147,9 +148,20 @@ static bool is_folded(const printer *p, const jm_op *op) {
   return p->brief && op->code == JM_OP_constant;
 }
 
+static bool is_view(const jm_op *op) {
+  return op->code == JM_OP_reshape || op->code == JM_OP_bitcast_convert ||
+         op->code == JM_OP_optimization_barrier;
+}
+
 static void print_use(printer *p, jm_value value) {
   enum { SHOWN = 8 };
   const jm_op *op = jm_module_definition(p->m, value);
+  if (op && p->views && is_view(op)) {
+    jm_text_printf(p->text, "%s(", jm_op_facts[op->code].name);
+    print_use(p, op->operands[value - op->first_result]);
+    jm_text_append(p->text, ")", 1);
+    return;
+  }
   if (!op || !is_folded(p, op)) {
     jm_text_printf(p->text, "%%%u", p->number ? p->number[value] : value);
     return;
@@ -305,7 +317,7 @@ void jm_module_print_located(const jm_module *module, jm_text *text) {
 }
 
 void jm_values_print(const jm_module *module, const jm_value *values, uint32_t n, jm_text *text) {
-  printer p = {.m = module, .text = text, .brief = true};
+  printer p = {.m = module, .text = text, .brief = true, .views = true};
   for (uint32_t i = 0; i < n; i++) {
     if (i) jm_text_append(text, ", ", 2);
     print_use(&p, values[i]);
@@ -313,7 +325,7 @@ void jm_values_print(const jm_module *module, const jm_value *values, uint32_t n
 }
 
 void jm_op_print(const jm_module *module, const jm_op *op, jm_text *text) {
-  printer p = {.m = module, .text = text, .brief = true};
+  printer p = {.m = module, .text = text, .brief = true, .views = true};
   print_head(&p, op);
 }
 
