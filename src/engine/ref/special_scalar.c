@@ -146,6 +146,7 @@ static void scale_convergent(convergent *v, double by) {
 }
 
 static double fraction_by_a(double a, double x, double eps) {
+  double close = eps < 0x1p-40 ? eps : 0x1p-40; /* the sum at the end cancels */
   double y = 1 - a, z = x + y + 1;
   convergent older = {1, x, 0, 0}, old = {x + 1, z * x, 0, -x};
   double value = old.p / old.q, slope = (old.p_by_a - value * old.q_by_a) / old.q;
@@ -164,7 +165,7 @@ static double fraction_by_a(double a, double x, double eps) {
       scale_convergent(&older, 0x1p-500);
       scale_convergent(&old, 0x1p-500);
     }
-    if (v.q != 0 && fabs(slope - before) <= eps) break;
+    if (v.q != 0 && fabs(slope - before) <= close) break;
   }
   return value * (log(x) - jm_special_digamma(a)) + slope;
 }
