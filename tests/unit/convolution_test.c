@@ -243,6 +243,26 @@ static void test_layers(void) {
     }
 }
 
+/* Images with channels last and rows of some length, whose products read the input in place. */
+static void test_rows(void) {
+  for (int i = 0; i < 80; i++) {
+    config c = layer(2 + random_below(3), 0, 16 + random_below(5), 16 + random_below(60), 1);
+    for (uint32_t a = 0; a < 2; a++) {
+      c.size[a] = 14 + random_below(12);
+      c.taps[a] = 1 + random_below(4);
+      c.stride[a] = 1 + (random_below(3) == 0);
+      c.lhs_dilation[a] = 1 + (random_below(4) == 0);
+      c.rhs_dilation[a] = 1 + (random_below(4) == 0);
+      c.reversal[a] = random_below(2);
+      for (int k = 0; k < 2; k++) c.padding[2 * a + k] = (int64_t)random_below(5) - 1;
+    }
+    if (random_below(4) == 0) /* rows along the other axis */
+      for (int k = 2; k < 4; k++) c.lhs_at[k] = c.out_at[k] = 3 - c.lhs_at[k];
+    if (random_below(2)) c.rhs_at[0] = 3, c.rhs_at[1] = 2;
+    if (complete(&c)) check_convolution(&c, product_types[i % 4]);
+  }
+}
+
 static void test_without_memory(void) {
   without_memory = true;
   for (int i = 0; i < 60; i++) {
@@ -252,4 +272,4 @@ static void test_without_memory(void) {
   without_memory = false;
 }
 
-TEST_MAIN(test_random, test_layers, test_without_memory)
+TEST_MAIN(test_random, test_layers, test_rows, test_without_memory)

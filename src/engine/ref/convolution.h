@@ -36,6 +36,11 @@ typedef struct jm_window {
 /* One group at a time as matrix products. */
 jm_error *jm_window_run_tiled(const jm_window *window) JM_MUST_USE;
 
+/* Channels last, at least a few outputs in a row: the products read the input where it is; false:
+ * not a case for it. */
+bool jm_window_is_rows(const jm_window *window);
+jm_error *jm_window_run_rows(const jm_window *window) JM_MUST_USE;
+
 /* Many small groups side by side (depthwise convolution); false: not a case for it. */
 bool jm_window_is_direct(const jm_window *window);
 void jm_window_run_direct(const jm_window *window);

@@ -100,6 +100,8 @@ bool jm_gemm_vector_supports(jm_dtype dtype) { return find_kernels(dtype) != NUL
 
 typedef struct product {
   const jm_gemm *g;
+  const jm_gemm_groups *groups; /* NULL: one of each */
+  size_t group_depth;           /* k, if there is one group */
   const kernels *kernels;
   size_t panel;  /* columns of the widest tile */
   size_t padded; /* columns of packed b: whole vectors */
@@ -107,7 +109,7 @@ typedef struct product {
   size_t packed_bytes;
   size_t row_tasks, rows, columns; /* of a task */
   size_t column_tasks;
-  size_t depth_blocks, panels;
+  size_t depth_blocks, panels; /* blocks of a group */
   bool a_in_place;
   _Atomic bool failed; /* no memory */
 } product;
@@ -129,8 +131,10 @@ static void pack_panels(void *context, size_t begin, size_t end) {
   const jm_gemm *g = p->g;
   size_t element = p->kernels->element;
   for (size_t i = begin; i < end; i++) {
-    size_t k0 = i / p->panels * DEPTH, j = i % p->panels * p->panel;
-    size_t depth = least(g->k - k0, DEPTH), width = panel_width(p, j);
+    size_t block = i / p->panels, j = i % p->panels * p->panel;
+    size_t at = block % p->depth_blocks * DEPTH;
+    size_t k0 = block / p->depth_blocks * p->group_depth + at;
+    size_t depth = least(p->group_depth - at, DEPTH), width = panel_width(p, j);
     size_t columns = least(g->n - j, width);
     char *to = panel_at(p, k0, depth, j);
     const char *from = (const char *)g->b +
@@ -146,7 +150,9 @@ static jm_error *pack_b(product *p) {
   p->packed_bytes = p->padded * g->k * p->kernels->element;
   p->packed = jm_data_take(p->packed_bytes);
   if (!p->packed) return jm_error_out_of_memory();
-  size_t items = p->panels * p->depth_blocks, grain = PACK_GRAIN / (p->panel * DEPTH) + 1;
+  size_t n_groups = p->groups ? p->groups->n_depth_groups : 1;
+  size_t items = p->panels * p->depth_blocks * n_groups,
+         grain = PACK_GRAIN / (p->panel * DEPTH) + 1;
   jm_parallel_for(items, g->one_thread ? items : grain, pack_panels, p);
   return NULL;
 }
@@ -243,6 +249,7 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   const kernels *kernels = find_kernels(g->dtype);
   product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
   p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
+  p.group_depth = g->k;
   p.depth_blocks = divide_up(g->k, DEPTH);
   p.panels = divide_up(g->n, p.panel);
   p.a_in_place = g->a_col == 1 || g->m <= ROWS;
@@ -254,4 +261,46 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
   jm_data_give(p.packed, p.packed_bytes);
   return p.failed ? jm_error_out_of_memory() : NULL;
+}
+
+/* -- groups */
+
+/* Row groups [first, last), one panel after the other. */
+static void run_group_task(void *context, size_t first, size_t last) {
+  const product *p = context;
+  const jm_gemm *g = p->g;
+  const jm_gemm_groups *groups = p->groups;
+  ptrdiff_t element = (ptrdiff_t)p->kernels->element;
+  size_t group_rows = g->m / groups->n_row_groups;
+  for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
+    size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
+    ptrdiff_t along = groups->depth_groups[k0 / p->group_depth] + (ptrdiff_t)at;
+    for (size_t j = 0; j < g->n; j += p->panel) {
+      size_t width = panel_width(p, j), columns = least(g->n - j, width);
+      for (size_t group = first; group < last; group++) {
+        const char *a = (const char *)g->a + (groups->a_groups[group] + along) * element;
+        char *c = (char *)g->c + (groups->c_groups[group] + (ptrdiff_t)j) * element;
+        for (size_t i = 0; i < group_rows; i += ROWS)
+          run_tile(p, a + (ptrdiff_t)i * g->a_row * element, g->a_row, 1, panel_at(p, k0, depth, j),
+                   (ptrdiff_t)width, depth, least(group_rows - i, ROWS), width, columns,
+                   c + (ptrdiff_t)(i * g->ldc) * element, k0 || g->accumulate);
+      }
+    }
+  }
+}
+
+jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *groups) {
+  const kernels *kernels = find_kernels(g->dtype);
+  product p = {.g = g, .groups = groups, .kernels = kernels};
+  p.panel = kernels->lanes * kernels->vectors;
+  p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
+  p.group_depth = g->k / groups->n_depth_groups;
+  p.depth_blocks = divide_up(p.group_depth, DEPTH);
+  p.panels = divide_up(g->n, p.panel);
+  JM_TRY(pack_b(&p));
+  /* A panel serves that many rows while it is in the first cache. */
+  size_t grain = divide_up(2 * MOST_ROWS, g->m / groups->n_row_groups);
+  jm_parallel_for(groups->n_row_groups, grain, run_group_task, &p);
+  jm_data_give(p.packed, p.packed_bytes);
+  return NULL;
 }

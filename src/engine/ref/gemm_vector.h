@@ -11,4 +11,15 @@ bool jm_gemm_vector_supports(jm_dtype dtype);
 /* m, n and k are at least 1. */
 jm_error *jm_gemm_vector_run(const jm_gemm *gemm) JM_MUST_USE;
 
+/* Rows and depth in groups that lie anywhere: what a convolution multiplies is such a view of its
+ * input. Row i of group g is at a + a_groups[g] + i * a_row and at c + c_groups[g] + i * ldc; depth
+ * l of group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in a row. */
+typedef struct jm_gemm_groups {
+  size_t n_row_groups, n_depth_groups; /* divide the product's m and k */
+  const ptrdiff_t *a_groups, *c_groups, *depth_groups;
+} jm_gemm_groups;
+
+/* The same for a gathered product: a_col is 1, and b is dense. */
+jm_error *jm_gemm_vector_run_groups(const jm_gemm *gemm, const jm_gemm_groups *groups) JM_MUST_USE;
+
 #endif
