@@ -49,8 +49,11 @@ SUITES = (
         (
             "optax/_src/base_test.py",
             "optax/_src/combine_test.py",
+            "optax/_src/factorized_test.py",
+            "optax/_src/linear_algebra_test.py",
             "optax/_src/lookahead_test.py",
             "optax/_src/numerics_test.py",
+            "optax/_src/transform_test.py",
             "optax/_src/update_test.py",
             "optax/_src/utils_test.py",
             "optax/contrib/_sam_test.py",
@@ -66,6 +69,7 @@ SUITES = (
             "optax/transforms/_constraining_test.py",
             "optax/tree_utils/_random_test.py",
             "optax/tree_utils/_state_utils_test.py",
+            "optax/tree_utils/_tree_math_test.py",
         ),
     ),
     Suite(
@@ -73,7 +77,9 @@ SUITES = (
         "0.0.17",
         "haiku",
         (
+            "haiku/_src/attention_test.py",
             "haiku/_src/basic_test.py",
+            "haiku/_src/batch_norm_test.py",
             "haiku/_src/bias_test.py",
             "haiku/_src/embed_test.py",
             "haiku/_src/group_norm_test.py",

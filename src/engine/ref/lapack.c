@@ -51,11 +51,13 @@ static const routines *find(jm_dtype dtype) {
 
 bool jm_lapack_supports(jm_dtype dtype) { return table[dtype].names[0] != NULL; }
 
+enum { FEW = 16 }; /* rows: our loops are done before LAPACK has found its block size */
+
 jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, bool *positive) {
   *positive = true;
   if (!n) return NULL;
   potrf_fn *potrf = (potrf_fn *)find(dtype)->potrf;
-  if (!potrf || n > INT_MAX) {
+  if (!potrf || n <= FEW || n > INT_MAX) {
     *positive = jm_loops_find(dtype)->cholesky(n, lower, a);
     return NULL;
   }
