@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "base/float_state.h"
 #include "base/settings.h"
 
 enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
@@ -87,6 +88,7 @@ static loop *find_loop(void) {
 
 static void *work(void *unused) {
   (void)unused;
+  (void)jm_float_state_enter(); /* else the mode is that of whoever started the thread */
   pthread_mutex_lock(&lock);
   for (;;) {
     loop *l = find_loop();

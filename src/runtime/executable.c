@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/float_state.h"
+
 static void *copy_bytes(const void *bytes, size_t size) {
   void *copy = jm_alloc(size, 1);
   if (copy && size) memcpy(copy, bytes, size);
@@ -31,10 +33,12 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
   executable->n_options = n_option_bytes;
   executable->code = copy_bytes(code, n_code);
   executable->option_bytes = copy_bytes(option_bytes, n_option_bytes);
+  jm_float_state state = jm_float_state_enter(); /* constants are folded */
   jm_error *error =
       !executable->code || !executable->option_bytes
           ? jm_error_out_of_memory()
           : jm_program_compile(code, n_code, options->decompose, &executable->program);
+  jm_float_state_leave(state);
   if (error) {
     jm_executable_release(executable);
     return error;
@@ -101,6 +105,7 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
 static jm_error *prepare(jm_executable *executable, jm_device *device) {
   jm_error *error = NULL;
   pthread_mutex_lock(&executable->lock);
+  jm_float_state state = jm_float_state_enter();
   if (!device->engine) {
     error = jm_program_plan(executable->program);
   } else if (!executable->engine) {
@@ -114,6 +119,7 @@ static jm_error *prepare(jm_executable *executable, jm_device *device) {
   if (!error && executable->engine != device->engine)
     error = jm_error_invalid("'%s' was compiled for another client's processor",
                              executable->facts->name);
+  jm_float_state_leave(state);
   pthread_mutex_unlock(&executable->lock);
   return error;
 }

@@ -2,8 +2,8 @@
  * One execution: check, take references and donations, run when the inputs are there, publish. */
 #include <string.h>
 
+#include "base/float_state.h"
 #include "runtime/executable.h"
-#include "runtime/float_state.h"
 #include "runtime/task.h"
 
 typedef struct execution {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The processor's floating-point mode while a program runs: round to nearest, keep subnormals, no
- * traps, whatever the thread's owner had set. Results then don't depend on the thread. */
-#ifndef JM_RUNTIME_FLOAT_STATE_H
-#define JM_RUNTIME_FLOAT_STATE_H
+ * The processor's floating-point mode while a program runs and while it is compiled: round to
+ * nearest, keep subnormals, no traps, whatever the thread's owner had set. Results then don't
+ * depend on the thread. */
+#ifndef JM_BASE_FLOAT_STATE_H
+#define JM_BASE_FLOAT_STATE_H
 
 #include <stdint.h>
 
