@@ -15,6 +15,7 @@ enum {
   JM_LOOP_WORK = 64 * 1024,     /* elements touched per iteration, at most */
   JM_LOOP_PRODUCTS = 16 * 1024, /* of one product of matrices; more is for a library */
   JM_LOOP_OPS = 1500,
+  JM_LOOP_CODE = 40 * 1000, /* flops written out: bounds the time of compiling */
 };
 
 static inline bool jm_loop_in_registers(const jm_type *type) {

@@ -9,7 +9,10 @@
 
 #define MANY UINT64_MAX
 
-enum { CHEAP = 4 }; /* flops that may be done again */
+enum {
+  CHEAP = 4,  /* flops that may be done again */
+  DEAR = 400, /* flops of one element in one loop */
+};
 
 /* ---- carries */
 
@@ -86,6 +89,16 @@ static uint64_t shape_demand(const jm_type *type, uint64_t seed) {
   return h;
 }
 
+static bool is_update_in_place(const jm_loop_plan *p, const jm_op *op, const jm_region *region) {
+  if (op->code != JM_OP_dynamic_update_slice || region->parent == JM_NONE) return false;
+  const jm_op *parent = jm_module_op(p->m, region->parent);
+  if (parent->code != JM_OP_while || region != jm_op_region(p->m, parent, 1)) return false;
+  for (uint32_t i = 0; i < parent->n_results; i++)
+    if (region->results[i] == op->first_result)
+      return jm_loop_carry_kind(p->m, parent, i) == JM_CARRY_IN_PLACE;
+  return false;
+}
+
 static void price_region(jm_loop_plan *p, const jm_region *region) {
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = jm_module_op(p->m, region->ops[i]);
@@ -96,8 +109,13 @@ static void price_region(jm_loop_plan *p, const jm_region *region) {
       for (uint32_t k = 0; k < op->n_operands; k++) cost += p->cost[op->operands[k]];
       cost = own.loops ? own.flops * (1 + cost) : own.flops + cost;
     }
-    for (uint32_t k = 0; k < op->n_results; k++)
-      p->cost[op->first_result + k] = is_small(p, op->first_result + k) ? 0 : cost;
+    /* what takes long is cut here: compiling a block costs more than in proportion to its length */
+    const bool cut =
+        cost > DEAR && !is_small(p, op->first_result) && !is_update_in_place(p, op, region);
+    for (uint32_t k = 0; k < op->n_results; k++) {
+      p->stored[op->first_result + k] = cut;
+      p->cost[op->first_result + k] = cut || is_small(p, op->first_result + k) ? 0 : cost;
+    }
   }
 }
 
@@ -128,16 +146,6 @@ static void ask_operands(jm_loop_plan *p, const jm_op *op, uint64_t demand) {
   }
 }
 
-static bool is_update_in_place(const jm_loop_plan *p, const jm_op *op, const jm_region *region) {
-  if (op->code != JM_OP_dynamic_update_slice || region->parent == JM_NONE) return false;
-  const jm_op *parent = jm_module_op(p->m, region->parent);
-  if (parent->code != JM_OP_while || region != jm_op_region(p->m, parent, 1)) return false;
-  for (uint32_t i = 0; i < parent->n_results; i++)
-    if (region->results[i] == op->first_result)
-      return jm_loop_carry_kind(p->m, parent, i) == JM_CARRY_IN_PLACE;
-  return false;
-}
-
 static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
   uint64_t demand = 0;
   for (uint32_t k = 0; k < op->n_results; k++) {
@@ -159,7 +167,8 @@ static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
     return;
   }
   const bool dear = demand == MANY && p->cost[op->first_result] > CHEAP;
-  if (!small && (dear || (demand && jm_loop_reduces_rows(p->m, op))))
+  if (!small && !p->stored[op->first_result] &&
+      (dear || (demand && jm_loop_reduces_rows(p->m, op))))
     for (uint32_t k = 0; k < op->n_results; k++) p->stored[op->first_result + k] = true;
   if (small || p->stored[op->first_result]) demand = mix(op->first_result + 4, ++p->next);
   if (demand) ask_operands(p, op, demand);
@@ -182,6 +191,7 @@ void jm_loop_plan_region(jm_loop_plan *p, const jm_region *region) {
 typedef struct census {
   const jm_module *m;
   uint32_t ops, depth;
+  double code; /* flops that are written out */
 } census;
 
 static bool region_fits(census *c, const jm_region *region, double *work);
@@ -216,6 +226,8 @@ static bool op_fits(census *c, const jm_op *op, double *work) {
   if (!jm_emit_supports(m, op)) return false;
   const jm_emit_cost cost = jm_emit_estimate(m, op);
   const double count = (double)jm_op_result_type(m, op, 0)->count;
+  if (!cost.loops) c->code += cost.flops * (count <= JM_LOOP_REGISTERS ? count : 1);
+  if (c->code > JM_LOOP_CODE) return false;
   if (op->code == JM_OP_dot_general && count * cost.flops > 2 * JM_LOOP_PRODUCTS) return false;
   if (op->code == JM_OP_reduce)
     *work += operand_count(m, op);
