@@ -246,6 +246,10 @@ static const struct {
      "1 arguments instead of 0"},
     {"%x: f32[] = optimization_barrier %f", "operand 0 and its result differ"},
     {"%x: f32[4], %y: f32[4] = optimization_barrier %f", "as many operands as results"},
+    {"%x: f32[4] = fusion %f { (): return }", "0 arguments instead of 1"},
+    {"%x: f32[4] = fusion %f { (%a: f64[4]): return %a }", "operand 0 and its argument differ"},
+    {"%x: f32[5] = fusion %f { (%a: f32[4]): return %a }", "result 0 differs in type"},
+    {"%x: f32[4] = fusion %f | %s { (%a: f32[4], %b: f32[]): return %a }", "none is a capture"},
     {"%x: f32[] = after_all %t", "the result is no token"},
     {"%x: token[] = after_all %t, %f", "operand 1 is no token"},
     {"%x: f32[] = custom_call %f", "no target"},
@@ -283,6 +287,7 @@ static const char *const acceptances[] = {
     "%x: f32[2,4,4] = triangular_solve %m, %m transpose_a=ADJOINT",
     "%x: f32[4] = all_reduce %f " ADD("f32[]"),
     "%x: f32[4], %y: token[] = optimization_barrier %f, %t",
+    "%x: f32[4] = fusion %f { (%a: f32[4]): return %a }",
     "%x: token[] = case<1> %i | %t { (%t: token[]): return %t }",
 };
 
