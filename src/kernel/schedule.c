@@ -66,8 +66,31 @@ void jm_scheduler_reuse(jm_scheduler *s) {
   }
 }
 
+/* Leaves out ops that no result needs: a schedule would make room for what is never pulled. */
+static jm_error *drop_dead(jm_scheduler *s) {
+  const jm_region *all = s->region;
+  uint8_t *used = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
+  s->live = *all;
+  s->live.ops = jm_arena_alloc(&s->scratch, all->n_ops + 1, sizeof *s->live.ops);
+  if (!used || !s->live.ops) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < all->n_results; i++) used[all->results[i]] = 1;
+  uint32_t first = all->n_ops;
+  for (uint32_t i = all->n_ops; i--;) {
+    const jm_op *op = jm_module_op(s->m, all->ops[i]);
+    bool live = false;
+    for (uint32_t k = 0; k < op->n_results; k++) live |= used[op->first_result + k];
+    for (uint32_t k = 0; k < op->n_operands && live; k++) used[op->operands[k]] = 1;
+    if (live) s->live.ops[--first] = all->ops[i];
+  }
+  s->live.ops += first;
+  s->live.n_ops -= first;
+  s->region = &s->live;
+  return NULL;
+}
+
 static jm_error *build(jm_scheduler *s) {
   const jm_module *m = s->m;
+  JM_TRY(drop_dead(s));
   s->cluster = (jm_cluster){.m = m,
                             .ops = s->region->ops,
                             .n_ops = s->region->n_ops,

@@ -262,14 +262,23 @@ static void build_row(rows *r) {
   }
   jm_axes_split(r->l.b, r->outer.sizes, r->outer.n, r->row, r->x);
   for (uint32_t p = 0; p < r->n_passes; p++) build_pass(r, p, results);
+  /* All loads stand before all stores: results may share memory with operands. */
+  jm_element *ends = jm_arena_alloc(&r->s->scratch, r->s->region->n_results + 1, sizeof *ends);
+  if (!ends) {
+    jm_kbuilder_fail(r->l.b, jm_error_out_of_memory());
+    return;
+  }
   for (uint32_t i = 0; i < r->s->region->n_results; i++) {
     if (r->store_pass[i] != LAST) continue;
     jm_value v = r->s->region->results[i];
     jm_kval index[JM_CLUSTER_RANK];
     jm_axes_index(r->l.b, r->outer.sizes, r->x, r->outer.n, type_of(r, v), index);
-    jm_element element = jm_emit_value(r->l.e, v, index);
-    jm_emit_store(r->l.e, type_of(r, v)->dtype, r->params[i], r->row, element);
+    ends[i] = jm_emit_value(r->l.e, v, index);
   }
+  for (uint32_t i = 0; i < r->s->region->n_results; i++)
+    if (r->store_pass[i] == LAST)
+      jm_emit_store(r->l.e, type_of(r, r->s->region->results[i])->dtype, r->params[i], r->row,
+                    ends[i]);
 }
 
 /* A result of the last pass, or of the rows' ends, may lie in an operand's memory: nothing of the

@@ -17,7 +17,8 @@ enum {
 typedef struct jm_scheduler {
   const jm_module *m;
   const jm_op *fusion;
-  const jm_region *region;
+  const jm_region *region; /* of the fusion; of its ops those that a result needs */
+  jm_region live;
   const jm_target *target;
   jm_cluster cluster; /* the region's ops */
   uint32_t *breaks;   /* per value of the module, see axes.h */

@@ -318,6 +318,7 @@ static jm_error *place_op(jm_grouping *g, uint32_t at) {
   bool outside, joined;
   if (!g->fusable[at]) return NULL;
   uint32_t n = find_users(g, op, users, USERS, &outside);
+  if (!n && !outside) return NULL; /* nobody's: dce was not run */
   bool alone = n == 1 && !outside;
   bool repeats =
       is_plain(g, at) || jm_group_is_free(g, op) || (!outside && jm_group_is_repeatable(g, op));
