@@ -472,7 +472,7 @@ static void begin_value(program *p, const shape *s) {
 }
 
 static void add_unary(program *p, int x) {
-  static const char *const names[] = {"negate", "tanh", "abs", "cosine"};
+  static const char *const names[] = {"negate", "tanh", "abs", "logistic"};
   begin_value(p, &p->shapes[x]);
   jm_text_printf(&p->text, "%s %%%d\n", names[chance(4)], x);
 }
