@@ -72,7 +72,8 @@ static bool is_same(jm_ktype t, const char *x, const char *y) {
   return !memcmp(x, y, jm_ktype_bytes[t]);
 }
 
-static bool compare_memory(const jm_kernel *k, const memory *want, const memory *have, int64_t n) {
+static inline bool compare_memory(const jm_kernel *k, const memory *want, const memory *have,
+                                  int64_t n) {
   uint32_t at = 0;
   for (uint32_t i = 0; i < k->n_params; i++) {
     const jm_kparam *p = &k->params[i];

@@ -94,8 +94,17 @@ static bool find_machine(void) {
   return true;
 }
 
-static void before_fork(void) { pthread_mutex_lock(&lock); }
-static void after_fork(void) { pthread_mutex_unlock(&lock); }
+/* A child has whatever locks LLVM held when it came to be: so no thread is inside LLVM then. */
+static pthread_rwlock_t inside = PTHREAD_RWLOCK_INITIALIZER;
+
+static void before_fork(void) {
+  pthread_rwlock_wrlock(&inside);
+  pthread_mutex_lock(&lock);
+}
+static void after_fork(void) {
+  pthread_mutex_unlock(&lock);
+  pthread_rwlock_unlock(&inside);
+}
 
 /* One function through all of LLVM, before anything depends on it. */
 static const char probe_text[] =
@@ -240,9 +249,11 @@ static void compile_batches(void *context, size_t begin, size_t end) {
   compilation *c = context;
   for (size_t b = begin; b < end; b++) {
     jm_llvm_module *module = NULL;
+    pthread_rwlock_rdlock(&inside);
     c->errors[b] = jm_llvm_module_create(&target, &module);
     if (!c->errors[b]) c->errors[b] = compile_module(c, (uint32_t)b, module);
     jm_llvm_module_destroy(module);
+    pthread_rwlock_unlock(&inside);
   }
 }
 
