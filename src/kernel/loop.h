@@ -41,6 +41,7 @@ typedef struct jm_loop_plan {
   const jm_module *m;
   bool *stored;     /* made where its op stands, and read from memory afterwards */
   double *cost;     /* flops of one element when it is pulled */
+  double *since;    /* flops of all ops of the region before the first that is pulled with it */
   uint64_t *demand; /* which loop and which index map ask for it */
   uint64_t next;
 } jm_loop_plan;

@@ -99,22 +99,36 @@ static bool is_update_in_place(const jm_loop_plan *p, const jm_op *op, const jm_
   return false;
 }
 
+static bool is_priced(const jm_op *op) {
+  return op->code != JM_OP_while && op->code != JM_OP_case && op->code != JM_OP_constant &&
+         op->code != JM_OP_optimization_barrier;
+}
+
+/* What pulling one element costs. The sum over the operands counts what they share several times,
+ * so it is bounded by all that stands between the first op that is pulled and this one. */
 static void price_region(jm_loop_plan *p, const jm_region *region) {
+  double total = 0;
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = jm_module_op(p->m, region->ops[i]);
-    double cost = 0;
-    if (op->code != JM_OP_while && op->code != JM_OP_case && op->code != JM_OP_constant &&
-        op->code != JM_OP_optimization_barrier) {
+    double cost = 0, since = total;
+    if (is_priced(op)) {
       jm_emit_cost own = jm_emit_estimate(p->m, op);
-      for (uint32_t k = 0; k < op->n_operands; k++) cost += p->cost[op->operands[k]];
+      for (uint32_t k = 0; k < op->n_operands; k++) {
+        const jm_value v = op->operands[k];
+        cost += p->cost[v];
+        if (p->cost[v] > 0 && p->since[v] < since) since = p->since[v];
+      }
+      if (cost > total - since) cost = total - since;
       cost = own.loops ? own.flops * (1 + cost) : own.flops + cost;
+      total += own.flops;
     }
     /* what takes long is cut here: compiling a block costs more than in proportion to its length */
-    const bool cut =
-        cost > DEAR && !is_small(p, op->first_result) && !is_update_in_place(p, op, region);
+    const bool small = is_small(p, op->first_result);
+    const bool cut = cost > DEAR && !small && !is_update_in_place(p, op, region);
     for (uint32_t k = 0; k < op->n_results; k++) {
       p->stored[op->first_result + k] = cut;
-      p->cost[op->first_result + k] = cut || is_small(p, op->first_result + k) ? 0 : cost;
+      p->cost[op->first_result + k] = cut || small ? 0 : cost;
+      p->since[op->first_result + k] = since;
     }
   }
 }

@@ -206,20 +206,21 @@ static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
   }
 }
 
-/* Does pulling v read memory that is about to be written in place? */
-static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, int depth) {
+/* Does pulling v read memory that is about to be written in place? seen: per value, those that were
+ * looked at. */
+static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, bool *seen) {
   const jm_region *body = jm_op_region(l->m, s->op, 1);
-  if (l->places[v] && l->places[v]->kind == JM_PLACE_REGISTERS) return false;
+  const jm_place *place = l->places[v];
+  if (seen[v]) return false;
+  seen[v] = true;
+  if (place && place->kind == JM_PLACE_REGISTERS) return false;
   if (v >= body->first_arg && v < body->first_arg + s->n)
     return s->carries[v - body->first_arg].kind == JM_CARRY_IN_PLACE;
-  if (l->places[v] && l->places[v]->kind == JM_PLACE_VALUE)
-    return depth > 64 || reads_in_place(l, s, l->places[v]->value, depth + 1);
-  if (l->places[v]) return false; /* memory of its own, or of around the loop */
+  if (place && place->kind == JM_PLACE_VALUE) return reads_in_place(l, s, place->value, seen);
+  if (place) return false; /* memory of its own, or of around the loop */
   const jm_op *op = jm_module_definition(l->m, v);
-  if (!op) return false;
-  if (depth > 64) return true;
-  for (uint32_t k = 0; k < op->n_operands; k++)
-    if (reads_in_place(l, s, op->operands[k], depth + 1)) return true;
+  for (uint32_t k = 0; op && k < op->n_operands; k++)
+    if (reads_in_place(l, s, op->operands[k], seen)) return true;
   return false;
 }
 
@@ -234,7 +235,8 @@ static void prepare_updates(jm_looper *l, loop_state *s) {
     const jm_type *slice = jm_op_operand_type(l->m, op, 1);
     for (uint32_t d = 0; d < c->type->rank; d++)
       c->slice[d] = jm_looper_start(l, op->operands[2 + d], c->type->dims[d] - slice->dims[d]);
-    if (!reads_in_place(l, s, c->update, 0)) continue;
+    bool *seen = jm_looper_take(l, l->m->n_values, sizeof *seen);
+    if (!seen || !reads_in_place(l, s, c->update, seen)) continue;
     bool listed = false;
     for (uint32_t k = 0; k < list.n; k++) listed = listed || list.values[k] == c->update;
     int64_t half;
@@ -537,11 +539,13 @@ static jm_error *prepare(jm_looper *l) {
   jm_loop_plan plan = {.m = m};
   plan.stored = l->stored = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.stored);
   plan.cost = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.cost);
+  plan.since = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.since);
   plan.demand = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.demand);
   l->places = jm_arena_alloc(&l->arena, m->n_values, sizeof(jm_place *));
   l->wanted = jm_arena_alloc(&l->arena, m->n_values, sizeof(jm_place *));
   l->breaks = jm_arena_alloc(&l->arena, m->n_values, sizeof *l->breaks);
-  if (!l->stored || !plan.cost || !plan.demand || !l->places || !l->wanted || !l->breaks)
+  if (!l->stored || !plan.cost || !plan.since || !plan.demand || !l->places || !l->wanted ||
+      !l->breaks)
     return jm_error_out_of_memory();
   jm_loop_plan_region(&plan, jm_op_region(m, l->fusion, 0));
   JM_TRY(jm_kbuilder_create("loop", &l->b));
