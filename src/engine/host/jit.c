@@ -101,9 +101,13 @@ static void before_fork(void) {
   pthread_rwlock_wrlock(&inside);
   pthread_mutex_lock(&lock);
 }
-static void after_fork(void) {
+static void after_fork_parent(void) {
   pthread_mutex_unlock(&lock);
   pthread_rwlock_unlock(&inside);
+}
+static void after_fork_child(void) { /* whose thread is not the one that has the lock */
+  pthread_mutex_unlock(&lock);
+  pthread_rwlock_init(&inside, NULL);
 }
 
 /* One function through all of LLVM, before anything depends on it. */
@@ -142,7 +146,7 @@ static void prepare(void) {
     found = find_machine() && probe();
   if (!found) return;
   snprintf(version, sizeof version, "%s", jm_llvm_library_version());
-  pthread_atfork(before_fork, after_fork, after_fork);
+  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 const jm_target *jm_jit_find_target(const char **why) {
