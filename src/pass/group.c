@@ -676,6 +676,7 @@ jm_error *jm_pass_group(jm_module *m, const jm_target *target) {
   uint32_t n = 0;
   (void)target;
   JM_TRY(jm_pass_loops(m));
+  JM_TRY(jm_group_split(m));
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;

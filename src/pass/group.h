@@ -87,6 +87,9 @@ bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
 /* A reduction made element by element although it is big: a producer only of itself. */
 bool jm_group_is_loop(const jm_module *m, const jm_op *op);
 
+/* group_split.c: see there; before grouping, over the whole module. */
+jm_error *jm_group_split(jm_module *m) JM_MUST_USE;
+
 enum { JM_GROUP_WEIGHT = 200, JM_GROUP_BUFFERS = 28, JM_GROUP_TINY = 256 };
 
 #endif
