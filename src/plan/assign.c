@@ -227,12 +227,13 @@ static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
   const jm_op *op = jm_module_op(p->m, id);
   const jm_host_group *group = jm_host_group_find(p->host, id);
   jm_ref_fn *library = jm_library_find(p->m, op);
-  jm_step step = {.kind = group ? JM_STEP_GROUP : JM_STEP_OP,
-                  .op = id,
-                  .run = library ? library : jm_ref_fns[op->code],
-                  .group = group,
-                  .first_operand = p->plan->n_operands,
-};
+  jm_step step = {
+      .kind = group ? JM_STEP_GROUP : JM_STEP_OP,
+      .op = id,
+      .run = library ? library : jm_ref_fns[op->code],
+      .group = group,
+      .first_operand = p->plan->n_operands,
+  };
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]]));
   for (uint32_t i = 0; i < op->n_results; i++) {

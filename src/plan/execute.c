@@ -75,11 +75,8 @@ static jm_error *case_run(frame *f, const jm_step *step) {
 
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
-      [JM_STEP_OP] = op_run,
-      [JM_STEP_GROUP] = group_run,
-      [JM_STEP_COPY] = copy_run,
-      [JM_STEP_WHILE] = while_run,
-      [JM_STEP_CASE] = case_run,
+      [JM_STEP_OP] = op_run,       [JM_STEP_GROUP] = group_run, [JM_STEP_COPY] = copy_run,
+      [JM_STEP_WHILE] = while_run, [JM_STEP_CASE] = case_run,
   };
   const jm_block *block = &f->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {

@@ -72,7 +72,8 @@ typedef struct jm_plan {
   size_t arena_bytes; /* that one execution needs */
 } jm_plan;
 
-/* Plans a verified module. host: its compiled fusion ops, NULL: none. Both must outlive the plan. */
+/* Plans a verified module. host: its compiled fusion ops, NULL: none. Both must outlive the plan.
+ */
 jm_error *jm_plan_build(const jm_module *module, const jm_host_program *host,
                         jm_plan **out) JM_MUST_USE;
 void jm_plan_destroy(jm_plan *plan); /* NULL is allowed */
