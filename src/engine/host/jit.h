@@ -11,7 +11,7 @@
 /* The machine at hand, if there is an LLVM that passes its probe; else NULL, and *why is a line
  * that says what was looked for (static memory). Decided once per process, thread safe. */
 const jm_target *jm_jit_find_target(const char **why);
-/* "llvmlite 0.46 (LLVM 20)" or so; "" without. */
+/* "LLVM 20.1.8" or so; "" without. */
 const char *jm_jit_version(void);
 
 /* Compiled code, counted; equal kernels of a process share it. */
