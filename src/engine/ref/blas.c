@@ -40,7 +40,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void prepare(void);
 static void *library; /* never closed: its threads may be running */
 static const char *spelling;
-static bool plain; /* JAX_MPS_BLAS=none: the obvious loops alone, so that others can be judged */
+static bool plain; /* JAX_MPS_BLAS=none */
 static char description[640] = "none: matrix products run in own loops";
 static int (*get_threads)(void); /* of OpenBLAS alone */
 static void (*set_threads)(int);
@@ -136,6 +136,11 @@ static void load(void) {
 const char *jm_blas_describe(void) {
   pthread_once(&once, prepare);
   return description;
+}
+
+bool jm_blas_is_plain(void) {
+  pthread_once(&once, prepare);
+  return plain;
 }
 
 jm_blas_routine *jm_blas_find(const char *name) {

@@ -32,6 +32,9 @@ jm_error *jm_gemm_run(const jm_gemm *gemm) JM_MUST_USE;
 /* What was loaded, in one line: "OpenBLAS ... from libopenblas.so.0", or why nothing. */
 const char *jm_blas_describe(void);
 
+/* JAX_MPS_BLAS=none: products run in the obvious loops alone, so that others can be judged. */
+bool jm_blas_is_plain(void);
+
 /* A routine by its Fortran name ("dgesdd"; arguments by reference, 32-bit integers), NULL if there
  * is no library or it lacks the routine. The caller casts it to what it is. */
 typedef void jm_blas_routine(void);

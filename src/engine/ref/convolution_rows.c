@@ -6,6 +6,7 @@
 
 #include "base/data.h"
 #include "base/parallel.h"
+#include "engine/ref/blas.h"
 #include "engine/ref/convolution.h"
 #include "engine/ref/gemm_vector.h"
 
@@ -33,7 +34,8 @@ static const jm_axis *wide_axis(const jm_window *w) {
 }
 
 bool jm_window_is_rows(const jm_window *w) {
-  if (!jm_gemm_vector_supports(w->dtype) || w->groups != 1 || w->n_axes != 2) return false;
+  if (jm_blas_is_plain() || !jm_gemm_vector_supports(w->dtype) || w->groups != 1 || w->n_axes != 2)
+    return false;
   if (w->lhs_feature != 1 || w->out_feature != 1) return false;
   const jm_axis *wide = wide_axis(w), *tall = &w->axes[wide == w->axes];
   int64_t taps = wide->n_tap * tall->n_tap, outputs = w->batch * wide->n_out * tall->n_out;
