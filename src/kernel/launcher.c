@@ -19,11 +19,6 @@ jm_error *jm_launcher_begin(jm_scheduler *s, jm_launcher *l) {
   return error;
 }
 
-void jm_launcher_abandon(jm_launcher *l) {
-  jm_emit_destroy(l->e);
-  jm_kbuilder_destroy(l->b);
-}
-
 static void bind(jm_launcher *l, jm_launch_memory memory, uint32_t index) {
   jm_schedule *schedule = l->s->schedule;
   jm_launch_argument *grown = jm_arena_grow(&schedule->arena, l->arguments, l->n_arguments + 1,

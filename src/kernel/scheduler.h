@@ -55,8 +55,6 @@ uint32_t jm_launcher_temporary(jm_launcher *l, uint32_t i, jm_dtype dtype, int64
 uint32_t jm_launcher_scratch(jm_launcher *l, jm_dtype dtype, int64_t elements);
 /* Destroys the launcher; appends the launch to the schedule if there was no error. */
 jm_error *jm_launcher_end(jm_launcher *l) JM_MUST_USE;
-/* For failures in between. */
-void jm_launcher_abandon(jm_launcher *l);
 
 /* A temporary of the schedule. */
 jm_error *jm_scheduler_temporary(jm_scheduler *s, jm_dtype dtype, int64_t elements,

@@ -675,5 +675,40 @@ static void test_random(void) {
   }
 }
 
+/* Grouping and scheduling fail with RESOURCE_EXHAUSTED wherever memory ends, and leak nothing. */
+static void test_memory(void) {
+  char text[2048];
+  snprintf(text, sizeof text, "module \"m\" {\n (%%0: f32[40,50], %%1: f32[70000], %%6: f32[80,90]):\n"
+      " %%2: f32[] = constant value=0\n"
+      " %%3: f32[40] = reduce %%0, %%2 dims=[1]" BODY("f32", "add")
+      " %%4: f32[40,50] = broadcast_in_dim %%3 dims=[0]\n %%5: f32[40,50] = subtract %%0, %%4\n"
+      " %%7: f32[] = reduce %%1, %%2 dims=[0]" BODY("f32", "add")
+      " %%8: f32[90,80] = transpose %%6 permutation=[1,0]\n %%9: f32[90,80] = exponential %%8\n"
+      " %%10: f32[90] = reduce %%6, %%2 dims=[0]" BODY("f32", "add")
+      " return %%5, %%7, %%9, %%10\n}");
+  bool done = false;
+  for (int64_t n = 0; n < 20000 && !done; n += 1 + n / 16) {
+    jm_module *m = NULL;
+    CHECK_OK(jm_module_parse(text, strlen(text), &m));
+    if (!m) return;
+    jm_alloc_fail_after(n);
+    jm_error *error = jm_pass_group(m, &target);
+    const jm_region *entry = jm_module_region(m, m->entry);
+    for (uint32_t i = 0; !error && i < entry->n_ops; i++) {
+      const jm_op *op = jm_module_op(m, entry->ops[i]);
+      jm_schedule *schedule = NULL;
+      if (op->code == JM_OP_fusion) error = jm_schedule_build(m, op, &target, &schedule);
+      jm_schedule_destroy(schedule);
+    }
+    jm_alloc_fail_after(-1);
+    done = !error;
+    CHECK(!error || jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+    jm_error_destroy(error);
+    jm_module_destroy(m);
+  }
+  CHECK(done);
+}
+
 TEST_MAIN(test_map, test_movement, test_transpose, test_tiny, test_row, test_row_types,
-          test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random)
+          test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random,
+          test_memory)
