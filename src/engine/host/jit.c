@@ -2,6 +2,7 @@
  * Compiled kernels: a table by content, and the way from kernels to modules, one per thread. */
 #include "engine/host/jit.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -223,17 +224,20 @@ typedef struct task {
 typedef struct compilation {
   task *tasks;
   uint32_t n_tasks, n_batches;
+  uint64_t first_symbol; /* its number; unique in the process */
   batch **batches;
   jm_error **errors; /* one per batch */
 } compilation;
 
-static void symbol_of(uint32_t i, char symbol[16]) { snprintf(symbol, 16, "k%u", (unsigned)i); }
+static void symbol_of(const compilation *c, uint32_t task, char symbol[32]) {
+  snprintf(symbol, 32, "k%" PRIu64, c->first_symbol + task);
+}
 
 static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *module) {
-  char symbol[16];
+  char symbol[32];
   for (uint32_t i = 0; i < c->n_tasks; i++) {
     if (c->tasks[i].batch != b) continue;
-    symbol_of(i, symbol);
+    symbol_of(c, i, symbol);
     JM_TRY(jm_llvm_module_add(module, c->tasks[i].kernel, symbol));
   }
   const char *text;
@@ -241,7 +245,7 @@ static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *modu
   JM_TRY(jm_llvm_code_create(text, c->batches[b]->quickly, &c->batches[b]->code));
   for (uint32_t i = 0; i < c->n_tasks; i++) {
     if (c->tasks[i].batch != b) continue;
-    symbol_of(i, symbol);
+    symbol_of(c, i, symbol);
     void *address = jm_llvm_code_find(c->batches[b]->code, symbol);
     if (!address) return jm_error_internal("LLVM lost kernel %s", c->tasks[i].kernel->name);
     memcpy(&c->tasks[i].code->function, &address, sizeof address);
@@ -332,6 +336,8 @@ static jm_error *assign_batches(compilation *c, uint32_t begin, uint32_t end) {
 }
 
 static jm_error *run_compilation(compilation *c) {
+  static _Atomic uint64_t n_symbols;
+  c->first_symbol = atomic_fetch_add(&n_symbols, c->n_tasks);
   for (uint32_t i = 0; i < c->n_tasks; i++) c->tasks[i].quickly = is_quick(c->tasks[i].kernel);
   qsort(c->tasks, c->n_tasks, sizeof *c->tasks, compare_tasks);
   size_t most = 2 * jm_parallel_threads();

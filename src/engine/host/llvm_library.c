@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finds LLVM and drives it. Each module is parsed in a context of its own, so threads share
- * nothing. An engine holds its module's code, and lives as long as that is callable. */
+ * Finds LLVM and drives it. Each module becomes an object file in a context of its own, so threads
+ * share nothing but the moment of loading. */
 #include "engine/host/llvm_library.h"
 
 #include <dlfcn.h>
@@ -42,6 +42,9 @@ typedef struct opaque opaque; /* LLVM's objects */
   FUNCTION(size_t, GetBufferSize, (opaque *))                                                    \
   FUNCTION(void, DisposeMemoryBuffer, (opaque *))                                                \
   FUNCTION(opaque *, CreateMCJITCompiler, (opaque *, opaque *, bool, const char **))             \
+  FUNCTION(opaque *, CreateObjectFile, (const void *, size_t))                                   \
+  FUNCTION(void, DisposeObjectFile, (opaque *))                                                  \
+  FUNCTION(void, MCJITAddObjectFile, (opaque *, opaque *))                                       \
   FUNCTION(void, FinalizeObject, (opaque *))                                                     \
   FUNCTION(uint64_t, GetFunctionAddress, (opaque *, const char *))                               \
   FUNCTION(void, DisposeExecutionEngine, (opaque *))
@@ -99,6 +102,11 @@ static bool load_library(const char *path) {
   return true;
 }
 
+/* Of all engines, and of the one that is filled. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork(void) { pthread_mutex_unlock(&lock); }
+
 static void load(void) {
   const char *path = jm_setting_find(JM_SETTING_LLVM);
   if (!path)
@@ -107,6 +115,7 @@ static void load(void) {
     refuse("no LLVM:", "JAX_MPS_LLVM=none");
   else
     loaded = load_library(path);
+  if (loaded) pthread_atfork(before_fork, after_fork, after_fork);
 }
 
 bool jm_llvm_library_load(const char **why) {
@@ -163,32 +172,108 @@ static jm_error *create_machine(const char *machine_triple, const char *machine_
   return *out ? NULL : refused("has no target machine", NULL);
 }
 
-struct jm_llvm_code {
+typedef struct emission {
+  bool jit, quickly, assembly;
+} emission;
+
+/* A module as an object file. */
+static jm_error *emit(const char *text, const char *machine_triple, const char *machine_cpu,
+                      const char *machine_features, const emission *how, opaque **buffer) {
+  opaque *context = ContextCreate(), *module, *machine;
+  const char *words = NULL;
+  jm_error *error = parse(context, text, &module);
+  if (!error) {
+    error = create_machine(machine_triple, machine_cpu, machine_features, how->jit, how->quickly,
+                           &machine);
+    if (!error) {
+      *buffer = TargetMachineEmitToMemory(machine, module, !how->assembly, &words);
+      if (!*buffer) error = refused("can't compile", words);
+      DisposeTargetMachine(machine);
+    }
+    DisposeModule(module);
+  }
+  ContextDispose(context);
+  return error;
+}
+
+/* -- code that can be called
+ *
+ * An engine brings tables of its target, most of a megabyte. So many modules' objects are loaded
+ * into one engine, which goes when the last of their code does. Symbols are unique. */
+enum { MOST_LOADED = 64 };
+
+typedef struct yard {
   opaque *context, *engine;
+  size_t loaded, held;
+} yard;
+
+struct jm_llvm_code {
+  yard *yard;
 };
 
-static jm_error *compile(jm_llvm_code *code, const char *text, bool quickly) {
+static yard *open_yard; /* that more is loaded into; under the lock */
+
+static void destroy_yard(yard *y) {
+  if (y->engine) DisposeExecutionEngine(y->engine);
+  ContextDispose(y->context);
+  jm_free(y);
+}
+
+static jm_error *fill_yard(yard *y) {
   opaque *module, *machine;
-  JM_TRY(parse(code->context, text, &module));
-  jm_error *error = create_machine(triple, cpu, features, true, quickly, &machine);
+  JM_TRY(parse(y->context, "", &module));
+  jm_error *error = create_machine(triple, cpu, features, true, true, &machine);
   if (error) {
     DisposeModule(module);
     return error;
   }
   const char *words = NULL; /* the engine takes over module and machine, even if it fails */
-  code->engine = CreateMCJITCompiler(module, machine, true, &words);
-  if (!code->engine) return refused("can't compile", words);
-  FinalizeObject(code->engine);
+  y->engine = CreateMCJITCompiler(module, machine, true, &words);
+  return y->engine ? NULL : refused("has no engine", words);
+}
+
+static jm_error *find_yard(yard **out) {
+  if (open_yard && open_yard->loaded < MOST_LOADED) {
+    *out = open_yard;
+    return NULL;
+  }
+  yard *y = jm_alloc(1, sizeof *y);
+  if (!y) return jm_error_out_of_memory();
+  y->context = ContextCreate();
+  jm_error *error = fill_yard(y);
+  if (error)
+    destroy_yard(y);
+  else
+    *out = open_yard = y;
+  return error;
+}
+
+static jm_error *load_object(opaque *buffer, jm_llvm_code *code) {
+  JM_TRY(find_yard(&code->yard));
+  opaque *object = CreateObjectFile(GetBufferStart(buffer), GetBufferSize(buffer));
+  if (!object) return refused("can't read its own object", NULL);
+  MCJITAddObjectFile(code->yard->engine, object); /* takes what is inside */
+  DisposeObjectFile(object);
+  FinalizeObject(code->yard->engine);
+  code->yard->loaded++;
+  code->yard->held++;
   return NULL;
 }
 
 jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) {
   jm_llvm_code *code = jm_alloc(1, sizeof *code);
   if (!code) return jm_error_out_of_memory();
-  code->context = ContextCreate();
-  jm_error *error = compile(code, text, quickly);
+  opaque *buffer = NULL;
+  jm_error *error =
+      emit(text, triple, cpu, features, &(emission){.jit = true, .quickly = quickly}, &buffer);
+  if (!error) {
+    pthread_mutex_lock(&lock);
+    error = load_object(buffer, code);
+    pthread_mutex_unlock(&lock);
+    DisposeMemoryBuffer(buffer);
+  }
   if (error)
-    jm_llvm_code_destroy(code);
+    jm_free(code);
   else
     *out = code;
   return error;
@@ -196,13 +281,20 @@ jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out
 
 void jm_llvm_code_destroy(jm_llvm_code *code) {
   if (!code) return;
-  if (code->engine) DisposeExecutionEngine(code->engine);
-  ContextDispose(code->context);
+  pthread_mutex_lock(&lock);
+  if (!--code->yard->held) {
+    if (open_yard == code->yard) open_yard = NULL;
+    destroy_yard(code->yard);
+  }
+  pthread_mutex_unlock(&lock);
   jm_free(code);
 }
 
 void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol) {
-  return (void *)(uintptr_t)GetFunctionAddress(code->engine, symbol);
+  pthread_mutex_lock(&lock);
+  uint64_t address = GetFunctionAddress(code->yard->engine, symbol);
+  pthread_mutex_unlock(&lock);
+  return (void *)(uintptr_t)address;
 }
 
 static pthread_once_t all_once = PTHREAD_ONCE_INIT;
@@ -213,26 +305,12 @@ static void load_all(void) {
   InitializeAllAsmPrinters();
 }
 
-static jm_error *emit(opaque *module, const jm_llvm_machine *m, jm_text *out) {
-  opaque *machine;
-  JM_TRY(create_machine(m->triple, m->cpu, m->features, false, m->quickly, &machine));
-  const char *words = NULL;
-  opaque *buffer = TargetMachineEmitToMemory(machine, module, !m->assembly, &words);
-  DisposeTargetMachine(machine);
-  if (!buffer) return refused("can't emit", words);
+jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *m, jm_text *out) {
+  pthread_once(&all_once, load_all);
+  opaque *buffer = NULL;
+  JM_TRY(emit(text, m->triple, m->cpu, m->features,
+              &(emission){.quickly = m->quickly, .assembly = m->assembly}, &buffer));
   jm_text_append(out, GetBufferStart(buffer), GetBufferSize(buffer));
   DisposeMemoryBuffer(buffer);
   return jm_text_error(out);
-}
-
-jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *machine, jm_text *out) {
-  pthread_once(&all_once, load_all);
-  opaque *context = ContextCreate(), *module;
-  jm_error *error = parse(context, text, &module);
-  if (!error) {
-    error = emit(module, machine, out);
-    DisposeModule(module);
-  }
-  ContextDispose(context);
-  return error;
 }

@@ -23,7 +23,7 @@ const char *jm_llvm_host_name(void); /* "znver5" */
 /* Machine code of one module, ready to be called. */
 typedef struct jm_llvm_code jm_llvm_code;
 /* Compiles a module's text for the machine at hand; quickly: with less care for the code's speed.
- * INTERNAL if LLVM refuses the text. Any thread; a module per call, nothing is shared. */
+ * INTERNAL if LLVM refuses the text. Any thread. Symbols must be unique in the process. */
 jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) JM_MUST_USE;
 void jm_llvm_code_destroy(jm_llvm_code *code); /* NULL is allowed */
 /* The address of a function of the module, NULL if there is none. */
