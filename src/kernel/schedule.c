@@ -46,24 +46,44 @@ static void find_identities(const jm_scheduler *s, uint8_t *moved) {
   }
 }
 
-void jm_scheduler_reuse(jm_scheduler *s) {
-  uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
-  if (!moved) return; /* an opportunity is lost, nothing else */
-  find_identities(s, moved);
+/* Is operand k a parameter of the program that is donated to the output that result i is? */
+static bool is_donated(const jm_scheduler *s, uint32_t k, uint32_t i) {
+  const jm_region *entry = jm_module_region(s->m, s->m->entry);
+  jm_value operand = s->fusion->operands[k];
+  if (operand < entry->first_arg || operand - entry->first_arg >= entry->n_args) return false;
+  int32_t alias = s->m->arguments[operand - entry->first_arg].alias;
+  return alias >= 0 && (uint32_t)alias < entry->n_results &&
+         entry->results[alias] == s->fusion->first_result + i;
+}
+
+/* Pairs results with operands whose memory they may take; donated: only as the program asks. */
+static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired, bool donated) {
   for (uint32_t i = 0; i < s->region->n_results; i++) {
+    if (paired[i]) continue;
     const jm_type *type = jm_module_typeof(s->m, s->region->results[i]);
     jm_dtype dtype = type->dtype;
     for (uint32_t k = 0; k < s->region->n_args; k++) {
       jm_value arg = s->region->first_arg + k;
       const jm_type *from = jm_module_typeof(s->m, arg);
+      if (donated && !is_donated(s, k, i)) continue;
       if (moved[arg] || s->alias[k] != JM_NONE || from->count != type->count ||
           jm_dtype_bytes(from->dtype) != jm_dtype_bytes(dtype) ||
           jm_emit_storage(from->dtype) != jm_emit_storage(dtype))
         continue;
       s->alias[k] = s->schedule->reuse[k] = i;
+      paired[i] = 1;
       break;
     }
   }
+}
+
+void jm_scheduler_reuse(jm_scheduler *s) {
+  uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
+  uint8_t *paired = jm_arena_alloc(&s->scratch, s->region->n_results, 1);
+  if (!moved || !paired) return; /* an opportunity is lost, nothing else */
+  find_identities(s, moved);
+  pair_results(s, moved, paired, true);
+  pair_results(s, moved, paired, false);
 }
 
 /* Leaves out ops that no result needs: a schedule would make room for what is never pulled. */
