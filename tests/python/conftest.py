@@ -25,7 +25,7 @@ def run_python(*args, timeout=300, **environment):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def python():
     return run_python
 

@@ -57,14 +57,10 @@ def test_functions_fit_their_inputs(group):
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory):
+def trial(python, tmp_path_factory):
     """What a run of the entries of entries/trial.py stores."""
-    from conftest import run_python
-
     path = tmp_path_factory.mktemp("bench") / "trial.json"
-    done = run_python(
-        "-m", "benchmarks", "--quick", "--group=trial", "--limit=6", f"--output={path}"
-    )
+    done = python("-m", "benchmarks", "--quick", "--group=trial", "--limit=6", f"--output={path}")
     assert path.exists(), done.stdout + done.stderr
     assert done.returncode == 1  # some of them fail
     return json.loads(path.read_text(encoding="utf-8")), done, path
