@@ -493,23 +493,12 @@ static void build_constants(jm_looper *l, const jm_region *region) {
 
 /* ---- the whole */
 
-static bool is_used(const jm_module *m, const jm_region *region, jm_value v) {
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++)
-      if (op->operands[k] == v) return true;
-  }
-  for (uint32_t i = 0; i < region->n_results; i++)
-    if (region->results[i] == v) return true;
-  return false;
-}
-
 /* A result of the group that is a carry updated in place is updated where it will be read. */
 static void build_group(jm_looper *l) {
   const jm_region *region = jm_op_region(l->m, l->fusion, 0);
   for (uint32_t i = 0; i < region->n_args; i++) {
     const jm_value v = region->first_arg + i;
-    if (!is_used(l->m, region, v)) continue;
+    if (!jm_region_uses(l->m, region, v)) continue;
     jm_place place = {.kind = JM_PLACE_MEMORY, .offset = JM_KNONE};
     place.param = jm_looper_argument(l, jm_module_typeof(l->m, v), JM_LAUNCH_OPERAND, i, false);
     jm_looper_place(l, v, &place);

@@ -11,17 +11,6 @@ typedef struct loops {
   jm_value *stands; /* per value of before: what its users shall use */
 } loops;
 
-static bool is_used(const jm_module *m, const jm_region *region, jm_value v) {
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++)
-      if (op->operands[k] == v) return true;
-  }
-  for (uint32_t i = 0; i < region->n_results; i++)
-    if (region->results[i] == v) return true;
-  return false;
-}
-
 /* The arguments of the fusion's body and in it the loop, with map from the values around it. */
 static jm_error *build_body(loops *l, jm_op_id fusion, jm_op_id loop, const jm_value *inputs,
                             uint32_t n_inputs, const uint32_t *wanted, uint32_t n_wanted) {
@@ -71,7 +60,7 @@ static jm_error *wrap(loops *l, uint32_t i) {
     if (at == n_inputs) n_inputs++;
   }
   for (uint32_t k = 0; !error && k < n_results; k++) {
-    if (!is_used(m, jm_module_region(m, l->region), op->first_result + k)) continue;
+    if (!jm_region_uses(m, jm_module_region(m, l->region), op->first_result + k)) continue;
     types[n_wanted] = jm_op_result_type(m, op, k);
     wanted[n_wanted++] = k;
   }
