@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "kernel/builder.h"
 
 typedef struct machine machine;
@@ -64,26 +65,6 @@ static void run_pure(machine *m, const step *s) {
 }
 
 /* The commonest ones, without the way through the general evaluation. */
-static float f32_of(uint64_t bits) {
-  float v;
-  memcpy(&v, &bits, sizeof v);
-  return v;
-}
-static uint64_t of_f32(float v) {
-  uint64_t bits = 0;
-  memcpy(&bits, &v, sizeof v);
-  return bits;
-}
-static double f64_of(uint64_t bits) {
-  double v;
-  memcpy(&v, &bits, sizeof v);
-  return v;
-}
-static uint64_t of_f64(double v) {
-  uint64_t bits;
-  memcpy(&bits, &v, sizeof v);
-  return bits;
-}
 #define FAST(name, expression)                  \
   static void name(machine *m, const step *s) { \
     const uint64_t a = m->slots[s->a];          \
@@ -93,12 +74,12 @@ static uint64_t of_f64(double v) {
 FAST(run_iadd, a + b)
 FAST(run_isub, a - b)
 FAST(run_imul, a *b)
-FAST(run_fadd32, of_f32(f32_of(a) + f32_of(b)))
-FAST(run_fsub32, of_f32(f32_of(a) - f32_of(b)))
-FAST(run_fmul32, of_f32(f32_of(a) * f32_of(b)))
-FAST(run_fadd64, of_f64(f64_of(a) + f64_of(b)))
-FAST(run_fsub64, of_f64(f64_of(a) - f64_of(b)))
-FAST(run_fmul64, of_f64(f64_of(a) * f64_of(b)))
+FAST(run_fadd32, jm_f32_bits(jm_f32_from_bits((uint32_t)a) + jm_f32_from_bits((uint32_t)b)))
+FAST(run_fsub32, jm_f32_bits(jm_f32_from_bits((uint32_t)a) - jm_f32_from_bits((uint32_t)b)))
+FAST(run_fmul32, jm_f32_bits(jm_f32_from_bits((uint32_t)a) * jm_f32_from_bits((uint32_t)b)))
+FAST(run_fadd64, jm_f64_bits(jm_f64_from_bits(a) + jm_f64_from_bits(b)))
+FAST(run_fsub64, jm_f64_bits(jm_f64_from_bits(a) - jm_f64_from_bits(b)))
+FAST(run_fmul64, jm_f64_bits(jm_f64_from_bits(a) * jm_f64_from_bits(b)))
 FAST(run_slt, (int64_t)a < (int64_t)b)
 
 static void run_select(machine *m, const step *s) {
