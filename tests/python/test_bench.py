@@ -28,6 +28,8 @@ NAMES = {
         decode_kv_cache""",
     "loops": "scan_10k_tiny while_10k_scalar nested_scan hmc_1k ode_rk4_10k stencil_2d_1k_steps",
     "linalg": "cholesky_256 qr_256 svd_256 eigh_256 triangular_solve_512",
+    "science": """solve_256 cholesky_256x8x8 qr_256x8x8 svd_256x8x8 eigh_256x8x8 solve_256x8x8
+        erf_inv_1m lgamma_1m split_loop_1k""",
     "dispatch": "scalar 100_args chain_1000 put_get_1kb put_get_64mb",
     "compile": "small resnet_step gpt_step",
 }
