@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products take over the layout of their operands: a transpose before dot_general or convolution
- * becomes dimension numbers, which engines read as strides, so that nothing is copied. The same
- * products are summed in the same order; so a reversed kernel is not for this pass (it would walk
- * the window backwards). */
+ * becomes dimension numbers, which engines read as strides, so that nothing is copied. And that of
+ * their result: a transpose after dot_general that only exchanges its two sides is the product of
+ * the exchanged operands. The same products are summed in the same order; so a reversed kernel is
+ * not for this pass (it would walk the window backwards). */
 #include "pass/rewrite.h"
 
 /* The op that makes operand i, if it is of this code. */
@@ -80,13 +81,89 @@ static jm_error *convolution(jm_rewrite *rw, jm_op *op) {
   return NULL;
 }
 
+/* What permutation p makes of a product's result: 0 or 1, the operand whose free dimensions come
+ * first then; -1: neither's stay together and in order. */
+static int leading_operand(jm_i64s p, uint32_t n_batch, uint32_t n_lhs) {
+  for (uint32_t i = 0; i < n_batch; i++)
+    if (p.data[i] >= n_batch) return -1;
+  uint32_t n_free = p.n - n_batch, n_rhs = n_free - n_lhs;
+  bool kept = true, exchanged = true;
+  for (uint32_t i = 0; i < n_free; i++) {
+    int64_t from = p.data[n_batch + i] - n_batch;
+    kept &= from == i;
+    exchanged &= from == (i < n_rhs ? n_lhs + i : i - n_rhs);
+  }
+  return kept ? 0 : exchanged ? 1 : -1;
+}
+
+#define EXCHANGE(T, x, y) \
+  do {                    \
+    T before = (x);       \
+    (x) = (y);            \
+    (y) = before;         \
+  } while (0)
+
+/* The transpose becomes the product that has its result; the product before it has no other use,
+ * and goes. */
+static jm_error *transpose(jm_rewrite *rw, jm_op *op) {
+  const jm_op *made = maker(rw, op, 0, JM_OP_dot_general);
+  const uint32_t *n_uses = rw->context;
+  if (!made || n_uses[made->first_result] != 1) return NULL;
+  jm_dot_general_attrs attrs = *(const jm_dot_general_attrs *)made->attrs;
+  jm_i64s permutation = ((const jm_transpose_attrs *)op->attrs)->permutation;
+  uint32_t n_batch = attrs.lhs_batch.n;
+  uint32_t n_lhs =
+      jm_op_operand_type(rw->m, made, 0)->rank - n_batch - (uint32_t)attrs.lhs_contract.n;
+  int leads = leading_operand(permutation, n_batch, n_lhs);
+  if (leads < 0) return NULL;
+  jm_i64s *const batch[] = {&attrs.lhs_batch, &attrs.rhs_batch};
+  for (uint32_t i = 0; i < 2; i++) {
+    int64_t *data = jm_arena_alloc(&rw->m->arena, n_batch, sizeof *data);
+    if (!data) return jm_error_out_of_memory();
+    for (uint32_t d = 0; d < n_batch; d++) data[d] = batch[i]->data[permutation.data[d]];
+    batch[i]->data = data;
+  }
+  if (leads) {
+    EXCHANGE(jm_i64s, attrs.lhs_batch, attrs.rhs_batch);
+    EXCHANGE(jm_i64s, attrs.lhs_contract, attrs.rhs_contract);
+    EXCHANGE(jm_precision, attrs.lhs_precision, attrs.rhs_precision);
+    EXCHANGE(jm_str, attrs.lhs_algorithm, attrs.rhs_algorithm);
+    EXCHANGE(int64_t, attrs.lhs_components, attrs.rhs_components);
+  }
+  op->operands = jm_arena_copy(&rw->m->arena, made->operands, 2, sizeof *op->operands);
+  op->attrs = jm_arena_copy(&rw->m->arena, &attrs, 1, sizeof attrs);
+  if (!op->operands || !op->attrs) return jm_error_out_of_memory();
+  if (leads) EXCHANGE(jm_value, op->operands[0], op->operands[1]);
+  op->n_operands = 2;
+  op->code = JM_OP_dot_general;
+  rw->changed = true;
+  return NULL;
+}
+
 static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   (void)region;
   jm_op *op = jm_module_op(rw->m, id);
   if (op->code == JM_OP_dot_general) return dot_general(rw, op);
+  if (op->code == JM_OP_transpose) return transpose(rw, op);
   return op->code == JM_OP_convolution ? convolution(rw, op) : NULL;
 }
 
+static void count_uses(const jm_module *m, jm_region_id id, uint32_t *n_uses) {
+  const jm_region *region = jm_module_region(m, id);
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    for (uint32_t k = 0; k < op->n_operands; k++) n_uses[op->operands[k]]++;
+  }
+  for (uint32_t i = 0; i < region->n_results; i++) n_uses[region->results[i]]++;
+}
+
 jm_error *jm_pass_absorb(jm_module *m, const jm_pass_options *options, bool *changed) {
-  return jm_rewrite_run(m, options, visit, NULL, changed);
+  uint32_t *n_uses = jm_alloc(m->n_values, sizeof *n_uses), n = 0;
+  jm_region_id *regions = NULL;
+  jm_error *error = n_uses ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
+  for (uint32_t i = 0; !error && i < n; i++) count_uses(m, regions[i], n_uses);
+  if (!error) error = jm_rewrite_run(m, options, visit, n_uses, changed);
+  jm_free(regions);
+  jm_free(n_uses);
+  return error;
 }
