@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/alloc.h"
+#include "base/scratch.h"
 
 enum {
   SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap does as well */
@@ -49,7 +50,7 @@ static void *kept_find(size_t bytes) {
 }
 
 /* Large pages, where the system gives them to those who ask: fewer faults and address misses. */
-static void *alloc_large(size_t bytes) {
+void *jm_data_alloc(size_t bytes) {
   void *data = jm_alloc_data(bytes);
 #ifdef MADV_HUGEPAGE
   if (data && bytes >= LEAST_HUGE) {
@@ -65,10 +66,11 @@ void *jm_data_take(size_t bytes) {
   if (bytes < SMALLEST_KEPT) return jm_alloc_data(bytes);
   bytes = class_of(bytes);
   void *data = kept_find(bytes);
-  if (!data) data = alloc_large(bytes);
+  if (!data) data = jm_data_alloc(bytes);
   if (data) return data;
   jm_data_trim();
-  return alloc_large(bytes);
+  jm_scratch_trim();
+  return jm_data_alloc(bytes);
 }
 
 void jm_data_give(void *data, size_t bytes) {

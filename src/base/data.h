@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+/* A new block, in large pages if it is large; freed with jm_free. */
+void *jm_data_alloc(size_t bytes);
 /* Uninitialised memory aligned to JM_DATA_ALIGNMENT; NULL without memory. */
 void *jm_data_take(size_t bytes);
 /* Gives a block back; bytes as it was taken. NULL is allowed. */

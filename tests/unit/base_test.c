@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/data.h"
 #include "base/dtype.h"
+#include "base/scratch.h"
 #include "base/text.h"
 #include "unit/check.h"
 
@@ -80,4 +81,39 @@ static void test_data(void) {
   CHECK(jm_data_kept() == 0);
 }
 
-TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text, test_data)
+static void test_scratch(void) {
+  const size_t bytes = 8u << 20;
+  jm_scratch_trim();
+  void *large = jm_scratch_take(bytes), *medium = jm_scratch_take(bytes / 2);
+  CHECK(large && (uintptr_t)large % JM_DATA_ALIGNMENT == 0);
+  jm_scratch_give(large);
+  jm_scratch_give(medium);
+  size_t kept = jm_scratch_kept();
+  CHECK(kept >= bytes + bytes / 2);
+  CHECK(jm_scratch_take(bytes / 4) == medium); /* the smallest that does */
+  CHECK(jm_scratch_take(bytes / 4) == large);
+  void *larger = jm_scratch_take(2 * bytes);
+  jm_scratch_give(medium);
+  void *small = jm_scratch_take(bytes / 100); /* too small to be kept, or to take medium */
+  CHECK(small && small != medium);
+  jm_scratch_give(small);
+  CHECK(jm_scratch_kept() < bytes);
+  jm_scratch_give(large);
+  jm_scratch_give(larger);
+  jm_scratch_give(NULL);
+  /* Blocks of growing sizes supersede each other instead of piling up. */
+  jm_scratch_trim();
+  for (size_t n = bytes; n < 4 * bytes; n += bytes / 4) jm_scratch_give(jm_scratch_take(n));
+  CHECK(jm_scratch_kept() < 5 * bytes);
+  for (int i = 0; i < 2; i++) { /* more than are kept */
+    void *blocks[70];
+    for (int k = 0; k < 70; k++) CHECK((blocks[k] = jm_scratch_take(1u << 20)) != NULL);
+    for (int k = 0; k < 70; k++) jm_scratch_give(blocks[k]);
+  }
+  jm_scratch_trim();
+  CHECK(jm_scratch_kept() == 0);
+  CHECK(!jm_scratch_take(SIZE_MAX - 8));
+}
+
+TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text, test_data,
+          test_scratch)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/data.h"
+#include "base/scratch.h"
 #include "engine/ref/ref.h"
 #include "unit/check.h"
 
@@ -120,6 +121,7 @@ static inline bool array_is_right(const array *a) {
 static inline void check_without_memory(jm_ref_fn *run, const jm_ref_call *call) {
   for (int64_t n = 0;; n++) {
     jm_data_trim();
+    jm_scratch_trim();
     jm_alloc_fail_after(n);
     jm_error *error = run(call);
     jm_alloc_fail_after(-1);

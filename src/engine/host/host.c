@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/host/host.h"
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 
 /* -- compiling */
 
@@ -120,12 +120,12 @@ static void run_range(void *context, size_t begin, size_t end) {
   } else if (l->scratch_bytes <= STACK_SCRATCH) {
     run_on_stack(l, begin, end);
   } else {
-    void *scratch = jm_data_take(l->scratch_bytes);
+    void *scratch = jm_scratch_take(l->scratch_bytes);
     if (scratch)
       l->fn(l->buffers, scratch, (int64_t)begin, (int64_t)end, l->cancelled);
     else
       atomic_store_explicit(&l->out_of_memory, true, memory_order_relaxed);
-    jm_data_give(scratch, l->scratch_bytes);
+    jm_scratch_give(scratch);
   }
 }
 

@@ -4,9 +4,9 @@
  * joined to it, in row-major order, as the reference engine does. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/loop.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/host/library.h"
 #include "engine/ref/fold.h"
 
@@ -211,8 +211,7 @@ jm_error *jm_library_window(const jm_ref_call *call) {
     return jm_ref_reduce_window(call);
   p.kernel = jm_ref_kernel_find(code, call->in[0].type->dtype);
   p.join = join_find(code, call->in[0].type->dtype, p.line);
-  size_t start_bytes = (size_t)p.line * p.bytes;
-  p.start = jm_data_take(start_bytes);
+  p.start = jm_scratch_take((size_t)p.line * p.bytes);
   if (!p.start) return jm_error_out_of_memory();
   jm_copy_fill(p.start, call->in[1].data, p.bytes, p.line);
   int64_t first[MAX_RANK] = {0}, last[MAX_RANK] = {0};
@@ -224,7 +223,7 @@ jm_error *jm_library_window(const jm_ref_call *call) {
     work *= (size_t)p.axes[d].window;
   }
   jm_parallel_for(outputs, GRAIN_WORK / work + 1, run_outputs, &p);
-  jm_data_give(p.start, start_bytes);
+  jm_scratch_give(p.start);
   if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;

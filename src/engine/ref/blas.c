@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "base/settings.h"
 #include "engine/ref/gemm.h"
 #include "engine/ref/gemm_vector.h"
@@ -161,7 +161,6 @@ typedef struct view {
   char trans; /* 'N': the row-major matrix's transpose is what is stored column-major */
   int ld;
   void *packed; /* to be given back */
-  size_t packed_bytes;
 } view;
 
 static bool fits(ptrdiff_t ld, size_t least) { return ld >= (ptrdiff_t)least && ld <= INT_MAX; }
@@ -181,8 +180,7 @@ static jm_error *view_operand(const void *data, size_t element, size_t rows, siz
     out->ld = (int)ld;
     return NULL;
   }
-  out->packed_bytes = rows * cols * element;
-  out->packed = jm_data_take(out->packed_bytes);
+  out->packed = jm_scratch_take(rows * cols * element);
   if (!out->packed) return jm_error_out_of_memory();
   const int64_t dims[2] = {(int64_t)rows, (int64_t)cols};
   const ptrdiff_t from[2] = {row, col}, to[2] = {(ptrdiff_t)cols, 1};
@@ -302,8 +300,8 @@ static jm_error *run_gemm(const jm_gemm *g) {
     jm_parallel_for(p.m_pieces * p.n_pieces, 1, run_pieces, &p);
     if (alone) jm_blas_leave_single();
   }
-  jm_data_give(p.a.packed, p.a.packed_bytes);
-  jm_data_give(p.b.packed, p.b.packed_bytes);
+  jm_scratch_give(p.a.packed);
+  jm_scratch_give(p.b.packed);
   return error;
 }
 
@@ -339,7 +337,7 @@ static jm_error *run_gemv(const jm_gemm *g) {
   jm_blas_enter_single();
   jm_parallel_for(rows, set_threads ? (piece + 15) / 16 * 16 : rows, run_rows, &p);
   jm_blas_leave_single();
-  jm_data_give(p.matrix.packed, p.matrix.packed_bytes);
+  jm_scratch_give(p.matrix.packed);
   return NULL;
 }
 

@@ -4,8 +4,8 @@
  * leave the input is it copied, once, with zeros around it. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/blas.h"
 #include "engine/ref/convolution.h"
 #include "engine/ref/gemm_vector.h"
@@ -75,13 +75,12 @@ static void copy_rows(void *context, size_t begin, size_t end) {
   }
 }
 
-static jm_error *find_input(rows *r, size_t *copied) {
+static jm_error *find_input(rows *r) {
   const jm_window *w = r->w;
   r->height = find_reach(r->tall, &r->top);
   r->width = find_reach(r->wide, &r->left);
   bool inside = r->top >= 0 && r->top + r->height <= r->tall->n_in && r->left >= 0 &&
                 r->left + r->width <= r->wide->n_in;
-  *copied = 0;
   if (inside) {
     r->lhs_batch = w->lhs_batch, r->lhs_row = r->tall->in_stride;
     r->lhs = w->lhs +
@@ -92,8 +91,7 @@ static jm_error *find_input(rows *r, size_t *copied) {
   r->lhs_row = (ptrdiff_t)r->width * r->wide->in_stride;
   r->lhs_batch = (ptrdiff_t)r->height * r->lhs_row;
   size_t row_bytes = (size_t)r->lhs_row * r->element;
-  *copied = (size_t)(w->batch * r->height) * row_bytes;
-  r->lhs = r->copy = jm_data_take(*copied);
+  r->lhs = r->copy = jm_scratch_take((size_t)(w->batch * r->height) * row_bytes);
   if (!r->copy) return jm_error_out_of_memory();
   jm_parallel_for((size_t)(w->batch * r->height), COPY_GRAIN / row_bytes + 1, copy_rows, r);
   return NULL;
@@ -101,7 +99,7 @@ static jm_error *find_input(rows *r, size_t *copied) {
 
 /* The kernel as a dense matrix, (tap of a row, tap in the row, input feature) times features, taps
  * in a row in the order of the input. */
-static jm_error *pack_kernel(const rows *r, char **out, size_t *bytes) {
+static jm_error *pack_kernel(const rows *r, char **out) {
   const jm_window *w = r->w;
   bool back = r->wide->tap_step < 0;
   const int64_t dims[] = {r->tall->n_tap, r->wide->n_tap, w->in_features, w->out_features};
@@ -109,8 +107,7 @@ static jm_error *pack_kernel(const rows *r, char **out, size_t *bytes) {
                             w->rhs_in, w->rhs_out};
   ptrdiff_t to[4] = {0, 0, 0, 1};
   for (int d = 3; d-- > 0;) to[d] = to[d + 1] * (ptrdiff_t)dims[d + 1];
-  *bytes = (size_t)(to[0] * (ptrdiff_t)dims[0]) * r->element;
-  *out = jm_data_take(*bytes);
+  *out = jm_scratch_take((size_t)(to[0] * (ptrdiff_t)dims[0]) * r->element);
   if (!*out) return jm_error_out_of_memory();
   ptrdiff_t start = back ? (ptrdiff_t)(r->wide->n_tap - 1) * r->wide->tap_stride : 0;
   jm_pack_run(r->element, 4, dims, from, w->rhs + start * (ptrdiff_t)r->element, to, *out);
@@ -170,12 +167,11 @@ jm_error *jm_window_run_rows(const jm_window *w) {
   r.tall = &w->axes[r.wide == w->axes];
   if (w->cancelled && atomic_load_explicit(w->cancelled, memory_order_relaxed))
     return jm_error_create(JM_CANCELLED, "convolution was cancelled");
-  size_t copied = 0, packed = 0;
   char *kernel = NULL;
-  jm_error *error = find_input(&r, &copied);
-  if (!error) error = pack_kernel(&r, &kernel, &packed);
+  jm_error *error = find_input(&r);
+  if (!error) error = pack_kernel(&r, &kernel);
   if (!error) error = multiply(&r, kernel);
-  jm_data_give(r.copy, copied);
-  jm_data_give(kernel, packed);
+  jm_scratch_give(r.copy);
+  jm_scratch_give(kernel);
   return error;
 }

@@ -10,8 +10,8 @@
  * and [term][position]. The order is chosen whose innermost runs are consecutive in the input. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/blas.h"
 #include "engine/ref/convolution.h"
 
@@ -92,7 +92,6 @@ typedef struct plan {
   char *out;
   ptrdiff_t rhs_term; /* stride between terms in the kernel */
   void *packed_rhs, *whole_out;
-  size_t packed_bytes, whole_bytes;
 } plan;
 
 static void init_dimensions(plan *p) {
@@ -124,8 +123,7 @@ static jm_error *init_kernel(plan *p) {
   const dimensions *terms = &p->terms;
   if (find_stride(terms, 0, OTHER, &p->rhs_term)) return NULL;
   size_t features = (size_t)p->w->out_features;
-  p->packed_bytes = terms->count * features * p->element;
-  p->packed_rhs = jm_data_take(p->packed_bytes);
+  p->packed_rhs = jm_scratch_take(terms->count * features * p->element);
   if (!p->packed_rhs) return jm_error_out_of_memory();
   int64_t sizes[JM_PACK_RANK];
   ptrdiff_t from[JM_PACK_RANK], to[JM_PACK_RANK], stride = (ptrdiff_t)features;
@@ -377,15 +375,14 @@ static jm_error *run_block(const tiles *t, size_t begin, size_t end, char *tile)
 
 static void run_blocks(void *context, size_t begin, size_t end) {
   tiles *t = context;
-  size_t bytes = t->block * t->block_terms * t->p->element;
-  char *tile = jm_data_take(bytes);
+  char *tile = jm_scratch_take(t->block * t->block_terms * t->p->element);
   for (size_t i = begin; i < end; i++) {
     size_t from = t->begin + i * t->block;
     size_t to = t->end - from < t->block ? t->end : from + t->block;
     jm_error *error = tile ? run_block(t, from, to, tile) : jm_error_out_of_memory();
     if (error) jm_error_destroy(atomic_exchange(&t->error, error));
   }
-  jm_data_give(tile, bytes);
+  jm_scratch_give(tile);
 }
 
 /* Positions [begin, end) in tiles: many narrow ones at a time, each in its thread's cache, or,
@@ -460,8 +457,7 @@ static jm_error *run_plan(plan *p) {
     }
     return NULL;
   }
-  p->whole_bytes = d->count * features * p->element;
-  to.data = p->whole_out = jm_data_take(p->whole_bytes);
+  to.data = p->whole_out = jm_scratch_take(d->count * features * p->element);
   if (!to.data) return jm_error_out_of_memory();
   to.ld = features;
   JM_TRY(multiply_positions(p, 0, d->count, &to));
@@ -497,8 +493,8 @@ static void run_groups(void *context, size_t begin, size_t end) {
     init_dimensions(&p);
     jm_error *error = p.terms.count ? init_kernel(&p) : NULL;
     if (!error) error = run_plan(&p);
-    jm_data_give(p.packed_rhs, p.packed_bytes);
-    jm_data_give(p.whole_out, p.whole_bytes);
+    jm_scratch_give(p.packed_rhs);
+    jm_scratch_give(p.whole_out);
     if (error) jm_error_destroy(atomic_exchange(&g->error, error));
   }
 }

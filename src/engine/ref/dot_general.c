@@ -5,8 +5,8 @@
  * packed first. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/blas.h"
 #include "engine/ref/pack.h"
 #include "engine/ref/product.h"
@@ -29,7 +29,6 @@ typedef struct operand {
   role batch, rest, contract;
   const void *data;
   void *packed;
-  size_t packed_bytes;
 } operand;
 
 static void add_dim(role *r, const jm_type *type, const ptrdiff_t *strides, int64_t dim) {
@@ -97,8 +96,7 @@ static jm_error *pack(operand *x, size_t element) {
       from[n] = roles[r]->strides[i];
     }
   }
-  x->packed_bytes = count * element;
-  x->packed = jm_data_take(x->packed_bytes);
+  x->packed = jm_scratch_take(count * element);
   if (!x->packed) return jm_error_out_of_memory();
   for (uint32_t d = n; d-- > 0; stride *= (ptrdiff_t)dims[d]) to[d] = stride;
   jm_pack_run(element, n, dims, from, x->data, to, x->packed);
@@ -177,8 +175,8 @@ jm_error *jm_ref_dot_general(const jm_ref_call *call) {
   init_operand(call->in[1].type, &attrs->rhs_batch, &attrs->rhs_contract, product.rhs, &rhs);
   jm_error *error = run(product.dtype, &lhs, &rhs, product.out);
   if (!error) error = jm_product_store(call, &product);
-  jm_data_give(lhs.packed, lhs.packed_bytes);
-  jm_data_give(rhs.packed, rhs.packed_bytes);
+  jm_scratch_give(lhs.packed);
+  jm_scratch_give(rhs.packed);
   jm_product_deinit(&product);
   return error;
 }

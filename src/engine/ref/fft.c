@@ -6,9 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/data.h"
 #include "base/loop.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/ref.h"
 #include "engine/ref/transpose.h"
 
@@ -273,7 +273,7 @@ static void run_lines(void *context, size_t begin, size_t end) {
   dimension *d = context;
   const precision *p = d->precision;
   size_t room = (p->room(d->plan) + 1) * d->lanes * p->bytes; /* X has one element more than Z */
-  char *memory = jm_data_take(4 * room);                      /* run_dimension saw to it */
+  char *memory = jm_scratch_take(4 * room);                   /* run_dimension saw to it */
   if (!memory) atomic_store(&d->failed, true);
   for (size_t first = begin; first < end; first += d->lanes) {
     if (atomic_load(&d->failed) || is_cancelled(d->call)) break;
@@ -283,7 +283,7 @@ static void run_lines(void *context, size_t begin, size_t end) {
     p->transform(d->plan, lanes, &re, &im, memory + 2 * room, memory + 3 * room);
     p->store(d, first, lanes, re, im);
   }
-  jm_data_give(memory, 4 * room);
+  jm_scratch_give(memory);
 }
 
 static jm_error *dimension_plan(dimension *d) {
@@ -354,7 +354,7 @@ jm_error *jm_ref_fft(const jm_ref_call *call) {
     return NULL;
   }
   if (to_real && first < last) {
-    target = copy = jm_data_take(jm_type_bytes(in));
+    target = copy = jm_scratch_take(jm_type_bytes(in));
     if (!copy) return jm_error_out_of_memory();
   }
   jm_error *error = NULL;
@@ -372,6 +372,6 @@ jm_error *jm_ref_fft(const jm_ref_call *call) {
   if (!error && to_real)
     error = run_dimension(call, FORM_TO_REAL, true, shape, last, (size_t)length[last - first],
                           source, call->out[0].data);
-  jm_data_give(copy, jm_type_bytes(in));
+  jm_scratch_give(copy);
   return error;
 }

@@ -18,8 +18,8 @@ typedef struct NAME(plan) {
 static void NAME(plan_destroy)(NAME(plan) * p) {
   if (!p) return;
   NAME(plan_destroy)(p->inner);
-  jm_data_give(p->cosine, p->n * sizeof(REAL));
-  jm_data_give(p->sine, p->n * sizeof(REAL));
+  jm_scratch_give(p->cosine);
+  jm_scratch_give(p->sine);
   jm_free(p->filter_re);
   jm_free(p->filter_im);
   jm_free(p);
@@ -397,8 +397,8 @@ static jm_error *NAME(plan_filter)(NAME(plan) * p) {
 static jm_error *NAME(plan_tables)(NAME(plan) * p) {
   size_t n = p->n;
   if (n > SIZE_MAX / 64) return jm_error_invalid("an FFT of length %zu", n);
-  p->cosine = jm_data_take(n * sizeof(REAL));
-  p->sine = jm_data_take(n * sizeof(REAL));
+  p->cosine = jm_scratch_take(n * sizeof(REAL));
+  p->sine = jm_scratch_take(n * sizeof(REAL));
   if (!p->cosine || !p->sine) return jm_error_out_of_memory();
   if (!factorise(n, p->factors, &p->n_factors)) {
     p->n_factors = 0;

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/pack.h"
 
 enum {
@@ -103,10 +103,9 @@ typedef struct product {
   const jm_gemm_groups *groups; /* NULL: one of each */
   size_t group_depth;           /* k, if there is one group */
   const kernels *kernels;
-  size_t panel;  /* columns of the widest tile */
-  size_t padded; /* columns of packed b: whole vectors */
-  char *packed;  /* [block of k][panel][depth][columns of the panel] */
-  size_t packed_bytes;
+  size_t panel;                    /* columns of the widest tile */
+  size_t padded;                   /* columns of packed b: whole vectors */
+  char *packed;                    /* [block of k][panel][depth][columns of the panel] */
   size_t row_tasks, rows, columns; /* of a task */
   size_t column_tasks;
   size_t depth_blocks, panels; /* blocks of a group */
@@ -147,8 +146,7 @@ static void pack_panels(void *context, size_t begin, size_t end) {
 
 static jm_error *pack_b(product *p) {
   const jm_gemm *g = p->g;
-  p->packed_bytes = p->padded * g->k * p->kernels->element;
-  p->packed = jm_data_take(p->packed_bytes);
+  p->packed = jm_scratch_take(p->padded * g->k * p->kernels->element);
   if (!p->packed) return jm_error_out_of_memory();
   size_t n_groups = p->groups ? p->groups->n_depth_groups : 1;
   size_t items = p->panels * p->depth_blocks * n_groups,
@@ -226,11 +224,11 @@ static void run_task(const product *p, size_t i0, size_t j0, char *room) {
 static void run_tasks(void *context, size_t begin, size_t end) {
   product *p = context;
   size_t bytes = p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
-  char *room = bytes ? jm_data_take(bytes) : NULL;
+  char *room = bytes ? jm_scratch_take(bytes) : NULL;
   if (bytes && !room) p->failed = true;
   for (size_t t = begin; t < end && (room || !bytes); t++)
     run_task(p, t % p->row_tasks * p->rows, t / p->row_tasks * p->columns, room);
-  jm_data_give(room, bytes);
+  jm_scratch_give(room);
 }
 
 /* Tasks as large as the caches take, smaller where there would be too few for many threads. */
@@ -259,7 +257,7 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   if (!b_in_place) JM_TRY(pack_b(&p));
   size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
   jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
-  jm_data_give(p.packed, p.packed_bytes);
+  jm_scratch_give(p.packed);
   return p.failed ? jm_error_out_of_memory() : NULL;
 }
 
@@ -301,6 +299,6 @@ jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *grou
   /* A panel serves that many rows while it is in the first cache. */
   size_t grain = divide_up(2 * MOST_ROWS, g->m / groups->n_row_groups);
   jm_parallel_for(groups->n_row_groups, grain, run_group_task, &p);
-  jm_data_give(p.packed, p.packed_bytes);
+  jm_scratch_give(p.packed);
   return NULL;
 }

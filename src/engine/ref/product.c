@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/ref/product.h"
 
-#include "base/data.h"
+#include "base/scratch.h"
 #include "engine/ref/blas.h"
 
 static bool is_wide(jm_dtype d) { return jm_dtype_real(d) == JM_DT_f64; }
@@ -22,15 +22,13 @@ bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype
   return jm_gemm_supports(*out);
 }
 
-static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data,
-                         jm_product_copy *owned) {
+static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data, void **owned) {
   *data = tensor->data;
   if (tensor->type->dtype == dtype) return NULL;
   size_t count = (size_t)tensor->type->count;
-  owned->bytes = count * jm_dtype_bytes(dtype);
-  *data = owned->data = jm_data_take(owned->bytes);
-  if (!owned->data) return jm_error_out_of_memory();
-  return jm_ref_convert_run(tensor->type->dtype, dtype, tensor->data, owned->data, count);
+  *data = *owned = jm_scratch_take(count * jm_dtype_bytes(dtype));
+  if (!*owned) return jm_error_out_of_memory();
+  return jm_ref_convert_run(tensor->type->dtype, dtype, tensor->data, *owned, count);
 }
 
 jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) {
@@ -43,8 +41,8 @@ jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) {
   if (!error) error = convert(&call->in[1], out->dtype, &out->rhs, &out->owned[1]);
   out->out = call->out[0].data;
   if (!error && result->dtype != out->dtype) {
-    out->owned[2].bytes = (size_t)result->count * jm_dtype_bytes(out->dtype);
-    out->out = out->owned[2].data = jm_data_take(out->owned[2].bytes);
+    out->owned[2] = jm_scratch_take((size_t)result->count * jm_dtype_bytes(out->dtype));
+    out->out = out->owned[2];
     if (!out->out) error = jm_error_out_of_memory();
   }
   if (error) jm_product_deinit(out);
@@ -58,7 +56,7 @@ jm_error *jm_product_store(const jm_ref_call *call, const jm_product *product) {
 }
 
 void jm_product_deinit(jm_product *product) {
-  for (int i = 0; i < 3; i++) jm_data_give(product->owned[i].data, product->owned[i].bytes);
+  for (int i = 0; i < 3; i++) jm_scratch_give(product->owned[i]);
   *product = (jm_product){0};
 }
 

@@ -11,17 +11,12 @@
  * and algorithm attributes ask for less or as much: both are met by it. false: unsupported. */
 bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
 
-typedef struct jm_product_copy {
-  void *data;
-  size_t bytes;
-} jm_product_copy;
-
 /* Operands and result in that type: the call's own tensors where they have it already. */
 typedef struct jm_product {
   jm_dtype dtype;
   const void *lhs, *rhs;
   void *out;
-  jm_product_copy owned[3]; /* what jm_product_deinit frees */
+  void *owned[3]; /* what jm_product_deinit frees */
 } jm_product;
 
 jm_error *jm_product_init(const jm_ref_call *call, jm_product *out) JM_MUST_USE;

@@ -3,8 +3,8 @@
  * radix sort of integer keys; all others by a merge sort that asks the region. Both are stable. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/comparator.h"
 #include "engine/ref/ref.h"
 
@@ -189,12 +189,12 @@ static void sort_row_records(const key_sort *s, scratch room, size_t start) {
 
 static void sort_rows(void *context, size_t begin, size_t end) {
   key_sort *s = context;
-  scratch room = {jm_data_take(s->row_bytes), jm_data_take(s->row_bytes)};
+  scratch room = {jm_scratch_take(s->row_bytes), jm_scratch_take(s->row_bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end && !atomic_load(&s->failed) && !is_cancelled(s->call); row++)
     (s->wide ? sort_row_records : sort_row_packed)(s, room, row_start(&s->rows, row));
-  jm_data_give(room.a, s->row_bytes);
-  jm_data_give(room.b, s->row_bytes);
+  jm_scratch_give(room.a);
+  jm_scratch_give(room.b);
 }
 
 /* Do the keys order all that is there? */

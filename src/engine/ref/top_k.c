@@ -4,9 +4,9 @@
  * are (key, index), so ties go to the lower index. */
 #include <string.h>
 
-#include "base/data.h"
 #include "base/loop.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "engine/ref/order.h"
 #include "engine/ref/ref.h"
 
@@ -139,7 +139,7 @@ static bool is_cancelled(const jm_ref_call *call) {
 static void run_rows(void *context, size_t begin, size_t end) {
   selection *s = context;
   size_t bytes = s->room * (s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
-  scratch room = {jm_data_take(bytes), jm_data_take(bytes)};
+  scratch room = {jm_scratch_take(bytes), jm_scratch_take(bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end; row++) {
     if (atomic_load(&s->failed) || is_cancelled(s->call)) break;
@@ -150,8 +150,8 @@ static void run_rows(void *context, size_t begin, size_t end) {
     for (size_t i = 0; i < s->k; i++)
       memcpy(out + i * s->bytes, in + (size_t)indices[i] * s->bytes, s->bytes);
   }
-  jm_data_give(room.a, bytes);
-  jm_data_give(room.b, bytes);
+  jm_scratch_give(room.a);
+  jm_scratch_give(room.b);
 }
 
 jm_error *jm_ref_top_k(const jm_ref_call *call) {
