@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from jax_mps_c import clashes, locate, registration, version
+from jax_mps_c import clashes, explain, locate, registration, version
 
 Line = tuple[str, str]
 
@@ -44,9 +44,7 @@ def parts() -> Iterator[Line]:
         yield "BLAS, LAPACK", "Accelerate"
     else:
         yield "BLAS, LAPACK", str(blas or "missing: products are slow, no decompositions")
-    llvm = os.environ.get("JAX_MPS_LLVM") or locate.find_llvm()
     yield "llvmlite", package_version("llvmlite")
-    yield "LLVM", str(llvm or "missing: programs run op by op; try: pip install -U llvmlite")
     mlx = package_version("mlx")
     yield "mlx", mlx if locate.find_mlx() else "not installed (drives the GPU)"
 
@@ -59,6 +57,15 @@ def names() -> Iterator[Line]:
         yield "name clash", "none"
     if settings := sorted(name for name in os.environ if name.startswith("JAX_MPS_")):
         yield "settings", " ".join(f"{name}={os.environ[name]}" for name in settings)
+
+
+def compiler() -> str:
+    """What compiles the host engine's kernels; without it programs run op by op."""
+    import jax
+
+    lowered = jax.jit(lambda: 1.0).trace().lower(lowering_platforms=(registration.PLATFORM,))
+    found = explain.explain_compiled(lowered).data["compiler"]
+    return found if found.startswith("LLVM") else f"op by op, {found}; try: pip install -U llvmlite"
 
 
 def trial() -> Iterator[Line]:
@@ -79,6 +86,7 @@ def trial() -> Iterator[Line]:
     if stablehlo := getattr(client, "stablehlo_current_version", None):
         yield "StableHLO", ".".join(str(part) for part in stablehlo)
     try:
+        yield "kernels", compiler()
         one = jax.device_put(1.0, device)
         yield "1 + 1 on mps", "ok" if float(one + one) == 2 else "failed: the sum is wrong"
     except Exception as error:

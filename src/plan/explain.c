@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "engine/host/jit.h"
 #include "ir/print.h"
 
 typedef struct printer {
@@ -229,6 +230,11 @@ static void print_block(printer *p, uint32_t index, uint32_t depth) {
   for (uint32_t i = 0; i < block->n_steps; i++) print_step(p, &block->steps[i], depth);
 }
 
+const char *jm_plan_compiler(void) {
+  const char *why;
+  return jm_jit_find_target(&why) ? jm_jit_version() : why;
+}
+
 void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   printer p = {.plan = plan, .text = text};
   const jm_plan_totals totals = jm_plan_count(plan);
@@ -241,6 +247,6 @@ void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   print_bytes(&p, totals.read);
   jm_text_printf(text, " and write ");
   print_bytes(&p, totals.written);
-  jm_text_printf(text, "\n");
+  jm_text_printf(text, "\n  compiler: %s\n", jm_plan_compiler());
   print_block(&p, 0, 1);
 }

@@ -10,11 +10,13 @@
 
 void jm_plan_explain(const jm_plan *plan, jm_text *text);
 
-/* {"name", "arena": bytes, "read", "written": bytes of all steps, a loop's counted once,
- *  "slots": [{"kind", "name", "bytes"}],
- *  "steps": [{"number", "title", "source", "ops": lines, "kernels": how many,
- *             "reads", "writes", "temporaries": [{"slot", "type"}],
- *             "blocks": [{"name", "steps"}]}]} */
+/* What makes the kernels: "LLVM 22.1.0", or why there is nothing that does (static memory). */
+const char *jm_plan_compiler(void);
+
+/* {"name", "compiler", "arena": bytes, "read", "written": bytes of all steps, a loop's counted
+ * once, "slots": [{"kind", "name", "bytes"}], "steps": [{"number", "title", "source", "ops": lines,
+ * "kernels": how many, "reads", "writes", "temporaries": [{"slot", "type"}], "blocks": [{"name",
+ * "steps"}]}]} */
 void jm_plan_export(const jm_plan *plan, jm_text *json);
 
 /* Which of a step's operands it reads and then writes; the rest are temporaries. */

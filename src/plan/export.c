@@ -126,13 +126,17 @@ static void print_block(printer *p, uint32_t index) {
 void jm_plan_export(const jm_plan *plan, jm_text *json) {
   printer p = {.plan = plan, .json = json};
   const jm_plan_totals totals = jm_plan_count(plan);
-  jm_text name;
+  jm_text name, compiler;
   jm_text_init(&name);
+  jm_text_init(&compiler);
   jm_text_printf(&name, "%s", plan->module->name);
+  jm_text_printf(&compiler, "%s", jm_plan_compiler());
   jm_text_printf(json, "{\"arena\": %zu, \"read\": %zu, \"written\": %zu", plan->arena_bytes,
                  totals.read, totals.written);
   print_key(&p, "name");
   print_string(&p, &name);
+  print_key(&p, "compiler");
+  print_string(&p, &compiler);
   print_key(&p, "slots");
   print_slots(&p);
   print_key(&p, "steps");

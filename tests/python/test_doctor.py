@@ -21,5 +21,14 @@ def test_missing_library(python):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_kernels(python):
+    """The compiler that is in use is named, and a missing one with its reason."""
+    done = python("-m", "jax_mps_c", JAX_MPS_LLVM="none")
+    assert "kernels          op by op, no LLVM: JAX_MPS_LLVM=none; try: " in done.stdout
+    assert done.stdout.rstrip().endswith("1 + 1 on mps     ok")
+    done = python("-m", "jax_mps_c", JAX_MPS_LLVM="/nowhere.so")
+    assert "kernels          op by op, no LLVM: /nowhere.so: " in done.stdout
+
+
 def test_settings_are_shown(python):
     assert "JAX_MPS_HOOKS=cache" in python("-m", "jax_mps_c", JAX_MPS_HOOKS="cache").stdout

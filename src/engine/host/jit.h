@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels to machine code at run time, through LLVM, which is found while running (JAX_MPS_LLVM,
- * the library inside the llvmlite wheel) and never linked. llvm_library.c alone knows LLVM's
- * symbols. Without LLVM nothing is lost but speed: jm_jit_find_target says so and why. */
+ * Kernels to machine code at run time, through LLVM, which is found while running and never linked
+ * (llvm_library.h). Without LLVM nothing is lost but speed: jm_jit_find_target says so and why. */
 #ifndef JM_ENGINE_HOST_JIT_H
 #define JM_ENGINE_HOST_JIT_H
 

@@ -10,96 +10,59 @@
 
 #include "base/alloc.h"
 #include "base/settings.h"
-
-typedef struct opaque opaque; /* LLVM's objects */
-
-/* FUNCTION(result, name, arguments): signatures as in llvmlite's binding/ folder, 0.46 to 0.50. */
-#define FUNCTIONS                                                                                \
-  FUNCTION(unsigned, GetVersionInfo, (void))                                                     \
-  FUNCTION(void, InitializeNativeTarget, (void))                                                 \
-  FUNCTION(void, InitializeNativeAsmPrinter, (void))                                             \
-  FUNCTION(void, InitializeAllTargetInfos, (void))                                               \
-  FUNCTION(void, InitializeAllTargets, (void))                                                   \
-  FUNCTION(void, InitializeAllTargetMCs, (void))                                                 \
-  FUNCTION(void, InitializeAllAsmPrinters, (void))                                               \
-  FUNCTION(void, DisposeString, (const char *))                                                  \
-  FUNCTION(void, GetProcessTriple, (const char **))                                              \
-  FUNCTION(void, GetHostCPUName, (const char **))                                                \
-  FUNCTION(int, GetHostCPUFeatures, (const char **))                                             \
-  FUNCTION(int, TryAllocateExecutableMemory, (void))                                             \
-  FUNCTION(opaque *, ContextCreate, (void))                                                      \
-  FUNCTION(void, ContextDispose, (opaque *))                                                     \
-  FUNCTION(opaque *, ParseAssembly, (opaque *, const char *, const char **))                     \
-  FUNCTION(bool, VerifyModule, (opaque *, const char **))                                        \
-  FUNCTION(void, DisposeModule, (opaque *))                                                      \
-  FUNCTION(opaque *, GetTargetFromTriple, (const char *, const char **))                         \
-  FUNCTION(opaque *, CreateTargetMachine,                                                        \
-           (opaque *, const char *, const char *, const char *, int, const char *, const char *, \
-            int, int, const char *))                                                             \
-  FUNCTION(void, DisposeTargetMachine, (opaque *))                                               \
-  FUNCTION(opaque *, TargetMachineEmitToMemory, (opaque *, opaque *, int, const char **))        \
-  FUNCTION(const void *, GetBufferStart, (opaque *))                                             \
-  FUNCTION(size_t, GetBufferSize, (opaque *))                                                    \
-  FUNCTION(void, DisposeMemoryBuffer, (opaque *))                                                \
-  FUNCTION(opaque *, CreateMCJITCompiler, (opaque *, opaque *, bool, const char **))             \
-  FUNCTION(opaque *, CreateObjectFile, (const void *, size_t))                                   \
-  FUNCTION(void, DisposeObjectFile, (opaque *))                                                  \
-  FUNCTION(void, MCJITAddObjectFile, (opaque *, opaque *))                                       \
-  FUNCTION(void, FinalizeObject, (opaque *))                                                     \
-  FUNCTION(uint64_t, GetFunctionAddress, (opaque *, const char *))                               \
-  FUNCTION(void, DisposeExecutionEngine, (opaque *))
-
-#define FUNCTION(result, name, arguments) static result(*name) arguments;
-FUNCTIONS
-#undef FUNCTION
-
-static const struct {
-  const char *name;
-  void *address; /* of the pointer above */
-} functions[] = {
-#define FUNCTION(result, name, arguments) {"LLVMPY_" #name, (void *)&name},
-    FUNCTIONS
-#undef FUNCTION
-};
-
-/* The releases that the tests were run with: llvmlite 0.46 and 0.47, 0.48 to 0.50. */
-static const unsigned known_majors[] = {20, 22};
+#include "engine/host/llvm_binding.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool loaded;
 static char reason[640], version[64];
-static const char *triple, *cpu, *features;
+static const jm_llvm_binding *llvm;
+static jm_llvm_host host;
 
 static bool refuse(const char *path, const char *what) {
-  snprintf(reason, sizeof reason, "%s %s", path, what);
+  snprintf(reason, sizeof reason, "no LLVM: %s%s", path, what);
   return false;
 }
 
+static const jm_llvm_binding *const bindings[] = {&jm_llvm_binding_llvmlite, &jm_llvm_binding_c};
+
+/* Why a library does not serve stays in `reason`. */
 static bool load_library(const char *path) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: its code may be running */
-  if (!library) return refuse("LLVM does not load:", dlerror());
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    void *address = dlsym(library, functions[i].name);
-    if (!address) return refuse(path, "is not llvmlite's library: it lacks functions");
-    memcpy(functions[i].address, &address, sizeof address);
-  }
-  unsigned number = GetVersionInfo(), major = number >> 16;
-  snprintf(version, sizeof version, "LLVM %u.%u.%u", major, number >> 8 & 255, number & 255);
+  if (!library) return refuse("", dlerror());
+  llvm = NULL;
+  for (size_t i = 0; i < sizeof bindings / sizeof *bindings && !llvm; i++)
+    if (bindings[i]->bind(library)) llvm = bindings[i];
+  if (!llvm) return refuse(path, " is neither llvmlite's library nor libLLVM: it lacks functions");
+  unsigned number[3];
+  llvm->find_version(number);
+  snprintf(version, sizeof version, "LLVM %u.%u.%u", number[0], number[1], number[2]);
   bool known = false;
-  for (size_t i = 0; i < sizeof known_majors / sizeof *known_majors; i++)
-    known |= known_majors[i] == major;
+  for (const unsigned *major = llvm->known_majors; *major; major++) known |= *major == number[0];
   if (!known) {
-    snprintf(reason, sizeof reason, "%s has %s, which this release was not tested with", path,
-             version);
-    return false;
+    char what[128];
+    snprintf(what, sizeof what, " has %s, which this release was not tested with", version);
+    return refuse(path, what);
   }
-  if (TryAllocateExecutableMemory()) return refuse(path, "may not make memory executable here");
-  InitializeNativeTarget();
-  InitializeNativeAsmPrinter();
-  GetProcessTriple(&triple);
-  GetHostCPUName(&cpu);
-  if (!GetHostCPUFeatures(&features)) features = "";
-  return true;
+  return llvm->start(&host) || refuse(path, " can't make code for this machine");
+}
+
+/* Without llvmlite: a system's own, newest first; Homebrew's on macOS. */
+static const char *const system_libraries[] = {
+#ifdef __APPLE__
+    "/opt/homebrew/opt/llvm/lib/libLLVM.dylib",
+    "/usr/local/opt/llvm/lib/libLLVM.dylib",
+#else
+    "libLLVM.so.22.1",
+    "libLLVM.so.20.1",
+    "libLLVM.so.19.1",
+#endif
+};
+
+static bool load_system_library(void) {
+  for (size_t i = 0; i < sizeof system_libraries / sizeof *system_libraries; i++)
+    if (load_library(system_libraries[i])) return true;
+  return refuse("",
+                "neither llvmlite nor a system's libLLVM is found, and JAX_MPS_LLVM names none");
 }
 
 /* Of all engines, and of the one that is filled. */
@@ -110,9 +73,9 @@ static void after_fork(void) { pthread_mutex_unlock(&lock); }
 static void load(void) {
   const char *path = jm_setting_find(JM_SETTING_LLVM);
   if (!path)
-    refuse("no LLVM:", "llvmlite is not installed, and JAX_MPS_LLVM names no library");
+    loaded = load_system_library();
   else if (!strcmp(path, "none"))
-    refuse("no LLVM:", "JAX_MPS_LLVM=none");
+    refuse("", "JAX_MPS_LLVM=none");
   else
     loaded = load_library(path);
   if (loaded) pthread_atfork(before_fork, after_fork, after_fork);
@@ -128,7 +91,7 @@ const char *jm_llvm_library_version(void) { return version; }
 
 bool jm_llvm_host_has(const char *feature) {
   size_t size = strlen(feature);
-  for (const char *f = features; f; f = strchr(f, ',')) {
+  for (const char *f = host.features; f; f = strchr(f, ',')) {
     f += *f == ',';
     if (*f == '+' && !strncmp(f + 1, feature, size) && (f[1 + size] == ',' || !f[1 + size]))
       return true;
@@ -136,63 +99,52 @@ bool jm_llvm_host_has(const char *feature) {
   return false;
 }
 
-const char *jm_llvm_host_name(void) { return cpu; }
+const char *jm_llvm_host_name(void) { return host.cpu; }
 
 /* An error with LLVM's own words, which are given back. */
 static jm_error *refused(const char *what, const char *words) {
   jm_error *error = jm_error_internal("LLVM %s: %s", what, words ? words : "without a reason");
-  if (words) DisposeString(words);
+  if (words) llvm->dispose_words(words);
   return error;
 }
 
-static jm_error *parse(opaque *context, const char *text, opaque **module) {
+static jm_error *parse(void *context, const char *text, void **module) {
   const char *words = NULL;
-  *module = ParseAssembly(context, text, &words);
+  *module = llvm->parse(context, text, &words);
   if (!*module) return refused("can't read a kernel", words);
   if (!jm_setting_has_word(JM_SETTING_DEBUG, "verify")) return NULL;
-  if (!VerifyModule(*module, &words)) {
-    if (words) DisposeString(words);
+  if (!llvm->verify(*module, &words)) {
+    if (words) llvm->dispose_words(words);
     return NULL;
   }
-  DisposeModule(*module);
+  llvm->dispose_module(*module);
   return refused("finds a kernel wrong", words);
 }
 
-static jm_error *create_machine(const char *machine_triple, const char *machine_cpu,
-                                const char *machine_features, bool jit, bool quickly,
-                                opaque **out) {
+static jm_error *create_machine(const jm_llvm_machine *m, bool jit, void **out) {
   const char *words = NULL;
-  opaque *target = GetTargetFromTriple(machine_triple, &words);
-  if (!target) return refused("has no target", words);
   /* Only x86's quickest way is sound: arm64's (GlobalISel) ends the process at some vectors. */
-  int level = !quickly ? 2 : strncmp(machine_triple, "x86_64", 6) ? 1 : 0;
-  /* All of a module's memory comes from one block, within which relative addresses always reach. */
-  *out = CreateTargetMachine(target, machine_triple, machine_cpu, machine_features, level, "pic",
-                             "small", 0, jit, "");
-  return *out ? NULL : refused("has no target machine", NULL);
+  int level = !m->quickly ? 2 : strncmp(m->triple, "x86_64", 6) ? 1 : 0;
+  *out = llvm->create_machine(&(jm_llvm_target_machine){m->triple, m->cpu, m->features, level, jit},
+                              &words);
+  return *out ? NULL : refused("has no target machine", words);
 }
 
-typedef struct emission {
-  bool jit, quickly, assembly;
-} emission;
-
-/* A module as an object file. */
-static jm_error *emit(const char *text, const char *machine_triple, const char *machine_cpu,
-                      const char *machine_features, const emission *how, opaque **buffer) {
-  opaque *context = ContextCreate(), *module, *machine;
+/* A module as an object file, or as assembly. */
+static jm_error *emit(const char *text, const jm_llvm_machine *m, bool jit, void **buffer) {
+  void *context = llvm->create_context(), *module, *machine;
   const char *words = NULL;
   jm_error *error = parse(context, text, &module);
   if (!error) {
-    error = create_machine(machine_triple, machine_cpu, machine_features, how->jit, how->quickly,
-                           &machine);
+    error = create_machine(m, jit, &machine);
     if (!error) {
-      *buffer = TargetMachineEmitToMemory(machine, module, !how->assembly, &words);
+      *buffer = llvm->emit(machine, module, !m->assembly, &words);
       if (!*buffer) error = refused("can't compile", words);
-      DisposeTargetMachine(machine);
+      llvm->dispose_machine(machine);
     }
-    DisposeModule(module);
+    llvm->dispose_module(module);
   }
-  ContextDispose(context);
+  llvm->dispose_context(context);
   return error;
 }
 
@@ -203,7 +155,7 @@ static jm_error *emit(const char *text, const char *machine_triple, const char *
 enum { MOST_LOADED = 64 };
 
 typedef struct yard {
-  opaque *context, *engine;
+  void *context, *engine;
   size_t loaded, held;
 } yard;
 
@@ -214,21 +166,17 @@ struct jm_llvm_code {
 static yard *open_yard; /* that more is loaded into; under the lock */
 
 static void destroy_yard(yard *y) {
-  if (y->engine) DisposeExecutionEngine(y->engine);
-  ContextDispose(y->context);
+  if (y->engine) llvm->dispose_engine(y->engine);
+  llvm->dispose_context(y->context);
   jm_free(y);
 }
 
 static jm_error *fill_yard(yard *y) {
-  opaque *module, *machine;
-  JM_TRY(parse(y->context, "", &module));
-  jm_error *error = create_machine(triple, cpu, features, true, true, &machine);
-  if (error) {
-    DisposeModule(module);
-    return error;
-  }
-  const char *words = NULL; /* the engine takes over module and machine, even if it fails */
-  y->engine = CreateMCJITCompiler(module, machine, true, &words);
+  void *machine;
+  JM_TRY(create_machine(&(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = true},
+                        true, &machine));
+  const char *words = NULL;
+  y->engine = llvm->create_engine(y->context, machine, &words);
   return y->engine ? NULL : refused("has no engine", words);
 }
 
@@ -239,7 +187,7 @@ static jm_error *find_yard(yard **out) {
   }
   yard *y = jm_alloc(1, sizeof *y);
   if (!y) return jm_error_out_of_memory();
-  y->context = ContextCreate();
+  y->context = llvm->create_context();
   jm_error *error = fill_yard(y);
   if (error)
     destroy_yard(y);
@@ -248,13 +196,13 @@ static jm_error *find_yard(yard **out) {
   return error;
 }
 
-static jm_error *load_object(opaque *buffer, jm_llvm_code *code) {
+static jm_error *load_object(void *buffer, jm_llvm_code *code) {
   JM_TRY(find_yard(&code->yard));
-  opaque *object = CreateObjectFile(GetBufferStart(buffer), GetBufferSize(buffer));
-  if (!object) return refused("can't read its own object", NULL);
-  MCJITAddObjectFile(code->yard->engine, object); /* takes what is inside */
-  DisposeObjectFile(object);
-  FinalizeObject(code->yard->engine);
+  const char *words = NULL;
+  size_t size;
+  const void *bytes = llvm->find_bytes(buffer, &size);
+  if (!llvm->load(code->yard->engine, bytes, size, &words))
+    return refused("can't read its own object", words);
   code->yard->loaded++;
   code->yard->held++;
   return NULL;
@@ -263,14 +211,15 @@ static jm_error *load_object(opaque *buffer, jm_llvm_code *code) {
 jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) {
   jm_llvm_code *code = jm_alloc(1, sizeof *code);
   if (!code) return jm_error_out_of_memory();
-  opaque *buffer = NULL;
+  void *buffer = NULL;
   jm_error *error =
-      emit(text, triple, cpu, features, &(emission){.jit = true, .quickly = quickly}, &buffer);
+      emit(text, &(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = quickly}, true,
+           &buffer);
   if (!error) {
     pthread_mutex_lock(&lock);
     error = load_object(buffer, code);
     pthread_mutex_unlock(&lock);
-    DisposeMemoryBuffer(buffer);
+    llvm->dispose_buffer(buffer);
   }
   if (error)
     jm_free(code);
@@ -292,25 +241,21 @@ void jm_llvm_code_destroy(jm_llvm_code *code) {
 
 void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol) {
   pthread_mutex_lock(&lock);
-  uint64_t address = GetFunctionAddress(code->yard->engine, symbol);
+  void *address = llvm->find_function(code->yard->engine, symbol);
   pthread_mutex_unlock(&lock);
-  return (void *)(uintptr_t)address;
+  return address;
 }
 
 static pthread_once_t all_once = PTHREAD_ONCE_INIT;
-static void load_all(void) {
-  InitializeAllTargetInfos();
-  InitializeAllTargets();
-  InitializeAllTargetMCs();
-  InitializeAllAsmPrinters();
-}
+static void start_all_targets(void) { llvm->start_all_targets(); }
 
 jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *m, jm_text *out) {
-  pthread_once(&all_once, load_all);
-  opaque *buffer = NULL;
-  JM_TRY(emit(text, m->triple, m->cpu, m->features,
-              &(emission){.quickly = m->quickly, .assembly = m->assembly}, &buffer));
-  jm_text_append(out, GetBufferStart(buffer), GetBufferSize(buffer));
-  DisposeMemoryBuffer(buffer);
+  pthread_once(&all_once, start_all_targets);
+  void *buffer = NULL;
+  size_t size;
+  JM_TRY(emit(text, m, false, &buffer));
+  const void *bytes = llvm->find_bytes(buffer, &size);
+  jm_text_append(out, bytes, size);
+  llvm->dispose_buffer(buffer);
   return jm_text_error(out);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LLVM, found while running: the library inside the llvmlite wheel, through the functions that
- * llvmlite's own Python code calls. llvm_library.c alone knows their names. Text in, machine code
- * out; what is compiled, and what it is cached under, is jit.c's matter. */
+ * LLVM, found while running: the library that JAX_MPS_LLVM names, the one inside the llvmlite wheel
+ * (the Python package says where), or a system's libLLVM. Their functions' names are confined to
+ * llvm_binding_*.c. Text in, machine code out; what is compiled, and what it is cached under, is
+ * jit.c's matter. */
 #ifndef JM_ENGINE_HOST_LLVM_LIBRARY_H
 #define JM_ENGINE_HOST_LLVM_LIBRARY_H
 

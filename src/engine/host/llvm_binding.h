@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What llvm_library.c asks of LLVM, however a library offers it: llvmlite's own functions
+ * (llvm_binding_llvmlite.c) or LLVM's C interface (llvm_binding_c.c). No policy is here. */
+#ifndef JM_ENGINE_HOST_LLVM_BINDING_H
+#define JM_ENGINE_HOST_LLVM_BINDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct jm_llvm_host {
+  const char *triple, *cpu, *features; /* for good */
+} jm_llvm_host;
+
+typedef struct jm_llvm_target_machine {
+  const char *triple, *cpu, *features;
+  int level; /* of code generation: 0, 1, 2 */
+  bool jit;
+} jm_llvm_target_machine;
+
+/* Pointers are LLVM's objects. `words` of a function that failed: NULL, or LLVM's own, which
+ * dispose_words takes back. */
+typedef struct jm_llvm_binding {
+  /* Finds the functions in a library that dlopen gave; false if it has not all of them. */
+  bool (*bind)(void *library);
+  void (*find_version)(unsigned version[3]);
+  const unsigned *known_majors; /* that the tests were run with, up to a 0 */
+  /* Code for the machine at hand, once; false if memory can't be made executable. */
+  bool (*start)(jm_llvm_host *host);
+  void (*start_all_targets)(void);
+  void (*dispose_words)(const char *words);
+
+  void *(*create_context)(void);
+  void (*dispose_context)(void *context);
+  void *(*parse)(void *context, const char *text, const char **words); /* a module, NULL */
+  bool (*verify)(void *module, const char **words);                    /* is it wrong? */
+  void (*dispose_module)(void *module);
+  void *(*create_machine)(const jm_llvm_target_machine *wanted, const char **words);
+  void (*dispose_machine)(void *machine);
+  void *(*emit)(void *machine, void *module, bool object, const char **words); /* a buffer */
+  const void *(*find_bytes)(void *buffer, size_t *size);
+  void (*dispose_buffer)(void *buffer);
+
+  /* Where objects' code lies and runs. Takes the machine, even if it fails; the context outlives
+   * it. */
+  void *(*create_engine)(void *context, void *machine, const char **words);
+  bool (*load)(void *engine, const void *object, size_t size, const char **words);
+  void *(*find_function)(void *engine, const char *symbol); /* NULL: none */
+  void (*dispose_engine)(void *engine);
+} jm_llvm_binding;
+
+extern const jm_llvm_binding jm_llvm_binding_llvmlite, jm_llvm_binding_c;
+
+#endif
