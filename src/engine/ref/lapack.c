@@ -51,7 +51,7 @@ static const routines *find(jm_dtype dtype) {
 
 bool jm_lapack_supports(jm_dtype dtype) { return table[dtype].names[0] != NULL; }
 
-enum { FEW = 16 }; /* rows: our loops are done before LAPACK has found its block size */
+enum { FEW = JM_LOOPS_FEW };
 
 jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, bool *positive) {
   *positive = true;
@@ -73,7 +73,7 @@ jm_error *jm_lapack_solve(const jm_lapack_triangular *p) {
   static const double one_d[2] = {1, 0};
   if (!p->m || !p->n) return NULL;
   trsm_fn *trsm = (trsm_fn *)find(p->dtype)->trsm;
-  if (!trsm || p->m > INT_MAX || p->n > INT_MAX) {
+  if (!trsm || (p->m <= FEW && p->n <= FEW) || p->m > INT_MAX || p->n > INT_MAX) {
     jm_loops_find(p->dtype)->solve(p);
     return NULL;
   }
@@ -140,10 +140,19 @@ static jm_error *run_qr(const qr *q, void *a) {
              : NULL;
 }
 
+/* Whether own loops are faster than LAPACK, and certain to give the same: it has its own ways with
+ * infinities and NaN. */
+static bool is_for_loops(jm_dtype dtype, size_t m, size_t n, const void *a, const void *tau,
+                         size_t n_tau) {
+  return m <= FEW && n <= FEW && jm_loops_are_finite(dtype, a, m * n) &&
+         jm_loops_are_finite(dtype, tau, n_tau);
+}
+
 jm_error *jm_lapack_qr(jm_dtype dtype, size_t m, size_t n, void *a, void *tau) {
   if (!m || !n) return NULL;
   const routines *r = find(dtype);
-  if (!r->geqrf || m > INT_MAX || n > INT_MAX) return jm_loops_find(dtype)->qr(m, n, a, tau);
+  if (!r->geqrf || is_for_loops(dtype, m, n, a, NULL, 0) || m > INT_MAX || n > INT_MAX)
+    return jm_loops_find(dtype)->qr(m, n, a, tau);
   const qr q = {dtype, (int)m, (int)n, -1, r, tau};
   return run_qr(&q, a);
 }
@@ -152,7 +161,7 @@ jm_error *jm_lapack_householder(jm_dtype dtype, size_t m, size_t n, size_t k, vo
                                 const void *tau) {
   if (!m || !n) return NULL;
   const routines *r = find(dtype);
-  if (!r->orgqr || m > INT_MAX || n > INT_MAX)
+  if (!r->orgqr || is_for_loops(dtype, m, n, a, tau, k) || m > INT_MAX || n > INT_MAX)
     return jm_loops_find(dtype)->householder(m, n, k, a, tau);
   const qr q = {dtype, (int)m, (int)n, (int)k, r, (void *)tau};
   return run_qr(&q, a);

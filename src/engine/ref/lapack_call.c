@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "engine/ref/lapack_loops.h"
 #include "engine/ref/pack.h"
 
 enum {
@@ -238,13 +239,7 @@ jm_error *jm_lapack_refused(const jm_lapack_problem *p, int routine, int info) {
 }
 
 bool jm_lapack_is_finite(const jm_lapack_problem *p, const void *data, size_t n) {
-  bool finite = true;
-  n *= p->element / p->real_element;
-  if (p->real == JM_DT_f32)
-    for (size_t i = 0; i < n; i++) finite &= isfinite(((const float *)data)[i]) != 0;
-  else
-    for (size_t i = 0; i < n; i++) finite &= isfinite(((const double *)data)[i]) != 0;
-  return finite;
+  return jm_loops_are_finite(p->dtype, data, n);
 }
 
 /* -- the batch */

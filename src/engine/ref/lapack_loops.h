@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lapack.h's functions in own loops, one set per element type. Straightforward and unblocked: for
- * machines without LAPACK. */
+ * machines without LAPACK, and for matrices so small that calling it is most of the work. */
 #ifndef JM_ENGINE_REF_LAPACK_LOOPS_H
 #define JM_ENGINE_REF_LAPACK_LOOPS_H
 
 #include "engine/ref/lapack.h"
+
+enum { JM_LOOPS_FEW = 16 }; /* rows: loops are done before LAPACK has found its block size */
 
 typedef struct jm_loops {
   bool (*cholesky)(size_t n, bool lower, void *a);
@@ -15,5 +17,8 @@ typedef struct jm_loops {
 
 /* For a type that jm_lapack_supports. */
 const jm_loops *jm_loops_find(jm_dtype dtype);
+
+/* Whether all n numbers of such a type are finite. */
+bool jm_loops_are_finite(jm_dtype dtype, const void *data, size_t n);
 
 #endif
