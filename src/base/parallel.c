@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * Waking a thread that sleeps takes as long as many loops do (tens of microseconds where cores are
+ * virtual). So a worker without work, and a caller whose last ranges others have, look around for
+ * a while before they sleep: steps that follow each other find the threads awake. They yield, so
+ * that whoever else wants the core has it. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -6,29 +10,42 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/float_state.h"
 #include "base/settings.h"
 
-enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
+enum {
+  MAX_THREADS = 256,
+  STACK_BYTES = 8 << 20,
+  AWAKE_NS = 100000, /* without work, before sleeping */
+  LOOKS = 32,        /* between two readings of the clock */
+};
 
-/* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock. */
+/* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock; what
+ * is no longer linked and has no workers is nobody's but the caller's. */
 typedef struct loop loop;
 struct loop {
   jm_parallel_fn *fn;
   void *context;
   size_t n, grain, n_ranges;
-  atomic_size_t next; /* range that nobody has taken yet */
-  size_t workers;     /* pool threads inside */
+  atomic_size_t next;    /* range that nobody has taken yet */
+  atomic_size_t workers; /* pool threads inside */
   loop *next_loop;
 };
 
+/* Held for a few instructions at a time: whoever finds it taken rather tries again than sleeps. */
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+#else
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+#endif
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
 static loop *loops; /* those that may have ranges left, newest first: nested loops end sooner */
-static size_t n_started;
+static atomic_size_t n_posted;      /* loops so far: changes when there is something to look for */
+static size_t n_started, n_looking; /* threads; those that are awake without work */
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static size_t n_threads = 1;
@@ -48,7 +65,7 @@ static void after_fork_parent(void) { pthread_mutex_unlock(&lock); }
 /* The child has the forking thread alone: the pool starts anew at its next loop. */
 static void after_fork_child(void) {
   loops = NULL;
-  n_started = 0;
+  n_started = n_looking = 0;
   start_tried = false;
   pthread_cond_init(&work_arrived, NULL);
   pthread_cond_init(&worker_left, NULL);
@@ -86,21 +103,60 @@ static loop *find_loop(void) {
   return NULL;
 }
 
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static inline void pause_core(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/* Until the number is no longer `seen`, or for as long as it is worth. */
+static bool look_around(atomic_size_t *number, size_t seen) {
+  int64_t end = now() + AWAKE_NS;
+  do {
+    for (int i = 0; i < LOOKS; i++) {
+      if (atomic_load_explicit(number, memory_order_acquire) != seen) return true;
+      pause_core();
+    }
+    sched_yield();
+  } while (now() < end);
+  return false;
+}
+
+/* Under the lock: waits for a loop, first awake. */
+static void rest(size_t seen) {
+  n_looking++;
+  pthread_mutex_unlock(&lock);
+  bool found = look_around(&n_posted, seen);
+  pthread_mutex_lock(&lock);
+  n_looking--;
+  if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
+}
+
 static void *work(void *unused) {
   (void)unused;
   (void)jm_float_state_enter(); /* else the mode is that of whoever started the thread */
   pthread_mutex_lock(&lock);
   for (;;) {
+    size_t seen = atomic_load_explicit(&n_posted, memory_order_relaxed);
     loop *l = find_loop();
     if (!l) {
-      pthread_cond_wait(&work_arrived, &lock);
+      rest(seen);
       continue;
     }
-    l->workers++;
+    atomic_fetch_add_explicit(&l->workers, 1, memory_order_relaxed);
     pthread_mutex_unlock(&lock);
     run_ranges(l);
     pthread_mutex_lock(&lock);
-    if (!--l->workers) pthread_cond_broadcast(&worker_left);
+    atomic_fetch_sub_explicit(&l->workers, 1, memory_order_release);
+    pthread_cond_broadcast(&worker_left);
   }
   return NULL;
 }
@@ -139,13 +195,20 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   l.next_loop = loops;
   loops = &l;
   size_t wanted = l.n_ranges - 1 < n_started ? l.n_ranges - 1 : n_started;
-  for (size_t i = 0; i < wanted; i++) pthread_cond_signal(&work_arrived);
+  for (size_t i = n_looking; i < wanted; i++) pthread_cond_signal(&work_arrived);
   pthread_mutex_unlock(&lock);
+  atomic_fetch_add_explicit(&n_posted, 1, memory_order_release);
   run_ranges(&l);
   pthread_mutex_lock(&lock);
   loop **link = &loops;
   while (*link != &l) link = &(*link)->next_loop;
   *link = l.next_loop;
-  while (l.workers) pthread_cond_wait(&worker_left, &lock);
+  for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
+    pthread_mutex_unlock(&lock);
+    bool fewer = look_around(&l.workers, n);
+    pthread_mutex_lock(&lock);
+    if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
+      pthread_cond_wait(&worker_left, &lock);
+  }
   pthread_mutex_unlock(&lock);
 }

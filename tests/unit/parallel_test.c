@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit/check.h"
@@ -61,6 +62,29 @@ static void test_nested_and_concurrent(void) {
   }
 }
 
+/* Both ranges at once, or not within seconds. */
+static void meet(void *context, size_t begin, size_t end) {
+  nest *n = context;
+  atomic_fetch_add(&n->sum, end - begin);
+  for (int i = 0; i < 50000 && atomic_load(&n->sum) < 2; i++) usleep(100);
+}
+
+/* Workers that have just been busy, that are about to sleep and that sleep: all come at once. */
+static void test_wake(void) {
+  if (jm_parallel_threads() < 2) return;
+  struct timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  for (useconds_t i = 0; i < 60; i++) {
+    nest n;
+    atomic_init(&n.sum, 0);
+    usleep(i == 59 ? 20000 : i % 20 * 10);
+    jm_parallel_for(2, 1, meet, &n);
+    CHECK(atomic_load(&n.sum) == 2);
+  }
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  CHECK(after.tv_sec - before.tv_sec < 4);
+}
+
 static void test_fork(void) {
 #ifdef __SANITIZE_THREAD__ /* it can't start threads in a child */
   return;
@@ -77,4 +101,4 @@ static void test_fork(void) {
   CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
-TEST_MAIN(test_cover, test_nested_and_concurrent, test_fork)
+TEST_MAIN(test_cover, test_nested_and_concurrent, test_wake, test_fork)
