@@ -121,9 +121,9 @@ static void test_random(void) {
 
 /* Sizes that reach the library, the packed loops and threads. */
 static void test_large(void) {
-  static const int64_t sizes[][4] = {{1, 70, 130, 150}, {1, 1, 90, 300}, {1, 200, 90, 1},
-                                     {1, 1, 3000, 1},   {40, 9, 20, 17}, {2, 130, 270, 140},
-                                     {1, 100, 1, 30}};
+  static const int64_t sizes[][4] = {
+      {1, 70, 130, 150},  {1, 1, 90, 300}, {1, 200, 90, 1},   {1, 1, 3000, 1}, {40, 9, 20, 17},
+      {2, 130, 270, 140}, {1, 100, 1, 30}, {1, 1, 203, 1111}, {3, 1, 61, 275}, {1, 517, 75, 1}};
   for (int i = 0; i < N_PRODUCT_TYPES; i++)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
       if (i > 16 && s > 1) continue;
@@ -161,9 +161,45 @@ static void test_nan(void) {
   for (int i = 0; i < 20 * 40; i++) CHECK(i % 40 == 7 ? c[i] != c[i] : c[i] == 0);
 }
 
+static double value_at(const void *data, jm_dtype dtype, size_t i) {
+  return dtype == JM_DT_f32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+}
+
+/* A result has the same bits whatever else is computed with it: work is split into any ranges. */
+static void test_vector_ranges(void) {
+  enum { N = 700, K = 150 };
+  static double matrix[N * K], x[K], whole[N], part[N];
+  static const jm_dtype dtypes[] = {JM_DT_f32, JM_DT_f64};
+  for (int t = 0; t < 2; t++)
+    for (int by_line = 0; by_line < 2; by_line++) {
+      for (size_t i = 0; i < N * K; i++) {
+        double value = 1 / (double)(1 + random_below(1000));
+        if (dtypes[t] == JM_DT_f32)
+          ((float *)matrix)[i] = (float)value, ((float *)x)[i % K] = (float)(2 - value);
+        else
+          matrix[i] = value, x[i % K] = 2 - value;
+      }
+      jm_gemm g = {.dtype = dtypes[t], .m = 1, .n = N, .k = K, .a = x, .a_row = K, .a_col = 1};
+      g.b = matrix, g.c = whole, g.ldc = N;
+      g.b_row = by_line ? 1 : N, g.b_col = by_line ? K : 1;
+      CHECK_OK(jm_gemm_run(&g));
+      for (g.n = 64; g.n < N; g.n += 64) {
+        g.c = part, g.one_thread = true;
+        CHECK_OK(jm_gemm_run(&g));
+        CHECK(!memcmp(whole, part, g.n * jm_dtype_bytes(dtypes[t])));
+      }
+      double sum = 0;
+      for (size_t l = 0; l < K; l++)
+        sum += value_at(x, dtypes[t], l) *
+               value_at(matrix, dtypes[t], by_line ? 5 * K + l : l * N + 5);
+      double difference = value_at(whole, dtypes[t], 5) - sum;
+      CHECK(difference < 1e-4 * sum && difference > -1e-4 * sum);
+    }
+}
+
 static void test_describe(void) {
   CHECK(strlen(jm_blas_describe()) > 8);
   CHECK(!jm_blas_find("no_such_routine"));
 }
 
-TEST_MAIN(test_random, test_large, test_without_memory, test_nan, test_describe)
+TEST_MAIN(test_random, test_large, test_without_memory, test_nan, test_vector_ranges, test_describe)

@@ -14,6 +14,7 @@
 #include "base/settings.h"
 #include "engine/ref/gemm.h"
 #include "engine/ref/gemm_vector.h"
+#include "engine/ref/gemv_vector.h"
 #include "engine/ref/pack.h"
 
 /* How libraries spell a Fortran routine's symbol. scipy's wheels prefix theirs. */
@@ -347,6 +348,7 @@ jm_error *jm_gemm_run(const jm_gemm *g) {
   bool tiny = !g->k || g->m * g->n * g->k <= TINY;
   if (!tiny && !plain && g->m > 1 && g->n > 1 && jm_gemm_vector_supports(g->dtype))
     return jm_gemm_vector_run(g);
+  if (!tiny && !plain && jm_gemv_vector_fits(g)) return jm_gemv_vector_run(g);
   bool large = g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->ldc > INT_MAX;
   if (!gemms[g->dtype] || large || tiny) {
     jm_gemm_run_own(g);
