@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/ref/blas.h"
+#include "engine/ref/gemm_bf16.h"
 #include "engine/ref/pack.h"
 #include "engine/ref/product.h"
 
@@ -109,6 +110,7 @@ static jm_error *pack(operand *x, size_t element) {
 
 typedef struct products {
   jm_gemm gemm; /* of the first batch index */
+  jm_dtype result;
   const role *lhs_batch, *rhs_batch;
   jm_error *_Atomic error;
 } products;
@@ -123,17 +125,18 @@ static ptrdiff_t batch_offset(const role *r, size_t index) {
 static void run_products(void *context, size_t begin, size_t end) {
   products *p = context;
   ptrdiff_t element = (ptrdiff_t)jm_dtype_bytes(p->gemm.dtype);
+  size_t out_bytes = p->gemm.m * p->gemm.n * jm_dtype_bytes(p->result);
   for (size_t i = begin; i < end; i++) {
     jm_gemm g = p->gemm;
     g.a = (const char *)g.a + batch_offset(p->lhs_batch, i) * element;
     g.b = (const char *)g.b + batch_offset(p->rhs_batch, i) * element;
-    g.c = (char *)g.c + (ptrdiff_t)(i * g.m * g.n) * element;
-    jm_error *error = jm_gemm_run(&g);
+    g.c = (char *)g.c + i * out_bytes;
+    jm_error *error = g.dtype == JM_DT_bf16 ? jm_gemm_bf16_run(&g, p->result) : jm_gemm_run(&g);
     if (error) jm_error_destroy(atomic_exchange(&p->error, error));
   }
 }
 
-static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, void *out) {
+static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, jm_dtype result, void *out) {
   size_t element = jm_dtype_bytes(dtype);
   sort_contracted(&lhs->contract, &rhs->contract);
   size_t by_lhs = cost(lhs) + cost(rhs);
@@ -155,6 +158,7 @@ static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, void *out) {
                          .b_col = rhs->rest.stride,
                          .c = out,
                          .ldc = rhs->rest.count},
+                .result = result,
                 .lhs_batch = &lhs->batch,
                 .rhs_batch = &rhs->batch};
   size_t work = p.gemm.m * p.gemm.n * p.gemm.k;
@@ -168,12 +172,18 @@ jm_error *jm_ref_dot_general(const jm_ref_call *call) {
   if (call->in[0].type->rank > MAX_RANK || call->in[1].type->rank > MAX_RANK)
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "more than %d dimensions",
                        (int)MAX_RANK);
-  jm_product product;
-  JM_TRY(jm_product_init(call, &product));
+  const jm_tensor *in = call->in, *out = call->out;
+  jm_dtype result = out->type->dtype;
+  jm_product product = {.dtype = JM_DT_bf16, .lhs = in[0].data, .rhs = in[1].data};
+  product.out = out->data;
+  if (!jm_gemm_bf16_supports(in[0].type->dtype, in[1].type->dtype, result)) {
+    JM_TRY(jm_product_init(call, &product));
+    result = product.dtype;
+  }
   operand lhs, rhs;
   init_operand(call->in[0].type, &attrs->lhs_batch, &attrs->lhs_contract, product.lhs, &lhs);
   init_operand(call->in[1].type, &attrs->rhs_batch, &attrs->rhs_contract, product.rhs, &rhs);
-  jm_error *error = run(product.dtype, &lhs, &rhs, product.out);
+  jm_error *error = run(product.dtype, &lhs, &rhs, result, product.out);
   if (!error) error = jm_product_store(call, &product);
   jm_scratch_give(lhs.packed);
   jm_scratch_give(rhs.packed);
