@@ -80,7 +80,11 @@ def explain_compiled(compiled: Any) -> Plan:
     """The plan of what `jax.jit(f).lower(...)` or its `.compile()` returned, on platform mps."""
     if not hasattr(compiled, "runtime_executable"):
         compiled = compiled.compile()
-    executable = compiled.runtime_executable()
+    return explain_executable(compiled.runtime_executable())
+
+
+def explain_executable(executable: Any) -> Plan:
+    """The plan of jaxlib's executable."""
     # jaxlib puts a record of its own around what the plugin serialized: options and the artifact.
     _, magic, rest = executable.client.serialize_executable(executable).partition(_SERIALIZED)
     if not magic:
@@ -90,11 +94,21 @@ def explain_compiled(compiled: Any) -> Plan:
 
 
 def text(compiled: Any) -> str:
-    """What the host engine makes of a lowered or compiled function, as text.
-
-    `compiled.as_text()` is another thing: JAX converts the program as the plugin got it to HLO.
-    """
+    """What the host engine makes of a lowered or compiled function, as text."""
     return explain_compiled(compiled).text
+
+
+def comment(executable: Any) -> str:
+    """The plan of an executable of the host engine as comments of HLO, to stand behind it: what
+    JAX converts to HLO is the program as the plugin got it. Nothing for executables of others."""
+    client = executable.client
+    if client.platform != "mps" or not client.platform_version.endswith("host engine"):
+        return ""
+    try:
+        plan = explain_executable(executable).text
+    except (RuntimeError, ValueError) as error:
+        plan = f"no plan: {error}"
+    return "\n" + "".join(f"// {line}".rstrip() + "\n" for line in plan.splitlines())
 
 
 def explain_file(path: pathlib.Path) -> Plan:

@@ -91,6 +91,21 @@ def register_callbacks() -> None:
     callbacks.register()
 
 
+def explain_compiled() -> None:
+    from jax._src import stages
+
+    from jax_mps_c import explain
+
+    original = stages.Executable.as_text
+
+    @functools.wraps(original)
+    def as_text(self: Any) -> str:
+        return original(self) + explain.comment(self.xla_extension_executable())
+
+    if not hasattr(original, "__wrapped__"):
+        stages.Executable.as_text = as_text
+
+
 HOOKS = (
     Hook(
         "donation",
@@ -129,6 +144,14 @@ HOOKS = (
         "callbacks, debug prints and checks are lowered for named platforms alone, and their "
         "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
         register_callbacks,
+    ),
+    Hook(
+        "text",
+        "jax._src.stages.Executable.as_text",
+        "0.10.2 - 0.12.0.1",
+        "compiled.as_text() shows the program as it came, converted to HLO; the plan that is run "
+        "stands behind it, as comments",
+        explain_compiled,
     ),
 )
 

@@ -139,6 +139,24 @@ def test_text_of_a_function(code):
     assert any("f32[3] = multiply 2, %" in line for line in lines)
 
 
+TEXT = """
+import jax, numpy as np
+from jax._src.lib import xla_client
+from jax_mps_c import explain
+compiled = jax.jit(lambda x: np.float32(2) * x).lower(np.zeros(3, np.float32)).compile()
+program, _, plan = compiled.as_text().partition("\\n\\n// ")
+plan = plan.replace("\\n// ", "\\n").rstrip()
+print("multiply(" in program, plan == explain.text(compiled).rstrip())
+parsed = xla_client.hlo.hlo_module_from_text(compiled.as_text())
+print(parsed.to_string().count("multiply("))
+"""
+
+
+def test_as_text_ends_with_the_plan(code):
+    assert code(TEXT)[0] == ["True True", "1"]
+    assert code(TEXT, JAX_MPS_HOOKS="text")[0] == ["True False", "1"]
+
+
 def test_text_of_a_function_elsewhere(code):
     lines, _ = code(
         "import jax\n"
