@@ -6,7 +6,9 @@
 
 enum {
   SHORT_AXIS = 8,   /* an innermost axis below this is no lane axis if there is a better one */
-  THREAD_NS = 20000 /* work that is worth waking a thread */
+  THREAD_NS = 8000, /* work that is worth a thread's while: most are awake (base/parallel.c) */
+  CHUNK_NS = 4000,  /* of a map's chunk of costly points */
+  LEAST_CHUNK = 512 /* points of it */
 };
 static const double point_ns = 0.15, flop_ns = 0.04; /* of one point; of one of its operations */
 
@@ -133,8 +135,12 @@ uint32_t jm_launcher_width(const jm_launcher *l, int64_t iterations) {
   return width ? width : 1;
 }
 
+static double estimate_ns(const jm_launcher *l, double points) {
+  return points * (point_ns + flop_ns * l->flops);
+}
+
 int64_t jm_launcher_grain(const jm_launcher *l, double points) {
-  double ns = points * (point_ns + flop_ns * l->flops);
+  double ns = estimate_ns(l, points);
   int64_t grain = ns > 0 && ns < THREAD_NS ? (int64_t)(THREAD_NS / ns) + 1 : 1;
   return grain;
 }
@@ -214,10 +220,24 @@ static void run_line(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_k
   }
 }
 
+/* Points of a chunk of a map: fewer of those that cost more, and whole vectors. */
+static int64_t chunk_points(const jm_launcher *l) {
+  int64_t points = JM_CHUNK;
+  while (points > LEAST_CHUNK && estimate_ns(l, (double)points) > CHUNK_NS) points /= 2;
+  return points;
+}
+
+static bool is_few(const jm_launcher *l, int64_t points) {
+  return points <= JM_FEW && estimate_ns(l, (double)points) < 2 * CHUNK_NS;
+}
+
+static int64_t at_least_one(int64_t n) { return n ? n : 1; }
+
 /* Long lines are cut into blocks. */
 static void map_blocks(jm_launcher *l, nest *n) {
   int64_t size = n->axes->sizes[n->lanes], line = size * n->inner, rows = n->axes->count / line;
-  int64_t step = line <= JM_FEW ? size : JM_CHUNK / n->inner, blocks = (size + step - 1) / step;
+  int64_t step = is_few(l, line) ? size : at_least_one(chunk_points(l) / n->inner);
+  int64_t blocks = (size + step - 1) / step;
   bool open;
   jm_kloop loop;
   jm_kval lower, upper;
@@ -233,7 +253,7 @@ static void map_blocks(jm_launcher *l, nest *n) {
 /* Short lines are taken several at a time. */
 static void map_rows(jm_launcher *l, nest *n) {
   int64_t size = n->axes->sizes[n->lanes], line = size * n->inner, rows = n->axes->count / line;
-  int64_t step = n->axes->count <= JM_FEW ? rows : JM_CHUNK / line;
+  int64_t step = is_few(l, n->axes->count) ? rows : at_least_one(chunk_points(l) / line);
   bool open;
   jm_kloop chunks, loop;
   jm_kval lower, upper;

@@ -246,6 +246,45 @@ static void test_map(void) {
             " %%3: f32[100003] = multiply %%2, %%0\n return %%3\n}");
 }
 
+/* Chunks of the first kernel of a program's one group. */
+static int64_t count_chunks(const char *text) {
+  jm_module *m = NULL;
+  jm_schedule *schedule = NULL;
+  int64_t chunks = 0;
+  CHECK_OK(jm_module_parse(text, strlen(text), &m));
+  if (!m) return 0;
+  CHECK_OK(jm_pass_group(m, &target));
+  const jm_region *entry = jm_module_region(m, m->entry);
+  for (uint32_t i = 0; i < entry->n_ops && !schedule; i++) {
+    const jm_op *op = jm_module_op(m, entry->ops[i]);
+    if (op->code == JM_OP_fusion) CHECK_OK(jm_schedule_build(m, op, &target, &schedule));
+  }
+  if (schedule) chunks = schedule->launches[0].kernel->chunks;
+  jm_schedule_destroy(schedule);
+  jm_module_destroy(m);
+  return chunks;
+}
+
+/* Threads share a few points if each costs much; a few cheap ones are one thread's. */
+static void test_costly(void) {
+  static const char *const shapes[] = {"3333", "33,101", "2,1700"};
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    const char *n = shapes[i];
+    char text[1024];
+    snprintf(text, sizeof text,
+             "module \"m\" {\n (%%0: f32[%s]):\n %%1: f32[%s] = add %%0, %%0\n return %%1\n}", n,
+             n);
+    CHECK(count_chunks(text) == 1);
+    snprintf(text, sizeof text,
+             "module \"m\" {\n (%%0: f32[%s]):\n %%1: f32[%s] = tanh %%0\n"
+             " %%2: f32[%s] = sine %%1\n %%3: f32[%s] = tanh %%2\n %%4: f32[%s] = cosine %%3\n"
+             " %%5: f32[%s] = tanh %%4\n return %%5\n}",
+             n, n, n, n, n, n);
+    CHECK(count_chunks(text) > 1);
+    check_program(text, NULL, 0);
+  }
+}
+
 static void test_movement(void) {
   CHECK_ONE("map",
             "module \"m\" {\n (%%0: f32[7,5,3]):\n"
@@ -709,6 +748,6 @@ static void test_memory(void) {
   CHECK(done);
 }
 
-TEST_MAIN(test_map, test_movement, test_transpose, test_tiny, test_row, test_row_types,
+TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_row_types,
           test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random,
           test_memory)
