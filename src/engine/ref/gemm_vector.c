@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Blocks of b are packed into panels as wide as a register tile, once for all threads; blocks of a
- * are read in place if their rows are consecutive, else copied into the cache first. The blocks,
- * and so the order of additions, depend on the sizes alone. */
+ * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, where
+ * only one task needs a panel, by that task when it does, so that the panel never leaves the cache
+ * and no thread waits for another. Blocks of a are read in place if their rows are consecutive,
+ * else copied into the cache first. The blocks, and so the order of additions, depend on the sizes
+ * alone. */
 #include "engine/ref/gemm_vector.h"
 
 #include <string.h>
@@ -14,7 +16,8 @@ enum {
   ROWS = 6,   /* of a tile */
   DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
   ,
-  MOST_ROWS = 96,       /* of a task: its block of a stays in the second cache */
+  MOST_ROWS = 96,  /* of a task: its block of a stays in the second cache */
+  LONE_ROWS = 192, /* of a task that is to be the only one of its columns: that much still fits */
   MOST_COLUMNS = 256,   /* of a task */
   LEAST_TASK = 1 << 19, /* multiplications that are worth a thread's while */
   FEW_ROWS = 3 * ROWS,  /* with fewer, packing b costs more than it saves */
@@ -109,7 +112,7 @@ typedef struct product {
   size_t row_tasks, rows, columns; /* of a task */
   size_t column_tasks;
   size_t depth_blocks, panels; /* blocks of a group */
-  bool a_in_place;
+  bool a_in_place, b_in_place;
   _Atomic bool failed; /* no memory */
 } product;
 
@@ -125,22 +128,25 @@ static char *panel_at(const product *p, size_t k0, size_t depth, size_t j) {
   return p->packed + (k0 * p->padded + depth * j) * p->kernels->element;
 }
 
+/* Depth k0 .. k0 + depth of the panel from column j on; missing columns are 0. */
+static void pack_panel(const product *p, size_t k0, size_t depth, size_t j, char *to) {
+  const jm_gemm *g = p->g;
+  size_t element = p->kernels->element, width = panel_width(p, j), columns = least(g->n - j, width);
+  const char *from = (const char *)g->b +
+                     ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j * g->b_col) * (ptrdiff_t)element;
+  if (columns < width) memset(to, 0, depth * width * element);
+  const jm_pack_plane plane = {element, depth, columns, g->b_row, g->b_col, (ptrdiff_t)width, 1};
+  jm_pack_run_plane(&plane, from, to);
+}
+
 static void pack_panels(void *context, size_t begin, size_t end) {
   const product *p = context;
-  const jm_gemm *g = p->g;
-  size_t element = p->kernels->element;
   for (size_t i = begin; i < end; i++) {
     size_t block = i / p->panels, j = i % p->panels * p->panel;
     size_t at = block % p->depth_blocks * DEPTH;
     size_t k0 = block / p->depth_blocks * p->group_depth + at;
-    size_t depth = least(p->group_depth - at, DEPTH), width = panel_width(p, j);
-    size_t columns = least(g->n - j, width);
-    char *to = panel_at(p, k0, depth, j);
-    const char *from = (const char *)g->b +
-                       ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j * g->b_col) * (ptrdiff_t)element;
-    if (columns < width) memset(to, 0, depth * width * element);
-    const jm_pack_plane plane = {element, depth, columns, g->b_row, g->b_col, (ptrdiff_t)width, 1};
-    jm_pack_run_plane(&plane, from, to);
+    size_t depth = least(p->group_depth - at, DEPTH);
+    pack_panel(p, k0, depth, j, panel_at(p, k0, depth, j));
   }
 }
 
@@ -200,6 +206,26 @@ static block take_block(const product *p, size_t i, size_t rows, size_t k0, size
   return (block){room, 1, (ptrdiff_t)p->rows};
 }
 
+/* The panel of a task, from where it is or made now. */
+static block take_panel(const product *p, size_t k0, size_t depth, size_t j, char *room) {
+  const jm_gemm *g = p->g;
+  if (p->b_in_place)
+    return (block){(const char *)g->b +
+                       ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j) * (ptrdiff_t)p->kernels->element,
+                   g->b_row, 1};
+  block b = {p->packed ? panel_at(p, k0, depth, j) : room, (ptrdiff_t)panel_width(p, j), 1};
+  if (!p->packed) pack_panel(p, k0, depth, j, room);
+  return b;
+}
+
+static size_t block_bytes(const product *p) {
+  return p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
+}
+
+static size_t panel_bytes(const product *p) {
+  return p->b_in_place || p->packed ? 0 : p->panel * DEPTH * p->kernels->element;
+}
+
 static void run_task(const product *p, size_t i0, size_t j0, char *room) {
   const jm_gemm *g = p->g;
   size_t element = p->kernels->element;
@@ -209,12 +235,9 @@ static void run_task(const product *p, size_t i0, size_t j0, char *room) {
     block a = take_block(p, i0, rows, k0, depth, room);
     for (size_t j = j0; j < j1; j += p->panel) {
       size_t width = panel_width(p, j), columns = least(g->n - j, width);
-      const char *b = p->packed ? panel_at(p, k0, depth, j)
-                                : (const char *)g->b + ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j) *
-                                                           (ptrdiff_t)element;
-      ptrdiff_t b_row = p->packed ? (ptrdiff_t)width : g->b_row;
+      block b = take_panel(p, k0, depth, j, room ? room + block_bytes(p) : NULL);
       for (size_t i = 0; i < rows; i += ROWS)
-        run_tile(p, a.data + (ptrdiff_t)i * a.row * (ptrdiff_t)element, a.row, a.col, b, b_row,
+        run_tile(p, a.data + (ptrdiff_t)i * a.row * (ptrdiff_t)element, a.row, a.col, b.data, b.row,
                  depth, least(rows - i, ROWS), width, columns,
                  (char *)g->c + ((i0 + i) * g->ldc + j) * element, k0 || g->accumulate);
     }
@@ -223,7 +246,7 @@ static void run_task(const product *p, size_t i0, size_t j0, char *room) {
 
 static void run_tasks(void *context, size_t begin, size_t end) {
   product *p = context;
-  size_t bytes = p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
+  size_t bytes = block_bytes(p) + panel_bytes(p);
   char *room = bytes ? jm_scratch_take(bytes) : NULL;
   if (bytes && !room) p->failed = true;
   for (size_t t = begin; t < end && (room || !bytes); t++)
@@ -234,7 +257,8 @@ static void run_tasks(void *context, size_t begin, size_t end) {
 /* Tasks as large as the caches take, smaller where there would be too few for many threads. */
 static void cut(product *p) {
   const jm_gemm *g = p->g;
-  p->rows = least(divide_up(g->m, ROWS) * ROWS, MOST_ROWS);
+  size_t most = g->m <= LONE_ROWS ? LONE_ROWS : MOST_ROWS;
+  p->rows = least(divide_up(g->m, ROWS) * ROWS, most);
   p->columns = least(divide_up(g->n, p->panel) * p->panel, MOST_COLUMNS);
   while (p->columns > p->panel && p->rows * p->columns * g->k > 2 * LEAST_TASK &&
          divide_up(g->m, p->rows) * divide_up(g->n, p->columns) < 16)
@@ -252,9 +276,9 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   p.panels = divide_up(g->n, p.panel);
   p.a_in_place = g->a_col == 1 || g->m <= ROWS;
   cut(&p);
-  bool b_in_place = g->b_col == 1 && p.padded == g->n &&
-                    (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
-  if (!b_in_place) JM_TRY(pack_b(&p));
+  p.b_in_place = g->b_col == 1 && p.padded == g->n &&
+                 (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
+  if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
   size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
   jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
   jm_scratch_give(p.packed);
