@@ -17,6 +17,7 @@ enum {
   MOST_ORDER = 23000, /* routines count in 32 bits: workspaces of larger ones don't fit into that */
   GRAIN_WORK = 1 << 15,
   LARGE_WORK = 1 << 27, /* from here on a matrix alone may have the library's own threads */
+  ONE_PLANE = 1 << 14,  /* bytes that are copied before threads have been asked for */
   IN_WORK = 12,
   N_TARGETS = 10
 };
@@ -263,16 +264,34 @@ static void fill_nan(const tensor_facts *t, void *data) {
       ((double *)data)[i] = NAN;
 }
 
+/* Rows one after another become columns `ld` apart, or these those. */
+static void transpose(const tensor_facts *t, ptrdiff_t ld, bool to_columns, const void *from,
+                      void *to) {
+  size_t element = jm_dtype_bytes(t->dtype);
+  const int64_t dims[2] = {(int64_t)t->rows, (int64_t)t->cols};
+  const ptrdiff_t by_row[2] = {(ptrdiff_t)t->cols, 1}, by_column[2] = {1, ld};
+  const jm_pack_plane plane = {.element = element,
+                               .rows = to_columns ? t->cols : t->rows,
+                               .columns = to_columns ? t->rows : t->cols,
+                               .from_row = 1,
+                               .from_column = to_columns ? by_row[0] : ld,
+                               .to_row = to_columns ? ld : by_row[0],
+                               .to_column = 1};
+  if (t->bytes <= ONE_PLANE)
+    jm_pack_run_plane(&plane, from, to);
+  else
+    jm_pack_run(element, 2, dims, to_columns ? by_row : by_column, from,
+                to_columns ? by_column : by_row, to);
+}
+
 /* Copies the operands of matrix `index`, each into its slot. */
 static jm_error *load(const batch *b, size_t index, jm_lapack_item *item) {
   for (uint32_t i = 0; i < b->call->op->n_operands; i++) {
     const tensor_facts *t = &b->s.in[i];
     const char *from = b->in[i] + index * t->bytes;
     JM_TRY(jm_lapack_work(item, IN_WORK + i, t->bytes, &item->in[i]));
-    const int64_t dims[2] = {(int64_t)t->rows, (int64_t)t->cols};
-    const ptrdiff_t by_row[2] = {(ptrdiff_t)t->cols, 1}, by_column[2] = {1, (ptrdiff_t)t->rows};
     if (t->matrix)
-      jm_pack_run(jm_dtype_bytes(t->dtype), 2, dims, by_row, from, by_column, item->in[i]);
+      transpose(t, (ptrdiff_t)t->rows, true, from, item->in[i]);
     else
       memcpy(item->in[i], from, t->bytes);
   }
@@ -289,12 +308,10 @@ static void store(const batch *b, size_t index, const jm_lapack_item *item) {
   for (uint32_t i = 0; i < b->call->op->n_results; i++) {
     const tensor_facts *t = &b->s.out[i];
     char *to = b->out[i] + index * t->bytes;
-    const int64_t dims[2] = {(int64_t)t->rows, (int64_t)t->cols};
-    const ptrdiff_t by_row[2] = {(ptrdiff_t)t->cols, 1}, by_column[2] = {1, item->ld[i]};
     if (item->failed)
       fill_nan(t, to);
     else if (t->matrix && t->bytes)
-      jm_pack_run(jm_dtype_bytes(t->dtype), 2, dims, by_column, item->out[i], by_row, to);
+      transpose(t, item->ld[i], false, item->out[i], to);
   }
 }
 
