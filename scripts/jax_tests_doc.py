@@ -3,9 +3,11 @@
 """Writes docs/JAX_TESTS.md from what scripts/run_jax_tests.py stored.
 
     scripts/jax_tests_doc.py build/jax-tests/results.tsv --baseline cpu.tsv
+    scripts/jax_tests_doc.py mps.tsv --baseline cpu.tsv --x64 mps64.tsv --x64-baseline cpu64.tsv
 
 Every test that JAX's CPU backend passes and this plugin does not is listed, under the first line of
-its message with the numbers taken out.
+its message with the numbers taken out. With --x64 only the section of the files that ran in both
+settings is written.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from run_jax_tests import OUTCOMES, ROOT, module_of, read_results
+from run_jax_tests import OUTCOMES, ROOT, gate_of, module_of, read_results
 
 HEAD = """# JAX's own tests
 
@@ -29,6 +31,13 @@ backend passes, skipped ones counted as not passed. A test in which the process 
 """
 
 BY_HAND = "## Reasons"
+
+BOTH = "## Linear algebra, callbacks, random numbers, special functions"
+BOTH_HEAD = """
+Whole files with jax {version}, `JAX_PLATFORMS=mps,cpu`, `JAX_TEST_DUT=cpu`, on the host engine: with x64 off,
+and with `JAX_ENABLE_X64=1`, each against JAX's CPU backend in the same setting. *Rate* is the share of what
+that passes. `scripts/jax_tests_doc.py --x64` writes this section.
+"""
 
 
 def table(results: dict, baseline: dict) -> list[str]:
@@ -67,12 +76,70 @@ def failures(results: dict, baseline: dict) -> list[str]:
     return lines or ["", "None."]
 
 
+def counts_of(results: dict, baseline: dict, modules: set[str]) -> collections.Counter[str]:
+    mine = [outcome for name, (outcome, _) in results.items() if module_of(name) in modules]
+    counts = collections.Counter("fail" if o == "crash" else o for o in mine)
+    wanted = [n for n, (o, _) in baseline.items() if o == "pass" and module_of(n) in modules]
+    counts["wanted"] = len(wanted)
+    counts["good"] = sum(results.get(name, ("",))[0] == "pass" for name in wanted)
+    return counts
+
+
+def both_settings(settings: list[tuple[str, dict, dict]]) -> list[str]:
+    """A table with the columns of each setting, and what CPU passes and mps does not."""
+    columns = ("pass", "fail", "skip", "CPU passes", "rate")
+    heads = [f"{title}{column}" for title, _, _ in settings for column in columns]
+    lines = [f"| file | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    modules = sorted({module_of(name) for _, results, _ in settings for name in results})
+    for name, chosen in [*((m, {m}) for m in modules), ("**all**", set(modules))]:
+        cells = [name]
+        for _, results, baseline in settings:
+            counts = counts_of(results, baseline, chosen)
+            cells += [str(counts[column]) for column in ("pass", "fail", "skip", "wanted")]
+            cells.append(f"{100 * counts['good'] / max(counts['wanted'], 1):.2f} %")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "What JAX's CPU backend passes and mps does not:", ""]
+    found = []
+    for title, results, baseline in settings:
+        for name, (outcome, _) in sorted(baseline.items()):
+            mine, why = results.get(name, ("not run", ""))
+            if outcome == "pass" and mine != "pass" and module_of(name) in modules:
+                why = gate_of(name) or re.sub(r"[`|]", "", why)[:160]
+                found.append(f"- {title}`{name.removeprefix('tests.')}`: {mine}: {why}")
+    return lines + (found or ["- nothing"])
+
+
+def write_both(page: pathlib.Path, args: argparse.Namespace) -> None:
+    settings = [
+        ("", read_results(args.results), read_results(args.baseline)),
+        ("x64: ", read_results(args.x64), read_results(args.x64_baseline)),
+    ]
+    if not all(part for _, *parts in settings for part in parts):
+        sys.exit("no results, or no baseline")
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(f"\n{BOTH}\n")
+    if not found:
+        sys.exit(f"{page.name} lacks the section {BOTH}")
+    after = rest[rest.index("\n## ") :] if "\n## " in rest else ""
+    head = BOTH_HEAD.format(version=importlib.metadata.version("jax"))
+    lines = "\n".join(both_settings(settings))
+    page.write_text(f"{before}{found}{head}\n{lines}\n{after}", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=pathlib.Path)
     parser.add_argument("--baseline", type=pathlib.Path, required=True)
     parser.add_argument("--dut", default="cpu")
+    parser.add_argument("--x64", type=pathlib.Path, help="results with JAX_ENABLE_X64=1")
+    parser.add_argument("--x64-baseline", type=pathlib.Path)
     args = parser.parse_args()
+    page = ROOT / "docs" / "JAX_TESTS.md"
+    if bool(args.x64) != bool(args.x64_baseline):
+        parser.error("--x64 and --x64-baseline belong together")
+    if args.x64:
+        write_both(page, args)
+        return 0
     results, baseline = read_results(args.results), read_results(args.baseline)
     if not results or not baseline:
         sys.exit("no results, or no baseline")
@@ -80,7 +147,6 @@ def main() -> int:
     lines += table(results, baseline)
     lines += ["", "## What CPU passes and mps does not, and what fails on both"]
     lines += failures(results, baseline)
-    page = ROOT / "docs" / "JAX_TESTS.md"
     text = "\n".join(lines) + "\n"
     if page.exists():  # from here on it is written by hand
         text += "".join(page.read_text(encoding="utf-8").partition(f"\n{BY_HAND}\n")[1:])
