@@ -5,6 +5,7 @@
 
 #include "engine/host/library.h"
 #include "plan/offsets.h"
+#include "plan/overwritten.h"
 #include "plan/plan.h"
 
 typedef struct planner {
@@ -267,7 +268,10 @@ static jm_error *plan_constant(planner *p, jm_op_id id, uint32_t block) {
   size_t bytes = jm_type_bytes(type), size = jm_dtype_bytes(type->dtype);
   const void *data = attrs->value.bytes;
   if (attrs->value.splat && type->count != 1) {
-    if (bytes > LARGEST_EXPANDED) return plan_plain(p, id, block);
+    if (bytes > LARGEST_EXPANDED) {
+      if (!jm_value_is_overwritten(p->m, op->first_result)) return plan_plain(p, id, block);
+      bytes = 0; /* nobody reads it: it has no memory */
+    }
     char *copy = jm_arena_alloc(&p->plan->arena, bytes, 1);
     if (!copy) return jm_error_out_of_memory();
     for (size_t i = 0; i < bytes; i += size) memcpy(copy + i, attrs->value.bytes, size);
@@ -338,9 +342,12 @@ static jm_error *plan_while(planner *p, jm_op_id id, uint32_t block) {
   JM_TRY(control_slots(p, op, &carries));
   move *moves = jm_arena_alloc(&p->scratch, n, sizeof *moves);
   if (!moves) return jm_error_out_of_memory();
+  uint32_t n_moves = 0;
   for (uint32_t i = 0; i < n; i++)
-    moves[i] = (move){jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]], carries[i]};
-  JM_TRY(moves_add(p, block, moves, n));
+    if (!jm_carry_is_overwritten(p->m, op, i))
+      moves[n_moves++] =
+          (move){jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]], carries[i]};
+  JM_TRY(moves_add(p, block, moves, n_moves));
   /* From here on the carries hold what the initial values held. */
   for (uint32_t i = 0; i < n; i++) JM_TRY(slot_release(p, p->slot_of[op->operands[i]]));
   JM_TRY(block_add(p, 2, &blocks));

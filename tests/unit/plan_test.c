@@ -6,6 +6,7 @@
 
 #include "engine/ref/ref.h"
 #include "ir/build.h"
+#include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "plan/offsets.h"
@@ -254,6 +255,86 @@ static void test_random_programs(void) {
   }
 }
 
+/* -- initial values that nobody reads */
+
+enum { ROWS = 300, COLUMNS = 64 };
+
+/* What brings the rows' initial values to where the loop finds them. */
+static uint32_t count_fills(const jm_plan *plan) {
+  uint32_t n = 0;
+  for (uint32_t b = 0; b < plan->n_blocks; b++)
+    for (uint32_t i = 0; i < plan->blocks[b].n_steps; i++) {
+      const jm_step *step = &plan->blocks[b].steps[i];
+      const jm_operand *last = &plan->operands[step->first_operand + step->n_operands - 1];
+      bool large = last->type && last->type->count == ROWS * COLUMNS;
+      n += large && (step->kind == JM_STEP_COPY ||
+                     (step->kind == JM_STEP_OP && m->ops[step->op].code == JM_OP_constant));
+    }
+  return n;
+}
+
+typedef struct stack {
+  int first, rounds, step;
+  const char *start; /* the op that gives %s, the row, from %i, the counter, and %c, ROWS - 1 */
+  const char *row;   /* what gives %y from %x, or a slice of %a, all rows */
+  bool overwritten;
+} stack;
+
+static const stack stacks[] = {
+    {0, 300, 1, "add %i, %z", "add %x, %x", false},
+    {0, 300, 1, NULL, "add %x, %x", true},
+    {0, 301, 1, NULL, "multiply %x, %x", true},
+    {0, 300, 1, "subtract %c, %i", "add %x, %x", true},
+    {0, 300, 1, "subtract %i, %c", "add %x, %x", false},
+    {0, 299, 1, NULL, "add %x, %x", false},
+    {1, 300, 1, NULL, "add %x, %x", false},
+    {0, 300, 2, NULL, "add %x, %x", false},
+    {0, 300, 1, NULL, "slice %a", false},
+};
+
+static void check_stack(const stack *t) {
+  char text[2048], start[64] = "";
+  if (t->start) snprintf(start, sizeof start, "  %%s: s32[] = %s\n", t->start);
+  bool reads = strstr(t->row, "%a") != NULL;
+  snprintf(text, sizeof text,
+           "module \"stack\" {\n (%%0: f32[64]):\n"
+           " %%1: s32[] = constant value=%d\n %%2: f32[300,64] = constant value=7\n"
+           " %%3: s32[], %%4: f32[64], %%5: f32[300,64] = while %%1, %%0, %%2 {\n"
+           "  (%%i: s32[], %%x: f32[64], %%a: f32[300,64]):\n"
+           "  %%n: s32[] = constant value=%d\n"
+           "  %%l: pred[] = compare %%i, %%n direction=LT order=SIGNED\n  return %%l\n }, {\n"
+           "  (%%i: s32[], %%x: f32[64], %%a: f32[300,64]):\n"
+           "  %%o: s32[] = constant value=%d\n  %%z: s32[] = constant value=0\n"
+           "  %%c: s32[] = constant value=299\n"
+           "  %%next: s32[] = add %%i, %%o\n%s%s  %%y: f32[64] = %s\n"
+           "  %%r: f32[1,64] = reshape %%y\n"
+           "  %%u: f32[300,64] = dynamic_update_slice %%a, %%r, %s, %%z\n"
+           "  return %%next, %%y, %%u\n }\n return %%4, %%5\n}",
+           t->first, t->rounds, t->step, start, reads ? "  %f: f32[19200] = reshape %a\n" : "",
+           reads ? "slice %f start=[64] limit=[128] stride=[1]" : t->row, t->start ? "%s" : "%i");
+  m = NULL;
+  MUST(jm_module_parse(text, strlen(text), &m));
+  MUST(jm_module_verify(m));
+  static float x[COLUMNS], last[2][COLUMNS], rows[2][ROWS * COLUMNS];
+  for (int i = 0; i < COLUMNS; i++) x[i] = (float)(i % 3) / 2;
+  const jm_type *line = jm_module_typeof(m, 0), *all = NULL;
+  MUST(jm_module_type(m, JM_DT_f32, 2, (const int64_t[]){ROWS, COLUMNS}, &all));
+  jm_tensor in = {line, x}, out[2] = {{line, last[0]}, {all, rows[0]}};
+  MUST(jm_ref_evaluate(m, m->entry, &in, out, NULL));
+  jm_plan *plan;
+  MUST(jm_plan_build(m, NULL, &plan));
+  memset(rows[1], 0xa5, sizeof rows[1]);
+  MUST(jm_plan_run(plan, (const void *[]){x}, (void *[]){last[1], rows[1]}, NULL));
+  CHECK(!memcmp(last[0], last[1], sizeof last[0]) && !memcmp(rows[0], rows[1], sizeof rows[0]));
+  CHECK((count_fills(plan) == 0) == t->overwritten);
+  jm_plan_destroy(plan);
+  jm_module_destroy(m);
+}
+
+static void test_stacks(void) {
+  for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++) check_stack(&stacks[i]);
+}
+
 static void test_offsets(void) {
   jm_offsets o;
   size_t a, b, c, d;
@@ -273,4 +354,4 @@ static void test_offsets(void) {
   jm_offsets_deinit(&o);
 }
 
-TEST_MAIN(test_offsets, test_random_programs)
+TEST_MAIN(test_offsets, test_stacks, test_random_programs)

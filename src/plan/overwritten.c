@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sought is what lax.scan becomes: a counter from 0 in steps of 1 to a constant, and a carry that
+ * is used for nothing but being updated at row `counter` (or at the last row minus it). Parts may
+ * have been gathered into groups, which are looked into. */
+#include "plan/overwritten.h"
+
+#include <string.h>
+
+/* A value as it is seen inside of a group (a fusion op), or outside of all. */
+typedef struct place {
+  jm_value v;
+  const jm_op *group;
+} place;
+
+/* Where the value is made: groups and reshapes are looked through. */
+static place source_of(const jm_module *m, place p) {
+  for (;;) {
+    const jm_op *op = jm_module_definition(m, p.v);
+    if (p.group && !op) {
+      p = (place){p.group->operands[p.v - jm_op_region(m, p.group, 0)->first_arg], NULL};
+    } else if (op && op->code == JM_OP_fusion) {
+      p = (place){jm_op_region(m, op, 0)->results[p.v - op->first_result], op};
+    } else if (op && op->code == JM_OP_reshape) {
+      p.v = op->operands[0];
+    } else {
+      return p;
+    }
+  }
+}
+
+static place operand_of(const jm_module *m, const jm_op *op, const jm_op *group, uint32_t i) {
+  return source_of(m, (place){op->operands[i], group});
+}
+
+static bool is_number(const jm_module *m, place p, int64_t *out) {
+  const jm_op *op = jm_module_definition(m, p.v);
+  const jm_type *type = jm_module_typeof(m, p.v);
+  if (!op || op->code != JM_OP_constant || type->count != 1) return false;
+  const void *bytes = ((const jm_constant_attrs *)op->attrs)->value.bytes;
+  int32_t narrow;
+  if (type->dtype == JM_DT_s32) {
+    memcpy(&narrow, bytes, sizeof narrow);
+    *out = narrow;
+  } else if (type->dtype == JM_DT_s64) {
+    memcpy(out, bytes, sizeof *out);
+  }
+  return type->dtype == JM_DT_s32 || type->dtype == JM_DT_s64;
+}
+
+static bool is_this_number(const jm_module *m, place p, int64_t number) {
+  int64_t value;
+  return is_number(m, p, &value) && value == number;
+}
+
+static uint32_t count_uses(const jm_module *m, const jm_region *region, jm_value v) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    for (uint32_t k = 0; k < op->n_operands; k++) n += op->operands[k] == v;
+  }
+  for (uint32_t i = 0; i < region->n_results; i++) n += region->results[i] == v;
+  return n;
+}
+
+/* The carry that counts the loop's rounds: 0, 1, ... up to what the condition compares it with.
+ * JM_NONE: there is none. */
+static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *rounds) {
+  const jm_region *cond = jm_op_region(m, loop, 0), *body = jm_op_region(m, loop, 1);
+  place p = source_of(m, (place){cond->results[0], NULL});
+  const jm_op *op = jm_module_definition(m, p.v);
+  if (!op || op->code != JM_OP_compare) return JM_NONE;
+  if (((const jm_compare_attrs *)op->attrs)->direction != JM_COMPARE_LT) return JM_NONE;
+  jm_value left = operand_of(m, op, p.group, 0).v;
+  uint32_t carry = left - cond->first_arg;
+  if (left < cond->first_arg || carry >= loop->n_results) return JM_NONE;
+  if (!is_number(m, operand_of(m, op, p.group, 1), rounds)) return JM_NONE;
+  if (!is_this_number(m, (place){loop->operands[carry], NULL}, 0)) return JM_NONE;
+  p = source_of(m, (place){body->results[carry], NULL});
+  op = jm_module_definition(m, p.v);
+  if (!op || op->code != JM_OP_add) return JM_NONE;
+  bool counts = operand_of(m, op, p.group, 0).v == body->first_arg + carry &&
+                is_this_number(m, operand_of(m, op, p.group, 1), 1);
+  return counts ? carry : JM_NONE;
+}
+
+/* Is `start` the counter, or `last` minus it? */
+static bool follows(const jm_module *m, jm_value start, jm_value counter, int64_t last) {
+  place p = source_of(m, (place){start, NULL});
+  if (p.v == counter) return true;
+  const jm_op *op = jm_module_definition(m, p.v);
+  return op && op->code == JM_OP_subtract &&
+         is_this_number(m, operand_of(m, op, p.group, 0), last) &&
+         operand_of(m, op, p.group, 1).v == counter;
+}
+
+bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t carry) {
+  const jm_region *cond = jm_op_region(m, loop, 0), *body = jm_op_region(m, loop, 1);
+  jm_value argument = body->first_arg + carry, result = body->results[carry];
+  const jm_op *update = jm_module_definition(m, result);
+  if (!update || update->code != JM_OP_dynamic_update_slice || update->operands[0] != argument)
+    return false;
+  if (count_uses(m, body, argument) != 1 || count_uses(m, body, result) != 1 ||
+      count_uses(m, cond, cond->first_arg + carry))
+    return false;
+  int64_t rounds = 0;
+  uint32_t counter = counter_find(m, loop, &rounds), along = JM_NONE;
+  if (counter == JM_NONE) return false;
+  const jm_type *all = jm_op_operand_type(m, update, 0), *part = jm_op_operand_type(m, update, 1);
+  for (uint32_t d = 0; d < all->rank; d++) {
+    if (part->dims[d] == all->dims[d]) continue; /* its start is 0, whatever it says */
+    if (along != JM_NONE || part->dims[d] != 1) return false;
+    along = d;
+  }
+  if (along == JM_NONE || rounds < all->dims[along]) return false;
+  return follows(m, update->operands[2 + along], body->first_arg + counter, all->dims[along] - 1);
+}
+
+bool jm_value_is_overwritten(const jm_module *m, jm_value v) {
+  const jm_region *region = jm_module_region(m, m->values[v].region);
+  for (uint32_t i = 0; i < region->n_results; i++)
+    if (region->results[i] == v) return false;
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    for (uint32_t k = 0; k < op->n_operands; k++) {
+      if (op->operands[k] != v) continue;
+      if (op->code != JM_OP_while || k >= op->n_results || !jm_carry_is_overwritten(m, op, k))
+        return false;
+    }
+  }
+  return true;
+}
