@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kernel/cuts.h"
+#include "kernel/emit_rules.h"
 #include "kernel/scheduler.h"
 
 enum {
@@ -33,9 +34,12 @@ static void bind(jm_launcher *l, jm_launch_memory memory, uint32_t index) {
   l->arguments[l->n_arguments++] = (jm_launch_argument){memory, index};
 }
 
-/* Lanes are as wide as what most of the work is done on. */
+/* Lanes are as wide as what most of the work is done on. A reduction over the schedule's points is
+ * one step for each point. */
 static void weigh(jm_launcher *l, const jm_op *op) {
-  double flops = jm_emit_estimate(l->s->m, op).flops;
+  jm_space space;
+  double flops = jm_cluster_find_anchor(l->s->m, op, &space) ? jm_emit_price_region(l->s->m, op)
+                                                             : jm_emit_estimate(l->s->m, op).flops;
   l->flops += flops;
   for (uint32_t i = 0; i < op->n_results; i++) {
     jm_dtype dtype = jm_op_result_type(l->s->m, op, i)->dtype;

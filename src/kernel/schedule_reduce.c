@@ -11,6 +11,8 @@
 enum {
   BLOCK = 32 * 1024,  /* points of a block of a long row */
   STRIP = 8,          /* rows that are added up before they join the accumulators in scratch */
+  LEAST_LINE = 256,   /* columns of a line that is read in order, one row at a time: */
+  MOST_LINE = 2048,   /* its accumulators stay in the first cache */
   COLUMNS = 4 * 1024, /* accumulators of one chunk of columns */
   ROW_BLOCK = 64,     /* rows of a block, at least */
   ENOUGH = 16,        /* chunks that make cutting rows needless */
@@ -31,6 +33,7 @@ typedef struct task {
   jm_kval x[JM_CLUSTER_RANK * 6]; /* positions on outer, cut and inner axes */
   /* Of columns. */
   int64_t columns, chunk_columns; /* of a line, of a chunk */
+  int64_t strip;                  /* rows */
   jm_kval line, first_column, first_row, end_row, block;
 } task;
 
@@ -299,7 +302,7 @@ static void strip_column(task *t, jm_launcher *l, jm_kval column) {
   load(t, l, t->accumulators, column, acc);
   for (uint32_t i = 0; i < t->n; i++) n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
   jm_kloop loop;
-  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, STRIP));
+  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
   jm_kval last = jm_kbuild2(l->b, JM_K_smin, end, t->end_row);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, t->first_row, last, start, n, &loop);
   jm_axes_split(l->b, t->cut.sizes, t->cut.n, loop.index, t->x + t->outer.n);
@@ -344,6 +347,8 @@ static void cut_columns(task *t, int64_t *row_block) {
   t->columns = t->inner.sizes[t->inner.n - 1];
   t->chunk_columns = COLUMNS / (t->parts ? t->parts : 1);
   if (t->chunk_columns > t->columns) t->chunk_columns = t->columns;
+  bool in_order = t->columns >= LEAST_LINE && t->columns * t->parts <= MOST_LINE;
+  t->strip = in_order ? 1 : STRIP;
   int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
   int64_t chunks = strips * (kept(t) / t->columns), rows = t->cut.count;
   *row_block = rows;
@@ -380,14 +385,14 @@ static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
   memcpy(t->x, x, t->outer.n * sizeof *x);
   memcpy(t->x + t->outer.n + t->cut.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
   each_column(t, l, count, start_column);
-  int64_t steps = (row_block + STRIP - 1) / STRIP;
+  int64_t steps = (row_block + t->strip - 1) / t->strip;
   jm_kval rows = jm_kbuild2(l->b, JM_K_isub, t->end_row, begin);
   jm_kval last =
-      jm_kbuild2(l->b, JM_K_udiv, jm_launcher_add(l, rows, jm_kbuild_index(l->b, STRIP - 1)),
-                 jm_kbuild_index(l->b, STRIP));
+      jm_kbuild2(l->b, JM_K_udiv, jm_launcher_add(l, rows, jm_kbuild_index(l->b, t->strip - 1)),
+                 jm_kbuild_index(l->b, t->strip));
   if (t->cut.count % row_block == 0) last = jm_kbuild_index(l->b, steps);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), last, NULL, 0, &loop);
-  t->first_row = jm_launcher_add(l, begin, jm_launcher_scale(l, loop.index, STRIP));
+  t->first_row = jm_launcher_add(l, begin, jm_launcher_scale(l, loop.index, t->strip));
   each_column(t, l, count, strip_column);
   jm_kbuild_loop_end(l->b, &loop, NULL);
   each_column(t, l, count, t->blocks > 1 ? store_column : finish_column);

@@ -403,6 +403,13 @@ static void test_columns(void) {
             " %%4: f32[24] = reduce %%3, %%1 dims=[0,1,2]" BODY("f32", "add")
             " %%5: f32[24] = negate %%2\n %%6: f32[24] = maximum %%4, %%5\n"
             " return %%2, %%6\n}");
+  /* Lines that are read in order, a row at a time; longer ones; rows in blocks. */
+  static const int lines[][2] = {{33, 256}, {600, 300}, {9, 2049}};
+  for (int i = 0; i < 3; i++)
+    CHECK_ONE("reduce",
+              "module \"m\" {\n (%%0: f32[%d,%d], %%1: f32[]):\n"
+              " %%2: f32[%d] = reduce %%0, %%1 dims=[0]" BODY("f32", "maximum") " return %%2\n}",
+              lines[i][0], lines[i][1], lines[i][1]);
 }
 
 static void test_all(void) {
