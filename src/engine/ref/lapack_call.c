@@ -248,7 +248,7 @@ bool jm_lapack_is_finite(const jm_lapack_problem *p, const void *data, size_t n)
 typedef struct batch {
   const jm_ref_call *call;
   signature s;
-  const jm_lapack_target *target;
+  jm_lapack_fn *run;
   char *in[JM_LAPACK_TENSORS], *out[JM_LAPACK_TENSORS]; /* of the computed types */
   void *copies[2 * JM_LAPACK_TENSORS];
   jm_error *_Atomic error;
@@ -326,7 +326,7 @@ static void run_matrices(void *context, size_t begin, size_t end) {
   for (size_t i = begin; i < end && !error; i++) {
     error = is_cancelled(b->call) ? jm_error_create(JM_CANCELLED, "cancelled") : NULL;
     if (!error) error = load(b, i, &item);
-    if (!error) error = b->target->run(&item);
+    if (!error) error = b->run(&item);
     if (!error) store(b, i, &item);
   }
   for (uint32_t i = 0; i < JM_LAPACK_WORKS; i++) jm_free(item.works[i]);
@@ -353,7 +353,7 @@ static jm_error *run_batch(batch *b) {
                 &b->out[i]));
   const tensor_facts *a = &b->s.in[0];
   size_t work = a->rows * a->cols * (a->rows < a->cols ? a->rows : a->cols);
-  bool single = b->s.batch > 1 || (work < LARGE_WORK && !b->target->keeps_threads);
+  bool single = b->s.batch > 1 || work < LARGE_WORK;
   if (single) jm_blas_enter_single();
   jm_parallel_for(b->s.batch, GRAIN_WORK / (work + 1) + 1, run_matrices, b);
   if (single) jm_blas_leave_single();
@@ -372,7 +372,7 @@ jm_error *jm_lapack_call_run(const jm_ref_call *call) {
   for (uint32_t i = 0; i < op->n_results; i++) out[i] = call->out[i].type;
   batch b = {.call = call};
   JM_TRY(prepare(call->module, op, in, out, &b.s));
-  b.target = target_at(find_target(op));
+  b.run = target_at(find_target(op))->run;
   jm_error *error = run_batch(&b);
   for (int i = 0; i < 2 * JM_LAPACK_TENSORS; i++) jm_free(b.copies[i]);
   return error;

@@ -54,9 +54,6 @@ typedef struct jm_lapack_target {
   const char *keys[4];                      /* integers and booleans that config must have */
   /* What the signature can't say; NULL: nothing. */
   bool (*is_valid)(const jm_lapack_problem *problem);
-  /* A lone matrix always has the library's own threads: how many there are decides the rounding,
-   * and the result is compared with what others get from that library. */
-  bool keeps_threads;
 } jm_lapack_target;
 
 extern const jm_lapack_target jm_lapack_eigen_targets[5], jm_lapack_factor_targets[4],
