@@ -232,8 +232,9 @@ static void prepare(void) {
 }
 
 enum {
-  TINY = 512,            /* multiplications below which a library call isn't worth it */
-  SMALL = 1 << 18,       /* below which OpenBLAS uses one thread anyway */
+  TINY = 512,      /* multiplications below which a library call isn't worth it */
+  SMALL = 1 << 18, /* below which OpenBLAS uses one thread anyway, */
+  SMALL_COMPLEX = 1 << 15,
   LEAST_PIECE = 1 << 21, /* multiplications of a piece */
   LEAST_SIDE = 192,      /* narrower pieces spend their time on packing */
   MOST_PIECES = 32,
@@ -296,7 +297,8 @@ static jm_error *run_gemm(const jm_gemm *g) {
   jm_error *error = view_operand(g->b, element, g->k, g->n, g->b_row, g->b_col, &p.b);
   if (!error) {
     cut(&p);
-    bool alone = set_threads && g->m * g->n * g->k > SMALL;
+    size_t small = jm_dtype_is_complex(g->dtype) ? SMALL_COMPLEX : SMALL;
+    bool alone = set_threads && g->m * g->n * g->k > small;
     if (alone) jm_blas_enter_single();
     jm_parallel_for(p.m_pieces * p.n_pieces, 1, run_pieces, &p);
     if (alone) jm_blas_leave_single();

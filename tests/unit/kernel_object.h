@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Machines that kernels are compiled for in tests, at hand or not, and what must hold of the
+ * object: it needs nothing from outside, because a symbol that is missing when code is loaded ends
+ * the process. */
+#ifndef JM_TESTS_KERNEL_OBJECT_H
+#define JM_TESTS_KERNEL_OBJECT_H
+
+#include "engine/host/llvm_library.h"
+#include "kernel/kernel.h"
+#include "unit/check.h"
+
+typedef struct kernel_machine {
+  jm_llvm_machine machine;
+  jm_target target;
+} kernel_machine;
+
+#define KERNEL_MACHINE(triple, cpu, quickly, bytes, has_fma) \
+  {{triple "-unknown-linux-gnu", cpu, "", false, quickly},   \
+   {.vector_bytes = bytes,                                   \
+    .fma = has_fma,                                          \
+    .l1_bytes = 32 << 10,                                    \
+    .l2_bytes = 1 << 20,                                     \
+    .scratch_bytes = 512 << 10}}
+
+static const kernel_machine kernel_machines[] = {
+    KERNEL_MACHINE("x86_64", "x86-64-v2", false, 16, false),
+    KERNEL_MACHINE("x86_64", "x86-64-v2", true, 16, false),
+    KERNEL_MACHINE("x86_64", "x86-64-v3", false, 32, true),
+    KERNEL_MACHINE("x86_64", "x86-64-v3", true, 32, true),
+    KERNEL_MACHINE("x86_64", "x86-64-v4", false, 64, true),
+    KERNEL_MACHINE("x86_64", "x86-64-v4", true, 64, true),
+    KERNEL_MACHINE("aarch64", "generic", false, 16, true),
+    KERNEL_MACHINE("aarch64", "generic", true, 16, true),
+};
+enum { N_KERNEL_MACHINES = sizeof kernel_machines / sizeof *kernel_machines };
+
+static uint64_t read_number(const char *bytes, size_t size) {
+  uint64_t value = 0;
+  memcpy(&value, bytes, size);
+  return value;
+}
+
+/* The first undefined symbol of an ELF object of 64 bits; "" if there is none. */
+static const char *find_undefined(const jm_text *object) {
+  const char *bytes = object->bytes;
+  CHECK(object->size > 64 && !memcmp(bytes, "\177ELF\2\1", 6));
+  uint64_t sections = read_number(bytes + 40, 8), n = read_number(bytes + 60, 2);
+  for (uint64_t i = 0; i < n; i++) {
+    const char *section = bytes + sections + i * 64;
+    if (read_number(section + 4, 4) != 2) continue; /* SHT_SYMTAB */
+    const char *strings = bytes + sections + read_number(section + 40, 4) * 64;
+    uint64_t names = read_number(strings + 24, 8), from = read_number(section + 24, 8);
+    uint64_t size = read_number(section + 32, 8);
+    for (uint64_t at = from + 24; at < from + size; at += 24)
+      if (!read_number(bytes + at + 6, 2)) return bytes + names + read_number(bytes + at, 4);
+  }
+  return "";
+}
+
+/* Compiles a module's text. */
+static void kernel_object_check(const char *text, const kernel_machine *m) {
+  jm_text object;
+  jm_text_init(&object);
+  CHECK_OK(jm_llvm_object_emit(text, &m->machine, &object));
+  const char *symbol = object.size ? find_undefined(&object) : "everything";
+  if (*symbol) fprintf(stderr, "%s: %s is undefined\n", m->machine.cpu, symbol);
+  CHECK(!*symbol);
+  jm_text_deinit(&object);
+}
+
+#endif
