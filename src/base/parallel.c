@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Waking a thread that sleeps takes as long as many loops do (tens of microseconds where cores are
- * virtual). So a worker without work, and a caller whose last ranges others have, look around for
- * a while before they sleep: steps that follow each other find the threads awake. They yield, so
- * that whoever else wants the core has it. */
+ * A worker without work, and a caller whose last ranges others have, stay awake for a while: steps
+ * that follow each other need not wake the threads. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -10,18 +8,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/awake.h"
 #include "base/float_state.h"
 #include "base/settings.h"
 
-enum {
-  MAX_THREADS = 256,
-  STACK_BYTES = 8 << 20,
-  AWAKE_NS = 100000, /* without work, before sleeping */
-  LOOKS = 32,        /* between two readings of the clock */
-};
+enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
 
 /* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock; what
  * is no longer linked and has no workers is nobody's but the caller's. */
@@ -103,38 +96,22 @@ static loop *find_loop(void) {
   return NULL;
 }
 
-static int64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
+/* A number that others change, and what it was. */
+typedef struct change {
+  atomic_size_t *number;
+  size_t before;
+} change;
 
-static inline void pause_core(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
-/* Until the number is no longer `seen`, or for as long as it is worth. */
-static bool look_around(atomic_size_t *number, size_t seen) {
-  int64_t end = now() + AWAKE_NS;
-  do {
-    for (int i = 0; i < LOOKS; i++) {
-      if (atomic_load_explicit(number, memory_order_acquire) != seen) return true;
-      pause_core();
-    }
-    sched_yield();
-  } while (now() < end);
-  return false;
+static bool has_changed(const void *context) {
+  const change *c = context;
+  return atomic_load_explicit(c->number, memory_order_acquire) != c->before;
 }
 
 /* Under the lock: waits for a loop, first awake. */
 static void rest(size_t seen) {
   n_looking++;
   pthread_mutex_unlock(&lock);
-  bool found = look_around(&n_posted, seen);
+  bool found = jm_awake_wait(has_changed, &(change){&n_posted, seen});
   pthread_mutex_lock(&lock);
   n_looking--;
   if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
@@ -205,7 +182,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   *link = l.next_loop;
   for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = look_around(&l.workers, n);
+    bool fewer = jm_awake_wait(has_changed, &(change){&l.workers, n});
     pthread_mutex_lock(&lock);
     if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
       pthread_cond_wait(&worker_left, &lock);

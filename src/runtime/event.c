@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/awake.h"
+
 struct jm_event {
   atomic_int refs;
   atomic_bool ready; /* set after error, so that a reader of ready may read error unlocked */
@@ -88,8 +90,10 @@ const jm_error *jm_event_error(const jm_event *event) {
   return jm_event_ready(event) ? event->error : NULL;
 }
 
+static bool is_ready(const void *event) { return jm_event_ready(event); }
+
 void jm_event_wait(jm_event *event) {
-  if (jm_event_ready(event)) return;
+  if (jm_event_ready(event) || jm_awake_wait(is_ready, event)) return;
   pthread_mutex_lock(&event->lock);
   while (!event->ready) pthread_cond_wait(&event->fired, &event->lock);
   pthread_mutex_unlock(&event->lock);

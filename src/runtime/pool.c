@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/awake.h"
 #include "base/blocking.h"
 
 enum { STACK_BYTES = 8 << 20 };
@@ -20,6 +21,7 @@ struct jm_pool {
   pthread_mutex_t lock;
   pthread_cond_t work;
   jm_job *first, *last;
+  atomic_uint news; /* changes with what an idle worker looks for */
   uint32_t n_threads, n_started, n_idle, n_queued;
   uint32_t n_blocked; /* workers that run no jobs for a while, for which others are started */
   bool stopped;
@@ -62,14 +64,43 @@ jm_error *jm_pool_create_owner(jm_pool **out) {
   return NULL;
 }
 
+/* What an idle worker saw last. */
+typedef struct sight {
+  jm_pool *pool;
+  unsigned news;
+} sight;
+
+static bool is_news(const void *context) {
+  const sight *s = context;
+  return atomic_load_explicit(&s->pool->news, memory_order_acquire) != s->news;
+}
+
+/* Under the lock: waits for a job, or the end; first awake. */
+static void rest(jm_pool *pool) {
+  const sight last = {pool, atomic_load_explicit(&pool->news, memory_order_relaxed)};
+  pool->n_idle++;
+  pthread_mutex_unlock(&pool->lock);
+  jm_awake_wait(is_news, &last);
+  pthread_mutex_lock(&pool->lock);
+  if (!is_news(&last)) pthread_cond_wait(&pool->work, &pool->lock);
+  pool->n_idle--;
+}
+
+/* Under the lock: tells workers, those that are awake and those that sleep. */
+static void tell(jm_pool *pool, bool all) {
+  atomic_fetch_add_explicit(&pool->news, 1, memory_order_release);
+  if (all)
+    pthread_cond_broadcast(&pool->work);
+  else
+    pthread_cond_signal(&pool->work);
+}
+
 /* Under the lock: runs jobs until *done; NULL: until the pool is stopped and there are no more. */
 static void run_jobs(jm_pool *pool, const bool *done) {
   while (!done || !*done) {
     if (!pool->first) {
       if (pool->stopped && !done) break;
-      pool->n_idle++;
-      pthread_cond_wait(&pool->work, &pool->lock);
-      pool->n_idle--;
+      rest(pool);
       continue;
     }
     jm_job *job = pool->first;
@@ -141,7 +172,7 @@ void jm_pool_submit(jm_pool *pool, jm_job *job) {
       pool->first = job;
     pool->last = job;
     pool->n_queued++;
-    pthread_cond_signal(&pool->work);
+    tell(pool, false);
   }
   pthread_mutex_unlock(&pool->lock);
   if (!accepted) job->run(job);
@@ -179,7 +210,7 @@ static void *run_blocked(void *argument) {
   b->function(b->argument);
   pthread_mutex_lock(&b->pool->lock);
   b->done = true;
-  pthread_cond_broadcast(&b->pool->work);
+  tell(b->pool, true);
   pthread_mutex_unlock(&b->pool->lock);
   return NULL;
 }
@@ -228,7 +259,7 @@ void jm_pool_shutdown(jm_pool *pool) {
   pthread_mutex_lock(&pool->lock);
   bool before = pool->stopped;
   pool->stopped = true;
-  pthread_cond_broadcast(&pool->work);
+  tell(pool, true);
   pthread_mutex_unlock(&pool->lock);
   if (before) return;
   for (worker *w = pool->workers; w; w = w->next)
