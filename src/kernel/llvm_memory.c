@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loads and stores. In a vector loop the step of the index from lane to lane decides: 1 is one wide
- * access, -1 a wide one and a reversal, 2 two wide ones and a shuffle (complex numbers), other even
- * steps go lane by lane from one address, uneven ones are a gather or scatter. Nothing outside of
+ * access, -1 a wide one and a reversal, 2 two wide ones and a shuffle (complex numbers), a few more
+ * several wide ones and shuffles, other even steps go lane by lane from one address, uneven ones
+ * are a gather or scatter. Nothing outside of
  * what the lanes themselves access is touched. */
 #include <stdio.h>
 
@@ -142,6 +143,81 @@ static uint32_t even_addresses(jm_llvm_printer *p, const jm_kinst_fact *f, int64
   return at;
 }
 
+/* x, of n lanes, followed by y, of fewer or as many. */
+static uint32_t append(jm_llvm_printer *p, jm_ktype type, uint32_t x, uint32_t n, uint32_t y,
+                       uint32_t w) {
+  jm_llvm_name wide = jm_llvm_type(type, n), narrow = jm_llvm_type(type, w);
+  if (w < n) {
+    uint32_t id = p->next++;
+    jm_text_printf(p->out, "  %%v%u = shufflevector %s %%v%u, %s poison, <%u x i32> <",
+                   (unsigned)id, narrow.text, (unsigned)y, narrow.text, (unsigned)n);
+    for (uint32_t i = 0; i < n; i++)
+      jm_text_printf(p->out, i < w ? "%si32 %u" : "%si32 poison", i ? ", " : "", (unsigned)i);
+    jm_text_printf(p->out, ">\n");
+    y = id;
+  }
+  uint32_t id = p->next++;
+  jm_text_printf(p->out, "  %%v%u = shufflevector %s %%v%u, %s %%v%u, <%u x i32> <", (unsigned)id,
+                 wide.text, (unsigned)x, wide.text, (unsigned)y, (unsigned)(n + w));
+  for (uint32_t i = 0; i < n + w; i++)
+    jm_text_printf(p->out, "%si32 %u", i ? ", " : "", (unsigned)i);
+  jm_text_printf(p->out, ">\n");
+  return id;
+}
+
+/* Small steps: whole registers of what the lanes' elements lie in, of which each takes its own. The
+ * last register ends with the last element. */
+enum { MOST_STEPS = 16 };
+
+static uint32_t pick_lanes(jm_llvm_printer *p, jm_ktype type, uint32_t w, uint32_t at,
+                           const jm_kinst_fact *f, uint32_t stride) {
+  uint32_t span = (w - 1) * stride + 1, chosen = 0;
+  for (uint32_t c = 0, begin = 0; begin < span; c++, begin += w) {
+    uint32_t first = span - begin < w ? span - w : begin;
+    uint32_t part = load_at(p, f, first ? moved_address(p, f, at, first) : at, w);
+    if (!c) {
+      chosen = part;
+      continue;
+    }
+    uint32_t next = p->next++;
+    jm_llvm_name t = jm_llvm_type(type, w);
+    jm_text_printf(p->out, "  %%v%u = shufflevector %s %%v%u, %s %%v%u, <%u x i32> <",
+                   (unsigned)next, t.text, (unsigned)chosen, t.text, (unsigned)part, (unsigned)w);
+    for (uint32_t lane = 0; lane < w; lane++) {
+      uint32_t element = lane * stride, from = element;
+      if (element >= begin) /* poison until its register comes */
+        from = element < begin + w ? w + element - first : UINT32_MAX;
+      else if (c > 1)
+        from = lane;
+      if (from == UINT32_MAX)
+        jm_text_printf(p->out, "%si32 poison", lane ? ", " : "");
+      else
+        jm_text_printf(p->out, "%si32 %u", lane ? ", " : "", (unsigned)from);
+    }
+    jm_text_printf(p->out, ">\n");
+    chosen = next;
+  }
+  return chosen;
+}
+
+static bool can_pick(const jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
+  uint32_t w = p->module->target.vector_bytes / element_bytes(p, f);
+  return stride > 2 && stride <= MOST_STEPS && p->module->target.vector_bytes >= 32 &&
+         element_bytes(p, f) >= 4 && p->width >= w && w >= 4;
+}
+
+static uint32_t load_by_steps(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t stride) {
+  jm_ktype type = p->k->params[f->imm].element;
+  uint32_t w = p->module->target.vector_bytes / element_bytes(p, f);
+  uint32_t base = address(p, f, 0), all = 0;
+  for (uint32_t first = 0; first < p->width; first += w) {
+    uint32_t at = first ? moved_address(p, f, base, (int64_t)first * stride) : base;
+    uint32_t part = pick_lanes(p, type, w, at, f, stride);
+    all = first ? append(p, type, all, first, part, w) : part;
+  }
+  return all;
+}
+
 static bool can_gather_evenly(const jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
   int64_t most = INT32_MAX / (int64_t)p->width;
   return p->module->target.vector_bytes == 64 && element_bytes(p, f) >= 4 && stride <= most &&
@@ -186,6 +262,8 @@ void jm_llvm_print_load(jm_llvm_printer *p, const jm_kinst_fact *f) {
     jm_llvm_name x = name_of(load_at(p, f, base, p->width));
     jm_llvm_name y = name_of(load_at(p, f, moved_address(p, f, base, last), p->width));
     id = shuffle(p, type, p->width, x.text, y.text, p->width, pick_second);
+  } else if (can_pick(p, f, stride)) {
+    id = load_by_steps(p, f, (uint32_t)stride);
   } else if (can_gather_evenly(p, f, stride)) {
     id = gather(p, f, even_addresses(p, f, stride));
   } else {

@@ -10,6 +10,8 @@
 
 enum {
   LAST = JM_CLUSTER_LEVELS + 1, /* passes, at most */
+  SHORT_ROW = 16,               /* shorter ones are taken in lanes, each its own row, */
+  LANE_ROWS = 128,              /* so many from one scratch memory */
   BATCH = JM_FOLD_PARTS,
 };
 static const double dear = 8; /* operations, from which on a value is kept and not made again */
@@ -32,9 +34,10 @@ typedef struct rows {
   uint32_t *params;     /* per root */
   saved *saved;         /* what is kept in scratch */
   uint32_t n_saved;
-  double *weight;   /* per value: operations from memory to it */
-  uint16_t *wanted; /* per value: passes that compute it */
-  jm_kval row;
+  double *weight;                 /* per value: operations from memory to it */
+  uint16_t *wanted;               /* per value: passes that compute it */
+  bool in_lanes;                  /* a lane is a row, not a point of one */
+  jm_kval row, lane;              /* the row; its number among those that share scratch memory */
   jm_kval x[JM_CLUSTER_RANK * 4]; /* positions on the outer axes, then on the inner ones */
 } rows;
 
@@ -155,6 +158,12 @@ static void find_passes(rows *r) {
 
 /* -- building */
 
+/* Where a point of a row, or of the lanes' rows, is in scratch. */
+static jm_kval saved_place(rows *r, jm_kval place) {
+  if (!r->in_lanes) return place;
+  return jm_launcher_add(&r->l, jm_launcher_scale(&r->l, place, LANE_ROWS), r->lane);
+}
+
 static jm_element load_saved(void *context, jm_emit *e, const jm_kval *index) {
   const saved *kept = context;
   const jm_type *type = type_of(kept->rows, kept->v);
@@ -166,7 +175,7 @@ static jm_element load_saved(void *context, jm_emit *e, const jm_kval *index) {
     place = jm_kbuild2(b, JM_K_iadd, place, step);
     stride *= type->dims[d];
   }
-  return jm_emit_load(e, type->dtype, kept->param, place);
+  return jm_emit_load(e, type->dtype, kept->param, saved_place(kept->rows, place));
 }
 
 /* The index of a value that has an element for each point, at the loops' position. */
@@ -210,8 +219,8 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
     }
   for (uint32_t i = 0; i < r->n_saved; i++)
     if (r->saved[i].pass == w->pass)
-      jm_emit_store(l->e, type_of(r, r->saved[i].v)->dtype, r->saved[i].param, place,
-                    pull(r, r->saved[i].v));
+      jm_emit_store(l->e, type_of(r, r->saved[i].v)->dtype, r->saved[i].param,
+                    saved_place(r, place), pull(r, r->saved[i].v));
   jm_kval point = jm_launcher_add(l, jm_launcher_scale(l, r->row, length(r)), place);
   for (uint32_t i = 0; i < n_stores; i++)
     jm_emit_store(l->e, type_of(r, r->s->region->results[roots[i]])->dtype, r->params[roots[i]],
@@ -222,7 +231,8 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
 static void sweep_row(sweep *w) {
   const jm_axes *inner = &w->r->inner;
   jm_fold_range range = {jm_kbuild_index(w->r->l.b, 0),
-                         jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)), jm_fold_steps(inner)};
+                         jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)), jm_fold_steps(inner),
+                         w->r->in_lanes};
   jm_launcher_fold(&w->r->l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
 }
 
@@ -301,17 +311,22 @@ static jm_error *build(rows *r) {
   jm_launcher_pull(l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launcher_result(l, i);
   for (uint32_t i = 0; i < r->n_saved; i++)
-    r->saved[i].param = jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype, space.cut);
+    r->saved[i].param = jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                                            space.cut * (r->in_lanes ? LANE_ROWS : 1));
   int64_t step = space.cut < JM_CHUNK ? JM_CHUNK / space.cut : 1;
   if (jm_space_points(space) <= JM_FEW) step = space.outer;
+  if (r->in_lanes && step > LANE_ROWS) step = LANE_ROWS;
   bool open;
   jm_kloop chunks, loop;
   jm_kval lower, upper;
   jm_kval chunk = jm_launcher_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut),
                                     &chunks, &open);
   jm_launcher_block(l, chunk, step, space.outer, &lower, &upper);
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, lower, upper, NULL, 0, &loop);
+  uint32_t width = r->in_lanes ? jm_launcher_width(l, step) : 1;
+  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper, NULL,
+                       0, &loop);
   r->row = loop.index;
+  r->lane = jm_kbuild2(l->b, JM_K_isub, loop.index, lower);
   build_row(r);
   jm_kbuild_loop_end(l->b, &loop, NULL);
   jm_launcher_chunk_end(l, &chunks, open);
@@ -335,5 +350,6 @@ jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   find_passes(&r);
   if (!find_axes(&r)) return NULL;
   *fits = true;
+  r.in_lanes = length(&r) < SHORT_ROW && s->cluster.space.outer >= LANE_ROWS && r.outer.n == 1;
   return build(&r);
 }

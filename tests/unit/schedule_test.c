@@ -353,21 +353,36 @@ static void test_tiny(void) {
   " return %%92\n }\n"
 
 static void test_row(void) {
-  for (int i = 0; i < N_SIZES; i++)
+  for (int i = 0; i < N_SIZES + 2; i++)
     for (int t = 0; t < N_REALS; t++) {
       const char *d = reals[t];
-      int n = sizes[i] > 8 ? sizes[i] : sizes[i] + 8;
+      int n = i >= N_SIZES ? 9 + 6 * (i - N_SIZES) : sizes[i] > 8 ? sizes[i] : sizes[i] + 8;
+      int m = i < N_SIZES ? 17 : 301; /* many short rows: in lanes */
       CHECK_ONE("row",
-                "module \"m\" {\n (%%0: %s[17,%d]):\n %%1: %s[] = constant value=-inf\n"
-                " %%2: %s[17] = reduce %%0, %%1 dims=[1]" BODY("%s", "maximum")
-                " %%3: %s[17,%d] = broadcast_in_dim %%2 dims=[0]\n"
-                " %%4: %s[17,%d] = subtract %%0, %%3\n %%5: %s[17,%d] = exponential %%4\n"
+                "module \"m\" {\n (%%0: %s[%d,%d]):\n %%1: %s[] = constant value=-inf\n"
+                " %%2: %s[%d] = reduce %%0, %%1 dims=[1]" BODY("%s", "maximum")
+                " %%3: %s[%d,%d] = broadcast_in_dim %%2 dims=[0]\n"
+                " %%4: %s[%d,%d] = subtract %%0, %%3\n %%5: %s[%d,%d] = exponential %%4\n"
                 " %%6: %s[] = constant value=0\n"
-                " %%7: %s[17] = reduce %%5, %%6 dims=[1]" BODY("%s", "add")
-                " %%8: %s[17,%d] = broadcast_in_dim %%7 dims=[0]\n"
-                " %%9: %s[17,%d] = divide %%5, %%8\n return %%9, %%7\n}",
-                d, n, d, d, d, d, d, d, n, d, n, d, n, d, d, d, d, d, d, n, d, n);
+                " %%7: %s[%d] = reduce %%5, %%6 dims=[1]" BODY("%s", "add")
+                " %%8: %s[%d,%d] = broadcast_in_dim %%7 dims=[0]\n"
+                " %%9: %s[%d,%d] = divide %%5, %%8\n return %%9, %%7\n}",
+                d, m, n, d, d, m, d, d, d, d, m, n, d, m, n, d, m, n, d, d, m, d, d, d, d, m, n, d,
+                m, n);
     }
+}
+
+/* Elements that lie a few apart, in lanes of several registers. */
+static void test_steps(void) {
+  for (int step = 2; step <= 18; step++)
+    for (int t = 0; t < N_ALL; t++)
+      CHECK_ONE("map",
+                "module \"m\" {\n (%%0: %s[%d]):\n"
+                " %%1: %s[300] = slice %%0 start=[1] limit=[%d] stride=[%d]\n"
+                " %%2: %s[300] = slice %%0 start=[0] limit=[%d] stride=[%d]\n"
+                " %%3: %s[300] = add %%1, %%2\n return %%3\n}",
+                all[t], 300 * step, all[t], 299 * step + 2, step, all[t], 299 * step + 1, step,
+                all[t]);
 }
 
 static void test_row_types(void) {
@@ -755,6 +770,6 @@ static void test_memory(void) {
   CHECK(done);
 }
 
-TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_row_types,
-          test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random,
-          test_memory)
+TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_steps,
+          test_row_types, test_columns, test_all, test_cuts, test_argument, test_split,
+          test_unknown, test_random, test_memory)
