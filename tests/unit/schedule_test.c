@@ -770,6 +770,6 @@ static void test_memory(void) {
   CHECK(done);
 }
 
-TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_steps,
-          test_row_types, test_columns, test_all, test_cuts, test_argument, test_split,
-          test_unknown, test_random, test_memory)
+TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_row_types,
+          test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random,
+          test_memory, test_steps)
