@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "base/data.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 
 enum {
   UNIT = 64,         /* results that stay together: whole cache lines, and whole tiles */
@@ -153,7 +153,7 @@ jm_error *jm_gemv_vector_run(const jm_gemm *g) {
   double on_stack[ON_STACK];
   char *x = NULL;
   if (p.x_step != 1 && p.k > 1) {
-    x = p.k <= ON_STACK ? (char *)on_stack : jm_data_take(p.k * element);
+    x = p.k <= ON_STACK ? (char *)on_stack : jm_scratch_take(p.k * element);
     if (!x) return jm_error_out_of_memory();
     const char *from = p.x;
     for (size_t l = 0; l < p.k; l++, from += p.x_step * (ptrdiff_t)element)
@@ -163,6 +163,6 @@ jm_error *jm_gemv_vector_run(const jm_gemm *g) {
   size_t units = (p.n + UNIT - 1) / UNIT, grain = PIECE / (p.k * UNIT) + 1;
   if (grain < units / MOST_PIECES) grain = units / MOST_PIECES;
   jm_parallel_for(units, g->one_thread ? units : grain, run_units, &p);
-  if (x && x != (char *)on_stack) jm_data_give(x, p.k * element);
+  if (x != (char *)on_stack) jm_scratch_give(x);
   return NULL;
 }
