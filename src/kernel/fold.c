@@ -46,6 +46,7 @@ static void run_piece(fold *f, jm_kval lower, jm_kval upper, uint32_t width, jm_
   for (uint32_t i = 0; i < f->n; i++) {
     jm_element acc[JM_REDUCTION_RESULTS];
     jm_reduction_unpack(f->reductions[i], loop.carries + at, acc);
+    jm_reduction_lift(f->reductions[i], l->e, elements[i]);
     jm_reduction_step(f->reductions[i], l->e, acc, elements[i], acc);
     at += jm_reduction_pack(f->reductions[i], acc, next + at);
   }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/reduction.h"
 
+#include "kernel/element.h"
+
 /* -- recognising bodies */
 
 /* The body's value is op(argument 0, argument 1)? */
@@ -71,6 +73,9 @@ void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *r) {
     case JM_OP_maximum:
     case JM_OP_minimum:
       r->idempotent = !is_complex;
+      r->largest = r->code == JM_OP_maximum;
+      r->keyed = jm_dtype_is_float(r->dtypes[0]);
+      if (r->keyed) r->dtypes[0] = r->dtypes[0] == JM_DT_f64 ? JM_DT_s64 : JM_DT_s32;
       break;
     case JM_OP_and:
     case JM_OP_or:
@@ -114,11 +119,33 @@ static void pull_init(const jm_reduction *r, jm_emit *e, jm_element *out) {
   for (uint32_t i = 0; i < r->n; i++) out[i] = jm_emit_value(e, r->op->operands[r->n + i], NULL);
 }
 
+/* The bits of floats are in order once those of negative ones are turned around: -0 is below +0.
+ * NaN is at the end that wins. So a step is one instruction, for which the next one need not wait
+ * long, and no other rule is left. */
+static jm_kval turn_negative(jm_kbuilder *b, jm_kval bits) {
+  const jm_ktype it = jm_kbuild_type(b, bits);
+  const int width = jm_ktype_bits[it];
+  return XOR(bits, AND(ASHR(bits, I(width - 1)), I(INT64_MAX >> (64 - width))));
+}
+
+static jm_kval key_of(const jm_reduction *r, jm_kbuilder *b, jm_kval x) {
+  const jm_ktype it = jm_kbuild_type(b, x) == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32;
+  const int unused = 64 - (int)jm_ktype_bits[it];
+  int64_t winner = (r->largest ? INT64_MAX : INT64_MIN) >> unused;
+  return SELECT(FUNO(x, x), I(winner), turn_negative(b, BITS(x)));
+}
+
+void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements) {
+  if (r->keyed) elements[0].part[0] = key_of(r, jm_emit_builder(e), elements[0].part[0]);
+}
+
 void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out) {
-  if (r->idempotent || !r->grouped)
+  if (r->idempotent || !r->grouped) {
     pull_init(r, e, out);
-  else
-    out[0] = constant(e, r->dtypes[0], r->code == JM_OP_multiply);
+    jm_reduction_lift(r, e, out);
+    return;
+  }
+  out[0] = constant(e, r->dtypes[0], r->code == JM_OP_multiply);
 }
 
 /* The lower index wins among equal values, and among NaNs, in whatever order lanes are combined. */
@@ -151,6 +178,9 @@ void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, c
   bool wide = r->dtypes[0] == JM_DT_f32 && (r->code == JM_OP_add || r->code == JM_OP_multiply);
   if (r->argument) {
     step_argument(r, e, a, b, out);
+  } else if (r->keyed) {
+    jm_kopcode code = r->largest ? JM_K_smax : JM_K_smin;
+    out[0] = jm_element_of(jm_kbuild2(jm_emit_builder(e), code, a[0].part[0], b[0].part[0]));
   } else if (wide) { /* also of narrow floats, without rounding in between */
     jm_kopcode code = r->code == JM_OP_add ? JM_K_fadd : JM_K_fmul;
     out[0] =
@@ -165,6 +195,11 @@ void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, c
 
 void jm_reduction_finish(const jm_reduction *r, jm_emit *e, const jm_element *acc,
                          jm_element *out) {
+  if (r->keyed) {
+    jm_kbuilder *b = jm_emit_builder(e);
+    out[0] = jm_element_of(FROM_BITS(turn_negative(b, acc[0].part[0])));
+    return;
+  }
   if (r->idempotent || !r->grouped) {
     for (uint32_t i = 0; i < r->n; i++) out[i] = acc[i];
     return;

@@ -18,6 +18,7 @@ typedef struct jm_reduction {
   bool idempotent; /* x op x = x: the init may come in at any number of places */
   bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
   bool largest;
+  bool keyed;     /* of the largest or smallest float: accumulators are integers in that order */
   jm_opcode code; /* of a body that is one binary op, else JM_N_OPS */
 } jm_reduction;
 
@@ -25,7 +26,9 @@ void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *out);
 
 /* What a lane, a block or the whole starts from. */
 void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out);
-/* a and then b, either one element or a partial result. out may be a. */
+/* Elements as they come become as accumulators are. */
+void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements);
+/* a and then b, either one lifted element or a partial result. out may be a. */
 void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, const jm_element *b,
                        jm_element *out);
 /* The op's results from its accumulators. */

@@ -42,6 +42,7 @@ static void fold_axes(fold *f, uint32_t depth, jm_kval *x, jm_element *acc) {
   if (depth == f->n) {
     jm_element element[JM_REDUCTION_RESULTS];
     for (uint32_t k = 0; k < f->r.n; k++) element[k] = pull_operand(f, k, x);
+    jm_reduction_lift(&f->r, l->e, element);
     jm_reduction_step(&f->r, l->e, acc, element, acc);
     return;
   }

@@ -310,6 +310,7 @@ static void strip_column(task *t, jm_launcher *l, jm_kval column) {
   n = 0;
   for (uint32_t i = 0; i < t->n; i++) {
     jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+    jm_reduction_lift(&t->reductions[i], l->e, y[i]);
     jm_reduction_step(&t->reductions[i], l->e, acc[i], y[i], acc[i]);
     n += jm_reduction_pack(&t->reductions[i], acc[i], next + n);
   }

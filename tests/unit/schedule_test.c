@@ -428,6 +428,15 @@ static void test_columns(void) {
 }
 
 static void test_all(void) {
+  static const char *const shapes[][3] = {
+      {"[70001]", "[]", "0"}, {"[37,1031]", "[37]", "1"}, {"[300,37]", "[37]", "0"}};
+  for (int i = 0; i < N_REALS * 6; i++) { /* zeros of both signs, NaN among them */
+    const char *d = reals[i % N_REALS], *const *shape = shapes[i / N_REALS % 3];
+    CHECK_ONE(shape[2][0] == '1' ? "row" : "reduce",
+              "module \"m\" {\n (%%0: %s%s, %%1: %s[]):\n"
+              " %%2: %s%s = reduce %%0, %%1 dims=[%s]" BODY("%s", "%simum") " return %%2\n}",
+              d, shape[0], d, d, shape[1], shape[2], d, d, d, i / N_REALS < 3 ? "max" : "min");
+  }
   for (int i = 0; i < N_ALL; i++)
     CHECK_ONE("reduce",
               "module \"m\" {\n (%%0: %s[70001], %%1: %s[]):\n"
@@ -771,5 +780,5 @@ static void test_memory(void) {
 }
 
 TEST_MAIN(test_map, test_costly, test_movement, test_transpose, test_tiny, test_row, test_row_types,
-          test_columns, test_all, test_cuts, test_argument, test_split, test_unknown, test_random,
-          test_memory, test_steps)
+          test_columns, test_cuts, test_argument, test_split, test_unknown, test_random,
+          test_memory, test_steps, test_all)
