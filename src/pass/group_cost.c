@@ -152,9 +152,14 @@ bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool roo
   return true;
 }
 
+/* A function is as much code as so many ops; compilers take more than twice the time for twice the
+ * code. One that is very much code still has room for others. */
 static double op_weight(const jm_module *m, const jm_op *op, double flops) {
+  const double flops_per_op = 10, most = JM_GROUP_WEIGHT / 4;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
-  if (flops > 1 || !(jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)) return 1;
+  if (!(jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)) return 1;
+  if (flops > flops_per_op) return flops < most * flops_per_op ? flops / flops_per_op : most;
+  if (flops > 1) return 1;
   return jm_dtype_is_integer(dtype) || op->code == JM_OP_constant ? 0.2 : 1;
 }
 
