@@ -13,6 +13,7 @@
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #   make macos      cross-compile for arm64 macOS and check every symbol that is needed
 #   make qemu       the C tests on aarch64, under qemu
+#   make kernels    the tests' kernels as code for x86-64-v2, -v3, -v4 and arm64, run where they can
 #   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part
 #   make rebase     rewrite golden files and generated documents
 
@@ -31,7 +32,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench rebase clean ctest pytest devicetest thirdparty
+.PHONY: run test test-all check format asan tsan fuzz bench kernels rebase clean ctest pytest devicetest thirdparty
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -115,12 +116,17 @@ check: $(VENV)/format
 	  else echo "warnings as errors: $$cc is not installed, not checked"; fi; \
 	done
 
-asan: $(VENV)/tools
+# Compiled kernels are tested, too, where LLVM has a wheel.
+$(VENV)/llvm: $(VENV)/tools
+	-$(BIN)/python -m pip install --quiet --only-binary :all: 'llvmlite>=0.46'
+	@touch $@
+
+asan: $(VENV)/llvm
 	$(CONFIGURE) -B build/asan -DJM_TESTS=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	$(WITH_VENV) cmake --build build/asan
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(WITH_VENV) ctest --test-dir build/asan --output-on-failure -j $(JOBS)
 
-tsan: $(VENV)/tools
+tsan: $(VENV)/llvm
 	$(CONFIGURE) -B build/tsan -DJM_TESTS=ON -DJM_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	$(WITH_VENV) cmake --build build/tsan
 	TSAN_OPTIONS=halt_on_error=1 $(WITH_VENV) ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
@@ -140,6 +146,12 @@ macos: $(VENV)/tools
 
 qemu: $(VENV)/tools
 	$(WITH_VENV) JOBS=$(JOBS) scripts/qemu_test.sh build/qemu
+
+FIND_LLVM = from importlib import util; import glob; \
+  print(*glob.glob(util.find_spec("llvmlite").submodule_search_locations[0] + "/binding/libllvmlite.*"))
+
+kernels: $(VENV)/installed
+	JAX_MPS_LLVM=$$($(BIN)/python -c '$(FIND_LLVM)') scripts/run_kernels.sh $(BUILD)
 
 # ---- upkeep --------------------------------------------------------------------------------------
 
