@@ -134,6 +134,12 @@ static void test_large(void) {
     }
 }
 
+/* An operand that is packed in parts. */
+static void test_slabs(void) {
+  dims batch = {0, {0}}, m = {1, {250}}, k = {1, {1030}}, n = {1, {1100}};
+  check_dot(product_types[0], &batch, &k, &m, &n);
+}
+
 static void test_without_memory(void) {
   without_memory = true;
   dims batch = {1, {2}}, k = {2, {7, 9}}, m = {2, {10, 3}}, n = {2, {8, 5}};
@@ -203,4 +209,5 @@ static void test_describe(void) {
   CHECK(!jm_blas_find("no_such_routine"));
 }
 
-TEST_MAIN(test_random, test_large, test_without_memory, test_nan, test_vector_ranges, test_describe)
+TEST_MAIN(test_random, test_large, test_slabs, test_without_memory, test_nan, test_vector_ranges,
+          test_describe)

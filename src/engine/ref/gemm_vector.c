@@ -18,11 +18,12 @@ enum {
   ,
   MOST_ROWS = 96,  /* of a task: its block of a stays in the second cache */
   LONE_ROWS = 192, /* of a task that is to be the only one of its columns: that much still fits */
-  MOST_COLUMNS = 256,   /* of a task */
-  LEAST_TASK = 1 << 19, /* multiplications that are worth a thread's while */
-  FEW_ROWS = 3 * ROWS,  /* with fewer, packing b costs more than it saves */
-  LARGEST_PANEL = 64,   /* columns */
-  PACK_GRAIN = 1 << 14, /* elements */
+  MOST_COLUMNS = 256,    /* of a task */
+  MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
+  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread's while */
+  FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
+  LARGEST_PANEL = 64,    /* columns */
+  PACK_GRAIN = 1 << 14,  /* elements */
 };
 
 typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
@@ -267,7 +268,7 @@ static void cut(product *p) {
   p->column_tasks = divide_up(g->n, p->columns);
 }
 
-jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+static jm_error *run_slab(const jm_gemm *g) {
   const kernels *kernels = find_kernels(g->dtype);
   product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
   p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
@@ -283,6 +284,28 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
   jm_scratch_give(p.packed);
   return p.failed ? jm_error_out_of_memory() : NULL;
+}
+
+/* Columns that are packed at a time: a large b is never there twice, as long as every thread has
+ * enough to do on a part of it. */
+static size_t slab_columns(const jm_gemm *g, size_t element) {
+  if (g->m <= LONE_ROWS) return g->n; /* tasks pack what they need themselves */
+  size_t columns = MOST_PACKED / (g->k * element) / MOST_COLUMNS * MOST_COLUMNS;
+  size_t tasks = 4 * jm_parallel_threads(), rows = divide_up(g->m, MOST_ROWS);
+  size_t least_columns = divide_up(tasks, rows) * MOST_COLUMNS;
+  return columns > least_columns ? columns : least_columns;
+}
+
+jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+  size_t element = find_kernels(g->dtype)->element, columns = slab_columns(g, element);
+  for (size_t j = 0; j < g->n; j += columns) {
+    jm_gemm slab = *g;
+    slab.n = least(g->n - j, columns);
+    slab.b = (const char *)g->b + (ptrdiff_t)j * g->b_col * (ptrdiff_t)element;
+    slab.c = (char *)g->c + j * element;
+    JM_TRY(run_slab(&slab));
+  }
+  return NULL;
 }
 
 /* -- groups */
