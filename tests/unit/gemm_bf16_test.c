@@ -74,8 +74,8 @@ static void test_sizes(void) {
 }
 
 static float dot(const float *x, const float *y, size_t k, jm_dtype result) {
-  uint16_t a[8], b[8], narrowed;
-  float sum;
+  uint16_t a[8], b[8], narrowed = 0;
+  float sum = 0;
   for (size_t l = 0; l < k; l++) a[l] = narrow(x[l]), b[l] = narrow(y[l]);
   void *c = result == JM_DT_f32 ? (void *)&sum : (void *)&narrowed;
   const jm_gemm g = {JM_DT_bf16, 1, 1, k, a, 1, 1, b, 1, 1, c, 1, false, false};
