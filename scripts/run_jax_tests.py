@@ -61,14 +61,6 @@ def test_id(nodeid: str) -> str:
     return f"{module}.{scope.replace('::', '.')}::{name}" if scope else f"{module}::{name}"
 
 
-def set_device_under_test() -> None:
-    """JAX reads this flag from its command line alone."""
-    from jax._src import config, test_util
-
-    assert test_util._TEST_DUT is not None
-    config.update("jax_test_dut", os.environ["JAX_TEST_DUT"])
-
-
 class Recorder:
     """Appends one line per event, at once, so that a dying process loses nothing."""
 
@@ -88,11 +80,11 @@ class Recorder:
         config.hook.pytest_deselected(items=[i for i in items if i not in set(keep)])
         items[:] = keep
 
-    def pytest_collection(self, session) -> None:
-        set_device_under_test()  # which tests there are may depend on it
-
     def pytest_collection_finish(self, session) -> None:
-        set_device_under_test()  # the test files parsed the flags again
+        from jax._src import config, test_util
+
+        assert test_util._TEST_DUT is not None
+        config.update("jax_test_dut", os.environ["JAX_TEST_DUT"])  # for files that parse no flags
         for item in session.items:
             self.write("collect", test_id(item.nodeid))
         self.write("collected")
@@ -121,6 +113,9 @@ class Recorder:
 def pytest_configure(config) -> None:
     path = os.environ.get("JM_RECORD")
     if path:
+        # JAX reads this flag from its command line alone, which the test files parse; which tests
+        # they have may depend on it.
+        sys.argv.append(f"--jax_test_dut={os.environ['JAX_TEST_DUT']}")
         config.pluginmanager.register(
             Recorder(
                 path,
