@@ -298,7 +298,8 @@ static jm_kval simplify_bits(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_
     return jm_kbuild2(b, code, y[0], jm_kbuild2(b, code, y[1], x[1]));
   /* a mask of low ones that keeps all there is */
   jm_krange r = b->ranges[x[0]];
-  if (code == JM_K_and && c > 0 && (c & (c + 1)) == 0 && r.lo >= 0 && r.hi <= c) return x[0];
+  bool low_ones = c > 0 && ((uint64_t)c & ((uint64_t)c + 1)) == 0; /* c may be the largest */
+  if (code == JM_K_and && low_ones && r.lo >= 0 && r.hi <= c) return x[0];
   return JM_KNONE;
 }
 

@@ -32,10 +32,11 @@ static const char source[] =
     "  return %5, %9\n"
     "}\n";
 
-static const char expected[] =
+static const char expected_head[] =
     "plan of a \"name\": steps 6, compiled groups 0, kernels 0\n"
     "  arena of 64 bytes; all steps, loops once, read 73 bytes and write 29 bytes\n"
-    "  compiler: %s\n"
+    "  compiler: ";
+static const char expected_steps[] =
     "  step 0: multiply\n"
     "    %4: f32[4] = multiply %0, [1,2,3,4]\n"
     "    reads parameter 0: f32[4], constant: f32[4]\n"
@@ -77,7 +78,7 @@ static void make_plan(void) {
 static bool is_expected(const char *text) {
   jm_text wanted;
   jm_text_init(&wanted);
-  jm_text_printf(&wanted, expected, jm_plan_compiler());
+  jm_text_printf(&wanted, "%s%s\n%s", expected_head, jm_plan_compiler(), expected_steps);
   CHECK_OK(jm_text_error(&wanted));
   bool same = !strcmp(text, jm_text_bytes(&wanted));
   if (!same) fputs(text, stderr);
