@@ -206,13 +206,12 @@ jm_error *jm_op_error(const jm_module *m, const jm_op *op, jm_code code, const c
   return error;
 }
 
-bool jm_region_uses(const jm_module *m, const jm_region *region, jm_value v) {
+uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v) {
+  uint32_t n = 0;
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++)
-      if (op->operands[k] == v) return true;
+    for (uint32_t k = 0; k < op->n_operands; k++) n += op->operands[k] == v;
   }
-  for (uint32_t i = 0; i < region->n_results; i++)
-    if (region->results[i] == v) return true;
-  return false;
+  for (uint32_t i = 0; i < region->n_results; i++) n += region->results[i] == v;
+  return n;
 }

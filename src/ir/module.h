@@ -146,8 +146,8 @@ static inline jm_op *jm_module_definition(const jm_module *m, jm_value v) {
   return op == JM_NONE ? NULL : &m->ops[op];
 }
 
-/* Is the value an operand of one of the region's ops, or a result of it? */
-bool jm_region_uses(const jm_module *m, const jm_region *region, jm_value v);
+/* How often the value is an operand of one of the region's ops, or a result of it. */
+uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v);
 
 /* "add(f32[2,3], f32[2,3]) -> f32[2,3] at <location>": what error texts name an op by. */
 void jm_op_describe(const jm_module *module, const jm_op *op, jm_text *text);

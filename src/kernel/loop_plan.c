@@ -16,24 +16,13 @@ enum {
 
 /* ---- carries */
 
-/* How often the region's ops and results use v. */
-static uint32_t count_uses(const jm_module *m, const jm_region *region, jm_value v) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++) n += op->operands[k] == v;
-  }
-  for (uint32_t i = 0; i < region->n_results; i++) n += region->results[i] == v;
-  return n;
-}
-
 const jm_op *jm_loop_update(const jm_module *m, const jm_op *op, uint32_t carry) {
   const jm_region *body = jm_op_region(m, op, 1);
   const jm_value next = body->results[carry], arg = body->first_arg + carry;
   const jm_op *update = jm_module_definition(m, next);
   if (!update || update->code != JM_OP_dynamic_update_slice || update->operands[0] != arg ||
       update->operands[1] == arg || m->values[next].region != m->values[arg].region ||
-      count_uses(m, body, next) != 1)
+      jm_region_count_uses(m, body, next) != 1)
     return NULL;
   return update;
 }

@@ -498,7 +498,7 @@ static void build_group(jm_looper *l) {
   const jm_region *region = jm_op_region(l->m, l->fusion, 0);
   for (uint32_t i = 0; i < region->n_args; i++) {
     const jm_value v = region->first_arg + i;
-    if (!jm_region_uses(l->m, region, v)) continue;
+    if (!jm_region_count_uses(l->m, region, v)) continue;
     jm_place place = {.kind = JM_PLACE_MEMORY, .offset = JM_KNONE};
     place.param = jm_looper_argument(l, jm_module_typeof(l->m, v), JM_LAUNCH_OPERAND, i, false);
     jm_looper_place(l, v, &place);

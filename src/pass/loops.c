@@ -60,7 +60,7 @@ static jm_error *wrap(loops *l, uint32_t i) {
     if (at == n_inputs) n_inputs++;
   }
   for (uint32_t k = 0; !error && k < n_results; k++) {
-    if (!jm_region_uses(m, jm_module_region(m, l->region), op->first_result + k)) continue;
+    if (!jm_region_count_uses(m, jm_module_region(m, l->region), op->first_result + k)) continue;
     types[n_wanted] = jm_op_result_type(m, op, k);
     wanted[n_wanted++] = k;
   }

@@ -52,16 +52,6 @@ static bool is_this_number(const jm_module *m, place p, int64_t number) {
   return is_number(m, p, &value) && value == number;
 }
 
-static uint32_t count_uses(const jm_module *m, const jm_region *region, jm_value v) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++) n += op->operands[k] == v;
-  }
-  for (uint32_t i = 0; i < region->n_results; i++) n += region->results[i] == v;
-  return n;
-}
-
 /* The carry that counts the loop's rounds: 0, 1, ... up to what the condition compares it with.
  * JM_NONE: there is none. */
 static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *rounds) {
@@ -99,8 +89,8 @@ bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t car
   const jm_op *update = jm_module_definition(m, result);
   if (!update || update->code != JM_OP_dynamic_update_slice || update->operands[0] != argument)
     return false;
-  if (count_uses(m, body, argument) != 1 || count_uses(m, body, result) != 1 ||
-      count_uses(m, cond, cond->first_arg + carry))
+  if (jm_region_count_uses(m, body, argument) != 1 || jm_region_count_uses(m, body, result) != 1 ||
+      jm_region_count_uses(m, cond, cond->first_arg + carry))
     return false;
   int64_t rounds = 0;
   uint32_t counter = counter_find(m, loop, &rounds), along = JM_NONE;
