@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!error) {
     check_round_trip(m);
     const jm_pass_options options = {.verify = true};
-    require(jm_pass_pipeline(m, &options));
+    require(jm_pass_optimize(m, &options));
     check_round_trip(m);
   }
   jm_error_destroy(error);

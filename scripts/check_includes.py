@@ -10,35 +10,34 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+KERNEL = ("kernel/ir", "kernel/emit", "kernel/schedule", "kernel/print")
 # folder under src/ -> the folders it may include, besides itself. Longest prefix wins.
 ALLOWED = {
     "base": (),
     "bytecode": ("base",),
     "ir": ("base",),
     "stablehlo": ("base", "bytecode", "ir"),
-    "kernel": ("base", "ir"),
-    "pass": ("base", "ir", "kernel"),
+    "kernel/ir": ("base", "ir"),
+    "kernel/emit": ("base", "ir", "kernel/ir"),
+    "kernel/schedule": ("base", "ir", "kernel/ir", "kernel/emit"),
+    "kernel/print": ("base", "ir", "kernel/ir"),
+    "pass": ("base", "ir", *KERNEL),
     "engine": ("base", "ir"),
     "engine/ref": ("base", "ir", "engine"),
-    "engine/host": ("base", "ir", "kernel", "engine", "engine/ref"),
+    "engine/host": ("base", "ir", *KERNEL, "engine", "engine/ref"),
     # What ref recognises in regions (sums, comparators) holds for every engine.
-    "engine/mlx": ("base", "ir", "kernel", "engine", "engine/ref"),
-    # program.c is the compiler's pipeline, from the bytes on.
-    "plan": ("base", "ir", "kernel", "pass", "engine", "engine/ref", "engine/host", "stablehlo"),
-    "runtime": ("base", "ir", "pass", "plan", "engine", "engine/ref", "engine/mlx"),
+    "engine/mlx": ("base", "ir", *KERNEL, "engine", "engine/ref"),
+    "plan": ("base", "ir", *KERNEL, "engine", "engine/ref", "engine/host"),
+    # The compiler's driver, from the bytes on.
+    "compile": (
+        *("base", "stablehlo", "ir", *KERNEL, "pass", "plan"),
+        *("engine", "engine/ref", "engine/host"),
+    ),
+    "runtime": ("base", "ir", "pass", "compile", "engine", "engine/ref", "engine/mlx"),
     "pjrt": ("base", "runtime"),
     "tool": (
-        "base",
-        "bytecode",
-        "stablehlo",
-        "ir",
-        "kernel",
-        "pass",
-        "plan",
-        "engine",
-        "engine/ref",
-        "engine/host",
-        "runtime",
+        *("base", "bytecode", "stablehlo", "ir", *KERNEL, "pass", "plan", "compile"),
+        *("engine", "engine/ref", "engine/host", "runtime"),
     ),
 }
 # what -> the only files that may speak of it

@@ -671,12 +671,11 @@ static bool is_in_fusion(const jm_module *m, jm_region_id region) {
   }
 }
 
-jm_error *jm_pass_group(jm_module *m, const jm_target *target) {
+jm_error *jm_pass_group(jm_module *m, const jm_pass_options *options, bool *changed) {
   jm_region_id *regions = NULL;
   uint32_t n = 0;
-  (void)target;
-  JM_TRY(jm_pass_loops(m));
-  JM_TRY(jm_group_split(m));
+  const uint32_t n_ops = m->n_ops;
+  (void)options;
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;
@@ -685,6 +684,6 @@ jm_error *jm_pass_group(jm_module *m, const jm_target *target) {
       error = group_region(m, regions[i]);
   }
   jm_free(regions);
-  bool changed = false;
-  return error ? error : jm_pass_compact(m, NULL, &changed);
+  *changed |= m->n_ops != n_ops;
+  return error;
 }

@@ -4,7 +4,7 @@
 #ifndef JM_PASS_GROUP_H
 #define JM_PASS_GROUP_H
 
-#include "kernel/cluster.h"
+#include "kernel/schedule/cluster.h"
 #include "pass/rewrite.h"
 
 enum { JM_GROUP_PLACES = 8 }; /* index maps under which one value may be wanted in a group */
@@ -86,9 +86,6 @@ bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
 bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
 /* A reduction made element by element although it is big: a producer only of itself. */
 bool jm_group_is_loop(const jm_module *m, const jm_op *op);
-
-/* group_split.c: see there; before grouping, over the whole module. */
-jm_error *jm_group_split(jm_module *m) JM_MUST_USE;
 
 enum { JM_GROUP_WEIGHT = 200, JM_GROUP_BUFFERS = 28, JM_GROUP_TINY = 256 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernel/emit.h"
+#include "kernel/emit/emit.h"
 #include "pass/group.h"
 
 /* Orders of magnitude on one core: they decide what is repeated rather than stored. */

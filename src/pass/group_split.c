@@ -4,7 +4,7 @@
  * where that adds no rounding and does not apply the init twice with effect. */
 #include <string.h>
 
-#include "kernel/reduction.h"
+#include "kernel/emit/reduction.h"
 #include "pass/group.h"
 
 static bool is_listed(jm_i64s dims, int64_t d) {
@@ -103,7 +103,9 @@ static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   return NULL;
 }
 
-jm_error *jm_group_split(jm_module *m) {
-  bool changed = false;
-  return jm_rewrite_run(m, NULL, visit, NULL, &changed);
+jm_error *jm_pass_split(jm_module *m, const jm_pass_options *options, bool *changed) {
+  const uint32_t n_ops = m->n_ops;
+  JM_TRY(jm_rewrite_run(m, options, visit, NULL, changed));
+  *changed |= m->n_ops != n_ops;
+  return NULL;
 }

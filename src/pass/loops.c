@@ -2,7 +2,7 @@
  * Loops that are compiled as one kernel: a `while` whose iterations have so little work that steps
  * of a plan would cost more becomes a fusion by itself (kernel/schedule.h says which). Loops in the
  * bodies of others are looked at where the outer one does not fit. */
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 #include "pass/rewrite.h"
 
 typedef struct loops {
@@ -109,8 +109,12 @@ static jm_error *walk(jm_module *m, jm_region_id region, jm_region_id borrowed) 
   return error;
 }
 
-jm_error *jm_pass_loops(jm_module *m) {
+jm_error *jm_pass_loops(jm_module *m, const jm_pass_options *options, bool *changed) {
+  (void)options;
   jm_region_id borrowed;
   JM_TRY(jm_build_region(m, &borrowed));
-  return walk(m, m->entry, borrowed);
+  const uint32_t n_ops = m->n_ops;
+  JM_TRY(walk(m, m->entry, borrowed));
+  *changed |= m->n_ops != n_ops;
+  return NULL;
 }

@@ -5,8 +5,8 @@
 #ifndef JM_PASS_PASS_H
 #define JM_PASS_PASS_H
 
-#include "ir/target.h"
 #include "ir/tensor.h"
+#include "kernel/ir/target.h"
 
 typedef struct jm_pass_options {
   /* Runs one op (no control, no regions) on tensors; shapes are those of the tensors, which may be
@@ -14,7 +14,8 @@ typedef struct jm_pass_options {
    * as it is. NULL: nothing is folded. */
   jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
                         const jm_tensor *out);
-  bool verify; /* the module after each pass */
+  const jm_target *target; /* the machine that lowering passes prepare for; NULL: no lowering */
+  bool verify;             /* the module after each pass */
 } jm_pass_options;
 
 /* *changed becomes true if the module was; it is never set to false. After an error the module may
@@ -31,17 +32,18 @@ jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
 jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
-/* Ops become `fusion` ops, each of which is compiled as one for this target. After the pipeline. */
-jm_error *jm_pass_group(jm_module *m, const jm_target *target) JM_MUST_USE;
+/* Lowering, for the target in the options: */
+jm_pass_fn jm_pass_loops; /* loops of little work per iteration become fusions */
+jm_pass_fn jm_pass_split; /* reductions over separated dimensions become several */
+jm_pass_fn jm_pass_group; /* other ops become `fusion` ops, each of which is compiled as one */
 
-/* Loops of little work per iteration become fusions by themselves; before grouping, which leaves
- * them alone. */
-jm_error *jm_pass_loops(jm_module *m) JM_MUST_USE;
+/* The passes that hold for every machine, in their order. */
+jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* All of them, in the order that pays. */
-jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
+/* The lowering passes, in their order; after jm_pass_optimize. options->target is required. */
+jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* One pass by its name; NOT_FOUND lists the names. */
+/* One pass by its name; NOT_FOUND lists the names, INVALID_ARGUMENT: it needs a target. */
 jm_error *jm_pass_run(jm_module *m, const char *name, size_t size,
                       const jm_pass_options *options) JM_MUST_USE;
 

@@ -2,29 +2,37 @@
  * The order of the passes, on one screen. */
 #include <string.h>
 
+#include "base/text.h"
 #include "ir/verify.h"
 #include "pass/pass.h"
 
+typedef enum stage {
+  START, /* once */
+  ROUND, /* again and again, while something changes */
+  END,   /* once */
+  LOWER, /* once, for a target */
+} stage;
+
 typedef struct pass {
+  stage stage;
   const char *name;
   jm_pass_fn *run;
 } pass;
 
-static const pass passes[] = {
-    {"dce", jm_pass_dce},           {"captures", jm_pass_captures}, {"fold", jm_pass_fold},
-    {"simplify", jm_pass_simplify}, {"cse", jm_pass_cse},           {"carries", jm_pass_carries},
-    {"hoist", jm_pass_hoist},       {"absorb", jm_pass_absorb},     {"compact", jm_pass_compact},
+/* dce first: most of a program that JAX differentiated is never used. Then rounds: each pass leaves
+ * work for another (a folded branch frees captures, a carry that never changes makes its users
+ * invariant), but few programs have work for a third round. Loops before groups, which leave them
+ * alone; split reductions, so that each part has a schedule. */
+static const pass pipeline[] = {
+    {START, "dce", jm_pass_dce},     {ROUND, "captures", jm_pass_captures},
+    {ROUND, "fold", jm_pass_fold},   {ROUND, "simplify", jm_pass_simplify},
+    {ROUND, "cse", jm_pass_cse},     {ROUND, "carries", jm_pass_carries},
+    {ROUND, "hoist", jm_pass_hoist}, {ROUND, "absorb", jm_pass_absorb},
+    {ROUND, "dce", jm_pass_dce},     {END, "compact", jm_pass_compact},
+    {LOWER, "loops", jm_pass_loops}, {LOWER, "split", jm_pass_split},
+    {LOWER, "group", jm_pass_group}, {LOWER, "compact", jm_pass_compact},
 };
-
-/* dce first: most of a program that JAX differentiated is never used. The rest, in rounds: each
- * pass leaves work for another (a folded branch frees captures, a carry that never changes makes
- * its users invariant), but few programs have work for a third round. */
-static const pass rounds[] = {
-    {"captures", jm_pass_captures}, {"fold", jm_pass_fold},       {"simplify", jm_pass_simplify},
-    {"cse", jm_pass_cse},           {"carries", jm_pass_carries}, {"hoist", jm_pass_hoist},
-    {"absorb", jm_pass_absorb},     {"dce", jm_pass_dce},
-};
-enum { N_ROUNDS = 4 };
+enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };
 
 static jm_error *run(jm_module *m, const pass *pass, const jm_pass_options *options,
                      bool *changed) {
@@ -33,25 +41,53 @@ static jm_error *run(jm_module *m, const pass *pass, const jm_pass_options *opti
   return jm_error_note(jm_module_verify(m), "after pass %s", pass->name);
 }
 
-jm_error *jm_pass_pipeline(jm_module *m, const jm_pass_options *options) {
+static jm_error *run_stage(jm_module *m, stage stage, const jm_pass_options *options,
+                           bool *changed) {
+  for (uint32_t i = 0; i < N_PIPELINE; i++)
+    if (pipeline[i].stage == stage) JM_TRY(run(m, &pipeline[i], options, changed));
+  return NULL;
+}
+
+jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) {
   bool changed = true;
-  JM_TRY(run(m, &passes[0], options, &changed));
-  for (int round = 0; round < N_ROUNDS && changed; round++) {
+  JM_TRY(run_stage(m, START, options, &changed));
+  for (uint32_t round = 0; round < MOST_ROUNDS && changed; round++) {
     changed = false;
-    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++)
-      JM_TRY(run(m, &rounds[i], options, &changed));
+    JM_TRY(run_stage(m, ROUND, options, &changed));
   }
-  return run(m, &(const pass){"compact", jm_pass_compact}, options, &changed);
+  return run_stage(m, END, options, &changed);
+}
+
+jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) {
+  bool changed = false;
+  return run_stage(m, LOWER, options, &changed);
+}
+
+/* The first row of this name. */
+static const pass *find(const char *name, size_t size) {
+  for (uint32_t i = 0; i < N_PIPELINE; i++)
+    if (strlen(pipeline[i].name) == size && !memcmp(pipeline[i].name, name, size))
+      return &pipeline[i];
+  return NULL;
+}
+
+static jm_error *not_found(const char *name, size_t size) {
+  jm_text names;
+  jm_text_init(&names);
+  for (uint32_t i = 0; i < N_PIPELINE; i++)
+    if (find(pipeline[i].name, strlen(pipeline[i].name)) == &pipeline[i])
+      jm_text_printf(&names, " %s", pipeline[i].name);
+  jm_error *error = jm_error_create(JM_NOT_FOUND, "no pass is named %.*s; there are:%s", (int)size,
+                                    name, jm_text_bytes(&names));
+  jm_text_deinit(&names);
+  return error;
 }
 
 jm_error *jm_pass_run(jm_module *m, const char *name, size_t size, const jm_pass_options *options) {
-  char names[256] = "";
-  for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
-    bool changed = false;
-    if (strlen(passes[i].name) == size && !memcmp(passes[i].name, name, size))
-      return run(m, &passes[i], options, &changed);
-    strcat(strcat(names, " "), passes[i].name); /* a table of ours: it fits */
-  }
-  return jm_error_create(JM_NOT_FOUND, "no pass is named %.*s; there are:%s", (int)size, name,
-                         names);
+  const pass *pass = find(name, size);
+  bool changed = false;
+  if (!pass) return not_found(name, size);
+  if (pass->stage == LOWER && !options->target)
+    return jm_error_invalid("the pass %s lowers for a target, and none was given", pass->name);
+  return run(m, pass, options, &changed);
 }

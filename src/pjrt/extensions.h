@@ -91,7 +91,7 @@ typedef struct jm_callbacks_extension_type {
 } jm_callbacks_extension_type;
 extern jm_callbacks_extension_type jm_callbacks_extension;
 
-/* Ours: what plans on the host do (plan/program.h). */
+/* Ours: what plans on the host do (compile/program.h). */
 enum { JM_EXTENSION_EXPLAIN = 0x6a6f };
 typedef struct jm_explain_extension_type {
   PJRT_Extension_Base base;

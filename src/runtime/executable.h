@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Executables: a compiled program with what it was compiled from, and the same loaded onto a
- * device. Both are counted. Compiling and running themselves are plan/program.h's. */
+ * device. Both are counted. Compiling and running themselves are compile/program.h's. */
 #ifndef JM_RUNTIME_EXECUTABLE_H
 #define JM_RUNTIME_EXECUTABLE_H
 
 #include <pthread.h>
 
-#include "plan/program.h"
+#include "compile/program.h"
 #include "runtime/buffer.h"
 
 /* What the compile options ask for, as far as it concerns us. */

@@ -18,7 +18,7 @@ static const char usage[] =
     "Reads a module from the file or standard input: StableHLO bytecode or IR text.\n"
     "  --pass=a,b     run these passes instead of the pipeline\n"
     "  --no-passes    run none\n"
-    "  --group        then form the groups that are compiled as one\n"
+    "  --lower        then run the lowering passes: the groups that are compiled as one\n"
     "  --verify-each  verify after every pass\n"
     "  --no-verify    do not verify what was read\n"
     "  --locations    print source locations\n"
@@ -27,7 +27,7 @@ static const char usage[] =
 
 typedef struct arguments {
   const char *file, *passes;
-  bool no_passes, group, verify_each, no_verify, locations, quiet, time, help;
+  bool no_passes, lower, verify_each, no_verify, locations, quiet, time, help;
 } arguments;
 
 static const struct {
@@ -35,7 +35,7 @@ static const struct {
   size_t offset;
 } flags[] = {
     {"--no-passes", offsetof(arguments, no_passes)},
-    {"--group", offsetof(arguments, group)},
+    {"--lower", offsetof(arguments, lower)},
     {"--verify-each", offsetof(arguments, verify_each)},
     {"--no-verify", offsetof(arguments, no_verify)},
     {"--locations", offsetof(arguments, locations)},
@@ -92,15 +92,18 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
 }
 
 static jm_error *run_passes(jm_module *m, const arguments *args) {
-  const jm_pass_options options = {.evaluate = evaluate, .verify = args->verify_each};
-  if (args->no_passes) return NULL;
-  if (!args->passes) return jm_pass_pipeline(m, &options);
-  for (const char *name = args->passes; *name;) {
+  static const jm_target target = {32, true, 32 << 10, 1 << 20, 512 << 10}; /* as good as any */
+  const jm_pass_options options = {
+      .evaluate = evaluate, .target = &target, .verify = args->verify_each};
+  if (!args->no_passes && !args->passes) JM_TRY(jm_pass_optimize(m, &options));
+  for (const char *name = args->passes; name && *name;) {
     size_t size = strcspn(name, ",");
     JM_TRY(jm_pass_run(m, name, size, &options));
     name += size + (name[size] == ',');
   }
-  return NULL;
+  if (!args->lower) return NULL;
+  JM_TRY(jm_pass_lower(m, &options));
+  return args->no_verify ? NULL : jm_error_note(jm_module_verify(m), "after lowering");
 }
 
 static double milliseconds(void) {
@@ -118,11 +121,6 @@ static jm_error *run(const arguments *args, jm_text *text, jm_module **module) {
   double verified = milliseconds();
   uint32_t before = (*module)->n_ops;
   JM_TRY(run_passes(*module, args));
-  if (args->group) {
-    const jm_target target = {32, true, 32 << 10, 1 << 20, 512 << 10}; /* as good as any */
-    JM_TRY(jm_pass_group(*module, &target));
-    if (!args->no_verify) JM_TRY(jm_error_note(jm_module_verify(*module), "after grouping"));
-  }
   double optimised = milliseconds();
   if (args->time)
     fprintf(stderr, "read %.2f ms, verify %.2f ms, passes %.2f ms; %u ops, then %u\n", read - start,

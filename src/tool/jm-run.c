@@ -9,13 +9,13 @@
 #include <time.h>
 
 #include "base/number.h"
+#include "compile/program.h"
 #include "engine/ref/ref.h"
 #include "ir/element.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "pass/pass.h"
-#include "plan/program.h"
 #include "stablehlo/read.h"
 
 static const char usage[] =
@@ -172,7 +172,7 @@ static jm_error *read_module(const jm_text *bytes, bool passes, jm_module **out)
   JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out));
   JM_TRY(jm_module_verify(*out));
-  if (passes) JM_TRY(jm_pass_pipeline(*out, &options));
+  if (passes) JM_TRY(jm_pass_optimize(*out, &options));
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
     const jm_region *region = jm_module_region(*out, r);
     for (uint32_t i = 0; i < region->n_ops; i++)

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "compile/program.h"
 #include "engine/mlx/engine.h"
-#include "plan/program.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
 

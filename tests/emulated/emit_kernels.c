@@ -3,7 +3,7 @@
  * must make of some memory, as the interpreter has it: emit_kernels FOLDER CPU, CPU being
  * x86-64-v2, -v3, -v4, or generic for arm64. run_kernels.c tries them. Kernels that call C
  * functions by address are left out. */
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 #include "pass/pass.h"
 #include "unit/kernel_memory.h"
 #include "unit/kernel_object.h"
@@ -26,7 +26,7 @@ static void add_program(const shape_row *row, jm_dtype dtype, const shape *s, ui
   bool taken = is_usual(dtype) && s - row->shapes < FEW && s->a * s->b <= MOST_POINTS;
   jm_module *m = taken ? read_program(row, dtype, s) : NULL;
   if (!m) return;
-  CHECK_OK(jm_pass_group(m, &machine->target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &machine->target}));
   for (jm_op_id id = 0; id < m->n_ops; id++) {
     jm_schedule *schedule = NULL;
     if (jm_module_op(m, id)->code != JM_OP_fusion) continue;

@@ -12,7 +12,7 @@
 #include "engine/ref/ref.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
-#include "kernel/emit.h"
+#include "kernel/emit/emit.h"
 #include "unit/check.h"
 
 enum { EMIT_TENSORS = 80 };

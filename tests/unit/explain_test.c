@@ -2,9 +2,9 @@
  * Explanations of plans: the text of a plan without compiled groups, which is the same everywhere;
  * that JSON is JSON; the record; no memory. (Groups and kernels: tests/python/test_explain.py.) */
 #include "plan/explain.h"
+#include "compile/record.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
-#include "plan/record.h"
 #include "unit/check.h"
 
 static const char source[] =

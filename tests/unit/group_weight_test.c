@@ -3,7 +3,7 @@
  * so that long programs of dear functions must fall into kernels of a bounded size. */
 #include "ir/parse.h"
 #include "ir/verify.h"
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 #include "pass/pass.h"
 #include "unit/check.h"
 
@@ -29,7 +29,7 @@ static size measure(const char *op, const char *dtype, int n) {
   jm_text_deinit(&text);
   if (!m) return found;
   CHECK_OK(jm_module_verify(m));
-  CHECK_OK(jm_pass_group(m, &target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   const jm_region *entry = jm_module_region(m, m->entry);
   for (uint32_t i = 0; i < entry->n_ops; i++) {
     const jm_op *fusion = jm_module_op(m, entry->ops[i]);

@@ -153,7 +153,7 @@ static jm_error *everything(void) {
   JM_TRY(jm_module_parse(sample, strlen(sample), &m));
   const jm_pass_options options = {.verify = true};
   jm_error *error = jm_module_verify(m);
-  if (!error) error = jm_pass_pipeline(m, &options);
+  if (!error) error = jm_pass_optimize(m, &options);
   jm_text text;
   jm_text_init(&text);
   if (!error) jm_module_print(m, &text);

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "kernel/build.h"
+#include "kernel/ir/build.h"
 #include "unit/check.h"
 
 enum { CASE_ELEMENTS = 512, CASE_MOST = 4096 };

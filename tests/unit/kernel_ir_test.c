@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#include "kernel/build.h"
+#include "kernel/ir/build.h"
 #include "unit/check.h"
 
 static jm_kbuilder *start(void) {

@@ -8,7 +8,7 @@
 #include "engine/ref/ref.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 #include "unit/check.h"
 
 static const jm_target target = {.vector_bytes = 32,

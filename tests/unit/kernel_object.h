@@ -6,7 +6,7 @@
 #define JM_TESTS_KERNEL_OBJECT_H
 
 #include "engine/host/llvm_library.h"
-#include "kernel/kernel.h"
+#include "kernel/ir/kernel.h"
 #include "unit/check.h"
 
 typedef struct kernel_machine {

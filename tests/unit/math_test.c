@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "engine/host/jit.h"
-#include "kernel/element.h"
+#include "kernel/emit/element.h"
 #include "unit/check.h"
 
 typedef long double real;

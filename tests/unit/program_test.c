@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whole programs: compiled and run as the runtime does it, and the same without memory: whichever
  * allocation fails, the answer is RESOURCE_EXHAUSTED, nothing leaks, and the next try works. */
-#include "plan/program.h"
+#include "compile/program.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "engine/ref/ref.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 #include "pass/pass.h"
 #include "unit/check.h"
 
@@ -194,7 +194,7 @@ static void check_program(const char *text, const char *const *schedules, uint32
   CHECK_OK(jm_module_parse(text, strlen(text), &m));
   if (m) {
     CHECK_OK(jm_module_verify(m));
-    CHECK_OK(jm_pass_group(m, &target));
+    CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
     CHECK_OK(jm_module_verify(m));
     uint32_t k = 0;
     const jm_region *entry = jm_module_region(m, m->entry);
@@ -253,7 +253,7 @@ static int64_t count_chunks(const char *text) {
   int64_t chunks = 0;
   CHECK_OK(jm_module_parse(text, strlen(text), &m));
   if (!m) return 0;
-  CHECK_OK(jm_pass_group(m, &target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   const jm_region *entry = jm_module_region(m, m->entry);
   for (uint32_t i = 0; i < entry->n_ops && !schedule; i++) {
     const jm_op *op = jm_module_op(m, entry->ops[i]);
@@ -714,7 +714,7 @@ static void check_whole(const char *text) {
     fill(&in[i]);
   }
   evaluate(m, in, want);
-  CHECK_OK(jm_pass_group(m, &target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   CHECK_OK(jm_module_verify(m));
   evaluate(m, in, have);
   for (uint32_t i = 0; i < n; i++) {
@@ -762,7 +762,7 @@ static void test_memory(void) {
     CHECK_OK(jm_module_parse(text, strlen(text), &m));
     if (!m) return;
     jm_alloc_fail_after(n);
-    jm_error *error = jm_pass_group(m, &target);
+    jm_error *error = jm_pass_lower(m, &(jm_pass_options){.target = &target});
     const jm_region *entry = jm_module_region(m, m->entry);
     for (uint32_t i = 0; !error && i < entry->n_ops; i++) {
       const jm_op *op = jm_module_op(m, entry->ops[i]);

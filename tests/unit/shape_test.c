@@ -179,7 +179,7 @@ static void run_fused(trial *t, uint32_t vector_bytes, const char *what) {
   jm_module *m = read_program(t->row, t->dtype, t->shape);
   if (!m) return;
   if (vector_bytes) target.vector_bytes = vector_bytes;
-  CHECK_OK(jm_pass_group(m, &target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   CHECK_OK(jm_module_verify(m));
   CHECK_OK(jm_host_compile(m, &target, &host));
   if (host) {
@@ -290,7 +290,7 @@ static void schedule_program(const shape_row *row, jm_dtype dtype, const shape *
   (void)number;
   jm_module *m = read_program(row, dtype, s);
   if (!m) return;
-  CHECK_OK(jm_pass_group(m, &machine->target));
+  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &machine->target}));
   for (jm_op_id id = 0; id < m->n_ops; id++) {
     const jm_op *op = jm_module_op(m, id);
     jm_schedule *schedule = NULL;

@@ -7,7 +7,7 @@
 
 #include "engine/host/jit.h"
 #include "engine/ref/ref.h"
-#include "kernel/schedule.h"
+#include "kernel/schedule/schedule.h"
 
 /* A compiled fusion op. */
 typedef struct jm_host_group {

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The compiler's pipeline on one screen: read, verify, optimise; for the host group and plan. */
+#include "compile/program.h"
+
+#include <string.h>
+
+#include "base/callback.h"
+#include "base/settings.h"
+#include "compile/cost.h"
+#include "compile/debug.h"
+#include "compile/record.h"
+#include "engine/host/host.h"
+#include "engine/ref/ref.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "pass/pass.h"
+#include "plan/plan.h"
+#include "stablehlo/read.h"
+
+struct jm_program {
+  jm_module *module;
+  jm_host_program *host;  /* NULL: no LLVM, or not planned */
+  jm_plan *plan;          /* NULL: not planned */
+  jm_program_facts facts; /* arrays in the module's arena */
+  uint32_t n_held;        /* ops whose callbacks are held */
+};
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. */
+static uint64_t fingerprint(const void *bytes, size_t n) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  const unsigned char *p = bytes;
+  for (size_t i = 0; i < n; i++) hash = (hash ^ p[i]) * 0x100000001b3u;
+  return hash;
+}
+
+static jm_shape shape_of(const jm_type *type) {
+  return (jm_shape){type->dtype, type->rank, type->dims, jm_type_bytes(type)};
+}
+
+/* Work that takes less than waking another thread. */
+static bool is_cheap(const jm_cost *cost) {
+  return !cost->has_loop && !cost->has_callback && cost->flops < 1e5 && cost->bytes < 256e3;
+}
+
+static jm_error *facts_fill(jm_program *program) {
+  jm_module *m = program->module;
+  const jm_region *entry = jm_module_region(m, m->entry);
+  jm_parameter *parameters = jm_arena_alloc(&m->arena, entry->n_args, sizeof *parameters);
+  jm_output *outputs = jm_arena_alloc(&m->arena, entry->n_results, sizeof *outputs);
+  if (!parameters || !outputs) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    const jm_argument_fact *fact = &m->arguments[i];
+    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)), fact->alias,
+                                   fact->donor, fact->memory_kind};
+  }
+  for (uint32_t i = 0; i < entry->n_results; i++)
+    outputs[i] =
+        (jm_output){shape_of(jm_module_typeof(m, entry->results[i])), m->results[i].memory_kind};
+  const jm_cost cost = jm_cost_estimate(m);
+  program->facts.name = m->name;
+  program->facts.n_parameters = entry->n_args;
+  program->facts.n_outputs = entry->n_results;
+  program->facts.parameters = parameters;
+  program->facts.outputs = outputs;
+  program->facts.n_replicas = m->n_replicas;
+  program->facts.n_partitions = m->n_partitions;
+  program->facts.flops = cost.flops;
+  program->facts.bytes_accessed = cost.bytes;
+  program->facts.cheap = is_cheap(&cost);
+  return NULL;
+}
+
+/* What the entry reaches: nothing else was verified. */
+static jm_error *check_ops(const jm_module *m, jm_region_id id) {
+  const jm_region *region = jm_module_region(m, id);
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    JM_TRY(jm_ref_check(m, op));
+    for (uint32_t k = 0; k < op->n_regions; k++) JM_TRY(check_ops(m, op->first_region + k));
+  }
+  return NULL;
+}
+
+static jm_error *fold_evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
+                               const jm_tensor *out) {
+  const jm_ref_call call = {m, op, in, out, NULL};
+  return jm_ref_fns[op->code](&call);
+}
+
+static void callbacks_release(jm_program *program) {
+  int64_t id;
+  for (uint32_t i = 0; i < program->n_held; i++)
+    if (jm_op_callback_find(jm_module_op(program->module, i), &id)) jm_callback_release(id);
+}
+
+/* What the program may call must be there as long as the program is. */
+static jm_error *callbacks_hold(jm_program *program) {
+  int64_t id;
+  for (; program->n_held < program->module->n_ops; program->n_held++)
+    if (jm_op_callback_find(jm_module_op(program->module, program->n_held), &id))
+      JM_TRY(jm_callback_hold(id));
+  return NULL;
+}
+
+static jm_error *compile(const void *bytes, size_t n_bytes, bool decompose, jm_program *program) {
+  const jm_stablehlo_options reading = {.decompose = decompose};
+  const jm_pass_options options = {.evaluate = fold_evaluate,
+                                   .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
+  JM_TRY(jm_stablehlo_read(bytes, n_bytes, reading, &program->module));
+  JM_TRY(jm_module_verify(program->module));
+  JM_TRY(check_ops(program->module,
+                   program->module->entry)); /* before any pass runs an op to fold it */
+  JM_TRY(jm_pass_optimize(program->module, &options));
+  JM_TRY(callbacks_hold(program));
+  program->facts.fingerprint = fingerprint(bytes, n_bytes);
+  JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));
+  return facts_fill(program);
+}
+
+jm_error *jm_program_plan(jm_program *program) {
+  if (program->plan) return NULL;
+  jm_module *m = program->module;
+  const char *why;
+  const jm_target *target = jm_jit_find_target(&why);
+  if (target) {
+    const jm_pass_options options = {.target = target,
+                                     .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
+    JM_TRY(jm_pass_lower(m, &options));
+    JM_TRY(jm_host_compile(m, target, &program->host));
+  }
+  JM_TRY(jm_plan_build(m, program->host, &program->plan));
+  program->facts.temporary_bytes = program->plan->arena_bytes;
+  JM_TRY(jm_debug_explain(program->plan));
+  return jm_record_add(program->plan);
+}
+
+jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) {
+  return jm_explanation_build(program->plan, out);
+}
+
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {
+  jm_program *program = jm_alloc(1, sizeof *program);
+  if (!program) return jm_error_out_of_memory();
+  jm_error *error = compile(bytes, n_bytes, decompose, program);
+  if (error) {
+    jm_program_destroy(program);
+    return error;
+  }
+  *out = program;
+  return NULL;
+}
+
+void jm_program_destroy(jm_program *program) {
+  if (!program) return;
+  callbacks_release(program);
+  jm_plan_destroy(program->plan);
+  jm_host_program_destroy(program->host);
+  jm_module_destroy(program->module);
+  jm_free(program);
+}
+
+const jm_program_facts *jm_program_describe(const jm_program *program) { return &program->facts; }
+
+const jm_module *jm_program_module(const jm_program *program) { return program->module; }
+
+jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) {
+  jm_text printed;
+  jm_text_init(&printed);
+  jm_module_print(program->module, &printed);
+  if (printed.failed) {
+    jm_text_deinit(&printed);
+    return jm_error_out_of_memory();
+  }
+  *text = printed.bytes; /* the caller's, to be freed with jm_free */
+  *size = printed.size;
+  return NULL;
+}
+
+jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
+  return jm_plan_run(program->plan, run->inputs, run->outputs, run->cancelled);
+}

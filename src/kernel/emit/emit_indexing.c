@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data movement with indices that are data: dynamic_slice, dynamic_update_slice and gather. Starts
+ * are clamped so that the window fits, as the reference engine does. */
+#include "kernel/emit/emit_rules.h"
+
+#define SCOPE                                   \
+  jm_kbuilder *const b = jm_emit_builder(e);    \
+  const jm_module *const m = jm_emit_module(e); \
+  const jm_ktype it = JM_KT_i64;                \
+  (void)b, (void)m, (void)it
+
+/* An integer clamped to [0, last], as i64; a u64 past INT64_MAX is `last` too. */
+static jm_kval start_of(jm_kbuilder *b, jm_dtype dtype, jm_element x, int64_t last) {
+  const jm_ktype it = JM_KT_i64;
+  if (last <= 0) return I(0);
+  if (jm_dtype_classof(dtype) == JM_CLASS_UINT)
+    return UMIN(jm_element_convert(b, dtype, JM_DT_u64, x).part[0], I(last));
+  return SMIN(SMAX(jm_element_convert(b, dtype, JM_DT_s64, x).part[0], I(0)), I(last));
+}
+
+/* Operand i, a scalar, as where a window of this size starts. */
+static jm_kval scalar_start(jm_emit *e, const jm_op *op, uint32_t i, int64_t last) {
+  jm_dtype dtype = jm_op_operand_type(jm_emit_module(e), op, i)->dtype;
+  jm_element x = jm_emit_operand(e, op, i, NULL);
+  return start_of(jm_emit_builder(e), dtype, x, last);
+}
+
+void jm_emit_dynamic_slice(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK];
+  for (uint32_t d = 0; d < to->rank; d++)
+    at[d] = IADD(scalar_start(e, op, d + 1, from->dims[d] - to->dims[d]), index[d]);
+  out[0] = jm_emit_operand(e, op, 0, at);
+}
+
+void jm_emit_dynamic_update_slice(jm_emit *e, const jm_op *op, const jm_kval *index,
+                                  jm_element *out) {
+  SCOPE;
+  const jm_type *to = jm_op_result_type(m, op, 0), *update = jm_op_operand_type(m, op, 1);
+  jm_kval at[JM_EMIT_RANK], inside = jm_kbuild_int(b, JM_KT_i1, 1);
+  if (!update->count) {
+    out[0] = jm_emit_operand(e, op, 0, index);
+    return;
+  }
+  for (uint32_t d = 0; d < to->rank; d++) {
+    int64_t size = update->dims[d];
+    at[d] = ISUB(index[d], scalar_start(e, op, d + 2, to->dims[d] - size));
+    inside = AND(inside, jm_emit_place(b, &at[d], size, 1));
+  }
+  jm_element x = jm_emit_operand(e, op, 1, at);
+  out[0] = jm_emit_select(e, inside, x, jm_emit_operand(e, op, 0, index));
+}
+
+static bool contains(jm_i64s list, int64_t value) {
+  for (uint32_t i = 0; i < list.n; i++)
+    if (list.data[i] == value) return true;
+  return false;
+}
+
+void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_gather_attrs *a = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *indices = jm_op_operand_type(m, op, 1);
+  const jm_type *to = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK], batch[JM_EMIT_RANK];
+  if (!from->count) { /* a collapsed dimension of size 0: there is nothing to take */
+    out[0] = jm_emit_zero(e, to->dtype);
+    return;
+  }
+  /* The result's dimensions are those of the windows and, in order, those of the indices. */
+  uint32_t window = 0, k = 0;
+  for (uint32_t d = 0; d < from->rank; d++) at[d] = I(0);
+  for (uint32_t d = 0; d < to->rank; d++) {
+    if (contains(a->offset_dims, d)) {
+      while (contains(a->collapsed_slice_dims, window) ||
+             contains(a->operand_batching_dims, window))
+        window++;
+      at[window++] = index[d];
+      continue;
+    }
+    if ((int64_t)k == a->index_vector_dim) k++;
+    for (uint32_t i = 0; i < a->start_indices_batching_dims.n; i++)
+      if (a->start_indices_batching_dims.data[i] == (int64_t)k)
+        at[a->operand_batching_dims.data[i]] = index[d];
+    batch[k++] = index[d];
+  }
+  for (uint32_t i = 0; i < a->start_index_map.n; i++) {
+    int64_t d = a->start_index_map.data[i];
+    if (a->index_vector_dim < (int64_t)indices->rank) batch[a->index_vector_dim] = I(i);
+    jm_element x = jm_emit_operand(e, op, 1, batch);
+    jm_kval start = start_of(b, indices->dtype, x, from->dims[d] - a->slice_sizes.data[d]);
+    at[d] = IADD(start, at[d]);
+  }
+  out[0] = jm_emit_operand(e, op, 0, at);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data movement with indices known but for the loops' own: every rule asks its operand at the place
+ * that the element comes from. Where there may be no such place, the place is clamped, so that
+ * memory can be read anyway, and the element is selected. */
+#include "kernel/emit/emit_rules.h"
+
+#define SCOPE                                   \
+  jm_kbuilder *const b = jm_emit_builder(e);    \
+  const jm_module *const m = jm_emit_module(e); \
+  const jm_ktype it = JM_KT_i64;                \
+  (void)b, (void)m, (void)it
+
+void jm_emit_broadcast_in_dim(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_broadcast_in_dim_attrs *attrs = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK];
+  for (uint32_t d = 0; d < from->rank; d++)
+    at[d] = from->dims[d] == 1 ? I(0) : index[attrs->dims.data[d]];
+  out[0] = jm_emit_operand(e, op, 0, at);
+}
+
+void jm_emit_transpose(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  const jm_transpose_attrs *attrs = op->attrs;
+  jm_kval at[JM_EMIT_RANK];
+  for (uint32_t d = 0; d < attrs->permutation.n; d++) at[attrs->permutation.data[d]] = index[d];
+  out[0] = jm_emit_operand(e, op, 0, at);
+}
+
+void jm_emit_slice(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_slice_attrs *attrs = op->attrs;
+  const jm_type *to = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK];
+  for (uint32_t d = 0; d < to->rank; d++) {
+    int64_t stride =
+        to->dims[d] > 1 ? attrs->stride.data[d] : 1; /* may be huge if it is not used */
+    at[d] = IADD(IMUL(index[d], I(stride)), I(attrs->start.data[d]));
+  }
+  out[0] = jm_emit_operand(e, op, 0, at);
+}
+
+void jm_emit_reverse(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_reverse_attrs *attrs = op->attrs;
+  const jm_type *type = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK];
+  for (uint32_t d = 0; d < type->rank; d++) at[d] = index[d];
+  for (uint32_t i = 0; i < attrs->dims.n; i++) {
+    int64_t d = attrs->dims.data[i];
+    at[d] = ISUB(I(type->dims[d] - 1), index[d]);
+  }
+  out[0] = jm_emit_operand(e, op, 0, at);
+}
+
+/* The number that convert makes of an s64, by way of s32 where that holds it: shorter on most
+ * machines. */
+void jm_emit_iota(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_iota_attrs *attrs = op->attrs;
+  const jm_type *type = jm_op_result_type(m, op, 0);
+  jm_kval i = index[attrs->dim];
+  bool is_short = type->dims[attrs->dim] <= INT32_MAX;
+  if (is_short) i = CAST(itrunc, i32, i);
+  out[0] = jm_element_convert(b, is_short ? JM_DT_s32 : JM_DT_s64, type->dtype, jm_element_of(i));
+}
+
+jm_kval jm_emit_place(jm_kbuilder *b, jm_kval *at, int64_t n, int64_t step) {
+  const jm_ktype it = JM_KT_i64;
+  const int64_t last = (n - 1) * step;
+  jm_kval inside = ULE(*at, I(last));
+  *at = SMIN(SMAX(*at, I(0)), I(last));
+  if (step == 1) return inside;
+  inside = AND(inside, IEQ(jm_kbuild2(b, JM_K_urem, *at, I(step)), I(0)));
+  *at = jm_kbuild2(b, JM_K_udiv, *at, I(step));
+  return inside;
+}
+
+void jm_emit_pad(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_pad_attrs *attrs = op->attrs;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK], inside = jm_kbuild_int(b, JM_KT_i1, 1);
+  jm_element fill = jm_emit_operand(e, op, 1, NULL);
+  out[0] = fill;
+  if (!from->count) return;
+  for (uint32_t d = 0; d < to->rank; d++) {
+    int64_t n = from->dims[d], low = attrs->low.data[d];
+    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1;    /* may be huge if it is not used */
+    if (low >= to->dims[d] || low < -((n - 1) * step)) return; /* all of it is cropped */
+    at[d] = ISUB(index[d], I(low));
+    inside = AND(inside, jm_emit_place(b, &at[d], n, step));
+  }
+  out[0] = jm_emit_select(e, inside, jm_emit_operand(e, op, 0, at), fill);
+}
+
+void jm_emit_concatenate(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_concatenate_attrs *attrs = op->attrs;
+  const jm_type *to = jm_op_result_type(m, op, 0);
+  jm_kval at[JM_EMIT_RANK], i = index[attrs->dim];
+  for (uint32_t d = 0; d < to->rank; d++) at[d] = index[d];
+  int64_t end = to->dims[attrs->dim];
+  bool found = false;
+  for (uint32_t k = op->n_operands; k--;) { /* from the last on: each is chosen before the rest */
+    int64_t n = jm_op_operand_type(m, op, k)->dims[attrs->dim], start = end - n;
+    if (!n) continue;
+    jm_kval own = SMIN(SMAX(ISUB(i, I(start)), I(0)), I(n - 1));
+    at[attrs->dim] = own;
+    jm_element x = jm_emit_operand(e, op, k, at);
+    out[0] = found ? jm_emit_select(e, SLT(i, I(end)), x, out[0]) : x;
+    found = true;
+    end = start;
+  }
+}
+
+/* -- bitcast_convert: the bits of a wider type are those of several of the narrower, the least
+ * significant first */
+
+static int width_of(jm_dtype dtype) { return dtype == JM_DT_pred ? 8 : jm_dtype_facts[dtype].bits; }
+
+bool jm_emit_check_bitcast_convert(const jm_module *m, const jm_op *op) {
+  jm_dtype from = jm_op_operand_type(m, op, 0)->dtype, to = jm_op_result_type(m, op, 0)->dtype;
+  return from == to || (!jm_dtype_is_complex(from) && !jm_dtype_is_complex(to));
+}
+
+/* Like jm_element_pack, without what extends a signed integer in its byte. */
+static jm_kval bits_of(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
+  const jm_ktype it = JM_KT_i8;
+  jm_kval bits = jm_element_pack(b, dtype, x);
+  return width_of(dtype) < 8 ? AND(bits, I((1 << width_of(dtype)) - 1)) : bits;
+}
+
+static jm_kval resize(jm_kbuilder *b, jm_kval bits, jm_ktype want) {
+  jm_ktype have = jm_kbuild_type(b, bits);
+  if (jm_ktype_bits[have] == jm_ktype_bits[want]) return bits;
+  return jm_kbuild_cast(b, jm_ktype_bits[have] < jm_ktype_bits[want] ? JM_K_zext : JM_K_itrunc,
+                        want, bits);
+}
+
+static jm_ktype word_of(int bits) {
+  return bits <= 8 ? JM_KT_i8 : bits == 16 ? JM_KT_i16 : bits == 32 ? JM_KT_i32 : JM_KT_i64;
+}
+
+void jm_emit_bitcast_convert(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  SCOPE;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  const int have = width_of(from->dtype), want = width_of(to->dtype);
+  if (from->dtype == to->dtype) {
+    out[0] = jm_emit_operand(e, op, 0, index);
+    return;
+  }
+  jm_kval bits;
+  if (have >= want) {
+    bits = bits_of(b, from->dtype, jm_emit_operand(e, op, 0, index).part[0]);
+    if (have > want) {
+      jm_ktype type = jm_kbuild_type(b, bits);
+      jm_kval at = resize(b, IMUL(index[from->rank], I(want)), type);
+      bits = jm_kbuild2(b, JM_K_lshr, bits, at);
+    }
+    bits = resize(b, bits, word_of(want));
+  } else {
+    const jm_ktype word = word_of(want);
+    jm_kval at[JM_EMIT_RANK];
+    for (uint32_t d = 0; d < to->rank; d++) at[d] = index[d];
+    bits = jm_kbuild_int(b, word, 0);
+    for (int i = 0; i < want / have; i++) {
+      at[to->rank] = I(i);
+      jm_kval x = bits_of(b, from->dtype, jm_emit_operand(e, op, 0, at).part[0]);
+      bits = OR(bits, SHL(resize(b, x, word), jm_kbuild_int(b, word, (int64_t)i * have)));
+    }
+  }
+  out[0] = jm_element_of(jm_element_unpack(b, to->dtype, bits));
+}

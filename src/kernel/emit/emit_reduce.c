@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Ops whose elements take a loop over an operand: reduce, reduce_window and small products, in the
+ * operand's order, one element of the result at a time. Schedules that do better (rows, columns,
+ * trees) use the fold alone. */
+#include "kernel/emit/emit_rules.h"
+
+enum { UNROLLED = 8 }; /* steps in all up to which loops are written out */
+
+/* -- a step of a fold */
+
+/* The op of a body that is one binary op on its two arguments, else NULL. */
+static const jm_op *find_binary(const jm_module *m, const jm_op *op) {
+  const jm_region *region = jm_op_region(m, op, 0);
+  if (op->n_results != 1 || op->n_captures || region->n_ops != 1) return NULL;
+  const jm_op *body = jm_module_op(m, region->ops[0]);
+  if (body->n_operands != 2 || region->results[0] != body->first_result) return NULL;
+  jm_value a = region->first_arg, x = body->operands[0], y = body->operands[1];
+  return (x == a && y == a + 1) || (x == a + 1 && y == a) ? body : NULL;
+}
+
+/* Are the accumulators wider than the op's type? As in the reference engine's folds. */
+static bool is_wide(const jm_module *m, const jm_op *op) {
+  jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
+  if (!jm_dtype_is_float(dtype) || jm_dtype_bytes(dtype) >= 4) return false;
+  const jm_op *body = find_binary(m, op);
+  return body && (body->code == JM_OP_add || body->code == JM_OP_multiply);
+}
+
+void jm_emit_fold(jm_emit *e, const jm_op *op, const jm_element *accumulators,
+                  const jm_element *elements, jm_element *results) {
+  const jm_module *m = jm_emit_module(e);
+  jm_element args[2 * JM_EMIT_CARRIES];
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    args[i] = accumulators[i];
+    args[op->n_results + i] = elements[i];
+  }
+  if (is_wide(m, op))
+    results[0] = jm_element_run(jm_emit_builder(e), find_binary(m, op)->code, JM_DT_f32, args);
+  else
+    jm_emit_region(e, op, op->first_region, args, results);
+}
+
+jm_element jm_emit_folded(jm_emit *e, const jm_op *op, uint32_t i, jm_element accumulator) {
+  const jm_module *m = jm_emit_module(e);
+  jm_dtype dtype = jm_op_result_type(m, op, i)->dtype;
+  if (!is_wide(m, op)) return accumulator;
+  return jm_element_of(jm_element_round(jm_emit_builder(e), dtype, accumulator.part[0]));
+}
+
+/* -- nests of serial loops that carry elements */
+
+typedef struct nest nest;
+struct nest {
+  jm_emit *e;
+  const jm_op *op;
+  uint32_t n_loops, n; /* loops, and elements carried */
+  int64_t sizes[JM_EMIT_RANK];
+  jm_kval counters[JM_EMIT_RANK];
+  bool unrolled;
+  void (*step)(nest *s, const jm_element *carried, jm_element *next);
+  void *context;
+};
+
+static uint32_t flatten(const jm_element *elements, uint32_t n, jm_kval *parts) {
+  uint32_t k = 0;
+  for (uint32_t i = 0; i < n; i++)
+    for (uint32_t p = 0; p < 2; p++)
+      if (elements[i].part[p] != JM_KNONE) parts[k++] = elements[i].part[p];
+  return k;
+}
+
+/* like: which elements have two parts */
+static void unflatten(const jm_kval *parts, uint32_t n, const jm_element *like, jm_element *out) {
+  for (uint32_t i = 0, k = 0; i < n; i++) {
+    bool two = like[i].part[1] != JM_KNONE;
+    out[i].part[0] = parts[k++];
+    out[i].part[1] = two ? parts[k++] : JM_KNONE;
+  }
+}
+
+static void run_loops(nest *s, uint32_t level, const jm_element *carried, jm_element *out) {
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  jm_element now[JM_EMIT_CARRIES], next[JM_EMIT_CARRIES];
+  if (level == s->n_loops) {
+    s->step(s, carried, out);
+    return;
+  }
+  if (s->sizes[level] == 1 || s->unrolled) {
+    for (uint32_t i = 0; i < s->n; i++) now[i] = carried[i];
+    for (int64_t i = 0; i < s->sizes[level]; i++) {
+      s->counters[level] = jm_kbuild_index(b, i);
+      run_loops(s, level + 1, now, next);
+      for (uint32_t k = 0; k < s->n; k++) now[k] = next[k];
+    }
+    for (uint32_t i = 0; i < s->n; i++) out[i] = now[i];
+    return;
+  }
+  jm_kval parts[2 * JM_EMIT_CARRIES];
+  jm_kloop loop;
+  uint32_t n_parts = flatten(carried, s->n, parts);
+  jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, jm_kbuild_index(b, 0),
+                       jm_kbuild_index(b, s->sizes[level]), parts, n_parts, &loop);
+  s->counters[level] = loop.index;
+  unflatten(loop.carries, s->n, carried, now);
+  run_loops(s, level + 1, now, next);
+  flatten(next, s->n, parts);
+  jm_kbuild_loop_end(b, &loop, parts);
+  unflatten(loop.carries, s->n, carried, out);
+}
+
+static void run_nest(nest *s, const jm_element *carried, jm_element *out) {
+  double steps = 1;
+  for (uint32_t i = 0; i < s->n_loops; i++) steps *= (double)s->sizes[i];
+  s->unrolled = steps <= UNROLLED;
+  run_loops(s, 0, carried, out);
+}
+
+/* -- reduce */
+
+static bool contains(jm_i64s list, int64_t value) {
+  for (uint32_t i = 0; i < list.n; i++)
+    if (list.data[i] == value) return true;
+  return false;
+}
+
+static void reduce_step(nest *s, const jm_element *carried, jm_element *next) {
+  const jm_reduce_attrs *attrs = s->op->attrs;
+  const jm_type *from = jm_op_operand_type(jm_emit_module(s->e), s->op, 0);
+  const jm_kval *index = s->context;
+  jm_kval at[JM_EMIT_RANK];
+  jm_element x[JM_EMIT_CARRIES];
+  uint32_t kept = 0, cut = 0;
+  for (uint32_t d = 0; d < from->rank; d++)
+    at[d] = contains(attrs->dims, d) ? s->counters[cut++] : index[kept++];
+  for (uint32_t i = 0; i < s->n; i++) x[i] = jm_emit_operand(s->e, s->op, i, at);
+  jm_emit_fold(s->e, s->op, carried, x, next);
+}
+
+static void finish_fold(nest *s, const jm_type *from, jm_element *out) {
+  jm_element initial[JM_EMIT_CARRIES];
+  for (uint32_t i = 0; i < s->n; i++) initial[i] = jm_emit_operand(s->e, s->op, s->n + i, NULL);
+  if (from->count)
+    run_nest(s, initial, out);
+  else
+    for (uint32_t i = 0; i < s->n; i++) out[i] = initial[i];
+  for (uint32_t i = 0; i < s->n; i++) out[i] = jm_emit_folded(s->e, s->op, i, out[i]);
+}
+
+void jm_emit_reduce(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  const jm_reduce_attrs *attrs = op->attrs;
+  const jm_type *from = jm_op_operand_type(jm_emit_module(e), op, 0);
+  nest s = {.e = e, .op = op, .n = op->n_results, .step = reduce_step, .context = (void *)index};
+  for (uint32_t d = 0; d < from->rank; d++)
+    if (contains(attrs->dims, d)) s.sizes[s.n_loops++] = from->dims[d];
+  finish_fold(&s, from, out);
+}
+
+/* -- reduce_window: padding and holes take no part */
+
+static int64_t or_one(jm_i64s list, uint32_t d) { return list.n ? list.data[d] : 1; }
+
+static void window_step(nest *s, const jm_element *carried, jm_element *next) {
+  const jm_reduce_window_attrs *a = s->op->attrs;
+  const jm_type *from = jm_op_operand_type(jm_emit_module(s->e), s->op, 0);
+  const jm_kval *index = s->context;
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  const jm_ktype it = JM_KT_i64;
+  jm_kval at[JM_EMIT_RANK], inside = jm_kbuild_int(b, JM_KT_i1, 1);
+  jm_element x[JM_EMIT_CARRIES];
+  for (uint32_t d = 0; d < from->rank; d++) {
+    int64_t base = from->dims[d] > 1 ? or_one(a->base_dilations, d) : 1;
+    at[d] = IADD(IMUL(index[d], I(or_one(a->strides, d))),
+                 IMUL(s->counters[d], I(or_one(a->window_dilations, d))));
+    at[d] = ISUB(at[d], I(a->padding.data[2 * d]));
+    inside = AND(inside, jm_emit_place(b, &at[d], from->dims[d], base));
+  }
+  for (uint32_t i = 0; i < s->n; i++) x[i] = jm_emit_operand(s->e, s->op, i, at);
+  jm_emit_fold(s->e, s->op, carried, x, next);
+  for (uint32_t i = 0; i < s->n; i++) next[i] = jm_emit_select(s->e, inside, next[i], carried[i]);
+}
+
+void jm_emit_reduce_window(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  const jm_reduce_window_attrs *attrs = op->attrs;
+  const jm_type *from = jm_op_operand_type(jm_emit_module(e), op, 0);
+  nest s = {.e = e, .op = op, .n = op->n_results, .step = window_step, .context = (void *)index};
+  for (uint32_t d = 0; d < from->rank; d++) s.sizes[s.n_loops++] = attrs->window.data[d];
+  finish_fold(&s, from, out);
+}
+
+/* -- what folds can be emitted, and their price */
+
+bool jm_emit_check_region(const jm_module *m, const jm_op *op) {
+  for (uint32_t r = 0; r < op->n_regions; r++) {
+    const jm_region *region = jm_op_region(m, op, r);
+    for (uint32_t i = 0; i < region->n_ops; i++)
+      if (!jm_emit_supports(m, jm_module_op(m, region->ops[i]))) return false;
+  }
+  return true;
+}
+
+bool jm_emit_check_reduce(const jm_module *m, const jm_op *op) {
+  uint32_t parts = 0;
+  for (uint32_t i = 0; i < op->n_results; i++)
+    parts += jm_emit_words(jm_op_result_type(m, op, i)->dtype);
+  return op->n_results && parts <= JM_EMIT_CARRIES && jm_emit_check_region(m, op);
+}
+
+double jm_emit_price_region(const jm_module *m, const jm_op *op) {
+  double flops = 0;
+  const jm_region *region = jm_op_region(m, op, 0);
+  for (uint32_t i = 0; i < region->n_ops; i++)
+    flops += jm_emit_estimate(m, jm_module_op(m, region->ops[i])).flops;
+  return flops;
+}
+
+double jm_emit_price_reduce(const jm_module *m, const jm_op *op) {
+  double in = (double)jm_op_operand_type(m, op, 0)->count;
+  double out = (double)jm_op_result_type(m, op, 0)->count;
+  return in && out ? in / out * (1 + jm_emit_price_region(m, op)) : 1;
+}
+
+double jm_emit_price_reduce_window(const jm_module *m, const jm_op *op) {
+  const jm_reduce_window_attrs *attrs = op->attrs;
+  double steps = 1;
+  for (uint32_t d = 0; d < attrs->window.n; d++) steps *= (double)attrs->window.data[d];
+  return steps * (4 + jm_emit_price_region(m, op));
+}
+
+/* -- dot_general */
+
+/* The type that products are taken and added up in, as the reference engine's; false: none. */
+static bool find_product(const jm_module *m, const jm_op *op, jm_dtype *out) {
+  jm_dtype types[3] = {jm_op_operand_type(m, op, 0)->dtype, jm_op_operand_type(m, op, 1)->dtype,
+                       jm_op_result_type(m, op, 0)->dtype};
+  bool wide = false;
+  for (int i = 0; i < 3; i++) wide |= jm_dtype_real(types[i]) == JM_DT_f64;
+  bool complex_in = jm_dtype_is_complex(types[0]) || jm_dtype_is_complex(types[1]);
+  bool float_in = jm_dtype_is_float(types[0]) || jm_dtype_is_float(types[1]);
+  *out = types[2];
+  if (jm_dtype_is_complex(types[2])) {
+    *out = wide ? JM_DT_c128 : JM_DT_c64;
+    return true;
+  }
+  if (!jm_dtype_is_float(types[2])) return !complex_in && !float_in;
+  *out = wide ? JM_DT_f64 : JM_DT_f32;
+  return !complex_in;
+}
+
+/* Sums of floats are made of several that do not wait for each other. */
+enum { SUMS = 4, FEWEST = 2 * SUMS };
+
+typedef struct product {
+  jm_dtype dtype;
+  uint32_t sums; /* counter i of the last dimension stands for position first + sums * i and on */
+  int64_t first;
+  jm_kval lhs[JM_EMIT_RANK], rhs[JM_EMIT_RANK];
+} product;
+
+/* carried plus the product at one position of the last dimension. */
+static jm_element add_product(nest *s, jm_kval position, jm_element carried) {
+  const jm_dot_general_attrs *attrs = s->op->attrs;
+  const jm_module *m = jm_emit_module(s->e);
+  product *p = s->context;
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  for (uint32_t i = 0; i < s->n_loops; i++) {
+    jm_kval at = i + 1 == s->n_loops ? position : s->counters[i];
+    p->lhs[attrs->lhs_contract.data[i]] = at;
+    p->rhs[attrs->rhs_contract.data[i]] = at;
+  }
+  jm_element x[2] = {jm_emit_operand(s->e, s->op, 0, p->lhs),
+                     jm_emit_operand(s->e, s->op, 1, p->rhs)};
+  for (uint32_t i = 0; i < 2; i++)
+    x[i] = jm_element_convert(b, jm_op_operand_type(m, s->op, i)->dtype, p->dtype, x[i]);
+  if (jm_dtype_is_float(p->dtype))
+    return jm_element_of(FMA(x[0].part[0], x[1].part[0], carried.part[0]));
+  jm_element terms[2] = {carried, jm_element_run(b, JM_OP_multiply, p->dtype, x)};
+  return jm_element_run(b, JM_OP_add, p->dtype, terms);
+}
+
+static void product_step(nest *s, const jm_element *carried, jm_element *next) {
+  const product *p = s->context;
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  const jm_ktype it = JM_KT_i64;
+  jm_kval position = s->n_loops ? s->counters[s->n_loops - 1] : I(0);
+  position = IADD(IMUL(position, I(p->sums)), I(p->first));
+  for (uint32_t i = 0; i < p->sums; i++) next[i] = add_product(s, IADD(position, I(i)), carried[i]);
+}
+
+static jm_element sum_products(nest *s, product *p) {
+  jm_kbuilder *b = jm_emit_builder(s->e);
+  jm_element zero = jm_emit_zero(s->e, p->dtype), sums[SUMS];
+  int64_t *last = s->n_loops ? &s->sizes[s->n_loops - 1] : NULL, whole = last ? *last : 1;
+  for (uint32_t i = 0; i < SUMS; i++) sums[i] = zero;
+  p->sums = 1;
+  p->first = 0;
+  if (last && whole >= FEWEST && jm_dtype_is_float(p->dtype)) {
+    *last = whole / SUMS;
+    s->n = p->sums = SUMS;
+    run_nest(s, sums, sums);
+    jm_kval low = FADD(sums[0].part[0], sums[1].part[0]);
+    sums[0] = jm_element_of(FADD(low, FADD(sums[2].part[0], sums[3].part[0])));
+    p->first = whole / SUMS * SUMS;
+    *last = whole - p->first;
+    s->n = p->sums = 1;
+    if (!*last) return sums[0];
+  }
+  run_nest(s, sums, sums);
+  return sums[0];
+}
+
+/* The result's dimensions: batch, the rest of lhs, the rest of rhs. */
+void jm_emit_dot_general(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
+  const jm_dot_general_attrs *attrs = op->attrs;
+  const jm_module *m = jm_emit_module(e);
+  const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
+  product p;
+  nest s = {.e = e, .op = op, .n = 1, .step = product_step, .context = &p};
+  uint32_t k = attrs->lhs_batch.n;
+  find_product(m, op, &p.dtype);
+  for (uint32_t i = 0; i < k; i++) {
+    p.lhs[attrs->lhs_batch.data[i]] = index[i];
+    p.rhs[attrs->rhs_batch.data[i]] = index[i];
+  }
+  for (uint32_t d = 0; d < lhs->rank; d++)
+    if (!contains(attrs->lhs_batch, d) && !contains(attrs->lhs_contract, d)) p.lhs[d] = index[k++];
+  for (uint32_t d = 0; d < rhs->rank; d++)
+    if (!contains(attrs->rhs_batch, d) && !contains(attrs->rhs_contract, d)) p.rhs[d] = index[k++];
+  jm_element sum = jm_emit_zero(e, p.dtype);
+  bool empty = false;
+  for (uint32_t i = 0; i < attrs->lhs_contract.n; i++) {
+    s.sizes[s.n_loops++] = lhs->dims[attrs->lhs_contract.data[i]];
+    empty |= !s.sizes[i];
+  }
+  if (!empty) sum = sum_products(&s, &p);
+  out[0] = jm_element_convert(jm_emit_builder(e), p.dtype, jm_op_result_type(m, op, 0)->dtype, sum);
+}
+
+bool jm_emit_check_dot_general(const jm_module *m, const jm_op *op) {
+  jm_dtype dtype;
+  return find_product(m, op, &dtype);
+}
+
+double jm_emit_price_dot_general(const jm_module *m, const jm_op *op) {
+  const jm_dot_general_attrs *attrs = op->attrs;
+  const jm_type *lhs = jm_op_operand_type(m, op, 0);
+  double steps = 1;
+  for (uint32_t i = 0; i < attrs->lhs_contract.n; i++)
+    steps *= (double)lhs->dims[attrs->lhs_contract.data[i]];
+  return 2 * steps;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The bodies of reductions for schedules: which may be regrouped, what lanes and blocks start from,
+ * how two partial results become one, and what the init does at the end, exactly once. Bodies that
+ * are not known to be associative run in order from the init. */
+#ifndef JM_KERNEL_EMIT_REDUCTION_H
+#define JM_KERNEL_EMIT_REDUCTION_H
+
+#include "kernel/emit/emit.h"
+
+enum { JM_REDUCTION_RESULTS = 4, JM_REDUCTION_PARTS = 2 * JM_REDUCTION_RESULTS };
+
+typedef struct jm_reduction {
+  const jm_op *op;
+  uint32_t n;                            /* accumulators: results of the op */
+  uint32_t parts;                        /* values in registers that they take */
+  jm_dtype dtypes[JM_REDUCTION_RESULTS]; /* of the accumulators; float sums are at least f32 */
+  bool grouped;                          /* may be regrouped */
+  bool idempotent; /* x op x = x: the init may come in at any number of places */
+  bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
+  bool largest;
+  bool keyed;     /* of the largest or smallest float: accumulators are integers in that order */
+  jm_opcode code; /* of a body that is one binary op, else JM_N_OPS */
+} jm_reduction;
+
+void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *out);
+
+/* What a lane, a block or the whole starts from. */
+void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out);
+/* Elements as they come become as accumulators are. */
+void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements);
+/* a and then b, either one lifted element or a partial result. out may be a. */
+void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, const jm_element *b,
+                       jm_element *out);
+/* The op's results from its accumulators. */
+void jm_reduction_finish(const jm_reduction *r, jm_emit *e, const jm_element *acc, jm_element *out);
+
+/* Elements as consecutive values and back; both return how many values that is. */
+uint32_t jm_reduction_pack(const jm_reduction *r, const jm_element *acc, jm_kval *parts);
+uint32_t jm_reduction_unpack(const jm_reduction *r, const jm_kval *parts, jm_element *acc);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tables of kernel.h, and the life of a kernel. */
+#include "kernel/ir/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PURE JM_KFLAG_PURE
+#define INT JM_KFLAG_INT
+#define FLT JM_KFLAG_FLT
+const jm_kop_fact jm_kop_facts[JM_N_KOPS] = {
+#define INST(name, operands, result, flags) {#name, operands, JM_KRESULT_##result, flags},
+#include "kernel/ir/insts.def"
+};
+
+const char *const jm_ktype_names[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "f32", "f64"};
+const uint32_t jm_ktype_bytes[JM_N_KTYPES] = {1, 1, 2, 4, 8, 4, 8};
+const uint32_t jm_ktype_bits[JM_N_KTYPES] = {1, 8, 16, 32, 64, 32, 64};
+
+void (*const jm_kcall_functions[JM_N_KCALLS][2])(void) = {
+#define CALL(name, arguments, f32, f64) {(void (*)(void))(f32), (void (*)(void))(f64)},
+#include "kernel/ir/calls.def"
+};
+
+const uint32_t jm_kcall_arguments[JM_N_KCALLS] = {
+#define CALL(name, arguments, f32, f64) arguments,
+#include "kernel/ir/calls.def"
+};
+
+jm_error *jm_kernel_create(const char *name, jm_kernel **out) {
+  jm_kernel *kernel = jm_alloc(1, sizeof *kernel);
+  if (!kernel) return jm_error_out_of_memory();
+  jm_arena_init(&kernel->arena);
+  kernel->name = jm_arena_string(&kernel->arena, name, strlen(name));
+  kernel->blocks =
+      jm_arena_grow(&kernel->arena, NULL, 1, &kernel->blocks_capacity, sizeof *kernel->blocks);
+  if (!kernel->name || !kernel->blocks) {
+    jm_kernel_destroy(kernel);
+    return jm_error_out_of_memory();
+  }
+  kernel->blocks[0].parent = JM_KNONE;
+  kernel->n_blocks = 1;
+  kernel->chunks = kernel->grain = 1;
+  *out = kernel;
+  return NULL;
+}
+
+void jm_kernel_destroy(jm_kernel *kernel) {
+  if (!kernel) return;
+  jm_arena_deinit(&kernel->arena);
+  jm_free(kernel);
+}
+
+size_t jm_kernel_scratch_bytes(const jm_kernel *kernel) {
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < kernel->n_params; i++) {
+    const jm_kparam *param = &kernel->params[i];
+    if (param->space != JM_SPACE_SCRATCH) continue;
+    size_t size = (size_t)param->elements * jm_ktype_bytes[param->element];
+    bytes += (size + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+  }
+  return bytes;
+}

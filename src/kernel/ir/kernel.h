@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernel IR: what a fused group of ops becomes before it is printed for a machine. A kernel is
+ * scalar SSA with structured control over a few typed memory parameters. Every rule of an op's
+ * meaning is spelled out in instructions by whoever builds them (emit.h); printers and the
+ * interpreter only know what insts.def says.
+ *
+ * Parallelism is how a loop is bound, not how its body is written: the body of a vector loop is
+ * written for one lane, and a printer widens it. So one body serves the interpreter, vectors of any
+ * width, and GPU lanes.
+ *  - serial: one iteration after the other.
+ *  - vector(w): iterations [lower, lower + w * floor((upper - lower) / w)) run in blocks of w
+ * lanes, the rest one by one after them. Iterations must be independent except for carries. With
+ *    carries every lane starts from the initial values; after the blocks the w lanes are combined
+ *    by halves (lane i with lane i + w/2, then w/4, ...; `combine` has the lower lane's values
+ *    first), and the rest continues from what that gives, in order. So the result is one function
+ *    of w and the data, on every machine. The initial value must be neutral for `combine`, since w
+ *    lanes start from it. If there are fewer than w iterations, all run one by one.
+ *    Inside a vector loop: serial loops whose bounds do not depend on the lane; no while, no if
+ *    (build selects), no other vector loop.
+ *  - chunk: the kernel's outermost loop, at most one and at top level, without carries: its range
+ *    is [0, kernel->chunks), and a launch runs any part of it on any thread. Iterations must be
+ *    independent.
+ *
+ * This file: the data structure. build.h makes kernels, verify.c checks them, print.c writes them
+ * as text, interpret.c runs them, llvm.c prints LLVM IR. */
+#ifndef JM_KERNEL_IR_KERNEL_H
+#define JM_KERNEL_IR_KERNEL_H
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "kernel/ir/target.h"
+
+typedef enum jm_ktype {
+  JM_KT_i1,
+  JM_KT_i8,
+  JM_KT_i16,
+  JM_KT_i32,
+  JM_KT_i64,
+  JM_KT_f32,
+  JM_KT_f64,
+  JM_N_KTYPES
+} jm_ktype;
+
+typedef enum jm_kopcode {
+#define INST(name, operands, result, flags) JM_K_##name,
+#include "kernel/ir/insts.def"
+  JM_N_KOPS
+} jm_kopcode;
+
+typedef enum jm_kcall {
+#define CALL(name, arguments, f32, f64) JM_KCALL_##name,
+#include "kernel/ir/calls.def"
+  JM_N_KCALLS
+} jm_kcall;
+
+typedef enum jm_kbinding { JM_BIND_SERIAL, JM_BIND_VECTOR, JM_BIND_CHUNK } jm_kbinding;
+
+typedef enum jm_kspace {
+  JM_SPACE_GLOBAL,  /* a buffer that the launch brings */
+  JM_SPACE_SCRATCH, /* memory of one worker, garbage at the start of each chunk iteration */
+} jm_kspace;
+
+typedef uint32_t jm_kval;   /* an SSA value */
+typedef uint32_t jm_kblock; /* a straight list of instructions with arguments and yielded values */
+typedef uint32_t jm_kinst;
+#define JM_KNONE UINT32_MAX
+
+/* Memory: an array of elements. i1 does not occur; a pred is an i8 of 0 or 1. Two GLOBAL parameters
+ * may be the same memory only if the schedule says so in `alias`: parameters with one nonzero alias
+ * class may overlap, exactly (same start) or not at all. */
+typedef struct jm_kparam {
+  jm_kspace space;
+  jm_ktype element;
+  int64_t elements; /* size; the interpreter checks every access against it */
+  bool written;
+  uint32_t alias;
+} jm_kparam;
+
+typedef struct jm_kvalue {
+  jm_ktype type;
+  jm_kinst inst;   /* that defines it, JM_KNONE: an argument of block */
+  jm_kblock block; /* that it lives in */
+} jm_kvalue;
+
+typedef struct jm_kinst_fact {
+  jm_kopcode code;
+  uint32_t n_operands, n_results, n_blocks;
+  jm_kval *operands;
+  jm_kval first_result;  /* results are consecutive */
+  jm_kblock first_block; /* blocks are consecutive */
+  uint64_t imm;          /* const: bits; load, store: parameter; call: jm_kcall */
+  jm_kbinding binding;   /* of a loop */
+  uint32_t width;        /* of a vector loop, a power of two */
+} jm_kinst_fact;
+
+typedef struct jm_kblock_fact {
+  jm_kval first_arg; /* consecutive */
+  uint32_t n_args;
+  jm_kinst *insts;
+  uint32_t n_insts, capacity;
+  jm_kval *yields;
+  uint32_t n_yields;
+  jm_kinst parent; /* the structured instruction, JM_KNONE: the top */
+  uint32_t depth;  /* 0: the top */
+} jm_kblock_fact;
+
+typedef struct jm_kernel {
+  jm_arena arena;   /* owns all of the below */
+  const char *name; /* for people; not part of what is compiled */
+  jm_kparam *params;
+  uint32_t n_params, params_capacity;
+  jm_kvalue *values;
+  uint32_t n_values, values_capacity;
+  jm_kinst_fact *insts;
+  uint32_t n_insts, insts_capacity;
+  jm_kblock_fact *blocks; /* block 0 is the top */
+  uint32_t n_blocks, blocks_capacity;
+  int64_t chunks; /* iterations of the chunk loop; 1 if there is none */
+  int64_t grain;  /* chunk iterations worth a thread's while, at least 1; depends on sizes only */
+} jm_kernel;
+
+typedef struct jm_kop_fact {
+  const char *name;
+  int operands;
+  int result; /* JM_KRESULT_* */
+  uint32_t flags;
+} jm_kop_fact;
+enum {
+  JM_KRESULT_NONE,
+  JM_KRESULT_SAME,
+  JM_KRESULT_BOOL,
+  JM_KRESULT_TYPE,
+  JM_KRESULT_SELECT,
+  JM_KRESULT_MANY
+};
+enum { JM_KFLAG_PURE = 1, JM_KFLAG_INT = 2, JM_KFLAG_FLT = 4 };
+extern const jm_kop_fact jm_kop_facts[JM_N_KOPS];
+extern const char *const jm_ktype_names[JM_N_KTYPES];
+extern const uint32_t jm_ktype_bytes[JM_N_KTYPES]; /* in memory */
+extern const uint32_t jm_ktype_bits[JM_N_KTYPES];
+/* The C functions of calls.def: of f32, of f64; to be cast to their own types. */
+extern void (*const jm_kcall_functions[JM_N_KCALLS][2])(void);
+extern const uint32_t jm_kcall_arguments[JM_N_KCALLS];
+
+static inline bool jm_ktype_is_float(jm_ktype t) { return t == JM_KT_f32 || t == JM_KT_f64; }
+
+jm_error *jm_kernel_create(const char *name, jm_kernel **out) JM_MUST_USE;
+void jm_kernel_destroy(jm_kernel *kernel); /* NULL is allowed */
+
+/* INTERNAL naming the first thing that breaks a rule of kernel.h or insts.def. */
+jm_error *jm_kernel_verify(const jm_kernel *kernel) JM_MUST_USE;
+
+/* The text form. Two kernels with equal text (the name apart) are the same code: the key of the
+ * cache of compiled code. */
+void jm_kernel_print(const jm_kernel *kernel, jm_text *text);
+/* Reads the text form and verifies it. Not for text from strangers. */
+jm_error *jm_kernel_parse(const char *text, size_t size, jm_kernel **out) JM_MUST_USE;
+
+/* How compiled kernels are called, and the interpreter too. buffers: one address per GLOBAL
+ * parameter, in order; scratch: jm_kernel_scratch_bytes bytes aligned to 64, this worker's; runs
+ * chunk iterations [begin, end). cancelled: polled by `while` and by serial loops outside of vector
+ * loops when they have run long; NULL: never. After it was seen set, results are undefined. */
+typedef void jm_kernel_fn(void *const *buffers, void *scratch, int64_t begin, int64_t end,
+                          const atomic_bool *cancelled);
+
+/* Bytes of all SCRATCH parameters, each aligned to 64, in order. */
+size_t jm_kernel_scratch_bytes(const jm_kernel *kernel);
+
+/* Runs a verified kernel, scalar by scalar. INTERNAL if an access is out of bounds (then a schedule
+ * is wrong), RESOURCE_EXHAUSTED. */
+jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, void *scratch,
+                              int64_t begin, int64_t end, const atomic_bool *cancelled) JM_MUST_USE;
+
+/* Appends the kernel to text as the LLVM function `void @name(ptr, ptr, i64, i64, ptr)`, a
+ * jm_kernel_fn; declarations of intrinsics that it uses are gathered by jm_kernel_print_llvm_end.
+ * Never prints half, bfloat, i128, or a symbol outside LLVM's intrinsics that are lowered inline on
+ * the target; C functions are called by address. */
+typedef struct jm_llvm_module jm_llvm_module;
+jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) JM_MUST_USE;
+void jm_llvm_module_destroy(jm_llvm_module *module);
+jm_error *jm_llvm_module_add(jm_llvm_module *module, const jm_kernel *kernel,
+                             const char *symbol) JM_MUST_USE;
+/* The whole module's text, NUL terminated; lives as long as the module. */
+jm_error *jm_llvm_module_finish(jm_llvm_module *module, const char **text) JM_MUST_USE;
+
+#endif

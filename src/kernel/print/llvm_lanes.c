@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which values of a vector loop's body differ from lane to lane, and how. What is equal in all
+ * lanes, and indices that step evenly, stay scalars: addresses then need no vectors. */
+#include "kernel/ir/builder.h"
+#include "kernel/print/llvm.h"
+
+static jm_lane uniform(void) { return (jm_lane){JM_LANE_UNIFORM, 0}; }
+static jm_lane varying(void) { return (jm_lane){JM_LANE_VARYING, 0}; }
+
+static jm_lane affine(const jm_kernel *k, jm_kval v, uint64_t stride) {
+  uint32_t bits = jm_ktype_bits[k->values[v].type];
+  if (bits < 64) stride &= ((uint64_t)1 << bits) - 1;
+  return stride ? (jm_lane){JM_LANE_AFFINE, stride} : uniform();
+}
+
+static const jm_kinst_fact *constant(const jm_kernel *k, jm_kval v) {
+  jm_kinst inst = k->values[v].inst;
+  return inst != JM_KNONE && k->insts[inst].code == JM_K_const ? &k->insts[inst] : NULL;
+}
+
+/* Wrapping integer arithmetic keeps even steps even. */
+static jm_lane of_pure(const jm_kernel *k, const jm_kinst_fact *f, const jm_lane *lanes) {
+  jm_lane x[3] = {{0}};
+  bool all_uniform = true, none_varying = true;
+  for (uint32_t i = 0; i < f->n_operands; i++) {
+    jm_lane lane = lanes[f->operands[i]];
+    if (i < 3) x[i] = lane;
+    all_uniform &= lane.kind == JM_LANE_UNIFORM;
+    none_varying &= lane.kind != JM_LANE_VARYING;
+  }
+  if (all_uniform) return uniform();
+  if (!none_varying) return varying();
+  jm_kval v = f->first_result;
+  const jm_kinst_fact *c;
+  switch (f->code) {
+    case JM_K_iadd:
+      return affine(k, v, x[0].stride + x[1].stride);
+    case JM_K_isub:
+      return affine(k, v, x[0].stride - x[1].stride);
+    case JM_K_imul:
+      if ((c = constant(k, f->operands[1]))) return affine(k, v, x[0].stride * c->imm);
+      if ((c = constant(k, f->operands[0]))) return affine(k, v, x[1].stride * c->imm);
+      return varying();
+    case JM_K_shl:
+      if ((c = constant(k, f->operands[1])) && c->imm < 64)
+        return affine(k, v, x[0].stride << c->imm);
+      return varying();
+    case JM_K_itrunc:
+      return affine(k, v, x[0].stride);
+    case JM_K_select:
+      return x[0].kind == JM_LANE_UNIFORM && x[1].stride == x[2].stride ? affine(k, v, x[1].stride)
+                                                                        : varying();
+    default:
+      return varying();
+  }
+}
+
+static jm_error *find_in_loop(const jm_kernel *k, const jm_kinst_fact *f, jm_lane *lanes) {
+  if (f->code != JM_K_loop || f->binding != JM_BIND_SERIAL)
+    return jm_error_internal("kernel %s: a %s inside a vector loop", k->name,
+                             jm_kop_facts[f->code].name);
+  for (uint32_t i = 0; i < 2; i++)
+    if (lanes[f->operands[i]].kind != JM_LANE_UNIFORM)
+      return jm_error_internal("kernel %s: a loop's bound differs from lane to lane", k->name);
+  const jm_kblock_fact *body = &k->blocks[f->first_block];
+  lanes[body->first_arg] = uniform();
+  for (uint32_t i = 0; i < f->n_results; i++)
+    lanes[body->first_arg + 1 + i] = lanes[f->operands[2 + i]];
+  for (bool changed = true; changed;) { /* each round makes one more carry vary */
+    changed = false;
+    JM_TRY(jm_lane_find(k, f->first_block, lanes));
+    for (uint32_t i = 0; i < f->n_results; i++) {
+      jm_lane *carry = &lanes[body->first_arg + 1 + i], next = lanes[body->yields[i]];
+      if (carry->kind == JM_LANE_VARYING) continue;
+      if (carry->kind != next.kind || carry->stride != next.stride) {
+        *carry = varying();
+        changed = true;
+      }
+    }
+  }
+  for (uint32_t i = 0; i < f->n_results; i++)
+    lanes[f->first_result + i] = lanes[body->first_arg + 1 + i];
+  return NULL;
+}
+
+jm_error *jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) {
+  const jm_kblock_fact *b = &k->blocks[block];
+  for (uint32_t i = 0; i < b->n_insts; i++) {
+    const jm_kinst_fact *f = &k->insts[b->insts[i]];
+    if (f->n_blocks)
+      JM_TRY(find_in_loop(k, f, lanes));
+    else if (f->code == JM_K_load)
+      lanes[f->first_result] =
+          lanes[f->operands[0]].kind == JM_LANE_UNIFORM ? uniform() : varying();
+    else if (f->n_results)
+      lanes[f->first_result] = of_pure(k, f, lanes);
+  }
+  return NULL;
+}
+
+/* Ranges of the values of a block; arguments that nothing is known of may be anything. */
+static void find_ranges(jm_kbuilder *b, jm_kblock block) {
+  const jm_kernel *k = b->kernel;
+  const jm_kblock_fact *at = &k->blocks[block];
+  for (uint32_t i = 0; i < at->n_insts; i++) {
+    const jm_kinst_fact *f = &k->insts[at->insts[i]];
+    if (f->code == JM_K_const) {
+      jm_ktype type = k->values[f->first_result].type;
+      int64_t value = jm_kvalue_signed(type, f->imm);
+      if (!jm_ktype_is_float(type)) b->ranges[f->first_result] = (jm_krange){value, value};
+    } else if (jm_kop_facts[f->code].flags & JM_KFLAG_PURE) {
+      jm_ktype type = k->values[f->first_result].type;
+      b->ranges[f->first_result] = jm_krange_find(b, f->code, type, f->operands);
+    }
+    if (f->code == JM_K_loop) {
+      jm_krange lower = b->ranges[f->operands[0]], upper = b->ranges[f->operands[1]];
+      jm_krange index = {lower.lo, upper.hi - (upper.hi != INT64_MIN)};
+      if (f->binding == JM_BIND_CHUNK) index = (jm_krange){0, k->chunks - 1};
+      if (index.lo <= index.hi) b->ranges[k->blocks[f->first_block].first_arg] = index;
+    }
+    for (uint32_t j = 0; j < f->n_blocks; j++) find_ranges(b, f->first_block + j);
+  }
+}
+
+jm_error *jm_lane_narrow(const jm_kernel *k, bool *narrow) {
+  jm_kernel view = *k; /* ranges are the builder's, which only looks at values */
+  jm_kbuilder b = {.kernel = &view, .ranges = jm_alloc(k->n_values, sizeof(jm_krange))};
+  if (!b.ranges) return jm_error_out_of_memory();
+  for (uint32_t v = 0; v < k->n_values; v++) b.ranges[v] = jm_krange_full(k->values[v].type);
+  find_ranges(&b, 0);
+  for (uint32_t v = 0; v < k->n_values; v++)
+    narrow[v] = k->values[v].type == JM_KT_i64 && b.ranges[v].lo >= INT32_MIN &&
+                b.ranges[v].hi <= INT32_MAX;
+  jm_free(b.ranges);
+  return NULL;
+}

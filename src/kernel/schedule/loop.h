@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What becomes of the values of a loop's body when a whole `while` is one kernel: which are made
+ * where their op stands, which are pulled by whoever uses them, and how each carry lies. Private to
+ * schedule_loop*.c and loop_plan.c. */
+#ifndef JM_KERNEL_SCHEDULE_LOOP_H
+#define JM_KERNEL_SCHEDULE_LOOP_H
+
+#include "kernel/emit/emit.h"
+
+enum {
+  JM_LOOP_REGISTERS = 4,   /* tensors of so many elements live in registers */
+  JM_LOOP_CONSTANTS = 256, /* elements of a constant that is written to memory by code */
+  JM_LOOP_RANK = 16,
+  JM_LOOP_REDUCED = 4,          /* results of a reduction made in lanes */
+  JM_LOOP_WORK = 64 * 1024,     /* elements touched per iteration, at most */
+  JM_LOOP_PRODUCTS = 16 * 1024, /* of one product of matrices; more is for a library */
+  JM_LOOP_OPS = 1500,
+  JM_LOOP_CODE = 40 * 1000, /* flops written out: bounds the time of compiling */
+};
+
+static inline bool jm_loop_in_registers(const jm_type *type) {
+  return type->count <= JM_LOOP_REGISTERS;
+}
+
+typedef enum jm_carry_kind {
+  JM_CARRY_SAME,      /* never changes: what it starts from */
+  JM_CARRY_REGISTERS, /* each element is a carried value of the kernel's while */
+  JM_CARRY_IN_PLACE,  /* a body that only replaces a slice: memory written by that slice alone */
+  JM_CARRY_TWO_HALVES /* memory for two; an iteration reads one half and writes the other */
+} jm_carry_kind;
+
+jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t carry);
+/* The dynamic_update_slice of a carry that is updated in place. */
+const jm_op *jm_loop_update(const jm_module *m, const jm_op *op, uint32_t carry);
+
+/* Is it a reduction of the last dimensions, worth lanes along them? Its results are stored. */
+bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op);
+
+/* Per value of the module. */
+typedef struct jm_loop_plan {
+  const jm_module *m;
+  bool *stored;     /* made where its op stands, and read from memory afterwards */
+  double *cost;     /* flops of one element when it is pulled */
+  double *since;    /* flops of all ops of the region before the first that is pulled with it */
+  uint64_t *demand; /* which loop and which index map ask for it */
+  uint64_t next;
+} jm_loop_plan;
+
+/* Fills stored for the region and those inside of it; all other values must be zero. */
+void jm_loop_plan_region(jm_loop_plan *p, const jm_region *region);
+
+/* May the ops of this region be part of a loop kernel? */
+bool jm_loop_region_fits(const jm_module *m, const jm_region *region);
+
+#endif

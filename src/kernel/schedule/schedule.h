@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a group of ops to kernels. A group is a `fusion` op of the IR: a region without outside
+ * references whose arguments are the op's operands. A schedule is one or more launches that
+ * together compute the group's results; schedules are named rows of a table (schedule.c), the first
+ * that fits and is cheapest wins. What a schedule may assume of the machine is in jm_target. */
+#ifndef JM_KERNEL_SCHEDULE_SCHEDULE_H
+#define JM_KERNEL_SCHEDULE_SCHEDULE_H
+
+#include "ir/module.h"
+#include "kernel/ir/kernel.h"
+
+typedef enum jm_launch_memory {
+  JM_LAUNCH_OPERAND,   /* of the fusion op */
+  JM_LAUNCH_RESULT,    /* of the fusion op */
+  JM_LAUNCH_TEMPORARY, /* of the schedule: written by one launch, read by later ones */
+} jm_launch_memory;
+
+/* What a GLOBAL parameter of the kernel is bound to. */
+typedef struct jm_launch_argument {
+  jm_launch_memory memory;
+  uint32_t index;
+} jm_launch_argument;
+
+typedef struct jm_launch {
+  jm_kernel *kernel;             /* owned by the schedule */
+  jm_launch_argument *arguments; /* one per GLOBAL parameter */
+} jm_launch;
+
+typedef struct jm_schedule {
+  const char *name; /* "map", "row", ... for people */
+  jm_arena arena;
+  jm_launch *launches; /* run one after the other */
+  uint32_t n_launches;
+  size_t *temporary_bytes;
+  uint32_t n_temporaries;
+  /* Per operand of the op: the result that may be the operand's very memory (each element is read
+   * before that element is written, by the same iteration), JM_NONE if none. */
+  uint32_t *reuse;
+} jm_schedule;
+
+/* INTERNAL if no schedule fits: grouping must not make such a group. */
+jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const jm_target *target,
+                            jm_schedule **out) JM_MUST_USE;
+/* One launch for a group with a `while` in it whose iterations have little work, made by one thread
+ * without leaving the kernel; false if it does not fit. out->arena is there, out->reuse is set. */
+jm_error *jm_schedule_loop(const jm_module *module, const jm_op *fusion, const jm_target *target,
+                           jm_schedule *out, bool *fits) JM_MUST_USE;
+/* May this `while` be in such a group, alone? */
+bool jm_schedule_loop_fits(const jm_module *module, const jm_op *op);
+void jm_schedule_destroy(jm_schedule *schedule); /* NULL is allowed */
+
+#endif

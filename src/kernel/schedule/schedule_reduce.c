@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reductions that one pass over the data makes, then what is made of their results, element by
+ * element. Long rows are cut into blocks of a fixed size, whose partial results a second launch
+ * folds in order. Columns (the last dimension stays) are folded row by row into accumulators in
+ * scratch memory, a strip of columns at a time; few columns are cut into blocks of rows as well.
+ * How things are cut depends on sizes alone. */
+#include <string.h>
+
+#include "kernel/schedule/fold.h"
+
+enum {
+  BLOCK = 32 * 1024,  /* points of a block of a long row */
+  STRIP = 8,          /* rows that are added up before they join the accumulators in scratch */
+  LEAST_LINE = 256,   /* columns of a line that is read in order, one row at a time: */
+  MOST_LINE = 2048,   /* its accumulators stay in the first cache */
+  COLUMNS = 4 * 1024, /* accumulators of one chunk of columns */
+  ROW_BLOCK = 64,     /* rows of a block, at least */
+  ENOUGH = 16,        /* chunks that make cutting rows needless */
+};
+
+typedef struct task {
+  jm_scheduler *s;
+  jm_reduction reductions[JM_FOLD_PARTS];
+  const jm_reduction *listed[JM_FOLD_PARTS];
+  uint32_t n, parts;
+  bool grouped;
+  jm_axes outer, cut, inner;
+  uint32_t temporaries[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  uint32_t accumulators[JM_FOLD_PARTS][JM_REDUCTION_RESULTS]; /* parameters: scratch */
+  uint32_t partials[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];     /* parameters: temporaries */
+  uint32_t *roots;                                            /* parameters */
+  int64_t blocks;                                             /* partial results per result */
+  jm_kval x[JM_CLUSTER_RANK * 6]; /* positions on outer, cut and inner axes */
+  /* Of columns. */
+  int64_t columns, chunk_columns; /* of a line, of a chunk */
+  int64_t strip;                  /* rows */
+  jm_kval line, first_column, first_row, end_row, block;
+} task;
+
+static const jm_type *type_of(const task *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
+static jm_value root_of(const task *t, uint32_t i) { return t->s->region->results[i]; }
+static int64_t kept(const task *t) { return t->outer.count * t->inner.count; }
+
+static bool find_reductions(task *t) {
+  const jm_scheduler *s = t->s;
+  t->grouped = true;
+  for (uint32_t i = 0; i < s->region->n_ops; i++) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    jm_space space;
+    if (!jm_cluster_find_anchor(s->m, op, &space)) continue;
+    if (t->n == JM_FOLD_PARTS) return false;
+    jm_reduction *r = &t->reductions[t->n];
+    jm_reduction_init(s->m, op, r);
+    t->listed[t->n++] = r;
+    t->parts += r->parts;
+    t->grouped &= r->grouped;
+  }
+  return t->parts <= JM_FOLD_PARTS;
+}
+
+static bool find_axes(task *t) {
+  const jm_scheduler *s = t->s;
+  jm_space space = s->cluster.space;
+  jm_axes all, rest;
+  jm_axes_init(&all, jm_space_points(space));
+  jm_axes_init(&rest, jm_space_kept(space));
+  bool fits = jm_axes_add(&all, space.inner) && jm_axes_add(&all, space.inner * space.cut) &&
+              jm_axes_add(&rest, space.inner);
+  for (uint32_t i = 0; i < t->n && fits; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n && fits; k++) {
+      jm_value v = t->reductions[i].op->operands[k];
+      fits = jm_axes_add_value(&all, type_of(t, v), s->breaks[v]);
+    }
+  for (uint32_t i = 0; i < s->region->n_results && fits; i++)
+    fits = jm_axes_add_value(&rest, type_of(t, root_of(t, i)), s->breaks[root_of(t, i)]);
+  for (uint32_t i = 0; i < rest.n_boundaries && fits; i++)
+    fits = jm_axes_add(&all, rest.boundaries[i] <= space.inner ? rest.boundaries[i]
+                                                               : rest.boundaries[i] * space.cut);
+  jm_axes_init(&t->outer, space.outer);
+  jm_axes_init(&t->cut, space.cut);
+  jm_axes_init(&t->inner, space.inner);
+  for (uint32_t i = 0; i < all.n_boundaries && fits; i++) {
+    int64_t at = all.boundaries[i], line = space.inner * space.cut;
+    fits = at <= space.inner ? jm_axes_add(&t->inner, at)
+           : at <= line      ? jm_axes_add(&t->cut, at / space.inner)
+                             : jm_axes_add(&t->outer, at / line);
+  }
+  jm_axes_finish(&t->outer);
+  jm_axes_finish(&t->cut);
+  jm_axes_finish(&t->inner);
+  return fits;
+}
+
+/* -- pieces of launches */
+
+/* Marks what the second launch does not pull, or pulls only what the first one needs. */
+static void pull_operands(task *t, jm_launcher *l) {
+  jm_value values[4 * JM_FOLD_PARTS * JM_REDUCTION_RESULTS];
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < 2 * t->reductions[i].n; k++)
+      values[n++] = t->reductions[i].op->operands[k];
+  jm_launcher_pull(l, values, n);
+}
+
+static void pull_rest(task *t, jm_launcher *l) {
+  const jm_scheduler *s = t->s;
+  jm_value *values = jm_arena_alloc(&t->s->scratch, s->region->n_results + 64, sizeof *values);
+  uint32_t n = 0;
+  if (!values) {
+    jm_kbuilder_fail(l->b, jm_error_out_of_memory());
+    return;
+  }
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++) {
+      s->marks[t->reductions[i].op->first_result + k] = 2;
+      values[n++] = t->reductions[i].op->operands[t->reductions[i].n + k];
+    }
+  for (uint32_t i = 0; i < s->region->n_results; i++) values[n++] = root_of(t, i);
+  jm_launcher_pull(l, values, n);
+}
+
+static void bind_roots(task *t, jm_launcher *l) {
+  for (uint32_t i = 0; i < t->s->region->n_results; i++) t->roots[i] = jm_launcher_result(l, i);
+}
+
+static void bind_partials(task *t, jm_launcher *l, bool written) {
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      t->partials[i][k] = jm_launcher_temporary(l, t->temporaries[i][k], t->reductions[i].dtypes[k],
+                                                t->blocks * kept(t), written);
+}
+
+static jm_error *take_partials(task *t) {
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      JM_TRY(jm_scheduler_temporary(t->s, t->reductions[i].dtypes[k], t->blocks * kept(t),
+                                    &t->temporaries[i][k]));
+  return NULL;
+}
+
+static void load(task *t, jm_launcher *l, uint32_t (*params)[JM_REDUCTION_RESULTS], jm_kval at,
+                 jm_element (*out)[JM_REDUCTION_RESULTS]) {
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      out[i][k] = jm_emit_load(l->e, t->reductions[i].dtypes[k], params[i][k], at);
+}
+
+static void store(task *t, jm_launcher *l, uint32_t (*params)[JM_REDUCTION_RESULTS], jm_kval at,
+                  jm_element (*values)[JM_REDUCTION_RESULTS]) {
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      jm_emit_store(l->e, t->reductions[i].dtypes[k], params[i][k], at, values[i][k]);
+}
+
+/* The results from the accumulators, and all roots at position `at` of what is kept; x: positions
+ * on the outer and inner axes. */
+static void finish(task *t, jm_launcher *l, const jm_kval *x, jm_kval at,
+                   jm_element (*acc)[JM_REDUCTION_RESULTS]) {
+  int64_t sizes[JM_CLUSTER_RANK * 4];
+  for (uint32_t i = 0; i < t->n; i++) {
+    jm_element out[JM_REDUCTION_RESULTS];
+    jm_reduction_finish(&t->reductions[i], l->e, acc[i], out);
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      jm_emit_leaf_element(l->e, t->reductions[i].op->first_result + k, out[k]);
+  }
+  memcpy(sizes, t->outer.sizes, t->outer.n * sizeof *sizes);
+  memcpy(sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *sizes);
+  for (uint32_t i = 0; i < t->s->region->n_results; i++) {
+    const jm_type *type = type_of(t, root_of(t, i));
+    jm_kval index[JM_CLUSTER_RANK];
+    jm_axes_index(l->b, sizes, x, t->outer.n + t->inner.n, type, index);
+    jm_emit_store(l->e, type->dtype, t->roots[i], at, jm_emit_value(l->e, root_of(t, i), index));
+  }
+}
+
+static void pull_point(task *t, jm_launcher *l, jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  int64_t sizes[JM_CLUSTER_RANK * 6];
+  uint32_t n = 0;
+  const jm_axes *axes[3] = {&t->outer, &t->cut, &t->inner};
+  for (int i = 0; i < 3; i++) {
+    memcpy(sizes + n, axes[i]->sizes, axes[i]->n * sizeof *sizes);
+    n += axes[i]->n;
+  }
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++) {
+      jm_value v = t->reductions[i].op->operands[k];
+      jm_kval index[JM_CLUSTER_RANK];
+      jm_axes_index(l->b, sizes, t->x, n, type_of(t, v), index);
+      elements[i][k] = jm_emit_value(l->e, v, index);
+    }
+}
+
+/* The second launch: folds the blocks' partial results, in order. */
+static void fold_partials(void *context, jm_launcher *l, const jm_kval *x, jm_kval point) {
+  task *t = context;
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < t->n; i++) {
+    jm_reduction_start(&t->reductions[i], l->e, acc[i]);
+    n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
+  }
+  jm_kloop loop;
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0),
+                       jm_kbuild_index(l->b, t->blocks), start, n, &loop);
+  jm_kval at = jm_launcher_add(l, jm_launcher_scale(l, loop.index, kept(t)), point);
+  load(t, l, t->partials, at, y);
+  n = 0;
+  for (uint32_t i = 0; i < t->n; i++) {
+    jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+    jm_reduction_step(&t->reductions[i], l->e, acc[i], y[i], acc[i]);
+    n += jm_reduction_pack(&t->reductions[i], acc[i], next + n);
+  }
+  jm_kbuild_loop_end(l->b, &loop, next);
+  n = 0;
+  for (uint32_t i = 0; i < t->n; i++)
+    n += jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+  finish(t, l, x, point, acc);
+}
+
+static jm_error *launch_rest(task *t) {
+  jm_launcher l;
+  jm_axes all = {.count = kept(t), .n = t->outer.n + t->inner.n};
+  memcpy(all.sizes, t->outer.sizes, t->outer.n * sizeof *all.sizes);
+  memcpy(all.sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *all.sizes);
+  JM_TRY(jm_launcher_begin(t->s, &l));
+  pull_rest(t, &l);
+  bind_roots(t, &l);
+  bind_partials(t, &l, false);
+  jm_launcher_map(&l, &all, NULL, fold_partials, t);
+  return jm_launcher_end(&l);
+}
+
+/* -- long rows */
+
+static void row_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+                      jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  task *t = context;
+  (void)place;
+  memcpy(t->x + t->outer.n, x, t->cut.n * sizeof *x);
+  t->x[t->outer.n + t->cut.n] = jm_kbuild_index(l->b, 0);
+  pull_point(t, l, elements);
+}
+
+static jm_error *launch_blocks(task *t) {
+  jm_launcher l;
+  int64_t steps = jm_fold_steps(&t->cut), per_step = t->cut.count / steps;
+  int64_t block = per_step < BLOCK ? BLOCK / per_step : 1;
+  t->blocks = (steps + block - 1) / block;
+  JM_TRY(take_partials(t));
+  JM_TRY(jm_launcher_begin(t->s, &l));
+  pull_operands(t, &l);
+  bind_partials(t, &l, true);
+  jm_kloop chunks;
+  bool open;
+  jm_fold_range range = {.most = block < steps ? block : steps};
+  jm_kval chunk =
+      jm_launcher_chunk(&l, t->outer.count * t->blocks, (double)(block * per_step), &chunks, &open);
+  jm_kval rows = jm_kbuild_index(l.b, t->outer.count);
+  jm_kval row = jm_kbuild2(l.b, JM_K_urem, chunk, rows); /* partials: [block][row] */
+  jm_launcher_block(&l, jm_kbuild2(l.b, JM_K_udiv, chunk, rows), block, steps, &range.lower,
+                    &range.upper);
+  jm_axes_split(l.b, t->outer.sizes, t->outer.n, row, t->x);
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  jm_element *results[JM_FOLD_PARTS];
+  for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
+  jm_launcher_fold(&l, &t->cut, range, t->listed, t->n, row_point, t, results);
+  store(t, &l, t->partials, chunk, acc);
+  jm_launcher_chunk_end(&l, &chunks, open);
+  JM_TRY(jm_launcher_end(&l));
+  return launch_rest(t);
+}
+
+/* -- columns */
+
+typedef void column_body(task *t, jm_launcher *l, jm_kval column);
+
+/* A vector loop over the chunk's columns; the body gets the number within the chunk. */
+static void each_column(task *t, jm_launcher *l, jm_kval count, column_body *body) {
+  jm_kloop loop;
+  uint32_t width = jm_launcher_width(l, t->chunk_columns);
+  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width,
+                       jm_kbuild_index(l->b, 0), count, NULL, 0, &loop);
+  uint32_t last = t->outer.n + t->cut.n + t->inner.n - 1;
+  t->x[last] = jm_launcher_add(l, t->first_column, loop.index);
+  body(t, l, loop.index);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+}
+
+static void start_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  for (uint32_t i = 0; i < t->n; i++) jm_reduction_start(&t->reductions[i], l->e, acc[i]);
+  store(t, l, t->accumulators, column, acc);
+}
+
+/* The next strip of rows joins the accumulators. */
+static void strip_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
+  uint32_t n = 0;
+  load(t, l, t->accumulators, column, acc);
+  for (uint32_t i = 0; i < t->n; i++) n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
+  jm_kloop loop;
+  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
+  jm_kval last = jm_kbuild2(l->b, JM_K_smin, end, t->end_row);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, t->first_row, last, start, n, &loop);
+  jm_axes_split(l->b, t->cut.sizes, t->cut.n, loop.index, t->x + t->outer.n);
+  pull_point(t, l, y);
+  n = 0;
+  for (uint32_t i = 0; i < t->n; i++) {
+    jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+    jm_reduction_lift(&t->reductions[i], l->e, y[i]);
+    jm_reduction_step(&t->reductions[i], l->e, acc[i], y[i], acc[i]);
+    n += jm_reduction_pack(&t->reductions[i], acc[i], next + n);
+  }
+  jm_kbuild_loop_end(l->b, &loop, next);
+  n = 0;
+  for (uint32_t i = 0; i < t->n; i++)
+    n += jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+  store(t, l, t->accumulators, column, acc);
+}
+
+/* Position of a column among all that is kept. */
+static jm_kval kept_at(const task *t, jm_launcher *l, jm_kval column) {
+  jm_kval in_line = jm_launcher_add(l, t->first_column, column);
+  return jm_launcher_add(l, jm_launcher_scale(l, t->line, t->columns), in_line);
+}
+
+static void store_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  load(t, l, t->accumulators, column, acc);
+  jm_kval at = jm_launcher_scale(l, t->block, kept(t));
+  store(t, l, t->partials, jm_launcher_add(l, at, kept_at(t, l, column)), acc);
+}
+
+static void finish_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  jm_kval x[JM_CLUSTER_RANK * 4];
+  memcpy(x, t->x, t->outer.n * sizeof *x);
+  memcpy(x + t->outer.n, t->x + t->outer.n + t->cut.n, t->inner.n * sizeof *x);
+  load(t, l, t->accumulators, column, acc);
+  finish(t, l, x, kept_at(t, l, column), acc);
+}
+
+/* How rows and columns are cut: columns first, rows only if that leaves too little to share. */
+static void cut_columns(task *t, int64_t *row_block) {
+  t->columns = t->inner.sizes[t->inner.n - 1];
+  t->chunk_columns = COLUMNS / (t->parts ? t->parts : 1);
+  if (t->chunk_columns > t->columns) t->chunk_columns = t->columns;
+  bool in_order = t->columns >= LEAST_LINE && t->columns * t->parts <= MOST_LINE;
+  t->strip = in_order ? 1 : STRIP;
+  int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
+  int64_t chunks = strips * (kept(t) / t->columns), rows = t->cut.count;
+  *row_block = rows;
+  if (t->grouped && chunks < ENOUGH && rows * kept(t) > JM_CHUNK) {
+    *row_block = 4 * JM_CHUNK / t->chunk_columns;
+    if (*row_block < ROW_BLOCK) *row_block = ROW_BLOCK;
+    if (*row_block > rows) *row_block = rows;
+  }
+  t->blocks = (rows + *row_block - 1) / *row_block;
+}
+
+static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
+  int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
+  int64_t lines = kept(t) / t->columns;
+  bool open;
+  jm_kloop chunks, loop;
+  jm_kval chunk = jm_launcher_chunk(l, lines * strips * t->blocks,
+                                    (double)(row_block * t->chunk_columns), &chunks, &open);
+  jm_kval n_strips = jm_kbuild_index(l->b, strips), n_lines = jm_kbuild_index(l->b, lines), end;
+  jm_kval rest = jm_kbuild2(l->b, JM_K_udiv, chunk, n_strips);
+  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n_strips), t->chunk_columns, t->columns,
+                    &t->first_column, &end);
+  jm_kval count = jm_kbuild2(l->b, JM_K_isub, end, t->first_column);
+  t->line = jm_kbuild2(l->b, JM_K_urem, rest, n_lines);
+  t->block = jm_kbuild2(l->b, JM_K_udiv, rest, n_lines);
+  jm_kval begin;
+  jm_launcher_block(l, t->block, row_block, t->cut.count, &begin, &t->end_row);
+  /* A line is a position on all kept axes but the last. */
+  int64_t sizes[JM_CLUSTER_RANK * 4];
+  jm_kval x[JM_CLUSTER_RANK * 4];
+  memcpy(sizes, t->outer.sizes, t->outer.n * sizeof *sizes);
+  memcpy(sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *sizes);
+  jm_axes_split(l->b, sizes, t->outer.n + t->inner.n - 1, t->line, x);
+  memcpy(t->x, x, t->outer.n * sizeof *x);
+  memcpy(t->x + t->outer.n + t->cut.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
+  each_column(t, l, count, start_column);
+  int64_t steps = (row_block + t->strip - 1) / t->strip;
+  jm_kval rows = jm_kbuild2(l->b, JM_K_isub, t->end_row, begin);
+  jm_kval last =
+      jm_kbuild2(l->b, JM_K_udiv, jm_launcher_add(l, rows, jm_kbuild_index(l->b, t->strip - 1)),
+                 jm_kbuild_index(l->b, t->strip));
+  if (t->cut.count % row_block == 0) last = jm_kbuild_index(l->b, steps);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), last, NULL, 0, &loop);
+  t->first_row = jm_launcher_add(l, begin, jm_launcher_scale(l, loop.index, t->strip));
+  each_column(t, l, count, strip_column);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+  each_column(t, l, count, t->blocks > 1 ? store_column : finish_column);
+  jm_launcher_chunk_end(l, &chunks, open);
+}
+
+static jm_error *launch_columns(task *t) {
+  jm_launcher l;
+  int64_t row_block;
+  cut_columns(t, &row_block);
+  if (t->blocks > 1) JM_TRY(take_partials(t));
+  JM_TRY(jm_launcher_begin(t->s, &l));
+  if (t->blocks > 1) {
+    pull_operands(t, &l);
+    bind_partials(t, &l, true);
+  } else {
+    jm_launcher_pull(&l, t->s->region->results, t->s->region->n_results);
+    bind_roots(t, &l);
+  }
+  for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t k = 0; k < t->reductions[i].n; k++)
+      t->accumulators[i][k] = jm_launcher_scratch(&l, t->reductions[i].dtypes[k], t->chunk_columns);
+  build_columns(t, &l, row_block);
+  JM_TRY(jm_launcher_end(&l));
+  return t->blocks > 1 ? launch_rest(t) : NULL;
+}
+
+jm_error *jm_schedule_reduce(jm_scheduler *s, bool *fits) {
+  if (s->cluster.kind != JM_CLUSTER_REDUCE) return NULL;
+  task *t = jm_arena_alloc(&s->scratch, 1, sizeof *t);
+  if (!t) return jm_error_out_of_memory();
+  t->s = s;
+  t->roots = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t->roots);
+  if (!t->roots) return jm_error_out_of_memory();
+  if (!find_reductions(t) || !find_axes(t)) return NULL;
+  bool columns = s->cluster.space.inner > 1;
+  if (!columns && !t->grouped) return NULL; /* in order: nothing to cut */
+  *fits = true;
+  return columns ? launch_columns(t) : launch_blocks(t);
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows: all that is computed of one row (softmax, norms and their gradients, folds along the last
+ * dimensions) in a few passes over it while it is in the cache. Each pass makes the reductions that
+ * can be made by then; the results of the pass before are in registers. What is dear and wanted by
+ * a later pass is kept in scratch memory, if the row is not too long for that; else, and if it is
+ * cheap, it is computed again. */
+#include <string.h>
+
+#include "kernel/schedule/fold.h"
+
+enum {
+  LAST = JM_CLUSTER_LEVELS + 1, /* passes, at most */
+  SHORT_ROW = 16,               /* shorter ones are taken in lanes, each its own row, */
+  LANE_ROWS = 128,              /* so many from one scratch memory */
+  BATCH = JM_FOLD_PARTS,
+};
+static const double dear = 8; /* operations, from which on a value is kept and not made again */
+
+typedef struct saved {
+  jm_value v;
+  uint32_t pass, param;
+  struct rows *rows;
+} saved;
+
+typedef struct rows {
+  jm_scheduler *s;
+  jm_launcher l;
+  jm_axes outer, inner; /* outer: of the rows; inner: within a row */
+  uint32_t n_passes;
+  jm_reduction *reductions; /* of all anchors */
+  uint32_t *pass_of;        /* per reduction */
+  uint32_t n_reductions;
+  uint32_t *store_pass; /* per root: of a FULL one, LAST: KEPT */
+  uint32_t *params;     /* per root */
+  saved *saved;         /* what is kept in scratch */
+  uint32_t n_saved;
+  double *weight;                 /* per value: operations from memory to it */
+  uint16_t *wanted;               /* per value: passes that compute it */
+  bool in_lanes;                  /* a lane is a row, not a point of one */
+  jm_kval row, lane;              /* the row; its number among those that share scratch memory */
+  jm_kval x[JM_CLUSTER_RANK * 4]; /* positions on the outer axes, then on the inner ones */
+} rows;
+
+static const jm_type *type_of(const rows *r, jm_value v) { return jm_module_typeof(r->s->m, v); }
+static int64_t length(const rows *r) { return r->s->cluster.space.cut; }
+
+/* -- the plan of the passes */
+
+static bool find_axes(rows *r) {
+  jm_scheduler *s = r->s;
+  jm_space space = s->cluster.space;
+  jm_axes all, kept;
+  jm_axes_init(&all, jm_space_points(space));
+  jm_axes_init(&kept, space.outer);
+  bool fits = jm_axes_add(&all, space.cut);
+  for (uint32_t i = 0; i < r->n_reductions && fits; i++)
+    for (uint32_t k = 0; k < r->reductions[i].n && fits; k++) {
+      jm_value v = r->reductions[i].op->operands[k];
+      fits = jm_axes_add_value(&all, type_of(r, v), s->breaks[v]);
+    }
+  for (uint32_t i = 0; i < s->region->n_results && fits; i++) {
+    jm_value v = s->region->results[i];
+    fits = jm_axes_add_value(r->store_pass[i] == LAST ? &kept : &all, type_of(r, v), s->breaks[v]);
+  }
+  for (uint32_t i = 0; i < kept.n_boundaries && fits; i++)
+    fits = jm_axes_add(&all, kept.boundaries[i] * space.cut);
+  jm_axes_init(&r->outer, space.outer);
+  jm_axes_init(&r->inner, space.cut);
+  for (uint32_t i = 0; i < all.n_boundaries && fits; i++)
+    fits = all.boundaries[i] < space.cut ? jm_axes_add(&r->inner, all.boundaries[i])
+                                         : jm_axes_add(&r->outer, all.boundaries[i] / space.cut);
+  jm_axes_finish(&r->outer);
+  jm_axes_finish(&r->inner);
+  return fits;
+}
+
+static void weigh(rows *r) {
+  const jm_scheduler *s = r->s;
+  for (uint32_t i = 0; i < s->region->n_args; i++) r->weight[s->region->first_arg + i] = 1;
+  for (uint32_t i = 0; i < s->region->n_ops; i++) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    double sum = jm_emit_estimate(s->m, op).flops;
+    for (uint32_t k = 0; k < op->n_operands; k++) {
+      jm_value v = op->operands[k];
+      if (s->cluster.relation[v] != JM_REL_KEPT && type_of(r, v)->count > 1) sum += r->weight[v];
+    }
+    for (uint32_t k = 0; k < op->n_results; k++) r->weight[op->first_result + k] = sum;
+  }
+}
+
+/* Could v, asked for by the loops' own index, be kept in scratch? */
+static bool may_save(const rows *r, jm_value v) {
+  const jm_type *type = type_of(r, v);
+  int64_t product = 1;
+  uint32_t d = type->rank;
+  while (d && product < length(r)) product *= type->dims[--d];
+  return r->s->cluster.relation[v] != JM_REL_KEPT && product == length(r) &&
+         type->count == jm_space_points(r->s->cluster.space) && jm_module_definition(r->s->m, v) &&
+         r->weight[v] >= dear;
+}
+
+/* Goes down from what a pass computes; saves what an earlier pass computed, too. own: asked for by
+ * the loops' own index. */
+static void want(rows *r, jm_value v, uint32_t pass, bool own) {
+  const jm_op *op = jm_module_definition(r->s->m, v);
+  if (!op || r->s->cluster.relation[v] == JM_REL_KEPT) return;
+  for (uint32_t i = 0; i < r->n_saved; i++)
+    if (r->saved[i].v == v) return;
+  uint16_t before = r->wanted[v] & (uint16_t)((1u << pass) - 1);
+  if (own && before && may_save(r, v)) {
+    uint32_t first = 0;
+    while (!(before >> first & 1)) first++;
+    size_t bytes = 0, most = r->s->target->scratch_bytes;
+    if (most > r->s->target->l2_bytes / 2) most = r->s->target->l2_bytes / 2;
+    for (uint32_t i = 0; i <= r->n_saved; i++) {
+      jm_dtype dtype = type_of(r, i < r->n_saved ? r->saved[i].v : v)->dtype;
+      bytes += (size_t)length(r) * jm_dtype_bytes(dtype) + 64;
+    }
+    if (bytes <= most) {
+      r->saved[r->n_saved++] = (saved){v, first, 0, r};
+      return;
+    }
+  }
+  if (own && r->wanted[v] >> pass & 1) return;
+  if (own) r->wanted[v] |= (uint16_t)(1u << pass);
+  bool same = jm_cluster_is_pointwise(r->s->m, op);
+  for (uint32_t k = 0; k < op->n_operands; k++)
+    want(r, op->operands[k], pass, own && same && type_of(r, op->operands[k])->count > 1);
+}
+
+static void find_passes(rows *r) {
+  const jm_scheduler *s = r->s;
+  r->n_passes = s->cluster.n_levels;
+  for (uint32_t i = 0; i < s->region->n_ops; i++) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    jm_space space;
+    if (!jm_cluster_find_anchor(s->m, op, &space)) continue;
+    r->pass_of[r->n_reductions] = s->cluster.level[op->first_result] - 1u;
+    jm_reduction_init(s->m, op, &r->reductions[r->n_reductions++]);
+  }
+  for (uint32_t i = 0; i < s->region->n_results; i++) {
+    jm_value v = s->region->results[i];
+    bool full = s->cluster.relation[v] == JM_REL_FULL ||
+                (s->cluster.relation[v] == JM_REL_FREE &&
+                 type_of(r, v)->count == jm_space_points(s->cluster.space));
+    r->store_pass[i] = full ? s->cluster.level[v] : LAST;
+    if (full && r->store_pass[i] >= r->n_passes) r->n_passes = r->store_pass[i] + 1;
+  }
+  weigh(r);
+  for (uint32_t p = 0; p < r->n_passes; p++) {
+    for (uint32_t i = 0; i < r->n_reductions; i++)
+      for (uint32_t k = 0; k < r->reductions[i].n && r->pass_of[i] == p; k++)
+        want(r, r->reductions[i].op->operands[k], p, true);
+    for (uint32_t i = 0; i < s->region->n_results; i++)
+      if (r->store_pass[i] == p) want(r, s->region->results[i], p, true);
+  }
+}
+
+/* -- building */
+
+/* Where a point of a row, or of the lanes' rows, is in scratch. */
+static jm_kval saved_place(rows *r, jm_kval place) {
+  if (!r->in_lanes) return place;
+  return jm_launcher_add(&r->l, jm_launcher_scale(&r->l, place, LANE_ROWS), r->lane);
+}
+
+static jm_element load_saved(void *context, jm_emit *e, const jm_kval *index) {
+  const saved *kept = context;
+  const jm_type *type = type_of(kept->rows, kept->v);
+  jm_kbuilder *b = jm_emit_builder(e);
+  jm_kval place = jm_kbuild_index(b, 0);
+  int64_t stride = 1;
+  for (uint32_t d = type->rank; d-- && stride < length(kept->rows);) {
+    jm_kval step = jm_kbuild2(b, JM_K_imul, index[d], jm_kbuild_index(b, stride));
+    place = jm_kbuild2(b, JM_K_iadd, place, step);
+    stride *= type->dims[d];
+  }
+  return jm_emit_load(e, type->dtype, kept->param, saved_place(kept->rows, place));
+}
+
+/* The index of a value that has an element for each point, at the loops' position. */
+static void full_index(rows *r, jm_value v, jm_kval *index) {
+  int64_t sizes[JM_CLUSTER_RANK * 4];
+  uint32_t n = r->outer.n;
+  memcpy(sizes, r->outer.sizes, n * sizeof *sizes);
+  memcpy(sizes + n, r->inner.sizes, r->inner.n * sizeof *sizes);
+  jm_axes_index(r->l.b, sizes, r->x, n + r->inner.n, type_of(r, v), index);
+}
+
+static jm_element pull(rows *r, jm_value v) {
+  jm_kval index[JM_CLUSTER_RANK];
+  full_index(r, v, index);
+  return jm_emit_value(r->l.e, v, index);
+}
+
+/* What one loop over the row does. */
+typedef struct sweep {
+  rows *r;
+  const jm_reduction *reductions[BATCH];
+  jm_element *results[BATCH]; /* accumulators, at last */
+  uint32_t n;
+  uint32_t pass; /* stores and saves of this pass are made, too; JM_NONE: none */
+} sweep;
+
+static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+                        jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  sweep *w = context;
+  rows *r = w->r;
+  jm_element stores[64];
+  uint32_t roots[64], n_stores = 0;
+  memcpy(r->x + r->outer.n, x, r->inner.n * sizeof *x);
+  for (uint32_t i = 0; i < w->n; i++)
+    for (uint32_t k = 0; k < w->reductions[i]->n; k++)
+      elements[i][k] = pull(r, w->reductions[i]->op->operands[k]);
+  for (uint32_t i = 0; i < r->s->region->n_results && n_stores < 64; i++)
+    if (r->store_pass[i] == w->pass) {
+      roots[n_stores] = i;
+      stores[n_stores++] = pull(r, r->s->region->results[i]);
+    }
+  for (uint32_t i = 0; i < r->n_saved; i++)
+    if (r->saved[i].pass == w->pass)
+      jm_emit_store(l->e, type_of(r, r->saved[i].v)->dtype, r->saved[i].param,
+                    saved_place(r, place), pull(r, r->saved[i].v));
+  jm_kval point = jm_launcher_add(l, jm_launcher_scale(l, r->row, length(r)), place);
+  for (uint32_t i = 0; i < n_stores; i++)
+    jm_emit_store(l->e, type_of(r, r->s->region->results[roots[i]])->dtype, r->params[roots[i]],
+                  point, stores[i]);
+}
+
+/* One loop over the row. */
+static void sweep_row(sweep *w) {
+  const jm_axes *inner = &w->r->inner;
+  jm_fold_range range = {jm_kbuild_index(w->r->l.b, 0),
+                         jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)), jm_fold_steps(inner),
+                         w->r->in_lanes};
+  jm_launcher_fold(&w->r->l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
+}
+
+/* All loops of one pass, and what they leave for the next. */
+static void build_pass(rows *r, uint32_t pass, jm_element (*results)[JM_REDUCTION_RESULTS]) {
+  sweep w = {.r = r, .pass = pass};
+  uint32_t parts = 0;
+  for (uint32_t i = 0; i < r->n_reductions; i++) {
+    if (r->pass_of[i] != pass) continue;
+    if (w.n == BATCH || parts + r->reductions[i].parts > BATCH) {
+      sweep_row(&w);
+      w = (sweep){.r = r, .pass = JM_NONE};
+      parts = 0;
+    }
+    w.reductions[w.n] = &r->reductions[i];
+    w.results[w.n++] = results[i];
+    parts += r->reductions[i].parts;
+  }
+  sweep_row(&w);
+  for (uint32_t i = 0; i < r->n_saved; i++)
+    if (r->saved[i].pass == pass) jm_emit_leaf(r->l.e, r->saved[i].v, load_saved, &r->saved[i]);
+  for (uint32_t i = 0; i < r->n_reductions; i++) {
+    if (r->pass_of[i] != pass) continue;
+    jm_element out[JM_REDUCTION_RESULTS];
+    jm_reduction_finish(&r->reductions[i], r->l.e, results[i], out);
+    for (uint32_t k = 0; k < r->reductions[i].n; k++)
+      jm_emit_leaf_element(r->l.e, r->reductions[i].op->first_result + k, out[k]);
+  }
+}
+
+static void build_row(rows *r) {
+  jm_element(*results)[JM_REDUCTION_RESULTS] =
+      jm_arena_alloc(&r->s->scratch, r->n_reductions + 1, sizeof *results);
+  if (!results) {
+    jm_kbuilder_fail(r->l.b, jm_error_out_of_memory());
+    return;
+  }
+  jm_axes_split(r->l.b, r->outer.sizes, r->outer.n, r->row, r->x);
+  for (uint32_t p = 0; p < r->n_passes; p++) build_pass(r, p, results);
+  /* All loads stand before all stores: results may share memory with operands. */
+  jm_element *ends = jm_arena_alloc(&r->s->scratch, r->s->region->n_results + 1, sizeof *ends);
+  if (!ends) {
+    jm_kbuilder_fail(r->l.b, jm_error_out_of_memory());
+    return;
+  }
+  for (uint32_t i = 0; i < r->s->region->n_results; i++) {
+    if (r->store_pass[i] != LAST) continue;
+    jm_value v = r->s->region->results[i];
+    jm_kval index[JM_CLUSTER_RANK];
+    jm_axes_index(r->l.b, r->outer.sizes, r->x, r->outer.n, type_of(r, v), index);
+    ends[i] = jm_emit_value(r->l.e, v, index);
+  }
+  for (uint32_t i = 0; i < r->s->region->n_results; i++)
+    if (r->store_pass[i] == LAST)
+      jm_emit_store(r->l.e, type_of(r, r->s->region->results[i])->dtype, r->params[i], r->row,
+                    ends[i]);
+}
+
+/* A result of the last pass, or of the rows' ends, may lie in an operand's memory: nothing of the
+ * row is read after that. */
+static void drop_early_reuse(rows *r) {
+  for (uint32_t k = 0; k < r->s->region->n_args; k++) {
+    uint32_t i = r->s->alias[k];
+    if (i == JM_NONE || r->store_pass[i] == LAST || r->store_pass[i] + 1 == r->n_passes) continue;
+    r->s->alias[k] = r->s->schedule->reuse[k] = JM_NONE;
+  }
+}
+
+static jm_error *build(rows *r) {
+  jm_scheduler *s = r->s;
+  jm_space space = s->cluster.space;
+  jm_scheduler_reuse(s);
+  drop_early_reuse(r);
+  jm_launcher *l = &r->l;
+  JM_TRY(jm_launcher_begin(s, l));
+  jm_launcher_pull(l, s->region->results, s->region->n_results);
+  for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launcher_result(l, i);
+  for (uint32_t i = 0; i < r->n_saved; i++)
+    r->saved[i].param = jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                                            space.cut * (r->in_lanes ? LANE_ROWS : 1));
+  int64_t step = space.cut < JM_CHUNK ? JM_CHUNK / space.cut : 1;
+  if (jm_space_points(space) <= JM_FEW) step = space.outer;
+  if (r->in_lanes && step > LANE_ROWS) step = LANE_ROWS;
+  bool open;
+  jm_kloop chunks, loop;
+  jm_kval lower, upper;
+  jm_kval chunk = jm_launcher_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut),
+                                    &chunks, &open);
+  jm_launcher_block(l, chunk, step, space.outer, &lower, &upper);
+  uint32_t width = r->in_lanes ? jm_launcher_width(l, step) : 1;
+  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper, NULL,
+                       0, &loop);
+  r->row = loop.index;
+  r->lane = jm_kbuild2(l->b, JM_K_isub, loop.index, lower);
+  build_row(r);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+  jm_launcher_chunk_end(l, &chunks, open);
+  return jm_launcher_end(l);
+}
+
+jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
+  if (s->cluster.kind != JM_CLUSTER_ROW) return NULL;
+  rows r = {.s = s};
+  jm_arena *a = &s->scratch;
+  r.reductions = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.reductions);
+  r.pass_of = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.pass_of);
+  r.store_pass = jm_arena_alloc(a, s->region->n_results + 1, sizeof *r.store_pass);
+  r.params = jm_arena_alloc(a, s->region->n_results + 1, sizeof *r.params);
+  r.saved = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.saved);
+  r.weight = jm_arena_alloc(a, s->m->n_values, sizeof *r.weight);
+  r.wanted = jm_arena_alloc(a, s->m->n_values, sizeof *r.wanted);
+  if (!r.reductions || !r.pass_of || !r.store_pass || !r.params || !r.saved || !r.weight ||
+      !r.wanted)
+    return jm_error_out_of_memory();
+  find_passes(&r);
+  if (!find_axes(&r)) return NULL;
+  *fits = true;
+  r.in_lanes = length(&r) < SHORT_ROW && s->cluster.space.outer >= LANE_ROWS && r.outer.n == 1;
+  return build(&r);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Maps that read what lies across: the innermost dimension of a transpose's operand is another axis
+ * than the innermost one of the results. In tiles of both axes: what the transposes give is made
+ * along the operand's axis, into scratch memory, then everything else along the results' axis, so
+ * that memory is read and written in whole cache lines. */
+#include "kernel/schedule/scheduler.h"
+
+enum {
+  TILE = 64,    /* of both axes, at most */
+  LEAST = 8,    /* shorter axes are not worth tiles */
+  PADDING = 1,  /* elements between the rows of a tile, so that columns use all of the cache */
+  CROSSING = 4, /* transposes of one group that are kept in tiles */
+};
+
+typedef struct crossing {
+  jm_value v;
+  uint32_t param;
+  struct tiling *tiling;
+} crossing;
+
+typedef struct tiling {
+  jm_scheduler *s;
+  jm_axes axes;
+  uint32_t across; /* the axis that is innermost for the operands */
+  crossing crossings[CROSSING];
+  uint32_t n;
+  uint32_t *params; /* per root */
+  int64_t tile, pitch;
+  jm_kval x[JM_CLUSTER_RANK * 2];
+  jm_kval p, q; /* in the tile: along the last axis, along the one across */
+} tiling;
+
+static const jm_type *type_of(const tiling *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
+
+/* The axis in which a dimension of a value lies that has an element for each point. */
+static uint32_t axis_of(const jm_axes *axes, const jm_type *type, uint32_t d) {
+  int64_t inside = 1, product = 1;
+  for (uint32_t i = d + 1; i < type->rank; i++) inside *= type->dims[i];
+  uint32_t a = axes->n;
+  while (a && product <= inside) product *= axes->sizes[--a];
+  return a;
+}
+
+/* The axis along which a transpose reads memory in order. */
+static uint32_t find_across(const tiling *t, const jm_op *op) {
+  const jm_transpose_attrs *attrs = op->attrs;
+  const jm_type *from = jm_op_operand_type(t->s->m, op, 0), *to = jm_op_result_type(t->s->m, op, 0);
+  uint32_t last = from->rank;
+  while (last && from->dims[last - 1] == 1) last--;
+  for (uint32_t d = 0; d < to->rank; d++)
+    if (last && attrs->permutation.data[d] == last - 1) return axis_of(&t->axes, to, d);
+  return t->axes.n - 1;
+}
+
+/* Transposes whose every use is by the loops' own index, and whose operands lie across. */
+static bool find_crossings(tiling *t) {
+  const jm_scheduler *s = t->s;
+  uint8_t *moved = jm_arena_alloc(&t->s->scratch, s->m->n_values, 1);
+  const jm_op *found[CROSSING];
+  uint32_t n = 0;
+  if (!moved) return false;
+  for (uint32_t i = s->region->n_ops; i--;) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    bool is_moved = !jm_cluster_is_pointwise(s->m, op);
+    for (uint32_t k = 0; k < op->n_results; k++) is_moved |= moved[op->first_result + k];
+    for (uint32_t k = 0; k < op->n_operands; k++) moved[op->operands[k]] |= is_moved;
+    if (op->code != JM_OP_transpose || moved[op->first_result]) continue;
+    jm_value v = op->first_result;
+    jm_axes joined = t->axes; /* it is asked for by an index of its own shape */
+    if (type_of(t, v)->count != t->axes.count || n == CROSSING) continue;
+    if (!jm_axes_add_value(&joined, type_of(t, v), s->breaks[v])) continue;
+    t->axes = joined;
+    found[n++] = op;
+  }
+  jm_axes_finish(&t->axes);
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t across = find_across(t, found[i]);
+    if (across == t->axes.n - 1 || (t->n && across != t->across)) continue;
+    t->across = across;
+    t->crossings[t->n++] = (crossing){found[i]->first_result, 0, t};
+  }
+  return t->n && t->axes.sizes[t->across] >= LEAST && t->axes.sizes[t->axes.n - 1] >= LEAST;
+}
+
+static jm_element load_crossing(void *context, jm_emit *e, const jm_kval *index) {
+  const crossing *c = context;
+  const tiling *t = c->tiling;
+  jm_kbuilder *b = jm_emit_builder(e);
+  (void)index; /* the loops' own */
+  jm_kval at = jm_kbuild2(b, JM_K_imul, t->p, jm_kbuild_index(b, t->pitch));
+  at = jm_kbuild2(b, JM_K_iadd, at, t->q);
+  return jm_emit_load(e, type_of(t, c->v)->dtype, c->param, at);
+}
+
+static jm_element pull(tiling *t, jm_launcher *l, jm_value v) {
+  jm_kval index[JM_CLUSTER_RANK];
+  jm_axes_index(l->b, t->axes.sizes, t->x, t->axes.n, type_of(t, v), index);
+  return jm_emit_value(l->e, v, index);
+}
+
+/* A tile's loops: outer serial, inner in vectors; each runs over [0, count). */
+static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, const jm_kval *count,
+                 const jm_kval *point) {
+  jm_kloop outer, inner;
+  uint32_t last = t->axes.n - 1, width = jm_launcher_width(l, t->tile);
+  jm_kval zero = jm_kbuild_index(l->b, 0);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, zero, count[fill ? 0 : 1], NULL, 0, &outer);
+  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, zero,
+                       count[fill ? 1 : 0], NULL, 0, &inner);
+  t->p = fill ? outer.index : inner.index;
+  t->q = fill ? inner.index : outer.index;
+  t->x[last] = jm_launcher_add(l, first[0], t->p);
+  t->x[t->across] = jm_launcher_add(l, first[1], t->q);
+  if (fill) {
+    for (uint32_t i = 0; i < t->n; i++) {
+      jm_kval at = jm_launcher_add(l, jm_launcher_scale(l, t->p, t->pitch), t->q);
+      jm_emit_store(l->e, type_of(t, t->crossings[i].v)->dtype, t->crossings[i].param, at,
+                    pull(t, l, t->crossings[i].v));
+    }
+  } else {
+    int64_t stride = 1;
+    for (uint32_t a = t->across + 1; a < t->axes.n; a++) stride *= t->axes.sizes[a];
+    jm_kval at = jm_launcher_add(l, *point, jm_launcher_scale(l, t->x[t->across], stride));
+    at = jm_launcher_add(l, at, t->x[last]);
+    for (uint32_t i = 0; i < t->s->region->n_results; i++) {
+      jm_value v = t->s->region->results[i];
+      jm_emit_store(l->e, type_of(t, v)->dtype, t->params[i], at, pull(t, l, v));
+    }
+  }
+  jm_kbuild_loop_end(l->b, &inner, NULL);
+  jm_kbuild_loop_end(l->b, &outer, NULL);
+}
+
+/* Positions of a chunk on the axes that are not tiled; the number of its first point there. */
+static jm_kval place_chunk(tiling *t, jm_launcher *l, jm_kval i) {
+  int64_t sizes[JM_CLUSTER_RANK * 2], strides[JM_CLUSTER_RANK * 2], stride = 1;
+  jm_kval x[JM_CLUSTER_RANK * 2], point = jm_kbuild_index(l->b, 0);
+  uint32_t axes[JM_CLUSTER_RANK * 2], n = 0;
+  for (uint32_t a = t->axes.n; a--;) {
+    strides[a] = stride;
+    stride *= t->axes.sizes[a];
+  }
+  for (uint32_t a = 0; a + 1 < t->axes.n; a++) {
+    if (a == t->across) continue;
+    axes[n] = a;
+    sizes[n++] = t->axes.sizes[a];
+  }
+  if (n) jm_axes_split(l->b, sizes, n, i, x);
+  for (uint32_t k = 0; k < n; k++) {
+    t->x[axes[k]] = x[k];
+    point = jm_launcher_add(l, point, jm_launcher_scale(l, x[k], strides[axes[k]]));
+  }
+  return point;
+}
+
+static void build_tiles(tiling *t, jm_launcher *l) {
+  int64_t last = t->axes.sizes[t->axes.n - 1], across = t->axes.sizes[t->across];
+  int64_t tiles[2] = {(last + t->tile - 1) / t->tile, (across + t->tile - 1) / t->tile};
+  bool open;
+  jm_kloop chunks;
+  jm_kval chunk = jm_launcher_chunk(l, t->axes.count / (last * across) * tiles[0] * tiles[1],
+                                    (double)(t->tile * t->tile), &chunks, &open);
+  jm_kval n[2] = {jm_kbuild_index(l->b, tiles[0]), jm_kbuild_index(l->b, tiles[1])};
+  jm_kval first[2], count[2], end;
+  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n[0]), t->tile, last, &first[0], &end);
+  count[0] = jm_kbuild2(l->b, JM_K_isub, end, first[0]);
+  jm_kval rest = jm_kbuild2(l->b, JM_K_udiv, chunk, n[0]);
+  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, rest, n[1]), t->tile, across, &first[1], &end);
+  count[1] = jm_kbuild2(l->b, JM_K_isub, end, first[1]);
+  jm_kval point = place_chunk(t, l, jm_kbuild2(l->b, JM_K_udiv, rest, n[1]));
+  each(t, l, true, first, count, NULL);
+  for (uint32_t i = 0; i < t->n; i++)
+    jm_emit_leaf(l->e, t->crossings[i].v, load_crossing, &t->crossings[i]);
+  each(t, l, false, first, count, &point);
+  jm_launcher_chunk_end(l, &chunks, open);
+}
+
+jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
+  if (s->cluster.kind != JM_CLUSTER_MAP) return NULL;
+  tiling t = {.s = s, .tile = TILE};
+  bool wide = false;
+  jm_axes_init(&t.axes, s->cluster.space.outer);
+  for (uint32_t i = 0; i < s->region->n_results; i++) {
+    jm_value v = s->region->results[i];
+    if (!jm_axes_add_value(&t.axes, type_of(&t, v), s->breaks[v])) return NULL;
+  }
+  if (t.axes.count < JM_FEW || !find_crossings(&t)) return NULL;
+  *fits = true;
+  for (uint32_t i = 0; i < t.n; i++)
+    wide |= jm_dtype_bytes(type_of(&t, t.crossings[i].v)->dtype) > 4;
+  if (wide) t.tile /= 2;
+  t.pitch = t.tile + PADDING;
+  t.params = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t.params);
+  if (!t.params) return jm_error_out_of_memory();
+  jm_launcher l;
+  JM_TRY(jm_launcher_begin(s, &l));
+  jm_launcher_pull(&l, s->region->results, s->region->n_results);
+  for (uint32_t i = 0; i < s->region->n_results; i++) t.params[i] = jm_launcher_result(&l, i);
+  for (uint32_t i = 0; i < t.n; i++)
+    t.crossings[i].param =
+        jm_launcher_scratch(&l, type_of(&t, t.crossings[i].v)->dtype, t.tile * t.pitch);
+  build_tiles(&t, &l);
+  return jm_launcher_end(&l);
+}
