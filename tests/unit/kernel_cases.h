@@ -169,7 +169,7 @@ static void add_inst_case(jm_kopcode code, jm_ktype from, jm_ktype to, jm_kcall 
   add_case(b);
 }
 
-static void add_inst_cases(jm_kbinding binding, uint32_t width) {
+static inline void add_inst_cases(jm_kbinding binding, uint32_t width) {
   for (int c = 0; c < JM_N_KOPS; c++) {
     const jm_kop_fact *op = &jm_kop_facts[c];
     if (op->operands < 1 || c == JM_K_load || c == JM_K_store) continue;
@@ -466,7 +466,7 @@ static void add_random_inst(jm_kbuilder *b, random_body *r) {
                                  : jm_kbuild3(b, code, x[0], x[1], x[2]));
 }
 
-static void add_random_case(void) {
+static inline void add_random_case(void) {
   char name[64];
   snprintf(name, sizeof name, "random %llu", (unsigned long long)case_seed);
   jm_kbuilder *b = begin_case(name);
@@ -527,7 +527,7 @@ static void add_random_case(void) {
   add_case(b);
 }
 
-static void add_memory_cases(void) {
+static inline void add_memory_cases(void) {
   static const int64_t steps[] = {0, 1, -1, 2, -2, 3, 4};
   static const jm_ktype types[] = {JM_KT_i8, JM_KT_i16, JM_KT_f32, JM_KT_f64};
   for (size_t t = 0; t < sizeof types / sizeof *types; t++)
@@ -540,7 +540,7 @@ static void add_memory_cases(void) {
     }
 }
 
-static void add_loop_cases(void) {
+static inline void add_loop_cases(void) {
   for (jm_ktype t = JM_KT_f32; t <= JM_KT_f64; t++)
     for (uint32_t width = 2; width <= 32; width *= 2) {
       add_reduce_case(t, width);

@@ -33,7 +33,7 @@ static void fill_param(const jm_kparam *p, char *data) {
   }
 }
 
-static void create_memory(const jm_kernel *k, memory *m, const memory *like) {
+static inline void create_memory(const jm_kernel *k, memory *m, const memory *like) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < k->n_params; i++) {
     const jm_kparam *p = &k->params[i];
@@ -51,7 +51,7 @@ static void create_memory(const jm_kernel *k, memory *m, const memory *like) {
   }
 }
 
-static void destroy_memory(const jm_kernel *k, memory *m) {
+static inline void destroy_memory(const jm_kernel *k, memory *m) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < k->n_params; i++)
     if (k->params[i].space == JM_SPACE_GLOBAL) jm_free(m->blocks[n++]);

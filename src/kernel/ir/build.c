@@ -466,7 +466,8 @@ void jm_kbuild_loop_begin(jm_kbuilder *b, jm_kbinding binding, uint32_t width, j
   if (!all_visible(b, JM_K_loop, (jm_kval[]){lower, upper}, 2) ||
       !all_visible(b, JM_K_loop, initial, n))
     return;
-  if (binding == JM_BIND_VECTOR && (width < 2 || (width & (width - 1)))) {
+  if (jm_kbinding_has_lanes(binding) &&
+      (width < (binding == JM_BIND_VECTOR ? 2 : 1) || (width & (width - 1)))) {
     broken(b, "loop", "the width is not a power of two");
     return;
   }
@@ -480,8 +481,8 @@ void jm_kbuild_loop_begin(jm_kbuilder *b, jm_kbinding binding, uint32_t width, j
   jm_kinst inst = add_inst(b, JM_K_loop, operands, 2 + n, 0);
   if (inst == JM_KNONE) return;
   b->kernel->insts[inst].binding = binding;
-  b->kernel->insts[inst].width = binding == JM_BIND_VECTOR ? width : 0;
-  jm_kblock block = add_blocks(b, inst, binding == JM_BIND_VECTOR && n ? 2 : 1);
+  b->kernel->insts[inst].width = jm_kbinding_has_lanes(binding) ? width : 0;
+  jm_kblock block = add_blocks(b, inst, jm_kbinding_has_lanes(binding) && n ? 2 : 1);
   if (block == JM_KNONE) return;
   b->kernel->blocks[block].first_arg = b->kernel->n_values;
   b->kernel->blocks[block].n_args = 1;
@@ -518,7 +519,7 @@ static void end_loop(jm_kbuilder *b, jm_kloop *loop) {
 void jm_kbuild_loop_end(jm_kbuilder *b, jm_kloop *loop, const jm_kval *next) {
   if (!end_body(b, loop, next)) return;
   if (b->kernel->insts[loop->inst].n_blocks == 2)
-    broken(b, "loop", "a vector loop that carries needs a combination");
+    broken(b, "loop", "lanes that carry need a combination");
   else
     end_loop(b, loop);
 }
@@ -692,6 +693,7 @@ jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) {
   if (!b->error && b->n_open != 1) broken(b, "finish", "a block is still open");
   if (!b->error) drop_dead(b);
   if (!b->error) b->error = jm_kernel_verify(b->kernel);
+  if (!b->error) b->error = jm_kernel_insert_barriers(b->kernel);
   if (b->error) {
     jm_error *error = b->error;
     b->error = NULL;

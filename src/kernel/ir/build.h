@@ -17,8 +17,8 @@ typedef struct jm_kbuilder jm_kbuilder;
 
 jm_error *jm_kbuilder_create(const char *name, jm_kbuilder **out) JM_MUST_USE;
 void jm_kbuilder_destroy(jm_kbuilder *b); /* NULL is allowed; destroys an unfinished kernel */
-/* Closes the top block, drops pure instructions that nothing uses, verifies, and hands the kernel
- * over. */
+/* Closes the top block, drops pure instructions that nothing uses, verifies, inserts barriers, and
+ * hands the kernel over. */
 jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) JM_MUST_USE;
 
 /* Makes the builder fail with this error (takes it over); the first one stays. */
@@ -66,8 +66,8 @@ typedef struct jm_kloop {
 void jm_kbuild_loop_begin(jm_kbuilder *b, jm_kbinding binding, uint32_t width, jm_kval lower,
                           jm_kval upper, const jm_kval *initial, uint32_t n, jm_kloop *loop);
 void jm_kbuild_loop_end(jm_kbuilder *b, jm_kloop *loop, const jm_kval *next);
-/* The same for a vector loop with carries: combine(context, b, lower, upper, out) builds one
- * combination of n pairs. */
+/* The same for a vector or threads loop with carries: combine(context, b, lower, upper, out) builds
+ * one combination of n pairs. */
 typedef void jm_kcombine(void *context, jm_kbuilder *b, const jm_kval *lower, const jm_kval *upper,
                          jm_kval *out);
 void jm_kbuild_loop_end_combine(jm_kbuilder *b, jm_kloop *loop, const jm_kval *next,

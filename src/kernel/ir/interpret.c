@@ -174,6 +174,23 @@ static void combine_lanes(machine *m, const jm_kinst_fact *inst, uint64_t *lanes
     }
 }
 
+/* Lane after lane: only accesses that race could tell the difference. */
+static void run_threads(machine *m, const step *s) {
+  const jm_kinst_fact *inst = s->inst;
+  const uint32_t n = inst->n_operands - 2;
+  const int64_t lower = (int64_t)m->slots[inst->operands[0]], width = inst->width;
+  const int64_t upper = (int64_t)m->slots[inst->operands[1]];
+  uint64_t *lanes = m->lanes[inst - m->kernel->insts];
+  for (int64_t lane = 0; lane < width; lane++) {
+    uint64_t *carries = lanes + lane * n;
+    for (uint32_t i = 0; i < n; i++) carries[i] = m->slots[inst->operands[2 + i]];
+    for (int64_t i = lane; i < upper - lower && !is_cancelled(m); i += width)
+      run_iteration(m, inst, lower + i, carries);
+  }
+  if (n) combine_lanes(m, inst, lanes, n);
+  for (uint32_t i = 0; i < n; i++) m->slots[inst->first_result + i] = lanes[i];
+}
+
 static void run_loop(machine *m, const step *s) {
   const jm_kinst_fact *inst = s->inst;
   const uint32_t n = inst->n_operands - 2;
@@ -233,7 +250,7 @@ static handler *find_handler(const jm_kernel *k, const jm_kinst_fact *inst, jm_k
       return (inst->code == JM_K_load ? loads : stores)[__builtin_ctz(size)];
     }
     case JM_K_loop:
-      return run_loop;
+      return inst->binding == JM_BIND_THREADS ? run_threads : run_loop;
     case JM_K_while:
       return run_while;
     case JM_K_if:
@@ -258,6 +275,7 @@ static jm_error *decode_block(machine *m, jm_kblock at) {
   if (!code->steps || !code->moved) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < block->n_insts; i++) {
     const jm_kinst_fact *inst = &k->insts[block->insts[i]];
+    if (inst->code == JM_K_barrier) continue;
     if (inst->code == JM_K_const) {
       m->slots[inst->first_result] = inst->imm;
       continue;

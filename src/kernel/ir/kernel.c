@@ -14,6 +14,7 @@ const jm_kop_fact jm_kop_facts[JM_N_KOPS] = {
 };
 
 const char *const jm_ktype_names[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "f32", "f64"};
+const char *const jm_kbinding_names[JM_N_BINDINGS] = {"serial", "vector", "chunk", "threads"};
 const uint32_t jm_ktype_bytes[JM_N_KTYPES] = {1, 1, 2, 4, 8, 4, 8};
 const uint32_t jm_ktype_bits[JM_N_KTYPES] = {1, 8, 16, 32, 64, 32, 64};
 
@@ -49,6 +50,25 @@ void jm_kernel_destroy(jm_kernel *kernel) {
   if (!kernel) return;
   jm_arena_deinit(&kernel->arena);
   jm_free(kernel);
+}
+
+/* Of the first threads loop in the block or inside, 0: there is none. A kernel is searched from its
+ * top because its arrays also hold what was built and dropped. */
+static uint32_t find_threads(const jm_kernel *k, jm_kblock at) {
+  const jm_kblock_fact *block = &k->blocks[at];
+  uint32_t width = 0;
+  for (uint32_t i = 0; i < block->n_insts && !width; i++) {
+    const jm_kinst_fact *inst = &k->insts[block->insts[i]];
+    if (inst->code == JM_K_loop && inst->binding == JM_BIND_THREADS) return inst->width;
+    for (uint32_t j = 0; j < inst->n_blocks && !width; j++)
+      width = find_threads(k, inst->first_block + j);
+  }
+  return width;
+}
+
+uint32_t jm_kernel_threads(const jm_kernel *kernel) {
+  uint32_t width = find_threads(kernel, 0);
+  return width ? width : 1;
 }
 
 size_t jm_kernel_scratch_bytes(const jm_kernel *kernel) {

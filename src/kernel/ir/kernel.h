@@ -20,6 +20,27 @@
  *  - chunk: the kernel's outermost loop, at most one and at top level, without carries: its range
  *    is [0, kernel->chunks), and a launch runs any part of it on any thread. Iterations must be
  *    independent.
+ *  - threads(w): the w lanes of a group run the loop together: iteration lower + i runs in lane
+ *    i % w, and the iterations of one lane run in order. Iterations must be independent except for
+ *    carries. With carries every lane starts from the initial values (which must be neutral for
+ *    `combine`, as above), there is no remainder that runs one by one, and lanes are combined by
+ *    halves as above, all w of them even if there are fewer than w iterations; every lane sees the
+ *    result. What the loop stored is visible to all lanes after it.
+ *    Inside a threads loop control belongs to a lane: serial loops whose bounds may depend on the
+ *    lane, while and if are allowed; chunk, vector and threads loops are not. A threads loop itself
+ *    stands where control is uniform, which is everywhere outside of threads loops.
+ *
+ * Groups. A kernel with threads loops runs each chunk iteration as one group of w lanes: all its
+ * threads loops have one width, and it has no vector loops. Outside of threads loops all lanes
+ * compute the same values, a load is made by every lane, and a store happens once (lane 0 makes
+ * it). SCRATCH is memory that the lanes of a group share. A group may run several chunk iterations
+ * one after the other, in its one SCRATCH; nothing synchronizes two groups.
+ * `barrier` makes a group's accesses of SCRATCH, of GLOBAL, or of both that come before it visible
+ * to all its lanes behind it. It stands outside of threads loops. Nobody who builds kernels writes
+ * one: jm_kbuilder_finish inserts them where two lanes may touch one element and one of them
+ * writes (barriers.c). The memory through which a printer combines the carries of lanes is not
+ * part of the kernel, and neither are the barriers that it needs: a combination synchronizes
+ * nothing else.
  *
  * This file: the data structure. build.h makes kernels, verify.c checks them, print.c writes them
  * as text, interpret.c runs them, llvm.c prints LLVM IR. */
@@ -56,11 +77,23 @@ typedef enum jm_kcall {
   JM_N_KCALLS
 } jm_kcall;
 
-typedef enum jm_kbinding { JM_BIND_SERIAL, JM_BIND_VECTOR, JM_BIND_CHUNK } jm_kbinding;
+typedef enum jm_kbinding {
+  JM_BIND_SERIAL,
+  JM_BIND_VECTOR,
+  JM_BIND_CHUNK,
+  JM_BIND_THREADS,
+  JM_N_BINDINGS
+} jm_kbinding;
+
+enum { JM_MOST_THREADS = 1024 }; /* the width of a threads loop, at most */
+
+/* What a barrier synchronizes: its imm. */
+enum { JM_SCOPE_SCRATCH = 1, JM_SCOPE_GLOBAL = 2 };
 
 typedef enum jm_kspace {
   JM_SPACE_GLOBAL,  /* a buffer that the launch brings */
-  JM_SPACE_SCRATCH, /* memory of one worker, garbage at the start of each chunk iteration */
+  JM_SPACE_SCRATCH, /* memory of one worker or group, garbage at the start of each chunk iteration
+                     */
 } jm_kspace;
 
 typedef uint32_t jm_kval;   /* an SSA value */
@@ -91,9 +124,9 @@ typedef struct jm_kinst_fact {
   jm_kval *operands;
   jm_kval first_result;  /* results are consecutive */
   jm_kblock first_block; /* blocks are consecutive */
-  uint64_t imm;          /* const: bits; load, store: parameter; call: jm_kcall */
+  uint64_t imm;          /* const: bits; load, store: parameter; call: jm_kcall; barrier: scopes */
   jm_kbinding binding;   /* of a loop */
-  uint32_t width;        /* of a vector loop, a power of two */
+  uint32_t width;        /* of a vector or threads loop, a power of two; 0: of another */
 } jm_kinst_fact;
 
 typedef struct jm_kblock_fact {
@@ -145,7 +178,17 @@ extern const uint32_t jm_ktype_bits[JM_N_KTYPES];
 extern void (*const jm_kcall_functions[JM_N_KCALLS][2])(void);
 extern const uint32_t jm_kcall_arguments[JM_N_KCALLS];
 
+extern const char *const jm_kbinding_names[JM_N_BINDINGS];
+
 static inline bool jm_ktype_is_float(jm_ktype t) { return t == JM_KT_f32 || t == JM_KT_f64; }
+/* Do lanes run the loop, so that what it carries needs a combination? */
+static inline bool jm_kbinding_has_lanes(jm_kbinding binding) {
+  return binding == JM_BIND_VECTOR || binding == JM_BIND_THREADS;
+}
+/* May an access to one be an access to the other? */
+static inline bool jm_kparam_overlaps(const jm_kparam *x, const jm_kparam *y) {
+  return x == y || (x->alias && x->alias == y->alias);
+}
 
 jm_error *jm_kernel_create(const char *name, jm_kernel **out) JM_MUST_USE;
 void jm_kernel_destroy(jm_kernel *kernel); /* NULL is allowed */
@@ -165,6 +208,13 @@ jm_error *jm_kernel_parse(const char *text, size_t size, jm_kernel **out) JM_MUS
  * loops when they have run long; NULL: never. After it was seen set, results are undefined. */
 typedef void jm_kernel_fn(void *const *buffers, void *scratch, int64_t begin, int64_t end,
                           const atomic_bool *cancelled);
+
+/* How many lanes a group has: the width of the kernel's threads loops, 1 if there is none. */
+uint32_t jm_kernel_threads(const jm_kernel *kernel);
+
+/* Inserts the barriers that the kernel lacks, and no other; nothing if it has no threads loop.
+ * jm_kbuilder_finish does so. */
+jm_error *jm_kernel_insert_barriers(jm_kernel *kernel) JM_MUST_USE;
 
 /* Bytes of all SCRATCH parameters, each aligned to 64, in order. */
 size_t jm_kernel_scratch_bytes(const jm_kernel *kernel);

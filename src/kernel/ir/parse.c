@@ -174,10 +174,9 @@ static void read_block(reader *r, jm_kblock at) {
 static void read_structured(reader *r, jm_kinst inst, jm_kblock at) {
   jm_kernel *k = r->kernel;
   if (k->insts[inst].code == JM_K_loop) {
-    static const char *const bindings[] = {"serial", "vector", "chunk"};
     uint32_t i = 0;
-    while (i < 3 && !accept(r, bindings[i])) i++;
-    if (i == 3) fail(r, "a loop's binding is missing");
+    while (i < JM_N_BINDINGS && !accept(r, jm_kbinding_names[i])) i++;
+    if (i == JM_N_BINDINGS) fail(r, "a loop's binding is missing");
     k->insts[inst].binding = (jm_kbinding)i;
     if (accept(r, "(")) {
       k->insts[inst].width = (uint32_t)read_number(r);
@@ -268,6 +267,9 @@ static bool read_inst(reader *r, jm_kblock at) {
     read_structured(r, inst, at);
   } else if (code == JM_K_load || code == JM_K_store) {
     read_place(r, fact, code == JM_K_store);
+  } else if (code == JM_K_barrier) {
+    if (accept(r, "scratch")) fact->imm |= JM_SCOPE_SCRATCH;
+    if (accept(r, "global")) fact->imm |= JM_SCOPE_GLOBAL;
   } else if (code == JM_K_const) {
     fact->imm = read_number(r);
     if (fact->n_results) fact->imm = jm_kvalue_mask(k->values[fact->first_result].type, fact->imm);

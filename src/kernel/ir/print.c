@@ -13,8 +13,6 @@ typedef struct printer {
   uint32_t next;
 } printer;
 
-static const char *const binding_names[] = {"serial", "vector", "chunk"};
-
 static void print_value(printer *p, jm_kval v) { jm_text_printf(p->text, "%%%u", p->number[v]); }
 
 static void print_values(printer *p, const jm_kval *values, uint32_t n) {
@@ -79,7 +77,7 @@ static void print_imm(printer *p, const jm_kinst_fact *inst) {
 static void print_structured(printer *p, const jm_kinst_fact *inst) {
   jm_text_printf(p->text, "%s", jm_kop_facts[inst->code].name);
   if (inst->code == JM_K_loop) {
-    jm_text_printf(p->text, " %s", binding_names[inst->binding]);
+    jm_text_printf(p->text, " %s", jm_kbinding_names[inst->binding]);
     if (inst->width) jm_text_printf(p->text, "(%u)", inst->width);
   }
   if (inst->n_operands) jm_text_printf(p->text, " ");
@@ -101,6 +99,11 @@ static void print_inst(printer *p, const jm_kinst_fact *inst) {
     print_value(p, inst->operands[0]);
     jm_text_printf(p->text, "], ");
     print_value(p, inst->operands[1]);
+    return;
+  }
+  if (inst->code == JM_K_barrier) {
+    jm_text_printf(p->text, "barrier%s%s", inst->imm & JM_SCOPE_SCRATCH ? " scratch" : "",
+                   inst->imm & JM_SCOPE_GLOBAL ? " global" : "");
     return;
   }
   define_values(p, inst->first_result, 1);

@@ -8,7 +8,8 @@ typedef struct checker {
   const jm_kernel *kernel;
   bool *defined; /* per value: visible here */
   bool *varying; /* per value: depends on the lane of the vector loop around */
-  bool in_vector, in_chunk, has_chunk;
+  bool in_vector, in_chunk, has_chunk, in_threads, has_vector;
+  uint32_t threads; /* width of the threads loops seen, 0: none yet */
 } checker;
 
 static jm_error *wrong(const checker *c, jm_kinst inst, const char *what) {
@@ -111,6 +112,42 @@ static jm_error *check_memory(const checker *c, jm_kinst inst) {
 
 static jm_error *check_block(checker *c, jm_kblock at, uint32_t depth);
 
+/* What may stand where, and how wide. */
+static jm_error *check_binding(checker *c, jm_kinst inst, uint32_t depth) {
+  const jm_kinst_fact *fact = &c->kernel->insts[inst];
+  const jm_kval *x = fact->operands;
+  const uint32_t least = fact->binding == JM_BIND_VECTOR ? 2 : 1;
+  if (fact->binding >= JM_N_BINDINGS) return wrong(c, inst, "no such binding");
+  if (fact->binding == JM_BIND_CHUNK && (depth || fact->n_operands > 2 || c->has_chunk))
+    return wrong(c, inst, "not a chunk loop's place");
+  if (jm_kbinding_has_lanes(fact->binding) &&
+      (fact->width < least || fact->width & (fact->width - 1)))
+    return wrong(c, inst, "the width is not a power of two");
+  if (c->in_vector && (fact->binding != JM_BIND_SERIAL || c->varying[x[0]] || c->varying[x[1]]))
+    return wrong(c, inst, "inside of a vector loop");
+  if (c->in_threads && fact->binding != JM_BIND_SERIAL)
+    return wrong(c, inst, "inside of a threads loop");
+  if (fact->binding == JM_BIND_CHUNK) c->has_chunk = true;
+  if (fact->binding == JM_BIND_VECTOR) c->has_vector = true;
+  if (fact->binding == JM_BIND_THREADS) {
+    if (fact->width > JM_MOST_THREADS) return wrong(c, inst, "too many threads");
+    if (c->threads && c->threads != fact->width)
+      return wrong(c, inst, "threads loops of several widths");
+    c->threads = fact->width;
+  }
+  if (c->has_vector && c->threads) return wrong(c, inst, "vector and threads loops in one kernel");
+  return NULL;
+}
+
+static jm_error *check_barrier(const checker *c, jm_kinst inst) {
+  const jm_kinst_fact *fact = &c->kernel->insts[inst];
+  if (c->in_threads || c->in_vector) return wrong(c, inst, "inside of a loop that lanes run");
+  if (fact->n_results) return wrong(c, inst, "a wrong number of results");
+  if (!fact->imm || fact->imm & ~(uint64_t)(JM_SCOPE_SCRATCH | JM_SCOPE_GLOBAL))
+    return wrong(c, inst, "no scope that a barrier has");
+  return NULL;
+}
+
 static jm_error *check_loop(checker *c, jm_kinst inst, uint32_t depth) {
   const jm_kinst_fact *fact = &c->kernel->insts[inst];
   const jm_kval *x = fact->operands;
@@ -118,28 +155,26 @@ static jm_error *check_loop(checker *c, jm_kinst inst, uint32_t depth) {
     return wrong(c, inst, "no bounds of i64");
   const uint32_t n = fact->n_operands - 2;
   const bool vector = fact->binding == JM_BIND_VECTOR, chunk = fact->binding == JM_BIND_CHUNK;
-  if (fact->n_blocks != (vector && n ? 2 : 1)) return wrong(c, inst, "a wrong number of blocks");
+  const bool lanes = jm_kbinding_has_lanes(fact->binding);
+  if (fact->n_blocks != (lanes && n ? 2 : 1)) return wrong(c, inst, "a wrong number of blocks");
   const jm_kblock_fact *body = &c->kernel->blocks[fact->first_block];
   if (body->n_args != n + 1 || body->n_yields != n || fact->n_results != n ||
       type_of(c, body->first_arg) != JM_KT_i64 || !args_match(c, body->first_arg + 1, x + 2, n) ||
       !types_match(c, body->yields, x + 2, n) ||
       (n && !args_match(c, fact->first_result, x + 2, n)))
     return wrong(c, inst, "carried values do not match");
-  if (chunk && (depth || n || c->has_chunk)) return wrong(c, inst, "not a chunk loop's place");
-  if (vector && (fact->width < 2 || fact->width & (fact->width - 1)))
-    return wrong(c, inst, "the width is not a power of two");
-  if (c->in_vector && (fact->binding != JM_BIND_SERIAL || c->varying[x[0]] || c->varying[x[1]]))
-    return wrong(c, inst, "inside of a vector loop");
-  if (chunk) c->has_chunk = true;
+  JM_TRY(check_binding(c, inst, depth));
   /* in a serial loop inside of a vector loop carried values may differ from lane to lane */
   for (uint32_t i = 0; i < body->n_args; i++)
     c->varying[body->first_arg + i] = vector || (c->in_vector && i);
   for (uint32_t i = 0; i < n; i++) c->varying[fact->first_result + i] = c->in_vector;
   const checker before = *c;
   c->in_vector = c->in_vector || vector;
+  c->in_threads = c->in_threads || fact->binding == JM_BIND_THREADS;
   c->in_chunk = c->in_chunk || chunk;
   JM_TRY(check_block(c, fact->first_block, depth + 1));
   c->in_vector = before.in_vector;
+  c->in_threads = before.in_threads;
   c->in_chunk = before.in_chunk;
   if (fact->n_blocks < 2) return NULL;
   const jm_kblock_fact *combine = body + 1;
@@ -218,6 +253,8 @@ static jm_error *check_inst(checker *c, jm_kinst inst, jm_kblock at, uint32_t de
     return wrong(c, inst, "it has no blocks");
   else if (fact->code == JM_K_load || fact->code == JM_K_store)
     JM_TRY(check_memory(c, inst));
+  else if (fact->code == JM_K_barrier)
+    JM_TRY(check_barrier(c, inst));
   else
     JM_TRY(check_pure(c, inst));
   for (uint32_t i = 0; i < fact->n_results; i++) {

@@ -504,6 +504,8 @@ static jm_error *print_structured(printer *p, const jm_kinst_fact *f) {
   if (f->code == JM_K_while) return print_while(p, f);
   if (f->code == JM_K_if) return print_if(p, f);
   if (f->binding == JM_BIND_VECTOR) return print_vector(p, f);
+  if (f->binding == JM_BIND_THREADS)
+    return jm_error_unimplemented("kernel %s: a threads loop for LLVM", p->k->name);
   return f->binding == JM_BIND_CHUNK ? print_chunk(p, f) : print_serial(p, f);
 }
 

@@ -407,7 +407,7 @@ static void print_select(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t wi
 
 void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
   const jm_kinst_fact *f = &p->k->insts[inst];
-  if (f->code == JM_K_const) return;
+  if (f->code == JM_K_const || f->code == JM_K_barrier) return; /* one thread runs all lanes */
   if (f->code == JM_K_load) {
     jm_llvm_print_load(p, f);
     return;
