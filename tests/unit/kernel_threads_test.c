@@ -168,13 +168,302 @@ static void test_barrier_counts(void) {
     for (uint32_t i = 0; i < n_cases; i++) {
       CHECK(jm_kernel_threads(cases[i]) == widths[w]);
       uint32_t n = count_barriers(cases[i]), want = widths[w] > 1 ? expected[i] : 0;
-      CHECK(n == want);
-      if (n == want) continue;
       char *text = print_kernel(cases[i]);
-      fprintf(stderr, "%u barriers, should be %u:\n%s", n, want, text);
+      bool of_global = strstr(cases[i]->name, "global") != NULL;
+      bool right = n == want && !strstr(text, of_global ? "barrier scratch" : "barrier global");
+      CHECK(right);
+      if (!right) fprintf(stderr, "%u barriers, should be %u:\n%s", n, want, text);
       jm_free(text);
     }
     destroy_cases();
+  }
+}
+
+/* Where barriers go. A kernel is written as letters, of which most are followed by the number of a
+ * SCRATCH memory: w, a threads loop that stores each element; r, one that loads them mirrored; u,
+ * a uniform store of element 1; l, a uniform load of it; ( ), a serial loop of 4 iterations; [ ],
+ * one of n; ? : ;, an if. The kernel that is built is written down in the same way, with | for a
+ * barrier, and equal to the letters: so it has these barriers and no others. */
+enum { LETTER_MEMORIES = 3 };
+typedef struct lettered {
+  jm_kbuilder *b;
+  jm_kval n, value;
+  jm_kloop loops[8];
+  jm_kinst ifs[8];
+  uint32_t n_loops, n_ifs;
+} lettered;
+
+static void build_access(lettered *l, char letter, uint32_t memory) {
+  jm_kbuilder *b = l->b;
+  jm_kval one = jm_kbuild_index(b, 1);
+  uint32_t sink = letter == 'r' || letter == 'l' ? thread_global(b, JM_KT_i8, true, 0) : 0;
+  if (letter == 'u') jm_kbuild_store(b, memory, one, l->value);
+  if (letter == 'l') jm_kbuild_store(b, sink, one, jm_kbuild_load(b, memory, one));
+  if (letter != 'w' && letter != 'r') return;
+  jm_kloop loop;
+  jm_kval i = open_threads(b, 4, l->n, &loop);
+  if (letter == 'w')
+    jm_kbuild_store(b, memory, i, l->value);
+  else
+    jm_kbuild_store(b, sink, i, jm_kbuild_load(b, memory, mirrored(b, l->n, i)));
+  jm_kbuild_loop_end(b, &loop, NULL);
+}
+
+static void build_letter(lettered *l, const char *at) {
+  jm_kbuilder *b = l->b;
+  jm_kval zero = jm_kbuild_index(b, 0), end = *at == '(' ? jm_kbuild_index(b, 4) : l->n;
+  switch (*at) {
+    case '(':
+    case '[':
+      jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 0, zero, end, NULL, 0, &l->loops[l->n_loops++]);
+      break;
+    case ')':
+    case ']':
+      jm_kbuild_loop_end(b, &l->loops[--l->n_loops], NULL);
+      break;
+    case '?':
+      l->ifs[l->n_ifs++] = jm_kbuild_if_begin(b, jm_kbuild2(b, JM_K_slt, zero, l->n));
+      break;
+    case ':':
+      jm_kbuild_if_else(b, l->ifs[l->n_ifs - 1], NULL, 0);
+      break;
+    case ';':
+      jm_kbuild_if_end(b, l->ifs[--l->n_ifs], NULL, NULL);
+      break;
+    default:
+      build_access(l, *at, 1 + (uint32_t)(at[1] - '0'));
+  }
+}
+
+static void write_letters(const jm_kernel *k, jm_kblock at, jm_text *text);
+
+static void write_letter(const jm_kernel *k, const jm_kinst_fact *f, bool in_threads,
+                         jm_text *text) {
+  const bool memory = f->code == JM_K_load || f->code == JM_K_store;
+  if (f->code == JM_K_barrier) jm_text_printf(text, "|");
+  if (memory && k->params[f->imm].space == JM_SPACE_SCRATCH)
+    jm_text_printf(text, "%c%d",
+                   f->code == JM_K_load ? (in_threads ? 'r' : 'l') : (in_threads ? 'w' : 'u'),
+                   (int)f->imm - 1);
+  if (f->code == JM_K_loop && f->binding == JM_BIND_THREADS) {
+    const jm_kblock_fact *body = &k->blocks[f->first_block];
+    for (uint32_t i = 0; i < body->n_insts; i++)
+      write_letter(k, &k->insts[body->insts[i]], true, text);
+  } else if (f->code == JM_K_loop) {
+    bool known = k->insts[k->values[f->operands[1]].inst].code == JM_K_const;
+    jm_text_printf(text, known ? "(" : "[");
+    write_letters(k, f->first_block, text);
+    jm_text_printf(text, known ? ")" : "]");
+  } else if (f->code == JM_K_if) {
+    jm_text_printf(text, "?");
+    write_letters(k, f->first_block, text);
+    jm_text_printf(text, ":");
+    write_letters(k, f->first_block + 1, text);
+    jm_text_printf(text, ";");
+  }
+}
+
+static void write_letters(const jm_kernel *k, jm_kblock at, jm_text *text) {
+  for (uint32_t i = 0; i < k->blocks[at].n_insts; i++)
+    write_letter(k, &k->insts[k->blocks[at].insts[i]], false, text);
+}
+
+static void check_places(const char *letters) {
+  lettered l = {.b = begin_case(letters)};
+  for (int i = 0; i < LETTER_MEMORIES; i++) thread_scratch(l.b, JM_KT_i8);
+  l.n = case_count(l.b);
+  l.value = jm_kbuild_cast(l.b, JM_K_itrunc, JM_KT_i8, l.n);
+  for (const char *at = letters; *at; at++)
+    if (*at != '|' && (*at < '0' || *at > '9')) build_letter(&l, at);
+  add_case(l.b);
+  if (!n_cases) return;
+  jm_text text;
+  jm_text_init(&text);
+  write_letters(cases[0], 0, &text);
+  bool same = strcmp(jm_text_bytes(&text), letters) == 0;
+  CHECK(same);
+  if (!same) fprintf(stderr, "%s, should be %s\n", jm_text_bytes(&text), letters);
+  jm_text_deinit(&text);
+  destroy_cases();
+}
+
+static void test_places(void) {
+  static const char *const kernels[] = {
+      "w0w1",
+      "w0|r0",
+      "r0|w0",
+      "w0w1|r0r1",
+      "w0r1|r0w1",
+      "w0|l0",
+      "w2l0|u0",
+      "w2u0u0|l0l0", /* lane 0 stores twice */
+      "u0|w0",
+      "r0l0|u0",
+      "l0r0",
+      "w0|(r0r0)",  /* before a loop that only reads, not in it */
+      "w0(|r0|w0)", /* what the back edge needs serves what comes before, too */
+      "(|w1|r1)",
+      "(|w0|(r0))",      /* before an inner loop */
+      "w0(|w1|r1)r0",    /* a loop that surely has an iteration separates what is around it */
+      "w0[|w1|r1]|r0",   /* one that may have none does not */
+      "w0|?r0:w1;|r1r0", /* before an if */
+      "w0?w1|r1:w1|r1;r0",
+      "w0?w1|r1:w2;|r0",
+      "?w0:w1;|r1r0",
+  };
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) check_places(kernels[i]);
+}
+
+/* -- races */
+
+static jm_error *interpret(const jm_kernel *k, const memory *m, int64_t n) {
+  void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(k) + 64);
+  memcpy(m->buffers[0], &n, sizeof n);
+  jm_error *error = jm_kernel_interpret(k, m->buffers, scratch, 0, k->chunks, NULL);
+  jm_free(scratch);
+  return error;
+}
+
+/* Makes parameters of one alias class one memory. */
+static void overlap(const jm_kernel *k, memory *m) {
+  void *first[MAX_PARAMS] = {0};
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < k->n_params; i++) {
+    const jm_kparam *p = &k->params[i];
+    if (p->space != JM_SPACE_GLOBAL) continue;
+    if (p->alias && first[p->alias]) m->buffers[n] = first[p->alias];
+    first[p->alias] = m->buffers[n++];
+  }
+}
+
+/* Blanks the n-th barrier out. */
+static bool delete_barrier(char *text, uint32_t n) {
+  char *at = strstr(text, "  barrier ");
+  for (; n && at; n--) at = strstr(at + 1, "  barrier ");
+  if (at) memset(at, ' ', strcspn(at, "\n"));
+  return at != NULL;
+}
+
+static void check_deletions(const jm_kernel *k, const memory *m, int64_t n) {
+  for (uint32_t i = 0;; i++) {
+    char *text = print_kernel(k);
+    jm_kernel *without = NULL;
+    bool deleted = delete_barrier(text, i);
+    if (deleted) CHECK_OK(jm_kernel_parse(text, strlen(text), &without));
+    jm_free(text);
+    if (!deleted) break;
+    if (!without) continue;
+    jm_error *error = interpret(without, m, n);
+    bool caught = error && jm_error_code(error) == JM_INTERNAL &&
+                  strstr(jm_error_message(error), "a race on parameter");
+    CHECK(caught);
+    if (!caught) fprintf(stderr, "%s: barrier %u may go\n", k->name, i);
+    jm_error_destroy(error);
+    CHECK_OK(jm_kernel_insert_barriers(without)); /* puts it back */
+    CHECK(count_barriers(without) == count_barriers(k));
+    jm_kernel_destroy(without);
+  }
+}
+
+/* With its barriers no kernel races; without any one of them each does. */
+static void test_races(void) {
+  for (uint32_t w = 0; w < N_WIDTHS; w++) {
+    add_threads_cases(widths[w]);
+    for (uint32_t i = 0; i < n_cases; i++) {
+      const int64_t sizes[] = {0, 1, widths[w] - 1, widths[w], widths[w] + 1, 3 * widths[w] + 2};
+      memory m;
+      create_memory(cases[i], &m, NULL);
+      for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+        CHECK_OK(interpret(cases[i], &m, sizes[j]));
+      overlap(cases[i], &m);
+      for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+        CHECK_OK(interpret(cases[i], &m, sizes[j]));
+      check_deletions(cases[i], &m, 3 * widths[w] + 2);
+      destroy_memory(cases[i], &m);
+    }
+    destroy_cases();
+  }
+}
+
+/* Barriers are enough for whatever order of loops and uniform code. */
+static void test_random(void) {
+  uint32_t barriers = 0;
+  for (int round = 0; round < 400; round++) {
+    const uint32_t width = 1u << random_number(6);
+    add_random_threads(width);
+    if (!n_cases) return;
+    const int64_t sizes[] = {2, width + 1, 3 * width + 2};
+    memory m;
+    create_memory(cases[0], &m, NULL);
+    for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+      CHECK_OK(interpret(cases[0], &m, sizes[j]));
+    barriers += count_barriers(cases[0]);
+    destroy_memory(cases[0], &m);
+    destroy_cases();
+  }
+  CHECK(barriers > 1000);
+}
+
+/* Races that no barrier can heal: the message says where, and who. */
+static void test_race_messages(void) {
+  static const struct {
+    const char *chunks, *body, *error;
+  } cases_of_races[] = {
+      {"1", "  loop threads(4) %0, %1 { (%3: i64)\n    store $0[%0], %2\n  }\n",
+       "a race on parameter 0 at 0: lane 1 stores what lane 0 stored, and no barrier"},
+      {"1",
+       "  loop threads(4) %0, %1 { (%3: i64)\n    store $0[%3], %2\n"
+       "    %4: i64 = smin %3, %1\n    %5: f32 = load $0[%0]\n  }\n",
+       "a race on parameter 0 at 0: lane 1 loads what lane 0 stored"},
+      {"1",
+       "  loop threads(4) %0, %1 { (%3: i64)\n    store $0[%3], %2\n  }\n"
+       "  %4: f32 = load $0[%0]\n  %5: f32 = load $0[%1]\n",
+       "a race on parameter 0 at 0: lane 1 loads what lane 0 stored"},
+      {"1",
+       "  %3: f32 = load $0[%1]\n  store $0[%1], %3\n  loop threads(4) %0, %0 { (%4: i64)\n  }\n",
+       "a race on parameter 0 at 8: lane 0 stores what lane 1 loaded"},
+      {"1",
+       "  store $0[%1], %2\n  barrier scratch\n  %3: f32 = load $0[%1]\n"
+       "  loop threads(4) %0, %0 { (%4: i64)\n  }\n",
+       "a race on parameter 0 at 8: lane 1 loads what lane 0 stored"},
+      {"3",
+       "  %3: i64 = const 3\n  loop chunk %0, %3 { (%4: i64)\n"
+       "    loop threads(4) %0, %1 { (%5: i64)\n      store $0[%5], %2\n    }\n"
+       "    barrier scratch global\n  }\n",
+       "a race on parameter 0 at 0: chunk 1 stores what chunk 0 stored"},
+      {"3",
+       "  %3: i64 = const 3\n  %4: f32 = load $0[%0]\n  loop chunk %0, %3 { (%5: i64)\n"
+       "    loop threads(4) %0, %1 { (%6: i64)\n      store $0[%5], %2\n    }\n  }\n",
+       "a race on parameter 0 at 0: chunk 0 stores what chunk -1 loaded"},
+      {"3",
+       "  %3: i64 = const 3\n  loop chunk %0, %3 { (%4: i64)\n"
+       "    store $0[%4], %2\n    %5: f32 = load $0[%0]\n    barrier global\n"
+       "    loop threads(4) %0, %0 { (%6: i64)\n    }\n  }\n",
+       "lane 1 loads what lane 0 stored"},
+      {"3",
+       "  %3: i64 = const 3\n  loop chunk %0, %3 { (%4: i64)\n"
+       "    store $0[%4], %2\n    barrier global\n    %5: f32 = load $0[%0]\n"
+       "    loop threads(4) %0, %0 { (%6: i64)\n    }\n  }\n",
+       "a race on parameter 0 at 0: chunk 1 loads what chunk 0 stored"},
+      {"1",
+       "  loop threads(4) %0, %1 { (%3: i64)\n    %4: i16 = const 0\n    store $1[%3], %4\n"
+       "  }\n  %5: f32 = load $0[%0]\n",
+       "a race on parameter 0 at 0: lane 1 loads what lane 0 stored"},
+  };
+  for (size_t i = 0; i < sizeof cases_of_races / sizeof *cases_of_races; i++) {
+    char text[1024];
+    snprintf(text, sizeof text,
+             "kernel \"k\"\nchunks %s grain 1\nparam $0: global f32 x 9 written alias 1\n"
+             "param $1: global i16 x 18 written alias 1\n{\n"
+             "  %%0: i64 = const 0\n  %%1: i64 = const 8\n  %%2: f32 = const 0x3f800000\n%s}\n",
+             cases_of_races[i].chunks, cases_of_races[i].body);
+    jm_kernel *k = NULL;
+    CHECK_OK(jm_kernel_parse(text, strlen(text), &k));
+    if (!k) continue;
+    float data[9] = {0};
+    CHECK_FAILS(jm_kernel_interpret(k, (void *[]){data, data}, NULL, 0, k->chunks, NULL),
+                JM_INTERNAL, cases_of_races[i].error);
+    jm_kernel_destroy(k);
   }
 }
 
@@ -198,4 +487,5 @@ static void test_text(void) {
   }
 }
 
-TEST_MAIN(test_refusals, test_order, test_barrier_counts, test_text)
+TEST_MAIN(test_refusals, test_order, test_barrier_counts, test_places, test_races, test_random,
+          test_race_messages, test_text)

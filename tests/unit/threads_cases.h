@@ -274,6 +274,12 @@ static void combine_counts(void *context, jm_kbuilder *b, const jm_kval *lower,
   out[1] = jm_kbuild2(b, JM_K_xor, lower[1], upper[1]);
 }
 
+static void combine_xor(void *context, jm_kbuilder *b, const jm_kval *lower, const jm_kval *upper,
+                        jm_kval *out) {
+  (void)context;
+  out[0] = jm_kbuild2(b, JM_K_xor, lower[0], upper[0]);
+}
+
 /* A lane's own control: serial loops up to its index, a while, an if; and a threads loop on one
  * side of an if that all lanes take. */
 static void add_thread_control(uint32_t width) {
@@ -322,6 +328,143 @@ static void add_thread_control(uint32_t width) {
   jm_kbuild_if_end(b, choice, NULL, NULL);
   jm_kbuild_loop_end(b, &rows, NULL);
   add_case(b);
+}
+
+/* -- random kernels: no threads loop races with itself, all else is left to barriers */
+enum { RANDOM_MEMORIES = 5 };
+typedef struct random_threads {
+  jm_kbuilder *b;
+  uint32_t width, memories[RANDOM_MEMORIES]; /* the last two are GLOBAL */
+  jm_kval n, row;
+  jm_kval uniform, index; /* the last uniform value and serial loop, if they are visible */
+  uint32_t budget;        /* of statements */
+} random_threads;
+
+static jm_kval random_place(random_threads *r, uint32_t memory, jm_kval at) {
+  return memory < RANDOM_MEMORIES - 2 ? at : in_row(r->b, r->row, at);
+}
+
+static jm_kval random_load(random_threads *r, uint32_t memory, jm_kval at) {
+  return jm_kbuild_load(r->b, r->memories[memory], random_place(r, memory, at));
+}
+
+static jm_kval random_uniform(random_threads *r) {
+  return jm_kbuild_is_visible(r->b, r->uniform) ? r->uniform : jm_kbuild_int(r->b, JM_KT_i32, 3);
+}
+
+/* 0, mostly, so that loops often reach their memories in the same way. */
+static jm_kval random_shift(random_threads *r) {
+  if (!random_number(4) && jm_kbuild_is_visible(r->b, r->index)) return r->index;
+  return jm_kbuild_index(r->b, random_number(3) ? 0 : 1);
+}
+
+/* memory[i + shift] = a function of what it was, and of two elements of other memories. */
+static void add_random_loop(random_threads *r) {
+  jm_kbuilder *b = r->b;
+  const uint32_t to = random_number(RANDOM_MEMORIES);
+  const bool carries = !random_number(3);
+  jm_kval shift = random_shift(r), start = jm_kbuild_int(b, JM_KT_i32, 0);
+  jm_kval n = jm_kbuild2(b, JM_K_isub, r->n, random_shift(r)), lower = random_shift(r);
+  jm_kval uniform = random_uniform(r), next;
+  jm_kloop loop;
+  jm_kbuild_loop_begin(b, JM_BIND_THREADS, r->width, lower, n, &start, carries, &loop);
+  jm_kval own = jm_kbuild2(b, JM_K_iadd, loop.index, shift);
+  jm_kval v = jm_kbuild2(b, JM_K_xor, random_load(r, to, own), uniform);
+  for (int i = 0; i < 2; i++) {
+    uint32_t from = random_number(RANDOM_MEMORIES);
+    jm_kval at = random_number(2)   ? own
+                 : random_number(2) ? mirrored(b, r->n, loop.index)
+                                    : jm_kbuild_index(b, random_number(4));
+    if (from == to) at = own;
+    v = jm_kbuild2(b, JM_K_imul, v, jm_kbuild_int(b, JM_KT_i32, 5));
+    v = jm_kbuild2(b, JM_K_iadd, v, random_load(r, from, at));
+  }
+  if (random_number(4)) jm_kbuild_store(b, r->memories[to], random_place(r, to, own), v);
+  if (carries) next = jm_kbuild2(b, JM_K_iadd, loop.carries[0], v);
+  if (carries && random_number(2)) { /* what a lane adds after its own control */
+    jm_kinst choice = jm_kbuild_if_begin(b, jm_kbuild2(b, JM_K_slt, v, loop.carries[0]));
+    jm_kbuild_if_else(b, choice, &next, 1);
+    jm_kbuild_if_end(b, choice, &v, &next);
+  }
+  jm_kbuild_loop_end_combine(b, &loop, &next, combine_xor, NULL);
+  if (carries) r->uniform = loop.carries[0];
+}
+
+static void add_random_statements(random_threads *r, uint32_t depth);
+
+static void add_random_nest(random_threads *r, uint32_t depth) {
+  jm_kbuilder *b = r->b;
+  jm_kval zero = jm_kbuild_index(b, 0), carry, result;
+  uint32_t kind = random_number(3);
+  if (kind == 0) {
+    jm_kloop loop;
+    jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 0, zero, jm_kbuild_index(b, random_number(5)), NULL, 0,
+                         &loop);
+    r->index = loop.index;
+    add_random_statements(r, depth + 1);
+    jm_kbuild_loop_end(b, &loop, NULL);
+  } else if (kind == 1) {
+    jm_kinst loop = jm_kbuild_while_begin(b, &zero, 1, &carry);
+    jm_kval v = random_load(r, random_number(RANDOM_MEMORIES), jm_kbuild_index(b, 2));
+    v = jm_kbuild2(b, JM_K_and, v, jm_kbuild_int(b, JM_KT_i32, 3));
+    v = jm_kbuild_cast(b, JM_K_sext, JM_KT_i64, v);
+    jm_kbuild_while_body(b, loop, jm_kbuild2(b, JM_K_slt, carry, v), &carry);
+    add_random_statements(r, depth + 1);
+    carry = jm_kbuild2(b, JM_K_iadd, carry, jm_kbuild_index(b, 1));
+    jm_kbuild_while_end(b, loop, &carry, &result);
+  } else {
+    jm_kval odd = jm_kbuild2(b, JM_K_and, random_uniform(r), jm_kbuild_int(b, JM_KT_i32, 1));
+    jm_kinst choice =
+        jm_kbuild_if_begin(b, jm_kbuild2(b, JM_K_ine, odd, jm_kbuild_int(b, JM_KT_i32, 0)));
+    add_random_statements(r, depth + 1);
+    jm_kbuild_if_else(b, choice, NULL, 0);
+    add_random_statements(r, depth + 1);
+    jm_kbuild_if_end(b, choice, NULL, NULL);
+  }
+}
+
+static void add_random_statements(random_threads *r, uint32_t depth) {
+  for (uint32_t n = 1 + random_number(4); n && r->budget; n--) {
+    r->budget--;
+    const uint32_t memory = random_number(RANDOM_MEMORIES), kind = random_number(9);
+    jm_kval at = jm_kbuild_index(r->b, random_number(5));
+    if (kind % 8 == 0 && depth < 4)
+      add_random_nest(r, depth);
+    else if (kind == 1)
+      r->uniform = random_load(r, memory, at);
+    else if (kind == 2)
+      jm_kbuild_store(r->b, r->memories[memory], random_place(r, memory, at), random_uniform(r));
+    else
+      add_random_loop(r);
+  }
+}
+
+static void add_random_threads(uint32_t width) {
+  char name[64];
+  snprintf(name, sizeof name, "random threads %llu", (unsigned long long)case_seed);
+  random_threads r = {.b = begin_case(name), .width = width, .budget = 14};
+  r.n = case_count(r.b);
+  for (uint32_t i = 0; i < RANDOM_MEMORIES; i++)
+    r.memories[i] = i < RANDOM_MEMORIES - 2 ? thread_scratch(r.b, JM_KT_i32)
+                                            : thread_global(r.b, JM_KT_i32, true, 0);
+  jm_kloop rows, loop;
+  jm_kbuild_chunk_begin(r.b, THREAD_ROWS, 1, &rows);
+  r.row = rows.index;
+  r.uniform = r.index = UINT32_MAX; /* none */
+  jm_kval i = open_threads(r.b, width, jm_kbuild_index(r.b, THREAD_ROW), &loop);
+  for (uint32_t m = 0; m < RANDOM_MEMORIES - 2; m++) /* SCRATCH starts as garbage */
+    jm_kbuild_store(r.b, r.memories[m], i, random_load(&r, RANDOM_MEMORIES - 1, i));
+  jm_kbuild_loop_end(r.b, &loop, NULL);
+  while (r.budget) add_random_statements(&r, 0);
+  for (uint32_t m = 0; m < RANDOM_MEMORIES - 2; m++) { /* SCRATCH is seen */
+    i = open_threads(r.b, width, jm_kbuild_index(r.b, THREAD_ROW), &loop);
+    jm_kval v = random_load(&r, RANDOM_MEMORIES - 1, i);
+    v = jm_kbuild2(r.b, JM_K_xor, random_load(&r, m, i), v);
+    jm_kbuild_store(r.b, r.memories[RANDOM_MEMORIES - 1], in_row(r.b, r.row, i), v);
+    jm_kbuild_loop_end(r.b, &loop, NULL);
+  }
+  jm_kbuild_loop_end(r.b, &rows, NULL);
+  add_case(r.b);
 }
 
 #endif

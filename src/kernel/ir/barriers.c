@@ -16,8 +16,9 @@
  * A part of the kernel is summarized by the accesses that can be reached without a barrier from its
  * start (exposed) and from its end, backwards (pending). Parts are put together in order, and where
  * a pending access conflicts with an exposed one, a barrier goes between them, as late as possible.
- * Around a loop's back edge the body follows itself. Then each barrier, those in the innermost
- * loops first, is removed again, or loses a scope, if nothing conflicts without it. */
+ * Around a loop's back edge the body follows itself. No barrier is superfluous then: two accesses
+ * conflict in either order, so what a barrier at a back edge separates was not separated before.
+ * At the end a barrier loses a scope if nothing conflicts without it. */
 #include <string.h>
 
 #include "kernel/ir/kernel.h"
@@ -43,11 +44,11 @@ typedef struct summary {
 
 typedef struct pass {
   jm_kernel *kernel;
-  uint8_t *before;     /* per instruction: scopes of the barrier to be inserted before it */
-  const summary **cut; /* per structured instruction: its summary, if it is known */
-  bool *shared;        /* per parameter: the kernel writes this memory, or it is SCRATCH */
-  bool inserting;      /* else conflicts are only looked for */
-  bool conflict;       /* one was found, and no barrier inserted */
+  uint8_t *before;       /* per instruction: scopes of the barrier to be inserted before it */
+  const summary **known; /* per structured instruction: its summary, if it is known */
+  bool *shared;          /* per parameter: the kernel writes this memory, or it is SCRATCH */
+  bool inserting;        /* else conflicts are only looked for */
+  bool conflict;         /* one was found, and no barrier inserted */
   jm_error *error;
   jm_arena arena; /* of one analysis */
 } pass;
@@ -273,26 +274,26 @@ static void summarize_block(pass *p, jm_kblock at, summary *s) {
     const jm_kinst_fact *fact = &p->kernel->insts[inst];
     if (fact->code == JM_K_barrier) pass_barrier(p, s, (uint32_t)fact->imm);
     if (!is_step(p, fact)) continue;
-    if (!p->cut[inst]) {
+    if (!p->known[inst]) {
       summary *own = jm_arena_alloc(&p->arena, 1, sizeof *own);
       if (!own) {
         out_of_memory(p);
         return;
       }
       summarize_inst(p, inst, own);
-      p->cut[inst] = own;
+      p->known[inst] = own;
     }
     pass_barrier(p, s, p->before[inst]);
-    append_step(p, s, inst, p->cut[inst]);
+    append_step(p, s, inst, p->known[inst]);
   }
 }
 
 /* Goes over the whole kernel; true: something conflicts. */
-static bool analyze(pass *p) {
+static bool has_conflict(pass *p) {
   summary top = {.passes = ALL_SCOPES};
   p->conflict = false;
   jm_arena_init(&p->arena);
-  memset(p->cut, 0, p->kernel->n_insts * sizeof *p->cut);
+  memset(p->known, 0, p->kernel->n_insts * sizeof *p->known);
   summarize_block(p, 0, &top);
   jm_arena_deinit(&p->arena);
   return p->conflict;
@@ -300,22 +301,14 @@ static bool analyze(pass *p) {
 
 /* ---- the result */
 
-static void prune(pass *p, jm_kinst inst) {
-  static const uint8_t fewer[] = {0, JM_SCOPE_SCRATCH, JM_SCOPE_GLOBAL};
-  const uint8_t all = p->before[inst];
-  for (uint32_t i = 0; i < sizeof fewer / sizeof *fewer && !p->error; i++) {
-    p->before[inst] = fewer[i];
-    if (!analyze(p)) return;
+/* Leaves a barrier one scope if that is enough. */
+static void narrow(pass *p, jm_kinst inst) {
+  static const uint8_t scopes[] = {JM_SCOPE_SCRATCH, JM_SCOPE_GLOBAL};
+  for (uint32_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
+    p->before[inst] = scopes[i];
+    if (!has_conflict(p)) return;
   }
-  p->before[inst] = all;
-}
-
-/* Those of blocks at this depth. */
-static void prune_depth(pass *p, uint32_t depth) {
-  const jm_kernel *k = p->kernel;
-  for (jm_kblock b = 0; b < k->n_blocks; b++)
-    for (uint32_t i = 0; i < k->blocks[b].n_insts && k->blocks[b].depth == depth; i++)
-      if (p->before[k->blocks[b].insts[i]]) prune(p, k->blocks[b].insts[i]);
+  p->before[inst] = ALL_SCOPES;
 }
 
 static jm_error *write_barriers(pass *p, jm_kblock at) {
@@ -358,12 +351,10 @@ static jm_error *insert(pass *p) {
   const jm_kernel *k = p->kernel;
   find_shared(p);
   p->inserting = true;
-  (void)analyze(p);
+  (void)has_conflict(p);
   p->inserting = false;
-  uint32_t deepest = 0;
-  for (jm_kblock b = 0; b < k->n_blocks; b++)
-    if (k->blocks[b].depth > deepest) deepest = k->blocks[b].depth;
-  for (uint32_t depth = deepest + 1; depth--;) prune_depth(p, depth);
+  for (jm_kinst i = 0; i < k->n_insts && !p->error; i++)
+    if (p->before[i]) narrow(p, i);
   if (p->error) return p->error;
   for (jm_kblock b = 0; b < k->n_blocks; b++) JM_TRY(write_barriers(p, b));
   return NULL;
@@ -373,11 +364,11 @@ jm_error *jm_kernel_insert_barriers(jm_kernel *kernel) {
   if (jm_kernel_threads(kernel) < 2) return NULL;
   pass p = {.kernel = kernel};
   p.before = jm_alloc(kernel->n_insts, sizeof *p.before);
-  p.cut = jm_alloc(kernel->n_insts, sizeof *p.cut);
+  p.known = jm_alloc(kernel->n_insts, sizeof *p.known);
   p.shared = jm_alloc(kernel->n_params, sizeof *p.shared);
-  jm_error *error = p.before && p.cut && p.shared ? insert(&p) : jm_error_out_of_memory();
+  jm_error *error = p.before && p.known && p.shared ? insert(&p) : jm_error_out_of_memory();
   jm_free(p.before);
-  jm_free(p.cut);
+  jm_free(p.known);
   jm_free(p.shared);
   return error;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Runs kernels, one scalar after the other: the yardstick for printers and schedules. A kernel is
  * decoded once per call into steps with a handler each; every access is checked against its
- * parameter. Constants are written into their slots before the start. */
+ * parameter, and, if the kernel has threads loops, against those of other lanes. Constants are
+ * written into their slots before the start. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/number.h"
 #include "kernel/ir/builder.h"
+#include "kernel/ir/races.h"
 
 typedef struct machine machine;
 typedef struct step step;
@@ -32,6 +34,8 @@ struct machine {
   block_code *blocks;
   uint64_t **lanes; /* per instruction: carries of all lanes */
   int64_t begin, end;
+  jm_races *races; /* NULL: no threads loops */
+  uint32_t lane;   /* that runs now, JM_LANE_ALL: outside of threads loops */
   const atomic_bool *cancelled;
   uint32_t polled;
   jm_error *error;
@@ -102,8 +106,12 @@ static const struct {
 static uint8_t *find_element(machine *m, const step *s) {
   const jm_kparam *param = &m->kernel->params[s->inst->imm];
   const int64_t index = (int64_t)m->slots[s->a];
-  if (index >= 0 && index < param->elements)
-    return m->memory[s->inst->imm] + (size_t)index * jm_ktype_bytes[param->element];
+  if (index >= 0 && index < param->elements) {
+    jm_error *race = m->races ? jm_races_record(m->races, s->inst, index, m->lane) : NULL;
+    if (!race) return m->memory[s->inst->imm] + (size_t)index * jm_ktype_bytes[param->element];
+    fail(m, race);
+    return NULL;
+  }
   fail(m, jm_error_internal("kernel %s: %s of parameter %" PRIu64 " at %" PRId64
                             ", which has %" PRId64 " elements",
                             m->kernel->name, jm_kop_facts[s->inst->code].name, s->inst->imm, index,
@@ -128,6 +136,10 @@ ACCESS(1, uint8_t)
 ACCESS(2, uint16_t)
 ACCESS(4, uint32_t)
 ACCESS(8, uint64_t)
+
+static void run_barrier(machine *m, const step *s) {
+  if (m->races) jm_races_pass_barrier(m->races, s->inst->imm);
+}
 
 /* by the logarithm of the size */
 static handler *const loads[] = {load_1, load_2, load_4, load_8};
@@ -183,12 +195,26 @@ static void run_threads(machine *m, const step *s) {
   uint64_t *lanes = m->lanes[inst - m->kernel->insts];
   for (int64_t lane = 0; lane < width; lane++) {
     uint64_t *carries = lanes + lane * n;
+    m->lane = (uint32_t)lane;
     for (uint32_t i = 0; i < n; i++) carries[i] = m->slots[inst->operands[2 + i]];
     for (int64_t i = lane; i < upper - lower && !is_cancelled(m); i += width)
       run_iteration(m, inst, lower + i, carries);
   }
+  m->lane = JM_LANE_ALL;
   if (n) combine_lanes(m, inst, lanes, n);
   for (uint32_t i = 0; i < n; i++) m->slots[inst->first_result + i] = lanes[i];
+}
+
+static void run_chunks(machine *m, const step *s) {
+  int64_t index = (int64_t)m->slots[s->inst->operands[0]];
+  int64_t upper = (int64_t)m->slots[s->inst->operands[1]];
+  if (index < m->begin) index = m->begin;
+  if (upper > m->end) upper = m->end;
+  for (; index < upper && !is_cancelled(m); index++) {
+    if (m->races) jm_races_set_chunk(m->races, index);
+    run_iteration(m, s->inst, index, m->lanes[s->inst - m->kernel->insts]);
+  }
+  if (m->races) jm_races_set_chunk(m->races, JM_CHUNK_ALL);
 }
 
 static void run_loop(machine *m, const step *s) {
@@ -197,10 +223,6 @@ static void run_loop(machine *m, const step *s) {
   int64_t index = (int64_t)m->slots[inst->operands[0]];
   int64_t upper = (int64_t)m->slots[inst->operands[1]];
   uint64_t *lanes = m->lanes[inst - m->kernel->insts];
-  if (inst->binding == JM_BIND_CHUNK) {
-    index = index > m->begin ? index : m->begin;
-    upper = upper < m->end ? upper : m->end;
-  }
   for (uint32_t i = 0; i < n; i++) lanes[i] = m->slots[inst->operands[2 + i]];
   const int64_t width = inst->width;
   if (inst->binding == JM_BIND_VECTOR && n && upper > index && upper - index >= width) {
@@ -249,7 +271,10 @@ static handler *find_handler(const jm_kernel *k, const jm_kinst_fact *inst, jm_k
       uint32_t size = jm_ktype_bytes[k->params[inst->imm].element];
       return (inst->code == JM_K_load ? loads : stores)[__builtin_ctz(size)];
     }
+    case JM_K_barrier:
+      return run_barrier;
     case JM_K_loop:
+      if (inst->binding == JM_BIND_CHUNK) return run_chunks;
       return inst->binding == JM_BIND_THREADS ? run_threads : run_loop;
     case JM_K_while:
       return run_while;
@@ -275,7 +300,6 @@ static jm_error *decode_block(machine *m, jm_kblock at) {
   if (!code->steps || !code->moved) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < block->n_insts; i++) {
     const jm_kinst_fact *inst = &k->insts[block->insts[i]];
-    if (inst->code == JM_K_barrier) continue;
     if (inst->code == JM_K_const) {
       m->slots[inst->first_result] = inst->imm;
       continue;
@@ -318,15 +342,18 @@ static jm_error *decode(machine *m, void *const *buffers, void *scratch) {
     m->memory[i] = next;
     next += (size + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
   }
+  if (jm_kernel_threads(k)) JM_TRY(jm_races_create(k, m->memory, &m->races));
   return decode_block(m, 0);
 }
 
 jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, void *scratch,
                               int64_t begin, int64_t end, const atomic_bool *cancelled) {
-  machine m = {.kernel = kernel, .begin = begin, .end = end, .cancelled = cancelled};
+  machine m = {
+      .kernel = kernel, .begin = begin, .end = end, .lane = JM_LANE_ALL, .cancelled = cancelled};
   jm_arena_init(&m.arena);
   m.error = decode(&m, buffers, scratch);
   if (!m.error) run_block(&m, 0);
+  jm_races_destroy(m.races);
   jm_arena_deinit(&m.arena);
   return m.error;
 }

@@ -66,10 +66,7 @@ static uint32_t find_threads(const jm_kernel *k, jm_kblock at) {
   return width;
 }
 
-uint32_t jm_kernel_threads(const jm_kernel *kernel) {
-  uint32_t width = find_threads(kernel, 0);
-  return width ? width : 1;
-}
+uint32_t jm_kernel_threads(const jm_kernel *kernel) { return find_threads(kernel, 0); }
 
 size_t jm_kernel_scratch_bytes(const jm_kernel *kernel) {
   size_t bytes = 0;

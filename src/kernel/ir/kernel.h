@@ -209,7 +209,8 @@ jm_error *jm_kernel_parse(const char *text, size_t size, jm_kernel **out) JM_MUS
 typedef void jm_kernel_fn(void *const *buffers, void *scratch, int64_t begin, int64_t end,
                           const atomic_bool *cancelled);
 
-/* How many lanes a group has: the width of the kernel's threads loops, 1 if there is none. */
+/* How many lanes a group has: the width of the kernel's threads loops, 0 if there is none (then one
+ * lane runs it). */
 uint32_t jm_kernel_threads(const jm_kernel *kernel);
 
 /* Inserts the barriers that the kernel lacks, and no other; nothing if it has no threads loop.
@@ -220,7 +221,8 @@ jm_error *jm_kernel_insert_barriers(jm_kernel *kernel) JM_MUST_USE;
 size_t jm_kernel_scratch_bytes(const jm_kernel *kernel);
 
 /* Runs a verified kernel, scalar by scalar. INTERNAL if an access is out of bounds (then a schedule
- * is wrong), RESOURCE_EXHAUSTED. */
+ * is wrong), or races with that of another lane or chunk iteration (races.h; in kernels with
+ * threads loops), RESOURCE_EXHAUSTED. */
 jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, void *scratch,
                               int64_t begin, int64_t end, const atomic_bool *cancelled) JM_MUST_USE;
 
