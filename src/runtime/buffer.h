@@ -69,8 +69,9 @@ typedef enum jm_host_semantics { /* values of PJRT */
                                  JM_HOST_MUTABLE_ZERO_COPY,
 } jm_host_semantics;
 
-/* An array of the host as a buffer; strides NULL: dense, row-major. With zero copy, dense data of
- * some size at an aligned address is borrowed; done fires when the host's memory is free again. */
+/* An array of the host as a buffer; strides NULL: dense, row-major. Dense data
+ * of some size at an aligned address that may be changed from now on (mutable zero copy) is
+ * borrowed, everything else is copied; done fires when the host's memory is free again. */
 jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtype, uint32_t rank,
                               const int64_t *dims, const int64_t *strides,
                               jm_host_semantics semantics, jm_event **done,

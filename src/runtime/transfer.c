@@ -200,7 +200,9 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
   JM_TRY(jm_shape_read_bytes(dtype, rank, dims, &n_bytes));
   if (n_bytes && !data) return jm_error_invalid("the host's array has no data");
   bool dense = !n_bytes || !strides || jm_strides_are_dense(element, rank, dims, strides);
-  if (dense && semantics >= JM_HOST_ZERO_COPY && n_bytes >= SMALLEST_BORROWED &&
+  /* JAX promises for every NumPy array that it is immutable (JM_HOST_ZERO_COPY), and its owner may
+   * change it as soon as the call has returned: only an array that is given away is borrowed. */
+  if (dense && semantics == JM_HOST_MUTABLE_ZERO_COPY && n_bytes >= SMALLEST_BORROWED &&
       (uintptr_t)data % BORROWED_ALIGNMENT == 0)
     return borrow_host(memory, data, dtype, rank, dims, n_bytes, done, out);
   jm_buffer *buffer;

@@ -75,6 +75,19 @@ def test_numpy_memory_is_never_written():
     np.testing.assert_array_equal(np.asarray(z), 3)
 
 
+@pytest.mark.parametrize("n", [3, 4096, 1_000_000])
+def test_numpy_memory_may_be_changed_after_the_call(n):
+    """JAX tells every plugin that NumPy's arrays are immutable; their owners do not know that."""
+    slow = jax.jit(lambda x: jax.lax.fori_loop(0, 200, lambda i, v: v + jnp.sin(v) * 0, x) + 1)
+    puts = (jax.device_put, jnp.array, lambda x: jax.device_put(x, may_alias=False), slow)
+    for put, added in zip(puts, (0, 0, 0, 1), strict=True):
+        x = np.arange(n, dtype=np.float32) % 7
+        wanted = x + added
+        y = put(x)
+        x[:] = -1
+        np.testing.assert_array_equal(y, wanted)
+
+
 def test_result_views_stay():
     x = jnp.arange(1000.0)
     view = np.asarray(x)
