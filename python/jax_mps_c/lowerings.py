@@ -158,20 +158,39 @@ CUMULATIONS = (
 )
 
 BLOCK = 128  # values that are added up one by one
+SYMBOLIC_LEVELS = 2  # of blocks where an exported program does not know the size
 
 
 def cumulate(cumulation: Cumulation, x: Any, *, axis: int, reverse: bool) -> Any:
-    """Inside of blocks, then over the blocks' totals; what came before joins each block."""
+    """A cumulative sum, product or log-sum-exp; narrow floats are accumulated in float32."""
+    import jax.numpy as jnp
+
+    narrow = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
+    wide = x.astype(jnp.float32) if narrow else x
+    levels = None if isinstance(x.shape[axis], int) else SYMBOLIC_LEVELS
+    return cumulate_blocks(cumulation, wide, axis, reverse, levels).astype(x.dtype)
+
+
+def cumulate_blocks(
+    cumulation: Cumulation, x: Any, axis: int, reverse: bool, levels: int | None
+) -> Any:
+    """Accumulates inside of blocks, then over the blocks' totals, and joins to each block what came
+    before it. `levels` is None where the size is a number, which decides how often this is done."""
     import jax.numpy as jnp
     from jax import lax
 
     n = x.shape[axis]
     identity = jnp.array(cumulation.identity, x.dtype)
-    if n <= 2 * BLOCK or not jnp.issubdtype(x.dtype, jnp.inexact):
+    short = n <= 2 * BLOCK if levels is None else levels == 0
+    if short or not jnp.issubdtype(x.dtype, jnp.inexact):
         ones, padding = [1] * x.ndim, [(0, 0)] * x.ndim
         window = [n if d == axis else 1 for d in range(x.ndim)]
         padding[axis] = (0, n - 1) if reverse else (n - 1, 0)
-        return lax.reduce_window(x, identity, cumulation.join, window, ones, padding) if n else x
+        # A symbolic size is never compared: a window of no elements is refused when it is called.
+        empty = levels is None and n == 0
+        return (
+            x if empty else lax.reduce_window(x, identity, cumulation.join, window, ones, padding)
+        )
 
     def pad(y, low, high):
         config = [(low, high, 0) if d == axis else (0, 0, 0) for d in range(y.ndim)]
@@ -180,9 +199,9 @@ def cumulate(cumulation: Cumulation, x: Any, *, axis: int, reverse: bool) -> Any
     blocks = -(-n // BLOCK)
     shape = (*x.shape[:axis], blocks, BLOCK, *x.shape[axis + 1 :])
     inside = pad(x, 0, blocks * BLOCK - n).reshape(shape)
-    inside = cumulate(cumulation, inside, axis=axis + 1, reverse=reverse)
+    inside = cumulate_blocks(cumulation, inside, axis + 1, reverse, None)
     totals = lax.index_in_dim(inside, 0 if reverse else BLOCK - 1, axis + 1, keepdims=False)
-    totals = cumulate(cumulation, totals, axis=axis, reverse=reverse)
+    totals = cumulate_blocks(cumulation, totals, axis, reverse, levels and levels - 1)
     before = pad(totals, -1, 1) if reverse else pad(totals, 1, -1)
     joined = cumulation.join(jnp.expand_dims(before, axis + 1), inside)
     joined = joined.reshape(*x.shape[:axis], blocks * BLOCK, *x.shape[axis + 1 :])

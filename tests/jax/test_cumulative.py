@@ -51,3 +51,18 @@ def test_long_sums_stay_accurate():
     np.testing.assert_allclose(
         run("mps", lax.cumlogsumexp, (x,)), np.logaddexp.accumulate(wide), rtol=2e-6
     )
+
+
+@pytest.mark.parametrize("n", [128, 256, 100_000])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["cumsum", "cumlogsumexp"])
+def test_narrow_floats_accumulate_in_float32(name, dtype, n):
+    """The result is the float64 one, rounded once: half a unit of the last place, and a little."""
+    x = np.random.default_rng(0).uniform(-1, 1, n).astype(dtype)
+    sums = {"cumsum": np.cumsum, "cumlogsumexp": np.logaddexp.accumulate}[name]
+    wanted = sums(x.astype(np.float64))
+    got = run("mps", getattr(lax, name), (x,))
+    assert got.dtype == x.dtype
+    unit = float(jnp.finfo(dtype).eps)
+    error = np.abs(got.astype(np.float64) - wanted)
+    assert np.max(error / np.maximum(np.abs(wanted), 1)) < 0.51 * unit
