@@ -85,6 +85,14 @@ def register_lowerings() -> None:
     lowerings.register()
 
 
+def promise_targets() -> None:
+    from jax._src.export import _export
+
+    from jax_mps_c import lowerings
+
+    _export._CUSTOM_CALL_TARGETS_GUARANTEED_STABLE.update(lowerings.STABLE_TARGETS)
+
+
 def register_callbacks() -> None:
     from jax_mps_c import callbacks
 
@@ -136,6 +144,14 @@ HOOKS = (
         "linear algebra has rules for named platforms alone, and long cumulative sums lose digits; "
         "lowerings.py is the table of ours",
         register_lowerings,
+    ),
+    Hook(
+        "export",
+        "jax._src.export._export._CUSTOM_CALL_TARGETS_GUARANTEED_STABLE",
+        "0.10.2 - 0.12.0.1",
+        "a program is not serialized with custom calls that are not in this list; ours are promised "
+        "(docs/EXPORT.md)",
+        promise_targets,
     ),
     Hook(
         "callbacks",

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How primitives that JAX lowers for named platforms alone, or badly, are lowered for ours.
 
-Linear algebra becomes custom calls `mps.<name>` of the library. Every row names its target, and the
-parameters that become the target's configuration; what the library gives is what JAX gives on the
-CPU, NaN where a matrix has no answer. Cumulative sums become sums of blocks, which are faster and
+Linear algebra becomes custom calls `mps.<name>.v1` of the library. Every row names its target, and
+the parameters that become the target's configuration; what the library gives is what JAX gives on
+the CPU, NaN where a matrix has no answer. Exported programs contain these calls: what a version
+means stays as it is and readable (src/stablehlo/custom_call.c), a change of it is a new version. Cumulative sums become sums of blocks, which are faster and
 far more accurate than one long one. Special functions and the random bits' cipher become composites
 `mps.<name>`: one op for an engine that knows it, JAX's own rule for every other reader of the program.
 Derivatives and batching are JAX's own.
@@ -31,6 +32,10 @@ class Lowering:
     configure: Callable[..., dict[str, Any]]
 
 
+# The end of a range of eigenvalues or singular values where all are wanted: the size may be symbolic.
+TO_THE_END = -1
+
+
 def only_default(primitive: str, **params: Any) -> None:
     """Refuses parameters that a rule doesn't know, unless they ask for nothing."""
     for name, value in params.items():
@@ -51,7 +56,7 @@ def configure_eigh(
     # takes the other names on platforms other than that.
     del algorithm
     only_default("eigh", **params)
-    low, high = subset_by_index or (0, shape[-1])
+    low, high = subset_by_index or (0, TO_THE_END)
     return {"lower": bool(lower), "low": low, "high": high}
 
 
@@ -63,13 +68,14 @@ def configure_svd(
     name = algorithm_name(algorithm)
     if name not in ("DEFAULT", "QR", "DIVIDE_AND_CONQUER"):
         raise NotImplementedError(f"svd by {name} on platform {PLATFORM}")
-    rank = min(shape[-2:])
-    low, high = subset_by_index or (0, rank)
+    low, high = subset_by_index or (0, TO_THE_END)
+    if subset_by_index:
+        high = min(high, *shape[-2:])
     return {
         "full": full_matrices is None or bool(full_matrices),
         "qr": name == "QR",
         "low": low,
-        "high": min(high, rank),
+        "high": high,
     }
 
 
@@ -123,17 +129,21 @@ def configure_nothing(shape, **params):
 
 
 LOWERINGS = (
-    Lowering("eigh_p", "mps.eigh", configure_eigh),
-    Lowering("svd_p", "mps.svd", configure_svd),
-    Lowering("eig_p", "mps.eig", configure_eig),
-    Lowering("schur_p", "mps.schur", configure_schur),
-    Lowering("hessenberg_p", "mps.hessenberg", configure_nothing),
-    Lowering("tridiagonal_p", "mps.tridiagonal", configure_tridiagonal),
-    Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve", configure_tridiagonal_solve),
-    Lowering("lu_p", "mps.lu", configure_nothing),
-    Lowering("geqp3_p", "mps.geqp3", configure_geqp3),
-    Lowering("ormqr_p", "mps.ormqr", configure_ormqr),
+    Lowering("eigh_p", "mps.eigh.v1", configure_eigh),
+    Lowering("svd_p", "mps.svd.v1", configure_svd),
+    Lowering("eig_p", "mps.eig.v1", configure_eig),
+    Lowering("schur_p", "mps.schur.v1", configure_schur),
+    Lowering("hessenberg_p", "mps.hessenberg.v1", configure_nothing),
+    Lowering("tridiagonal_p", "mps.tridiagonal.v1", configure_tridiagonal),
+    Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve.v1", configure_tridiagonal_solve),
+    Lowering("lu_p", "mps.lu.v1", configure_nothing),
+    Lowering("geqp3_p", "mps.geqp3.v1", configure_geqp3),
+    Lowering("ormqr_p", "mps.ormqr.v1", configure_ormqr),
 )
+
+
+# What an exported program may contain: JAX refuses to serialize other custom calls.
+STABLE_TARGETS = tuple(row.target for row in LOWERINGS)
 
 
 @dataclasses.dataclass(frozen=True)

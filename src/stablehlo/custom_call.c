@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Custom calls: those that mean nothing on one device vanish, an approximate top-k is computed
- * exactly, the rest become custom_call of the IR. */
+ * exactly, versions of ours are read (docs/EXPORT.md), the rest become custom_call of the IR. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -130,12 +130,49 @@ static jm_error *check_layouts(jm_vhlo *v, const jm_wire_op *op, const char *nam
   return NULL;
 }
 
+/* -- our own targets, by version */
+
+static const jm_dict_entry *find_entry(const jm_dict *config, const char *key) {
+  for (uint32_t i = 0; i < config->n; i++)
+    if (!strcmp(config->entries[i].key.bytes, key)) return &config->entries[i];
+  return NULL;
+}
+
+/* The target's name without its version, which is `v`, digits: mps.eigh.v1. A name of ours without
+ * one is not for files: mps.callback. */
+static jm_error *read_version(jm_vhlo *v, jm_str *target) {
+  static const char newest[] = ".v1";
+  enum { SUFFIX = sizeof newest - 1 };
+  if (target->size <= SUFFIX || memcmp(target->bytes, "mps.", 4)) return NULL;
+  const char *end = strrchr(target->bytes, '.');
+  if (end[1] != 'v' || end == target->bytes + 3) return NULL;
+  if (strcmp(end, newest))
+    return jm_error_unimplemented(
+        "this version of a jax-mps-c call: the program comes from a newer release");
+  target->size -= SUFFIX;
+  return jm_vhlo_make_string(v, target->bytes, target->size, &target->bytes);
+}
+
+/* An exported program may not know how many eigenvalues or singular values there are: -1. */
+static jm_error *read_range_end(jm_vhlo *v, const jm_type *matrix, jm_dict *config) {
+  const jm_dict_entry *high = find_entry(config, "high");
+  if (!high || high->kind != JM_DICT_I64 || high->i64 != -1 || matrix->rank < 2) return NULL;
+  jm_dict_entry *entries = jm_arena_alloc(&v->m->arena, config->n, sizeof *entries);
+  if (!entries) return jm_error_out_of_memory();
+  memcpy(entries, config->entries, config->n * sizeof *entries);
+  int64_t rows = matrix->dims[matrix->rank - 2], cols = matrix->dims[matrix->rank - 1];
+  entries[high - config->entries].i64 = rows < cols ? rows : cols;
+  config->entries = entries;
+  return NULL;
+}
+
 static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
   jm_custom_call_attrs attrs;
   memset(&attrs, 0, sizeof attrs);
-  attrs.target = target;
   const jm_wire_attr *version;
   int64_t effect = 0;
+  JM_TRY(read_version(v, &target));
+  attrs.target = target;
   JM_TRY(read_configs(v, op, &attrs));
   JM_TRY(jm_vhlo_find(v, op, "api_version", &version));
   if (version && version->kind == JM_WIRE_ENUM) attrs.api_version = version->ints[0];
@@ -148,16 +185,12 @@ static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
   JM_TRY(check_layouts(v, op, "result_layouts"));
   jm_value *operands = NULL;
   JM_TRY(jm_vhlo_operands(v, op, &operands));
+  if (op->n_operands && (!strcmp(target.bytes, "mps.eigh") || !strcmp(target.bytes, "mps.svd")))
+    JM_TRY(read_range_end(v, jm_vhlo_typeof(v, operands[0]), &attrs.config));
   return jm_vhlo_build(v, op, JM_OP_custom_call, operands, op->n_operands, &attrs, false);
 }
 
 /* -- approximate top-k */
-
-static const jm_dict_entry *find_entry(const jm_dict *config, const char *key) {
-  for (uint32_t i = 0; i < config->n; i++)
-    if (!strcmp(config->entries[i].key.bytes, key)) return &config->entries[i];
-  return NULL;
-}
 
 /* A sort of values and indices by the called comparator: what the op approximates. */
 static jm_error *build_sort(jm_vhlo *v, const jm_wire_op *op, const jm_value *operands,
