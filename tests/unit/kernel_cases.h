@@ -158,7 +158,7 @@ static void add_inst_case(jm_kopcode code, jm_ktype from, jm_ktype to, jm_kcall 
   jm_kval r;
   if (code == JM_K_call)
     r = jm_kbuild_call(b, call, x);
-  else if (jm_kop_facts[code].result == JM_KRESULT_TYPE)
+  else if (jm_kop_facts[code].result == JM_KRESULT_CAST)
     r = jm_kbuild_cast(b, code, to, x[0]);
   else
     r = n == 1   ? jm_kbuild1(b, code, x[0])
@@ -177,7 +177,7 @@ static inline void add_inst_cases(jm_kbinding binding, uint32_t width) {
       bool is_float = jm_ktype_is_float(from);
       if ((op->flags & JM_KFLAG_INT && is_float) || (op->flags & JM_KFLAG_FLT && !is_float))
         continue;
-      if (op->result != JM_KRESULT_TYPE) {
+      if (op->result != JM_KRESULT_CAST) {
         jm_ktype to = op->result == JM_KRESULT_BOOL ? JM_KT_i1 : from;
         add_inst_case((jm_kopcode)c, from, to, 0, binding, width);
         continue;
@@ -453,7 +453,7 @@ static void add_random_inst(jm_kbuilder *b, random_body *r) {
   jm_kval x[3];
   for (int i = 0; i < op->operands; i++) x[i] = pick_value(r, from);
   if (code == JM_K_select) x[0] = pick_value(r, JM_KT_i1);
-  if (op->result == JM_KRESULT_TYPE) {
+  if (op->result == JM_KRESULT_CAST) {
     if (!is_cast_allowed(code, from, to)) return;
     guard_operands(b, code, to, x);
     keep_value(b, r, jm_kbuild_cast(b, code, to, x[0]));

@@ -29,14 +29,14 @@ static real erf_inv(real x) {
   return copysignl(y, x);
 }
 static real rsqrt(real x) { return 1 / sqrtl(x); }
-static jm_kval build_rsqrt(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)y;
-  return jm_element_float[JM_OP_rsqrt].fn(b, x, JM_KNONE);
+static jm_kval build_rsqrt(jm_kbuilder *b, jm_kval x) {
+  return jm_element_float[JM_OP_rsqrt].unary(b, x);
 }
 
 typedef struct row {
   const char *name;
-  jm_float_fn *fn;
+  jm_float_unary *unary;
+  jm_float_binary *binary;
   real (*one)(real);
   real (*two)(real, real);
   double low, high; /* of a dense sweep */
@@ -44,42 +44,42 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-    {"exp", jm_math_exp, expl, NULL, -110, 95, 1, 1},
-    {"exp", jm_math_exp, expl, NULL, -750, 712, 1, 1},
-    {"expm1", jm_math_expm1, expm1l, NULL, -2, 2, 2, 2},
-    {"expm1", jm_math_expm1, expm1l, NULL, -50, 90, 2, 2},
-    {"logistic", jm_math_logistic, logistic, NULL, -110, 40, 2.5, 2.5},
-    {"tanh", jm_math_tanh, tanhl, NULL, -1.5, 1.5, 2, 2},
-    {"tanh", jm_math_tanh, tanhl, NULL, -25, 25, 2, 2},
-    {"sinh", jm_math_sinh, sinhl, NULL, -3, 3, 1, 2.5},
-    {"sinh", jm_math_sinh, sinhl, NULL, -720, 720, 1, 2.5},
-    {"cosh", jm_math_cosh, coshl, NULL, -720, 720, 1, 1.5},
-    {"cosh", jm_math_cosh, coshl, NULL, -90, 90, 1, 1.5},
-    {"log", jm_math_log, logl, NULL, 0, 4, 1, 1},
-    {"log", jm_math_log, logl, NULL, 0.9, 1.1, 1, 1},
-    {"log1p", jm_math_log1p, log1pl, NULL, -1, 4, 1.5, 1.5},
-    {"log1p", jm_math_log1p, log1pl, NULL, -0.1, 0.1, 1.5, 1.5},
-    {"asinh", jm_math_asinh, asinhl, NULL, -4, 4, 1, 2.5},
-    {"acosh", jm_math_acosh, acoshl, NULL, 1, 4, 1, 2.5},
-    {"atanh", jm_math_atanh, atanhl, NULL, -1, 1, 1, 2.5},
-    {"sin", jm_math_sin, sinl, NULL, -10, 10, 1, 1},
-    {"sin", jm_math_sin, sinl, NULL, -1e6, 1e6, 1, 1},
-    {"cos", jm_math_cos, cosl, NULL, -10, 10, 1, 1},
-    {"tan", jm_math_tan, tanl, NULL, -10, 10, 1, 1},
-    {"asin", jm_math_asin, asinl, NULL, -1, 1, 1, 2},
-    {"acos", jm_math_acos, acosl, NULL, -1, 1, 1, 2},
-    {"atan2", jm_math_atan2, NULL, atan2l, -3, 3, 1, 2},
-    {"cbrt", jm_math_cbrt, cbrtl, NULL, -10, 10, 1, 1},
-    {"erf", jm_math_erf, erfl, NULL, -1.5, 1.5, 2, 2},
-    {"erf", jm_math_erf, erfl, NULL, -6, 6, 2, 2},
-    {"erfc", jm_math_erfc, erfcl, NULL, -6, 6, 4.5, 3.75},
-    {"erfc", jm_math_erfc, erfcl, NULL, 0, 28, 4.5, 3.75},
-    {"pow", jm_math_pow, NULL, powl, -3, 3, 1, 1},
-    {"pow", jm_math_pow, NULL, powl, 0.5, 90, 1, 1},
-    {"hypot", jm_math_hypot, NULL, hypotl, -3, 3, 1, 1.5},
-    {"erf_inv", jm_math_erf_inv, erf_inv, NULL, -1, 1, 4, 4},
-    {"erf_inv", jm_math_erf_inv, erf_inv, NULL, 0.9999, 1, 4, 4},
-    {"rsqrt", build_rsqrt, rsqrt, NULL, 0, 10, 2, 2},
+    {"exp", jm_math_exp, NULL, expl, NULL, -110, 95, 1, 1},
+    {"exp", jm_math_exp, NULL, expl, NULL, -750, 712, 1, 1},
+    {"expm1", jm_math_expm1, NULL, expm1l, NULL, -2, 2, 2, 2},
+    {"expm1", jm_math_expm1, NULL, expm1l, NULL, -50, 90, 2, 2},
+    {"logistic", jm_math_logistic, NULL, logistic, NULL, -110, 40, 2.5, 2.5},
+    {"tanh", jm_math_tanh, NULL, tanhl, NULL, -1.5, 1.5, 2, 2},
+    {"tanh", jm_math_tanh, NULL, tanhl, NULL, -25, 25, 2, 2},
+    {"sinh", jm_math_sinh, NULL, sinhl, NULL, -3, 3, 1, 2.5},
+    {"sinh", jm_math_sinh, NULL, sinhl, NULL, -720, 720, 1, 2.5},
+    {"cosh", jm_math_cosh, NULL, coshl, NULL, -720, 720, 1, 1.5},
+    {"cosh", jm_math_cosh, NULL, coshl, NULL, -90, 90, 1, 1.5},
+    {"log", jm_math_log, NULL, logl, NULL, 0, 4, 1, 1},
+    {"log", jm_math_log, NULL, logl, NULL, 0.9, 1.1, 1, 1},
+    {"log1p", jm_math_log1p, NULL, log1pl, NULL, -1, 4, 1.5, 1.5},
+    {"log1p", jm_math_log1p, NULL, log1pl, NULL, -0.1, 0.1, 1.5, 1.5},
+    {"asinh", jm_math_asinh, NULL, asinhl, NULL, -4, 4, 1, 2.5},
+    {"acosh", jm_math_acosh, NULL, acoshl, NULL, 1, 4, 1, 2.5},
+    {"atanh", jm_math_atanh, NULL, atanhl, NULL, -1, 1, 1, 2.5},
+    {"sin", jm_math_sin, NULL, sinl, NULL, -10, 10, 1, 1},
+    {"sin", jm_math_sin, NULL, sinl, NULL, -1e6, 1e6, 1, 1},
+    {"cos", jm_math_cos, NULL, cosl, NULL, -10, 10, 1, 1},
+    {"tan", jm_math_tan, NULL, tanl, NULL, -10, 10, 1, 1},
+    {"asin", jm_math_asin, NULL, asinl, NULL, -1, 1, 1, 2},
+    {"acos", jm_math_acos, NULL, acosl, NULL, -1, 1, 1, 2},
+    {"atan2", NULL, jm_math_atan2, NULL, atan2l, -3, 3, 1, 2},
+    {"cbrt", jm_math_cbrt, NULL, cbrtl, NULL, -10, 10, 1, 1},
+    {"erf", jm_math_erf, NULL, erfl, NULL, -1.5, 1.5, 2, 2},
+    {"erf", jm_math_erf, NULL, erfl, NULL, -6, 6, 2, 2},
+    {"erfc", jm_math_erfc, NULL, erfcl, NULL, -6, 6, 4.5, 3.75},
+    {"erfc", jm_math_erfc, NULL, erfcl, NULL, 0, 28, 4.5, 3.75},
+    {"pow", NULL, jm_math_pow, NULL, powl, -3, 3, 1, 1},
+    {"pow", NULL, jm_math_pow, NULL, powl, 0.5, 90, 1, 1},
+    {"hypot", NULL, jm_math_hypot, NULL, hypotl, -3, 3, 1, 1.5},
+    {"erf_inv", jm_math_erf_inv, NULL, erf_inv, NULL, -1, 1, 4, 4},
+    {"erf_inv", jm_math_erf_inv, NULL, erf_inv, NULL, 0.9999, 1, 4, 4},
+    {"rsqrt", build_rsqrt, NULL, rsqrt, NULL, 0, 10, 2, 2},
 };
 
 enum { COUNT = 40000 };
@@ -95,8 +95,8 @@ static jm_kernel *build(const row *r, jm_ktype type, uint32_t width) {
   jm_kbuild_loop_begin(b, width ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, jm_kbuild_index(b, 0),
                        jm_kbuild_index(b, COUNT), NULL, 0, &loop);
   jm_kval x = jm_kbuild_load(b, from[0], loop.index);
-  jm_kval y = r->two ? jm_kbuild_load(b, from[1], loop.index) : JM_KNONE;
-  jm_kbuild_store(b, to, loop.index, r->fn(b, x, y));
+  jm_kval z = r->unary ? r->unary(b, x) : r->binary(b, x, jm_kbuild_load(b, from[1], loop.index));
+  jm_kbuild_store(b, to, loop.index, z);
   jm_kbuild_loop_end(b, &loop, NULL);
   CHECK_OK(jm_kbuilder_finish(b, &kernel));
   jm_kbuilder_destroy(b);

@@ -7,64 +7,29 @@
 
 #include "kernel/emit/emit.h"
 
-/* -- instructions by short names, for expressions. They use the builder `b` that is in scope; F is
- * a float of the type `t` in scope, I an integer of the type `it` in scope. */
-#define IADD(x, y) jm_kbuild2(b, JM_K_iadd, x, y)
-#define ISUB(x, y) jm_kbuild2(b, JM_K_isub, x, y)
-#define IMUL(x, y) jm_kbuild2(b, JM_K_imul, x, y)
-#define AND(x, y) jm_kbuild2(b, JM_K_and, x, y)
-#define OR(x, y) jm_kbuild2(b, JM_K_or, x, y)
-#define XOR(x, y) jm_kbuild2(b, JM_K_xor, x, y)
-#define SHL(x, y) jm_kbuild2(b, JM_K_shl, x, y)
-#define LSHR(x, y) jm_kbuild2(b, JM_K_lshr, x, y)
-#define ASHR(x, y) jm_kbuild2(b, JM_K_ashr, x, y)
-#define SMIN(x, y) jm_kbuild2(b, JM_K_smin, x, y)
-#define SMAX(x, y) jm_kbuild2(b, JM_K_smax, x, y)
-#define UMIN(x, y) jm_kbuild2(b, JM_K_umin, x, y)
-#define IEQ(x, y) jm_kbuild2(b, JM_K_ieq, x, y)
-#define INE(x, y) jm_kbuild2(b, JM_K_ine, x, y)
-#define SLT(x, y) jm_kbuild2(b, JM_K_slt, x, y)
-#define SLE(x, y) jm_kbuild2(b, JM_K_sle, x, y)
-#define ULT(x, y) jm_kbuild2(b, JM_K_ult, x, y)
-#define ULE(x, y) jm_kbuild2(b, JM_K_ule, x, y)
-#define FADD(x, y) jm_kbuild2(b, JM_K_fadd, x, y)
-#define FSUB(x, y) jm_kbuild2(b, JM_K_fsub, x, y)
-#define FMUL(x, y) jm_kbuild2(b, JM_K_fmul, x, y)
-#define FDIV(x, y) jm_kbuild2(b, JM_K_fdiv, x, y)
-#define FMA(x, y, z) jm_kbuild3(b, JM_K_fma, x, y, z)
-#define FNEG(x) jm_kbuild1(b, JM_K_fneg, x)
-#define FABS(x) jm_kbuild1(b, JM_K_fabs, x)
-#define FSQRT(x) jm_kbuild1(b, JM_K_fsqrt, x)
-#define COPYSIGN(x, y) jm_kbuild2(b, JM_K_fcopysign, x, y)
-#define FOEQ(x, y) jm_kbuild2(b, JM_K_foeq, x, y)
-#define FUNE(x, y) jm_kbuild2(b, JM_K_fune, x, y)
-#define FOLT(x, y) jm_kbuild2(b, JM_K_folt, x, y)
-#define FOLE(x, y) jm_kbuild2(b, JM_K_fole, x, y)
-#define FUNO(x, y) jm_kbuild2(b, JM_K_funo, x, y)
-#define SELECT(c, x, y) jm_kbuild3(b, JM_K_select, c, x, y)
-#define CAST(code, type, x) jm_kbuild_cast(b, JM_K_##code, JM_KT_##type, x)
-#define BITS(x) jm_element_bits_of(b, x)
-#define FROM_BITS(x) jm_element_from_bits(b, x)
-#define F(v) jm_kbuild_float(b, t, v)
-#define I(v) jm_kbuild_int(b, it, (int64_t)(v))
+/* -- besides the instructions' own functions (jm_k_fadd and the like, build.h) */
 
-/* Between a float and the integer of its width. */
-static inline jm_kval jm_element_bits_of(jm_kbuilder *b, jm_kval x) {
-  return jm_kbuild_cast(b, JM_K_bitcast, jm_kbuild_type(b, x) == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32,
-                        x);
+static inline jm_kval jm_k_float(jm_kbuilder *b, jm_ktype type, double value) {
+  return jm_kbuild_float(b, type, value);
 }
-static inline jm_kval jm_element_from_bits(jm_kbuilder *b, jm_kval x) {
-  return jm_kbuild_cast(b, JM_K_bitcast, jm_kbuild_type(b, x) == JM_KT_i64 ? JM_KT_f64 : JM_KT_f32,
-                        x);
+static inline jm_kval jm_k_int(jm_kbuilder *b, jm_ktype type, int64_t value) {
+  return jm_kbuild_int(b, type, value);
+}
+/* The integer with a float's bits, of its width, and back. */
+static inline jm_kval jm_k_bits(jm_kbuilder *b, jm_kval x) {
+  return jm_k_bitcast(b, jm_kbuild_type(b, x) == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32, x);
+}
+static inline jm_kval jm_k_from_bits(jm_kbuilder *b, jm_kval x) {
+  return jm_k_bitcast(b, jm_kbuild_type(b, x) == JM_KT_i64 ? JM_KT_f64 : JM_KT_f32, x);
 }
 /* c[0] + c[1] x + ... by Horner's rule with fma; n >= 1. */
-static inline jm_kval jm_element_polynomial(jm_kbuilder *b, jm_kval x, const double *c, size_t n) {
+static inline jm_kval jm_k_polynomial(jm_kbuilder *b, jm_kval x, const double *c, size_t n) {
   const jm_ktype t = jm_kbuild_type(b, x);
-  jm_kval sum = F(c[n - 1]);
-  for (size_t i = n - 1; i--;) sum = FMA(sum, x, F(c[i]));
+  jm_kval sum = jm_k_float(b, t, c[n - 1]);
+  for (size_t i = n - 1; i--;) sum = jm_k_fma(b, sum, x, jm_k_float(b, t, c[i]));
   return sum;
 }
-#define POLYNOMIAL(x, c) jm_element_polynomial(b, x, c, sizeof(c) / sizeof *(c))
+#define JM_POLYNOMIAL(b, x, c) jm_k_polynomial(b, x, c, sizeof(c) / sizeof *(c))
 
 static inline jm_element jm_element_of(jm_kval part) { return (jm_element){{part, JM_KNONE}}; }
 static inline jm_element jm_element_pair(jm_kval re, jm_kval im) { return (jm_element){{re, im}}; }
@@ -92,8 +57,8 @@ jm_kval jm_element_reduce_precision(jm_kbuilder *b, jm_dtype dtype, jm_kval x, i
 /* An integer of a type below 8 bits: the upper bits of the byte made what our buffers hold. */
 jm_kval jm_element_wrap(jm_kbuilder *b, jm_dtype dtype, jm_kval x);
 
-/* -- ops: one table per class. fn builds the result from one or two operands; flops is its price in
- * simple operations. */
+/* -- ops: one table per class. unary or binary builds the result; flops is its price in simple
+ * operations. */
 typedef struct jm_integer {
   jm_kbuilder *b;
   jm_dtype dtype;
@@ -102,21 +67,27 @@ typedef struct jm_integer {
   bool is_signed;
 } jm_integer;
 
-typedef jm_kval jm_integer_fn(const jm_integer *n, jm_kval x, jm_kval y);
-typedef jm_kval jm_float_fn(jm_kbuilder *b, jm_kval x, jm_kval y);
-typedef jm_element jm_complex_fn(jm_kbuilder *b, jm_element x, jm_element y);
+typedef jm_kval jm_integer_unary(const jm_integer *n, jm_kval x);
+typedef jm_kval jm_integer_binary(const jm_integer *n, jm_kval x, jm_kval y);
+typedef jm_kval jm_float_unary(jm_kbuilder *b, jm_kval x);
+typedef jm_kval jm_float_binary(jm_kbuilder *b, jm_kval x, jm_kval y);
+typedef jm_element jm_complex_unary(jm_kbuilder *b, jm_element x);
+typedef jm_element jm_complex_binary(jm_kbuilder *b, jm_element x, jm_element y);
 
 typedef struct jm_integer_row {
-  jm_integer_fn *fn;
+  jm_integer_unary *unary;
+  jm_integer_binary *binary;
   float flops;
 } jm_integer_row;
 typedef struct jm_float_row {
-  jm_float_fn *fn;
+  jm_float_unary *unary;
+  jm_float_binary *binary;
   float flops, flops_f64;
   bool exact; /* a value of f16 or bf16 gives one: no rounding is needed */
 } jm_float_row;
 typedef struct jm_complex_row {
-  jm_complex_fn *fn;
+  jm_complex_unary *unary;
+  jm_complex_binary *binary;
   float flops;
   bool narrow; /* for c64 alone: f64 must hold twice the digits and the squares of the parts */
 } jm_complex_row;
@@ -133,9 +104,10 @@ jm_element jm_element_run(jm_kbuilder *b, jm_opcode code, jm_dtype dtype, const 
  * parts */
 jm_kval jm_complex_widen(jm_kbuilder *b, jm_kval part);
 jm_element jm_complex_narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im);
-jm_complex_fn jm_complex_divide, jm_complex_log, jm_complex_log1p, jm_complex_expm1,
-    jm_complex_sqrt, jm_complex_rsqrt, jm_complex_sin, jm_complex_cos, jm_complex_tan,
-    jm_complex_tanh, jm_complex_logistic, jm_complex_exp;
+jm_complex_binary jm_complex_divide;
+jm_complex_unary jm_complex_log, jm_complex_log1p, jm_complex_expm1, jm_complex_sqrt,
+    jm_complex_rsqrt, jm_complex_sin, jm_complex_cos, jm_complex_tan, jm_complex_tanh,
+    jm_complex_logistic, jm_complex_exp;
 
 /* element_convert.c */
 jm_element jm_element_convert(jm_kbuilder *b, jm_dtype from, jm_dtype to, jm_element x);
@@ -143,17 +115,20 @@ jm_kval jm_element_compare(jm_kbuilder *b, jm_dtype dtype, jm_direction directio
                            jm_element x, jm_element y);
 
 /* -- functions of f32 and f64 (math_*.c); error bounds are at their definitions */
-jm_float_fn jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logistic, jm_math_tanh,
-    jm_math_sinh, jm_math_cosh, jm_math_asinh, jm_math_acosh, jm_math_atanh, jm_math_sin,
-    jm_math_cos, jm_math_tan, jm_math_asin, jm_math_acos, jm_math_atan2, jm_math_cbrt, jm_math_erf,
-    jm_math_erfc, jm_math_erf_inv, jm_math_pow, jm_math_hypot;
+jm_float_unary jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_logistic,
+    jm_math_tanh, jm_math_sinh, jm_math_cosh, jm_math_asinh, jm_math_acosh, jm_math_atanh,
+    jm_math_sin, jm_math_cos, jm_math_tan, jm_math_asin, jm_math_acos, jm_math_cbrt, jm_math_erf,
+    jm_math_erfc, jm_math_erf_inv;
+jm_float_binary jm_math_atan2, jm_math_pow, jm_math_hypot;
+/* fn of an f64, or of an f32 as the rounded one of f64. */
+jm_kval jm_math_through_f64(jm_kbuilder *b, jm_float_unary *fn, jm_kval x);
 /* exp where the result is a normal number. */
-jm_float_fn jm_math_exp_normal;
+jm_float_unary jm_math_exp_normal;
 /* Of an f32 or f64, as f64: correct to f32's last place, or f64's. */
 void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine);
 /* Each of n factors (f64, at most 1) times e^x. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n);
 /* e^(x + y), y being what rounding took from x. */
-jm_float_fn jm_math_exp_sum;
+jm_float_binary jm_math_exp_sum;
 
 #endif

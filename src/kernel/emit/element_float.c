@@ -3,61 +3,39 @@
  * IEEE 754 defines is exact; functions are those of math_*.c. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                              \
-  const jm_ktype t = jm_kbuild_type(b, x); \
-  (void)t, (void)y
-
-#define UNARY(name, code)                                     \
-  static jm_kval name(jm_kbuilder *b, jm_kval x, jm_kval y) { \
-    (void)y;                                                  \
-    return jm_kbuild1(b, JM_K_##code, x);                     \
-  }
-#define BINARY(name, code)                                    \
-  static jm_kval name(jm_kbuilder *b, jm_kval x, jm_kval y) { \
-    return jm_kbuild2(b, JM_K_##code, x, y);                  \
-  }
-UNARY(absolute, fabs)
-UNARY(negate, fneg)
-UNARY(round_down, ffloor)
-UNARY(round_up, fceil)
-UNARY(round_even, frint)
-UNARY(square_root, fsqrt)
-BINARY(add, fadd)
-BINARY(subtract, fsub)
-BINARY(multiply, fmul)
-BINARY(divide, fdiv)
-
-static jm_kval itself(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)b, (void)y;
+static jm_kval itself(jm_kbuilder *b, jm_kval x) {
+  (void)b;
   return x;
 }
 
-static jm_kval zero(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  return F(0);
+static jm_kval zero(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  return jm_k_float(b, t, 0);
 }
 
 /* x - trunc x is exact, so halves are seen as such; the sign is kept for -0.3 and -0. */
-static jm_kval round_away(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval whole = jm_kbuild1(b, JM_K_ftrunc, x), rest = FABS(FSUB(x, whole));
-  return SELECT(FOLE(F(0.5), rest), FADD(whole, COPYSIGN(F(1), x)), whole);
+static jm_kval round_away(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  jm_kval whole = jm_k_ftrunc(b, x), rest = jm_k_fabs(b, jm_k_fsub(b, x, whole));
+  return jm_k_select(b, jm_k_fole(b, jm_k_float(b, t, 0.5), rest),
+                     jm_k_fadd(b, whole, jm_k_fcopysign(b, jm_k_float(b, t, 1), x)), whole);
 }
 
-static jm_kval reciprocal_root(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  return FDIV(F(1), FSQRT(x));
+static jm_kval reciprocal_root(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  return jm_k_fdiv(b, jm_k_float(b, t, 1), jm_k_fsqrt(b, x));
 }
 
 /* Zeros and NaN are kept. */
-static jm_kval sign(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  return SELECT(FOLT(F(0), FABS(x)), COPYSIGN(F(1), x), x);
+static jm_kval sign(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  return jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, 0), jm_k_fabs(b, x)),
+                     jm_k_fcopysign(b, jm_k_float(b, t, 1), x), x);
 }
 
-static jm_kval is_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  return FOLT(FABS(x), F(__builtin_inf()));
+static jm_kval is_finite(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  return jm_k_folt(b, jm_k_fabs(b, x), jm_k_float(b, t, __builtin_inf()));
 }
 
 /* One comparison with y, or with what stands for it: for NaN the end of the order, so that y wins;
@@ -73,10 +51,12 @@ static jm_kval extreme(jm_kbuilder *b, jm_kval x, jm_kval y, bool larger) {
     x = y;
     y = z;
   }
-  jm_kval loser = I(larger ? sign : 0), beside = FROM_BITS(I(larger ? sign + 1 : 1));
-  jm_kval key = SELECT(IEQ(BITS(y), loser), beside, y);
-  key = SELECT(FUNO(y, y), F(larger ? __builtin_inf() : -__builtin_inf()), key);
-  return SELECT(larger ? FOLE(x, key) : FOLE(key, x), y, x);
+  jm_kval loser = jm_k_int(b, it, larger ? sign : 0),
+          beside = jm_k_from_bits(b, jm_k_int(b, it, larger ? sign + 1 : 1));
+  jm_kval key = jm_k_select(b, jm_k_ieq(b, jm_k_bits(b, y), loser), beside, y);
+  key = jm_k_select(b, jm_k_funo(b, y, y),
+                    jm_k_float(b, t, larger ? __builtin_inf() : -__builtin_inf()), key);
+  return jm_k_select(b, larger ? jm_k_fole(b, x, key) : jm_k_fole(b, key, x), y, x);
 }
 
 static jm_kval maximum(jm_kbuilder *b, jm_kval x, jm_kval y) { return extreme(b, x, y, true); }
@@ -88,46 +68,46 @@ static jm_kval rest(jm_kbuilder *b, jm_kval x, jm_kval y) {
 }
 
 const jm_float_row jm_element_float[JM_N_OPS] = {
-    [JM_OP_abs] = {absolute, 1, 2, true},
-    [JM_OP_acos] = {jm_math_acos, 70, 70, false},
-    [JM_OP_acosh] = {jm_math_acosh, 120, 120, false},
-    [JM_OP_asin] = {jm_math_asin, 70, 70, false},
-    [JM_OP_asinh] = {jm_math_asinh, 120, 120, false},
-    [JM_OP_atanh] = {jm_math_atanh, 90, 90, false},
-    [JM_OP_cbrt] = {jm_math_cbrt, 90, 90, false},
-    [JM_OP_ceil] = {round_up, 1, 2, true},
-    [JM_OP_cosh] = {jm_math_cosh, 60, 60, false},
-    [JM_OP_cosine] = {jm_math_cos, 100, 900, false},
-    [JM_OP_erf] = {jm_math_erf, 50, 200, false},
-    [JM_OP_erfc] = {jm_math_erfc, 60, 150, false},
-    [JM_OP_erf_inv] = {jm_math_erf_inv, 75, 150, false},
-    [JM_OP_exponential] = {jm_math_exp, 20, 55, false},
-    [JM_OP_exponential_minus_one] = {jm_math_expm1, 20, 55, false},
-    [JM_OP_floor] = {round_down, 1, 2, true},
-    [JM_OP_imag] = {zero, 0, 0, true},
-    [JM_OP_log] = {jm_math_log, 28, 75, false},
-    [JM_OP_log_plus_one] = {jm_math_log1p, 32, 80, false},
-    [JM_OP_logistic] = {jm_math_logistic, 25, 70, false},
-    [JM_OP_negate] = {negate, 1, 2, true},
-    [JM_OP_real] = {itself, 0, 0, true},
-    [JM_OP_round_nearest_afz] = {round_away, 6, 12, true},
-    [JM_OP_round_nearest_even] = {round_even, 1, 2, true},
-    [JM_OP_rsqrt] = {reciprocal_root, 12, 24, false},
-    [JM_OP_sign] = {sign, 4, 8, true},
-    [JM_OP_sine] = {jm_math_sin, 100, 900, false},
-    [JM_OP_sinh] = {jm_math_sinh, 70, 70, false},
-    [JM_OP_sqrt] = {square_root, 6, 12, false},
-    [JM_OP_tan] = {jm_math_tan, 105, 1200, false},
-    [JM_OP_tanh] = {jm_math_tanh, 28, 95, false},
-    [JM_OP_is_finite] = {is_finite, 2, 4, true},
-    [JM_OP_add] = {add, 1, 2, false},
-    [JM_OP_atan2] = {jm_math_atan2, 120, 120, false},
-    [JM_OP_complex] = {add, 0, 0, true}, /* built by jm_element_run */
-    [JM_OP_divide] = {divide, 5, 10, false},
-    [JM_OP_maximum] = {maximum, 4, 8, true},
-    [JM_OP_minimum] = {minimum, 4, 8, true},
-    [JM_OP_multiply] = {multiply, 1, 2, false},
-    [JM_OP_power] = {jm_math_pow, 200, 700, false},
-    [JM_OP_remainder] = {rest, 600, 600, false},
-    [JM_OP_subtract] = {subtract, 1, 2, false},
+    [JM_OP_abs] = {.unary = jm_k_fabs, .flops = 1, .flops_f64 = 2, .exact = true},
+    [JM_OP_acos] = {.unary = jm_math_acos, .flops = 70, .flops_f64 = 70},
+    [JM_OP_acosh] = {.unary = jm_math_acosh, .flops = 120, .flops_f64 = 120},
+    [JM_OP_asin] = {.unary = jm_math_asin, .flops = 70, .flops_f64 = 70},
+    [JM_OP_asinh] = {.unary = jm_math_asinh, .flops = 120, .flops_f64 = 120},
+    [JM_OP_atanh] = {.unary = jm_math_atanh, .flops = 90, .flops_f64 = 90},
+    [JM_OP_cbrt] = {.unary = jm_math_cbrt, .flops = 90, .flops_f64 = 90},
+    [JM_OP_ceil] = {.unary = jm_k_fceil, .flops = 1, .flops_f64 = 2, .exact = true},
+    [JM_OP_cosh] = {.unary = jm_math_cosh, .flops = 60, .flops_f64 = 60},
+    [JM_OP_cosine] = {.unary = jm_math_cos, .flops = 100, .flops_f64 = 900},
+    [JM_OP_erf] = {.unary = jm_math_erf, .flops = 50, .flops_f64 = 200},
+    [JM_OP_erfc] = {.unary = jm_math_erfc, .flops = 60, .flops_f64 = 150},
+    [JM_OP_erf_inv] = {.unary = jm_math_erf_inv, .flops = 75, .flops_f64 = 150},
+    [JM_OP_exponential] = {.unary = jm_math_exp, .flops = 20, .flops_f64 = 55},
+    [JM_OP_exponential_minus_one] = {.unary = jm_math_expm1, .flops = 20, .flops_f64 = 55},
+    [JM_OP_floor] = {.unary = jm_k_ffloor, .flops = 1, .flops_f64 = 2, .exact = true},
+    [JM_OP_imag] = {.unary = zero, .flops = 0, .flops_f64 = 0, .exact = true},
+    [JM_OP_log] = {.unary = jm_math_log, .flops = 28, .flops_f64 = 75},
+    [JM_OP_log_plus_one] = {.unary = jm_math_log1p, .flops = 32, .flops_f64 = 80},
+    [JM_OP_logistic] = {.unary = jm_math_logistic, .flops = 25, .flops_f64 = 70},
+    [JM_OP_negate] = {.unary = jm_k_fneg, .flops = 1, .flops_f64 = 2, .exact = true},
+    [JM_OP_real] = {.unary = itself, .flops = 0, .flops_f64 = 0, .exact = true},
+    [JM_OP_round_nearest_afz] = {.unary = round_away, .flops = 6, .flops_f64 = 12, .exact = true},
+    [JM_OP_round_nearest_even] = {.unary = jm_k_frint, .flops = 1, .flops_f64 = 2, .exact = true},
+    [JM_OP_rsqrt] = {.unary = reciprocal_root, .flops = 12, .flops_f64 = 24},
+    [JM_OP_sign] = {.unary = sign, .flops = 4, .flops_f64 = 8, .exact = true},
+    [JM_OP_sine] = {.unary = jm_math_sin, .flops = 100, .flops_f64 = 900},
+    [JM_OP_sinh] = {.unary = jm_math_sinh, .flops = 70, .flops_f64 = 70},
+    [JM_OP_sqrt] = {.unary = jm_k_fsqrt, .flops = 6, .flops_f64 = 12},
+    [JM_OP_tan] = {.unary = jm_math_tan, .flops = 105, .flops_f64 = 1200},
+    [JM_OP_tanh] = {.unary = jm_math_tanh, .flops = 28, .flops_f64 = 95},
+    [JM_OP_is_finite] = {.unary = is_finite, .flops = 2, .flops_f64 = 4, .exact = true},
+    [JM_OP_add] = {.binary = jm_k_fadd, .flops = 1, .flops_f64 = 2},
+    [JM_OP_atan2] = {.binary = jm_math_atan2, .flops = 120, .flops_f64 = 120},
+    [JM_OP_complex] = {.binary = jm_k_fadd, .exact = true}, /* built by jm_element_run */
+    [JM_OP_divide] = {.binary = jm_k_fdiv, .flops = 5, .flops_f64 = 10},
+    [JM_OP_maximum] = {.binary = maximum, .flops = 4, .flops_f64 = 8, .exact = true},
+    [JM_OP_minimum] = {.binary = minimum, .flops = 4, .flops_f64 = 8, .exact = true},
+    [JM_OP_multiply] = {.binary = jm_k_fmul, .flops = 1, .flops_f64 = 2},
+    [JM_OP_power] = {.binary = jm_math_pow, .flops = 200, .flops_f64 = 700},
+    [JM_OP_remainder] = {.binary = rest, .flops = 600, .flops_f64 = 600},
+    [JM_OP_subtract] = {.binary = jm_k_fsub, .flops = 1, .flops_f64 = 2},
 };

@@ -4,11 +4,6 @@
  * by zero and with overflow) is guarded by giving it another operand and selecting the result. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                  \
-  jm_kbuilder *const b = n->b; \
-  const jm_ktype it = n->type; \
-  (void)b, (void)it, (void)y
-
 /* ADD(iadd) and the like: one instruction */
 #define BINARY(name, code)                                         \
   static jm_kval name(const jm_integer *n, jm_kval x, jm_kval y) { \
@@ -25,38 +20,44 @@ BINARY(bitwise_xor, xor)
 static jm_kval plain(const jm_integer *n, jm_kval x) {
   jm_kbuilder *const b = n->b;
   const jm_ktype it = n->type;
-  return n->bits < 8 ? AND(x, I((1 << n->bits) - 1)) : x;
+  return n->bits < 8 ? jm_k_and(b, x, jm_k_int(b, it, (1 << n->bits) - 1)) : x;
 }
 
-static jm_kval absolute(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return n->is_signed ? SMAX(x, ISUB(I(0), x)) : x;
+static jm_kval absolute(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return n->is_signed ? jm_k_smax(b, x, jm_k_isub(b, jm_k_int(b, it, 0), x)) : x;
 }
 
-static jm_kval negate(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return ISUB(I(0), x);
+static jm_kval negate(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return jm_k_isub(b, jm_k_int(b, it, 0), x);
 }
 
-static jm_kval complement(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return XOR(x, I(-1));
+static jm_kval complement(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return jm_k_xor(b, x, jm_k_int(b, it, -1));
 }
 
-static jm_kval sign(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return n->is_signed ? SMIN(SMAX(x, I(-1)), I(1)) : UMIN(x, I(1));
+static jm_kval sign(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return n->is_signed ? jm_k_smin(b, jm_k_smax(b, x, jm_k_int(b, it, -1)), jm_k_int(b, it, 1))
+                      : jm_k_umin(b, x, jm_k_int(b, it, 1));
 }
 
-static jm_kval popcnt(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return jm_kbuild1(b, JM_K_ctpop, plain(n, x));
+static jm_kval popcnt(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  return jm_k_ctpop(b, plain(n, x));
 }
 
-static jm_kval leading_zeros(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval zeros = jm_kbuild1(b, JM_K_ctlz, plain(n, x));
-  return n->bits < 8 ? ISUB(zeros, I(8 - n->bits)) : zeros;
+static jm_kval leading_zeros(const jm_integer *n, jm_kval x) {
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  jm_kval zeros = jm_k_ctlz(b, plain(n, x));
+  return n->bits < 8 ? jm_k_isub(b, zeros, jm_k_int(b, it, 8 - n->bits)) : zeros;
 }
 
 static jm_kval maximum(const jm_integer *n, jm_kval x, jm_kval y) {
@@ -69,57 +70,71 @@ static jm_kval minimum(const jm_integer *n, jm_kval x, jm_kval y) {
 
 /* x / 0 = -1 (all ones), x / -1 = -x. */
 static jm_kval divide(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval zero = IEQ(y, I(0));
-  if (!n->is_signed) return SELECT(zero, I(-1), jm_kbuild2(b, JM_K_udiv, x, SELECT(zero, I(1), y)));
-  jm_kval minus = IEQ(y, I(-1));
-  jm_kval quotient = jm_kbuild2(b, JM_K_sdiv, x, SELECT(OR(zero, minus), I(1), y));
-  return SELECT(zero, I(-1), SELECT(minus, ISUB(I(0), x), quotient));
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  jm_kval zero = jm_k_ieq(b, y, jm_k_int(b, it, 0));
+  if (!n->is_signed)
+    return jm_k_select(b, zero, jm_k_int(b, it, -1),
+                       jm_k_udiv(b, x, jm_k_select(b, zero, jm_k_int(b, it, 1), y)));
+  jm_kval minus = jm_k_ieq(b, y, jm_k_int(b, it, -1));
+  jm_kval quotient =
+      jm_k_sdiv(b, x, jm_k_select(b, jm_k_or(b, zero, minus), jm_k_int(b, it, 1), y));
+  return jm_k_select(b, zero, jm_k_int(b, it, -1),
+                     jm_k_select(b, minus, jm_k_isub(b, jm_k_int(b, it, 0), x), quotient));
 }
 
 /* x % 0 = x, x % -1 = 0. */
 static jm_kval rest(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval zero = IEQ(y, I(0));
-  if (!n->is_signed) return SELECT(zero, x, jm_kbuild2(b, JM_K_urem, x, SELECT(zero, I(1), y)));
-  jm_kval unsafe = OR(zero, IEQ(y, I(-1)));
-  return SELECT(zero, x, jm_kbuild2(b, JM_K_srem, x, SELECT(unsafe, I(1), y)));
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  jm_kval zero = jm_k_ieq(b, y, jm_k_int(b, it, 0));
+  if (!n->is_signed)
+    return jm_k_select(b, zero, x, jm_k_urem(b, x, jm_k_select(b, zero, jm_k_int(b, it, 1), y)));
+  jm_kval unsafe = jm_k_or(b, zero, jm_k_ieq(b, y, jm_k_int(b, it, -1)));
+  return jm_k_select(b, zero, x, jm_k_srem(b, x, jm_k_select(b, unsafe, jm_k_int(b, it, 1), y)));
 }
 
 /* A count as an instruction may have it; counts are read as unsigned. */
 static jm_kval count(const jm_integer *n, jm_kval y) {
   jm_kbuilder *const b = n->b;
   const jm_ktype it = n->type;
-  return AND(y, I((int)jm_ktype_bits[it] - 1));
+  return jm_k_and(b, y, jm_k_int(b, it, (int)jm_ktype_bits[it] - 1));
 }
 
 static jm_kval shift_left(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return SELECT(ULT(y, I(n->bits)), SHL(x, count(n, y)), I(0));
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return jm_k_select(b, jm_k_ult(b, y, jm_k_int(b, it, n->bits)), jm_k_shl(b, x, count(n, y)),
+                     jm_k_int(b, it, 0));
 }
 
 static jm_kval shift_right_logical(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  return SELECT(ULT(y, I(n->bits)), LSHR(plain(n, x), count(n, y)), I(0));
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  return jm_k_select(b, jm_k_ult(b, y, jm_k_int(b, it, n->bits)),
+                     jm_k_lshr(b, plain(n, x), count(n, y)), jm_k_int(b, it, 0));
 }
 
 static jm_kval shift_right_arithmetic(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
-  if (n->bits < 8) x = ASHR(SHL(x, I(8 - n->bits)), I(8 - n->bits));
-  return ASHR(x, UMIN(y, I(n->bits - 1)));
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
+  if (n->bits < 8)
+    x = jm_k_ashr(b, jm_k_shl(b, x, jm_k_int(b, it, 8 - n->bits)), jm_k_int(b, it, 8 - n->bits));
+  return jm_k_ashr(b, x, jm_k_umin(b, y, jm_k_int(b, it, n->bits - 1)));
 }
 
 /* Squares: a loop over the exponent's bits, or, for a constant, only those it has. An exponent
  * below 0 gives 0 unless the base is 1 or -1. */
 static jm_kval power(const jm_integer *n, jm_kval x, jm_kval y) {
-  SCOPE;
+  jm_kbuilder *const b = n->b;
+  const jm_ktype it = n->type;
   uint64_t known;
   int bits = n->is_signed ? n->bits - 1 : n->bits;
-  jm_kval result = I(1);
+  jm_kval result = jm_k_int(b, it, 1);
   if (jm_kbuild_is_const(b, y, &known) && !(known >> (n->bits - 1))) {
     for (jm_kval base = x; known; known >>= 1) {
-      if (known & 1) result = IMUL(result, base);
-      if (known > 1) base = IMUL(base, base);
+      if (known & 1) result = jm_k_imul(b, result, base);
+      if (known > 1) base = jm_k_imul(b, base, base);
     }
     return result;
   }
@@ -128,44 +143,52 @@ static jm_kval power(const jm_integer *n, jm_kval x, jm_kval y) {
   jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, jm_kbuild_index(b, 0), jm_kbuild_index(b, bits),
                        initial, 3, &loop);
   jm_kval base = loop.carries[1], exponent = loop.carries[2];
-  jm_kval odd = INE(AND(exponent, I(1)), I(0));
-  next[0] = SELECT(odd, IMUL(loop.carries[0], base), loop.carries[0]);
-  next[1] = IMUL(base, base);
-  next[2] = LSHR(exponent, I(1));
+  jm_kval odd = jm_k_ine(b, jm_k_and(b, exponent, jm_k_int(b, it, 1)), jm_k_int(b, it, 0));
+  next[0] = jm_k_select(b, odd, jm_k_imul(b, loop.carries[0], base), loop.carries[0]);
+  next[1] = jm_k_imul(b, base, base);
+  next[2] = jm_k_lshr(b, exponent, jm_k_int(b, it, 1));
   jm_kbuild_loop_end(b, &loop, next);
   result = loop.carries[0];
   if (!n->is_signed) return result;
-  jm_kval minus = SELECT(INE(AND(y, I(1)), I(0)), I(-1), I(1));
-  jm_kval inverse = SELECT(IEQ(x, I(1)), I(1), SELECT(IEQ(x, I(-1)), minus, I(0)));
-  return SELECT(SLT(y, I(0)), inverse, result);
+  jm_kval minus =
+      jm_k_select(b, jm_k_ine(b, jm_k_and(b, y, jm_k_int(b, it, 1)), jm_k_int(b, it, 0)),
+                  jm_k_int(b, it, -1), jm_k_int(b, it, 1));
+  jm_kval inverse =
+      jm_k_select(b, jm_k_ieq(b, x, jm_k_int(b, it, 1)), jm_k_int(b, it, 1),
+                  jm_k_select(b, jm_k_ieq(b, x, jm_k_int(b, it, -1)), minus, jm_k_int(b, it, 0)));
+  return jm_k_select(b, jm_k_slt(b, y, jm_k_int(b, it, 0)), inverse, result);
 }
 
 const jm_integer_row jm_element_integer[JM_N_OPS] = {
-    [JM_OP_abs] = {absolute, 2},
-    [JM_OP_count_leading_zeros] = {leading_zeros, 2},
-    [JM_OP_negate] = {negate, 1},
-    [JM_OP_not] = {complement, 1},
-    [JM_OP_popcnt] = {popcnt, 2},
-    [JM_OP_sign] = {sign, 2},
-    [JM_OP_add] = {add, 1},
-    [JM_OP_and] = {bitwise_and, 1},
-    [JM_OP_divide] = {divide, 25},
-    [JM_OP_maximum] = {maximum, 1},
-    [JM_OP_minimum] = {minimum, 1},
-    [JM_OP_multiply] = {multiply, 1},
-    [JM_OP_or] = {bitwise_or, 1},
-    [JM_OP_power] = {power, 150},
-    [JM_OP_remainder] = {rest, 25},
-    [JM_OP_shift_left] = {shift_left, 2},
-    [JM_OP_shift_right_arithmetic] = {shift_right_arithmetic, 2},
-    [JM_OP_shift_right_logical] = {shift_right_logical, 2},
-    [JM_OP_subtract] = {subtract, 1},
-    [JM_OP_xor] = {bitwise_xor, 1},
+    [JM_OP_abs] = {.unary = absolute, .flops = 2},
+    [JM_OP_count_leading_zeros] = {.unary = leading_zeros, .flops = 2},
+    [JM_OP_negate] = {.unary = negate, .flops = 1},
+    [JM_OP_not] = {.unary = complement, .flops = 1},
+    [JM_OP_popcnt] = {.unary = popcnt, .flops = 2},
+    [JM_OP_sign] = {.unary = sign, .flops = 2},
+    [JM_OP_add] = {.binary = add, .flops = 1},
+    [JM_OP_and] = {.binary = bitwise_and, .flops = 1},
+    [JM_OP_divide] = {.binary = divide, .flops = 25},
+    [JM_OP_maximum] = {.binary = maximum, .flops = 1},
+    [JM_OP_minimum] = {.binary = minimum, .flops = 1},
+    [JM_OP_multiply] = {.binary = multiply, .flops = 1},
+    [JM_OP_or] = {.binary = bitwise_or, .flops = 1},
+    [JM_OP_power] = {.binary = power, .flops = 150},
+    [JM_OP_remainder] = {.binary = rest, .flops = 25},
+    [JM_OP_shift_left] = {.binary = shift_left, .flops = 2},
+    [JM_OP_shift_right_arithmetic] = {.binary = shift_right_arithmetic, .flops = 2},
+    [JM_OP_shift_right_logical] = {.binary = shift_right_logical, .flops = 2},
+    [JM_OP_subtract] = {.binary = subtract, .flops = 1},
+    [JM_OP_xor] = {.binary = bitwise_xor, .flops = 1},
 };
 
 const jm_integer_row jm_element_pred[JM_N_OPS] = {
-    [JM_OP_not] = {complement, 1},     [JM_OP_and] = {bitwise_and, 1},
-    [JM_OP_or] = {bitwise_or, 1},      [JM_OP_xor] = {bitwise_xor, 1},
-    [JM_OP_add] = {bitwise_or, 1},     [JM_OP_multiply] = {bitwise_and, 1},
-    [JM_OP_maximum] = {bitwise_or, 1}, [JM_OP_minimum] = {bitwise_and, 1},
+    [JM_OP_not] = {.unary = complement, .flops = 1},
+    [JM_OP_and] = {.binary = bitwise_and, .flops = 1},
+    [JM_OP_or] = {.binary = bitwise_or, .flops = 1},
+    [JM_OP_xor] = {.binary = bitwise_xor, .flops = 1},
+    [JM_OP_add] = {.binary = bitwise_or, .flops = 1},
+    [JM_OP_multiply] = {.binary = bitwise_and, .flops = 1},
+    [JM_OP_maximum] = {.binary = bitwise_or, .flops = 1},
+    [JM_OP_minimum] = {.binary = bitwise_and, .flops = 1},
 };

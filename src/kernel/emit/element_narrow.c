@@ -18,10 +18,6 @@ static const format formats[JM_N_DTYPES] = {
     [JM_DT_f16] = {5, 10, 15, JM_FLOAT_IEEE},
 };
 
-#define SCOPE                                   \
-  const jm_ktype it = JM_KT_i32, t = JM_KT_f32; \
-  (void)t, (void)it
-
 #define INFINITE 0x7f800000
 
 /* The bits of the format's number 2^exponent. */
@@ -30,11 +26,14 @@ static int64_t power_bits(int exponent) { return (int64_t)(127 + exponent) << 23
 /* -- bf16: the upper half of an f32 */
 
 static jm_kval round_bf16(jm_kbuilder *b, jm_kval x) {
-  SCOPE;
-  jm_kval bits = BITS(x), odd = AND(LSHR(bits, I(16)), I(1));
-  jm_kval rounded = IADD(bits, IADD(odd, I(0x7fff)));
-  jm_kval quiet = OR(bits, I(0x400000)); /* rounding could carry a NaN into an infinity */
-  return FROM_BITS(AND(SELECT(FUNO(x, x), quiet, rounded), I(0xffff0000)));
+  const jm_ktype it = JM_KT_i32;
+  jm_kval bits = jm_k_bits(b, x),
+          odd = jm_k_and(b, jm_k_lshr(b, bits, jm_k_int(b, it, 16)), jm_k_int(b, it, 1));
+  jm_kval rounded = jm_k_iadd(b, bits, jm_k_iadd(b, odd, jm_k_int(b, it, 0x7fff)));
+  jm_kval quiet =
+      jm_k_or(b, bits, jm_k_int(b, it, 0x400000)); /* rounding could carry a NaN into an infinity */
+  return jm_k_from_bits(b, jm_k_and(b, jm_k_select(b, jm_k_funo(b, x, x), quiet, rounded),
+                                    jm_k_int(b, it, 0xffff0000)));
 }
 
 /* -- formats of a table row, f16 among them */
@@ -42,14 +41,16 @@ static jm_kval round_bf16(jm_kbuilder *b, jm_kval x) {
 /* |x| rounded to the format's digits, x's sign kept apart, range not yet looked at. Below the
  * normal numbers the sum with 2^k rounds to a multiple of the smallest number. */
 static jm_kval round_magnitude(jm_kbuilder *b, const format *f, jm_kval magnitude) {
-  SCOPE;
+  const jm_ktype it = JM_KT_i32;
   int drop = 23 - f->mantissa;
-  jm_kval odd = AND(LSHR(magnitude, I(drop)), I(1));
-  jm_kval normal = IADD(magnitude, IADD(odd, I((1 << (drop - 1)) - 1)));
-  normal = AND(normal, I(-(INT64_C(1) << drop)));
-  jm_kval unit = FROM_BITS(I(power_bits(24 - f->bias - f->mantissa)));
-  jm_kval tiny = BITS(FSUB(FADD(FROM_BITS(magnitude), unit), unit));
-  return SELECT(ULT(magnitude, I(power_bits(1 - f->bias))), tiny, normal);
+  jm_kval odd = jm_k_and(b, jm_k_lshr(b, magnitude, jm_k_int(b, it, drop)), jm_k_int(b, it, 1));
+  jm_kval normal =
+      jm_k_iadd(b, magnitude, jm_k_iadd(b, odd, jm_k_int(b, it, (1 << (drop - 1)) - 1)));
+  normal = jm_k_and(b, normal, jm_k_int(b, it, -(INT64_C(1) << drop)));
+  jm_kval unit = jm_k_from_bits(b, jm_k_int(b, it, power_bits(24 - f->bias - f->mantissa)));
+  jm_kval tiny = jm_k_bits(b, jm_k_fsub(b, jm_k_fadd(b, jm_k_from_bits(b, magnitude), unit), unit));
+  return jm_k_select(b, jm_k_ult(b, magnitude, jm_k_int(b, it, power_bits(1 - f->bias))), tiny,
+                     normal);
 }
 
 /* The largest number, and what is beyond it and NaN become. */
@@ -60,30 +61,36 @@ static int64_t largest(const format *f) {
 }
 
 static jm_kval round_format(jm_kbuilder *b, const format *f, jm_kval x) {
-  SCOPE;
-  jm_kval bits = BITS(x), magnitude = AND(bits, I(INT32_MAX)), sign = XOR(bits, magnitude);
-  jm_kval nan = ULT(I(INFINITE), magnitude), rounded = round_magnitude(b, f, magnitude);
-  jm_kval high = ULT(I(largest(f)), rounded);
-  jm_kval quiet = I(INFINITE | 1 << 22);
+  const jm_ktype it = JM_KT_i32;
+  jm_kval bits = jm_k_bits(b, x), magnitude = jm_k_and(b, bits, jm_k_int(b, it, INT32_MAX)),
+          sign = jm_k_xor(b, bits, magnitude);
+  jm_kval nan = jm_k_ult(b, jm_k_int(b, it, INFINITE), magnitude),
+          rounded = round_magnitude(b, f, magnitude);
+  jm_kval high = jm_k_ult(b, jm_k_int(b, it, largest(f)), rounded);
+  jm_kval quiet = jm_k_int(b, it, INFINITE | 1 << 22);
   switch (f->kind) {
     case JM_FLOAT_IEEE: /* f16 keeps what payload it can; the others have but one NaN */
-      rounded = SELECT(high, I(INFINITE), rounded);
-      if (f->mantissa == 10) quiet = AND(OR(magnitude, I(1 << 22)), I(-(INT64_C(1) << 13)));
+      rounded = jm_k_select(b, high, jm_k_int(b, it, INFINITE), rounded);
+      if (f->mantissa == 10)
+        quiet = jm_k_and(b, jm_k_or(b, magnitude, jm_k_int(b, it, 1 << 22)),
+                         jm_k_int(b, it, -(INT64_C(1) << 13)));
       break;
     case JM_FLOAT_FN:
-      rounded = SELECT(high, quiet, rounded);
+      rounded = jm_k_select(b, high, quiet, rounded);
       break;
     case JM_FLOAT_FNUZ: /* no -0; its place is the NaN, which has no sign */
-      rounded = SELECT(high, quiet, rounded);
-      sign = SELECT(OR(nan, OR(high, IEQ(rounded, I(0)))), I(0), sign);
+      rounded = jm_k_select(b, high, quiet, rounded);
+      sign = jm_k_select(
+          b, jm_k_or(b, nan, jm_k_or(b, high, jm_k_ieq(b, rounded, jm_k_int(b, it, 0)))),
+          jm_k_int(b, it, 0), sign);
       break;
     case JM_FLOAT_FINITE: /* NaN gives -0 */
-      rounded = SELECT(high, I(largest(f)), rounded);
-      quiet = I(0);
-      sign = SELECT(nan, I(1u << 31), sign);
+      rounded = jm_k_select(b, high, jm_k_int(b, it, largest(f)), rounded);
+      quiet = jm_k_int(b, it, 0);
+      sign = jm_k_select(b, nan, jm_k_int(b, it, 1u << 31), sign);
       break;
   }
-  return FROM_BITS(OR(sign, SELECT(nan, quiet, rounded)));
+  return jm_k_from_bits(b, jm_k_or(b, sign, jm_k_select(b, nan, quiet, rounded)));
 }
 
 /* Between the exponents of an infinity of the format, rebiased, and of f32, in its place. */
@@ -92,61 +99,83 @@ static int64_t lift(const format *f) {
 }
 
 static jm_kval pack_format(jm_kbuilder *b, const format *f, jm_kval x) {
-  SCOPE;
+  const jm_ktype it = JM_KT_i32;
   int drop = 23 - f->mantissa, width = f->exponent + f->mantissa;
-  jm_kval bits = BITS(x), magnitude = AND(bits, I(INT32_MAX));
-  jm_kval sign = SHL(LSHR(bits, I(31)), I(width));
-  jm_kval special = ULE(I(INFINITE), magnitude), base = I(power_bits(-f->bias));
-  if (f->kind == JM_FLOAT_IEEE) base = SELECT(special, I(power_bits(-f->bias) + lift(f)), base);
-  jm_kval normal = LSHR(ISUB(magnitude, base), I(drop));
+  jm_kval bits = jm_k_bits(b, x), magnitude = jm_k_and(b, bits, jm_k_int(b, it, INT32_MAX));
+  jm_kval sign = jm_k_shl(b, jm_k_lshr(b, bits, jm_k_int(b, it, 31)), jm_k_int(b, it, width));
+  jm_kval special = jm_k_ule(b, jm_k_int(b, it, INFINITE), magnitude),
+          base = jm_k_int(b, it, power_bits(-f->bias));
+  if (f->kind == JM_FLOAT_IEEE)
+    base = jm_k_select(b, special, jm_k_int(b, it, power_bits(-f->bias) + lift(f)), base);
+  jm_kval normal = jm_k_lshr(b, jm_k_isub(b, magnitude, base), jm_k_int(b, it, drop));
   /* A subnormal is a small multiple of the smallest number: the sum with 2^k has it as its last
    * bits. */
   int64_t unit = power_bits(24 - f->bias - f->mantissa);
-  jm_kval tiny = ISUB(BITS(FADD(FROM_BITS(magnitude), FROM_BITS(I(unit)))), I(unit));
-  jm_kval code = SELECT(ULT(magnitude, I(power_bits(1 - f->bias))), tiny, normal);
+  jm_kval tiny = jm_k_isub(b,
+                           jm_k_bits(b, jm_k_fadd(b, jm_k_from_bits(b, magnitude),
+                                                  jm_k_from_bits(b, jm_k_int(b, it, unit)))),
+                           jm_k_int(b, it, unit));
+  jm_kval code = jm_k_select(b, jm_k_ult(b, magnitude, jm_k_int(b, it, power_bits(1 - f->bias))),
+                             tiny, normal);
   switch (f->kind) {
     case JM_FLOAT_FN:
-      return OR(sign, SELECT(special, I((1 << width) - 1), code));
+      return jm_k_or(b, sign, jm_k_select(b, special, jm_k_int(b, it, (1 << width) - 1), code));
     case JM_FLOAT_FNUZ:
-      return SELECT(special, I(1 << width), OR(sign, code));
+      return jm_k_select(b, special, jm_k_int(b, it, 1 << width), jm_k_or(b, sign, code));
     default:
-      return OR(sign, code);
+      return jm_k_or(b, sign, code);
   }
 }
 
 static jm_kval unpack_format(jm_kbuilder *b, const format *f, jm_kval code) {
-  SCOPE;
+  const jm_ktype it = JM_KT_i32;
   int drop = 23 - f->mantissa, width = f->exponent + f->mantissa;
   int64_t all = (1 << width) - 1, top = all >> f->mantissa << f->mantissa;
-  jm_kval magnitude = AND(code, I(all)), sign = SHL(AND(LSHR(code, I(width)), I(1)), I(31));
-  jm_kval smallest = FROM_BITS(I(power_bits(1 - f->bias - f->mantissa)));
-  jm_kval tiny = BITS(FMUL(CAST(sitofp, f32, magnitude), smallest));
-  jm_kval bits = IADD(SHL(magnitude, I(drop)), I(power_bits(-f->bias)));
+  jm_kval magnitude = jm_k_and(b, code, jm_k_int(b, it, all)),
+          sign = jm_k_shl(
+              b, jm_k_and(b, jm_k_lshr(b, code, jm_k_int(b, it, width)), jm_k_int(b, it, 1)),
+              jm_k_int(b, it, 31));
+  jm_kval smallest = jm_k_from_bits(b, jm_k_int(b, it, power_bits(1 - f->bias - f->mantissa)));
+  jm_kval tiny = jm_k_bits(b, jm_k_fmul(b, jm_k_sitofp(b, JM_KT_f32, magnitude), smallest));
+  jm_kval bits = jm_k_iadd(b, jm_k_shl(b, magnitude, jm_k_int(b, it, drop)),
+                           jm_k_int(b, it, power_bits(-f->bias)));
   if (f->kind == JM_FLOAT_IEEE) /* infinity and NaN: up to the exponent that says so in f32 */
-    bits = IADD(bits, SELECT(ULE(I(top), magnitude), I(lift(f)), I(0)));
-  bits = SELECT(ULT(magnitude, I(1 << f->mantissa)), tiny, bits);
-  jm_kval nan = I(INFINITE | 1 << 22);
-  if (f->kind == JM_FLOAT_FN) bits = SELECT(IEQ(magnitude, I(all)), nan, bits);
+    bits = jm_k_iadd(b, bits,
+                     jm_k_select(b, jm_k_ule(b, jm_k_int(b, it, top), magnitude),
+                                 jm_k_int(b, it, lift(f)), jm_k_int(b, it, 0)));
+  bits = jm_k_select(b, jm_k_ult(b, magnitude, jm_k_int(b, it, 1 << f->mantissa)), tiny, bits);
+  jm_kval nan = jm_k_int(b, it, INFINITE | 1 << 22);
+  if (f->kind == JM_FLOAT_FN)
+    bits = jm_k_select(b, jm_k_ieq(b, magnitude, jm_k_int(b, it, all)), nan, bits);
   if (f->kind == JM_FLOAT_FNUZ)
-    bits = SELECT(IEQ(AND(code, I(2 * all + 1)), I(1 << width)), nan, bits);
-  return FROM_BITS(OR(bits, sign));
+    bits = jm_k_select(
+        b,
+        jm_k_ieq(b, jm_k_and(b, code, jm_k_int(b, it, 2 * all + 1)), jm_k_int(b, it, 1 << width)),
+        nan, bits);
+  return jm_k_from_bits(b, jm_k_or(b, bits, sign));
 }
 
 /* -- f8e8m0fnu: powers of two alone; what is not positive and finite is NaN; halves go up */
 
 static jm_kval pack_e8m0(jm_kbuilder *b, jm_kval x) {
-  SCOPE;
-  jm_kval bits = BITS(x), code = LSHR(IADD(bits, I(1 << 22)), I(23));
-  code = SELECT(ULT(bits, I(0x600000)), I(0), code); /* subnormals have no leading one */
-  jm_kval positive = AND(SLT(I(0), bits), ULT(bits, I(INFINITE)));
-  return SELECT(AND(positive, ULT(code, I(255))), code, I(255));
+  const jm_ktype it = JM_KT_i32;
+  jm_kval bits = jm_k_bits(b, x),
+          code = jm_k_lshr(b, jm_k_iadd(b, bits, jm_k_int(b, it, 1 << 22)), jm_k_int(b, it, 23));
+  code = jm_k_select(b, jm_k_ult(b, bits, jm_k_int(b, it, 0x600000)), jm_k_int(b, it, 0),
+                     code); /* subnormals have no leading one */
+  jm_kval positive = jm_k_and(b, jm_k_slt(b, jm_k_int(b, it, 0), bits),
+                              jm_k_ult(b, bits, jm_k_int(b, it, INFINITE)));
+  return jm_k_select(b, jm_k_and(b, positive, jm_k_ult(b, code, jm_k_int(b, it, 255))), code,
+                     jm_k_int(b, it, 255));
 }
 
 static jm_kval unpack_e8m0(jm_kbuilder *b, jm_kval code) {
-  SCOPE;
-  code = AND(code, I(255));
-  jm_kval bits = SELECT(IEQ(code, I(0)), I(0x400000), SHL(code, I(23)));
-  return FROM_BITS(SELECT(IEQ(code, I(255)), I(INFINITE | 1 << 22), bits));
+  const jm_ktype it = JM_KT_i32;
+  code = jm_k_and(b, code, jm_k_int(b, it, 255));
+  jm_kval bits = jm_k_select(b, jm_k_ieq(b, code, jm_k_int(b, it, 0)), jm_k_int(b, it, 0x400000),
+                             jm_k_shl(b, code, jm_k_int(b, it, 23)));
+  return jm_k_from_bits(b, jm_k_select(b, jm_k_ieq(b, code, jm_k_int(b, it, 255)),
+                                       jm_k_int(b, it, INFINITE | 1 << 22), bits));
 }
 
 /* -- all of them */
@@ -165,27 +194,29 @@ jm_kval jm_element_round(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
 /* To f32 towards zero, with the last bit set if anything was lost: what is rounded from there to
  * fewer than 22 digits is rounded as if from f64. */
 jm_kval jm_element_round_f64(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
-  jm_kval nearest = CAST(fptrunc, f32, x);
+  jm_kval nearest = jm_k_fptrunc(b, JM_KT_f32, x);
   if (dtype == JM_DT_f64) return x;
   if (dtype == JM_DT_f32 || dtype == JM_DT_bf16) return jm_element_round(b, dtype, nearest);
-  jm_kval back = CAST(fpext, f64, nearest);
-  jm_kval beyond = CAST(sext, i32, FOLT(FABS(x), FABS(back))); /* -1 if so */
-  jm_kval lost = CAST(zext, i32, FUNE(back, x));
-  jm_kval odd = FROM_BITS(OR(IADD(BITS(nearest), beyond), lost));
-  return jm_element_round(b, dtype, SELECT(FUNO(x, x), nearest, odd));
+  jm_kval back = jm_k_fpext(b, JM_KT_f64, nearest);
+  jm_kval beyond =
+      jm_k_sext(b, JM_KT_i32, jm_k_folt(b, jm_k_fabs(b, x), jm_k_fabs(b, back))); /* -1 if so */
+  jm_kval lost = jm_k_zext(b, JM_KT_i32, jm_k_fune(b, back, x));
+  jm_kval odd = jm_k_from_bits(b, jm_k_or(b, jm_k_iadd(b, jm_k_bits(b, nearest), beyond), lost));
+  return jm_element_round(b, dtype, jm_k_select(b, jm_k_funo(b, x, x), nearest, odd));
 }
 
 jm_kval jm_element_pack_narrow(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
-  SCOPE;
-  if (dtype == JM_DT_bf16) return CAST(itrunc, i16, LSHR(BITS(x), I(16)));
+  const jm_ktype it = JM_KT_i32;
+  if (dtype == JM_DT_bf16)
+    return jm_k_itrunc(b, JM_KT_i16, jm_k_lshr(b, jm_k_bits(b, x), jm_k_int(b, it, 16)));
   jm_kval code = dtype == JM_DT_f8e8m0fnu ? pack_e8m0(b, x) : pack_format(b, &formats[dtype], x);
-  return dtype == JM_DT_f16 ? CAST(itrunc, i16, code) : CAST(itrunc, i8, code);
+  return dtype == JM_DT_f16 ? jm_k_itrunc(b, JM_KT_i16, code) : jm_k_itrunc(b, JM_KT_i8, code);
 }
 
 jm_kval jm_element_unpack_narrow(jm_kbuilder *b, jm_dtype dtype, jm_kval bits) {
-  SCOPE;
-  jm_kval code = CAST(zext, i32, bits);
-  if (dtype == JM_DT_bf16) return FROM_BITS(SHL(code, I(16)));
+  const jm_ktype it = JM_KT_i32;
+  jm_kval code = jm_k_zext(b, JM_KT_i32, bits);
+  if (dtype == JM_DT_bf16) return jm_k_from_bits(b, jm_k_shl(b, code, jm_k_int(b, it, 16)));
   return dtype == JM_DT_f8e8m0fnu ? unpack_e8m0(b, code) : unpack_format(b, &formats[dtype], code);
 }
 
@@ -196,19 +227,23 @@ static jm_kval reduce_bits(jm_kbuilder *b, jm_kval bits, int digits, int own_bia
   const jm_ktype it = jm_kbuild_type(b, bits);
   const uint64_t top = UINT64_C(1) << (jm_ktype_bits[it] - 1); /* the sign */
   const int64_t infinity = (int64_t)(2 * own_bias + 1) << digits;
-  jm_kval sign = AND(bits, I(top)), x = XOR(bits, sign);
-  jm_kval nan = ULT(I(infinity), x);
+  jm_kval sign = jm_k_and(b, bits, jm_k_int(b, it, top)), x = jm_k_xor(b, bits, sign);
+  jm_kval nan = jm_k_ult(b, jm_k_int(b, it, infinity), x);
   if (mantissa < digits) {
     int64_t last = INT64_C(1) << (digits - mantissa);
-    jm_kval odd = SELECT(INE(AND(x, I(last)), I(0)), I(last >> 1), I((last >> 1) - 1));
-    x = AND(IADD(x, odd), I(-last));
+    jm_kval odd =
+        jm_k_select(b, jm_k_ine(b, jm_k_and(b, x, jm_k_int(b, it, last)), jm_k_int(b, it, 0)),
+                    jm_k_int(b, it, last >> 1), jm_k_int(b, it, (last >> 1) - 1));
+    x = jm_k_and(b, jm_k_iadd(b, x, odd), jm_k_int(b, it, -last));
   }
   int bias = exponent < 20 ? (1 << (exponent - 1)) - 1 : own_bias;
   if (bias < own_bias) {
-    x = SELECT(ULT(x, I((int64_t)(own_bias + bias + 1) << digits)), x, I(infinity));
-    x = SELECT(ULT(x, I((int64_t)(own_bias - bias + 1) << digits)), I(0), x);
+    x = jm_k_select(b, jm_k_ult(b, x, jm_k_int(b, it, (int64_t)(own_bias + bias + 1) << digits)), x,
+                    jm_k_int(b, it, infinity));
+    x = jm_k_select(b, jm_k_ult(b, x, jm_k_int(b, it, (int64_t)(own_bias - bias + 1) << digits)),
+                    jm_k_int(b, it, 0), x);
   }
-  return SELECT(nan, bits, OR(sign, x));
+  return jm_k_select(b, nan, bits, jm_k_or(b, sign, x));
 }
 
 /* The attributes' limits are those of the reference engine. */
@@ -217,9 +252,9 @@ jm_kval jm_element_reduce_precision(jm_kbuilder *b, jm_dtype dtype, jm_kval x, i
   int e = exponent > 16 ? 16 : (int)exponent, m = mantissa > 64 ? 64 : (int)mantissa;
   switch (dtype) {
     case JM_DT_f64:
-      return FROM_BITS(reduce_bits(b, BITS(x), 52, 1023, e, m));
+      return jm_k_from_bits(b, reduce_bits(b, jm_k_bits(b, x), 52, 1023, e, m));
     case JM_DT_f32:
-      return FROM_BITS(reduce_bits(b, BITS(x), 23, 127, e, m));
+      return jm_k_from_bits(b, reduce_bits(b, jm_k_bits(b, x), 23, 127, e, m));
     case JM_DT_bf16:
     case JM_DT_f16: {
       bool half = dtype == JM_DT_f16;
@@ -229,8 +264,8 @@ jm_kval jm_element_reduce_precision(jm_kbuilder *b, jm_dtype dtype, jm_kval x, i
     }
     default: { /* by way of f32, whose own subnormals stay */
       int own = dtype == JM_DT_f8e8m0fnu ? 8 : formats[dtype].exponent;
-      jm_kval bits = reduce_bits(b, BITS(x), 23, 127, e < own ? e : 8, m);
-      return jm_element_round(b, dtype, FROM_BITS(bits));
+      jm_kval bits = reduce_bits(b, jm_k_bits(b, x), 23, 127, e < own ? e : 8, m);
+      return jm_element_round(b, dtype, jm_k_from_bits(b, bits));
     }
   }
 }

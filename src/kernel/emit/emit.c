@@ -215,8 +215,8 @@ jm_element jm_emit_zero(jm_emit *e, jm_dtype dtype) {
 
 jm_element jm_emit_select(jm_emit *e, jm_kval condition, jm_element x, jm_element y) {
   jm_kbuilder *b = e->b;
-  jm_element z = {{SELECT(condition, x.part[0], y.part[0]), JM_KNONE}};
-  if (x.part[1] != JM_KNONE) z.part[1] = SELECT(condition, x.part[1], y.part[1]);
+  jm_element z = {{jm_k_select(b, condition, x.part[0], y.part[0]), JM_KNONE}};
+  if (x.part[1] != JM_KNONE) z.part[1] = jm_k_select(b, condition, x.part[1], y.part[1]);
   return z;
 }
 
@@ -300,7 +300,7 @@ static jm_kval join(jm_kbuilder *b, uint32_t n, const int64_t *dims, const jm_kv
   jm_kval sum = jm_kbuild_index(b, 0);
   for (uint32_t d = 0; d < n; d++) {
     stride /= dims[d];
-    sum = IADD(sum, IMUL(index[d], jm_kbuild_index(b, stride)));
+    sum = jm_k_iadd(b, sum, jm_k_imul(b, index[d], jm_kbuild_index(b, stride)));
   }
   return sum;
 }
@@ -308,8 +308,8 @@ static jm_kval join(jm_kbuilder *b, uint32_t n, const int64_t *dims, const jm_kv
 static void part(jm_kbuilder *b, jm_kval linear, uint32_t n, const int64_t *dims, jm_kval *index) {
   for (uint32_t d = n; d-- > 1;) {
     jm_kval size = jm_kbuild_index(b, dims[d]);
-    index[d] = jm_kbuild2(b, JM_K_urem, linear, size);
-    linear = jm_kbuild2(b, JM_K_udiv, linear, size);
+    index[d] = jm_k_urem(b, linear, size);
+    linear = jm_k_udiv(b, linear, size);
   }
   if (n) index[0] = linear;
 }
@@ -400,9 +400,9 @@ jm_element jm_emit_load(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval line
     jm_kval word = jm_kbuild_load(b, param, linear);
     return jm_element_of(is_plain(dtype) ? word : jm_element_unpack(b, dtype, word));
   }
-  jm_kval at = IMUL(linear, jm_kbuild_index(b, 2));
+  jm_kval at = jm_k_imul(b, linear, jm_kbuild_index(b, 2));
   jm_kval re = jm_kbuild_load(b, param, at);
-  return jm_element_pair(re, jm_kbuild_load(b, param, IADD(at, jm_kbuild_index(b, 1))));
+  return jm_element_pair(re, jm_kbuild_load(b, param, jm_k_iadd(b, at, jm_kbuild_index(b, 1))));
 }
 
 void jm_emit_store(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval linear, jm_element element) {
@@ -412,9 +412,9 @@ void jm_emit_store(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval linear, j
     jm_kbuild_store(b, param, linear, is_plain(dtype) ? x : jm_element_pack(b, dtype, x));
     return;
   }
-  jm_kval at = IMUL(linear, jm_kbuild_index(b, 2));
+  jm_kval at = jm_k_imul(b, linear, jm_kbuild_index(b, 2));
   jm_kbuild_store(b, param, at, element.part[0]);
-  jm_kbuild_store(b, param, IADD(at, jm_kbuild_index(b, 1)), element.part[1]);
+  jm_kbuild_store(b, param, jm_k_iadd(b, at, jm_kbuild_index(b, 1)), element.part[1]);
 }
 
 jm_element jm_emit_constant(jm_emit *e, jm_dtype dtype, const void *bytes) {

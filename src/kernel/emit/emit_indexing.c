@@ -3,19 +3,15 @@
  * are clamped so that the window fits, as the reference engine does. */
 #include "kernel/emit/emit_rules.h"
 
-#define SCOPE                                   \
-  jm_kbuilder *const b = jm_emit_builder(e);    \
-  const jm_module *const m = jm_emit_module(e); \
-  const jm_ktype it = JM_KT_i64;                \
-  (void)b, (void)m, (void)it
-
 /* An integer clamped to [0, last], as i64; a u64 past INT64_MAX is `last` too. */
 static jm_kval start_of(jm_kbuilder *b, jm_dtype dtype, jm_element x, int64_t last) {
   const jm_ktype it = JM_KT_i64;
-  if (last <= 0) return I(0);
+  if (last <= 0) return jm_k_int(b, it, 0);
   if (jm_dtype_classof(dtype) == JM_CLASS_UINT)
-    return UMIN(jm_element_convert(b, dtype, JM_DT_u64, x).part[0], I(last));
-  return SMIN(SMAX(jm_element_convert(b, dtype, JM_DT_s64, x).part[0], I(0)), I(last));
+    return jm_k_umin(b, jm_element_convert(b, dtype, JM_DT_u64, x).part[0], jm_k_int(b, it, last));
+  return jm_k_smin(
+      b, jm_k_smax(b, jm_element_convert(b, dtype, JM_DT_s64, x).part[0], jm_k_int(b, it, 0)),
+      jm_k_int(b, it, last));
 }
 
 /* Operand i, a scalar, as where a window of this size starts. */
@@ -26,17 +22,19 @@ static jm_kval scalar_start(jm_emit *e, const jm_op *op, uint32_t i, int64_t las
 }
 
 void jm_emit_dynamic_slice(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
-  SCOPE;
+  jm_kbuilder *const b = jm_emit_builder(e);
+  const jm_module *const m = jm_emit_module(e);
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   jm_kval at[JM_EMIT_RANK];
   for (uint32_t d = 0; d < to->rank; d++)
-    at[d] = IADD(scalar_start(e, op, d + 1, from->dims[d] - to->dims[d]), index[d]);
+    at[d] = jm_k_iadd(b, scalar_start(e, op, d + 1, from->dims[d] - to->dims[d]), index[d]);
   out[0] = jm_emit_operand(e, op, 0, at);
 }
 
 void jm_emit_dynamic_update_slice(jm_emit *e, const jm_op *op, const jm_kval *index,
                                   jm_element *out) {
-  SCOPE;
+  jm_kbuilder *const b = jm_emit_builder(e);
+  const jm_module *const m = jm_emit_module(e);
   const jm_type *to = jm_op_result_type(m, op, 0), *update = jm_op_operand_type(m, op, 1);
   jm_kval at[JM_EMIT_RANK], inside = jm_kbuild_int(b, JM_KT_i1, 1);
   if (!update->count) {
@@ -45,8 +43,8 @@ void jm_emit_dynamic_update_slice(jm_emit *e, const jm_op *op, const jm_kval *in
   }
   for (uint32_t d = 0; d < to->rank; d++) {
     int64_t size = update->dims[d];
-    at[d] = ISUB(index[d], scalar_start(e, op, d + 2, to->dims[d] - size));
-    inside = AND(inside, jm_emit_place(b, &at[d], size, 1));
+    at[d] = jm_k_isub(b, index[d], scalar_start(e, op, d + 2, to->dims[d] - size));
+    inside = jm_k_and(b, inside, jm_emit_place(b, &at[d], size, 1));
   }
   jm_element x = jm_emit_operand(e, op, 1, at);
   out[0] = jm_emit_select(e, inside, x, jm_emit_operand(e, op, 0, index));
@@ -59,7 +57,9 @@ static bool contains(jm_i64s list, int64_t value) {
 }
 
 void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
-  SCOPE;
+  jm_kbuilder *const b = jm_emit_builder(e);
+  const jm_module *const m = jm_emit_module(e);
+  const jm_ktype it = JM_KT_i64;
   const jm_gather_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *indices = jm_op_operand_type(m, op, 1);
   const jm_type *to = jm_op_result_type(m, op, 0);
@@ -70,7 +70,7 @@ void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_elemen
   }
   /* The result's dimensions are those of the windows and, in order, those of the indices. */
   uint32_t window = 0, k = 0;
-  for (uint32_t d = 0; d < from->rank; d++) at[d] = I(0);
+  for (uint32_t d = 0; d < from->rank; d++) at[d] = jm_k_int(b, it, 0);
   for (uint32_t d = 0; d < to->rank; d++) {
     if (contains(a->offset_dims, d)) {
       while (contains(a->collapsed_slice_dims, window) ||
@@ -87,10 +87,11 @@ void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_elemen
   }
   for (uint32_t i = 0; i < a->start_index_map.n; i++) {
     int64_t d = a->start_index_map.data[i];
-    if (a->index_vector_dim < (int64_t)indices->rank) batch[a->index_vector_dim] = I(i);
+    if (a->index_vector_dim < (int64_t)indices->rank)
+      batch[a->index_vector_dim] = jm_k_int(b, it, i);
     jm_element x = jm_emit_operand(e, op, 1, batch);
     jm_kval start = start_of(b, indices->dtype, x, from->dims[d] - a->slice_sizes.data[d]);
-    at[d] = IADD(start, at[d]);
+    at[d] = jm_k_iadd(b, start, at[d]);
   }
   out[0] = jm_emit_operand(e, op, 0, at);
 }

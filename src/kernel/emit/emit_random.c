@@ -5,7 +5,8 @@
 
 static jm_kval rotate(jm_kbuilder *b, jm_kval x, int64_t left) {
   const jm_ktype it = JM_KT_i32;
-  return OR(SHL(x, I(left)), LSHR(x, I(32 - left)));
+  return jm_k_or(b, jm_k_shl(b, x, jm_k_int(b, it, left)),
+                 jm_k_lshr(b, x, jm_k_int(b, it, 32 - left)));
 }
 
 /* A scalar counts for all elements. */
@@ -19,15 +20,16 @@ void jm_emit_threefry2x32(jm_emit *e, const jm_op *op, const jm_kval *index, jm_
   jm_kbuilder *const b = jm_emit_builder(e);
   const jm_ktype it = JM_KT_i32;
   jm_kval k[3] = {word(e, op, 0, index), word(e, op, 1, index), 0};
-  k[2] = XOR(XOR(k[0], k[1]), I(0x1bd11bda));
-  jm_kval x = IADD(word(e, op, 2, index), k[0]), y = IADD(word(e, op, 3, index), k[1]);
+  k[2] = jm_k_xor(b, jm_k_xor(b, k[0], k[1]), jm_k_int(b, it, 0x1bd11bda));
+  jm_kval x = jm_k_iadd(b, word(e, op, 2, index), k[0]),
+          y = jm_k_iadd(b, word(e, op, 3, index), k[1]);
   for (uint32_t group = 0; group < 5; group++) {
     for (uint32_t i = 0; i < 4; i++) {
-      x = IADD(x, y);
-      y = XOR(rotate(b, y, rotations[group % 2][i]), x);
+      x = jm_k_iadd(b, x, y);
+      y = jm_k_xor(b, rotate(b, y, rotations[group % 2][i]), x);
     }
-    x = IADD(x, k[(group + 1) % 3]);
-    y = IADD(y, IADD(k[(group + 2) % 3], I(group + 1)));
+    x = jm_k_iadd(b, x, k[(group + 1) % 3]);
+    y = jm_k_iadd(b, y, jm_k_iadd(b, k[(group + 2) % 3], jm_k_int(b, it, group + 1)));
   }
   out[0] = jm_element_of(x);
   out[1] = jm_element_of(y);

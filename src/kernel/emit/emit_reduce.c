@@ -169,10 +169,11 @@ static void window_step(nest *s, const jm_element *carried, jm_element *next) {
   jm_element x[JM_EMIT_CARRIES];
   for (uint32_t d = 0; d < from->rank; d++) {
     int64_t base = from->dims[d] > 1 ? or_one(a->base_dilations, d) : 1;
-    at[d] = IADD(IMUL(index[d], I(or_one(a->strides, d))),
-                 IMUL(s->counters[d], I(or_one(a->window_dilations, d))));
-    at[d] = ISUB(at[d], I(a->padding.data[2 * d]));
-    inside = AND(inside, jm_emit_place(b, &at[d], from->dims[d], base));
+    at[d] =
+        jm_k_iadd(b, jm_k_imul(b, index[d], jm_k_int(b, it, or_one(a->strides, d))),
+                  jm_k_imul(b, s->counters[d], jm_k_int(b, it, or_one(a->window_dilations, d))));
+    at[d] = jm_k_isub(b, at[d], jm_k_int(b, it, a->padding.data[2 * d]));
+    inside = jm_k_and(b, inside, jm_emit_place(b, &at[d], from->dims[d], base));
   }
   for (uint32_t i = 0; i < s->n; i++) x[i] = jm_emit_operand(s->e, s->op, i, at);
   jm_emit_fold(s->e, s->op, carried, x, next);
@@ -272,7 +273,7 @@ static jm_element add_product(nest *s, jm_kval position, jm_element carried) {
   for (uint32_t i = 0; i < 2; i++)
     x[i] = jm_element_convert(b, jm_op_operand_type(m, s->op, i)->dtype, p->dtype, x[i]);
   if (jm_dtype_is_float(p->dtype))
-    return jm_element_of(FMA(x[0].part[0], x[1].part[0], carried.part[0]));
+    return jm_element_of(jm_k_fma(b, x[0].part[0], x[1].part[0], carried.part[0]));
   jm_element terms[2] = {carried, jm_element_run(b, JM_OP_multiply, p->dtype, x)};
   return jm_element_run(b, JM_OP_add, p->dtype, terms);
 }
@@ -281,9 +282,11 @@ static void product_step(nest *s, const jm_element *carried, jm_element *next) {
   const product *p = s->context;
   jm_kbuilder *b = jm_emit_builder(s->e);
   const jm_ktype it = JM_KT_i64;
-  jm_kval position = s->n_loops ? s->counters[s->n_loops - 1] : I(0);
-  position = IADD(IMUL(position, I(p->sums)), I(p->first));
-  for (uint32_t i = 0; i < p->sums; i++) next[i] = add_product(s, IADD(position, I(i)), carried[i]);
+  jm_kval position = s->n_loops ? s->counters[s->n_loops - 1] : jm_k_int(b, it, 0);
+  position =
+      jm_k_iadd(b, jm_k_imul(b, position, jm_k_int(b, it, p->sums)), jm_k_int(b, it, p->first));
+  for (uint32_t i = 0; i < p->sums; i++)
+    next[i] = add_product(s, jm_k_iadd(b, position, jm_k_int(b, it, i)), carried[i]);
 }
 
 static jm_element sum_products(nest *s, product *p) {
@@ -297,8 +300,8 @@ static jm_element sum_products(nest *s, product *p) {
     *last = whole / SUMS;
     s->n = p->sums = SUMS;
     run_nest(s, sums, sums);
-    jm_kval low = FADD(sums[0].part[0], sums[1].part[0]);
-    sums[0] = jm_element_of(FADD(low, FADD(sums[2].part[0], sums[3].part[0])));
+    jm_kval low = jm_k_fadd(b, sums[0].part[0], sums[1].part[0]);
+    sums[0] = jm_element_of(jm_k_fadd(b, low, jm_k_fadd(b, sums[2].part[0], sums[3].part[0])));
     p->first = whole / SUMS * SUMS;
     *last = whole - p->first;
     s->n = p->sums = 1;

@@ -4,11 +4,6 @@
  * minimax fits of our own. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                              \
-  const jm_ktype t = jm_kbuild_type(b, x); \
-  const bool wide = t == JM_KT_f64;        \
-  (void)t, (void)wide, (void)y
-
 /* erf x / x - 1 in x^2, |x| <= 1: to 2^-29 and 2^-62 */
 static const double erf_f32[] = {0x1.06eba80p-3, -0x1.81273e0p-2,  0x1.ce2d200p-4, -0x1.b7fbb40p-6,
                                  0x1.5419f40p-8, -0x1.a485e40p-11, 0x1.4ae4b40p-14};
@@ -40,45 +35,55 @@ static const double scaled_f64[] = {
 
 static jm_kval at_most(jm_kbuilder *b, jm_kval x, double limit) {
   const jm_ktype t = jm_kbuild_type(b, x);
-  return SELECT(FOLT(F(limit), x), F(limit), x);
+  return jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, limit), x), jm_k_float(b, t, limit), x);
 }
 
 /* erfc of a >= 0; beyond the limits it is 0 */
 static jm_kval complement(jm_kbuilder *b, jm_kval a) {
-  const jm_kval x = a, y = JM_KNONE;
-  SCOPE;
+  const jm_kval x = a;
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   a = at_most(b, a, wide ? 27.5 : 10.2);
   const double k = wide ? 4 : 2.5;
-  jm_kval inverse = FDIV(F(1), FADD(a, F(k))), w = FMUL(FSUB(a, F(k)), inverse);
+  jm_kval inverse = jm_k_fdiv(b, jm_k_float(b, t, 1), jm_k_fadd(b, a, jm_k_float(b, t, k))),
+          w = jm_k_fmul(b, jm_k_fsub(b, a, jm_k_float(b, t, k)), inverse);
   /* what is left: a - k - w (a + k) */
-  jm_kval rest = FMA(FNEG(w), a, FMA(FADD(w, F(1)), F(-k), a));
-  w = FMA(rest, inverse, w);
-  jm_kval scaled = wide ? POLYNOMIAL(w, scaled_f64) : POLYNOMIAL(w, scaled_f32);
-  jm_kval minus = FNEG(FMUL(a, a)), lost = FMA(a, a, minus); /* of the square's digits */
-  jm_kval e = jm_math_exp_sum(b, minus, FNEG(lost));
-  return FDIV(FMUL(e, scaled), FMA(F(2), a, F(1)));
+  jm_kval rest =
+      jm_k_fma(b, jm_k_fneg(b, w), a,
+               jm_k_fma(b, jm_k_fadd(b, w, jm_k_float(b, t, 1)), jm_k_float(b, t, -k), a));
+  w = jm_k_fma(b, rest, inverse, w);
+  jm_kval scaled = wide ? JM_POLYNOMIAL(b, w, scaled_f64) : JM_POLYNOMIAL(b, w, scaled_f32);
+  jm_kval minus = jm_k_fneg(b, jm_k_fmul(b, a, a)),
+          lost = jm_k_fma(b, a, a, minus); /* of the square's digits */
+  jm_kval e = jm_math_exp_sum(b, minus, jm_k_fneg(b, lost));
+  return jm_k_fdiv(b, jm_k_fmul(b, e, scaled),
+                   jm_k_fma(b, jm_k_float(b, t, 2), a, jm_k_float(b, t, 1)));
 }
 
 static jm_kval near_zero(jm_kbuilder *b, jm_kval x) {
-  const jm_kval y = JM_KNONE;
-  SCOPE;
-  jm_kval z = FMUL(x, x);
-  return FMA(x, wide ? POLYNOMIAL(z, erf_f64) : POLYNOMIAL(z, erf_f32), x);
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  jm_kval z = jm_k_fmul(b, x, x);
+  return jm_k_fma(b, x, wide ? JM_POLYNOMIAL(b, z, erf_f64) : JM_POLYNOMIAL(b, z, erf_f32), x);
 }
 
-jm_kval jm_math_erf(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval a = FABS(x), far;
+jm_kval jm_math_erf(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  jm_kval a = jm_k_fabs(b, x), far;
   if (wide)
     far = complement(b, a);
   else
-    far = jm_math_exp_normal(b, POLYNOMIAL(at_most(b, a, 4), far_f32), y);
-  return SELECT(FOLE(F(1), a), COPYSIGN(FSUB(F(1), far), x), near_zero(b, x));
+    far = jm_math_exp_normal(b, JM_POLYNOMIAL(b, at_most(b, a, 4), far_f32));
+  return jm_k_select(b, jm_k_fole(b, jm_k_float(b, t, 1), a),
+                     jm_k_fcopysign(b, jm_k_fsub(b, jm_k_float(b, t, 1), far), x), near_zero(b, x));
 }
 
-jm_kval jm_math_erfc(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval a = FABS(x), c = complement(b, a);
-  jm_kval far = SELECT(FOLT(x, F(0)), FSUB(F(2), c), c);
-  return SELECT(FOLT(a, F(0.7)), FSUB(F(1), near_zero(b, x)), far);
+jm_kval jm_math_erfc(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  jm_kval a = jm_k_fabs(b, x), c = complement(b, a);
+  jm_kval far =
+      jm_k_select(b, jm_k_folt(b, x, jm_k_float(b, t, 0)), jm_k_fsub(b, jm_k_float(b, t, 2), c), c);
+  return jm_k_select(b, jm_k_folt(b, a, jm_k_float(b, t, 0.7)),
+                     jm_k_fsub(b, jm_k_float(b, t, 1), near_zero(b, x)), far);
 }

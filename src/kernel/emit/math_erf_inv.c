@@ -4,11 +4,6 @@
  * scripts/special_polynomials.py. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                              \
-  const jm_ktype t = jm_kbuild_type(b, x); \
-  const bool wide = t == JM_KT_f64;        \
-  (void)y
-
 static const double center_f32[] = {
     0x1.a755e7c99ae86p+0,   0x1.8040ca365d4abp-1,   -0x1.e2b1952e871b9p-5,  -0x1.725873c11e5edp-6,
     0x1.23c5dd3ca7972p-6,   -0x1.0f54b4cb76cc2p-8,  -0x1.4d73dc031bc96p-10, 0x1.45c388f2911c0p-10,
@@ -43,25 +38,29 @@ static const double end_f64[] = {
 /* The polynomials' variable, -1 to 1 over the range that one is for. */
 static jm_kval scaled(jm_kbuilder *b, jm_kval x, double middle, double half) {
   const jm_ktype t = jm_kbuild_type(b, x);
-  return FMUL(FSUB(x, F(middle)), F(1 / half));
+  return jm_k_fmul(b, jm_k_fsub(b, x, jm_k_float(b, t, middle)), jm_k_float(b, t, 1 / half));
 }
 
 /* The rounding of (1 - x) (1 + x) matters little: near 0 the function is flat in w, and near 1 the
  * product is as exact as x. */
-jm_kval jm_math_erf_inv(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval one = F(1);
-  jm_kval w = FNEG(jm_math_log(b, FMUL(FSUB(one, x), FADD(one, x)), y)), s = FSQRT(w);
+jm_kval jm_math_erf_inv(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  jm_kval one = jm_k_float(b, t, 1);
+  jm_kval w = jm_k_fneg(b,
+                        jm_math_log(b, jm_k_fmul(b, jm_k_fsub(b, one, x), jm_k_fadd(b, one, x)))),
+          s = jm_k_fsqrt(b, w);
   jm_kval near = scaled(b, w, 3.125, 3.125), far = scaled(b, s, 3.25, 0.75), p, q;
   if (wide) {
-    p = POLYNOMIAL(near, center_f64);
-    q = POLYNOMIAL(far, middle_f64);
-    jm_kval last = POLYNOMIAL(scaled(b, s, 5.125, 1.125), end_f64);
-    q = SELECT(FOLT(w, F(16)), q, last);
+    p = JM_POLYNOMIAL(b, near, center_f64);
+    q = JM_POLYNOMIAL(b, far, middle_f64);
+    jm_kval last = JM_POLYNOMIAL(b, scaled(b, s, 5.125, 1.125), end_f64);
+    q = jm_k_select(b, jm_k_folt(b, w, jm_k_float(b, t, 16)), q, last);
   } else {
-    p = POLYNOMIAL(near, center_f32);
-    q = POLYNOMIAL(far, middle_f32);
+    p = JM_POLYNOMIAL(b, near, center_f32);
+    q = JM_POLYNOMIAL(b, far, middle_f32);
   }
-  jm_kval result = FMUL(x, SELECT(FOLT(w, F(6.25)), p, q));
-  return SELECT(FOEQ(FABS(x), one), COPYSIGN(F(__builtin_inf()), x), result);
+  jm_kval result = jm_k_fmul(b, x, jm_k_select(b, jm_k_folt(b, w, jm_k_float(b, t, 6.25)), p, q));
+  return jm_k_select(b, jm_k_foeq(b, jm_k_fabs(b, x), one),
+                     jm_k_fcopysign(b, jm_k_float(b, t, __builtin_inf()), x), result);
 }

@@ -4,12 +4,6 @@
  * sinh 2.5, cosh 1.5 (f32: 1). Polynomials are minimax fits of our own. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                                       \
-  const jm_ktype t = jm_kbuild_type(b, x);          \
-  const bool wide = t == JM_KT_f64;                 \
-  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32; \
-  (void)t, (void)wide, (void)it, (void)y
-
 /* e^x = 2^k (1 + part), |part| < 0.42. The part keeps all its digits, so that e^x - 1 does not
  * cancel. */
 typedef struct parts {
@@ -28,79 +22,91 @@ static const double tail_f64[] = {
  * or NaN. Adding 1.5 * 2^23 (2^52) rounds to an
  * integer, which then stands in the last bits: no conversion that a NaN would leave undefined. */
 static parts split(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   const double magic = wide ? 0x1.8p52 : 0x1.8p23;
-  jm_kval shifted = FMA(x, F(0x1.71547652b82fep0), F(magic)), k = FSUB(shifted, F(magic));
+  jm_kval shifted = jm_k_fma(b, x, jm_k_float(b, t, 0x1.71547652b82fep0), jm_k_float(b, t, magic)),
+          k = jm_k_fsub(b, shifted, jm_k_float(b, t, magic));
   /* the upper part of ln 2 has so few digits that its product is exact */
-  jm_kval r = FMA(k, F(wide ? -0x1.62e42fee00000p-1 : -0x1.62e0000000000p-1), x);
-  r = FMA(k, F(wide ? -0x1.a39ef35793c76p-33 : -0x1.0bfbe8e7bcd5ep-15), r);
-  if (y != JM_KNONE) r = FADD(r, y);
-  jm_kval tail = wide ? POLYNOMIAL(r, tail_f64) : POLYNOMIAL(r, tail_f32);
-  return (parts){ISUB(BITS(shifted), BITS(F(magic))), FMA(FMUL(r, r), tail, r)};
+  jm_kval r =
+      jm_k_fma(b, k, jm_k_float(b, t, wide ? -0x1.62e42fee00000p-1 : -0x1.62e0000000000p-1), x);
+  r = jm_k_fma(b, k, jm_k_float(b, t, wide ? -0x1.a39ef35793c76p-33 : -0x1.0bfbe8e7bcd5ep-15), r);
+  if (y != JM_KNONE) r = jm_k_fadd(b, r, y);
+  jm_kval tail = wide ? JM_POLYNOMIAL(b, r, tail_f64) : JM_POLYNOMIAL(b, r, tail_f32);
+  return (parts){jm_k_isub(b, jm_k_bits(b, shifted), jm_k_bits(b, jm_k_float(b, t, magic))),
+                 jm_k_fma(b, jm_k_fmul(b, r, r), tail, r)};
 }
 
 static jm_kval limit(jm_kbuilder *b, jm_kval x, double low, double high) {
   const jm_ktype t = jm_kbuild_type(b, x);
-  x = SELECT(FOLT(x, F(low)), F(low), x);
-  return SELECT(FOLT(F(high), x), F(high), x);
+  x = jm_k_select(b, jm_k_folt(b, x, jm_k_float(b, t, low)), jm_k_float(b, t, low), x);
+  return jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, high), x), jm_k_float(b, t, high), x);
 }
 
 /* 2^k where that is a normal number */
 static jm_kval power_of_two(jm_kbuilder *b, jm_kval k) {
   const jm_ktype it = jm_kbuild_type(b, k);
   const bool wide = it == JM_KT_i64;
-  return FROM_BITS(SHL(IADD(k, I(wide ? 1023 : 127)), I(wide ? 52 : 23)));
+  return jm_k_from_bits(b, jm_k_shl(b, jm_k_iadd(b, k, jm_k_int(b, it, wide ? 1023 : 127)),
+                                    jm_k_int(b, it, wide ? 52 : 23)));
 }
 
 /* In two factors, the second of which rounds: to subnormals or infinity if it must. */
 static jm_kval join(jm_kbuilder *b, parts e) {
   const jm_ktype it = jm_kbuild_type(b, e.k), t = jm_kbuild_type(b, e.part);
-  jm_kval half = ASHR(e.k, I(1));
-  jm_kval scaled = FMUL(FADD(e.part, F(1)), power_of_two(b, half));
-  return FMUL(scaled, power_of_two(b, ISUB(e.k, half)));
+  jm_kval half = jm_k_ashr(b, e.k, jm_k_int(b, it, 1));
+  jm_kval scaled = jm_k_fmul(b, jm_k_fadd(b, e.part, jm_k_float(b, t, 1)), power_of_two(b, half));
+  return jm_k_fmul(b, scaled, power_of_two(b, jm_k_isub(b, e.k, half)));
 }
 
-jm_kval jm_math_exp(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
+jm_kval jm_math_exp(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   return join(b, split(b, wide ? limit(b, x, -746, 710) : limit(b, x, -105, 89), JM_KNONE));
 }
 
 jm_kval jm_math_exp_sum(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   return join(b, split(b, wide ? limit(b, x, -746, 710) : limit(b, x, -105, 89), y));
 }
 
-jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)y;
+jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x) {
   parts e = split(b, x, JM_KNONE);
   jm_kval scale = power_of_two(b, e.k);
-  return FMA(scale, e.part, scale);
+  return jm_k_fma(b, scale, e.part, scale);
 }
 
 /* What of 2^k may overflow comes after the factor. Beyond 1400 no factor makes up for it. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
   parts e = split(b, limit(b, x, -746, 1400), JM_KNONE);
   const jm_ktype it = JM_KT_i64, t = JM_KT_f64;
-  jm_kval first = SMIN(SMAX(e.k, I(-1000)), I(1000)), rest = power_of_two(b, ISUB(e.k, first));
-  jm_kval base = FMUL(FADD(e.part, F(1)), power_of_two(b, first));
-  rest = SELECT(FOLT(F(1400), x), F(__builtin_inf()), rest);
-  for (int i = 0; i < n; i++) factors[i] = FMUL(FMUL(base, factors[i]), rest);
+  jm_kval first = jm_k_smin(b, jm_k_smax(b, e.k, jm_k_int(b, it, -1000)), jm_k_int(b, it, 1000)),
+          rest = power_of_two(b, jm_k_isub(b, e.k, first));
+  jm_kval base = jm_k_fmul(b, jm_k_fadd(b, e.part, jm_k_float(b, t, 1)), power_of_two(b, first));
+  rest = jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, 1400), x), jm_k_float(b, t, __builtin_inf()),
+                     rest);
+  for (int i = 0; i < n; i++) factors[i] = jm_k_fmul(b, jm_k_fmul(b, base, factors[i]), rest);
 }
 
 /* 2^k part + (2^k - 1), with half of everything: 2^k may overflow where the result does not. */
-jm_kval jm_math_expm1(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
+jm_kval jm_math_expm1(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   parts e = split(b, wide ? limit(b, x, -40, 710) : limit(b, x, -20, 89), JM_KNONE);
-  jm_kval half = power_of_two(b, ISUB(e.k, I(1)));
-  jm_kval result = FMUL(F(2), FMA(half, e.part, FSUB(half, F(0.5))));
-  return COPYSIGN(result, x); /* -0 */
+  jm_kval half = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 1)));
+  jm_kval result = jm_k_fmul(b, jm_k_float(b, t, 2),
+                             jm_k_fma(b, half, e.part, jm_k_fsub(b, half, jm_k_float(b, t, 0.5))));
+  return jm_k_fcopysign(b, result, x); /* -0 */
 }
 
 /* Of e^x and e^-x the one that does not overflow. */
-jm_kval jm_math_logistic(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval e = jm_math_exp(b, FNEG(FABS(x)), y);
-  return FDIV(SELECT(FOLT(x, F(0)), e, F(1)), FADD(F(1), e));
+jm_kval jm_math_logistic(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  jm_kval e = jm_math_exp(b, jm_k_fneg(b, jm_k_fabs(b, x)));
+  return jm_k_fdiv(b, jm_k_select(b, jm_k_folt(b, x, jm_k_float(b, t, 0)), e, jm_k_float(b, t, 1)),
+                   jm_k_fadd(b, jm_k_float(b, t, 1), e));
 }
 
 /* (tanh x / x - 1) / x^2 in x^2, |x| <= 0.65: to 2^-27 and 2^-64 */
@@ -112,49 +118,55 @@ static const double tanh_f64[] = {
     -0x1.f477b9d0811c8p-13, 0x1.904eed9630256p-14, -0x1.2f38b596dee7dp-15, 0x1.7d5ba34264cc2p-17,
     -0x1.1a1b4f98eff15p-19};
 
-jm_kval jm_math_tanh(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval z = FMUL(x, x), a = FABS(x);
-  jm_kval tail = wide ? POLYNOMIAL(z, tanh_f64) : POLYNOMIAL(z, tanh_f32);
-  jm_kval near = FMA(FMUL(x, z), tail, x);
+jm_kval jm_math_tanh(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  jm_kval z = jm_k_fmul(b, x, x), a = jm_k_fabs(b, x);
+  jm_kval tail = wide ? JM_POLYNOMIAL(b, z, tanh_f64) : JM_POLYNOMIAL(b, z, tanh_f32);
+  jm_kval near = jm_k_fma(b, jm_k_fmul(b, x, z), tail, x);
   /* 1 - 2 / (e^2a + 1); it is 1 from 10 (20) on */
-  parts e = split(b, FMUL(F(2), limit(b, a, 0, wide ? 20 : 10)), JM_KNONE);
+  parts e = split(b, jm_k_fmul(b, jm_k_float(b, t, 2), limit(b, a, 0, wide ? 20 : 10)), JM_KNONE);
   jm_kval scale = power_of_two(b, e.k);
-  jm_kval sum = FADD(FMA(scale, e.part, scale), F(1));
-  jm_kval far = FSUB(F(1), FDIV(F(2), sum));
-  return COPYSIGN(SELECT(FOLT(a, F(0.65)), near, far), x); /* -0 */
+  jm_kval sum = jm_k_fadd(b, jm_k_fma(b, scale, e.part, scale), jm_k_float(b, t, 1));
+  jm_kval far = jm_k_fsub(b, jm_k_float(b, t, 1), jm_k_fdiv(b, jm_k_float(b, t, 2), sum));
+  return jm_k_fcopysign(b, jm_k_select(b, jm_k_folt(b, a, jm_k_float(b, t, 0.65)), near, far),
+                        x); /* -0 */
 }
 
 /* -- functions whose f32 is the rounded f64 */
 
-static jm_kval by_way_of_f64(jm_kbuilder *b, jm_float_fn *fn, jm_kval x, jm_kval y) {
-  if (jm_kbuild_type(b, x) == JM_KT_f64) return fn(b, x, y);
-  return CAST(fptrunc, f32, fn(b, CAST(fpext, f64, x), y));
+jm_kval jm_math_through_f64(jm_kbuilder *b, jm_float_unary *fn, jm_kval x) {
+  if (jm_kbuild_type(b, x) == JM_KT_f64) return fn(b, x);
+  return jm_k_fptrunc(b, JM_KT_f32, fn(b, jm_k_fpext(b, JM_KT_f64, x)));
 }
 
-static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
+static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   /* with a quarter of e^a, which may be twice the largest number */
-  jm_kval a = FABS(x);
+  jm_kval a = jm_k_fabs(b, x);
   parts e = split(b, limit(b, a, 0, 710.5), JM_KNONE);
-  jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
-  jm_kval large = FMUL(F(2), FMA(quarter, e.part, quarter));
-  jm_kval m = FMUL(F(4), FMA(quarter, e.part, FSUB(quarter, F(0.25)))); /* e^a - 1 */
-  jm_kval small = FMUL(F(0.5), FADD(m, FDIV(m, FADD(m, F(1)))));
-  return COPYSIGN(SELECT(FOLT(a, F(22)), small, large), x);
+  jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
+  jm_kval large = jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter));
+  jm_kval m = jm_k_fmul(
+      b, jm_k_float(b, t, 4),
+      jm_k_fma(b, quarter, e.part, jm_k_fsub(b, quarter, jm_k_float(b, t, 0.25)))); /* e^a - 1 */
+  jm_kval small = jm_k_fmul(b, jm_k_float(b, t, 0.5),
+                            jm_k_fadd(b, m, jm_k_fdiv(b, m, jm_k_fadd(b, m, jm_k_float(b, t, 1)))));
+  return jm_k_fcopysign(b, jm_k_select(b, jm_k_folt(b, a, jm_k_float(b, t, 22)), small, large), x);
 }
 
-static jm_kval cosh_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  parts e = split(b, limit(b, FABS(x), 0, 710.5), JM_KNONE);
-  jm_kval quarter = power_of_two(b, ISUB(e.k, I(2)));
-  jm_kval half = FMUL(F(2), FMA(quarter, e.part, quarter)); /* of e^|x| */
-  return FADD(half, FDIV(F(0.25), half));
+static jm_kval cosh_f64(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
+  parts e = split(b, limit(b, jm_k_fabs(b, x), 0, 710.5), JM_KNONE);
+  jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
+  jm_kval half =
+      jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter)); /* of e^|x| */
+  return jm_k_fadd(b, half, jm_k_fdiv(b, jm_k_float(b, t, 0.25), half));
 }
 
-jm_kval jm_math_sinh(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  return by_way_of_f64(b, sinh_f64, x, y);
-}
-jm_kval jm_math_cosh(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  return by_way_of_f64(b, cosh_f64, x, y);
-}
+jm_kval jm_math_sinh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, sinh_f64, x); }
+jm_kval jm_math_cosh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, cosh_f64, x); }

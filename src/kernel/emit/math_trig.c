@@ -5,10 +5,6 @@
  * f64 2. Polynomials are minimax fits of our own. */
 #include "kernel/emit/element.h"
 
-#define SCOPE                                   \
-  const jm_ktype t = JM_KT_f64, it = JM_KT_i64; \
-  (void)t, (void)it
-
 #define HALF_PI 0x1.921fb54442d18p0
 #define HALF_PI_LOW 0x1.1a62633145c07p-54
 
@@ -33,26 +29,31 @@ static const struct {
 };
 
 static turns reduce(jm_kbuilder *b, jm_kval x) {
-  SCOPE;
-  jm_kval a = CAST(fpext, f64, FABS(x)), scale = F(sizes[3].scale), part[3];
-  for (int i = 0; i < 3; i++) part[i] = F(sizes[3].parts[i]);
+  const jm_ktype t = JM_KT_f64;
+  jm_kval a = jm_k_fpext(b, JM_KT_f64, jm_k_fabs(b, x)), scale = jm_k_float(b, t, sizes[3].scale),
+          part[3];
+  for (int i = 0; i < 3; i++) part[i] = jm_k_float(b, t, sizes[3].parts[i]);
   for (int j = 2; j >= 0; j--) {
-    jm_kval fits = FOLT(a, F(sizes[j].below));
-    scale = SELECT(fits, F(sizes[j].scale), scale);
-    for (int i = 0; i < 3; i++) part[i] = SELECT(fits, F(sizes[j].parts[i]), part[i]);
+    jm_kval fits = jm_k_folt(b, a, jm_k_float(b, t, sizes[j].below));
+    scale = jm_k_select(b, fits, jm_k_float(b, t, sizes[j].scale), scale);
+    for (int i = 0; i < 3; i++)
+      part[i] = jm_k_select(b, fits, jm_k_float(b, t, sizes[j].parts[i]), part[i]);
   }
-  jm_kval y = FMUL(a, scale), whole = F(0), rest = F(0);
+  jm_kval y = jm_k_fmul(b, a, scale), whole = jm_k_float(b, t, 0), rest = jm_k_float(b, t, 0);
   for (int i = 0; i < 2; i++) {
-    jm_kval product = FMUL(y, part[i]), near = jm_kbuild1(b, JM_K_frint, product);
-    rest = FADD(rest, FSUB(product, near));
+    jm_kval product = jm_k_fmul(b, y, part[i]), near = jm_k_frint(b, product);
+    rest = jm_k_fadd(b, rest, jm_k_fsub(b, product, near));
     /* whole turns out, so that the sum stays small */
-    near = FMA(jm_kbuild1(b, JM_K_frint, FMUL(near, F(0.25))), F(-4), near);
-    whole = FADD(whole, near);
+    near = jm_k_fma(b, jm_k_frint(b, jm_k_fmul(b, near, jm_k_float(b, t, 0.25))),
+                    jm_k_float(b, t, -4), near);
+    whole = jm_k_fadd(b, whole, near);
   }
-  rest = FMA(y, part[2], rest);
-  jm_kval near = jm_kbuild1(b, JM_K_frint, rest);
-  whole = FADD(FADD(whole, near), F(0x1.8p52)); /* the number in the last bits */
-  return (turns){CAST(itrunc, i32, BITS(whole)), FMUL(FSUB(rest, near), F(HALF_PI))};
+  rest = jm_k_fma(b, y, part[2], rest);
+  jm_kval near = jm_k_frint(b, rest);
+  whole = jm_k_fadd(b, jm_k_fadd(b, whole, near),
+                    jm_k_float(b, t, 0x1.8p52)); /* the number in the last bits */
+  return (turns){jm_k_itrunc(b, JM_KT_i32, jm_k_bits(b, whole)),
+                 jm_k_fmul(b, jm_k_fsub(b, rest, near), jm_k_float(b, t, HALF_PI))};
 }
 
 /* (sin r / r - 1) / r^2 and (cos r - 1 + r^2/2) / r^4 in r^2: to 2^-37 and 2^-43 */
@@ -62,37 +63,39 @@ static const double cos_tail[] = {0x1.5555554f4dadap-5, -0x1.6c16b89822dd8p-10,
                                   0x1.a0111fb5cbfd4p-16, -0x1.242abe2f79620p-22};
 
 static void sin_cos(jm_kbuilder *b, jm_kval r, jm_kval *sine, jm_kval *cosine) {
-  SCOPE;
-  jm_kval z = FMUL(r, r);
-  *sine = FMA(FMUL(r, z), POLYNOMIAL(z, sin_tail), r);
-  *cosine = FMA(FMUL(z, z), POLYNOMIAL(z, cos_tail), FMA(z, F(-0.5), F(1)));
+  const jm_ktype t = JM_KT_f64;
+  jm_kval z = jm_k_fmul(b, r, r);
+  *sine = jm_k_fma(b, jm_k_fmul(b, r, z), JM_POLYNOMIAL(b, z, sin_tail), r);
+  *cosine = jm_k_fma(b, jm_k_fmul(b, z, z), JM_POLYNOMIAL(b, z, cos_tail),
+                     jm_k_fma(b, z, jm_k_float(b, t, -0.5), jm_k_float(b, t, 1)));
 }
 
 /* The sine `ahead` quarters further. */
 static jm_kval wave(jm_kbuilder *b, turns n, int ahead) {
   const jm_ktype it = JM_KT_i32;
-  const jm_kval quarters = IADD(n.quarters, I(ahead));
+  const jm_kval quarters = jm_k_iadd(b, n.quarters, jm_k_int(b, it, ahead));
   jm_kval sine, cosine;
   sin_cos(b, n.angle, &sine, &cosine);
-  jm_kval value = SELECT(INE(AND(quarters, I(1)), I(0)), cosine, sine);
-  return SELECT(INE(AND(quarters, I(2)), I(0)), FNEG(value), value);
+  jm_kval value = jm_k_select(
+      b, jm_k_ine(b, jm_k_and(b, quarters, jm_k_int(b, it, 1)), jm_k_int(b, it, 0)), cosine, sine);
+  return jm_k_select(b, jm_k_ine(b, jm_k_and(b, quarters, jm_k_int(b, it, 2)), jm_k_int(b, it, 0)),
+                     jm_k_fneg(b, value), value);
 }
 
 static jm_kval with_sign_of(jm_kbuilder *b, jm_kval value, jm_kval x) {
   const jm_ktype it = JM_KT_i32;
-  return FROM_BITS(XOR(BITS(value), AND(BITS(x), I(1u << 31))));
+  return jm_k_from_bits(
+      b, jm_k_xor(b, jm_k_bits(b, value), jm_k_and(b, jm_k_bits(b, x), jm_k_int(b, it, 1u << 31))));
 }
 
-jm_kval jm_math_sin(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)y;
+jm_kval jm_math_sin(jm_kbuilder *b, jm_kval x) {
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_sin, &x);
-  return with_sign_of(b, CAST(fptrunc, f32, wave(b, reduce(b, x), 0)), x);
+  return with_sign_of(b, jm_k_fptrunc(b, JM_KT_f32, wave(b, reduce(b, x), 0)), x);
 }
 
-jm_kval jm_math_cos(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)y;
+jm_kval jm_math_cos(jm_kbuilder *b, jm_kval x) {
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_cos, &x);
-  return CAST(fptrunc, f32, wave(b, reduce(b, x), 1));
+  return jm_k_fptrunc(b, JM_KT_f32, wave(b, reduce(b, x), 1));
 }
 
 void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine) {
@@ -103,29 +106,24 @@ void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine) 
   }
   const turns n = reduce(b, x);
   jm_kval rise = wave(b, n, 0);
-  *sine = SELECT(SLT(BITS(x), jm_kbuild_int(b, JM_KT_i32, 0)), FNEG(rise), rise);
+  *sine = jm_k_select(b, jm_k_slt(b, jm_k_bits(b, x), jm_kbuild_int(b, JM_KT_i32, 0)),
+                      jm_k_fneg(b, rise), rise);
   *cosine = wave(b, n, 1);
 }
 
-jm_kval jm_math_tan(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  (void)y;
+jm_kval jm_math_tan(jm_kbuilder *b, jm_kval x) {
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_tan, &x);
   const jm_ktype it = JM_KT_i32;
   jm_kval sine, cosine;
   turns n = reduce(b, x);
   sin_cos(b, n.angle, &sine, &cosine);
-  jm_kval odd = INE(AND(n.quarters, I(1)), I(0));
-  jm_kval ratio = FDIV(SELECT(odd, FNEG(cosine), sine), SELECT(odd, sine, cosine));
-  return with_sign_of(b, CAST(fptrunc, f32, ratio), x);
+  jm_kval odd = jm_k_ine(b, jm_k_and(b, n.quarters, jm_k_int(b, it, 1)), jm_k_int(b, it, 0));
+  jm_kval ratio = jm_k_fdiv(b, jm_k_select(b, odd, jm_k_fneg(b, cosine), sine),
+                            jm_k_select(b, odd, sine, cosine));
+  return with_sign_of(b, jm_k_fptrunc(b, JM_KT_f32, ratio), x);
 }
 
 /* -- inverses; those of f32 are the rounded ones of f64 */
-
-static jm_kval by_way_of_f64(jm_kbuilder *b, jm_float_fn *fn, jm_kval x, jm_kval y) {
-  if (jm_kbuild_type(b, x) == JM_KT_f64) return fn(b, x, y);
-  if (y != JM_KNONE) y = CAST(fpext, f64, y);
-  return CAST(fptrunc, f32, fn(b, CAST(fpext, f64, x), y));
-}
 
 /* (asin s / s - 1) / s^2 in s^2, s <= 1/2: to 2^-59 */
 static const double asin_tail[] = {
@@ -141,31 +139,37 @@ typedef struct arc {
 } arc;
 
 static arc arc_of(jm_kbuilder *b, jm_kval x) {
-  SCOPE;
-  jm_kval a = FABS(x), large = FOLT(F(0.5), a);
-  jm_kval z = SELECT(large, FMA(a, F(-0.5), F(0.5)), FMUL(x, x));
-  jm_kval root = SELECT(large, FSQRT(z), a);
-  return (arc){large, root, FMUL(FMUL(root, z), POLYNOMIAL(z, asin_tail))};
+  const jm_ktype t = JM_KT_f64;
+  jm_kval a = jm_k_fabs(b, x), large = jm_k_folt(b, jm_k_float(b, t, 0.5), a);
+  jm_kval z = jm_k_select(b, large, jm_k_fma(b, a, jm_k_float(b, t, -0.5), jm_k_float(b, t, 0.5)),
+                          jm_k_fmul(b, x, x));
+  jm_kval root = jm_k_select(b, large, jm_k_fsqrt(b, z), a);
+  return (arc){large, root, jm_k_fmul(b, jm_k_fmul(b, root, z), JM_POLYNOMIAL(b, z, asin_tail))};
 }
 
-static jm_kval asin_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  (void)y;
+static jm_kval asin_f64(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = JM_KT_f64;
   arc n = arc_of(b, x);
-  jm_kval small = FADD(n.root, n.tail);
-  jm_kval low = FMA(F(-2), n.tail, F(HALF_PI_LOW));
-  jm_kval result = SELECT(n.large, FADD(F(HALF_PI), FMA(F(-2), n.root, low)), small);
-  return COPYSIGN(result, x);
+  jm_kval small = jm_k_fadd(b, n.root, n.tail);
+  jm_kval low = jm_k_fma(b, jm_k_float(b, t, -2), n.tail, jm_k_float(b, t, HALF_PI_LOW));
+  jm_kval result = jm_k_select(
+      b, n.large,
+      jm_k_fadd(b, jm_k_float(b, t, HALF_PI), jm_k_fma(b, jm_k_float(b, t, -2), n.root, low)),
+      small);
+  return jm_k_fcopysign(b, result, x);
 }
 
-static jm_kval acos_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  (void)y;
+static jm_kval acos_f64(jm_kbuilder *b, jm_kval x) {
+  const jm_ktype t = JM_KT_f64;
   arc n = arc_of(b, x);
-  jm_kval twice = FMUL(F(2), FADD(n.root, n.tail)), minus = FOLT(x, F(0));
-  jm_kval back = FSUB(F(2 * HALF_PI), FSUB(twice, F(2 * HALF_PI_LOW)));
-  jm_kval small = FSUB(F(HALF_PI), FSUB(x, FSUB(F(HALF_PI_LOW), COPYSIGN(n.tail, x))));
-  return SELECT(n.large, SELECT(minus, back, twice), small);
+  jm_kval twice = jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fadd(b, n.root, n.tail)),
+          minus = jm_k_folt(b, x, jm_k_float(b, t, 0));
+  jm_kval back = jm_k_fsub(b, jm_k_float(b, t, 2 * HALF_PI),
+                           jm_k_fsub(b, twice, jm_k_float(b, t, 2 * HALF_PI_LOW)));
+  jm_kval small = jm_k_fsub(
+      b, jm_k_float(b, t, HALF_PI),
+      jm_k_fsub(b, x, jm_k_fsub(b, jm_k_float(b, t, HALF_PI_LOW), jm_k_fcopysign(b, n.tail, x))));
+  return jm_k_select(b, n.large, jm_k_select(b, minus, back, twice), small);
 }
 
 /* (atan r / r - 1) / r^2 in r^2, r <= tan(pi/8): to 2^-59 */
@@ -178,34 +182,45 @@ static const double atan_tail[] = {
  * octant by low / high; from pi/8 on pi/4 is taken off: tan(u - pi/4) = (tan u - 1) / (tan u + 1).
  */
 static jm_kval atan2_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  SCOPE;
-  jm_kval rise = FABS(x), run = FABS(y), steep = FOLT(run, rise);
-  jm_kval low = SELECT(steep, run, rise), high = SELECT(steep, rise, run);
-  jm_kval infinite = F(__builtin_inf());
-  jm_kval diagonal = FOEQ(low, infinite); /* both are infinite */
-  low = SELECT(diagonal, F(1), low);
-  high = SELECT(OR(diagonal, FOEQ(high, F(0))), F(1), high);
-  jm_kval scale = SELECT(FOLT(F(0x1p1000), high), F(0x1p-10), F(1)); /* sums must not overflow */
-  low = FMUL(low, scale);
-  high = FMUL(high, scale);
-  jm_kval upper = FOLT(FMUL(high, F(0x1.a827999fcef32p-2)), low);
-  jm_kval r = FDIV(SELECT(upper, FSUB(low, high), low), SELECT(upper, FADD(low, high), high));
-  jm_kval z = FMUL(r, r), tail = FMUL(FMUL(r, z), POLYNOMIAL(z, atan_tail));
+  const jm_ktype t = JM_KT_f64;
+  const jm_ktype it = JM_KT_i64;
+  jm_kval rise = jm_k_fabs(b, x), run = jm_k_fabs(b, y), steep = jm_k_folt(b, run, rise);
+  jm_kval low = jm_k_select(b, steep, run, rise), high = jm_k_select(b, steep, rise, run);
+  jm_kval infinite = jm_k_float(b, t, __builtin_inf());
+  jm_kval diagonal = jm_k_foeq(b, low, infinite); /* both are infinite */
+  low = jm_k_select(b, diagonal, jm_k_float(b, t, 1), low);
+  high = jm_k_select(b, jm_k_or(b, diagonal, jm_k_foeq(b, high, jm_k_float(b, t, 0))),
+                     jm_k_float(b, t, 1), high);
+  jm_kval scale =
+      jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, 0x1p1000), high), jm_k_float(b, t, 0x1p-10),
+                  jm_k_float(b, t, 1)); /* sums must not overflow */
+  low = jm_k_fmul(b, low, scale);
+  high = jm_k_fmul(b, high, scale);
+  jm_kval upper = jm_k_folt(b, jm_k_fmul(b, high, jm_k_float(b, t, 0x1.a827999fcef32p-2)), low);
+  jm_kval r = jm_k_fdiv(b, jm_k_select(b, upper, jm_k_fsub(b, low, high), low),
+                        jm_k_select(b, upper, jm_k_fadd(b, low, high), high));
+  jm_kval z = jm_k_fmul(b, r, r),
+          tail = jm_k_fmul(b, jm_k_fmul(b, r, z), JM_POLYNOMIAL(b, z, atan_tail));
   jm_kval angle =
-      SELECT(upper, FADD(F(HALF_PI / 2), FADD(r, FADD(tail, F(HALF_PI_LOW / 2)))), FADD(r, tail));
-  angle = SELECT(steep, FSUB(F(HALF_PI), FSUB(angle, F(HALF_PI_LOW))), angle);
-  jm_kval back = FSUB(F(2 * HALF_PI), FSUB(angle, F(2 * HALF_PI_LOW)));
-  angle = SELECT(SLT(BITS(y), I(0)), back, angle);
-  angle = SELECT(FUNO(x, y), FADD(x, y), angle);
-  return COPYSIGN(angle, x);
+      jm_k_select(b, upper,
+                  jm_k_fadd(b, jm_k_float(b, t, HALF_PI / 2),
+                            jm_k_fadd(b, r, jm_k_fadd(b, tail, jm_k_float(b, t, HALF_PI_LOW / 2)))),
+                  jm_k_fadd(b, r, tail));
+  angle = jm_k_select(
+      b, steep,
+      jm_k_fsub(b, jm_k_float(b, t, HALF_PI), jm_k_fsub(b, angle, jm_k_float(b, t, HALF_PI_LOW))),
+      angle);
+  jm_kval back = jm_k_fsub(b, jm_k_float(b, t, 2 * HALF_PI),
+                           jm_k_fsub(b, angle, jm_k_float(b, t, 2 * HALF_PI_LOW)));
+  angle = jm_k_select(b, jm_k_slt(b, jm_k_bits(b, y), jm_k_int(b, it, 0)), back, angle);
+  angle = jm_k_select(b, jm_k_funo(b, x, y), jm_k_fadd(b, x, y), angle);
+  return jm_k_fcopysign(b, angle, x);
 }
 
-jm_kval jm_math_asin(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  return by_way_of_f64(b, asin_f64, x, y);
-}
-jm_kval jm_math_acos(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  return by_way_of_f64(b, acos_f64, x, y);
-}
+jm_kval jm_math_asin(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, asin_f64, x); }
+jm_kval jm_math_acos(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, acos_f64, x); }
 jm_kval jm_math_atan2(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  return by_way_of_f64(b, atan2_f64, x, y);
+  if (jm_kbuild_type(b, x) == JM_KT_f64) return atan2_f64(b, x, y);
+  const jm_kval wide_y = jm_k_fpext(b, JM_KT_f64, y), wide_x = jm_k_fpext(b, JM_KT_f64, x);
+  return jm_k_fptrunc(b, JM_KT_f32, atan2_f64(b, wide_x, wide_y));
 }

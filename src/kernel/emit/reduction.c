@@ -125,14 +125,17 @@ static void pull_init(const jm_reduction *r, jm_emit *e, jm_element *out) {
 static jm_kval turn_negative(jm_kbuilder *b, jm_kval bits) {
   const jm_ktype it = jm_kbuild_type(b, bits);
   const int width = jm_ktype_bits[it];
-  return XOR(bits, AND(ASHR(bits, I(width - 1)), I(INT64_MAX >> (64 - width))));
+  return jm_k_xor(b, bits,
+                  jm_k_and(b, jm_k_ashr(b, bits, jm_k_int(b, it, width - 1)),
+                           jm_k_int(b, it, INT64_MAX >> (64 - width))));
 }
 
 static jm_kval key_of(const jm_reduction *r, jm_kbuilder *b, jm_kval x) {
   const jm_ktype it = jm_kbuild_type(b, x) == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32;
   const int unused = 64 - (int)jm_ktype_bits[it];
   int64_t winner = (r->largest ? INT64_MAX : INT64_MIN) >> unused;
-  return SELECT(FUNO(x, x), I(winner), turn_negative(b, BITS(x)));
+  return jm_k_select(b, jm_k_funo(b, x, x), jm_k_int(b, it, winner),
+                     turn_negative(b, jm_k_bits(b, x)));
 }
 
 void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements) {
@@ -155,22 +158,20 @@ static void step_argument(const jm_reduction *r, jm_emit *e, const jm_element *a
   jm_kval x = a[0].part[0], y = c[0].part[0], i = a[1].part[0], j = c[1].part[0];
   jm_kval low = r->largest ? y : x, high = r->largest ? x : y, better, equal;
   if (jm_dtype_is_float(r->dtypes[0])) {
-    jm_kval nan_x = jm_kbuild2(b, JM_K_funo, x, x), nan_y = jm_kbuild2(b, JM_K_funo, y, y);
-    jm_kval no_y = jm_kbuild2(b, JM_K_xor, nan_y, jm_kbuild_int(b, JM_KT_i1, 1));
-    better = jm_kbuild2(b, JM_K_or, jm_kbuild2(b, JM_K_folt, low, high),
-                        jm_kbuild2(b, JM_K_and, nan_x, no_y));
-    equal = jm_kbuild2(b, JM_K_or, jm_kbuild2(b, JM_K_foeq, x, y),
-                       jm_kbuild2(b, JM_K_and, nan_x, nan_y));
+    jm_kval nan_x = jm_k_funo(b, x, x), nan_y = jm_k_funo(b, y, y);
+    jm_kval no_y = jm_k_xor(b, nan_y, jm_kbuild_int(b, JM_KT_i1, 1));
+    better = jm_k_or(b, jm_k_folt(b, low, high), jm_k_and(b, nan_x, no_y));
+    equal = jm_k_or(b, jm_k_foeq(b, x, y), jm_k_and(b, nan_x, nan_y));
   } else {
     bool is_signed = jm_dtype_classof(r->dtypes[0]) == JM_CLASS_SINT;
     better = jm_kbuild2(b, is_signed ? JM_K_slt : JM_K_ult, low, high);
-    equal = jm_kbuild2(b, JM_K_ieq, x, y);
+    equal = jm_k_ieq(b, x, y);
   }
   bool is_signed = jm_dtype_classof(r->dtypes[1]) == JM_CLASS_SINT;
   jm_kval before = jm_kbuild2(b, is_signed ? JM_K_slt : JM_K_ult, i, j);
-  jm_kval first = jm_kbuild2(b, JM_K_or, better, jm_kbuild2(b, JM_K_and, equal, before));
-  out[0] = (jm_element){{jm_kbuild3(b, JM_K_select, better, x, y), JM_KNONE}};
-  out[1] = (jm_element){{jm_kbuild3(b, JM_K_select, first, i, j), JM_KNONE}};
+  jm_kval first = jm_k_or(b, better, jm_k_and(b, equal, before));
+  out[0] = (jm_element){{jm_k_select(b, better, x, y), JM_KNONE}};
+  out[1] = (jm_element){{jm_k_select(b, first, i, j), JM_KNONE}};
 }
 
 void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, const jm_element *b,
@@ -197,7 +198,7 @@ void jm_reduction_finish(const jm_reduction *r, jm_emit *e, const jm_element *ac
                          jm_element *out) {
   if (r->keyed) {
     jm_kbuilder *b = jm_emit_builder(e);
-    out[0] = jm_element_of(FROM_BITS(turn_negative(b, acc[0].part[0])));
+    out[0] = jm_element_of(jm_k_from_bits(b, turn_negative(b, acc[0].part[0])));
     return;
   }
   if (r->idempotent || !r->grouped) {

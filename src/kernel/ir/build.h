@@ -50,6 +50,33 @@ jm_kval jm_kbuild1(jm_kbuilder *b, jm_kopcode code, jm_kval x);
 jm_kval jm_kbuild2(jm_kbuilder *b, jm_kopcode code, jm_kval x, jm_kval y);
 jm_kval jm_kbuild3(jm_kbuilder *b, jm_kopcode code, jm_kval x, jm_kval y, jm_kval z);
 jm_kval jm_kbuild_cast(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_kval x);
+/* The same by the instruction's name: jm_k_fadd(b, x, y), jm_k_select(b, condition, x, y),
+ * jm_k_sext(b, type, x), ... */
+#define JM_K_BUILD_1(name)                                       \
+  static inline jm_kval jm_k_##name(jm_kbuilder *b, jm_kval x) { \
+    return jm_kbuild1(b, JM_K_##name, x);                        \
+  }
+#define JM_K_BUILD_2(name)                                                  \
+  static inline jm_kval jm_k_##name(jm_kbuilder *b, jm_kval x, jm_kval y) { \
+    return jm_kbuild2(b, JM_K_##name, x, y);                                \
+  }
+#define JM_K_BUILD_3(name)                                                             \
+  static inline jm_kval jm_k_##name(jm_kbuilder *b, jm_kval x, jm_kval y, jm_kval z) { \
+    return jm_kbuild3(b, JM_K_##name, x, y, z);                                        \
+  }
+#define JM_K_BUILD_SAME(name, operands) JM_K_BUILD_##operands(name)
+#define JM_K_BUILD_BOOL(name, operands) JM_K_BUILD_##operands(name)
+#define JM_K_BUILD_SELECT(name, operands) JM_K_BUILD_##operands(name)
+#define JM_K_BUILD_CAST(name, operands)                                         \
+  static inline jm_kval jm_k_##name(jm_kbuilder *b, jm_ktype type, jm_kval x) { \
+    return jm_kbuild_cast(b, JM_K_##name, type, x);                             \
+  }
+#define JM_K_BUILD_TYPE(name, operands) /* these have functions of their own, below and above */
+#define JM_K_BUILD_NONE(name, operands)
+#define JM_K_BUILD_MANY(name, operands)
+#define INST(name, operands, result, ...) JM_K_BUILD_##result(name, operands)
+#include "kernel/ir/insts.def"
+
 jm_kval jm_kbuild_call(jm_kbuilder *b, jm_kcall call, const jm_kval *args);
 jm_kval jm_kbuild_load(jm_kbuilder *b, uint32_t param, jm_kval index);
 void jm_kbuild_store(jm_kbuilder *b, uint32_t param, jm_kval index, jm_kval value);

@@ -9,7 +9,7 @@
 #define INT JM_KFLAG_INT
 #define FLT JM_KFLAG_FLT
 const jm_kop_fact jm_kop_facts[JM_N_KOPS] = {
-#define INST(name, operands, result, flags) {#name, operands, JM_KRESULT_##result, flags},
+#define INST(name, operands, result, flags, ...) {#name, operands, JM_KRESULT_##result, flags},
 #include "kernel/ir/insts.def"
 };
 

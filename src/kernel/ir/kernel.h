@@ -66,7 +66,7 @@ typedef enum jm_ktype {
 } jm_ktype;
 
 typedef enum jm_kopcode {
-#define INST(name, operands, result, flags) JM_K_##name,
+#define INST(name, ...) JM_K_##name,
 #include "kernel/ir/insts.def"
   JM_N_KOPS
 } jm_kopcode;
@@ -165,6 +165,7 @@ enum {
   JM_KRESULT_NONE,
   JM_KRESULT_SAME,
   JM_KRESULT_BOOL,
+  JM_KRESULT_CAST,
   JM_KRESULT_TYPE,
   JM_KRESULT_SELECT,
   JM_KRESULT_MANY

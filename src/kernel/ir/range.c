@@ -86,7 +86,7 @@ jm_krange jm_krange_find(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, c
     jm_krange p = b->ranges[x[1]], q = b->ranges[x[2]];
     return (jm_krange){least(p.lo, q.lo), most(p.hi, q.hi)};
   }
-  if (fact->result == JM_KRESULT_TYPE) return find_cast(b, code, type, x[0]);
+  if (fact->result == JM_KRESULT_CAST) return find_cast(b, code, type, x[0]);
   if (code == JM_K_ctpop || code == JM_K_ctlz) return (jm_krange){0, jm_ktype_bits[type]};
   if (type == JM_KT_i1) return full;
   const jm_krange p = b->ranges[x[0]], q = b->ranges[x[1]];

@@ -89,7 +89,7 @@ static jm_error *check_pure(const checker *c, jm_kinst inst) {
   if (op->result == JM_KRESULT_SAME) right = type == from;
   if (op->result == JM_KRESULT_BOOL) right = type == JM_KT_i1;
   if (op->result == JM_KRESULT_SELECT) right = type == from && type_of(c, x[0]) == JM_KT_i1;
-  if (op->result == JM_KRESULT_TYPE) right = jm_kernel_cast_allowed(fact->code, from, type);
+  if (op->result == JM_KRESULT_CAST) right = jm_kernel_cast_allowed(fact->code, from, type);
   return right ? NULL : wrong(c, inst, "types do not match");
 }
 

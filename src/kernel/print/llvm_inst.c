@@ -10,71 +10,16 @@ typedef enum form {
   FORM_PLAIN,   /* "add T x, y" */
   FORM_CAST,    /* "zext T x to R" */
   FORM_CALLED,  /* an intrinsic "call R @llvm.name.R(T x, T y)" */
-  FORM_SPECIAL, /* has a function of its own */
+  FORM_FLAGGED, /* the same with ", i1 false" behind its operands */
+  FORM_OWN,     /* has a function of its own */
 } form;
 
-typedef struct row {
+static const struct {
   form form;
   const char *text;
-  const char *more; /* arguments of an intrinsic behind the operands */
-} row;
-
-static const row rows[JM_N_KOPS] = {
-    [JM_K_iadd] = {FORM_PLAIN, "add", NULL},
-    [JM_K_isub] = {FORM_PLAIN, "sub", NULL},
-    [JM_K_imul] = {FORM_PLAIN, "mul", NULL},
-    [JM_K_sdiv] = {FORM_PLAIN, "sdiv", NULL},
-    [JM_K_udiv] = {FORM_PLAIN, "udiv", NULL},
-    [JM_K_srem] = {FORM_PLAIN, "srem", NULL},
-    [JM_K_urem] = {FORM_PLAIN, "urem", NULL},
-    [JM_K_and] = {FORM_PLAIN, "and", NULL},
-    [JM_K_or] = {FORM_PLAIN, "or", NULL},
-    [JM_K_xor] = {FORM_PLAIN, "xor", NULL},
-    [JM_K_shl] = {FORM_PLAIN, "shl", NULL},
-    [JM_K_lshr] = {FORM_PLAIN, "lshr", NULL},
-    [JM_K_ashr] = {FORM_PLAIN, "ashr", NULL},
-    [JM_K_smin] = {FORM_CALLED, "smin", NULL},
-    [JM_K_smax] = {FORM_CALLED, "smax", NULL},
-    [JM_K_umin] = {FORM_CALLED, "umin", NULL},
-    [JM_K_umax] = {FORM_CALLED, "umax", NULL},
-    [JM_K_ctpop] = {FORM_CALLED, "ctpop", NULL},
-    [JM_K_ctlz] = {FORM_CALLED, "ctlz", ", i1 false"},
-    [JM_K_ieq] = {FORM_PLAIN, "icmp eq", NULL},
-    [JM_K_ine] = {FORM_PLAIN, "icmp ne", NULL},
-    [JM_K_slt] = {FORM_PLAIN, "icmp slt", NULL},
-    [JM_K_sle] = {FORM_PLAIN, "icmp sle", NULL},
-    [JM_K_ult] = {FORM_PLAIN, "icmp ult", NULL},
-    [JM_K_ule] = {FORM_PLAIN, "icmp ule", NULL},
-    [JM_K_fadd] = {FORM_PLAIN, "fadd", NULL},
-    [JM_K_fsub] = {FORM_PLAIN, "fsub", NULL},
-    [JM_K_fmul] = {FORM_PLAIN, "fmul", NULL},
-    [JM_K_fdiv] = {FORM_PLAIN, "fdiv", NULL},
-    [JM_K_fma] = {FORM_CALLED, "fma", NULL},
-    [JM_K_fneg] = {FORM_PLAIN, "fneg", NULL},
-    [JM_K_fabs] = {FORM_CALLED, "fabs", NULL},
-    [JM_K_fsqrt] = {FORM_CALLED, "sqrt", NULL},
-    [JM_K_ffloor] = {FORM_CALLED, "floor", NULL},
-    [JM_K_fceil] = {FORM_CALLED, "ceil", NULL},
-    [JM_K_ftrunc] = {FORM_CALLED, "trunc", NULL},
-    [JM_K_frint] = {FORM_CALLED, "roundeven", NULL},
-    [JM_K_fcopysign] = {FORM_CALLED, "copysign", NULL},
-    [JM_K_foeq] = {FORM_PLAIN, "fcmp oeq", NULL},
-    [JM_K_fune] = {FORM_PLAIN, "fcmp une", NULL},
-    [JM_K_folt] = {FORM_PLAIN, "fcmp olt", NULL},
-    [JM_K_fole] = {FORM_PLAIN, "fcmp ole", NULL},
-    [JM_K_funo] = {FORM_PLAIN, "fcmp uno", NULL},
-    [JM_K_select] = {FORM_SPECIAL, "select", NULL},
-    [JM_K_zext] = {FORM_CAST, "zext", NULL},
-    [JM_K_sext] = {FORM_CAST, "sext", NULL},
-    [JM_K_itrunc] = {FORM_CAST, "trunc", NULL},
-    [JM_K_sitofp] = {FORM_CAST, "sitofp", NULL},
-    [JM_K_uitofp] = {FORM_CAST, "uitofp", NULL},
-    [JM_K_fptosi] = {FORM_CAST, "fptosi", NULL},
-    [JM_K_fptoui] = {FORM_CAST, "fptoui", NULL},
-    [JM_K_fpext] = {FORM_CAST, "fpext", NULL},
-    [JM_K_fptrunc] = {FORM_CAST, "fptrunc", NULL},
-    [JM_K_bitcast] = {FORM_CAST, "bitcast", NULL},
-    [JM_K_call] = {FORM_SPECIAL, "call", NULL},
+} rows[JM_N_KOPS] = {
+#define INST(name, operands, result, flags, form, llvm, c) {FORM_##form, llvm},
+#include "kernel/ir/insts.def"
 };
 
 static const char *const types[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "float", "double"};
@@ -333,21 +278,22 @@ static void print_called(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t wi
   jm_llvm_name names[3] = {{""}};
   jm_ktype type = find_operands(p, f, 0, width, names);
   jm_llvm_name t = jm_llvm_type(type, width), symbol;
-  const row *r = &rows[f->code];
+  const char *text = rows[f->code].text;
+  const bool flagged = rows[f->code].form == FORM_FLAGGED;
   static const char *const suffixes[JM_N_KTYPES] = {"i1", "i8", "i16", "i32", "i64", "f32", "f64"};
   if (width > 1)
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", r->text, (unsigned)width,
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.v%u%s", text, (unsigned)width,
              suffixes[type]);
   else
-    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", r->text, suffixes[type]);
+    snprintf(symbol.text, sizeof symbol.text, "@llvm.%s.%s", text, suffixes[type]);
   bool two = f->n_operands > 1, three = f->n_operands > 2;
   jm_llvm_declare(p, "declare %s %s(%s%s%s%s%s%s)\n", t.text, symbol.text, t.text, two ? ", " : "",
-                  two ? t.text : "", three ? ", " : "", three ? t.text : "", r->more ? ", i1" : "");
+                  two ? t.text : "", three ? ", " : "", three ? t.text : "", flagged ? ", i1" : "");
   uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = call %s %s(", (unsigned)id, t.text, symbol.text);
   for (uint32_t i = 0; i < f->n_operands; i++)
     jm_text_printf(p->out, "%s%s %s", i ? ", " : "", t.text, names[i].text);
-  jm_text_printf(p->out, "%s)\n", r->more ? r->more : "");
+  jm_text_printf(p->out, "%s)\n", flagged ? ", i1 false" : "");
   finish(p, f, width, id, type);
 }
 
@@ -425,7 +371,7 @@ void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
     print_select(p, f, width);
   else if (rows[f->code].form == FORM_CAST)
     print_cast(p, f, width);
-  else if (rows[f->code].form == FORM_CALLED &&
+  else if ((rows[f->code].form == FORM_CALLED || rows[f->code].form == FORM_FLAGGED) &&
            p->k->values[f->first_result].type != JM_KT_i1) /* of bits: logic (text_of) */
     print_called(p, f, width);
   else

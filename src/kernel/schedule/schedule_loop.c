@@ -55,7 +55,7 @@ static void parts_to(jm_looper *l, jm_value v, jm_kval *parts) {
 static jm_place half_of(jm_looper *l, const carry *c, jm_kval half) {
   jm_kbuilder *b = l->b;
   jm_place place = c->memory;
-  place.offset = IMUL(half, jm_kbuild_index(b, c->half));
+  place.offset = jm_k_imul(b, half, jm_kbuild_index(b, c->half));
   return place;
 }
 
@@ -252,7 +252,7 @@ static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm
   jm_kbuilder *b = l->b;
   store_list list;
   if (!list_init(l, &list, s->n)) return;
-  if (s->has_halves) next[0] = ISUB(jm_kbuild_index(b, 1), values[0]);
+  if (s->has_halves) next[0] = jm_k_isub(b, jm_kbuild_index(b, 1), values[0]);
   for (uint32_t i = 0; i < s->n; i++) {
     const carry *c = &s->carries[i];
     if (c->kind != JM_CARRY_TWO_HALVES) continue;
@@ -310,7 +310,7 @@ static void build_while(jm_looper *l, const jm_op *op) {
   if (jm_kbuilder_failed(b)) return;
   place_carries(l, &s, body->first_arg, values);
   place_captures(l, op, body, turned);
-  if (s.has_halves) want_halves(l, &s, ISUB(jm_kbuild_index(b, 1), values[0]));
+  if (s.has_halves) want_halves(l, &s, jm_k_isub(b, jm_kbuild_index(b, 1), values[0]));
   build_region(l, body);
   end_iteration(l, &s, values, next);
   jm_kbuild_while_end(b, inst, next, values);
@@ -354,8 +354,8 @@ static void build_branches(jm_looper *l, const branches *c, uint32_t r, jm_kval 
     build_branch(l, c, r, values);
     return;
   }
-  jm_kval here =
-      is_pred ? XOR(c->index, jm_kbuild_int(b, JM_KT_i1, 1)) : IEQ(c->index, jm_kbuild_index(b, r));
+  jm_kval here = is_pred ? jm_k_xor(b, c->index, jm_kbuild_int(b, JM_KT_i1, 1))
+                         : jm_k_ieq(b, c->index, jm_kbuild_index(b, r));
   jm_kval *other = jm_looper_take(l, c->n_values, sizeof *other);
   jm_kinst inst = jm_kbuild_if_begin(b, here);
   build_branch(l, c, r, values);

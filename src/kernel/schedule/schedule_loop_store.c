@@ -19,11 +19,12 @@ static jm_kval linear_index(jm_emit *e, const jm_place *place, const jm_kval *in
     linear = index[place->turned - 1];
     for (uint32_t d = 0; d < place->type->rank; d++)
       if (d + 1 != place->turned)
-        linear = IADD(IMUL(linear, jm_kbuild_index(b, place->type->dims[d])), index[d]);
+        linear =
+            jm_k_iadd(b, jm_k_imul(b, linear, jm_kbuild_index(b, place->type->dims[d])), index[d]);
   } else {
     linear = jm_emit_linear(e, place->type, index);
   }
-  return place->offset == JM_KNONE ? linear : IADD(place->offset, linear);
+  return place->offset == JM_KNONE ? linear : jm_k_iadd(b, place->offset, linear);
 }
 
 static jm_element find_register(jm_emit *e, const jm_place *place, const jm_kval *index) {
@@ -31,10 +32,10 @@ static jm_element find_register(jm_emit *e, const jm_place *place, const jm_kval
   jm_kval linear = jm_emit_linear(e, place->type, index);
   jm_element x = place->elements[0];
   for (int64_t i = 1; i < place->type->count; i++) {
-    jm_kval here = IEQ(linear, jm_kbuild_index(b, i));
+    jm_kval here = jm_k_ieq(b, linear, jm_kbuild_index(b, i));
     jm_element y = place->elements[i];
     for (uint32_t part = 0; part < 2; part++)
-      if (x.part[part] != JM_KNONE) x.part[part] = SELECT(here, y.part[part], x.part[part]);
+      if (x.part[part] != JM_KNONE) x.part[part] = jm_k_select(b, here, y.part[part], x.part[part]);
   }
   return x;
 }
@@ -182,7 +183,8 @@ static void run_nest(nest *s, uint32_t depth) {
 
 static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, uint32_t n) {
   jm_kval point = jm_kbuild_index(b, 0);
-  for (uint32_t d = 0; d < n; d++) point = IADD(IMUL(point, jm_kbuild_index(b, sizes[d])), x[d]);
+  for (uint32_t d = 0; d < n; d++)
+    point = jm_k_iadd(b, jm_k_imul(b, point, jm_kbuild_index(b, sizes[d])), x[d]);
   return point;
 }
 
@@ -292,7 +294,7 @@ static void store_point(void *context, jm_looper *l, const jm_kval *x) {
   for (uint32_t i = 0; i < g->n; i++) {
     if (!g->taken[i]) continue;
     const jm_place *to = g->to[i];
-    jm_kval at = to->offset == JM_KNONE ? point : IADD(to->offset, point);
+    jm_kval at = to->offset == JM_KNONE ? point : jm_k_iadd(b, to->offset, point);
     jm_emit_store(l->e, jm_module_typeof(l->m, g->values[i])->dtype, to->param, at, g->elements[i]);
   }
 }
@@ -358,7 +360,7 @@ static void store_slice_point(void *context, jm_looper *l, const jm_kval *x) {
   jm_kbuilder *b = l->b;
   const jm_type *type = s->to->type;
   jm_kval at[JM_LOOP_RANK];
-  for (uint32_t d = 0; d < type->rank; d++) at[d] = IADD(s->start[d], x[d]);
+  for (uint32_t d = 0; d < type->rank; d++) at[d] = jm_k_iadd(b, s->start[d], x[d]);
   jm_element element = jm_emit_value(l->e, s->update, x);
   jm_emit_store(l->e, type->dtype, s->to->param, linear_index(l->e, s->to, at), element);
 }
@@ -401,10 +403,12 @@ void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last) {
   jm_kbuilder *b = l->b;
   const jm_ktype it = JM_KT_i64;
-  if (last <= 0) return I(0);
+  if (last <= 0) return jm_k_int(b, it, 0);
   jm_dtype dtype = jm_module_typeof(l->m, v)->dtype;
   jm_element x = jm_emit_value(l->e, v, NULL);
   if (jm_dtype_classof(dtype) == JM_CLASS_UINT)
-    return UMIN(jm_element_convert(b, dtype, JM_DT_u64, x).part[0], I(last));
-  return SMIN(SMAX(jm_element_convert(b, dtype, JM_DT_s64, x).part[0], I(0)), I(last));
+    return jm_k_umin(b, jm_element_convert(b, dtype, JM_DT_u64, x).part[0], jm_k_int(b, it, last));
+  return jm_k_smin(
+      b, jm_k_smax(b, jm_element_convert(b, dtype, JM_DT_s64, x).part[0], jm_k_int(b, it, 0)),
+      jm_k_int(b, it, last));
 }
