@@ -177,5 +177,5 @@ jm_error *jm_program_print(const jm_program *program, char **text, size_t *size)
 }
 
 jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
-  return jm_plan_run(program->plan, run->inputs, run->outputs, run->cancelled);
+  return jm_plan_run(program->plan, run->inputs, run->outputs, run->context);
 }

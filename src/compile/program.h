@@ -5,10 +5,9 @@
 #ifndef JM_COMPILE_PROGRAM_H
 #define JM_COMPILE_PROGRAM_H
 
-#include <stdatomic.h>
-
 #include "base/alloc.h"
 #include "base/dtype.h"
+#include "engine/context.h"
 
 typedef struct jm_program jm_program;
 
@@ -87,7 +86,7 @@ bool jm_program_take_record(jm_explanation *out);
 typedef struct jm_run {
   const void *const *inputs;
   void *const *outputs;
-  const atomic_bool *cancelled; /* polled by loops; NULL: never */
+  const jm_context *context;
 } jm_run;
 
 /* Runs a planned program to completion on the calling thread (library calls may use more). On an

@@ -5,8 +5,7 @@
 #ifndef JM_ENGINE_ENGINE_H
 #define JM_ENGINE_ENGINE_H
 
-#include <stdatomic.h>
-
+#include "engine/context.h"
 #include "ir/module.h"
 
 typedef struct jm_engine jm_engine;
@@ -23,7 +22,7 @@ typedef struct jm_engine_run {
                                use, so that donated memory is reused; host: read only */
   jm_engine_value *outputs; /* written by the engine: array (the caller's reference), or host memory
                                taken by jm_data_take, the caller's to give back */
-  const atomic_bool *cancelled;
+  const jm_context *context;
 } jm_engine_run;
 
 typedef struct jm_engine_fact {

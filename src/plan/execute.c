@@ -9,7 +9,7 @@
 
 typedef struct frame {
   const jm_plan *plan;
-  const atomic_bool *cancelled;
+  const jm_context *context;
   jm_tensor *tensors; /* one per plan->operands */
   char *arena;
   uint64_t steps, kernels; /* that were run: on the reference engine, compiled */
@@ -20,7 +20,7 @@ static jm_error *block_run(frame *f, uint32_t block);
 static jm_error *op_run(frame *f, const jm_step *step) {
   const jm_op *op = jm_module_op(f->plan->module, step->op);
   const jm_tensor *in = f->tensors + step->first_operand;
-  const jm_ref_call call = {f->plan->module, op, in, in + op->n_operands, f->cancelled};
+  const jm_ref_call call = {f->plan->module, op, in, in + op->n_operands, f->context};
   f->steps++;
   return step->run(&call);
 }
@@ -29,7 +29,7 @@ static jm_error *group_run(frame *f, const jm_step *step) {
   enum { FEW = 16 };
   const jm_op *op = jm_module_op(f->plan->module, step->op);
   const jm_tensor *in = f->tensors + step->first_operand, *out = in + op->n_operands;
-  const jm_ref_call call = {f->plan->module, op, in, out, f->cancelled};
+  const jm_ref_call call = {f->plan->module, op, in, out, f->context};
   uint32_t n = step->group->schedule->n_temporaries;
   void *few[FEW] = {NULL}, **temporaries = n <= FEW ? few : jm_alloc(n, sizeof *temporaries);
   if (!temporaries) return jm_error_out_of_memory();
@@ -53,7 +53,7 @@ static jm_error *while_run(frame *f, const jm_step *step) {
   for (;;) {
     JM_TRY(block_run(f, step->first_block));
     if (!*go_on) return NULL;
-    if (f->cancelled && atomic_load_explicit(f->cancelled, memory_order_relaxed))
+    if (jm_context_is_cancelled(f->context))
       return jm_error_create(JM_CANCELLED, "the execution was cancelled in a loop");
     JM_TRY(block_run(f, step->first_block + 1));
   }
@@ -102,8 +102,8 @@ static void *slot_address(const frame *f, const jm_slot *slot, const void *const
 }
 
 jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *const *outputs,
-                      const atomic_bool *cancelled) {
-  frame f = {.plan = plan, .cancelled = cancelled};
+                      const jm_context *context) {
+  frame f = {.plan = plan, .context = context};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
   f.arena = jm_data_take(plan->arena_bytes);
   jm_error *error = f.tensors && f.arena ? NULL : jm_error_out_of_memory();

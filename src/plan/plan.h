@@ -80,6 +80,6 @@ void jm_plan_destroy(jm_plan *plan); /* NULL is allowed */
 
 /* Runs the plan to completion; see jm_run in program.h for the rules of the memory. */
 jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *const *outputs,
-                      const atomic_bool *cancelled) JM_MUST_USE;
+                      const jm_context *context) JM_MUST_USE;
 
 #endif

@@ -10,6 +10,7 @@ typedef struct execution {
   jm_task task;
   jm_executable *executable;
   jm_client *client;
+  jm_context context;
   jm_event *done; /* of all outputs */
   jm_storage **inputs, **outputs;
   const void **input_data;
@@ -43,6 +44,8 @@ static jm_error *execution_create(jm_executable *executable, jm_device *device, 
   fresh->donated = (bool *)(words + n_words);
   fresh->executable = jm_executable_retain(executable);
   fresh->client = jm_client_retain(device->client);
+  fresh->context = (jm_context){.cancelled = &fresh->client->stopping,
+                                .device = (uint32_t)(device - fresh->client->devices)};
   jm_error *error = jm_event_create(&fresh->done);
   if (!error) {
     error = jm_task_init(&fresh->task, device->pool, run, n_in);
@@ -97,7 +100,7 @@ static jm_error *run_on_engine(execution *run) {
   uint32_t n_in = facts->n_parameters, n_out = facts->n_outputs;
   jm_engine_value *values = jm_alloc((size_t)n_in + n_out, sizeof *values);
   if (!values) return jm_error_out_of_memory();
-  const jm_engine_run arguments = {values, values + n_in, &run->client->stopping};
+  const jm_engine_run arguments = {values, values + n_in, &run->context};
   jm_error *error = NULL;
   for (uint32_t i = 0; !error && i < n_in; i++) error = bind_engine_input(run, i, &values[i]);
   if (!error) error = engine->run(engine, run->executable->prepared, &arguments);
@@ -112,7 +115,7 @@ static jm_error *run_on_engine(execution *run) {
 static jm_error *run_program(execution *run) {
   if (run->executable->engine) return run_on_engine(run);
   JM_TRY(bind_memory(run));
-  const jm_run arguments = {run->input_data, run->output_data, &run->client->stopping};
+  const jm_run arguments = {run->input_data, run->output_data, &run->context};
   jm_float_state state = jm_float_state_enter();
   jm_error *error = jm_program_run(run->executable->program, &arguments);
   jm_float_state_leave(state);

@@ -422,7 +422,8 @@ static void test_cancelled(void) {
   case_op(&c, JM_OP_reduce, &(jm_reduce_attrs){.dims = {(int64_t[]){0}, 1}}, 1);
   case_binary(&c, 0, JM_OP_add, JM_DT_f32);
   atomic_bool cancelled = true;
-  jm_ref_call call = {c.m, jm_module_op(c.m, c.op), c.in, c.out, &cancelled};
+  const jm_context context = {.cancelled = &cancelled};
+  jm_ref_call call = {c.m, jm_module_op(c.m, c.op), c.in, c.out, &context};
   CHECK_FAILS(jm_ref_fns[JM_OP_reduce](&call), JM_CANCELLED, "cancelled");
   case_end(&c);
 }

@@ -172,7 +172,8 @@ static void test_evaluate(void) {
   CHECK_OK(jm_ref_evaluate(c.m, c.entry, args, outs, NULL)); /* no iteration */
   CHECK(out[0] == 0);
   atomic_bool cancelled = true;
-  CHECK_FAILS(jm_ref_evaluate(c.m, c.entry, args, outs, &cancelled), JM_CANCELLED, "cancelled");
+  CHECK_FAILS(jm_ref_evaluate(c.m, c.entry, args, outs, &(jm_context){.cancelled = &cancelled}),
+              JM_CANCELLED, "cancelled");
   for (int64_t k = 0;; k++) { /* every allocation fails once; nothing leaks */
     jm_alloc_fail_after(k);
     jm_error *error = jm_ref_evaluate(c.m, c.entry, args, outs, NULL);

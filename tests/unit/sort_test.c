@@ -411,7 +411,7 @@ static void test_cancelled(void) {
   jm_top_k_attrs attrs = {.k = 2};
   jm_op op = {.code = JM_OP_top_k, .n_operands = 1, .n_results = 2, .attrs = &attrs};
   jm_tensor input = {type, in}, outputs[] = {{top, out}, {top, out + 50}};
-  jm_ref_call call = {b.m, &op, &input, outputs, &cancelled};
+  jm_ref_call call = {b.m, &op, &input, outputs, &(jm_context){.cancelled = &cancelled}};
   CHECK_FAILS(jm_ref_top_k(&call), JM_CANCELLED, "top_k");
   jm_module_destroy(b.m);
 }

@@ -154,10 +154,10 @@ static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_re
   launch l = {.fn = fn,
               .buffers = buffers,
               .scratch_bytes = jm_kernel_scratch_bytes(kernel),
-              .cancelled = call->cancelled};
+              .cancelled = jm_context_flag(call->context)};
   jm_parallel_for((size_t)kernel->chunks, (size_t)kernel->grain, run_range, &l);
   if (atomic_load_explicit(&l.out_of_memory, memory_order_relaxed)) return jm_error_out_of_memory();
-  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(call->context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }

@@ -49,8 +49,7 @@ static void run_positions(void *context, size_t begin, size_t end) {
   char *to = g->call->out[0].data;
   size_t window = (size_t)g->places.window * g->bytes;
   jm_place_run run;
-  const atomic_bool *cancelled = g->call->cancelled;
-  if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) return;
+  if (jm_context_is_cancelled(g->call->context)) return;
   for (size_t at = begin; at < end; at += (size_t)run.n) {
     jm_places_read(&g->places, (int64_t)at, (int64_t)end, &run);
     if (g->places.window != 1)
@@ -86,7 +85,7 @@ static jm_error *run(gather *g, jm_arena *arena) {
   size_t window = (size_t)g->places.window * g->bytes;
   size_t grain = GRAIN_BYTES / (window < LEAST_BYTES ? LEAST_BYTES : window) + 1;
   jm_parallel_for((size_t)g->places.n, grain, run_positions, g);
-  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(call->context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }

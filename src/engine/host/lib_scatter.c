@@ -142,10 +142,7 @@ static int64_t part_begin(const scatter *s, size_t i) {
   return begin < s->count ? begin : s->count;
 }
 
-static bool is_cancelled(const scatter *s) {
-  const atomic_bool *cancelled = s->call->cancelled;
-  return cancelled && atomic_load_explicit(cancelled, memory_order_relaxed);
-}
+static bool is_cancelled(const scatter *s) { return jm_context_is_cancelled(s->call->context); }
 
 /* Part i of the operand: all positions, in order. */
 static void run_parts(void *context, size_t first, size_t last) {

@@ -191,13 +191,12 @@ static void run_output(const pooling *p, const int64_t *at) {
 
 static void run_outputs(void *context, size_t begin, size_t end) {
   const pooling *p = context;
-  const atomic_bool *cancelled = p->call->cancelled;
   int64_t at[MAX_RANK] = {0};
   size_t rest = begin;
   for (uint32_t d = p->n_axes; d--; rest /= (size_t)p->axes[d].out)
     at[d] = (int64_t)(rest % (size_t)p->axes[d].out);
   for (size_t i = begin; i < end; i++) {
-    if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) return;
+    if (jm_context_is_cancelled(p->call->context)) return;
     run_output(p, at);
     for (uint32_t d = p->n_axes; d && ++at[d - 1] == p->axes[d - 1].out; d--) at[d - 1] = 0;
   }
@@ -224,7 +223,7 @@ jm_error *jm_library_window(const jm_ref_call *call) {
   }
   jm_parallel_for(outputs, GRAIN_WORK / work + 1, run_outputs, &p);
   jm_scratch_give(p.start);
-  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(call->context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }

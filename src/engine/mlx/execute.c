@@ -18,7 +18,7 @@ typedef struct execution {
   const jm_mlx_api *api;
   jm_mlx_program *program;
   const jm_module *m;
-  const atomic_bool *cancelled;
+  const jm_context *context;
   jm_mlx_value *values; /* one per value of the module */
   jm_lowering lowering;
   jm_lower_operand *operands; /* of the op at hand */
@@ -177,7 +177,7 @@ static jm_error *run_on_host(execution *x, const jm_op *op) {
     JM_TRY(block_create(x, value->type, &value->block));
     out[i] = (jm_tensor){value->type, value->block->data};
   }
-  const jm_ref_call call = {x->m, op, in, out, x->cancelled};
+  const jm_ref_call call = {x->m, op, in, out, x->context};
   jm_counter_add(JM_COUNTER_host_ops, 1);
   return jm_ref_fns[op->code](&call);
 }
@@ -282,7 +282,7 @@ static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
 static jm_error *run_region(execution *x, jm_region_id id);
 
 static jm_error *check_cancelled(const execution *x) {
-  if (x->cancelled && atomic_load_explicit(x->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(x->context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled in a loop");
   return NULL;
 }
@@ -494,7 +494,7 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
 
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
                              const jm_engine_run *run) {
-  execution x = {.api = api, .program = program, .m = program->module, .cancelled = run->cancelled};
+  execution x = {.api = api, .program = program, .m = program->module, .context = run->context};
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);

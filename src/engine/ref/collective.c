@@ -20,7 +20,7 @@ jm_error *jm_ref_collective(const jm_ref_call *call) {
       return permute(call);
     case JM_OP_manual_computation:
       return jm_ref_evaluate(call->module, call->op->first_region, call->in, call->out,
-                             call->cancelled);
+                             call->context);
     default:
       return jm_ref_identity(call);
   }

@@ -132,7 +132,7 @@ static jm_window build_window(const jm_ref_call *call, const jm_product *product
                  .lhs = product->lhs,
                  .rhs = product->rhs,
                  .out = product->out,
-                 .cancelled = call->cancelled};
+                 .context = call->context};
   w.lhs_group = attrs->batch_groups > 1 ? (ptrdiff_t)w.batch * w.lhs_batch
                                         : (ptrdiff_t)w.in_features * w.lhs_feature;
   w.rhs_group = (ptrdiff_t)w.out_features * w.rhs_out;

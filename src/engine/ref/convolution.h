@@ -30,7 +30,7 @@ typedef struct jm_window {
   ptrdiff_t out_batch, out_group, out_feature;
   const char *lhs, *rhs;
   char *out;
-  const atomic_bool *cancelled;
+  const jm_context *context;
 } jm_window;
 
 /* One group at a time as matrix products. */

@@ -165,7 +165,7 @@ static jm_error *multiply(const rows *r, const char *kernel) {
 jm_error *jm_window_run_rows(const jm_window *w) {
   rows r = {.w = w, .wide = wide_axis(w), .element = jm_dtype_bytes(w->dtype)};
   r.tall = &w->axes[r.wide == w->axes];
-  if (w->cancelled && atomic_load_explicit(w->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(w->context))
     return jm_error_create(JM_CANCELLED, "convolution was cancelled");
   char *kernel = NULL;
   jm_error *error = find_input(&r);

@@ -360,7 +360,7 @@ static jm_error *run_block(const tiles *t, size_t begin, size_t end, char *tile)
   to.data += (begin - t->begin) * (to.transposed ? 1 : to.ld) * p->element;
   for (size_t k = 0; k < p->terms.count; k += t->block_terms) {
     size_t left = p->terms.count - k, n = left < t->block_terms ? left : t->block_terms;
-    if (p->w->cancelled && atomic_load_explicit(p->w->cancelled, memory_order_relaxed))
+    if (jm_context_is_cancelled(p->w->context))
       return jm_error_create(JM_CANCELLED, "convolution was cancelled");
     if (t->by_position) {
       JM_TRY(fill_tile(p, &p->positions, &p->terms, begin, end, k, k + n, tile, t->one_thread));

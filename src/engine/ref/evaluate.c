@@ -13,15 +13,15 @@ typedef struct value_slot {
 typedef struct frame {
   const jm_module *module;
   const jm_region *region;
-  const atomic_bool *cancelled;
+  const jm_context *context;
   jm_value base; /* the region's own values are [base, base + n) */
   uint32_t n;
   value_slot *values;
   jm_tensor *in, *out; /* of the op at hand */
 } frame;
 
-static jm_error *check_cancelled(const atomic_bool *cancelled) {
-  if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed))
+static jm_error *check_cancelled(const jm_context *context) {
+  if (jm_context_is_cancelled(context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }
@@ -50,7 +50,7 @@ static jm_error *run_case(const frame *f, const jm_op *op, const jm_tensor *in,
     branch = *(const int32_t *)in[0].data;
   if (branch < 0 || branch > last) branch = last;
   return jm_ref_evaluate(f->module, op->first_region + (jm_region_id)branch, in + 1, out,
-                         f->cancelled);
+                         f->context);
 }
 
 /* args: the present carries, then the captures; next: what the body makes of them. */
@@ -60,9 +60,9 @@ static jm_error *while_loop(const frame *f, const jm_op *op, jm_tensor *args, jm
   const jm_type *pred = jm_module_typeof(f->module, jm_op_region(f->module, op, 0)->results[0]);
   for (;;) {
     JM_TRY(jm_ref_evaluate(f->module, op->first_region, args, &(jm_tensor){pred, &proceed},
-                           f->cancelled));
+                           f->context));
     if (!proceed) return NULL;
-    JM_TRY(jm_ref_evaluate(f->module, op->first_region + 1, args, next, f->cancelled));
+    JM_TRY(jm_ref_evaluate(f->module, op->first_region + 1, args, next, f->context));
     for (uint32_t i = 0; i < n; i++) {
       void *data = args[i].data;
       args[i].data = next[i].data;
@@ -105,7 +105,7 @@ static void release(frame *f, jm_value v) {
 }
 
 static jm_error *run_op(frame *f, const jm_op *op) {
-  JM_TRY(check_cancelled(f->cancelled));
+  JM_TRY(check_cancelled(f->context));
   for (uint32_t i = 0; i < op->n_operands; i++)
     f->in[i] = f->values[op->operands[i] - f->base].tensor;
   for (uint32_t i = 0; i < op->n_results; i++) f->out[i].type = jm_op_result_type(f->module, op, i);
@@ -119,7 +119,7 @@ static jm_error *run_op(frame *f, const jm_op *op) {
   } else if (op->code == JM_OP_case) {
     error = run_case(f, op, f->in, f->out);
   } else if (jm_ref_fns[op->code]) {
-    jm_ref_call call = {f->module, op, f->in, f->out, f->cancelled};
+    jm_ref_call call = {f->module, op, f->in, f->out, f->context};
     error = jm_ref_fns[op->code](&call);
   } else {
     error = jm_op_error(f->module, op, JM_INTERNAL, "a control op nobody runs");
@@ -162,9 +162,9 @@ static jm_error *frame_init(frame *f) {
 }
 
 jm_error *jm_ref_evaluate(const jm_module *module, jm_region_id id, const jm_tensor *args,
-                          const jm_tensor *results, const atomic_bool *cancelled) {
-  frame f = {.module = module, .region = jm_module_region(module, id), .cancelled = cancelled};
-  jm_error *error = check_cancelled(cancelled);
+                          const jm_tensor *results, const jm_context *context) {
+  frame f = {.module = module, .region = jm_module_region(module, id), .context = context};
+  jm_error *error = check_cancelled(context);
   if (!error) error = frame_init(&f);
   for (uint32_t i = 0; !error && i < f.region->n_args; i++)
     f.values[f.region->first_arg + i - f.base].tensor = args[i];

@@ -264,10 +264,6 @@ static const precision single_precision = ROW(sizeof(float), single, single);
 static const precision mixed_precision = ROW(sizeof(double), mixed, double);
 static const precision double_precision = ROW(sizeof(double), double, double);
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 /* Lines [begin, end), `lanes` at a time. */
 static void run_lines(void *context, size_t begin, size_t end) {
   dimension *d = context;
@@ -276,7 +272,7 @@ static void run_lines(void *context, size_t begin, size_t end) {
   char *memory = jm_scratch_take(4 * room);                   /* run_dimension saw to it */
   if (!memory) atomic_store(&d->failed, true);
   for (size_t first = begin; first < end; first += d->lanes) {
-    if (atomic_load(&d->failed) || is_cancelled(d->call)) break;
+    if (atomic_load(&d->failed) || jm_context_is_cancelled(d->call->context)) break;
     void *re = memory, *im = memory + room;
     size_t lanes = end - first < d->lanes ? end - first : d->lanes;
     p->load(d, first, lanes, re, im);
@@ -331,7 +327,8 @@ static jm_error *run_dimension(const jm_ref_call *call, form form, bool inverse,
   jm_free(d.cosine);
   jm_free(d.sine);
   if (!error && atomic_load(&d.failed)) error = jm_error_out_of_memory();
-  if (!error && is_cancelled(call)) error = jm_error_create(JM_CANCELLED, "fft was cancelled");
+  if (!error && jm_context_is_cancelled(call->context))
+    error = jm_error_create(JM_CANCELLED, "fft was cancelled");
   return error;
 }
 

@@ -149,8 +149,7 @@ jm_error *jm_fold_poll(jm_fold *fold, int64_t elements) {
   fold->until_poll -= elements;
   if (fold->until_poll > 0) return NULL;
   fold->until_poll = POLL_ELEMENTS;
-  const atomic_bool *cancelled = fold->call->cancelled;
-  if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(fold->call->context))
     return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   return NULL;
 }

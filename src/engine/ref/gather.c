@@ -37,7 +37,7 @@ static jm_error *gather(const jm_ref_call *call, jm_arena *arena) {
         (const char *)operand->data + jm_indexing_clamped(&x, indices->data) * (int64_t)bytes);
     if ((done += window) < POLL_ELEMENTS) continue;
     done = 0;
-    if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+    if (jm_context_is_cancelled(call->context))
       return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   } while (jm_indexing_next(&x));
   return NULL;

@@ -18,6 +18,5 @@ jm_error *jm_ref_token(const jm_ref_call *call) {
 
 /* A group, op by op: what its kernels are judged by. */
 jm_error *jm_ref_fusion(const jm_ref_call *call) {
-  return jm_ref_evaluate(call->module, call->op->first_region, call->in, call->out,
-                         call->cancelled);
+  return jm_ref_evaluate(call->module, call->op->first_region, call->in, call->out, call->context);
 }

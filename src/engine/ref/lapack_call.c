@@ -315,16 +315,13 @@ static void store(const batch *b, size_t index, const jm_lapack_item *item) {
   }
 }
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 static void run_matrices(void *context, size_t begin, size_t end) {
   batch *b = context;
   jm_lapack_item item = {.problem = &b->s.problem};
   jm_error *error = NULL;
   for (size_t i = begin; i < end && !error; i++) {
-    error = is_cancelled(b->call) ? jm_error_create(JM_CANCELLED, "cancelled") : NULL;
+    error = jm_context_is_cancelled(b->call->context) ? jm_error_create(JM_CANCELLED, "cancelled")
+                                                      : NULL;
     if (!error) error = load(b, i, &item);
     if (!error) error = b->run(&item);
     if (!error) store(b, i, &item);

@@ -57,15 +57,12 @@ static jm_error *take(const jm_tensor *t, jm_dtype dtype, bool read, matrices *o
 
 static char *matrix(const matrices *m, size_t index) { return m->data + index * m->bytes; }
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 static void run_matrices(void *context, size_t begin, size_t end) {
   batch *b = context;
   for (size_t i = begin; i < end; i++) {
-    jm_error *error =
-        is_cancelled(b->call) ? jm_error_create(JM_CANCELLED, "cancelled") : b->run(b, i);
+    jm_error *error = jm_context_is_cancelled(b->call->context)
+                          ? jm_error_create(JM_CANCELLED, "cancelled")
+                          : b->run(b, i);
     if (error) jm_error_destroy(atomic_exchange(&b->error, error));
   }
 }

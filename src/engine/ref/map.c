@@ -13,7 +13,7 @@ static jm_error *map(const jm_ref_call *call, jm_ref_region *region, const void 
       args[i] = (char *)call->in[i].data + done * jm_dtype_bytes(call->in[i].type->dtype);
     void *to = (char *)out->data + done * jm_dtype_bytes(out->type->dtype);
     JM_TRY(jm_ref_region_run(region, args, &to, width));
-    if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+    if (jm_context_is_cancelled(call->context))
       return jm_error_create(JM_CANCELLED, "the execution was cancelled");
   }
   return NULL;

@@ -13,17 +13,16 @@
 #ifndef JM_ENGINE_REF_REF_H
 #define JM_ENGINE_REF_REF_H
 
-#include <stdatomic.h>
-
+#include "engine/context.h"
 #include "ir/module.h"
 #include "ir/tensor.h"
 
 typedef struct jm_ref_call {
   const jm_module *module;
   const jm_op *op;
-  const jm_tensor *in;          /* op->n_operands, captures last */
-  const jm_tensor *out;         /* op->n_results */
-  const atomic_bool *cancelled; /* polled by long loops; NULL: never */
+  const jm_tensor *in;  /* op->n_operands, captures last */
+  const jm_tensor *out; /* op->n_results */
+  const jm_context *context;
 } jm_ref_call;
 
 typedef jm_error *jm_ref_fn(const jm_ref_call *call);
@@ -75,6 +74,6 @@ bool jm_ref_region_is_binary(const jm_module *module, jm_region_id region, jm_op
 /* Runs a region on tensors: args for all its arguments, results' data provided by the caller.
  * Control ops included. The slow, obvious way: one allocation per value. */
 jm_error *jm_ref_evaluate(const jm_module *module, jm_region_id region, const jm_tensor *args,
-                          const jm_tensor *results, const atomic_bool *cancelled) JM_MUST_USE;
+                          const jm_tensor *results, const jm_context *context) JM_MUST_USE;
 
 #endif

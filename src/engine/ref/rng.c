@@ -11,10 +11,6 @@
 #include "base/parallel.h"
 #include "engine/ref/ref.h"
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 static uint32_t rotate(uint32_t x, int by) { return x << by | x >> (32 - by); }
 
 /* -- the two generators */
@@ -85,7 +81,7 @@ static void threefry_words(void *context, size_t begin, size_t end) {
   const run *r = context;
   void *out = r->call->out[1].data;
   size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
-  if (is_cancelled(r->call)) return;
+  if (jm_context_is_cancelled(r->call->context)) return;
   size_t i = begin % r->inner, h = begin / r->inner % r->half, o = begin / r->inner / r->half;
   for (size_t c = begin; c < end; c++) {
     uint32_t words[2];
@@ -104,7 +100,7 @@ static void threefry_words(void *context, size_t begin, size_t end) {
 static void threefry_doubles(void *context, size_t begin, size_t end) {
   const run *r = context;
   uint64_t *out = r->call->out[1].data;
-  if (is_cancelled(r->call)) return;
+  if (jm_context_is_cancelled(r->call->context)) return;
   for (size_t i = begin; i < end; i++) {
     uint32_t words[2];
     threefry(r->key, r->low + i, words);
@@ -118,7 +114,7 @@ static void philox_words(void *context, size_t begin, size_t end) {
   void *out = r->call->out[1].data;
   size_t bytes = jm_dtype_bytes(r->call->out[1].type->dtype);
   size_t n = (size_t)r->call->out[1].type->count, per_counter = bytes == 8 ? 2 : 4;
-  if (is_cancelled(r->call)) return;
+  if (jm_context_is_cancelled(r->call->context)) return;
   for (size_t c = begin; c < end; c++) {
     uint32_t words[4];
     uint64_t sum = r->low + c;
@@ -179,7 +175,8 @@ jm_error *jm_ref_rng_bit_generator(const jm_ref_call *call) {
                   &r);
   state[1] += r.n_counters;
   state[2] = r.high + (state[1] < r.low);
-  if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng_bit_generator was cancelled");
+  if (jm_context_is_cancelled(call->context))
+    return jm_error_create(JM_CANCELLED, "rng_bit_generator was cancelled");
   memcpy(call->out[0].data, state, jm_type_bytes(type));
   return NULL;
 }
@@ -252,7 +249,7 @@ static jm_error *rng_integers(const jm_ref_call *call, stream *s) {
   uint64_t range = empty ? 1 : (uint64_t)b - (uint64_t)a;
   size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
   for (size_t i = 0; i < n; i++) {
-    if (i % GRAIN == 0 && is_cancelled(call))
+    if (i % GRAIN == 0 && jm_context_is_cancelled(call->context))
       return jm_error_create(JM_CANCELLED, "rng was cancelled");
     uint64_t x = (uint64_t)a + stream_below(s, range);
     if (bytes == 8)
@@ -275,7 +272,8 @@ static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
   for (size_t base = 0; base < n; base += N) {
     size_t count = n - base < N ? n - base : N;
     unsigned char *out = (unsigned char *)call->out[0].data + base * bytes;
-    if (is_cancelled(call)) return jm_error_create(JM_CANCELLED, "rng was cancelled");
+    if (jm_context_is_cancelled(call->context))
+      return jm_error_create(JM_CANCELLED, "rng was cancelled");
     for (size_t i = 0; i < count; i++)
       draws[i] = normal ? a + b * stream_normal(s) : a + (b - a) * stream_unit(s);
     JM_TRY(jm_ref_convert_run(JM_DT_f64, dtype, draws, out, count));

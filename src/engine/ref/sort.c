@@ -8,10 +8,6 @@
 #include "engine/ref/comparator.h"
 #include "engine/ref/ref.h"
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 static jm_error *cancelled_error(void) {
   return jm_error_create(JM_CANCELLED, "sort was cancelled");
 }
@@ -191,7 +187,8 @@ static void sort_rows(void *context, size_t begin, size_t end) {
   key_sort *s = context;
   scratch room = {jm_scratch_take(s->row_bytes), jm_scratch_take(s->row_bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
-  for (size_t row = begin; row < end && !atomic_load(&s->failed) && !is_cancelled(s->call); row++)
+  for (size_t row = begin;
+       row < end && !atomic_load(&s->failed) && !jm_context_is_cancelled(s->call->context); row++)
     (s->wide ? sort_row_records : sort_row_packed)(s, room, row_start(&s->rows, row));
   jm_scratch_give(room.a);
   jm_scratch_give(room.b);
@@ -219,7 +216,7 @@ static jm_error *sort_by_keys(key_sort *s) {
     return jm_error_out_of_memory();
   jm_parallel_for(s->rows.count, GRAIN / n, sort_rows, s);
   if (atomic_load(&s->failed)) return jm_error_out_of_memory();
-  return is_cancelled(s->call) ? cancelled_error() : NULL;
+  return jm_context_is_cancelled(s->call->context) ? cancelled_error() : NULL;
 }
 
 /* -- sorting by any region: merges of ever longer runs, many of them side by side, so that one run
@@ -290,7 +287,7 @@ static jm_error *merge_level(region_sort *s, size_t n_rows, size_t width) {
       *m = s->merges[--active];
       s->takes_right[i] = s->takes_right[active];
     }
-    if (is_cancelled(s->call)) return cancelled_error();
+    if (jm_context_is_cancelled(s->call->context)) return cancelled_error();
   }
   size_t *swap = s->from;
   s->from = s->to;

@@ -47,8 +47,7 @@ static void run_narrow(const task *t, size_t begin, size_t end) {
 
 static void run(void *context, size_t begin, size_t end) {
   const task *t = context;
-  const atomic_bool *cancelled = t->call->cancelled;
-  if (cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)) return;
+  if (jm_context_is_cancelled(t->call->context)) return;
   if (t->dtype == JM_DT_f32 || t->dtype == JM_DT_f64)
     run_wide(t, begin, end);
   else
@@ -63,7 +62,7 @@ jm_error *jm_ref_special(const jm_ref_call *call) {
             .dtype = type->dtype,
             .bytes = jm_dtype_bytes(type->dtype)};
   jm_parallel_for((size_t)type->count, k->grain, run, &t);
-  if (call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed))
+  if (jm_context_is_cancelled(call->context))
     return jm_error_create(JM_CANCELLED, "a special function was cancelled");
   return NULL;
 }

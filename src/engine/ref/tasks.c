@@ -73,7 +73,7 @@ static jm_error *run_slice(void *context, size_t task) {
   jm_error *error = in && out ? NULL : jm_error_out_of_memory();
   if (!error) error = slice_tensors(&arena, b->call->in, n_in, in, begin, end);
   if (!error) error = slice_tensors(&arena, b->call->out, op->n_results, out, begin, end);
-  if (!error) error = b->fn(&(jm_ref_call){b->call->module, op, in, out, b->call->cancelled});
+  if (!error) error = b->fn(&(jm_ref_call){b->call->module, op, in, out, b->call->context});
   jm_arena_deinit(&arena);
   return error;
 }

@@ -132,17 +132,13 @@ static void select_wide(const selection *s, scratch room, const unsigned char *i
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)items[i].index;
 }
 
-static bool is_cancelled(const jm_ref_call *call) {
-  return call->cancelled && atomic_load_explicit(call->cancelled, memory_order_relaxed);
-}
-
 static void run_rows(void *context, size_t begin, size_t end) {
   selection *s = context;
   size_t bytes = s->room * (s->wide ? sizeof(jm_ref_record) : sizeof(uint64_t));
   scratch room = {jm_scratch_take(bytes), jm_scratch_take(bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end; row++) {
-    if (atomic_load(&s->failed) || is_cancelled(s->call)) break;
+    if (atomic_load(&s->failed) || jm_context_is_cancelled(s->call->context)) break;
     const unsigned char *in = (const unsigned char *)s->call->in[0].data + row * s->n * s->bytes;
     unsigned char *out = (unsigned char *)s->call->out[0].data + row * s->k * s->bytes;
     int32_t *indices = (int32_t *)s->call->out[1].data + row * s->k;
@@ -171,5 +167,7 @@ jm_error *jm_ref_top_k(const jm_ref_call *call) {
   if (!s.wide) s.room = (few ? 4 * s.k + CANDIDATES : s.n) + GROUP;
   jm_parallel_for((size_t)type->count / s.n, GRAIN / s.n, run_rows, &s);
   if (atomic_load(&s.failed)) return jm_error_out_of_memory();
-  return is_cancelled(call) ? jm_error_create(JM_CANCELLED, "top_k was cancelled") : NULL;
+  return jm_context_is_cancelled(call->context)
+             ? jm_error_create(JM_CANCELLED, "top_k was cancelled")
+             : NULL;
 }
