@@ -43,9 +43,9 @@ ALLOWED = {
 # what -> the only files that may speak of it
 CONFINED = {
     r"\bPJRT_[A-Z]\w+": r"pjrt/.*",
-    r"#include\s*[<\"](mlx|metal)/": r"engine/mlx/bridge\.cc",
+    r"#include\s*[<\"](mlx|metal)/": r"engine/mlx/bridge\w*\.(cc|h)",
     r"\bLLVM[A-Z]\w+\(|\bLLVMPY_": r"engine/host/\w*llvm\w*\.c",
-    r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c|engine/mlx/bridge\.cc",
+    r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c|engine/mlx/bridge\w*\.(cc|h)",
     r"\bgetenv\(": r"base/settings\.c",
 }
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)

@@ -584,6 +584,65 @@ static void errors_of_worker_threads_arrive(void) {
   release_all();
 }
 
+/* out0 = 2 in0 + in1, out1 = the number of launches so far; four elements. */
+typedef struct launches {
+  int n, released;
+  bool fail;
+} launches;
+
+static jm_error *launch_run(void *context, void *const *buffers) {
+  launches *l = context;
+  const float *a = buffers[0], *b = buffers[1];
+  float *out = buffers[2];
+  if (l->fail) return jm_error_create(JM_INTERNAL, "launch %d was told to fail", l->n);
+  l->n++;
+  for (int i = 0; i < 4; i++) out[i] = 2 * a[i] + b[i];
+  *(int32_t *)buffers[3] = l->n;
+  return NULL;
+}
+static void launches_release(void *context) { ((launches *)context)->released++; }
+
+static void kernels_are_lazy_and_fail_like_primitives(void) {
+  if (gpu) return; /* there a kernel is code: tests/device */
+  launches state = {0};
+  const jm_mlx_buffer outputs[] = {{JM_DT_f32, I32(2, 2), 2}, {JM_DT_s32, NULL, 0}};
+  const jm_mlx_kernel_spec spec = {.name = "double_and_add",
+                                   .n_in = 2,
+                                   .n_out = 2,
+                                   .outputs = outputs,
+                                   .groups = 1,
+                                   .threads = 32,
+                                   .run = launch_run,
+                                   .context_release = launches_release,
+                                   .context = &state};
+  jm_mlx_kernel *kernel = NULL;
+  jm_mlx_array *out[2] = {NULL}, *transposed = NULL, *sum = NULL;
+  CHECK_OK(api->kernel_create(&spec, &kernel));
+  jm_mlx_array *a = counting(JM_DT_f32, DIMS(2, 2));
+  CHECK_OK(api->transpose(&transposed, a, DIMS(1, 0))); /* not dense: 0 2 1 3 */
+  jm_mlx_array *in[] = {keep(transposed), a};
+  CHECK_OK(api->kernel_launch(kernel, in, out));
+  CHECK(state.n == 0 && state.released == 0);
+  expect("a kernel", NULL, out[0], JM_DT_f32, DIMS(2, 2), VALUES(0, 5, 4, 9));
+  expect("its other result", NULL, out[1], JM_DT_s32, NULL, 0, VALUES(1));
+  CHECK(state.n == 1);
+  state.fail = true;
+  CHECK_OK(api->kernel_launch(kernel, in, out));
+  CHECK_OK(api->negative(out[0], &sum));
+  CHECK_FAILS(api->arrays_wait(&sum, 1), JM_INTERNAL, "was told to fail");
+  api->array_release(out[0]);
+  api->array_release(out[1]);
+  api->array_release(sum);
+  state.fail = false;
+  CHECK_OK(api->kernel_launch(kernel, in, out));
+  api->kernel_release(kernel); /* the launch keeps what it needs */
+  expect("the next launch", NULL, out[0], JM_DT_f32, DIMS(2, 2), VALUES(0, 5, 4, 9));
+  api->array_release(out[1]);
+  CHECK(state.n == 2);
+  release_all();
+  CHECK(state.released == 1);
+}
+
 static void too_large_allocations_are_refused(void) {
   jm_mlx_array *wide = NULL, *out = NULL, *one = scalar(JM_DT_f32, 1);
   CHECK_OK(api->broadcast_to(&wide, one, DIMS(1 << 30, 1 << 20)));
@@ -621,7 +680,7 @@ static void the_device(void) {
 }
 
 static void other_interfaces_are_refused(jm_mlx_api_find_fn *find) {
-  jm_mlx_host host = {JM_MLX_ABI + 1, jm_error_create};
+  jm_mlx_host host = {JM_MLX_ABI + 1, jm_error_create, jm_error_message, jm_error_destroy};
   const jm_mlx_api *none = NULL;
   CHECK_FAILS(find(&host, &none), JM_FAILED_PRECONDITION, "interface");
   CHECK(!none);
@@ -637,7 +696,7 @@ static void open_library(void) {
   if (!library) exit(1);
   jm_mlx_api_find_fn *find;
   *(void **)&find = dlsym(library, "jm_mlx_api_find");
-  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create};
+  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create, jm_error_message, jm_error_destroy};
   other_interfaces_are_refused(find);
   CHECK_OK(find(&host, &api));
   gpu = jm_setting_has_word(JM_SETTING_DEVICE, "gpu");
@@ -647,4 +706,5 @@ static void open_library(void) {
 TEST_MAIN(open_library, regular_primitives, types, movement, making_and_choosing, scans,
           products_and_transforms, every_primitive_was_called, import_and_export,
           views_and_empty_arrays, lazy_arrays, donation, errors_leave_the_process_alive,
-          errors_of_worker_threads_arrive, too_large_allocations_are_refused, the_device)
+          errors_of_worker_threads_arrive, kernels_are_lazy_and_fail_like_primitives,
+          too_large_allocations_are_refused, the_device)

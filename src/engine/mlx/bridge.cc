@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C++ of the project and the only file that sees MLX's headers: one thin function per row
-// of prims.def, and a few for arrays and the device. No exception leaves it, and no meaning of
-// StableHLO enters it.
-#include "engine/mlx/bridge.h"
+// The bridge to MLX, the only C++ of the project and the only folder's files that see MLX's
+// headers: one thin function per row of prims.def, and a few for arrays and the device; kernels are
+// launched by bridge_kernel.cc. No exception leaves it, and no meaning of StableHLO enters it.
+#include "engine/mlx/bridge_internal.h"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -38,29 +38,17 @@
 
 namespace core = mlx::core;
 
-struct jm_mlx_array {
-  core::array value;
-  std::atomic<uint32_t> refs{1};
-  explicit jm_mlx_array(core::array v) : value(std::move(v)) {}
-};
+using jm::dtype_of;
+using jm::error_create;
+using jm::guard;
+using jm::here;
+using jm::too_large;
 
 namespace {
 
 #define STRING(x) #x
 #define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
 constexpr const char *built_for = VERSION(MLX_VERSION_MAJOR, MLX_VERSION_MINOR, MLX_VERSION_PATCH);
-
-jm_error *(*error_create)(jm_code code, const char *format, ...);
-
-// What a thread opened. MLX's streams belong to threads, so that this does too; every op is given
-// its stream, because somebody else in the process may change MLX's defaults.
-struct opened {
-  core::StreamOrDevice stream;
-  size_t largest = std::numeric_limits<size_t>::max();  // bytes of one array
-  bool unified = true;
-  bool is_cuda = false;
-};
-thread_local opened here;
 
 std::atomic<int64_t> memory_limit{std::numeric_limits<int64_t>::max()};
 
@@ -74,28 +62,6 @@ bool is_out_of_memory(std::string_view text) {
   return false;
 }
 
-jm_error *current_exception_report(const char *what) noexcept {
-  try {
-    throw;
-  } catch (const std::bad_alloc &) {
-    return error_create(JM_RESOURCE_EXHAUSTED, "MLX ran out of memory in %s", what);
-  } catch (const std::exception &e) {
-    return error_create(is_out_of_memory(e.what()) ? JM_RESOURCE_EXHAUSTED : JM_INTERNAL,
-                        "MLX in %s: %s", what, e.what());
-  } catch (...) {
-    return error_create(JM_INTERNAL, "MLX in %s: an exception of an unknown type", what);
-  }
-}
-
-template <typename F>
-jm_error *guard(const char *what, F f) noexcept {
-  try {
-    return f();
-  } catch (...) {
-    return current_exception_report(what);
-  }
-}
-
 // Views have no memory of their own, however many elements they show.
 bool is_view(const core::array &a) {
   if (!a.has_primitive()) return true;
@@ -104,13 +70,6 @@ bool is_view(const core::array &a) {
        {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims", "Squeeze", "BroadcastAxes"})
     if (name == view) return true;
   return false;
-}
-
-// Before MLX tries: its CPU device takes any pointer for good, and Linux hands out memory that is
-// not there. Only what one array needs is known here; the sum depends on what MLX frees on the way.
-jm_error *too_large(const char *what, size_t bytes) {
-  return error_create(JM_RESOURCE_EXHAUSTED, "%s needs an array of %zu bytes; MLX's device has %zu",
-                      what, bytes, here.largest);
 }
 
 jm_error *give(const char *what, core::array a, jm_mlx_array **out) {
@@ -143,12 +102,6 @@ const dtype_row *dtype_find(jm_dtype ours) {
   for (const dtype_row &row : dtypes)
     if (row.ours == ours) return &row;
   return nullptr;
-}
-
-// For primitives, whose callers have asked jm_lower_dtype_supported.
-core::Dtype dtype_of(jm_dtype ours) {
-  if (const dtype_row *row = dtype_find(ours)) return row->theirs;
-  throw std::invalid_argument("MLX has no such element type: " + std::to_string(ours));
 }
 
 core::Shape shape_of(const int32_t *dims, int rank) { return core::Shape(dims, dims + rank); }
@@ -251,6 +204,7 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
       core::set_memory_limit(static_cast<size_t>(out->memory_bytes));
       core::set_cache_limit(static_cast<size_t>(out->memory_bytes) / 2);
     }
+    here.is_gpu = gpu;
     here.is_cuda = !std::strcmp(out->backend, "cuda");
     return nullptr;
   });
@@ -264,7 +218,7 @@ void device_close() {
     core::clear_streams();
   } catch (...) {  // an error of work that nobody waits for any more
   }
-  here = opened{};
+  here = jm::opened{};
 }
 
 // -- arrays
@@ -651,6 +605,43 @@ jm_error *prim_attention(jm_mlx_array **out, jm_mlx_array *q, jm_mlx_array *k, j
   });
 }
 
+}  // namespace
+
+namespace jm {
+
+thread_local opened here;
+jm_error *(*error_create)(jm_code code, const char *format, ...);
+
+jm_error *current_exception_report(const char *what) noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc &) {
+    return error_create(JM_RESOURCE_EXHAUSTED, "MLX ran out of memory in %s", what);
+  } catch (const std::exception &e) {
+    return error_create(is_out_of_memory(e.what()) ? JM_RESOURCE_EXHAUSTED : JM_INTERNAL,
+                        "MLX in %s: %s", what, e.what());
+  } catch (...) {
+    return error_create(JM_INTERNAL, "MLX in %s: an exception of an unknown type", what);
+  }
+}
+
+// Before MLX tries: its CPU device takes any pointer for good, and Linux hands out memory that is
+// not there. Only what one array needs is known here; the sum depends on what MLX frees on the way.
+jm_error *too_large(const char *what, size_t bytes) {
+  return error_create(JM_RESOURCE_EXHAUSTED, "%s needs an array of %zu bytes; MLX's device has %zu",
+                      what, bytes, here.largest);
+}
+
+// For primitives, whose callers know that MLX has the type.
+core::Dtype dtype_of(jm_dtype ours) {
+  if (const dtype_row *row = dtype_find(ours)) return row->theirs;
+  throw std::invalid_argument("MLX has no such element type: " + std::to_string(ours));
+}
+
+}  // namespace jm
+
+namespace {
+
 const jm_mlx_api api = {
     .abi = JM_MLX_ABI,
     .mlx_version = built_for,
@@ -668,6 +659,9 @@ const jm_mlx_api api = {
     .memory_read = memory_read,
     .memory_set_cache_limit = memory_set_cache_limit,
     .memory_clear_cache = memory_clear_cache,
+    .kernel_create = jm::kernel_create,
+    .kernel_release = jm::kernel_release,
+    .kernel_launch = jm::kernel_launch,
 #define PRIM1(name, function) .name = prim_##name,
 #define PRIM2(name, function) .name = prim_##name,
 #define PRIM_AXES(name, function) .name = prim_##name,
@@ -686,6 +680,7 @@ extern "C" __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(
                         "the MLX engine's interface is version %d, the plugin's is %u; reinstall "
                         "jax-mps-c",
                         JM_MLX_ABI, host->abi);
+  jm::core_set(host);
   *out = &api;
   return nullptr;
 }

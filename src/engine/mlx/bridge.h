@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The C face of libjm_engine_mlx_<version>, the only library that links MLX: a table of functions,
  * one per row of prims.def and a few for arrays and the device. Arrays in, arrays out; every C++
- * exception becomes a jm_error; no meaning of StableHLO here. The library is loaded by load.c and
+ * exception becomes a jm_error; no meaning of StableHLO here. The library is loaded by engine.c and
  * gets what it needs of the core through jm_mlx_host, so it links nothing of it.
  *
  * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 2 };
+enum { JM_MLX_ABI = 3 };
 
 /* A counted mlx::core::array; may be lazy. */
 typedef struct jm_mlx_array jm_mlx_array;
@@ -31,6 +31,8 @@ typedef struct jm_mlx_array jm_mlx_array;
 typedef struct jm_mlx_host {
   uint32_t abi;
   jm_error *(*error_create)(jm_code code, const char *format, ...);
+  const char *(*error_message)(const jm_error *error);
+  void (*error_destroy)(jm_error *error);
 } jm_mlx_host;
 
 typedef struct jm_mlx_device_fact {
@@ -44,6 +46,35 @@ typedef struct jm_mlx_device_fact {
 typedef struct jm_mlx_memory {
   int64_t active, peak, cached;
 } jm_mlx_memory;
+
+/* A kernel of ours, ready to be launched on the device that is open. Counted. */
+typedef struct jm_mlx_kernel jm_mlx_kernel;
+
+/* One buffer of a kernel: dense, row-major. */
+typedef struct jm_mlx_buffer {
+  jm_dtype dtype;
+  const int32_t *shape; /* rank sizes; of outputs only: inputs come as they are */
+  int rank;
+} jm_mlx_buffer;
+
+typedef struct jm_mlx_kernel_spec {
+  /* The function's name: an identifier that contains a hash of the code, because MLX and the driver
+   * cache by name. */
+  const char *name;
+  /* CUDA: a cubin or PTX with `extern "C" __global__ void name(in0, ..., out0, ...)`, all pointers.
+   * Metal: the text of a body that reads in0[i], ... and writes out0[i], ... CPU: not used. */
+  const void *code;
+  size_t code_bytes;
+  uint32_t n_in, n_out;
+  const jm_mlx_buffer *outputs;
+  uint32_t groups, threads; /* threadgroups of a launch, threads of each */
+  uint32_t shared_bytes;    /* CUDA: dynamic shared memory of a group */
+  /* MLX's CPU device: runs the whole launch on MLX's thread; buffers: inputs, then outputs. An
+   * error becomes the error of everything that depends on the outputs. */
+  jm_error *(*run)(void *context, void *const *buffers);
+  void (*context_release)(void *context); /* may be NULL */
+  void *context;
+} jm_mlx_kernel_spec;
 
 typedef struct jm_mlx_api {
   uint32_t abi;
@@ -77,6 +108,13 @@ typedef struct jm_mlx_api {
   void (*memory_read)(jm_mlx_memory *out);
   void (*memory_set_cache_limit)(int64_t bytes);
   void (*memory_clear_cache)(void);
+
+  /* Copies what it needs of the spec. The context is taken over, also on an error. */
+  jm_error *(*kernel_create)(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
+  void (*kernel_release)(jm_mlx_kernel *kernel); /* launches under way keep what they need */
+  /* One lazy launch: n_in arrays in, n_out fresh arrays out. Inputs that are not dense are copied
+   * first. */
+  jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 
 #define PRIM1(name, function) jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * *out);
 #define PRIM2(name, function) \

@@ -87,7 +87,7 @@ static jm_error *library_open(void **out) {
 }
 
 static jm_error *api_open(const jm_mlx_api **out) {
-  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create};
+  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create, jm_error_message, jm_error_destroy};
   void *library = NULL;
   JM_TRY(library_open(&library));
   jm_mlx_api_find_fn *find;

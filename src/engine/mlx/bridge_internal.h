@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the bridge's C++ files share: the array handle, the open device, errors. Nothing of it is
+// seen by C.
+#ifndef JM_ENGINE_MLX_BRIDGE_INTERNAL_H
+#define JM_ENGINE_MLX_BRIDGE_INTERNAL_H
+
+#include <atomic>
+#include <limits>
+
+#include "engine/mlx/bridge.h"
+#include "mlx/array.h"
+#include "mlx/utils.h"
+
+struct jm_mlx_array {
+  mlx::core::array value;
+  std::atomic<uint32_t> refs{1};
+  explicit jm_mlx_array(mlx::core::array v) : value(std::move(v)) {}
+};
+
+namespace jm {
+
+// The device that a thread opened. MLX's streams belong to threads, so that this does too; every op
+// is given its stream, because somebody else in the process may change MLX's defaults.
+struct opened {
+  mlx::core::StreamOrDevice stream;
+  size_t largest = std::numeric_limits<size_t>::max();  // bytes of one array
+  bool unified = true;
+  bool is_cuda = false;
+  bool is_gpu = false;
+};
+extern thread_local opened here;
+
+// Of the core (jm_mlx_host).
+extern jm_error *(*error_create)(jm_code code, const char *format, ...);
+
+// The exception that is being handled, as an error: RESOURCE_EXHAUSTED or INTERNAL.
+jm_error *current_exception_report(const char *what) noexcept;
+
+// Calls f; an exception becomes an error.
+template <typename F>
+jm_error *guard(const char *what, F f) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    return current_exception_report(what);
+  }
+}
+
+jm_error *too_large(const char *what, size_t bytes);  // RESOURCE_EXHAUSTED
+mlx::core::Dtype dtype_of(jm_dtype ours);             // throws for types that MLX lacks
+
+void core_set(const jm_mlx_host *host);
+
+// bridge_kernel.cc: members of jm_mlx_api, described there.
+jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
+void kernel_release(jm_mlx_kernel *kernel);
+jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+
+}  // namespace jm
+
+#endif

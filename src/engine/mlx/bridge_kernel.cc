@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels of ours as nodes of MLX's graph. On a GPU MLX's own custom kernels carry them: a cubin
+// through precompiled_cuda_kernel, Metal source through metal_kernel. MLX's CPU device has no
+// custom kernels: there a primitive of ours calls back into the core on the stream's thread, so
+// that a launch is as lazy as on a GPU.
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "engine/mlx/bridge_internal.h"
+#include "mlx/allocator.h"
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/fast.h"
+#include "mlx/primitives.h"
+
+namespace core = mlx::core;
+
+namespace jm {
+namespace {
+
+jm_mlx_host core_functions;
+
+// The spec with memory of its own; shared by the handle and by launches that are under way.
+struct kernel_code {
+  std::string name, code;
+  uint32_t n_in = 0;
+  std::vector<core::Shape> shapes;
+  std::vector<core::Dtype> dtypes;
+  std::tuple<int, int, int> grid, group;  // in threads
+  int shared_bytes = 0;
+  core::fast::CustomKernelFunction metal;
+  jm_error *(*run)(void *context, void *const *buffers) = nullptr;
+  void (*context_release)(void *context) = nullptr;
+  void *context = nullptr;
+  ~kernel_code() {
+    if (context_release) context_release(context);
+  }
+};
+
+// -- MLX's CPU device
+
+struct operand {
+  const char *data;
+  core::Shape shape;
+  core::Strides strides;  // in elements
+  size_t itemsize;
+};
+
+// Copies an operand that is not dense, element by element: rare, and MLX's own copy is not
+// exported.
+void copy_dense(const operand &from, char *to) {
+  size_t count = 1;
+  for (int size : from.shape) count *= static_cast<size_t>(size);
+  std::vector<int> at(from.shape.size(), 0);
+  for (size_t i = 0; i < count; i++) {
+    int64_t offset = 0;
+    for (size_t d = 0; d < at.size(); d++) offset += at[d] * from.strides[d];
+    std::memcpy(to + i * from.itemsize, from.data + offset * static_cast<int64_t>(from.itemsize),
+                from.itemsize);
+    for (size_t d = at.size(); d-- && ++at[d] == from.shape[d];) at[d] = 0;
+  }
+}
+
+void run_or_throw(const kernel_code &kernel, void *const *buffers) {
+  jm_error *error = kernel.run(kernel.context, buffers);
+  if (!error) return;
+  std::string message = core_functions.error_message(error);
+  core_functions.error_destroy(error);
+  throw std::runtime_error(kernel.name + ": " + message);
+}
+
+class HostLaunch : public core::Primitive {
+ public:
+  HostLaunch(core::Stream stream, std::shared_ptr<kernel_code> kernel)
+      : Primitive(stream), kernel_(std::move(kernel)) {}
+
+  void eval_cpu(const std::vector<core::array> &inputs,
+                std::vector<core::array> &outputs) override {
+    auto &encoder = core::cpu::get_command_encoder(stream());
+    std::vector<void *> buffers;
+    for (const core::array &in : inputs) {
+      const void *data = in.flags().row_contiguous ? in.data<char>() : copied(encoder, in);
+      buffers.push_back(const_cast<void *>(data));
+      encoder.set_input_array(in);
+    }
+    for (core::array &out : outputs) {
+      out.set_data(core::allocator::malloc(out.nbytes()));
+      buffers.push_back(out.data<char>());
+      encoder.set_output_array(out);
+    }
+    encoder.dispatch([kernel = kernel_, buffers = std::move(buffers)] {
+      run_or_throw(*kernel, buffers.data());
+    });
+  }
+
+  void eval_gpu(const std::vector<core::array> &, std::vector<core::array> &) override {
+    throw std::logic_error("a kernel of the CPU device was launched on a GPU");
+  }
+
+  const char *name() const override { return "JmHostLaunch"; }
+
+ private:
+  // Its values are there when the copy runs, not when it is scheduled.
+  static const void *copied(core::cpu::CommandEncoder &encoder, const core::array &in) {
+    core::array dense(in.shape(), in.dtype(), nullptr, {});
+    dense.set_data(core::allocator::malloc(in.nbytes()));
+    operand from{in.data<char>(), in.shape(), in.strides(), in.itemsize()};
+    encoder.dispatch([from = std::move(from), to = dense.data<char>()] { copy_dense(from, to); });
+    encoder.add_temporary(dense);
+    return dense.data<char>();
+  }
+
+  std::shared_ptr<kernel_code> kernel_;
+};
+
+// -- launching
+
+std::vector<std::string> parameter_names(const char *prefix, size_t n) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < n; i++) names.push_back(prefix + std::to_string(i));
+  return names;
+}
+
+std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
+  auto kernel = std::make_shared<kernel_code>();
+  kernel->context_release = spec->context_release; /* first: it is ours from here on */
+  kernel->context = spec->context;
+  kernel->run = spec->run;
+  kernel->name = spec->name;
+  kernel->n_in = spec->n_in;
+  if (spec->code) kernel->code.assign(static_cast<const char *>(spec->code), spec->code_bytes);
+  for (uint32_t i = 0; i < spec->n_out; i++) {
+    const jm_mlx_buffer &out = spec->outputs[i];
+    kernel->shapes.emplace_back(out.shape, out.shape + out.rank);
+    kernel->dtypes.push_back(dtype_of(out.dtype));
+    size_t bytes = kernel->dtypes.back().size();
+    for (int size : kernel->shapes.back()) bytes *= static_cast<size_t>(size);
+    if (bytes > here.largest) throw std::length_error("an output is larger than the device");
+  }
+  kernel->grid = {static_cast<int>(spec->groups * spec->threads), 1, 1};
+  kernel->group = {static_cast<int>(spec->threads), 1, 1};
+  kernel->shared_bytes = static_cast<int>(spec->shared_bytes);
+  if (here.is_gpu && !here.is_cuda)
+    kernel->metal = core::fast::metal_kernel(kernel->name, parameter_names("in", spec->n_in),
+                                             parameter_names("out", spec->n_out), kernel->code);
+  return kernel;
+}
+
+std::vector<core::array> launch(const std::shared_ptr<kernel_code> &kernel,
+                                std::vector<core::array> inputs) {
+  if (!here.is_gpu)
+    return core::array::make_arrays(
+        kernel->shapes, kernel->dtypes,
+        std::make_shared<HostLaunch>(core::to_stream(here.stream), kernel), std::move(inputs));
+  if (kernel->metal)
+    return kernel->metal(inputs, kernel->shapes, kernel->dtypes, kernel->grid, kernel->group, {},
+                         std::nullopt, false, here.stream);
+  return core::fast::precompiled_cuda_kernel(kernel->name, kernel->code, inputs, kernel->shapes,
+                                             kernel->dtypes, {}, kernel->grid, kernel->group,
+                                             kernel->shared_bytes, std::nullopt, true, here.stream);
+}
+
+}  // namespace
+}  // namespace jm
+
+struct jm_mlx_kernel {
+  std::shared_ptr<jm::kernel_code> code;
+};
+
+namespace jm {
+
+void core_set(const jm_mlx_host *host) { core_functions = *host; }
+
+jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out) {
+  return guard("making a kernel", [&]() -> jm_error * {
+    *out = new jm_mlx_kernel{kernel_build(spec)};
+    return nullptr;
+  });
+}
+
+void kernel_release(jm_mlx_kernel *kernel) { delete kernel; }
+
+jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
+  return guard("launching a kernel", [&]() -> jm_error * {
+    std::vector<core::array> inputs;
+    inputs.reserve(kernel->code->n_in);
+    for (uint32_t i = 0; i < kernel->code->n_in; i++) inputs.push_back(in[i]->value);
+    std::vector<core::array> made = launch(kernel->code, std::move(inputs));
+    std::vector<std::unique_ptr<jm_mlx_array>> handles;
+    for (core::array &array : made)
+      handles.push_back(std::make_unique<jm_mlx_array>(std::move(array)));
+    for (size_t i = 0; i < handles.size(); i++) out[i] = handles[i].release();
+    return nullptr;
+  });
+}
+
+}  // namespace jm
