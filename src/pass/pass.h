@@ -33,9 +33,10 @@ jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the target in the options: */
-jm_pass_fn jm_pass_loops; /* loops of little work per iteration become fusions */
-jm_pass_fn jm_pass_split; /* reductions over separated dimensions become several */
-jm_pass_fn jm_pass_group; /* other ops become `fusion` ops, each of which is compiled as one */
+jm_pass_fn jm_pass_phases; /* convolutions with a dilated input become several without */
+jm_pass_fn jm_pass_loops;  /* loops of little work per iteration become fusions */
+jm_pass_fn jm_pass_split;  /* reductions over separated dimensions become several */
+jm_pass_fn jm_pass_group;  /* other ops become `fusion` ops, each of which is compiled as one */
 
 /* The passes that hold for every machine, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
@@ -43,8 +44,8 @@ jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST
 /* The lowering passes, in their order; after jm_pass_optimize. options->target is required. */
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* One pass by its name; NOT_FOUND lists the names, INVALID_ARGUMENT: it needs a target. */
-jm_error *jm_pass_run(jm_module *m, const char *name, size_t size,
-                      const jm_pass_options *options) JM_MUST_USE;
+/* Passes by their names, separated by commas; NOT_FOUND lists the names, INVALID_ARGUMENT: one
+ * needs a target. */
+jm_error *jm_pass_run(jm_module *m, const char *names, const jm_pass_options *options) JM_MUST_USE;
 
 #endif

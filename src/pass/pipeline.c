@@ -24,13 +24,14 @@ typedef struct pass {
  * invariant), but few programs have work for a third round. Loops before groups, which leave them
  * alone; split reductions, so that each part has a schedule. */
 static const pass pipeline[] = {
-    {START, "dce", jm_pass_dce},     {ROUND, "captures", jm_pass_captures},
-    {ROUND, "fold", jm_pass_fold},   {ROUND, "simplify", jm_pass_simplify},
-    {ROUND, "cse", jm_pass_cse},     {ROUND, "carries", jm_pass_carries},
-    {ROUND, "hoist", jm_pass_hoist}, {ROUND, "absorb", jm_pass_absorb},
-    {ROUND, "dce", jm_pass_dce},     {END, "compact", jm_pass_compact},
-    {LOWER, "loops", jm_pass_loops}, {LOWER, "split", jm_pass_split},
-    {LOWER, "group", jm_pass_group}, {LOWER, "compact", jm_pass_compact},
+    {START, "dce", jm_pass_dce},         {ROUND, "captures", jm_pass_captures},
+    {ROUND, "fold", jm_pass_fold},       {ROUND, "simplify", jm_pass_simplify},
+    {ROUND, "cse", jm_pass_cse},         {ROUND, "carries", jm_pass_carries},
+    {ROUND, "hoist", jm_pass_hoist},     {ROUND, "absorb", jm_pass_absorb},
+    {ROUND, "dce", jm_pass_dce},         {END, "compact", jm_pass_compact},
+    {LOWER, "phases", jm_pass_phases},   {LOWER, "loops", jm_pass_loops},
+    {LOWER, "split", jm_pass_split},     {LOWER, "group", jm_pass_group},
+    {LOWER, "compact", jm_pass_compact},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };
 
@@ -83,11 +84,21 @@ static jm_error *not_found(const char *name, size_t size) {
   return error;
 }
 
-jm_error *jm_pass_run(jm_module *m, const char *name, size_t size, const jm_pass_options *options) {
+static jm_error *run_named(jm_module *m, const char *name, size_t size,
+                           const jm_pass_options *options) {
   const pass *pass = find(name, size);
   bool changed = false;
   if (!pass) return not_found(name, size);
   if (pass->stage == LOWER && !options->target)
     return jm_error_invalid("the pass %s lowers for a target, and none was given", pass->name);
   return run(m, pass, options, &changed);
+}
+
+jm_error *jm_pass_run(jm_module *m, const char *names, const jm_pass_options *options) {
+  while (*names) {
+    const size_t size = strcspn(names, ",");
+    JM_TRY(run_named(m, names, size, options));
+    names += size + (names[size] == ',');
+  }
+  return NULL;
 }

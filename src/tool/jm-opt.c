@@ -96,11 +96,7 @@ static jm_error *run_passes(jm_module *m, const arguments *args) {
   const jm_pass_options options = {
       .evaluate = evaluate, .target = &target, .verify = args->verify_each};
   if (!args->no_passes && !args->passes) JM_TRY(jm_pass_optimize(m, &options));
-  for (const char *name = args->passes; name && *name;) {
-    size_t size = strcspn(name, ",");
-    JM_TRY(jm_pass_run(m, name, size, &options));
-    name += size + (name[size] == ',');
-  }
+  if (args->passes) JM_TRY(jm_pass_run(m, args->passes, &options));
   if (!args->lower) return NULL;
   JM_TRY(jm_pass_lower(m, &options));
   return args->no_verify ? NULL : jm_error_note(jm_module_verify(m), "after lowering");

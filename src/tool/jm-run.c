@@ -26,6 +26,7 @@ static const char usage[] =
     "  --show=N     elements printed of each result, default 8\n"
     "  --repeat=N   runs, each timed on standard error, default 1\n"
     "  --passes     optimise first\n"
+    "  --pass=a,b   what --passes and --compare run instead of the pipeline\n"
     "  --compare    run as it is and optimised; results must be equal in every bit\n"
     "  --tolerance=X  relative, of --compare's f32 and f64: for products whose layout changed\n"
     "  --program    compile and run as the plugin does (StableHLO only)\n";
@@ -33,7 +34,7 @@ static const char usage[] =
 enum { MAX_INPUTS = 64 };
 
 typedef struct arguments {
-  const char *file, *inputs[MAX_INPUTS];
+  const char *file, *inputs[MAX_INPUTS], *pass;
   unsigned n_inputs;
   long seed, show, repeat;
   double tolerance;
@@ -59,13 +60,20 @@ static bool flag_option(const char *arg, const char *name, bool *out) {
   return *out = true;
 }
 
+static bool text_option(const char *arg, const char *name, const char **out) {
+  size_t size = strlen(name);
+  if (strncmp(arg, name, size) != 0) return false;
+  *out = arg + size;
+  return true;
+}
+
 static jm_error *read_arguments(int argc, char **argv, arguments *out) {
   for (int i = 1; i < argc; i++) {
     const char *arg = argv[i];
     if (number_option(arg, "--seed=", &out->seed) || number_option(arg, "--show=", &out->show) ||
         number_option(arg, "--repeat=", &out->repeat) ||
         real_option(arg, "--tolerance=", &out->tolerance) ||
-        flag_option(arg, "--passes", &out->passes) ||
+        text_option(arg, "--pass=", &out->pass) || flag_option(arg, "--passes", &out->passes) ||
         flag_option(arg, "--compare", &out->compare) ||
         flag_option(arg, "--program", &out->program) || flag_option(arg, "--help", &out->help))
       continue;
@@ -166,13 +174,19 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
   return jm_ref_fns[op->code](&call);
 }
 
-static jm_error *read_module(const jm_text *bytes, bool passes, jm_module **out) {
-  const jm_pass_options options = {.evaluate = evaluate, .verify = true};
+static jm_error *optimize(jm_module *m, const char *names) {
+  static const jm_target target = {32, true, 32 << 10, 1 << 20, 512 << 10}; /* as good as any */
+  const jm_pass_options options = {.evaluate = evaluate, .target = &target, .verify = true};
+  return names ? jm_pass_run(m, names, &options) : jm_pass_optimize(m, &options);
+}
+
+static jm_error *read_module(const arguments *args, const jm_text *bytes, bool passes,
+                             jm_module **out) {
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
   JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out));
   JM_TRY(jm_module_verify(*out));
-  if (passes) JM_TRY(jm_pass_optimize(*out, &options));
+  if (passes) JM_TRY(optimize(*out, args->pass));
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
     const jm_region *region = jm_module_region(*out, r);
     for (uint32_t i = 0; i < region->n_ops; i++)
@@ -223,7 +237,7 @@ static jm_error *run_module(const arguments *args, const jm_module *m, values *i
 static jm_error *run_once(const arguments *args, const jm_text *bytes, bool passes,
                           jm_module **module, values *out) {
   values in = {0};
-  JM_TRY(read_module(bytes, passes, module));
+  JM_TRY(read_module(args, bytes, passes, module));
   jm_error *error = run_module(args, *module, &in, out);
   values_destroy(&in);
   return error;

@@ -12,7 +12,8 @@ artifact is read, verified, optimised with verification after every pass, and it
 being read back.
 
 With --compare the tool is jm-run: every input of pass/ and every artifact runs as it is and
-optimised, and the results must have the same bits (a line `// --tolerance=1e-5` allows more).
+through the passes of its `run:` line (without --pass: the pipeline), and the results must have the
+same bits (a line `// --tolerance=1e-5` allows more).
 
     run.py TOOL [--rebase | --artifacts | --compare] [FILE...]
 """
@@ -96,7 +97,9 @@ def compare(tool: str, path: pathlib.Path) -> str:
     if path.suffix == ".ir":
         text = path.read_bytes().decode("utf-8", "surrogateescape").partition(EXPECT)[0]
         tolerance = re.search(r"^// (--tolerance=\S+)$", text, re.MULTILINE)
-        options = ["--compare", *(tolerance.groups() if tolerance else ())]
+        passes = re.search(r"^// run:.* (--pass=\S+)$", text, re.MULTILINE)
+        found = [option.group(1) for option in (tolerance, passes) if option]
+        options = ["--compare", *found]
         status, _, err = run(tool, [*options, "-"], text)
     else:
         status, _, err = run(tool, ["--compare", str(path)], "")
