@@ -33,10 +33,11 @@ jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the target in the options: */
-jm_pass_fn jm_pass_phases; /* convolutions with a dilated input become several without */
-jm_pass_fn jm_pass_loops;  /* loops of little work per iteration become fusions */
-jm_pass_fn jm_pass_split;  /* reductions over separated dimensions become several */
-jm_pass_fn jm_pass_group;  /* other ops become `fusion` ops, each of which is compiled as one */
+jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
+jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
+jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
+jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
+jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
 
 /* The passes that hold for every machine, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;

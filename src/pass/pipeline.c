@@ -21,16 +21,23 @@ typedef struct pass {
 
 /* dce first: most of a program that JAX differentiated is never used. Then rounds: each pass leaves
  * work for another (a folded branch frees captures, a carry that never changes makes its users
- * invariant), but few programs have work for a third round. Loops before groups, which leave them
- * alone; split reductions, so that each part has a schedule. */
+ * invariant), but few programs have work for a third round. */
 static const pass pipeline[] = {
-    {START, "dce", jm_pass_dce},         {ROUND, "captures", jm_pass_captures},
-    {ROUND, "fold", jm_pass_fold},       {ROUND, "simplify", jm_pass_simplify},
-    {ROUND, "cse", jm_pass_cse},         {ROUND, "carries", jm_pass_carries},
-    {ROUND, "hoist", jm_pass_hoist},     {ROUND, "absorb", jm_pass_absorb},
-    {ROUND, "dce", jm_pass_dce},         {END, "compact", jm_pass_compact},
-    {LOWER, "phases", jm_pass_phases},   {LOWER, "loops", jm_pass_loops},
-    {LOWER, "split", jm_pass_split},     {LOWER, "group", jm_pass_group},
+    {START, "dce", jm_pass_dce},
+    {ROUND, "captures", jm_pass_captures},
+    {ROUND, "fold", jm_pass_fold},
+    {ROUND, "simplify", jm_pass_simplify},
+    {ROUND, "cse", jm_pass_cse},
+    {ROUND, "carries", jm_pass_carries},
+    {ROUND, "hoist", jm_pass_hoist},
+    {ROUND, "absorb", jm_pass_absorb},
+    {ROUND, "dce", jm_pass_dce},
+    {END, "compact", jm_pass_compact},
+    {LOWER, "precision", jm_pass_precision}, /* before phases: its products are dilated, too */
+    {LOWER, "phases", jm_pass_phases},
+    {LOWER, "loops", jm_pass_loops}, /* before group, which leaves loops alone */
+    {LOWER, "split", jm_pass_split},
+    {LOWER, "group", jm_pass_group},
     {LOWER, "compact", jm_pass_compact},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };
