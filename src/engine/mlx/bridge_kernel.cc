@@ -32,7 +32,7 @@ struct kernel_code {
   std::vector<core::Dtype> dtypes;
   std::tuple<int, int, int> grid, group;  // in threads
   int shared_bytes = 0;
-  core::fast::CustomKernelFunction metal;
+  std::shared_ptr<core::Primitive> primitive;  // of the first launch: all have the same
   jm_error *(*run)(void *context, void *const *buffers) = nullptr;
   void (*context_release)(void *context) = nullptr;
   void *context = nullptr;
@@ -144,24 +144,35 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
   kernel->grid = {static_cast<int>(spec->groups * spec->threads), 1, 1};
   kernel->group = {static_cast<int>(spec->threads), 1, 1};
   kernel->shared_bytes = static_cast<int>(spec->shared_bytes);
-  if (here.is_gpu && !here.is_cuda)
-    kernel->metal = core::fast::metal_kernel(kernel->name, parameter_names("in", spec->n_in),
-                                             parameter_names("out", spec->n_out), kernel->code);
   return kernel;
 }
 
+std::vector<core::array> launch_first(kernel_code &kernel, const std::vector<core::array> &inputs) {
+  if (here.is_cuda)
+    return core::fast::precompiled_cuda_kernel(
+        kernel.name, kernel.code, inputs, kernel.shapes, kernel.dtypes, {}, kernel.grid,
+        kernel.group, kernel.shared_bytes, std::nullopt, true, here.stream);
+  auto metal = core::fast::metal_kernel(kernel.name, parameter_names("in", inputs.size()),
+                                        parameter_names("out", kernel.shapes.size()), kernel.code);
+  return metal(inputs, kernel.shapes, kernel.dtypes, kernel.grid, kernel.group, {}, std::nullopt,
+               false, here.stream);
+}
+
+// MLX builds a primitive a call, with a copy of the code or a source put together anew. It depends
+// on the inputs' types and sizes alone, which are the kernel's, so that the first one serves for
+// all launches.
 std::vector<core::array> launch(const std::shared_ptr<kernel_code> &kernel,
                                 std::vector<core::array> inputs) {
   if (!here.is_gpu)
     return core::array::make_arrays(
         kernel->shapes, kernel->dtypes,
         std::make_shared<HostLaunch>(core::to_stream(here.stream), kernel), std::move(inputs));
-  if (kernel->metal)
-    return kernel->metal(inputs, kernel->shapes, kernel->dtypes, kernel->grid, kernel->group, {},
-                         std::nullopt, false, here.stream);
-  return core::fast::precompiled_cuda_kernel(kernel->name, kernel->code, inputs, kernel->shapes,
-                                             kernel->dtypes, {}, kernel->grid, kernel->group,
-                                             kernel->shared_bytes, std::nullopt, true, here.stream);
+  if (kernel->primitive)
+    return core::array::make_arrays(kernel->shapes, kernel->dtypes, kernel->primitive,
+                                    std::move(inputs));
+  std::vector<core::array> made = launch_first(*kernel, inputs);
+  kernel->primitive = made[0].primitive_ptr();
+  return made;
 }
 
 }  // namespace
