@@ -5,10 +5,12 @@
 #include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/number.h"
 #include "base/settings.h"
 #include "engine/mlx/bridge.h"
+#include "engine/mlx/nvrtc.h"
 #include "unit/check.h"
 
 static const jm_mlx_api *api;
@@ -603,7 +605,7 @@ static jm_error *launch_run(void *context, void *const *buffers) {
 static void launches_release(void *context) { ((launches *)context)->released++; }
 
 static void kernels_are_lazy_and_fail_like_primitives(void) {
-  if (gpu) return; /* there a kernel is code: tests/device */
+  if (gpu) return; /* there a kernel is code: the next test */
   launches state = {0};
   const jm_mlx_buffer outputs[] = {{JM_DT_f32, I32(2, 2), 2}, {JM_DT_s32, NULL, 0}};
   const jm_mlx_kernel_spec spec = {.name = "double_and_add",
@@ -641,6 +643,54 @@ static void kernels_are_lazy_and_fail_like_primitives(void) {
   CHECK(state.n == 2);
   release_all();
   CHECK(state.released == 1);
+}
+
+/* On CUDA: compiled by NVRTC, launched by MLX, an operand that is not dense among them; then a
+ * chain, whose cost a launch on the host is printed for people. */
+static void kernels_of_a_gpu(void) {
+  static const char source[] =
+      "extern \"C\" __global__ void jm_add(const float *a, const float *b, float *out) {\n"
+      "  if (threadIdx.x < 4) out[threadIdx.x] = 2 * a[threadIdx.x] + b[threadIdx.x];\n}\n";
+  enum { CHAIN = 2000 };
+  if (strcmp(device.backend, "cuda")) return;
+  char *code = NULL;
+  size_t size = 0;
+  CHECK_OK(jm_nvrtc_compile(source, device.architecture, &code, &size));
+  const jm_mlx_buffer outputs[] = {{JM_DT_f32, I32(2, 2), 2}};
+  const jm_mlx_kernel_spec spec = {.name = "jm_add",
+                                   .code = code,
+                                   .code_bytes = size,
+                                   .n_in = 2,
+                                   .n_out = 1,
+                                   .outputs = outputs,
+                                   .groups = 1,
+                                   .threads = 32};
+  jm_mlx_kernel *kernel = NULL;
+  CHECK_OK(api->kernel_create(&spec, &kernel));
+  jm_mlx_array *a = counting(JM_DT_f32, DIMS(2, 2)), *transposed = NULL, *out = NULL;
+  CHECK_OK(api->transpose(&transposed, a, DIMS(1, 0)));
+  CHECK_OK(api->kernel_launch(kernel, (jm_mlx_array *[]){keep(transposed), a}, &out));
+  expect("a kernel", NULL, out, JM_DT_f32, DIMS(2, 2), VALUES(0, 5, 4, 9));
+  for (int round = 0; round < 2; round++) {
+    struct timespec begin, end;
+    jm_mlx_array *last = api->array_retain(a);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < CHAIN; i++) {
+      CHECK_OK(api->kernel_launch(kernel, (jm_mlx_array *[]){a, last}, &out));
+      api->array_release(last);
+      last = out;
+    }
+    CHECK_OK(api->arrays_wait(&last, 1));
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double us =
+        (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) / 1e3;
+    printf("%.2f us a launch in a chain of %d (a cubin of %zu bytes)\n", us / CHAIN, CHAIN, size);
+    const double values[] = {0, 2. * CHAIN + 1, 4. * CHAIN + 2, 6. * CHAIN + 3};
+    expect("a chain", NULL, last, JM_DT_f32, DIMS(2, 2), values);
+  }
+  api->kernel_release(kernel);
+  jm_free(code);
+  release_all();
 }
 
 static void too_large_allocations_are_refused(void) {
@@ -707,4 +757,4 @@ TEST_MAIN(open_library, regular_primitives, types, movement, making_and_choosing
           products_and_transforms, every_primitive_was_called, import_and_export,
           views_and_empty_arrays, lazy_arrays, donation, errors_leave_the_process_alive,
           errors_of_worker_threads_arrive, kernels_are_lazy_and_fail_like_primitives,
-          too_large_allocations_are_refused, the_device)
+          kernels_of_a_gpu, too_large_allocations_are_refused, the_device)
