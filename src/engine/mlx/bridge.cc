@@ -170,6 +170,8 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
             : cuda ? "cuda"
             : gpu  ? "gpu"
                    : "cpu");
+  if (gpu)
+    copy_text(out->architecture, sizeof out->architecture, text_fact(device, "architecture"));
   out->is_gpu = gpu;
   out->unified = metal || !gpu;
   out->memory_bytes = static_cast<int64_t>(bytes);

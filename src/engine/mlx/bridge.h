@@ -36,8 +36,9 @@ typedef struct jm_mlx_host {
 } jm_mlx_host;
 
 typedef struct jm_mlx_device_fact {
-  char kind[128];   /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
-  char backend[16]; /* "metal", "cuda", "cpu" */
+  char kind[128];        /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
+  char backend[16];      /* "metal", "cuda", "cpu" */
+  char architecture[32]; /* "sm_90", "applegpu_g16s"; "" for the CPU */
   bool is_gpu;
   bool unified;         /* array_data is the array's own memory */
   int64_t memory_bytes; /* that MLX may use; constant while the process lives */
@@ -109,7 +110,7 @@ typedef struct jm_mlx_api {
   void (*memory_set_cache_limit)(int64_t bytes);
   void (*memory_clear_cache)(void);
 
-  /* Copies what it needs of the spec. The context is taken over, also on an error. */
+  /* Copies what it needs of the spec. The context is taken over, also on an error. Any thread. */
   jm_error *(*kernel_create)(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
   void (*kernel_release)(jm_mlx_kernel *kernel); /* launches under way keep what they need */
   /* One lazy launch: n_in arrays in, n_out fresh arrays out. Inputs that are not dense are copied

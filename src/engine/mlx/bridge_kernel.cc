@@ -3,6 +3,7 @@
 // through precompiled_cuda_kernel, Metal source through metal_kernel. MLX's CPU device has no
 // custom kernels: there a primitive of ours calls back into the core on the stream's thread, so
 // that a launch is as lazy as on a GPU.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -32,6 +33,7 @@ struct kernel_code {
   std::vector<core::Dtype> dtypes;
   std::tuple<int, int, int> grid, group;  // in threads
   int shared_bytes = 0;
+  size_t largest_output = 0;
   std::shared_ptr<core::Primitive> primitive;  // of the first launch: all have the same
   jm_error *(*run)(void *context, void *const *buffers) = nullptr;
   void (*context_release)(void *context) = nullptr;
@@ -139,7 +141,7 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
     kernel->dtypes.push_back(dtype_of(out.dtype));
     size_t bytes = kernel->dtypes.back().size();
     for (int size : kernel->shapes.back()) bytes *= static_cast<size_t>(size);
-    if (bytes > here.largest) throw std::length_error("an output is larger than the device");
+    kernel->largest_output = std::max(kernel->largest_output, bytes);
   }
   kernel->grid = {static_cast<int>(spec->groups * spec->threads), 1, 1};
   kernel->group = {static_cast<int>(spec->threads), 1, 1};
@@ -197,6 +199,8 @@ void kernel_release(jm_mlx_kernel *kernel) { delete kernel; }
 
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
   return guard("launching a kernel", [&]() -> jm_error * {
+    if (kernel->code->largest_output > here.largest)
+      return too_large("a kernel", kernel->code->largest_output);
     std::vector<core::array> inputs;
     inputs.reserve(kernel->code->n_in);
     for (uint32_t i = 0; i < kernel->code->n_in; i++) inputs.push_back(in[i]->value);
