@@ -17,28 +17,32 @@ typedef struct pass {
   stage stage;
   const char *name;
   jm_pass_fn *run;
+  bool (*wanted)(const jm_target *target); /* of lowering passes; NULL: always */
 } pass;
+
+static bool rounds_to_tf32(const jm_target *target) { return target->rounds_to_tf32; }
+static bool multiplies_dilation(const jm_target *target) { return target->multiplies_dilation; }
 
 /* dce first: most of a program that JAX differentiated is never used. Then rounds: each pass leaves
  * work for another (a folded branch frees captures, a carry that never changes makes its users
  * invariant), but few programs have work for a third round. */
 static const pass pipeline[] = {
-    {START, "dce", jm_pass_dce},
-    {ROUND, "captures", jm_pass_captures},
-    {ROUND, "fold", jm_pass_fold},
-    {ROUND, "simplify", jm_pass_simplify},
-    {ROUND, "cse", jm_pass_cse},
-    {ROUND, "carries", jm_pass_carries},
-    {ROUND, "hoist", jm_pass_hoist},
-    {ROUND, "absorb", jm_pass_absorb},
-    {ROUND, "dce", jm_pass_dce},
-    {END, "compact", jm_pass_compact},
-    {LOWER, "precision", jm_pass_precision}, /* before phases: its products are dilated, too */
-    {LOWER, "phases", jm_pass_phases},
-    {LOWER, "loops", jm_pass_loops}, /* before group, which leaves loops alone */
-    {LOWER, "split", jm_pass_split},
-    {LOWER, "group", jm_pass_group},
-    {LOWER, "compact", jm_pass_compact},
+    {START, "dce", jm_pass_dce, NULL},
+    {ROUND, "captures", jm_pass_captures, NULL},
+    {ROUND, "fold", jm_pass_fold, NULL},
+    {ROUND, "simplify", jm_pass_simplify, NULL},
+    {ROUND, "cse", jm_pass_cse, NULL},
+    {ROUND, "carries", jm_pass_carries, NULL},
+    {ROUND, "hoist", jm_pass_hoist, NULL},
+    {ROUND, "absorb", jm_pass_absorb, NULL},
+    {ROUND, "dce", jm_pass_dce, NULL},
+    {END, "compact", jm_pass_compact, NULL},
+    {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
+    {LOWER, "phases", jm_pass_phases, multiplies_dilation},
+    {LOWER, "loops", jm_pass_loops, NULL}, /* before group, which leaves loops alone */
+    {LOWER, "split", jm_pass_split, NULL},
+    {LOWER, "group", jm_pass_group, NULL},
+    {LOWER, "compact", jm_pass_compact, NULL},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };
 
@@ -52,7 +56,8 @@ static jm_error *run(jm_module *m, const pass *pass, const jm_pass_options *opti
 static jm_error *run_stage(jm_module *m, stage stage, const jm_pass_options *options,
                            bool *changed) {
   for (uint32_t i = 0; i < N_PIPELINE; i++)
-    if (pipeline[i].stage == stage) JM_TRY(run(m, &pipeline[i], options, changed));
+    if (pipeline[i].stage == stage && (!pipeline[i].wanted || pipeline[i].wanted(options->target)))
+      JM_TRY(run(m, &pipeline[i], options, changed));
   return NULL;
 }
 

@@ -92,7 +92,11 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
 }
 
 static jm_error *run_passes(jm_module *m, const arguments *args) {
-  static const jm_target target = {32, true, 32 << 10, 1 << 20, 512 << 10}; /* as good as any */
+  static const jm_target target = {.vector_bytes = 32,
+                                   .fma = true,
+                                   .l1_bytes = 32 << 10,
+                                   .l2_bytes = 1 << 20,
+                                   .scratch_bytes = 512 << 10}; /* as good as any */
   const jm_pass_options options = {
       .evaluate = evaluate, .target = &target, .verify = args->verify_each};
   if (!args->no_passes && !args->passes) JM_TRY(jm_pass_optimize(m, &options));

@@ -7,7 +7,11 @@
 #include "pass/pass.h"
 #include "unit/check.h"
 
-static const jm_target target = {64, true, 32 << 10, 256 << 10, 64 << 10};
+static const jm_target target = {.vector_bytes = 64,
+                                 .fma = true,
+                                 .l1_bytes = 32 << 10,
+                                 .l2_bytes = 256 << 10,
+                                 .scratch_bytes = 64 << 10};
 
 typedef struct size {
   uint32_t groups, most, total; /* most: instructions of one kernel */

@@ -13,7 +13,11 @@
 #include "pass/pass.h"
 #include "unit/check.h"
 
-static const jm_target target = {16, true, 32 << 10, 256 << 10, 64 << 10};
+static const jm_target target = {.vector_bytes = 16,
+                                 .fma = true,
+                                 .l1_bytes = 32 << 10,
+                                 .l2_bytes = 256 << 10,
+                                 .scratch_bytes = 64 << 10};
 
 enum { BUFFERS = 64 };
 

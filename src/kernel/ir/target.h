@@ -14,6 +14,9 @@ typedef struct jm_target {
   bool fma;                  /* fused multiply-add in hardware */
   size_t l1_bytes, l2_bytes; /* data caches of one core: bound what is kept between passes */
   size_t scratch_bytes;      /* at most, of one worker's scratch memory */
+  /* Of the library that runs products there: rounds operands of f32 to TF32; multiplies the zeros
+   * between the elements of a convolution's dilated input. */
+  bool rounds_to_tf32, multiplies_dilation;
 } jm_target;
 
 #endif
