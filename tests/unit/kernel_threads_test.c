@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Threads loops: what verification refuses, in which order lanes run and are combined, which
- * barriers are inserted, and the text form. */
+ * barriers are inserted, that each is needed, the text form, and compiled kernels against the
+ * interpreter, bit for bit (a NaN is a NaN; needs an LLVM: JAX_MPS_LLVM). */
+#include "engine/host/jit.h"
 #include "unit/kernel_memory.h"
 #include "unit/threads_cases.h"
 
@@ -144,20 +146,6 @@ static uint32_t count_barriers(const jm_kernel *k) {
   for (const char *at = text; (at = strstr(at, "  barrier ")); at++) n++;
   jm_free(text);
   return n;
-}
-
-static void add_threads_cases(uint32_t width) {
-  add_thread_map(width);
-  add_thread_reduce(JM_KT_f32, width);
-  add_thread_reduce(JM_KT_f64, width);
-  add_thread_row(width);
-  add_thread_softmax(width);
-  add_thread_transpose(width);
-  add_thread_serial(width);
-  add_thread_scan(width);
-  add_thread_uniform(width);
-  add_thread_global(width);
-  add_thread_control(width);
 }
 
 static void test_barrier_counts(void) {
@@ -487,5 +475,106 @@ static void test_text(void) {
   }
 }
 
-TEST_MAIN(test_refusals, test_order, test_barrier_counts, test_places, test_races, test_random,
-          test_race_messages, test_text)
+/* -- no memory */
+
+/* Every allocation of inserting barriers and of finding races may fail. */
+static void test_without_memory(void) {
+  add_thread_scan(8);
+  if (!n_cases) return;
+  char *text = print_kernel(cases[0]);
+  while (delete_barrier(text, 0)) {
+  }
+  memory m;
+  create_memory(cases[0], &m, NULL);
+  void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(cases[0]) + 64);
+  int64_t n = 20, failed = 0;
+  memcpy(m.buffers[0], &n, sizeof n);
+  for (bool done = false; !done && failed < 200;) {
+    jm_kernel *k = NULL;
+    CHECK_OK(jm_kernel_parse(text, strlen(text), &k));
+    if (!k) break;
+    jm_alloc_fail_after(failed);
+    jm_error *error = jm_kernel_insert_barriers(k);
+    if (!error) error = jm_kernel_interpret(k, m.buffers, scratch, 0, k->chunks, NULL);
+    jm_alloc_fail_after(-1);
+    done = !error;
+    if (error) CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+    if (error) failed++;
+    if (done) CHECK(count_barriers(k) == count_barriers(cases[0]));
+    jm_error_destroy(error);
+    jm_kernel_destroy(k);
+  }
+  CHECK(failed > 5 && failed < 200);
+  jm_free(scratch);
+  jm_free(text);
+  destroy_memory(cases[0], &m);
+  destroy_cases();
+}
+
+/* -- compiled */
+
+static bool has_llvm;
+
+static void find_llvm(void) {
+  const char *why;
+  has_llvm = jm_jit_find_target(&why);
+  const char *wish = getenv("JAX_MPS_LLVM");
+  if (wish && strcmp(wish, "none")) CHECK(has_llvm);
+}
+
+/* In parts, as launches are. */
+static bool agrees(const jm_kernel *k, jm_kernel_fn *fn, int64_t n, bool overlapping) {
+  memory want, have;
+  create_memory(k, &want, NULL);
+  create_memory(k, &have, &want);
+  if (overlapping) overlap(k, &want), overlap(k, &have);
+  CHECK_OK(interpret(k, &want, n));
+  memcpy(have.buffers[0], &n, sizeof n);
+  void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(k) + 64);
+  int64_t half = k->chunks / 2;
+  if (half) fn(have.buffers, scratch, 0, half, NULL);
+  fn(have.buffers, scratch, half, k->chunks, NULL);
+  bool same = compare_memory(k, &want, &have, n);
+  jm_free(scratch);
+  destroy_memory(k, &want);
+  destroy_memory(k, &have);
+  return same;
+}
+
+static void run_compiled(void) {
+  jm_jit_code **codes = jm_alloc(n_cases, sizeof *codes);
+  for (int quick = 0; quick < 2 && has_llvm; quick++) {
+    jm_jit_limit_quick(quick ? INT64_MAX : 0);
+    CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, codes));
+    for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
+      const int64_t w = jm_kernel_threads(cases[i]);
+      const int64_t sizes[] = {0, 1, w - 1, w, w + 1, 3 * w + 2};
+      bool same = true;
+      for (size_t j = 0; j < 2 * sizeof sizes / sizeof *sizes && same; j++)
+        same = agrees(cases[i], jm_jit_code_function(codes[i]), sizes[j / 2], j % 2);
+      CHECK(same);
+    }
+    for (uint32_t i = 0; i < n_cases; i++) jm_jit_code_release(codes[i]);
+  }
+  jm_free(codes);
+  destroy_cases();
+}
+
+static void test_compiled(void) {
+  for (uint32_t w = 0; w < N_WIDTHS; w++) {
+    add_threads_cases(widths[w]);
+    run_compiled();
+  }
+}
+
+static void test_random_compiled(void) {
+  const char *wish = getenv("JM_RANDOM_KERNELS"); /* more, for a long run */
+  for (long n = wish ? atol(wish) : 40; n > 0;) {
+    for (int i = 0; i < 20 && n > 0; i++, n--) add_random_threads(1u << random_number(8));
+    run_compiled();
+  }
+}
+
+TEST_MAIN(find_llvm, test_compiled, test_random_compiled, test_refusals, test_order,
+          test_barrier_counts, test_places, test_races, test_random, test_race_messages, test_text,
+          test_without_memory)

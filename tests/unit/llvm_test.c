@@ -5,6 +5,7 @@
 #include "engine/host/llvm_library.h"
 #include "unit/kernel_cases.h"
 #include "unit/kernel_object.h"
+#include "unit/threads_cases.h"
 
 static bool has_llvm;
 
@@ -55,9 +56,15 @@ static void test_loops(void) {
   emit_cases();
 }
 
+static void test_threads(void) {
+  static const uint32_t widths[] = {1, 4, 32, 256};
+  for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) add_threads_cases(widths[i]);
+  emit_cases();
+}
+
 static void test_random(void) {
   for (int i = 0; i < 40; i++) add_random_case();
   emit_cases();
 }
 
-TEST_MAIN(find_llvm, test_instructions, test_memory, test_loops, test_random)
+TEST_MAIN(find_llvm, test_instructions, test_memory, test_loops, test_threads, test_random)

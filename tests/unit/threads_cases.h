@@ -330,6 +330,20 @@ static void add_thread_control(uint32_t width) {
   add_case(b);
 }
 
+static void add_threads_cases(uint32_t width) {
+  add_thread_map(width);
+  add_thread_reduce(JM_KT_f32, width);
+  add_thread_reduce(JM_KT_f64, width);
+  add_thread_row(width);
+  add_thread_softmax(width);
+  add_thread_transpose(width);
+  add_thread_serial(width);
+  add_thread_scan(width);
+  add_thread_uniform(width);
+  add_thread_global(width);
+  add_thread_control(width);
+}
+
 /* -- random kernels: no threads loop races with itself, all else is left to barriers */
 enum { RANDOM_MEMORIES = 5 };
 typedef struct random_threads {
@@ -439,7 +453,7 @@ static void add_random_statements(random_threads *r, uint32_t depth) {
   }
 }
 
-static void add_random_threads(uint32_t width) {
+static inline void add_random_threads(uint32_t width) {
   char name[64];
   snprintf(name, sizeof name, "random threads %llu", (unsigned long long)case_seed);
   random_threads r = {.b = begin_case(name), .width = width, .budget = 14};

@@ -13,9 +13,7 @@ typedef jm_llvm_printer printer;
 
 enum { POLL_EVERY = 1024 }; /* iterations of an innermost serial loop */
 
-static jm_error *print_block(printer *p, jm_kblock block);
-
-static name number(uint32_t id) {
+jm_llvm_name jm_llvm_number(uint32_t id) {
   name n;
   snprintf(n.text, sizeof n.text, "%%v%u", (unsigned)id);
   return n;
@@ -44,13 +42,13 @@ static void branch(printer *p, const char *condition, uint32_t yes, uint32_t no)
 static name compare(printer *p, const char *how, const char *x, const char *y) {
   uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = icmp %s i64 %s, %s\n", (unsigned)id, how, x, y);
-  return number(id);
+  return jm_llvm_number(id);
 }
 
 static name combine_flags(printer *p, name x, name y) {
   uint32_t id = p->next++;
   jm_text_printf(p->out, "  %%v%u = and i1 %s, %s\n", (unsigned)id, x.text, y.text);
-  return number(id);
+  return jm_llvm_number(id);
 }
 
 /* One source of a phi. */
@@ -85,7 +83,7 @@ static bool find_constant(const jm_kernel *k, jm_kval v, int64_t *out) {
 
 /* How many iterations a loop has, if that is known: its bounds are one value apart from constants.
  */
-static bool find_count(const jm_kernel *k, const jm_kinst_fact *f, int64_t *count) {
+bool jm_llvm_find_count(const jm_kernel *k, const jm_kinst_fact *f, int64_t *count) {
   jm_kval lower, upper;
   uint64_t from = (uint64_t)jm_llvm_find_offset(k, f->operands[0], &lower);
   uint64_t to = (uint64_t)jm_llvm_find_offset(k, f->operands[1], &upper);
@@ -102,7 +100,7 @@ static name print_poll(printer *p) {
                  "  %%v%u = load atomic i8, ptr %%flag monotonic, align 1\n"
                  "  %%v%u = icmp eq i8 %%v%u, 0\n",
                  (unsigned)flag, (unsigned)go, (unsigned)flag);
-  return number(go);
+  return jm_llvm_number(go);
 }
 
 /* `again`, unless the flag was seen set; looked at in some iterations only. */
@@ -111,14 +109,14 @@ static name poll_sometimes(printer *p, name next, name again) {
   jm_text_printf(p->out, "  %%v%u = and i64 %s, %d\n  %%v%u = icmp eq i64 %%v%u, 0\n",
                  (unsigned)low, next.text, POLL_EVERY - 1, (unsigned)due, (unsigned)low);
   uint32_t before = p->label;
-  branch(p, number(due).text, look, rest);
+  branch(p, jm_llvm_number(due).text, look, rest);
   begin_label(p, look);
   edge edges[2] = {{before, {"true"}}, {look, print_poll(p)}};
   jump(p, rest);
   begin_label(p, rest);
   uint32_t go = p->next++;
   print_phi(p, go, jm_llvm_type(JM_KT_i1, 1), 2, edges);
-  return combine_flags(p, again, number(go));
+  return combine_flags(p, again, jm_llvm_number(go));
 }
 
 static bool has_blocks(const jm_kernel *k, jm_kblock block) {
@@ -128,35 +126,30 @@ static bool has_blocks(const jm_kernel *k, jm_kblock block) {
   return false;
 }
 
+jm_llvm_polling jm_llvm_find_polling(const jm_kernel *k, const jm_kinst_fact *f) {
+  int64_t count;
+  if (has_blocks(k, f->first_block)) return JM_POLL_ALWAYS;
+  return jm_llvm_find_count(k, f, &count) && count < POLL_EVERY ? JM_POLL_NEVER : JM_POLL_SOMETIMES;
+}
+
 /* -- loops */
 
-typedef enum polling { POLL_NEVER, POLL_SOMETIMES, POLL_ALWAYS } polling;
-
-/* A loop to be printed at the current width. */
-typedef struct rolled {
-  const jm_kinst_fact *loop;
-  name start, stop;
-  uint32_t step;
-  bool certain; /* at least one iteration */
-  polling polling;
-  const name *initial; /* of the carries */
-  uint32_t *results;   /* their numbers where control is after it */
-} rolled;
-
 /* The body and the test behind it: everything but the phis. Fills the edges from the loop's end. */
-static jm_error *print_rounds(printer *p, const rolled *r, uint32_t head, uint32_t exit, name index,
-                              uint32_t *latch, name *next, name *yields) {
+static jm_error *print_rounds(printer *p, const jm_llvm_loop *r, uint32_t head, uint32_t exit,
+                              name index, uint32_t *latch, name *next, name *yields) {
   const jm_kblock_fact *body = &p->k->blocks[r->loop->first_block];
-  uint32_t made = p->n_made;
+  uint32_t made = p->n_made, n = r->in_memory ? 0 : r->loop->n_results;
   p->label = head;
-  JM_TRY(print_block(p, r->loop->first_block));
-  for (uint32_t i = 0; i < r->loop->n_results; i++)
+  if (r->in_memory) jm_llvm_load_lanes(p, r, index);
+  JM_TRY(jm_llvm_print_block(p, r->loop->first_block));
+  if (r->in_memory) jm_llvm_store_lanes(p, r);
+  for (uint32_t i = 0; i < n; i++)
     yields[i] = value_name(p, body->yields[i], body->first_arg + 1 + i);
-  *next = number(p->next++);
+  *next = jm_llvm_number(p->next++);
   jm_text_printf(p->out, "  %s = add nsw i64 %s, %u\n", next->text, index.text, (unsigned)r->step);
   name again = compare(p, "slt", next->text, r->stop.text);
-  if (r->polling == POLL_ALWAYS) again = combine_flags(p, again, print_poll(p));
-  if (r->polling == POLL_SOMETIMES) again = poll_sometimes(p, *next, again);
+  if (r->polling == JM_POLL_ALWAYS) again = combine_flags(p, again, print_poll(p));
+  if (r->polling == JM_POLL_SOMETIMES) again = poll_sometimes(p, *next, again);
   *latch = p->label;
   branch(p, again.text, head, exit);
   jm_llvm_forget(p, made);
@@ -167,9 +160,10 @@ static name *allocate_names(printer *p, uint32_t n) {
   return jm_arena_alloc(&p->arena, n ? n : 1, sizeof(name));
 }
 
-static jm_error *print_rolled(printer *p, const rolled *r) {
+jm_error *jm_llvm_print_loop(printer *p, const jm_llvm_loop *r) {
   const jm_kblock_fact *body = &p->k->blocks[r->loop->first_block];
-  uint32_t n = r->loop->n_results, before = p->label, head = p->next++, exit = p->next++, latch = 0;
+  uint32_t n = r->in_memory ? 0 : r->loop->n_results, before = p->label, head = p->next++,
+           exit = p->next++, latch = 0;
   name *yields = allocate_names(p, n), next;
   if (!yields) return jm_error_out_of_memory();
   if (r->certain)
@@ -184,7 +178,7 @@ static jm_error *print_rolled(printer *p, const rolled *r) {
     jm_kval carry = body->first_arg + 1 + i;
     jm_llvm_define(p, carry, jm_llvm_is_vector(p, carry));
   }
-  jm_error *error = print_rounds(p, r, head, exit, number(index), &latch, &next, yields);
+  jm_error *error = print_rounds(p, r, head, exit, jm_llvm_number(index), &latch, &next, yields);
   p->out = outer;
   begin_label(p, head);
   print_phi(p, index, jm_llvm_type(JM_KT_i64, 1), 2, (edge[]){{before, r->start}, {latch, next}});
@@ -228,36 +222,40 @@ static jm_error *print_serial(printer *p, const jm_kinst_fact *f) {
   for (uint32_t i = 0; i < n; i++)
     initial[i] = value_name(p, f->operands[2 + i], body->first_arg + 1 + i);
   int64_t count = 0;
-  bool known = find_count(p->k, f, &count);
-  polling polling = has_blocks(p->k, f->first_block) ? POLL_ALWAYS : POLL_SOMETIMES;
-  if (known && polling == POLL_SOMETIMES && count < POLL_EVERY) polling = POLL_NEVER;
-  rolled r = {.loop = f,
-              .start = jm_llvm_scalar(p, f->operands[0]),
-              .stop = jm_llvm_scalar(p, f->operands[1]),
-              .step = 1,
-              .certain = count > 0,
-              .polling = p->in_vector ? POLL_NEVER : polling,
-              .initial = initial,
-              .results = results};
-  JM_TRY(print_rolled(p, &r));
+  (void)jm_llvm_find_count(p->k, f, &count);
+  jm_llvm_loop r = {.loop = f,
+                    .start = jm_llvm_scalar(p, f->operands[0]),
+                    .stop = jm_llvm_scalar(p, f->operands[1]),
+                    .step = 1,
+                    .certain = count > 0,
+                    .polling = p->in_vector ? JM_POLL_NEVER : jm_llvm_find_polling(p->k, f),
+                    .initial = initial,
+                    .results = results};
+  JM_TRY(jm_llvm_print_loop(p, &r));
   take_results(p, f, results);
   return NULL;
 }
 
 static jm_error *print_chunk(printer *p, const jm_kinst_fact *f) {
-  rolled r = {.loop = f, .start = {"%begin"}, .stop = {"%end"}, .step = 1};
-  return print_rolled(p, &r);
+  jm_llvm_loop r = {.loop = f, .start = {"%begin"}, .stop = {"%end"}, .step = 1};
+  return jm_llvm_print_loop(p, &r);
 }
 
 /* -- vector loops */
 
+static jm_error *not_a_vector(const printer *p) {
+  return jm_error_internal("kernel %s: a loop of lanes with something that no vector has",
+                           p->k->name);
+}
+
 /* n vectors of w lanes become scalars: halves are combined until one lane is left. */
-static jm_error *print_combination(printer *p, const jm_kinst_fact *f, name *values) {
+jm_error *jm_llvm_print_combination(printer *p, const jm_kinst_fact *f, uint32_t width,
+                                    name *values) {
   const jm_kblock_fact *b = &p->k->blocks[f->first_block + 1];
   uint32_t n = f->n_results, made = p->n_made;
   for (uint32_t i = 0; i < 2 * n; i++) p->lanes[b->first_arg + i] = (jm_lane){JM_LANE_VARYING, 0};
-  JM_TRY(jm_lane_find(p->k, f->first_block + 1, p->lanes));
-  for (uint32_t half = f->width / 2; half; half /= 2) {
+  if (!jm_lane_find(p->k, f->first_block + 1, p->lanes)) return not_a_vector(p);
+  for (uint32_t half = width / 2; half; half /= 2) {
     jm_llvm_forget(p, made);
     p->width = half;
     for (uint32_t i = 0; i < 2 * n; i++) {
@@ -274,7 +272,7 @@ static jm_error *print_combination(printer *p, const jm_kinst_fact *f, name *val
         jm_text_printf(p->out, "%si32 %u", lane ? ", " : "", (unsigned)(first + lane));
       jm_text_printf(p->out, ">\n");
     }
-    JM_TRY(print_block(p, f->first_block + 1));
+    JM_TRY(jm_llvm_print_block(p, f->first_block + 1));
     for (uint32_t i = 0; i < n; i++)
       values[i] = half > 1 ? jm_llvm_vector(p, b->yields[i]) : jm_llvm_scalar(p, b->yields[i]);
   }
@@ -293,27 +291,27 @@ static jm_error *print_wide(printer *p, const jm_kinst_fact *f, name start, name
   p->lanes[body->first_arg] = (jm_lane){JM_LANE_AFFINE, 1};
   for (uint32_t i = 0; i < n; i++)
     p->lanes[body->first_arg + 1 + i] = (jm_lane){JM_LANE_VARYING, 0};
-  JM_TRY(jm_lane_find(p->k, f->first_block, p->lanes));
+  if (!jm_lane_find(p->k, f->first_block, p->lanes)) return not_a_vector(p);
   p->width = f->width;
   jm_llvm_pair_stores(p, f->first_block);
   for (uint32_t i = 0; i < n; i++) initial[i] = jm_llvm_vector(p, f->operands[2 + i]);
-  rolled r = {.loop = f,
-              .start = start,
-              .stop = stop,
-              .step = f->width,
-              .certain = true,
-              .initial = initial,
-              .results = results};
-  jm_error *error = print_rolled(p, &r);
+  jm_llvm_loop r = {.loop = f,
+                    .start = start,
+                    .stop = stop,
+                    .step = f->width,
+                    .certain = true,
+                    .initial = initial,
+                    .results = results};
+  jm_error *error = jm_llvm_print_loop(p, &r);
   jm_llvm_forget(p, made);
-  for (uint32_t i = 0; i < n && !error; i++) combined[i] = number(results[i]);
-  if (!error && n) error = print_combination(p, f, combined);
+  for (uint32_t i = 0; i < n && !error; i++) combined[i] = jm_llvm_number(results[i]);
+  if (!error && n) error = jm_llvm_print_combination(p, f, f->width, combined);
   p->width = 1;
   return error;
 }
 
 static name print_binary(printer *p, const char *op, const char *x, const char *y) {
-  name n = number(p->next++);
+  name n = jm_llvm_number(p->next++);
   jm_text_printf(p->out, "  %s = %s i64 %s, %s\n", n.text, op, x, y);
   return n;
 }
@@ -346,7 +344,7 @@ static bool is_multiple(const jm_kernel *k, jm_kval v, int64_t w, uint32_t depth
 /* Does no iteration remain behind the wide blocks? */
 static bool is_even(const jm_kernel *k, const jm_kinst_fact *f) {
   int64_t count;
-  if (find_count(k, f, &count)) return count % f->width == 0;
+  if (jm_llvm_find_count(k, f, &count)) return count % f->width == 0;
   return is_multiple(k, f->operands[0], f->width, 8) && is_multiple(k, f->operands[1], f->width, 8);
 }
 
@@ -354,7 +352,7 @@ static bool is_even(const jm_kernel *k, const jm_kinst_fact *f) {
 static name find_wide_end(printer *p, const jm_kinst_fact *f, name start, name stop, int64_t *count,
                           name *enough) {
   int64_t lower, w = f->width;
-  if (find_count(p->k, f, count)) {
+  if (jm_llvm_find_count(p->k, f, count)) {
     int64_t wide = *count / w * w;
     if (*count == wide) return stop;
     if (find_constant(p->k, f->operands[0], &lower)) return integer(lower + wide);
@@ -380,14 +378,23 @@ static jm_error *print_wide_guarded(printer *p, const jm_kinst_fact *f, name *st
   jump(p, rest);
   begin_label(p, rest);
   print_phi(p, id, jm_llvm_type(JM_KT_i64, 1), 2, (edge[]){{before, *start}, {after, end}});
-  *start = number(id);
+  *start = jm_llvm_number(id);
   for (uint32_t i = 0; i < n; i++) {
     id = p->next++;
     print_phi(p, id, jm_llvm_type(p->k->values[f->first_result + i].type, 1), 2,
               (edge[]){{before, carries[i]}, {after, combined[i]}});
-    carries[i] = number(id);
+    carries[i] = jm_llvm_number(id);
   }
   return NULL;
+}
+
+void jm_llvm_name_results(printer *p, const jm_kinst_fact *f, const name *values) {
+  for (uint32_t i = 0; i < f->n_results; i++) {
+    name type = jm_llvm_type(p->k->values[f->first_result + i].type, 1);
+    jm_text_printf(p->out, "  %%v%u = select i1 true, %s %s, %s %s\n",
+                   (unsigned)jm_llvm_define(p, f->first_result + i, false), type.text,
+                   values[i].text, type.text, values[i].text);
+  }
 }
 
 static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
@@ -407,22 +414,19 @@ static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
   }
   bool even = is_even(p->k, f);
   if (!even) {
-    rolled tail = {.loop = f,
-                   .start = start,
-                   .stop = stop,
-                   .step = 1,
-                   .certain = count > 0,
-                   .initial = carries,
-                   .results = results};
-    JM_TRY(print_rolled(p, &tail));
+    jm_llvm_loop tail = {.loop = f,
+                         .start = start,
+                         .stop = stop,
+                         .step = 1,
+                         .certain = count > 0,
+                         .initial = carries,
+                         .results = results};
+    JM_TRY(jm_llvm_print_loop(p, &tail));
   }
-  for (uint32_t i = 0; i < n && even; i++) { /* only a name */
-    name type = jm_llvm_type(p->k->values[f->first_result + i].type, 1);
-    results[i] = p->next++;
-    jm_text_printf(p->out, "  %%v%u = select i1 true, %s %s, %s %s\n", (unsigned)results[i],
-                   type.text, carries[i].text, type.text, carries[i].text);
-  }
-  take_results(p, f, results);
+  if (even)
+    jm_llvm_name_results(p, f, carries);
+  else
+    take_results(p, f, results);
   return NULL;
 }
 
@@ -455,12 +459,12 @@ static jm_error *print_while(printer *p, const jm_kinst_fact *f) {
   jm_text_init(&inside);
   p->out = &inside;
   p->label = head;
-  jm_error *error = print_block(p, f->first_block);
+  jm_error *error = jm_llvm_print_block(p, f->first_block);
   if (!error) {
     name go = combine_flags(p, jm_llvm_scalar(p, condition->yields[0]), print_poll(p));
     branch(p, go.text, round, exit);
     begin_label(p, round);
-    error = print_block(p, f->first_block + 1);
+    error = jm_llvm_print_block(p, f->first_block + 1);
     jump(p, head);
   }
   uint32_t latch = p->label;
@@ -486,7 +490,7 @@ static jm_error *print_if(printer *p, const jm_kinst_fact *f) {
   branch(p, jm_llvm_scalar(p, f->operands[0]).text, labels[0], labels[1]);
   for (uint32_t side = 0; side < 2; side++) {
     begin_label(p, labels[side]);
-    JM_TRY(print_block(p, f->first_block + side));
+    JM_TRY(jm_llvm_print_block(p, f->first_block + side));
     ends[side] = p->label;
     jump(p, merge);
   }
@@ -504,12 +508,11 @@ static jm_error *print_structured(printer *p, const jm_kinst_fact *f) {
   if (f->code == JM_K_while) return print_while(p, f);
   if (f->code == JM_K_if) return print_if(p, f);
   if (f->binding == JM_BIND_VECTOR) return print_vector(p, f);
-  if (f->binding == JM_BIND_THREADS)
-    return jm_error_unimplemented("kernel %s: a threads loop for LLVM", p->k->name);
+  if (f->binding == JM_BIND_THREADS) return jm_llvm_print_threads(p, f);
   return f->binding == JM_BIND_CHUNK ? print_chunk(p, f) : print_serial(p, f);
 }
 
-static jm_error *print_block(printer *p, jm_kblock block) {
+jm_error *jm_llvm_print_block(printer *p, jm_kblock block) {
   const jm_kblock_fact *b = &p->k->blocks[block];
   for (uint32_t i = 0; i < b->n_insts; i++) {
     const jm_kinst_fact *f = &p->k->insts[b->insts[i]];
@@ -540,10 +543,6 @@ static void print_scopes(printer *p) {
   }
 }
 
-static bool may_overlap(const jm_kparam *x, const jm_kparam *y) {
-  return x == y || (x->alias && x->alias == y->alias);
-}
-
 /* All that is only read is one group. */
 static void find_groups(printer *p) {
   const jm_kernel *k = p->k;
@@ -552,7 +551,7 @@ static void find_groups(printer *p) {
     bool written = false;
     uint32_t first = i;
     for (uint32_t j = k->n_params; j--;) {
-      if (!may_overlap(&k->params[i], &k->params[j])) continue;
+      if (!jm_kparam_overlaps(&k->params[i], &k->params[j])) continue;
       written |= k->params[j].written;
       first = j;
     }
@@ -606,8 +605,10 @@ static jm_error *print_function(printer *p, const char *symbol) {
                  "  %%never = alloca i8, align 1\n  store i8 0, ptr %%never, align 1\n"
                  "  %%none = icmp eq ptr %%cancelled, null\n"
                  "  %%flag = select i1 %%none, ptr %%never, ptr %%cancelled\n");
+  size_t lanes = jm_llvm_lane_bytes(k, 0);
+  if (lanes) jm_text_printf(p->out, "  %%lanes = alloca [%zu x i8], align 64\n", lanes);
   print_params(p);
-  JM_TRY(print_block(p, 0));
+  JM_TRY(jm_llvm_print_block(p, 0));
   jm_text_printf(p->out, "  ret void\n}\n");
   return jm_text_error(p->out);
 }

@@ -19,8 +19,8 @@ typedef struct jm_lane {
 } jm_lane;
 
 /* Finds how the values of a block (and of its loops) differ, given its arguments' entries in lanes.
- * INTERNAL if the block has something that vector loops may not have. */
-jm_error *jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) JM_MUST_USE;
+ * false: the block has something that vector loops may not have. */
+bool jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) JM_MUST_USE;
 
 /* Finds which i64 values always fit an i32: arithmetic on vectors of them takes half the registers,
  * and divisions by constants stay in vectors. narrow has an entry per value. */
@@ -54,7 +54,10 @@ typedef struct jm_llvm_printer {
   bool *narrow;     /* per value: as a vector it has lanes of i32, not i64 */
   uint32_t *groups; /* per parameter: what may overlap has one number, 0: what is only read */
   uint32_t n_groups, first_metadata;
-  bool in_vector; /* inside a vector loop, its scalar rest too */
+  bool in_vector; /* inside a loop cut into vectors, its scalar rest too */
+  /* of the threads loop printed now */
+  jm_llvm_name lower; /* its first index */
+  jm_llvm_name lane;  /* of the first of the iterations printed now */
   jm_arena arena;
 } jm_llvm_printer;
 
@@ -77,6 +80,41 @@ void jm_llvm_forget(jm_llvm_printer *p, uint32_t n_made);
 static inline bool jm_llvm_is_vector(const jm_llvm_printer *p, jm_kval v) {
   return p->width > 1 && p->lanes[v].kind == JM_LANE_VARYING;
 }
+
+/* A loop to be printed at the current width. */
+typedef enum jm_llvm_polling { JM_POLL_NEVER, JM_POLL_SOMETIMES, JM_POLL_ALWAYS } jm_llvm_polling;
+typedef struct jm_llvm_loop {
+  const jm_kinst_fact *loop;
+  jm_llvm_name start, stop;
+  uint32_t step;
+  bool certain; /* at least one iteration */
+  jm_llvm_polling polling;
+  const jm_llvm_name *initial; /* of the carries */
+  uint32_t *results;           /* their numbers where control is after it */
+  bool in_memory;              /* carries are lanes' in memory instead (llvm_threads.c) */
+} jm_llvm_loop;
+
+jm_error *jm_llvm_print_loop(jm_llvm_printer *p, const jm_llvm_loop *r) JM_MUST_USE;
+jm_error *jm_llvm_print_block(jm_llvm_printer *p, jm_kblock block) JM_MUST_USE;
+/* How many iterations a loop has, if that is known. */
+bool jm_llvm_find_count(const jm_kernel *k, const jm_kinst_fact *f, int64_t *count);
+/* How often a loop that is not cut into vectors looks at the flag. */
+jm_llvm_polling jm_llvm_find_polling(const jm_kernel *k, const jm_kinst_fact *f);
+/* Combines lanes of a loop's carries, vectors of so many, until each is a scalar. */
+jm_error *jm_llvm_print_combination(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width,
+                                    jm_llvm_name *values) JM_MUST_USE;
+/* Makes scalars the loop's results. */
+void jm_llvm_name_results(jm_llvm_printer *p, const jm_kinst_fact *f, const jm_llvm_name *values);
+jm_llvm_name jm_llvm_number(uint32_t id); /* the name %v<id> */
+
+/* Threads loops, one thread running all lanes. llvm_threads.c */
+jm_error *jm_llvm_print_threads(jm_llvm_printer *p, const jm_kinst_fact *f) JM_MUST_USE;
+/* Bytes of %lanes, the memory that they need for what lanes carry. */
+size_t jm_llvm_lane_bytes(const jm_kernel *k, jm_kblock block);
+/* Around the body of a loop whose carries are in memory: what the lanes from this index on carry
+ * comes from there, and goes back. */
+void jm_llvm_load_lanes(jm_llvm_printer *p, const jm_llvm_loop *r, jm_llvm_name index);
+void jm_llvm_store_lanes(jm_llvm_printer *p, const jm_llvm_loop *r);
 
 /* Instructions without blocks, on scalars or vectors. llvm_inst.c */
 void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst);

@@ -55,20 +55,17 @@ static jm_lane of_pure(const jm_kernel *k, const jm_kinst_fact *f, const jm_lane
   }
 }
 
-static jm_error *find_in_loop(const jm_kernel *k, const jm_kinst_fact *f, jm_lane *lanes) {
-  if (f->code != JM_K_loop || f->binding != JM_BIND_SERIAL)
-    return jm_error_internal("kernel %s: a %s inside a vector loop", k->name,
-                             jm_kop_facts[f->code].name);
+static bool find_in_loop(const jm_kernel *k, const jm_kinst_fact *f, jm_lane *lanes) {
+  if (f->code != JM_K_loop || f->binding != JM_BIND_SERIAL) return false;
   for (uint32_t i = 0; i < 2; i++)
-    if (lanes[f->operands[i]].kind != JM_LANE_UNIFORM)
-      return jm_error_internal("kernel %s: a loop's bound differs from lane to lane", k->name);
+    if (lanes[f->operands[i]].kind != JM_LANE_UNIFORM) return false;
   const jm_kblock_fact *body = &k->blocks[f->first_block];
   lanes[body->first_arg] = uniform();
   for (uint32_t i = 0; i < f->n_results; i++)
     lanes[body->first_arg + 1 + i] = lanes[f->operands[2 + i]];
   for (bool changed = true; changed;) { /* each round makes one more carry vary */
     changed = false;
-    JM_TRY(jm_lane_find(k, f->first_block, lanes));
+    if (!jm_lane_find(k, f->first_block, lanes)) return false;
     for (uint32_t i = 0; i < f->n_results; i++) {
       jm_lane *carry = &lanes[body->first_arg + 1 + i], next = lanes[body->yields[i]];
       if (carry->kind == JM_LANE_VARYING) continue;
@@ -80,22 +77,22 @@ static jm_error *find_in_loop(const jm_kernel *k, const jm_kinst_fact *f, jm_lan
   }
   for (uint32_t i = 0; i < f->n_results; i++)
     lanes[f->first_result + i] = lanes[body->first_arg + 1 + i];
-  return NULL;
+  return true;
 }
 
-jm_error *jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) {
+bool jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) {
   const jm_kblock_fact *b = &k->blocks[block];
   for (uint32_t i = 0; i < b->n_insts; i++) {
     const jm_kinst_fact *f = &k->insts[b->insts[i]];
-    if (f->n_blocks)
-      JM_TRY(find_in_loop(k, f, lanes));
-    else if (f->code == JM_K_load)
+    if (f->n_blocks && !find_in_loop(k, f, lanes)) return false;
+    if (f->n_blocks) continue;
+    if (f->code == JM_K_load)
       lanes[f->first_result] =
           lanes[f->operands[0]].kind == JM_LANE_UNIFORM ? uniform() : varying();
     else if (f->n_results)
       lanes[f->first_result] = of_pure(k, f, lanes);
   }
-  return NULL;
+  return true;
 }
 
 /* Ranges of the values of a block; arguments that nothing is known of may be anything. */
