@@ -6,7 +6,7 @@
 
 #include "unit/kernel_cases.h"
 
-enum { MAX_PARAMS = 20, CANARY = 64 };
+enum { MAX_PARAMS = 80, CANARY = 64 };
 
 typedef struct memory {
   char *blocks[MAX_PARAMS];

@@ -330,7 +330,7 @@ static void add_thread_control(uint32_t width) {
   add_case(b);
 }
 
-static void add_threads_cases(uint32_t width) {
+static inline void add_threads_cases(uint32_t width) {
   add_thread_map(width);
   add_thread_reduce(JM_KT_f32, width);
   add_thread_reduce(JM_KT_f64, width);

@@ -274,7 +274,7 @@ static jm_kval build_pure(jm_kbuilder *b, jm_kopcode code, jm_ktype type, uint64
     if (b->error) return 0;
     if (simple != JM_KNONE) return simple;
   }
-  jm_krange range = jm_krange_find(b, code, type, x);
+  jm_krange range = jm_krange_find(b->kernel, b->ranges, code, type, x);
   if (range.lo == range.hi) return jm_kbuild_int(b, type, range.lo);
   return share(b, code, type, imm, x, n, range);
 }

@@ -60,7 +60,10 @@ bool jm_kernel_cast_allowed(jm_kopcode code, jm_ktype from, jm_ktype to);
 
 jm_krange jm_krange_full(jm_ktype type);
 /* Of a pure instruction's integer result, from its operands. */
-jm_krange jm_krange_find(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, const jm_kval *x);
+jm_krange jm_krange_find(const jm_kernel *k, const jm_krange *ranges, jm_kopcode code,
+                         jm_ktype type, const jm_kval *x);
+/* Of every value of a finished kernel; ranges has an entry for each. */
+void jm_krange_find_all(const jm_kernel *k, jm_krange *ranges);
 /* Sums and products; false: may overflow. */
 bool jm_krange_add(jm_krange a, jm_krange b, jm_krange *out);
 bool jm_krange_scale(jm_krange a, int64_t c, jm_krange *out);

@@ -19,12 +19,12 @@ const uint32_t jm_ktype_bytes[JM_N_KTYPES] = {1, 1, 2, 4, 8, 4, 8};
 const uint32_t jm_ktype_bits[JM_N_KTYPES] = {1, 8, 16, 32, 64, 32, 64};
 
 void (*const jm_kcall_functions[JM_N_KCALLS][2])(void) = {
-#define CALL(name, arguments, f32, f64) {(void (*)(void))(f32), (void (*)(void))(f64)},
+#define CALL(name, arguments, f32, f64, c) {(void (*)(void))(f32), (void (*)(void))(f64)},
 #include "kernel/ir/calls.def"
 };
 
 const uint32_t jm_kcall_arguments[JM_N_KCALLS] = {
-#define CALL(name, arguments, f32, f64) arguments,
+#define CALL(name, arguments, ...) arguments,
 #include "kernel/ir/calls.def"
 };
 

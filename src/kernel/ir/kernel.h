@@ -72,7 +72,7 @@ typedef enum jm_kopcode {
 } jm_kopcode;
 
 typedef enum jm_kcall {
-#define CALL(name, arguments, f32, f64) JM_KCALL_##name,
+#define CALL(name, ...) JM_KCALL_##name,
 #include "kernel/ir/calls.def"
   JM_N_KCALLS
 } jm_kcall;

@@ -223,7 +223,7 @@ static void read_place(reader *r, jm_kinst_fact *fact, bool store) {
 
 static uint64_t read_callee(reader *r) {
   static const char *const names[] = {
-#define CALL(name, arguments, f32, f64) #name,
+#define CALL(name, ...) #name,
 #include "kernel/ir/calls.def"
   };
   char word[16];

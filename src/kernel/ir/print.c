@@ -60,7 +60,7 @@ static void print_block(printer *p, jm_kblock at) {
 static void print_imm(printer *p, const jm_kinst_fact *inst) {
   if (inst->code == JM_K_call) {
     static const char *const names[] = {
-#define CALL(name, arguments, f32, f64) #name,
+#define CALL(name, ...) #name,
 #include "kernel/ir/calls.def"
     };
     jm_text_printf(p->text, " %s", names[inst->imm]);

@@ -61,9 +61,8 @@ static jm_krange find_natural(jm_kopcode code, jm_ktype type, jm_krange a, jm_kr
   }
 }
 
-static jm_krange find_cast(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_kval x) {
-  jm_ktype from = b->kernel->values[x].type;
-  jm_krange r = b->ranges[x], full = jm_krange_full(type);
+static jm_krange find_cast(jm_kopcode code, jm_ktype from, jm_ktype type, jm_krange r) {
+  const jm_krange full = jm_krange_full(type);
   if (code == JM_K_itrunc) {
     if (type == JM_KT_i1) return full;
     return r.lo >= full.lo && r.hi <= full.hi ? r : full;
@@ -76,20 +75,22 @@ static jm_krange find_cast(const jm_kbuilder *b, jm_kopcode code, jm_ktype type,
   return full;
 }
 
-jm_krange jm_krange_find(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, const jm_kval *x) {
+jm_krange jm_krange_find(const jm_kernel *k, const jm_krange *ranges, jm_kopcode code,
+                         jm_ktype type, const jm_kval *x) {
   const jm_krange full = jm_krange_full(type);
   const jm_kop_fact *fact = &jm_kop_facts[code];
   if (jm_ktype_is_float(type) || fact->operands < 1 || fact->result == JM_KRESULT_BOOL ||
       code == JM_K_call)
     return full;
   if (code == JM_K_select) {
-    jm_krange p = b->ranges[x[1]], q = b->ranges[x[2]];
+    jm_krange p = ranges[x[1]], q = ranges[x[2]];
     return (jm_krange){least(p.lo, q.lo), most(p.hi, q.hi)};
   }
-  if (fact->result == JM_KRESULT_CAST) return find_cast(b, code, type, x[0]);
+  if (fact->result == JM_KRESULT_CAST)
+    return find_cast(code, k->values[x[0]].type, type, ranges[x[0]]);
   if (code == JM_K_ctpop || code == JM_K_ctlz) return (jm_krange){0, jm_ktype_bits[type]};
   if (type == JM_KT_i1) return full;
-  const jm_krange p = b->ranges[x[0]], q = b->ranges[x[1]];
+  const jm_krange p = ranges[x[0]], q = ranges[x[1]];
   jm_krange r;
   bool known = false;
   switch (code) {
@@ -124,4 +125,32 @@ jm_krange jm_krange_find(const jm_kbuilder *b, jm_kopcode code, jm_ktype type, c
   }
   if (known && r.lo >= full.lo && r.hi <= full.hi) return r;
   return p.lo >= 0 && q.lo >= 0 ? find_natural(code, type, p, q) : full;
+}
+
+/* The block's and those inside it; arguments that nothing is known of may be anything. */
+static void find_in_block(const jm_kernel *k, jm_kblock block, jm_krange *ranges) {
+  const jm_kblock_fact *at = &k->blocks[block];
+  for (uint32_t i = 0; i < at->n_insts; i++) {
+    const jm_kinst_fact *f = &k->insts[at->insts[i]];
+    if (f->code == JM_K_const) {
+      jm_ktype type = k->values[f->first_result].type;
+      int64_t value = jm_kvalue_signed(type, f->imm);
+      if (!jm_ktype_is_float(type)) ranges[f->first_result] = (jm_krange){value, value};
+    } else if (jm_kop_facts[f->code].flags & JM_KFLAG_PURE) {
+      jm_ktype type = k->values[f->first_result].type;
+      ranges[f->first_result] = jm_krange_find(k, ranges, f->code, type, f->operands);
+    }
+    if (f->code == JM_K_loop) {
+      jm_krange lower = ranges[f->operands[0]], upper = ranges[f->operands[1]];
+      jm_krange index = {lower.lo, upper.hi - (upper.hi != INT64_MIN)};
+      if (f->binding == JM_BIND_CHUNK) index = (jm_krange){0, k->chunks - 1};
+      if (index.lo <= index.hi) ranges[k->blocks[f->first_block].first_arg] = index;
+    }
+    for (uint32_t j = 0; j < f->n_blocks; j++) find_in_block(k, f->first_block + j, ranges);
+  }
+}
+
+void jm_krange_find_all(const jm_kernel *k, jm_krange *ranges) {
+  for (uint32_t v = 0; v < k->n_values; v++) ranges[v] = jm_krange_full(k->values[v].type);
+  find_in_block(k, 0, ranges);
 }

@@ -589,11 +589,13 @@ static jm_error *print_function(printer *p, const char *symbol) {
   p->partners = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->partners);
   p->put_off = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->put_off);
   p->groups = jm_arena_alloc(&p->arena, (size_t)k->n_params + 1, sizeof *p->groups);
-  if (!p->scalars || !p->vectors || !p->made || !p->lanes || !p->narrow || !p->partners ||
-      !p->put_off || !p->groups)
+  jm_krange *ranges = jm_arena_alloc(&p->arena, values + 1, sizeof *ranges);
+  if (!ranges || !p->scalars || !p->vectors || !p->made || !p->lanes || !p->narrow ||
+      !p->partners || !p->put_off || !p->groups)
     return jm_error_out_of_memory();
   memset(p->partners, 0xff, insts * sizeof *p->partners); /* JM_KNONE */
-  JM_TRY(jm_lane_narrow(k, p->narrow));
+  jm_krange_find_all(k, ranges);
+  jm_lane_narrow(k, ranges, p->narrow);
   find_groups(p);
   print_scopes(p);
   jm_text_printf(p->out,

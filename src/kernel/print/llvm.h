@@ -4,27 +4,7 @@
 #ifndef JM_KERNEL_PRINT_LLVM_H
 #define JM_KERNEL_PRINT_LLVM_H
 
-#include "kernel/ir/kernel.h"
-
-/* How the lanes of a value in a vector loop differ. */
-typedef enum jm_lane_kind {
-  JM_LANE_UNIFORM, /* not at all: kept as a scalar */
-  JM_LANE_AFFINE,  /* lane i is lane 0 plus i * stride, modulo the type: kept as lane 0's scalar */
-  JM_LANE_VARYING, /* a vector */
-} jm_lane_kind;
-
-typedef struct jm_lane {
-  jm_lane_kind kind;
-  uint64_t stride;
-} jm_lane;
-
-/* Finds how the values of a block (and of its loops) differ, given its arguments' entries in lanes.
- * false: the block has something that vector loops may not have. */
-bool jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) JM_MUST_USE;
-
-/* Finds which i64 values always fit an i32: arithmetic on vectors of them takes half the registers,
- * and divisions by constants stay in vectors. narrow has an entry per value. */
-jm_error *jm_lane_narrow(const jm_kernel *k, bool *narrow) JM_MUST_USE;
+#include "kernel/print/lanes.h"
 
 /* A value as it is written: a name or a constant. */
 typedef struct jm_llvm_name {

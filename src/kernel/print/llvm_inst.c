@@ -185,42 +185,11 @@ static jm_llvm_name operand(jm_llvm_printer *p, jm_kval v, uint32_t width) {
   return width > 1 ? jm_llvm_vector(p, v) : jm_llvm_scalar(p, v);
 }
 
-/* May an instruction on i64 be done on i32, if its operands and its result fit? Sign extension
- * keeps order, signed or not, and bits. */
-static bool is_narrowable(jm_kopcode code) {
-  switch (code) {
-    case JM_K_iadd:
-    case JM_K_isub:
-    case JM_K_imul:
-    case JM_K_sdiv:
-    case JM_K_srem:
-    case JM_K_udiv: /* of what is negative there is no range, so the result would not fit */
-    case JM_K_urem:
-    case JM_K_and:
-    case JM_K_or:
-    case JM_K_xor:
-    case JM_K_smin:
-    case JM_K_smax:
-    case JM_K_umin:
-    case JM_K_umax:
-    case JM_K_ieq:
-    case JM_K_ine:
-    case JM_K_slt:
-    case JM_K_sle:
-    case JM_K_ult:
-    case JM_K_ule:
-    case JM_K_select:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /* The names of an instruction's operands from the first one on, and the type that it is done in. */
 static jm_ktype find_operands(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t first,
                               uint32_t width, jm_llvm_name names[3]) {
   jm_ktype type = p->k->values[f->operands[first]].type;
-  bool narrow = width > 1 && is_narrowable(f->code);
+  bool narrow = width > 1 && jm_lane_is_narrowable(f->code);
   bool is_test = jm_kop_facts[f->code].result == JM_KRESULT_BOOL;
   narrow = narrow && (is_test || p->narrow[f->first_result]);
   for (uint32_t i = first; i < f->n_operands; i++) narrow = narrow && p->narrow[f->operands[i]];

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which values of a vector loop's body differ from lane to lane, and how. What is equal in all
  * lanes, and indices that step evenly, stay scalars: addresses then need no vectors. */
-#include "kernel/ir/builder.h"
-#include "kernel/print/llvm.h"
+#include "kernel/print/lanes.h"
 
 static jm_lane uniform(void) { return (jm_lane){JM_LANE_UNIFORM, 0}; }
 static jm_lane varying(void) { return (jm_lane){JM_LANE_VARYING, 0}; }
@@ -95,39 +94,38 @@ bool jm_lane_find(const jm_kernel *k, jm_kblock block, jm_lane *lanes) {
   return true;
 }
 
-/* Ranges of the values of a block; arguments that nothing is known of may be anything. */
-static void find_ranges(jm_kbuilder *b, jm_kblock block) {
-  const jm_kernel *k = b->kernel;
-  const jm_kblock_fact *at = &k->blocks[block];
-  for (uint32_t i = 0; i < at->n_insts; i++) {
-    const jm_kinst_fact *f = &k->insts[at->insts[i]];
-    if (f->code == JM_K_const) {
-      jm_ktype type = k->values[f->first_result].type;
-      int64_t value = jm_kvalue_signed(type, f->imm);
-      if (!jm_ktype_is_float(type)) b->ranges[f->first_result] = (jm_krange){value, value};
-    } else if (jm_kop_facts[f->code].flags & JM_KFLAG_PURE) {
-      jm_ktype type = k->values[f->first_result].type;
-      b->ranges[f->first_result] = jm_krange_find(b, f->code, type, f->operands);
-    }
-    if (f->code == JM_K_loop) {
-      jm_krange lower = b->ranges[f->operands[0]], upper = b->ranges[f->operands[1]];
-      jm_krange index = {lower.lo, upper.hi - (upper.hi != INT64_MIN)};
-      if (f->binding == JM_BIND_CHUNK) index = (jm_krange){0, k->chunks - 1};
-      if (index.lo <= index.hi) b->ranges[k->blocks[f->first_block].first_arg] = index;
-    }
-    for (uint32_t j = 0; j < f->n_blocks; j++) find_ranges(b, f->first_block + j);
+/* Sign extension keeps order, signed or not, and bits. */
+bool jm_lane_is_narrowable(jm_kopcode code) {
+  switch (code) {
+    case JM_K_iadd:
+    case JM_K_isub:
+    case JM_K_imul:
+    case JM_K_sdiv:
+    case JM_K_srem:
+    case JM_K_udiv: /* of what is negative there is no range, so the result would not fit */
+    case JM_K_urem:
+    case JM_K_and:
+    case JM_K_or:
+    case JM_K_xor:
+    case JM_K_smin:
+    case JM_K_smax:
+    case JM_K_umin:
+    case JM_K_umax:
+    case JM_K_ieq:
+    case JM_K_ine:
+    case JM_K_slt:
+    case JM_K_sle:
+    case JM_K_ult:
+    case JM_K_ule:
+    case JM_K_select:
+      return true;
+    default:
+      return false;
   }
 }
 
-jm_error *jm_lane_narrow(const jm_kernel *k, bool *narrow) {
-  jm_kernel view = *k; /* ranges are the builder's, which only looks at values */
-  jm_kbuilder b = {.kernel = &view, .ranges = jm_alloc(k->n_values, sizeof(jm_krange))};
-  if (!b.ranges) return jm_error_out_of_memory();
-  for (uint32_t v = 0; v < k->n_values; v++) b.ranges[v] = jm_krange_full(k->values[v].type);
-  find_ranges(&b, 0);
+void jm_lane_narrow(const jm_kernel *k, const jm_krange *ranges, bool *narrow) {
   for (uint32_t v = 0; v < k->n_values; v++)
-    narrow[v] = k->values[v].type == JM_KT_i64 && b.ranges[v].lo >= INT32_MIN &&
-                b.ranges[v].hi <= INT32_MAX;
-  jm_free(b.ranges);
-  return NULL;
+    narrow[v] =
+        k->values[v].type == JM_KT_i64 && ranges[v].lo >= INT32_MIN && ranges[v].hi <= INT32_MAX;
 }
