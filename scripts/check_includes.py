@@ -25,7 +25,7 @@ ALLOWED = {
     "engine": ("base", "ir"),
     "engine/ref": ("base", "ir", "engine"),
     "engine/host": ("base", "ir", *KERNEL, "engine", "engine/ref"),
-    # What ref recognises in regions (sums, comparators) holds for every engine.
+    # execute.c alone, for ops that MLX can't run.
     "engine/mlx": ("base", "ir", *KERNEL, "engine", "engine/ref"),
     "plan": ("base", "ir", *KERNEL, "engine", "engine/ref", "engine/host"),
     # The compiler's driver, from the bytes on.

@@ -35,3 +35,20 @@ bool jm_dtype_from_vhlo(uint64_t code, jm_dtype *out) {
     }
   return false;
 }
+
+bool jm_dtype_of_product(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out) {
+  bool wide = jm_dtype_real(lhs) == JM_DT_f64 || jm_dtype_real(rhs) == JM_DT_f64 ||
+              jm_dtype_real(result) == JM_DT_f64;
+  bool complex_in = jm_dtype_is_complex(lhs) || jm_dtype_is_complex(rhs);
+  bool float_in = jm_dtype_is_float(lhs) || jm_dtype_is_float(rhs);
+  if (jm_dtype_is_complex(result)) {
+    *out = wide ? JM_DT_c128 : JM_DT_c64;
+    return true;
+  }
+  if (jm_dtype_is_float(result)) {
+    *out = wide ? JM_DT_f64 : JM_DT_f32;
+    return !complex_in;
+  }
+  *out = result;
+  return result != JM_DT_token && !complex_in && !float_in;
+}

@@ -51,6 +51,12 @@ bool jm_dtype_from_name(const char *name, size_t size, jm_dtype *out);
 bool jm_dtype_from_pjrt(int pjrt, jm_dtype *out);
 bool jm_dtype_from_vhlo(uint64_t code, jm_dtype *out);
 
+/* The type that products of lhs and rhs are summed in: the result's integer type or pred, else the
+ * widest of f32, f64, c64 and c128 that is involved, so that narrow floats are rounded once, at the
+ * end. Precision and algorithm attributes ask for less or as much: both are met by it. False: the
+ * operands can't become the result (floats an integer, complex numbers a real one). */
+bool jm_dtype_of_product(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
+
 /* The real type of a complex one (c64 → f32); others are returned as they are. */
 static inline jm_dtype jm_dtype_real(jm_dtype d) {
   return d == JM_DT_c64 ? JM_DT_f32 : d == JM_DT_c128 ? JM_DT_f64 : d;

@@ -43,6 +43,13 @@ static const number numbers[JM_N_DTYPES] = {
 
 bool jm_number_is_narrow(jm_dtype dtype) { return numbers[dtype].widen; }
 
+bool jm_number_is_nan(jm_dtype dtype, uint64_t bits) {
+  float x = 0;
+  if (dtype == JM_DT_f64) return (bits & INT64_MAX) > 0x7ff0000000000000u;
+  if (dtype == JM_DT_f32) return (bits & INT32_MAX) > 0x7f800000u;
+  return jm_number_widen(dtype, &bits, &x, 1) && x != x; /* little-endian */
+}
+
 bool jm_number_widen(jm_dtype dtype, const void *in, float *out, size_t n) {
   if (!numbers[dtype].widen) return false;
   numbers[dtype].widen(in, out, n);

@@ -169,6 +169,8 @@ JM_INLINE uint8_t jm_u4_wrap(uint32_t x) { return (uint8_t)(x & 15); }
 /* -- arrays of the formats above; other element types: false */
 
 bool jm_number_is_narrow(jm_dtype dtype);
+/* Whether the bits of an element are a NaN; of other types than floats: false. */
+bool jm_number_is_nan(jm_dtype dtype, uint64_t bits);
 bool jm_number_widen(jm_dtype dtype, const void *in, float *out, size_t n);
 bool jm_number_narrow(jm_dtype dtype, const float *in, void *out, size_t n);
 /* from f64 in one rounding (bf16: as jm_bf16_from_f64) */

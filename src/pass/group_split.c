@@ -20,7 +20,7 @@ static bool is_repeatable(const jm_module *m, const jm_op *op) {
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
   jm_reduction_init(m, op, &r);
   if (r.idempotent) return true;
-  if (!r.grouped || r.code == JM_OP_multiply || r.dtypes[0] != dtype) return false;
+  if (!r.grouped || r.monoid.code == JM_OP_multiply || r.dtypes[0] != dtype) return false;
   const jm_constant_attrs *init = jm_rewrite_constant(m, op->operands[1]);
   return init && !memcmp(init->value.bytes, zeros, jm_dtype_bytes(dtype));
 }

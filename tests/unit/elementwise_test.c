@@ -81,12 +81,12 @@ static void test_convert(void) {
     case_op(&c, JM_OP_convert, NULL, 0);
     size_t in_bytes = jm_dtype_bytes(row->from), out_bytes = jm_dtype_bytes(row->to);
     for (int i = 0; i < N; i++)
-      CHECK_OK(jm_ref_convert_run(JM_DT_f64, row->from, &row->in, in + (size_t)i * in_bytes, 1));
+      CHECK_OK(jm_convert_run(JM_DT_f64, row->from, &row->in, in + (size_t)i * in_bytes, 1));
     CHECK_OK(case_run(&c));
     bool ok = true;
     double got = 0;
     for (int i = 0; i < N; i++) {
-      CHECK_OK(jm_ref_convert_run(row->to, JM_DT_f64, out + (size_t)i * out_bytes, &got, 1));
+      CHECK_OK(jm_convert_run(row->to, JM_DT_f64, out + (size_t)i * out_bytes, &got, 1));
       ok &= isnan(row->want) ? isnan(got) : got == row->want && signbit(got) == signbit(row->want);
     }
     if (!ok)
@@ -102,21 +102,21 @@ static void test_convert_all(void) {
   for (jm_dtype from = 0; from < JM_N_DTYPES; from++)
     for (jm_dtype to = 0; to < JM_N_DTYPES; to++) {
       if (from != JM_DT_token && to != JM_DT_token)
-        CHECK_OK(jm_ref_convert_run(from, to, in, out, 1));
+        CHECK_OK(jm_convert_run(from, to, in, out, 1));
       else if (from != to)
-        CHECK_FAILS(jm_ref_convert_run(from, to, in, out, 1), JM_UNIMPLEMENTED, "token");
+        CHECK_FAILS(jm_convert_run(from, to, in, out, 1), JM_UNIMPLEMENTED, "token");
     }
   float pair[] = {1, -2};
   double wide[2];
-  CHECK_OK(jm_ref_convert_run(JM_DT_c64, JM_DT_c128, pair, wide, 1));
+  CHECK_OK(jm_convert_run(JM_DT_c64, JM_DT_c128, pair, wide, 1));
   CHECK(wide[0] == 1 && wide[1] == -2);
-  CHECK_OK(jm_ref_convert_run(JM_DT_f32, JM_DT_c64, (float[]){5}, pair, 1));
+  CHECK_OK(jm_convert_run(JM_DT_f32, JM_DT_c64, (float[]){5}, pair, 1));
   CHECK(pair[0] == 5 && pair[1] == 0);
   union {
     int32_t integers[2];
     float floats[2];
   } in_place = {{-3, 9}};
-  CHECK_OK(jm_ref_convert_run(JM_DT_s32, JM_DT_f32, &in_place, &in_place, 2));
+  CHECK_OK(jm_convert_run(JM_DT_s32, JM_DT_f32, &in_place, &in_place, 2));
   CHECK(in_place.floats[0] == -3 && in_place.floats[1] == 9);
 }
 
@@ -136,8 +136,8 @@ static void test_compare(void) {
         size_t bytes = jm_dtype_bytes(dtypes[t]);
         char *a = case_in(&c, dtypes[t], 1, dims, NULL), *b = case_in(&c, dtypes[t], 1, dims, NULL);
         for (size_t i = 0; i < N * N; i++) {
-          CHECK_OK(jm_ref_convert_run(JM_DT_f64, dtypes[t], &values[i / N], a + i * bytes, 1));
-          CHECK_OK(jm_ref_convert_run(JM_DT_f64, dtypes[t], &values[i % N], b + i * bytes, 1));
+          CHECK_OK(jm_convert_run(JM_DT_f64, dtypes[t], &values[i / N], a + i * bytes, 1));
+          CHECK_OK(jm_convert_run(JM_DT_f64, dtypes[t], &values[i % N], b + i * bytes, 1));
         }
         uint8_t *out = case_out(&c, JM_DT_pred, 1, dims);
         jm_compare_attrs attrs = {.direction = (jm_direction)direction,

@@ -136,7 +136,7 @@ static inline uint64_t emit_random(void) {
 }
 
 static inline void emit_number(jm_dtype dtype, double value, void *out) {
-  CHECK_OK(jm_ref_convert_run(JM_DT_f64, dtype, &value, out, 1));
+  CHECK_OK(jm_convert_run(JM_DT_f64, dtype, &value, out, 1));
 }
 
 enum { EMIT_SPECIAL = 27 };
@@ -176,7 +176,7 @@ static inline void emit_special(jm_dtype dtype, uint32_t i, void *out) {
       if (i == n_integers) value = INT64_MIN >> (64 - bits);
       if (i == n_integers + 1) value = INT64_MAX >> (64 - bits);
       if (dtype == JM_DT_pred) value &= 1;
-      CHECK_OK(jm_ref_convert_run(JM_DT_s64, dtype, &value, out, 1));
+      CHECK_OK(jm_convert_run(JM_DT_s64, dtype, &value, out, 1));
     }
   }
 }
@@ -207,7 +207,7 @@ static inline int64_t emit_order(jm_dtype dtype, const void *x) {
 static inline bool emit_is_nan(jm_dtype dtype, const void *x) {
   double wide;
   if (!jm_dtype_is_float(dtype)) return false;
-  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, x, &wide, 1));
+  CHECK_OK(jm_convert_run(dtype, JM_DT_f64, x, &wide, 1));
   return isnan(wide);
 }
 
@@ -232,7 +232,7 @@ static inline bool emit_agrees(jm_dtype dtype, const void *want, const void *hav
 static inline void emit_print(jm_dtype dtype, const void *x) {
   size_t bytes = jm_dtype_bytes(dtype);
   double wide = 0;
-  if (!jm_dtype_is_complex(dtype)) CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, x, &wide, 1));
+  if (!jm_dtype_is_complex(dtype)) CHECK_OK(jm_convert_run(dtype, JM_DT_f64, x, &wide, 1));
   fprintf(stderr, " %s:%g(", jm_dtype_name(dtype), wide);
   for (size_t i = bytes; i--;) fprintf(stderr, "%02x", ((const unsigned char *)x)[i]);
   fprintf(stderr, ")");

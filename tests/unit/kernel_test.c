@@ -33,7 +33,7 @@ static void test_complete(void) {
 
 static int64_t load_integer(jm_dtype d, const void *p) {
   int64_t v = 0;
-  CHECK_OK(jm_ref_convert_run(d, JM_DT_s64, p, &v, 1));
+  CHECK_OK(jm_convert_run(d, JM_DT_s64, p, &v, 1));
   return v;
 }
 
@@ -135,8 +135,8 @@ static void test_integers(void) {
     bool ok = true;
     for (int where = 0; where < 3; where++) {
       for (size_t i = 0; i < LANES; i++) {
-        CHECK_OK(jm_ref_convert_run(JM_DT_s64, row->dtype, &row->x, (char *)x + i * bytes, 1));
-        CHECK_OK(jm_ref_convert_run(JM_DT_s64, row->dtype, &row->y, (char *)y + i * bytes, 1));
+        CHECK_OK(jm_convert_run(JM_DT_s64, row->dtype, &row->x, (char *)x + i * bytes, 1));
+        CHECK_OK(jm_convert_run(JM_DT_s64, row->dtype, &row->y, (char *)y + i * bytes, 1));
       }
       const void *in[2] = {x, y};
       uint64_t *results[] = {out, x, y};
@@ -255,18 +255,18 @@ static void test_floats(void) {
       size_t bytes = jm_dtype_bytes(d);
       double x[LANES], y[LANES], out[LANES], got, want;
       bool ok = true;
-      CHECK_OK(jm_ref_convert_run(JM_DT_f64, d, &row->want, out, 1));
-      CHECK_OK(jm_ref_convert_run(d, JM_DT_f64, out, &want, 1));
+      CHECK_OK(jm_convert_run(JM_DT_f64, d, &row->want, out, 1));
+      CHECK_OK(jm_convert_run(d, JM_DT_f64, out, &want, 1));
       for (int where = 0; where < 3; where++) {
         for (size_t i = 0; i < LANES; i++) {
-          CHECK_OK(jm_ref_convert_run(JM_DT_f64, d, &row->x, (char *)x + i * bytes, 1));
-          CHECK_OK(jm_ref_convert_run(JM_DT_f64, d, &row->y, (char *)y + i * bytes, 1));
+          CHECK_OK(jm_convert_run(JM_DT_f64, d, &row->x, (char *)x + i * bytes, 1));
+          CHECK_OK(jm_convert_run(JM_DT_f64, d, &row->y, (char *)y + i * bytes, 1));
         }
         const void *in[2] = {x, y};
         double *results[] = {out, x, y};
         jm_ref_kernel_find(row->code, d)(in, results[where], LANES);
         for (size_t i = 0; i < LANES; i++) {
-          CHECK_OK(jm_ref_convert_run(d, JM_DT_f64, (char *)results[where] + i * bytes, &got, 1));
+          CHECK_OK(jm_convert_run(d, JM_DT_f64, (char *)results[where] + i * bytes, &got, 1));
           ok &= same_value(got, want);
         }
       }

@@ -413,10 +413,11 @@ static void making_and_choosing(void) {
                                         {0, -10, 2, 3, 12, 20},
                                         {10, 1, 2, 3, 4, 5},
                                         {0, -10, 2, 3, 3, 4}};
-  for (int mode = 0; mode < 5; mode++)
-    EXPECT(scatter_rows, (a, rows, updates, mode), JM_DT_f32, DIMS(3, 2), scattered[mode]);
+  for (jm_mlx_fold fold = JM_MLX_REPLACE; fold <= JM_MLX_MINIMUM; fold++)
+    EXPECT(scatter_rows, (a, rows, updates, fold), JM_DT_f32, DIMS(3, 2), scattered[fold]);
   jm_mlx_array *out = NULL;
-  CHECK_FAILS(api->scatter_rows(&out, a, rows, updates, 5), JM_INTERNAL, "no such mode");
+  CHECK_FAILS(api->scatter_rows(&out, a, rows, updates, JM_MLX_LOG_ADD_EXP), JM_INTERNAL,
+              "no such scatter");
   release_all();
 }
 
@@ -426,12 +427,13 @@ static void scans(void) {
       {2, 1, 4}, {2, -2, -6}, {2, 2, 3}, {2, -1, -1}, {2, 2.0485873516, 3.3265604}};
   static const double backward[][3] = {
       {4, 2, 3}, {-6, -3, 3}, {3, 3, 3}, {-1, -1, 3}, {3.3265604, 3.0181499279, 3}};
-  for (int mode = 0; mode < 5; mode++) {
-    EXPECT(scan, (a, 0, false, mode), JM_DT_f32, DIMS(3), forward[mode]);
-    EXPECT(scan, (a, 0, true, mode), JM_DT_f32, DIMS(3), backward[mode]);
+  for (int i = 0; i < 5; i++) {
+    const jm_mlx_fold fold = (jm_mlx_fold)(JM_MLX_SUM + i);
+    EXPECT(scan, (a, 0, false, fold), JM_DT_f32, DIMS(3), forward[i]);
+    EXPECT(scan, (a, 0, true, fold), JM_DT_f32, DIMS(3), backward[i]);
   }
   jm_mlx_array *bytes = array(JM_DT_u8, DIMS(3), VALUES(200, 100, 1));
-  EXPECT(scan, (bytes, 0, false, 0), JM_DT_u8, DIMS(3), VALUES(200, 44, 45));
+  EXPECT(scan, (bytes, 0, false, JM_MLX_SUM), JM_DT_u8, DIMS(3), VALUES(200, 44, 45));
   release_all();
 }
 

@@ -72,12 +72,12 @@ static void *operand(const jm_type *type, fill kind) {
   for (size_t i = 0; i < n; i++) {
     if (jm_dtype_is_float(part)) {
       double value = float_number(kind);
-      CHECK_OK(jm_ref_convert_run(JM_DT_f64, part, &value, data + i * bytes, 1));
+      CHECK_OK(jm_convert_run(JM_DT_f64, part, &value, data + i * bytes, 1));
     } else if (dtype == JM_DT_pred) {
       data[i] = (char)draw(2);
     } else {
       int64_t value = integer_number(kind, dtype);
-      CHECK_OK(jm_ref_convert_run(JM_DT_s64, dtype, &value, data + i * bytes, 1));
+      CHECK_OK(jm_convert_run(JM_DT_s64, dtype, &value, data + i * bytes, 1));
     }
   }
   return data;
@@ -87,8 +87,8 @@ static void *operand(const jm_type *type, fill kind) {
 
 static double number_at(jm_dtype dtype, const void *data, size_t i) {
   double value = 0;
-  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, (const char *)data + i * jm_dtype_bytes(dtype),
-                              &value, 1));
+  CHECK_OK(
+      jm_convert_run(dtype, JM_DT_f64, (const char *)data + i * jm_dtype_bytes(dtype), &value, 1));
   return value;
 }
 

@@ -57,14 +57,14 @@ static inline void *array_round(const array *a) {
     numbers[i][1] = (double)a->exact[i][1];
     integers[i] = a->exact[i][0];
   }
-  CHECK_OK(jm_ref_convert_run(jm_dtype_is_complex(d) ? JM_DT_c128
-                              : wide                 ? JM_DT_f64
-                                                     : JM_DT_s64,
-                              d,
-                              jm_dtype_is_complex(d) ? (void *)numbers
-                              : wide                 ? (void *)reals
-                                                     : (void *)integers,
-                              out, n));
+  CHECK_OK(jm_convert_run(jm_dtype_is_complex(d) ? JM_DT_c128
+                          : wide                 ? JM_DT_f64
+                                                 : JM_DT_s64,
+                          d,
+                          jm_dtype_is_complex(d) ? (void *)numbers
+                          : wide                 ? (void *)reals
+                                                 : (void *)integers,
+                          out, n));
   free(numbers);
   free(reals);
   free(integers);
@@ -104,8 +104,8 @@ static inline bool array_is_right(const array *a) {
   if (jm_dtype_is_float(d) || jm_dtype_is_complex(d)) {
     double *x = calloc(2 * n + 1, sizeof *x), *y = calloc(2 * n + 1, sizeof *y);
     jm_dtype wide = jm_dtype_is_complex(d) ? JM_DT_c128 : JM_DT_f64;
-    CHECK_OK(jm_ref_convert_run(d, wide, a->data, x, n));
-    CHECK_OK(jm_ref_convert_run(d, wide, expected, y, n));
+    CHECK_OK(jm_convert_run(d, wide, a->data, x, n));
+    CHECK_OK(jm_convert_run(d, wide, expected, y, n));
     right = true;
     for (size_t i = 0; i < 2 * n; i++) right &= x[i] == y[i];
     free(x);

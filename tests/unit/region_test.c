@@ -67,26 +67,7 @@ static void test_lanes(void) {
     CHECK(ok);
   }
   jm_ref_region_destroy(region);
-  jm_opcode code;
-  CHECK(!jm_ref_region_is_binary(c.m, r, &code));
   case_end(&c);
-}
-
-static void test_is_binary(void) {
-  for (int swapped = 0; swapped < 2; swapped++)
-    for (int commutes = 0; commutes < 2; commutes++) {
-      ref_case c;
-      case_begin(&c);
-      jm_value x = arg(&c, c.entry, scalar(&c, JM_DT_f32));
-      jm_value y = arg(&c, c.entry, scalar(&c, JM_DT_f32));
-      jm_opcode code = JM_OP_abs;
-      jm_value out = binary(&c, c.entry, commutes ? JM_OP_add : JM_OP_subtract, swapped ? y : x,
-                            swapped ? x : y);
-      CHECK_OK(jm_build_results(c.m, c.entry, &out, 1));
-      CHECK(jm_ref_region_is_binary(c.m, c.entry, &code) == (!swapped || commutes));
-      if (!swapped) CHECK(code == (commutes ? JM_OP_add : JM_OP_subtract));
-      case_end(&c);
-    }
 }
 
 /* A while op in a region: i = 0; while (i < n) { i = i + 1; sum = sum + i * step }, with n and step
@@ -226,4 +207,4 @@ static void test_map(void) {
   case_end(&c);
 }
 
-TEST_MAIN(test_lanes, test_is_binary, test_evaluate, test_not_lifted, test_map)
+TEST_MAIN(test_lanes, test_evaluate, test_not_lifted, test_map)

@@ -31,7 +31,7 @@ static void fill(const jm_tensor *t) {
     if (jm_dtype_classof(real) == JM_CLASS_UINT) value = fabs(value);
     if (real == JM_DT_pred) value = value > 0;
     CHECK_OK(
-        jm_ref_convert_run(JM_DT_f64, real, &value, (char *)t->data + i * jm_dtype_bytes(real), 1));
+        jm_convert_run(JM_DT_f64, real, &value, (char *)t->data + i * jm_dtype_bytes(real), 1));
   }
 }
 
@@ -55,8 +55,8 @@ static bool is_close(jm_dtype dtype, const void *x, const void *y) {
   double a, b;
   if (!memcmp(x, y, jm_dtype_bytes(dtype))) return true;
   if (!jm_dtype_is_float(dtype)) return false;
-  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, x, &a, 1));
-  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, y, &b, 1));
+  CHECK_OK(jm_convert_run(dtype, JM_DT_f64, x, &a, 1));
+  CHECK_OK(jm_convert_run(dtype, JM_DT_f64, y, &b, 1));
   if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
   return a == b || fabs(a - b) <= tolerance(dtype) * (fabs(a) + fabs(b) + 10);
 }

@@ -53,7 +53,7 @@ static void fill(trial *t, const jm_type *type, void *data) {
                  : real == JM_DT_pred    ? x > 0.5
                                          : floor(x * 23) - 3;
   }
-  CHECK_OK(jm_ref_convert_run(JM_DT_f64, real, numbers, data, n));
+  CHECK_OK(jm_convert_run(JM_DT_f64, real, numbers, data, n));
   jm_free(numbers);
 }
 
@@ -98,8 +98,8 @@ static bool is_close(jm_dtype real, bool exact, const void *x, const void *y) {
   double a, b;
   if (!memcmp(x, y, jm_dtype_bytes(real))) return true;
   if (!jm_dtype_is_float(real)) return false;
-  CHECK_OK(jm_ref_convert_run(real, JM_DT_f64, x, &a, 1));
-  CHECK_OK(jm_ref_convert_run(real, JM_DT_f64, y, &b, 1));
+  CHECK_OK(jm_convert_run(real, JM_DT_f64, x, &a, 1));
+  CHECK_OK(jm_convert_run(real, JM_DT_f64, y, &b, 1));
   if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
   return !exact && (a == b || fabs(a - b) <= tolerance(real) * (fabs(a) + fabs(b) + 10));
 }

@@ -70,13 +70,13 @@ static double run_one(jm_opcode code, jm_dtype dtype, const double *in, uint32_t
   case_begin(&c);
   for (uint32_t i = 0; i < n; i++) {
     double value = 0;
-    CHECK_OK(jm_ref_convert_run(JM_DT_f64, dtype, &in[i], &value, 1));
+    CHECK_OK(jm_convert_run(JM_DT_f64, dtype, &in[i], &value, 1));
     case_in(&c, dtype, 0, NULL, &value);
   }
   case_out(&c, dtype, 0, NULL);
   case_op(&c, code, NULL, 0);
   CHECK_OK(case_run(&c));
-  CHECK_OK(jm_ref_convert_run(dtype, JM_DT_f64, c.out[0].data, &result, 1));
+  CHECK_OK(jm_convert_run(dtype, JM_DT_f64, c.out[0].data, &result, 1));
   case_end(&c);
   return result;
 }

@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "engine/host/lib_places.h"
 #include "engine/host/library.h"
+#include "ir/body.h"
 
 jm_ref_fn jm_ref_scatter;
 
@@ -104,18 +105,12 @@ static scalars_fn *const adds[JM_N_DTYPES] = {
 static scalars_fn *const takes[] = {scalars_take_1, scalars_take_2, scalars_take_4, scalars_take_8,
                                     scalars_take_16};
 
-static bool takes_update(const jm_module *module, jm_region_id id) {
-  const jm_region *region = jm_module_region(module, id);
-  return region->n_results == 1 && region->results[0] == region->first_arg + 1;
-}
-
 bool jm_library_scatter_supports(const jm_module *module, const jm_op *op) {
-  jm_opcode code;
+  jm_monoid monoid;
   if (op->n_results != 1 || op->n_captures) return false;
-  if (takes_update(module, op->first_region)) return true;
-  jm_dtype dtype = jm_op_operand_type(module, op, 0)->dtype;
-  return jm_ref_region_is_binary(module, op->first_region, &code) &&
-         (jm_op_facts[code].traits & JM_TRAIT_COMMUTATIVE) && jm_ref_kernel_find(code, dtype);
+  if (jm_body_assigns(module, op->first_region, 1)) return true;
+  return jm_body_monoid(module, op->first_region, &monoid) &&
+         jm_ref_kernel_find(monoid.code, monoid.dtype);
 }
 
 static void windows(const scatter *s, const jm_place_run *run, char *to, const char *from,
@@ -205,13 +200,12 @@ static jm_error *run(scatter *s, jm_arena *arena) {
                                             .scatters = true},
                         call->in[1].data));
   if (!s->places.is_contiguous) return jm_ref_scatter(call);
-  if (takes_update(call->module, call->op->first_region)) {
+  jm_monoid monoid;
+  if (!jm_body_monoid(call->module, call->op->first_region, &monoid)) {
     s->scalars = takes[__builtin_ctzll(s->bytes)];
   } else {
-    jm_opcode code = JM_N_OPS;
-    jm_ref_region_is_binary(call->module, call->op->first_region, &code);
-    s->kernel = jm_ref_kernel_find(code, dtype);
-    if (code == JM_OP_add) s->scalars = adds[dtype];
+    s->kernel = jm_ref_kernel_find(monoid.code, dtype);
+    if (monoid.code == JM_OP_add) s->scalars = adds[dtype];
   }
   if (call->out[0].data != call->in[0].data)
     jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));

@@ -8,7 +8,8 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/host/library.h"
-#include "engine/ref/fold.h"
+#include "engine/ref/copy.h"
+#include "ir/body.h"
 
 jm_ref_fn jm_ref_reduce_window;
 
@@ -115,15 +116,12 @@ static bool find_axes(const jm_reduce_window_attrs *a, const jm_type *in, const 
 
 bool jm_library_window_supports(const jm_module *module, const jm_op *op) {
   pooling p;
-  jm_opcode code;
+  jm_monoid monoid;
   if (op->n_results != 1 || op->n_captures) return false;
   const jm_type *in = jm_op_operand_type(module, op, 0), *out = jm_op_result_type(module, op, 0);
   if (!in->count || !out->count || in->dtype != out->dtype) return false;
-  if (!jm_ref_region_is_binary(module, op->first_region, &code)) return false;
-  jm_dtype dtype = in->dtype;
-  bool widens = jm_dtype_is_float(dtype) && jm_dtype_bytes(dtype) < 4; /* summed in f32 */
-  return (jm_op_facts[code].traits & JM_TRAIT_COMMUTATIVE) && !widens &&
-         jm_ref_kernel_find(code, dtype) && find_axes(op->attrs, in, out, &p);
+  return jm_body_monoid(module, op->first_region, &monoid) && monoid.accumulator == monoid.dtype &&
+         jm_ref_kernel_find(monoid.code, in->dtype) && find_axes(op->attrs, in, out, &p);
 }
 
 /* The taps of an axis that meet the input for output o. */
@@ -204,12 +202,12 @@ static void run_outputs(void *context, size_t begin, size_t end) {
 
 jm_error *jm_library_window(const jm_ref_call *call) {
   pooling p = {.call = call, .bytes = jm_dtype_bytes(call->in[0].type->dtype)};
-  jm_opcode code = JM_N_OPS;
+  jm_monoid monoid;
   if (!find_axes(call->op->attrs, call->in[0].type, call->out[0].type, &p) ||
-      !jm_ref_region_is_binary(call->module, call->op->first_region, &code))
+      !jm_body_monoid(call->module, call->op->first_region, &monoid))
     return jm_ref_reduce_window(call);
-  p.kernel = jm_ref_kernel_find(code, call->in[0].type->dtype);
-  p.join = join_find(code, call->in[0].type->dtype, p.line);
+  p.kernel = jm_ref_kernel_find(monoid.code, call->in[0].type->dtype);
+  p.join = join_find(monoid.code, call->in[0].type->dtype, p.line);
   p.start = jm_scratch_take((size_t)p.line * p.bytes);
   if (!p.start) return jm_error_out_of_memory();
   jm_copy_fill(p.start, call->in[1].data, p.bytes, p.line);

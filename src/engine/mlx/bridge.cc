@@ -524,44 +524,61 @@ jm_error *prim_take_along_axis(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array
               [&] { return core::take_along_axis(a->value, indices->value, axis, here.stream); });
 }
 
-// The mode's number picks the row.
 jm_error *prim_scatter_rows(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
-                            jm_mlx_array *updates, int mode) {
+                            jm_mlx_array *updates, jm_mlx_fold fold) {
   using scatter_fn =
       core::array(const core::array &, const std::vector<core::array> &, const core::array &,
                   const std::vector<int> &, core::StreamOrDevice);
-  static scatter_fn *const modes[] = {core::scatter, core::scatter_add, core::scatter_prod,
-                                      core::scatter_max, core::scatter_min};
   return make("scatter_rows", out, [&] {
-    if (mode < 0 || mode >= static_cast<int>(std::size(modes)))
-      throw std::invalid_argument("no such mode: " + std::to_string(mode));
+    scatter_fn *scatter = nullptr;
+    switch (fold) {
+      case JM_MLX_REPLACE:
+        scatter = core::scatter;
+        break;
+      case JM_MLX_SUM:
+        scatter = core::scatter_add;
+        break;
+      case JM_MLX_PRODUCT:
+        scatter = core::scatter_prod;
+        break;
+      case JM_MLX_MAXIMUM:
+        scatter = core::scatter_max;
+        break;
+      case JM_MLX_MINIMUM:
+        scatter = core::scatter_min;
+        break;
+      case JM_MLX_LOG_ADD_EXP:
+        break;
+    }
+    if (!scatter) throw std::invalid_argument("MLX has no such scatter");
     // MLX's updates have the indices' axes, then all of a's: of its first, one row each.
     core::array rows =
         core::expand_dims(updates->value, static_cast<int>(indices->value.ndim()), here.stream);
-    return modes[mode](a->value, {indices->value}, rows, {0}, here.stream);
+    return scatter(a->value, {indices->value}, rows, {0}, here.stream);
   });
 }
 
-jm_error *prim_scan(jm_mlx_array **out, jm_mlx_array *a, int axis, bool reverse, int mode) {
+jm_error *prim_scan(jm_mlx_array **out, jm_mlx_array *a, int axis, bool reverse, jm_mlx_fold fold) {
   return make("scan", out, [&] {
     const core::array &x = a->value;
     // Sums and products keep their element type, where MLX would widen it; it has none of bool.
     std::optional<core::Dtype> type;
     if (x.dtype() != core::bool_) type = x.dtype();
-    switch (mode) {
-      case 0:
+    switch (fold) {
+      case JM_MLX_SUM:
         return core::cumsum(x, axis, reverse, true, type, here.stream);
-      case 1:
+      case JM_MLX_PRODUCT:
         return core::cumprod(x, axis, reverse, true, type, here.stream);
-      case 2:
+      case JM_MLX_MAXIMUM:
         return core::cummax(x, axis, reverse, true, here.stream);
-      case 3:
+      case JM_MLX_MINIMUM:
         return core::cummin(x, axis, reverse, true, here.stream);
-      case 4:
+      case JM_MLX_LOG_ADD_EXP:
         return core::logcumsumexp(x, axis, reverse, true, here.stream);
-      default:
-        throw std::invalid_argument("no such mode: " + std::to_string(mode));
+      case JM_MLX_REPLACE:
+        break;
     }
+    throw std::invalid_argument("MLX has no such scan");
   });
 }
 

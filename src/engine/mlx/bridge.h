@@ -22,7 +22,17 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 3 };
+enum { JM_MLX_ABI = 4 };
+
+/* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
+typedef enum jm_mlx_fold {
+  JM_MLX_REPLACE,
+  JM_MLX_SUM,
+  JM_MLX_PRODUCT,
+  JM_MLX_MAXIMUM,
+  JM_MLX_MINIMUM,
+  JM_MLX_LOG_ADD_EXP,
+} jm_mlx_fold;
 
 /* A counted mlx::core::array; may be lazy. */
 typedef struct jm_mlx_array jm_mlx_array;

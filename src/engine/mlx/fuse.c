@@ -4,9 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/convert.h"
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/product.h"
-#include "engine/ref/ref.h"
+#include "ir/body.h"
 
 typedef jm_mlx_array *A;
 
@@ -37,7 +38,7 @@ static bool is_number(const search *s, jm_value v, double *out) {
   const void *bytes = jm_lower_constant_of(s->m, v);
   jm_dtype dtype = jm_module_typeof(s->m, v)->dtype;
   if (!bytes || !jm_dtype_is_float(dtype)) return false;
-  jm_error *error = jm_ref_convert_run(dtype, JM_DT_f64, bytes, out, 1);
+  jm_error *error = jm_convert_run(dtype, JM_DT_f64, bytes, out, 1);
   jm_error_destroy(error);
   return !error;
 }
@@ -55,7 +56,7 @@ static const jm_op *folds_last(search *s, jm_value v, jm_opcode code, double sta
   jm_opcode folds;
   if (attrs->dims.n != 1 ||
       attrs->dims.data[0] != (int64_t)jm_op_operand_type(s->m, op, 0)->rank - 1 ||
-      !jm_ref_region_is_binary(s->m, op->first_region, &folds) || folds != code ||
+      !jm_body_binary(s->m, op->first_region, &folds) || folds != code ||
       !is(s, op->operands[1], start))
     return NULL;
   return op;

@@ -10,6 +10,7 @@
 #define JM_ENGINE_MLX_LOWER_H
 
 #include "engine/mlx/bridge.h"
+#include "ir/body.h"
 #include "ir/tensor.h"
 
 /* An operand: on the device, on the host, or both. */

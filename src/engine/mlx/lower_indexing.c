@@ -10,7 +10,6 @@
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"
-#include "engine/ref/ref.h"
 
 typedef jm_mlx_array *A;
 
@@ -297,53 +296,34 @@ static void lower_gather(jm_lowering *l) {
   l->out[0] = axes ? jm_mlx_transpose(l, taken, axes, (int)to->rank) : NULL;
 }
 
-/* Of jm_mlx_scatter_rows. */
-enum { MODE_NONE = -1, MODE_SET, MODE_ADD, MODE_MULTIPLY, MODE_MAX, MODE_MIN };
-
-/* MODE_NONE: a region that MLX's scatter doesn't know. */
-static int scatter_mode(const jm_module *m, const jm_op *op) {
-  const jm_region *region = jm_op_region(m, op, 0);
-  if (!op->n_captures && region->n_args == 2 && region->n_results == 1 &&
-      region->results[0] == region->first_arg + 1)
-    return MODE_SET;
-  bool pred = jm_op_operand_type(m, op, 0)->dtype == JM_DT_pred;
-  jm_opcode code;
-  if (!jm_ref_region_is_binary(m, op->first_region, &code)) return MODE_NONE;
-  switch (code) {
-    case JM_OP_add:
-      return pred ? MODE_MAX : MODE_ADD;
-    case JM_OP_multiply:
-      return pred ? MODE_MIN : MODE_MULTIPLY;
-    case JM_OP_maximum:
-      return MODE_MAX;
-    case JM_OP_minimum:
-      return MODE_MIN;
-    case JM_OP_or:
-      return pred ? MODE_MAX : MODE_NONE;
-    case JM_OP_and:
-      return pred ? MODE_MIN : MODE_NONE;
-    default:
-      return MODE_NONE;
-  }
+/* false: a region that MLX's scatter doesn't know. */
+static bool find_scatter(const jm_module *m, const jm_op *op, jm_mlx_fold *fold) {
+  jm_lower_monoid monoid;
+  *fold = JM_MLX_REPLACE;
+  if (!op->n_captures && jm_body_assigns(m, op->first_region, 1)) return true;
+  if (!jm_lower_monoid_find(m, op->first_region, &monoid)) return false;
+  *fold = monoid.fold;
+  return true;
 }
 
 /* MLX's maximum and minimum of floats forget NaN, and it has none of pred: they are taken of
  * integers of the same order, in which NaN is the last or the first. */
-static bool scatters_keys(jm_dtype dtype, int mode) {
-  return mode >= MODE_MAX && (jm_dtype_is_float(dtype) || dtype == JM_DT_pred);
+static bool scatters_keys(jm_dtype dtype, jm_mlx_fold fold) {
+  return (fold == JM_MLX_MAXIMUM || fold == JM_MLX_MINIMUM) &&
+         (jm_dtype_is_float(dtype) || dtype == JM_DT_pred);
 }
 
-static A to_keys(jm_lowering *l, A a, jm_dtype dtype, int mode) {
-  if (!scatters_keys(dtype, mode)) return a;
+static A to_keys(jm_lowering *l, A a, jm_dtype dtype, jm_mlx_fold fold) {
+  if (!scatters_keys(dtype, fold)) return a;
   if (dtype != JM_DT_pred) {
-    A nan = jm_lower_f64(l, dtype, mode == MODE_MAX ? (double)NAN : -(double)NAN);
+    A nan = jm_lower_f64(l, dtype, fold == JM_MLX_MAXIMUM ? (double)NAN : -(double)NAN);
     a = jm_mlx_where(l, jm_mlx_not_equal(l, a, a), nan, a);
   }
   return jm_lower_order_key(l, a, dtype);
 }
 
-static A from_keys(jm_lowering *l, A keys, jm_dtype dtype, int mode) {
-  if (!scatters_keys(dtype, mode)) return keys;
+static A from_keys(jm_lowering *l, A keys, jm_dtype dtype, jm_mlx_fold fold) {
+  if (!scatters_keys(dtype, fold)) return keys;
   if (dtype == JM_DT_pred) return jm_mlx_astype(l, keys, dtype);
   A bits = jm_lower_order_key(l, jm_mlx_view(l, keys, dtype), dtype); /* its own inverse */
   return jm_mlx_view(l, bits, dtype);
@@ -356,10 +336,10 @@ static bool fits_s32(const jm_module *m, const jm_op *op) {
 /* GPUs have no 64-bit scatter but the sum of complex numbers. */
 static bool supports_scatter(const jm_module *m, const jm_op *op) {
   if (op->n_results != 1 || !fits_s32(m, op)) return false;
-  int mode = scatter_mode(m, op);
+  jm_mlx_fold fold;
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
-  return mode != MODE_NONE &&
-         (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && mode == MODE_ADD));
+  return find_scatter(m, op, &fold) &&
+         (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && fold == JM_MLX_SUM));
 }
 
 /* Updates overwrite in index order: the last one stays. A GPU writes in no order at all, so that of
@@ -369,7 +349,7 @@ static A last_of_each(jm_lowering *l, A flat, int64_t n, int64_t n_rows) {
   const int32_t shape[1] = {(int32_t)n_rows + 1};
   A ordinals = jm_mlx_arange(l, n, JM_DT_s32);
   A none = jm_mlx_full(l, shape, 1, jm_lower_i64(l, JM_DT_s32, 0));
-  A winners = jm_mlx_scatter_rows(l, none, flat, ordinals, MODE_MAX);
+  A winners = jm_mlx_scatter_rows(l, none, flat, ordinals, JM_MLX_MAXIMUM);
   A stays = jm_mlx_equal(l, jm_mlx_take_rows(l, winners, flat), ordinals);
   return jm_mlx_where(l, stays, flat, jm_lower_i64(l, JM_DT_s32, n_rows));
 }
@@ -406,8 +386,12 @@ static void lower_scatter(jm_lowering *l) {
   if (!places_fill(l, &p)) return;
   uint32_t n_dims = leading_dims(&p);
   int64_t n_rows = 0, n_places = 1;
-  int mode = scatter_mode(l->module, l->op);
-  A into = to_keys(l, jm_lower_array(l, 0), operand->dtype, mode), valid = NULL;
+  jm_mlx_fold fold;
+  if (!find_scatter(l->module, l->op, &fold)) {
+    jm_lower_fail(l, jm_error_internal("scatter: the body"));
+    return;
+  }
+  A into = to_keys(l, jm_lower_array(l, 0), operand->dtype, fold), valid = NULL;
   A rows = as_rows(l, into, operand, n_dims, &n_rows);
   A linear = linear_places(l, &p, n_dims, &valid);
   if (valid) linear = jm_mlx_where(l, valid, linear, jm_lower_i64(l, JM_DT_s32, n_rows));
@@ -423,17 +407,17 @@ static void lower_scatter(jm_lowering *l) {
     shape[i] = i ? (int32_t)operand->dims[n_dims + i - 1] : 1;
     start[i] = 0, stop[i] = i ? shape[i] : (int32_t)n_rows, step[i] = 1;
   }
-  A zero = to_keys(l, jm_lower_i64(l, operand->dtype, 0), operand->dtype, mode);
+  A zero = to_keys(l, jm_lower_i64(l, operand->dtype, 0), operand->dtype, fold);
   A parts[2] = {rows, jm_mlx_full(l, shape, (int)row_rank, zero)};
   A extended = jm_mlx_concatenate(l, parts, 2, 0);
   shape[0] = (int32_t)n_places;
   A flat = jm_mlx_reshape(l, linear, shape, 1);
-  if (mode == MODE_SET && may_collide(&p, a)) flat = last_of_each(l, flat, n_places, n_rows);
-  A given = to_keys(l, jm_lower_array(l, 2), operand->dtype, mode);
+  if (fold == JM_MLX_REPLACE && may_collide(&p, a)) flat = last_of_each(l, flat, n_places, n_rows);
+  A given = to_keys(l, jm_lower_array(l, 2), operand->dtype, fold);
   given = jm_mlx_transpose(l, given, axes, (int)updates->rank);
   given = jm_mlx_reshape(l, given, shape, (int)row_rank);
-  A out = jm_mlx_scatter_rows(l, extended, flat, given, mode);
-  out = from_keys(l, jm_mlx_slice(l, out, start, stop, step, (int)row_rank), operand->dtype, mode);
+  A out = jm_mlx_scatter_rows(l, extended, flat, given, fold);
+  out = from_keys(l, jm_mlx_slice(l, out, start, stop, step, (int)row_rank), operand->dtype, fold);
   l->out[0] = jm_mlx_reshape(l, out, jm_lower_shape(l, operand), (int)operand->rank);
 }
 

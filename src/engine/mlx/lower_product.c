@@ -4,7 +4,6 @@
  * 2^24, in pieces if need be; small ones of any integers are multiplied and summed. */
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/product.h"
-#include "engine/ref/product.h"
 
 typedef jm_mlx_array *A;
 
@@ -34,7 +33,7 @@ int64_t jm_lower_exact_terms(jm_dtype lhs, jm_dtype rhs) {
 bool jm_lower_product_dtype(const jm_module *m, const jm_op *op, jm_dtype *out) {
   jm_dtype lhs = jm_op_operand_type(m, op, 0)->dtype, rhs = jm_op_operand_type(m, op, 1)->dtype;
   jm_dtype to = jm_op_result_type(m, op, 0)->dtype;
-  if (!jm_product_find_dtype(lhs, rhs, to, out)) return false;
+  if (!jm_dtype_of_product(lhs, rhs, to, out)) return false;
   /* MLX accumulates narrow floats in f32, too. */
   if (jm_dtype_is_float(to) && lhs == to && rhs == to) *out = to;
   return true;

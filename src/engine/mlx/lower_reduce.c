@@ -1,71 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reductions of whole dimensions: one op, or JAX's argmax and argmin. Other bodies are the host's.
  */
-#include <math.h>
 #include <string.h>
 
 #include "engine/mlx/lower_rules.h"
-#include "engine/ref/fold.h"
 
 typedef jm_mlx_array *A;
 
 /* -- what folds */
 
-static const jm_lower_monoid monoids[] = {
-    {JM_OP_add, false, jm_mlx_add, jm_mlx_sum, 0},
-    {JM_OP_multiply, false, jm_mlx_multiply, jm_mlx_prod, 1},
-    {JM_OP_maximum, false, jm_mlx_maximum, jm_mlx_max, 2},
-    {JM_OP_minimum, false, jm_mlx_minimum, jm_mlx_min, 3},
-    {JM_OP_add, true, jm_mlx_logical_or, jm_mlx_any, 2},
-    {JM_OP_or, true, jm_mlx_logical_or, jm_mlx_any, 2},
-    {JM_OP_maximum, true, jm_mlx_logical_or, jm_mlx_any, 2},
-    {JM_OP_multiply, true, jm_mlx_logical_and, jm_mlx_all, 3},
-    {JM_OP_and, true, jm_mlx_logical_and, jm_mlx_all, 3},
-    {JM_OP_minimum, true, jm_mlx_logical_and, jm_mlx_all, 3},
+/* What MLX has functions for: of pred and of numbers. */
+static const struct {
+  bool pred;
+  jm_opcode code;
+  jm_lower_monoid functions;
+} rows[] = {
+    {false, JM_OP_add, {.combine = jm_mlx_add, .reduce = jm_mlx_sum, .fold = JM_MLX_SUM}},
+    {false,
+     JM_OP_multiply,
+     {.combine = jm_mlx_multiply, .reduce = jm_mlx_prod, .fold = JM_MLX_PRODUCT}},
+    {false,
+     JM_OP_maximum,
+     {.combine = jm_mlx_maximum, .reduce = jm_mlx_max, .fold = JM_MLX_MAXIMUM}},
+    {false,
+     JM_OP_minimum,
+     {.combine = jm_mlx_minimum, .reduce = jm_mlx_min, .fold = JM_MLX_MINIMUM}},
+    {true, JM_OP_or, {.combine = jm_mlx_logical_or, .reduce = jm_mlx_any, .fold = JM_MLX_MAXIMUM}},
+    {true,
+     JM_OP_and,
+     {.combine = jm_mlx_logical_and, .reduce = jm_mlx_all, .fold = JM_MLX_MINIMUM}},
 };
 
-const jm_lower_monoid *jm_lower_monoid_find(const jm_module *m, jm_region_id region,
-                                            jm_dtype dtype) {
-  jm_opcode code;
-  if (!jm_ref_region_is_binary(m, region, &code)) return NULL;
+bool jm_lower_monoid_find(const jm_module *m, jm_region_id region, jm_lower_monoid *out) {
+  jm_monoid is;
+  if (!jm_body_monoid(m, region, &is)) return false;
   /* MLX has no order of complex numbers that is ours. */
-  if (jm_dtype_is_complex(dtype) && code != JM_OP_add && code != JM_OP_multiply) return NULL;
-  for (size_t i = 0; i < sizeof monoids / sizeof *monoids; i++)
-    if (monoids[i].code == code && monoids[i].pred == (dtype == JM_DT_pred)) return &monoids[i];
-  return NULL;
-}
-
-/* Whether it rounds, so that the result depends on the order of its operands. */
-static bool rounds(const jm_lower_monoid *monoid, jm_dtype dtype) {
-  return (monoid->code == JM_OP_add || monoid->code == JM_OP_multiply) &&
-         (jm_dtype_is_float(dtype) || jm_dtype_is_complex(dtype));
-}
-
-jm_dtype jm_lower_monoid_dtype(const jm_lower_monoid *monoid, jm_dtype dtype) {
-  return rounds(monoid, dtype) && jm_dtype_is_float(dtype) ? JM_DT_f32 : dtype;
-}
-
-void jm_lower_monoid_identity(jm_lowering *l, const jm_lower_monoid *monoid, jm_dtype dtype,
-                              void *bytes) {
-  static const double of_floats[] = {0, 1, -INFINITY, INFINITY};
-  uint32_t bits = jm_dtype_facts[dtype].bits;
-  bool is_signed = jm_dtype_classof(dtype) == JM_CLASS_SINT;
-  int64_t least = is_signed ? INT64_MIN >> (64 - bits) : 0;
-  int64_t most = is_signed ? ~least : (int64_t)(UINT64_MAX >> (64 - bits));
-  const int64_t of_integers[] = {0, 1, least, dtype == JM_DT_pred ? 1 : most};
-  jm_lower_fail(l, jm_dtype_is_integer(dtype) || dtype == JM_DT_pred
-                       ? jm_ref_convert_run(JM_DT_s64, dtype, &of_integers[monoid->scan], bytes, 1)
-                       : jm_ref_convert_run(JM_DT_f64, dtype, &of_floats[monoid->scan], bytes, 1));
+  if (jm_dtype_is_complex(is.dtype) && is.code != JM_OP_add && is.code != JM_OP_multiply)
+    return false;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (rows[i].code == is.code && rows[i].pred == (is.dtype == JM_DT_pred)) {
+      *out = rows[i].functions;
+      out->is = is;
+      return true;
+    }
+  return false;
 }
 
 A jm_lower_monoid_start(jm_lowering *l, const jm_lower_monoid *monoid, A a, uint32_t i) {
-  jm_dtype dtype = jm_lower_dtype(l, i), wide = jm_lower_monoid_dtype(monoid, dtype);
   const void *known = jm_lower_host(l, i);
-  uint64_t identity = 0;
-  jm_lower_monoid_identity(l, monoid, dtype, &identity);
-  if (known && !memcmp(known, &identity, jm_dtype_bytes(dtype))) return a;
+  if (known && jm_monoid_is_identity(&monoid->is, known)) return a;
   A start = jm_lower_array(l, i);
-  return monoid->combine(l, a, wide == dtype ? start : jm_mlx_astype(l, start, wide));
+  bool wide = monoid->is.accumulator != monoid->is.dtype;
+  return monoid->combine(l, a, wide ? jm_mlx_astype(l, start, monoid->is.accumulator) : start);
 }
 
 /* -- argmax and argmin */
@@ -78,13 +64,12 @@ static bool is_zero(const jm_module *m, jm_value v) {
 
 /* No value is worse: the first element replaces it, or the two are equal and the index 0 wins. */
 static bool is_worst(const jm_module *m, jm_value v, bool largest) {
-  jm_lowering none = {.module = m};
-  uint64_t worst = 0;
-  jm_dtype dtype = jm_module_typeof(m, v)->dtype;
   const void *bytes = jm_lower_constant_of(m, v);
-  jm_lower_monoid_identity(&none, &monoids[largest ? 2 : 3], dtype, &worst);
-  jm_error_destroy(none.error);
-  return bytes && !memcmp(bytes, &worst, jm_dtype_bytes(dtype));
+  jm_monoid monoid;
+  return bytes &&
+         jm_monoid_find(largest ? JM_OP_maximum : JM_OP_minimum, jm_module_typeof(m, v)->dtype,
+                        &monoid) &&
+         jm_monoid_is_identity(&monoid, bytes);
 }
 
 /* Operand 1 counts along the dimension that is folded, from 0 on. */
@@ -106,9 +91,7 @@ static bool counts(const jm_module *m, jm_value v, int64_t dim) {
 static bool is_argmax(const jm_module *m, const jm_op *op, bool *largest) {
   const jm_reduce_attrs *attrs = op->attrs;
   return op->n_results == 2 && !op->n_captures && attrs->dims.n == 1 &&
-         jm_fold_is_argmax(m, op->first_region, largest) &&
-         !jm_dtype_is_complex(jm_op_operand_type(m, op, 0)->dtype) &&
-         jm_dtype_is_integer(jm_op_operand_type(m, op, 1)->dtype) &&
+         jm_body_argmax(m, op->first_region, largest) &&
          counts(m, op->operands[1], attrs->dims.data[0]) &&
          is_worst(m, op->operands[2], *largest) && is_zero(m, op->operands[3]);
 }
@@ -199,23 +182,28 @@ static void lower_reduce(jm_lowering *l) {
     lower_argmax(l, largest);
     return;
   }
-  jm_dtype dtype = jm_lower_dtype(l, 0);
-  const jm_lower_monoid *monoid = jm_lower_monoid_find(l->module, l->op->first_region, dtype);
-  jm_dtype wide = jm_lower_monoid_dtype(monoid, dtype);
+  const jm_dtype dtype = jm_lower_dtype(l, 0);
+  jm_lower_monoid monoid;
+  if (!jm_lower_monoid_find(l->module, l->op->first_region, &monoid)) {
+    jm_lower_fail(l, jm_error_internal("reduce: the body"));
+    return;
+  }
+  const jm_dtype wide = monoid.is.accumulator;
   A a = jm_lower_array(l, 0);
   if (wide != dtype) a = jm_mlx_astype(l, a, wide);
-  if (rounds(monoid, dtype) && jm_lower_type(l, 0)->rank <= MAX_RANK) a = reduce_long(l, monoid, a);
+  if (monoid.is.rounds && jm_lower_type(l, 0)->rank <= MAX_RANK) a = reduce_long(l, &monoid, a);
   if (attrs->dims.n)
-    a = monoid->reduce(l, a, jm_lower_ints(l, attrs->dims.data, attrs->dims.n), (int)attrs->dims.n);
+    a = monoid.reduce(l, a, jm_lower_ints(l, attrs->dims.data, attrs->dims.n), (int)attrs->dims.n);
   a = jm_mlx_astype(l, a, wide); /* MLX widens sums of narrow integers; cut back, they wrap */
-  l->out[0] = jm_mlx_astype(l, jm_lower_monoid_start(l, monoid, a, 1), dtype);
+  l->out[0] = jm_mlx_astype(l, jm_lower_monoid_start(l, &monoid, a, 1), dtype);
 }
 
 static bool supports_reduce(const jm_module *m, const jm_op *op) {
   bool largest;
+  jm_lower_monoid monoid;
   if (op->n_results == 2) return is_argmax(m, op, &largest);
   return op->n_results == 1 && !op->n_captures &&
-         jm_lower_monoid_find(m, op->first_region, jm_op_operand_type(m, op, 0)->dtype);
+         jm_lower_monoid_find(m, op->first_region, &monoid);
 }
 
 const jm_lower_rule jm_lower_reduce_rules[] = {

@@ -54,23 +54,16 @@ bool jm_lower_pad_supported(const int64_t *dims, const jm_lower_padding *padding
 jm_mlx_array *jm_lower_pad(jm_lowering *l, jm_mlx_array *a, const int64_t *dims,
                            const jm_lower_padding *padding, uint32_t rank, jm_mlx_array *value);
 
-/* What folds: a commutative and associative op with MLX's functions for it. */
+/* A monoid with MLX's functions for it. */
 typedef struct jm_lower_monoid {
-  jm_opcode code;
-  bool pred; /* for pred, else for numbers */
+  jm_monoid is;
   jm_mlx_array *(*combine)(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b);
   jm_mlx_array *(*reduce)(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n);
-  int scan; /* the mode of jm_mlx_scan; of pred as u8 */
+  jm_mlx_fold fold; /* for scans and scatters; of pred as u8 */
 } jm_lower_monoid;
-/* That of a region of two arguments; NULL: none that MLX can fold with elements of this type. */
-const jm_lower_monoid *jm_lower_monoid_find(const jm_module *module, jm_region_id region,
-                                            jm_dtype dtype);
-/* Sums and products of narrow floats are computed in f32 and rounded once, as the host does. */
-jm_dtype jm_lower_monoid_dtype(const jm_lower_monoid *monoid, jm_dtype dtype);
-/* The element that changes nothing; its bytes are at most 8. */
-void jm_lower_monoid_identity(jm_lowering *l, const jm_lower_monoid *monoid, jm_dtype dtype,
-                              void *bytes);
-/* a combined with scalar operand i, but for an identity; a is of jm_lower_monoid_dtype. */
+/* That of a region of two arguments; false: none that MLX can fold. */
+bool jm_lower_monoid_find(const jm_module *module, jm_region_id region, jm_lower_monoid *out);
+/* a combined with scalar operand i, but for an identity; a is of the accumulator's type. */
 jm_mlx_array *jm_lower_monoid_start(jm_lowering *l, const jm_lower_monoid *monoid, jm_mlx_array *a,
                                     uint32_t i);
 

@@ -5,14 +5,14 @@
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"
-#include "engine/ref/comparator.h"
+#include "ir/body.h"
 
 typedef jm_mlx_array *A;
 
 enum { MAX_KEYS = 8 };
 
 /* An array of the key's own order; descending orders are ascending ones of the complement. */
-static A key_of(jm_lowering *l, A a, const jm_ref_order *order) {
+static A key_of(jm_lowering *l, A a, const jm_key_order *order) {
   jm_dtype dtype = order->dtype;
   if (order->zero) {
     A zero = jm_lower_i64(l, dtype, 0);
@@ -24,7 +24,7 @@ static A key_of(jm_lowering *l, A a, const jm_ref_order *order) {
   return order->descending ? jm_mlx_bitwise_not(l, a) : a;
 }
 
-static A operand_key(jm_lowering *l, const jm_ref_key *key) {
+static A operand_key(jm_lowering *l, const jm_sort_key *key) {
   A a = jm_lower_array(l, key->operand);
   if (jm_dtype_is_complex(jm_lower_dtype(l, key->operand)))
     a = key->part ? jm_mlx_imag(l, a) : jm_mlx_real(l, a);
@@ -33,9 +33,9 @@ static A operand_key(jm_lowering *l, const jm_ref_key *key) {
 
 /* One operand whose keys tell all there is to know: MLX's sort needs no indices. Of floats it is
  * stable, takes the zeros for equal and all NaNs for equal and largest: JAX's order, no other. */
-static bool sorts_directly(const jm_module *m, const jm_op *op, const jm_ref_key *keys,
+static bool sorts_directly(const jm_module *m, const jm_op *op, const jm_sort_key *keys,
                            uint32_t n_keys) {
-  const jm_ref_order *order = &keys->order;
+  const jm_key_order *order = &keys->order;
   if (op->n_results != 1 || n_keys != 1) return false;
   if (jm_dtype_is_float(order->dtype))
     return order->zero && order->nan && !order->descending &&
@@ -43,7 +43,7 @@ static bool sorts_directly(const jm_module *m, const jm_op *op, const jm_ref_key
   return true;
 }
 
-static A sort_directly(jm_lowering *l, const jm_ref_order *order, int axis) {
+static A sort_directly(jm_lowering *l, const jm_key_order *order, int axis) {
   A a = jm_lower_array(l, 0);
   if (jm_dtype_is_float(order->dtype)) return jm_mlx_sort(l, a, axis);
   a = jm_mlx_sort(l, key_of(l, a, order), axis);
@@ -62,9 +62,9 @@ static bool counts(const jm_lowering *l, uint32_t i, int64_t dim) {
 static void lower_sort(jm_lowering *l) {
   const jm_sort_attrs *attrs = l->op->attrs;
   int axis = (int)attrs->dim;
-  jm_ref_key keys[MAX_KEYS];
+  jm_sort_key keys[MAX_KEYS];
   uint32_t n_keys;
-  if (!jm_ref_comparator_match(l->module, l->op, NULL, keys, MAX_KEYS, &n_keys)) {
+  if (!jm_body_comparator(l->module, l->op, NULL, keys, MAX_KEYS, &n_keys)) {
     jm_lower_fail(l, jm_error_internal("sort: the comparator"));
     return;
   }
@@ -87,10 +87,10 @@ static void lower_sort(jm_lowering *l) {
 
 /* Floats in partial order have to be looked at for NaN first. */
 static bool supports_sort(const jm_module *m, const jm_op *op) {
-  jm_ref_key keys[MAX_KEYS];
+  jm_sort_key keys[MAX_KEYS];
   uint32_t n_keys;
   if (!op->n_results || !jm_op_operand_type(m, op, 0)->rank ||
-      !jm_ref_comparator_match(m, op, NULL, keys, MAX_KEYS, &n_keys))
+      !jm_body_comparator(m, op, NULL, keys, MAX_KEYS, &n_keys))
     return false;
   for (uint32_t k = 0; k < n_keys; k++)
     if (keys[k].partial) return false;
@@ -101,7 +101,7 @@ static void lower_top_k(jm_lowering *l) {
   const jm_top_k_attrs *attrs = l->op->attrs;
   const jm_type *type = jm_lower_type(l, 0), *to = jm_lower_result(l, 0);
   int n = (int)type->rank;
-  const jm_ref_order by = {.dtype = type->dtype, .descending = !attrs->smallest};
+  const jm_key_order by = {.dtype = type->dtype, .descending = !attrs->smallest};
   int32_t *start = jm_lower_scratch(l, type->rank), *step = jm_lower_scratch(l, type->rank);
   if (!start || !step) return;
   for (int d = 0; d < n; d++) start[d] = 0, step[d] = 1;

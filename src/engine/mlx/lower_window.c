@@ -5,8 +5,8 @@
  * The gradient of pooling walks the window's positions as the op's definition does. */
 #include <math.h>
 
+#include "base/convert.h"
 #include "engine/mlx/lower_rules.h"
-#include "engine/ref/ref.h"
 
 typedef jm_mlx_array *A;
 
@@ -16,40 +16,6 @@ enum {
 };
 
 /* -- scans */
-
-/* log(exp(a) + exp(b)) as JAX writes it: of equal infinities the difference is NaN, then the sum.
- */
-static bool is_log_add_exp(const jm_module *m, jm_region_id id) {
-  static const struct {
-    jm_opcode code;
-    int operands[3]; /* earlier steps; -1 and -2 are the arguments */
-  } steps[] = {
-      {JM_OP_select, {1, 3, 4}}, {JM_OP_compare, {2, 2}},  {JM_OP_subtract, {-1, -2}},
-      {JM_OP_add, {-1, -2}},     {JM_OP_add, {5, 6}},      {JM_OP_maximum, {-1, -2}},
-      {JM_OP_log_plus_one, {7}}, {JM_OP_exponential, {8}}, {JM_OP_negate, {9}},
-      {JM_OP_abs, {2}},
-  };
-  enum { N_STEPS = sizeof steps / sizeof *steps };
-  const jm_region *region = jm_module_region(m, id);
-  if (region->n_args != 2 || region->n_results != 1) return false;
-  jm_value values[N_STEPS];
-  for (int i = 0; i < N_STEPS; i++) values[i] = JM_NONE;
-  values[0] = region->results[0];
-  for (int at = 0; at < N_STEPS; at++) { /* a step's users come before it */
-    const jm_op *op = values[at] == JM_NONE ? NULL : jm_module_definition(m, values[at]);
-    if (!op || op->code != steps[at].code) return false;
-    if (op->code == JM_OP_compare &&
-        ((const jm_compare_attrs *)op->attrs)->direction != JM_COMPARE_NE)
-      return false;
-    for (uint32_t k = 0; k < op->n_operands; k++) {
-      int from = steps[at].operands[k];
-      jm_value want = from < 0 ? region->first_arg + (jm_value)(-from - 1) : values[from];
-      if (from >= 0 && want == JM_NONE) want = values[from] = op->operands[k];
-      if (op->operands[k] != want) return false;
-    }
-  }
-  return true;
-}
 
 /* Windows as long as the dimension, padded such that the k-th covers elements 0 to k (or, reversed,
  * k to the last). */
@@ -146,7 +112,7 @@ static A fold_windows(jm_lowering *l, const jm_lower_monoid *monoid, A a, jm_dty
   const jm_type *type = jm_lower_type(l, 0), *to = jm_lower_result(l, 0);
   int64_t low[MAX_RANK], high[MAX_RANK], interior[MAX_RANK], dims[MAX_RANK];
   uint64_t identity = 0;
-  jm_lower_monoid_identity(l, monoid, dtype, &identity);
+  jm_monoid_identity(&monoid->is, dtype, &identity);
   padding_of(attrs, low, high, interior);
   const jm_lower_padding padding = {low, high, interior};
   a = jm_lower_pad(l, a, type->dims, &padding, type->rank, jm_lower_scalar(l, dtype, &identity));
@@ -161,26 +127,27 @@ static A fold_windows(jm_lowering *l, const jm_lower_monoid *monoid, A a, jm_dty
 }
 
 static A scan(jm_lowering *l, const jm_lower_monoid *monoid, A a, int axis, bool reverse) {
-  if (!monoid->pred) return jm_mlx_scan(l, a, axis, reverse, monoid->scan);
-  a = jm_mlx_scan(l, jm_mlx_astype(l, a, JM_DT_u8), axis, reverse, monoid->scan);
+  if (monoid->is.dtype != JM_DT_pred) return jm_mlx_scan(l, a, axis, reverse, monoid->fold);
+  a = jm_mlx_scan(l, jm_mlx_astype(l, a, JM_DT_u8), axis, reverse, monoid->fold);
   return jm_mlx_astype(l, a, JM_DT_pred);
 }
 
 static void lower_reduce_window(jm_lowering *l) {
   jm_dtype dtype = jm_lower_dtype(l, 0);
-  const jm_lower_monoid *monoid = jm_lower_monoid_find(l->module, l->op->first_region, dtype);
+  jm_lower_monoid monoid;
+  const bool is_monoid = jm_lower_monoid_find(l->module, l->op->first_region, &monoid);
   int axis;
   bool reverse, is_scan = find_scan(l->module, l->op, &axis, &reverse);
-  jm_dtype wide = monoid ? jm_lower_monoid_dtype(monoid, dtype) : JM_DT_f32;
+  const jm_dtype wide = is_monoid ? monoid.is.accumulator : JM_DT_f32;
   A a = jm_lower_array(l, 0);
   if (wide != dtype) a = jm_mlx_astype(l, a, wide);
-  if (!monoid)
-    a = jm_mlx_scan(l, a, axis, reverse, 4);
+  if (!is_monoid)
+    a = jm_mlx_scan(l, a, axis, reverse, JM_MLX_LOG_ADD_EXP);
   else if (is_scan)
-    a = scan(l, monoid, a, axis, reverse);
+    a = scan(l, &monoid, a, axis, reverse);
   else
-    a = fold_windows(l, monoid, a, wide);
-  if (monoid) a = jm_lower_monoid_start(l, monoid, a, 1);
+    a = fold_windows(l, &monoid, a, wide);
+  if (is_monoid) a = jm_lower_monoid_start(l, &monoid, a, 1);
   l->out[0] = jm_mlx_astype(l, a, dtype);
 }
 
@@ -190,8 +157,8 @@ static bool starts_from_log_0(const jm_module *m, const jm_op *op) {
   if (!init || init->code != JM_OP_constant) return false;
   float value = 0;
   jm_error *error =
-      jm_ref_convert_run(jm_op_result_type(m, init, 0)->dtype, JM_DT_f32,
-                         ((const jm_constant_attrs *)init->attrs)->value.bytes, &value, 1);
+      jm_convert_run(jm_op_result_type(m, init, 0)->dtype, JM_DT_f32,
+                     ((const jm_constant_attrs *)init->attrs)->value.bytes, &value, 1);
   jm_error_destroy(error);
   return !error && value == -INFINITY;
 }
@@ -206,25 +173,15 @@ static bool supports_reduce_window(const jm_module *m, const jm_op *op) {
       !padding_of(attrs, low, high, interior))
     return false;
   const jm_lower_padding padding = {low, high, interior};
-  if (!jm_lower_monoid_find(m, op->first_region, type->dtype))
+  jm_lower_monoid monoid;
+  if (!jm_lower_monoid_find(m, op->first_region, &monoid))
     return jm_dtype_is_float(type->dtype) && find_scan(m, op, &axis, &reverse) &&
-           is_log_add_exp(m, op->first_region) && starts_from_log_0(m, op);
+           jm_body_log_add_exp(m, op->first_region) && starts_from_log_0(m, op);
   return find_scan(m, op, &axis, &reverse) ||
          jm_lower_pad_supported(type->dims, &padding, type->rank);
 }
 
 /* -- the gradient of pooling */
-
-/* compare(selected so far, next): stays if true */
-static const jm_compare_attrs *find_selection(const jm_module *m, jm_region_id id) {
-  const jm_region *region = jm_module_region(m, id);
-  const jm_op *op = region->n_args == 2 ? jm_module_definition(m, region->results[0]) : NULL;
-  if (!op || op->code != JM_OP_compare || op->operands[0] != region->first_arg ||
-      op->operands[1] != region->first_arg + 1)
-    return NULL;
-  const jm_compare_attrs *attrs = op->attrs;
-  return attrs->order == JM_ORDER_TOTAL ? NULL : attrs;
-}
 
 static A compared(jm_lowering *l, jm_direction direction, A a, A b) {
   switch (direction) {
@@ -308,7 +265,7 @@ static A full(jm_lowering *l, const int64_t *dims, uint32_t n, A value) {
 /* The number of the position that each window selects; what it has met so far stays if the
  * comparison says so. Padding is never selected. */
 static A select_positions(jm_lowering *l, pooling *p, A a, A inside) {
-  jm_direction direction = find_selection(l->module, l->op->first_region)->direction;
+  jm_direction direction = jm_body_compare(l->module, l->op->first_region)->direction;
   A value = NULL, where = NULL, met = NULL;
   int64_t number = 0;
   do {
@@ -333,9 +290,12 @@ static A select_positions(jm_lowering *l, pooling *p, A a, A inside) {
 
 static void lower_select_and_scatter(jm_lowering *l) {
   const jm_type *type = jm_lower_type(l, 0);
-  const jm_lower_monoid *monoid =
-      jm_lower_monoid_find(l->module, l->op->first_region + 1, type->dtype);
-  jm_dtype wide = jm_lower_monoid_dtype(monoid, type->dtype);
+  jm_lower_monoid monoid;
+  if (!jm_lower_monoid_find(l->module, l->op->first_region + 1, &monoid)) {
+    jm_lower_fail(l, jm_error_internal("select_and_scatter: the body"));
+    return;
+  }
+  const jm_dtype wide = monoid.is.accumulator;
   pooling p;
   pooling_init(&p, type, jm_lower_type(l, 1), l->op->attrs);
   const jm_lower_padding padding = {p.low, p.high, p.none};
@@ -359,15 +319,15 @@ static void lower_select_and_scatter(jm_lowering *l) {
     for (uint32_t d = 0; d < p.rank; d++) p.low[d] = -p.low[d], p.high[d] = -p.high[d];
     sum = jm_lower_pad(l, sum, p.dims, &padding, p.rank, zero);
   }
-  l->out[0] = jm_mlx_astype(l, jm_lower_monoid_start(l, monoid, sum, 2), type->dtype);
+  l->out[0] = jm_mlx_astype(l, jm_lower_monoid_start(l, &monoid, sum, 2), type->dtype);
 }
 
 static bool supports_select_and_scatter(const jm_module *m, const jm_op *op) {
   const jm_select_and_scatter_attrs *attrs = op->attrs;
   const jm_type *type = jm_op_operand_type(m, op, 0);
-  jm_opcode code;
-  if (op->n_captures || type->rank > MAX_RANK || !find_selection(m, op->first_region) ||
-      !jm_ref_region_is_binary(m, op->first_region + 1, &code) || code != JM_OP_add ||
+  jm_lower_monoid monoid;
+  if (op->n_captures || type->rank > MAX_RANK || !jm_body_compare(m, op->first_region) ||
+      !jm_lower_monoid_find(m, op->first_region + 1, &monoid) || monoid.is.code != JM_OP_add ||
       (!jm_dtype_is_float(type->dtype) && !jm_dtype_is_integer(type->dtype)))
     return false;
   int64_t positions = 1;

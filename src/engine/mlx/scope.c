@@ -2,8 +2,8 @@
  * What lowerings are written with: primitives with a sticky error, and the arrays' scope. */
 #include <string.h>
 
+#include "base/convert.h"
 #include "engine/mlx/lower.h"
-#include "engine/ref/ref.h"
 
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   if (!a) return NULL;
@@ -125,7 +125,7 @@ jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes)
 
 static jm_mlx_array *scalar(jm_lowering *l, jm_dtype from, jm_dtype to, const void *value) {
   char bytes[16];
-  if (!l->error) l->error = jm_ref_convert_run(from, to, value, bytes, 1);
+  if (!l->error) l->error = jm_convert_run(from, to, value, bytes, 1);
   return l->error ? NULL : jm_lower_scalar(l, to, bytes);
 }
 

@@ -24,8 +24,8 @@ static jm_error *check_elementwise(const jm_module *m, const jm_op *op) {
 
 static jm_error *check_convert(const jm_module *m, const jm_op *op) {
   char nothing = 0;
-  jm_error *error = jm_ref_convert_run(operand_dtype(m, op, 0), jm_op_result_type(m, op, 0)->dtype,
-                                       &nothing, &nothing, 0);
+  jm_error *error = jm_convert_run(operand_dtype(m, op, 0), jm_op_result_type(m, op, 0)->dtype,
+                                   &nothing, &nothing, 0);
   if (!error) return NULL;
   jm_error_destroy(error);
   return refuse(m, op, "no conversion between these element types");

@@ -92,8 +92,8 @@ static jm_error *run_blocks(jm_ref_kernel *kernel, jm_dtype from, jm_dtype as,
   for (size_t done = 0; done < n; done += JM_REF_BLOCK) {
     size_t count = n - done < JM_REF_BLOCK ? n - done : JM_REF_BLOCK;
     for (int i = 0; i < 2; i++)
-      JM_TRY(jm_ref_convert_run(from, as, (const char *)call->in[i].data + done * bytes, blocks[i],
-                                count));
+      JM_TRY(jm_convert_run(from, as, (const char *)call->in[i].data + done * bytes, blocks[i],
+                            count));
     kernel(in, (char *)call->out[0].data + done, count);
   }
   return NULL;

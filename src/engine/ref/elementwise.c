@@ -11,3 +11,8 @@ jm_error *jm_ref_elementwise(const jm_ref_call *call) {
   kernel(in, call->out[0].data, (size_t)call->out[0].type->count);
   return NULL;
 }
+
+jm_error *jm_ref_convert(const jm_ref_call *call) {
+  return jm_convert_run(call->in[0].type->dtype, call->out[0].type->dtype, call->in[0].data,
+                        call->out[0].data, (size_t)call->out[0].type->count);
+}

@@ -10,65 +10,6 @@ enum {
   POLL_ELEMENTS = 1 << 20,
 };
 
-/* Bodies whose order and grouping are ours to choose. */
-static bool is_monoid(jm_opcode code) {
-  return code == JM_OP_add || code == JM_OP_multiply || code == JM_OP_maximum ||
-         code == JM_OP_minimum || code == JM_OP_and || code == JM_OP_or || code == JM_OP_xor;
-}
-
-/* op, if v is made by an op of this code in the region; NULL otherwise */
-static const jm_op *made_by(const jm_module *m, jm_value v, jm_opcode code) {
-  const jm_op *op = jm_module_definition(m, v);
-  return op && op->code == code ? op : NULL;
-}
-
-static bool is_compare(const jm_module *m, jm_value v, jm_direction direction, jm_value lhs,
-                       jm_value rhs) {
-  const jm_op *op = made_by(m, v, JM_OP_compare);
-  return op && ((const jm_compare_attrs *)op->attrs)->direction == direction &&
-         op->operands[0] == lhs && op->operands[1] == rhs;
-}
-
-/* lhs > rhs (*largest) or lhs < rhs, or'ed with lhs != lhs if the type has NaN (or not: it may be
- * folded). */
-static bool picks_value(const jm_module *m, jm_value v, jm_value lhs, jm_value rhs, bool *largest) {
-  const jm_op *either = made_by(m, v, JM_OP_or);
-  jm_value better = v;
-  for (uint32_t i = 0; either && i < 2; i++)
-    if (is_compare(m, either->operands[i], JM_COMPARE_NE, lhs, lhs))
-      better = either->operands[1 - i];
-  *largest = is_compare(m, better, JM_COMPARE_GT, lhs, rhs);
-  return *largest || is_compare(m, better, JM_COMPARE_LT, lhs, rhs);
-}
-
-bool jm_fold_is_argmax(const jm_module *m, jm_region_id id, bool *largest) {
-  const jm_region *region = jm_module_region(m, id);
-  if (region->n_args != 4 || region->n_results != 2) return false;
-  jm_value a = region->first_arg, i = a + 1, b = a + 2, j = a + 3;
-  const jm_op *value = made_by(m, region->results[0], JM_OP_select);
-  const jm_op *index = made_by(m, region->results[1], JM_OP_select);
-  if (!value || !index || value->operands[1] != a || value->operands[2] != b ||
-      index->operands[1] != i || index->operands[2] != j ||
-      !picks_value(m, value->operands[0], a, b, largest))
-    return false;
-  const jm_op *either = made_by(m, index->operands[0], JM_OP_or);
-  for (uint32_t k = 0; either && k < 2; k++) {
-    const jm_op *tie = made_by(m, either->operands[k], JM_OP_and);
-    if (!tie || either->operands[1 - k] != value->operands[0]) continue;
-    for (uint32_t l = 0; l < 2; l++)
-      if (is_compare(m, tie->operands[l], JM_COMPARE_EQ, a, b) &&
-          is_compare(m, tie->operands[1 - l], JM_COMPARE_LT, i, j))
-        return true;
-  }
-  return false;
-}
-
-static bool is_assignment(const jm_region *region, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++)
-    if (region->results[i] != region->first_arg + n + i) return false;
-  return true;
-}
-
 static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64_t max_lanes) {
   const jm_ref_call *call = fold->call;
   const jm_region *region = jm_module_region(call->module, id);
@@ -80,17 +21,19 @@ static jm_error *body_init(jm_fold *fold, jm_region_id id, jm_dtype dtype, int64
     if (fold->bytes[i] > widest) widest = fold->bytes[i];
   }
   if (max_lanes < 1) max_lanes = 1;
-  fold->assign = is_assignment(region, fold->n);
-  if (jm_ref_region_is_binary(call->module, id, &fold->code))
+  fold->assign = jm_body_assigns(call->module, id, fold->n);
+  if (jm_body_binary(call->module, id, &fold->code))
     fold->kernel = jm_ref_kernel_find(fold->code, fold->dtypes[0]);
   if (fold->kernel || fold->assign) {
-    fold->associative = fold->commutative = !fold->assign && is_monoid(fold->code);
+    jm_monoid monoid;
+    fold->associative = fold->commutative =
+        !fold->assign && jm_monoid_find(fold->code, fold->dtypes[0], &monoid) && monoid.grouped;
     fold->lanes = KERNEL_BYTES / widest;
     if ((int64_t)fold->lanes > max_lanes) fold->lanes = (size_t)max_lanes;
     return NULL;
   }
   bool largest;
-  fold->associative = jm_fold_is_argmax(call->module, id, &largest);
+  fold->associative = jm_body_argmax(call->module, id, &largest);
   const jm_op *op = call->op;
   JM_TRY(jm_ref_region_create(
       call->module, id, call->in + op->n_operands - op->n_captures, op->n_captures,
@@ -262,11 +205,4 @@ jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc, con
   if (!inner || (inner->to == 1 && inner->from == 1 && (inner->size >= DIRECT_RUN || rect->n == 1)))
     return rect_lines(fold, rect, acc, x);
   return rect_from(fold, rect, acc, x, 0, 0);
-}
-
-bool jm_fold_widens(const jm_ref_call *call, jm_region_id region, uint32_t n, jm_dtype dtype) {
-  jm_opcode code;
-  return n == 1 && jm_dtype_is_float(dtype) && jm_dtype_bytes(dtype) < 4 &&
-         jm_ref_region_is_binary(call->module, region, &code) &&
-         (code == JM_OP_add || code == JM_OP_multiply);
 }

@@ -8,6 +8,7 @@
 
 #include "engine/ref/copy.h"
 #include "engine/ref/ref.h"
+#include "ir/body.h"
 
 typedef struct jm_fold {
   uint32_t n;       /* accumulators a lane */
@@ -39,14 +40,6 @@ jm_error *jm_fold_run(jm_fold *fold, void *const *acc, const void *const *x,
 /* Over a normalised rectangle, strides in elements: acc lies with `to`, x with `from`. */
 jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc,
                        const void *const *x) JM_MUST_USE;
-
-/* If the body is one sum or product of a float narrower than f32: those are accumulated in f32 and
- * rounded once, as XLA's CPU compiler in effect does by splitting sums. */
-bool jm_fold_widens(const jm_ref_call *call, jm_region_id region, uint32_t n, jm_dtype dtype);
-
-/* JAX's argmax and argmin, (a, i) with (b, j): a wins if better or NaN, i goes with it, and of
- * equal values the lower index. Associative, but not commutative: of two NaNs the first is kept. */
-bool jm_fold_is_argmax(const jm_module *module, jm_region_id region, bool *largest);
 
 /* CANCELLED if the call was cancelled; looks at first, then every million or so of the elements it
  * is told of. */

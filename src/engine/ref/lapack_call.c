@@ -337,7 +337,7 @@ static jm_error *take(const jm_tensor *t, jm_dtype dtype, bool read, void **copy
   size_t count = (size_t)t->type->count;
   *out = *copy = jm_alloc_data(count * jm_dtype_bytes(dtype) + 1);
   if (!*copy) return jm_error_out_of_memory();
-  return read ? jm_ref_convert_run(t->type->dtype, dtype, t->data, *out, count) : NULL;
+  return read ? jm_convert_run(t->type->dtype, dtype, t->data, *out, count) : NULL;
 }
 
 static jm_error *run_batch(batch *b) {
@@ -357,8 +357,8 @@ static jm_error *run_batch(batch *b) {
   JM_TRY(atomic_load(&b->error));
   for (uint32_t i = 0; i < op->n_results; i++)
     if (b->copies[JM_LAPACK_TENSORS + i])
-      JM_TRY(jm_ref_convert_run(b->s.out[i].dtype, call->out[i].type->dtype, b->out[i],
-                                call->out[i].data, (size_t)call->out[i].type->count));
+      JM_TRY(jm_convert_run(b->s.out[i].dtype, call->out[i].type->dtype, b->out[i],
+                            call->out[i].data, (size_t)call->out[i].type->count));
   return NULL;
 }
 

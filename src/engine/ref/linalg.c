@@ -52,7 +52,7 @@ static jm_error *take(const jm_tensor *t, jm_dtype dtype, bool read, matrices *o
   size_t count = (size_t)t->type->count;
   out->data = out->copy = jm_alloc_data(count * jm_dtype_bytes(dtype));
   if (!out->copy) return jm_error_out_of_memory();
-  return read ? jm_ref_convert_run(t->type->dtype, dtype, t->data, out->data, count) : NULL;
+  return read ? jm_convert_run(t->type->dtype, dtype, t->data, out->data, count) : NULL;
 }
 
 static char *matrix(const matrices *m, size_t index) { return m->data + index * m->bytes; }
@@ -84,8 +84,8 @@ static jm_error *run_batch(const jm_ref_call *call, matrix_fn *run, size_t n, si
   }
   for (uint32_t i = 0; i < n_out && !error; i++)
     if (b.out[i].copy)
-      error = jm_ref_convert_run(b.dtype, call->out[i].type->dtype, b.out[i].data,
-                                 call->out[i].data, (size_t)call->out[i].type->count);
+      error = jm_convert_run(b.dtype, call->out[i].type->dtype, b.out[i].data, call->out[i].data,
+                             (size_t)call->out[i].type->count);
   for (int i = 0; i < 2; i++) {
     jm_free(b.in[i].copy);
     jm_free(b.out[i].copy);

@@ -111,7 +111,7 @@ jm_error *jm_ref_iota(const jm_ref_call *call) {
   jm_error *error = NULL;
   if (numbers && line) {
     for (int64_t i = 0; i < n; i++) numbers[i] = i;
-    error = jm_ref_convert_run(JM_DT_s64, out->type->dtype, numbers, line, (size_t)n);
+    error = jm_convert_run(JM_DT_s64, out->type->dtype, numbers, line, (size_t)n);
   } else {
     error = jm_error_out_of_memory();
   }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/loop.h"
+#include "base/number.h"
 
 /* -- keys */
 
@@ -38,34 +39,6 @@ static const float_fact float_facts[JM_N_DTYPES] = {
     [JM_DT_f64] = {ENCODING_SIGNED, 0x7ff0000000000000},
 };
 
-bool jm_ref_order_check(jm_dtype dtype) {
-  switch (jm_dtype_classof(dtype)) {
-    case JM_CLASS_PRED:
-    case JM_CLASS_SINT:
-    case JM_CLASS_UINT:
-      return true;
-    case JM_CLASS_FLOAT:
-      return float_facts[dtype].encoding != ENCODING_NONE;
-    default:
-      return false;
-  }
-}
-
-bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits) {
-  const float_fact *fact = &float_facts[dtype];
-  uint64_t sign = (uint64_t)1 << (jm_dtype_facts[dtype].bits - 1);
-  switch (fact->encoding) {
-    case ENCODING_SIGNED:
-      return (bits & (sign - 1)) > fact->last;
-    case ENCODING_FNUZ:
-      return bits == sign;
-    case ENCODING_UNSIGNED:
-      return bits > fact->last;
-    default:
-      return false;
-  }
-}
-
 #define ANY_NAN(bytes, word)                                                                   \
   case bytes: {                                                                                \
     const word last = (word)float_facts[dtype].last, magnitude = (word)((word) ~(word)0 >> 1); \
@@ -83,19 +56,20 @@ bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t 
     default:
       break;
   }
-  for (size_t i = 0; i < n; i++)
-    if (jm_ref_order_is_nan(dtype, ((const uint8_t *)in)[i * stride])) return true;
-  return false;
+  bool nan[256], any = false;
+  for (unsigned i = 0; i < 256; i++) nan[i] = jm_number_is_nan(dtype, i);
+  for (size_t i = 0; i < n; i++) any |= nan[((const uint8_t *)in)[i * stride]];
+  return any;
 }
 
 /* The key of an element of at most a byte, before `descending`; *lossy: it was substituted. */
-static uint8_t byte_key(const jm_ref_order *order, uint8_t bits, bool *lossy) {
+static uint8_t byte_key(const jm_key_order *order, uint8_t bits, bool *lossy) {
   const float_fact *fact = &float_facts[order->dtype];
   uint8_t sign = (uint8_t)(1u << (jm_dtype_facts[order->dtype].bits - 1));
   if (fact->encoding == ENCODING_NONE)
     return jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? bits ^ 0x80 : bits;
   uint8_t kept = bits;
-  if (order->nan && jm_ref_order_is_nan(order->dtype, bits)) bits = (uint8_t)order->nan_bits;
+  if (order->nan && jm_number_is_nan(order->dtype, bits)) bits = (uint8_t)order->nan_bits;
   if (order->zero && fact->encoding == ENCODING_SIGNED && bits == sign) bits = 0;
   if (bits != kept) *lossy = true;
   if (fact->encoding == ENCODING_UNSIGNED) return bits;
@@ -104,7 +78,7 @@ static uint8_t byte_key(const jm_ref_order *order, uint8_t bits, bool *lossy) {
   return bits & sign ? (uint8_t)(~bits + 1) : bits ^ sign;
 }
 
-static bool keys8(const jm_ref_order *order, const uint8_t *in, size_t stride, size_t n,
+static bool keys8(const jm_key_order *order, const uint8_t *in, size_t stride, size_t n,
                   uint32_t *out) {
   uint8_t keys[256];
   bool lossy[256] = {0}, any = false;
@@ -118,7 +92,7 @@ static bool keys8(const jm_ref_order *order, const uint8_t *in, size_t stride, s
   return !any;
 }
 
-static void values8(const jm_ref_order *order, const uint32_t *keys, size_t n, uint8_t *out,
+static void values8(const jm_key_order *order, const uint32_t *keys, size_t n, uint8_t *out,
                     size_t stride) {
   uint8_t values[256] = {0};
   uint8_t flip = order->descending ? 0xff : 0;
@@ -152,7 +126,7 @@ static void values8(const jm_ref_order *order, const uint32_t *keys, size_t n, u
     out[i * (step)] = bits;                                                    \
   }
 #define WIDE_KEYS(suffix, word, key_word)                                                         \
-  JM_CLONES static bool keys##suffix(const jm_ref_order *order, const word *in, size_t stride,    \
+  JM_CLONES static bool keys##suffix(const jm_key_order *order, const word *in, size_t stride,    \
                                      size_t n, key_word *out) {                                   \
     const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                  \
     const word flip = order->descending ? (word) ~(word)0 : 0;                                    \
@@ -172,7 +146,7 @@ static void values8(const jm_ref_order *order, const uint32_t *keys, size_t n, u
     }                                                                                             \
     return !lossy;                                                                                \
   }                                                                                               \
-  JM_CLONES static void values##suffix(const jm_ref_order *order, const key_word *keys, size_t n, \
+  JM_CLONES static void values##suffix(const jm_key_order *order, const key_word *keys, size_t n, \
                                        word *out, size_t stride) {                                \
     const word sign = (word)((word)1 << (sizeof(word) * 8 - 1));                                  \
     const word flip = order->descending ? (word) ~(word)0 : 0;                                    \
@@ -194,7 +168,7 @@ WIDE_KEYS(64, uint64_t, uint64_t)
 #undef FLOAT_KEYS
 #undef FLOAT_VALUES
 
-bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+bool jm_ref_order_keys32(const jm_key_order *order, const void *in, size_t stride, size_t n,
                          uint32_t *out) {
   size_t bytes = jm_dtype_bytes(order->dtype);
   if (bytes == 1) return keys8(order, in, stride, n, out);
@@ -202,12 +176,12 @@ bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t strid
   return keys32(order, in, stride, n, out);
 }
 
-bool jm_ref_order_keys64(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+bool jm_ref_order_keys64(const jm_key_order *order, const void *in, size_t stride, size_t n,
                          uint64_t *out) {
   return keys64(order, in, stride, n, out);
 }
 
-void jm_ref_order_values32(const jm_ref_order *order, const uint32_t *keys, size_t n, void *out,
+void jm_ref_order_values32(const jm_key_order *order, const uint32_t *keys, size_t n, void *out,
                            size_t stride) {
   size_t bytes = jm_dtype_bytes(order->dtype);
   if (bytes == 1)
@@ -218,7 +192,7 @@ void jm_ref_order_values32(const jm_ref_order *order, const uint32_t *keys, size
     values32(order, keys, n, out, stride);
 }
 
-void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size_t n, void *out,
+void jm_ref_order_values64(const jm_key_order *order, const uint64_t *keys, size_t n, void *out,
                            size_t stride) {
   values64(order, keys, n, out, stride);
 }

@@ -6,35 +6,22 @@
 #define JM_ENGINE_REF_ORDER_H
 
 #include "base/alloc.h"
-#include "base/dtype.h"
+#include "ir/body.h"
 
-/* A total order of the elements of a real type: that of compare with order TOTAL (integers: their
- * own), after the substitutions below. */
-typedef struct jm_ref_order {
-  jm_dtype dtype; /* pred, integer or float */
-  bool zero;      /* -0 is replaced by +0 */
-  bool nan;       /* every NaN is replaced by nan_bits */
-  bool descending;
-  uint64_t nan_bits;
-} jm_ref_order;
-
-/* False if the type has no such order (complex, token). */
-bool jm_ref_order_check(jm_dtype dtype);
-bool jm_ref_order_is_nan(jm_dtype dtype, uint64_t bits);
-/* Of n elements that lie stride elements apart; never of integers. */
+/* Whether one of n floats that lie stride elements apart is a NaN; never of integers. */
 bool jm_ref_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n);
 
 /* Keys of n elements that lie stride elements apart: types of up to 4 bytes. Returns whether each
  * element can be had back from its key (nothing was substituted). */
-bool jm_ref_order_keys32(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+bool jm_ref_order_keys32(const jm_key_order *order, const void *in, size_t stride, size_t n,
                          uint32_t *out);
 /* The same for types of 8 bytes. */
-bool jm_ref_order_keys64(const jm_ref_order *order, const void *in, size_t stride, size_t n,
+bool jm_ref_order_keys64(const jm_key_order *order, const void *in, size_t stride, size_t n,
                          uint64_t *out);
 /* The elements that the keys came from. */
-void jm_ref_order_values32(const jm_ref_order *order, const uint32_t *keys, size_t n, void *out,
+void jm_ref_order_values32(const jm_key_order *order, const uint32_t *keys, size_t n, void *out,
                            size_t stride);
-void jm_ref_order_values64(const jm_ref_order *order, const uint64_t *keys, size_t n, void *out,
+void jm_ref_order_values64(const jm_key_order *order, const uint64_t *keys, size_t n, void *out,
                            size_t stride);
 
 typedef struct jm_ref_record {

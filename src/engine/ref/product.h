@@ -6,11 +6,6 @@
 
 #include "engine/ref/ref.h"
 
-/* The type that products are summed in: the result's integer type or pred, else the widest of f32,
- * f64, c64 and c128 that is involved, so that narrow floats are rounded once, at the end. Precision
- * and algorithm attributes ask for less or as much: both are met by it. false: unsupported. */
-bool jm_product_find_dtype(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
-
 /* Operands and result in that type: the call's own tensors where they have it already. */
 typedef struct jm_product {
   jm_dtype dtype;

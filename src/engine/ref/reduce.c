@@ -361,7 +361,7 @@ static jm_error *widen(const split *p, jm_fold *fold, const shape *s, const char
   for (uint32_t d = 0; d < s->n_cut; d++) n += (s->cut[d].size - 1) * s->cut[d].stride;
   void *wide = jm_arena_alloc(&fold->arena, (size_t)n, fold->bytes[0]);
   if (!wide) return jm_error_out_of_memory();
-  JM_TRY(jm_ref_convert_run(p->narrow, p->dtype, x[0], wide, (size_t)n));
+  JM_TRY(jm_convert_run(p->narrow, p->dtype, x[0], wide, (size_t)n));
   x[0] = wide;
   return NULL;
 }
@@ -454,14 +454,14 @@ static jm_error *run_wide(split *p, jm_arena *arena) {
   if (!sums) return jm_error_out_of_memory();
   p->dtype = JM_DT_f32;
   p->narrow = p->call->in[0].type->dtype;
-  jm_error *error = jm_ref_convert_run(p->narrow, p->dtype, p->init[0], &start, 1);
+  jm_error *error = jm_convert_run(p->narrow, p->dtype, p->init[0], &start, 1);
   if (!error) {
     p->init[0] = (const char *)&start;
     p->out[0] = (char *)sums;
     p->bytes = &(size_t){sizeof(float)};
     error = run_tasks(p, arena);
   }
-  if (!error) error = jm_ref_convert_run(p->dtype, p->narrow, sums, out, n);
+  if (!error) error = jm_convert_run(p->dtype, p->narrow, sums, out, n);
   jm_free(sums);
   return error;
 }
@@ -486,8 +486,10 @@ static jm_error *reduce(const jm_ref_call *call, jm_arena *arena) {
   }
   if (!type->count) return NULL;
   shape_init(&p.shape, type, attrs->dims);
-  return jm_fold_widens(call, call->op->first_region, n, type->dtype) ? run_wide(&p, arena)
-                                                                      : run_tasks(&p, arena);
+  jm_monoid monoid;
+  bool is_wide = jm_body_monoid(call->module, call->op->first_region, &monoid) &&
+                 monoid.accumulator != monoid.dtype;
+  return is_wide ? run_wide(&p, arena) : run_tasks(&p, arena);
 }
 
 jm_error *jm_ref_reduce(const jm_ref_call *call) {

@@ -209,15 +209,15 @@ static jm_error *run_wide(reduction *r) {
   float init, *x = jm_alloc_data(n_in * sizeof *x), *to = jm_alloc_data(n_out * sizeof *to);
   char *out = r->to[0];
   jm_error *error = x && to ? NULL : jm_error_out_of_memory();
-  if (!error) error = jm_ref_convert_run(dtype, JM_DT_f32, r->x[0], x, n_in);
-  if (!error) error = jm_ref_convert_run(dtype, JM_DT_f32, r->init[0], &init, 1);
+  if (!error) error = jm_convert_run(dtype, JM_DT_f32, r->x[0], x, n_in);
+  if (!error) error = jm_convert_run(dtype, JM_DT_f32, r->init[0], &init, 1);
   if (!error) {
     r->x[0] = (const char *)x;
     r->init[0] = (const char *)&init;
     r->to[0] = (char *)to;
     error = run(r);
   }
-  if (!error) error = jm_ref_convert_run(JM_DT_f32, dtype, to, out, n_out);
+  if (!error) error = jm_convert_run(JM_DT_f32, dtype, to, out, n_out);
   jm_free(x);
   jm_free(to);
   return error;
@@ -243,9 +243,10 @@ static jm_error *reduce_window(const jm_ref_call *call, jm_fold *fold, bool wide
 }
 
 static jm_error *run_call(const jm_ref_call *call) {
-  const jm_type *type = call->in[0].type;
   uint32_t n = call->op->n_results;
-  bool widen = jm_fold_widens(call, call->op->first_region, n, type->dtype);
+  jm_monoid monoid;
+  bool widen = jm_body_monoid(call->module, call->op->first_region, &monoid) &&
+               monoid.accumulator != monoid.dtype;
   jm_fold fold;
   jm_error *error = jm_fold_init(&fold, call, call->op->first_region, n,
                                  widen ? JM_DT_f32 : JM_N_DTYPES, call->out[0].type->count);

@@ -13,6 +13,7 @@
 #ifndef JM_ENGINE_REF_REF_H
 #define JM_ENGINE_REF_REF_H
 
+#include "base/convert.h"
 #include "engine/context.h"
 #include "ir/module.h"
 #include "ir/tensor.h"
@@ -41,11 +42,6 @@ typedef void jm_ref_kernel(const void *const *in, void *out, size_t n);
  * type; NULL: unsupported. */
 jm_ref_kernel *jm_ref_kernel_find(jm_opcode code, jm_dtype dtype);
 
-/* Conversion of n elements as `convert` means it; NULL: unsupported. */
-typedef void jm_ref_convert_kernel(const void *in, void *out, size_t n);
-jm_error *jm_ref_convert_run(jm_dtype from, jm_dtype to, const void *in, void *out,
-                             size_t n) JM_MUST_USE;
-
 /* -- regions (region.c) */
 
 /* A region prepared for repeated runs on scalars. If its ops are elementwise on scalars, a run
@@ -64,10 +60,6 @@ size_t jm_ref_region_lanes(const jm_ref_region *region);
  * memory of arguments. */
 jm_error *jm_ref_region_run(jm_ref_region *region, const void *const *args, void *const *results,
                             size_t n) JM_MUST_USE;
-
-/* If the region is `return op(arg0, arg1)` (or with the two swapped for a commutative op) of one
- * binary elementwise op without captures: true and its code. */
-bool jm_ref_region_is_binary(const jm_module *module, jm_region_id region, jm_opcode *code);
 
 /* -- whole regions (evaluate.c) */
 

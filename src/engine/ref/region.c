@@ -301,19 +301,3 @@ jm_error *jm_ref_region_run(jm_ref_region *r, const void *const *args, void *con
   }
   return copy_results(r, args, results, n);
 }
-
-bool jm_ref_region_is_binary(const jm_module *module, jm_region_id id, jm_opcode *code) {
-  const jm_region *region = jm_module_region(module, id);
-  if (region->n_args != 2 || region->n_ops != 1 || region->n_results != 1) return false;
-  const jm_op *op = jm_module_op(module, region->ops[0]);
-  jm_value lhs = region->first_arg, rhs = lhs + 1;
-  if (op->n_operands != 2 || jm_ref_fns[op->code] != jm_ref_elementwise ||
-      region->results[0] != op->first_result)
-    return false;
-  bool same = op->operands[0] == lhs && op->operands[1] == rhs;
-  bool swapped = op->operands[0] == rhs && op->operands[1] == lhs &&
-                 (jm_op_facts[op->code].traits & JM_TRAIT_COMMUTATIVE);
-  if (!same && !swapped) return false;
-  *code = op->code;
-  return true;
-}

@@ -266,8 +266,8 @@ static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
   size_t n = (size_t)call->out[0].type->count, bytes = jm_dtype_bytes(dtype);
   double a, b, draws[512];
   double back[512];
-  JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, call->in[0].data, &a, 1));
-  JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, call->in[1].data, &b, 1));
+  JM_TRY(jm_convert_run(dtype, JM_DT_f64, call->in[0].data, &a, 1));
+  JM_TRY(jm_convert_run(dtype, JM_DT_f64, call->in[1].data, &b, 1));
   enum { N = sizeof draws / sizeof *draws };
   for (size_t base = 0; base < n; base += N) {
     size_t count = n - base < N ? n - base : N;
@@ -276,9 +276,9 @@ static jm_error *rng_floats(const jm_ref_call *call, stream *s, bool normal) {
       return jm_error_create(JM_CANCELLED, "rng was cancelled");
     for (size_t i = 0; i < count; i++)
       draws[i] = normal ? a + b * stream_normal(s) : a + (b - a) * stream_unit(s);
-    JM_TRY(jm_ref_convert_run(JM_DT_f64, dtype, draws, out, count));
+    JM_TRY(jm_convert_run(JM_DT_f64, dtype, draws, out, count));
     if (normal) continue;
-    JM_TRY(jm_ref_convert_run(dtype, JM_DT_f64, out, back, count));
+    JM_TRY(jm_convert_run(dtype, JM_DT_f64, out, back, count));
     for (size_t i = 0; i < count; i++)
       if (a < b && back[i] >= b) memcpy(out + i * bytes, call->in[0].data, bytes);
   }

@@ -5,8 +5,9 @@
 
 #include "base/parallel.h"
 #include "base/scratch.h"
-#include "engine/ref/comparator.h"
+#include "engine/ref/order.h"
 #include "engine/ref/ref.h"
+#include "ir/body.h"
 
 static jm_error *cancelled_error(void) {
   return jm_error_create(JM_CANCELLED, "sort was cancelled");
@@ -75,7 +76,7 @@ static void permute(jm_dtype dtype, const void *in, void *out, permutation p, co
 
 typedef struct key_sort {
   const jm_ref_call *call;
-  const jm_ref_key *keys;
+  const jm_sort_key *keys;
   uint32_t n_keys, n_inputs;
   rows rows;
   bool wide;          /* some key has 64 bits, or an index may need more than 32 */
@@ -90,7 +91,7 @@ typedef struct scratch {
 
 enum { GRAIN = 1 << 15 }; /* elements that are worth a thread's while */
 
-static const void *key_data(const key_sort *s, const jm_ref_key *k, size_t start, size_t *stride) {
+static const void *key_data(const key_sort *s, const jm_sort_key *k, size_t start, size_t *stride) {
   const jm_tensor *in = &s->call->in[k->operand];
   size_t bytes = jm_dtype_bytes(k->order.dtype);
   size_t parts = jm_dtype_is_complex(in->type->dtype) ? 2 : 1;
@@ -112,12 +113,12 @@ static void *output_at(const key_sort *s, uint32_t i, size_t start) {
          start * jm_dtype_bytes(s->call->out[i].type->dtype);
 }
 
-static bool is_wide_key(const jm_ref_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
+static bool is_wide_key(const jm_sort_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
 
 /* Keys of at most 32 bits: keys alone where they tell everything, else key and index in a u64. */
 static void sort_row_packed(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
-  const jm_ref_key *k = &s->keys[s->n_keys - 1];
+  const jm_sort_key *k = &s->keys[s->n_keys - 1];
   const void *data = key_data(s, k, start, &stride);
   uint32_t *keys = room.b;
   uint64_t *items = room.a;
@@ -157,7 +158,7 @@ static void sort_row_records(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
   jm_ref_record *items = room.a, *spare = room.b;
   for (uint32_t j = s->n_keys; j-- > 0;) {
-    const jm_ref_key *k = &s->keys[j];
+    const jm_sort_key *k = &s->keys[j];
     const void *data = key_data(s, k, start, &stride);
     bool first = j == s->n_keys - 1, exact;
     uint64_t *keys64 = (uint64_t *)spare;
@@ -197,7 +198,7 @@ static void sort_rows(void *context, size_t begin, size_t end) {
 /* Do the keys order all that is there? */
 static bool keys_hold(const key_sort *s) {
   for (uint32_t i = 0; i < s->n_keys; i++) {
-    const jm_ref_key *k = &s->keys[i];
+    const jm_sort_key *k = &s->keys[i];
     const jm_type *type = s->call->in[k->operand].type;
     size_t parts = jm_dtype_is_complex(type->dtype) ? 2 : 1;
     const unsigned char *data = s->call->in[k->operand].data;
@@ -394,12 +395,11 @@ jm_error *jm_ref_sort(const jm_ref_call *call) {
     return NULL;
   }
   uint32_t max_keys = 2 * n_inputs;
-  jm_ref_key *keys = jm_alloc(max_keys, sizeof *keys);
+  jm_sort_key *keys = jm_alloc(max_keys, sizeof *keys);
   if (!keys) return jm_error_out_of_memory();
   key_sort s = {.call = call, .keys = keys, .n_inputs = n_inputs, .rows = r};
-  bool by_keys =
-      jm_ref_comparator_match(call->module, call->op, call->in, keys, max_keys, &s.n_keys) &&
-      keys_hold(&s);
+  bool by_keys = jm_body_comparator(call->module, call->op, call->in, keys, max_keys, &s.n_keys) &&
+                 keys_hold(&s);
   jm_error *error = by_keys ? sort_by_keys(&s) : sort_by_region(call, n_inputs, r);
   jm_free(keys);
   return error;

@@ -46,7 +46,7 @@ static void offer(jm_ref_record *items, size_t k, size_t n, jm_ref_record x) {
 }
 
 typedef struct selection {
-  jm_ref_order order;
+  jm_key_order order;
   size_t n, k, bytes;
   bool wide;
   size_t room; /* for items */

@@ -2,28 +2,17 @@
  * Ops whose elements take a loop over an operand: reduce, reduce_window and small products, in the
  * operand's order, one element of the result at a time. Schedules that do better (rows, columns,
  * trees) use the fold alone. */
+#include "ir/body.h"
 #include "kernel/emit/emit_rules.h"
 
 enum { UNROLLED = 8 }; /* steps in all up to which loops are written out */
 
 /* -- a step of a fold */
 
-/* The op of a body that is one binary op on its two arguments, else NULL. */
-static const jm_op *find_binary(const jm_module *m, const jm_op *op) {
-  const jm_region *region = jm_op_region(m, op, 0);
-  if (op->n_results != 1 || op->n_captures || region->n_ops != 1) return NULL;
-  const jm_op *body = jm_module_op(m, region->ops[0]);
-  if (body->n_operands != 2 || region->results[0] != body->first_result) return NULL;
-  jm_value a = region->first_arg, x = body->operands[0], y = body->operands[1];
-  return (x == a && y == a + 1) || (x == a + 1 && y == a) ? body : NULL;
-}
-
-/* Are the accumulators wider than the op's type? As in the reference engine's folds. */
-static bool is_wide(const jm_module *m, const jm_op *op) {
-  jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
-  if (!jm_dtype_is_float(dtype) || jm_dtype_bytes(dtype) >= 4) return false;
-  const jm_op *body = find_binary(m, op);
-  return body && (body->code == JM_OP_add || body->code == JM_OP_multiply);
+/* Sums and products whose accumulators are wider than the op's type. */
+static bool is_wide(const jm_module *m, const jm_op *op, jm_monoid *monoid) {
+  return op->n_results == 1 && jm_body_monoid(m, op->first_region, monoid) &&
+         monoid->accumulator != monoid->dtype;
 }
 
 void jm_emit_fold(jm_emit *e, const jm_op *op, const jm_element *accumulators,
@@ -34,16 +23,18 @@ void jm_emit_fold(jm_emit *e, const jm_op *op, const jm_element *accumulators,
     args[i] = accumulators[i];
     args[op->n_results + i] = elements[i];
   }
-  if (is_wide(m, op))
-    results[0] = jm_element_run(jm_emit_builder(e), find_binary(m, op)->code, JM_DT_f32, args);
+  jm_monoid monoid;
+  if (is_wide(m, op, &monoid))
+    results[0] = jm_element_run(jm_emit_builder(e), monoid.code, monoid.accumulator, args);
   else
     jm_emit_region(e, op, op->first_region, args, results);
 }
 
 jm_element jm_emit_folded(jm_emit *e, const jm_op *op, uint32_t i, jm_element accumulator) {
   const jm_module *m = jm_emit_module(e);
+  jm_monoid monoid;
+  if (!is_wide(m, op, &monoid)) return accumulator;
   jm_dtype dtype = jm_op_result_type(m, op, i)->dtype;
-  if (!is_wide(m, op)) return accumulator;
   return jm_element_of(jm_element_round(jm_emit_builder(e), dtype, accumulator.part[0]));
 }
 
@@ -229,22 +220,10 @@ double jm_emit_price_reduce_window(const jm_module *m, const jm_op *op) {
 
 /* -- dot_general */
 
-/* The type that products are taken and added up in, as the reference engine's; false: none. */
 static bool find_product(const jm_module *m, const jm_op *op, jm_dtype *out) {
-  jm_dtype types[3] = {jm_op_operand_type(m, op, 0)->dtype, jm_op_operand_type(m, op, 1)->dtype,
-                       jm_op_result_type(m, op, 0)->dtype};
-  bool wide = false;
-  for (int i = 0; i < 3; i++) wide |= jm_dtype_real(types[i]) == JM_DT_f64;
-  bool complex_in = jm_dtype_is_complex(types[0]) || jm_dtype_is_complex(types[1]);
-  bool float_in = jm_dtype_is_float(types[0]) || jm_dtype_is_float(types[1]);
-  *out = types[2];
-  if (jm_dtype_is_complex(types[2])) {
-    *out = wide ? JM_DT_c128 : JM_DT_c64;
-    return true;
-  }
-  if (!jm_dtype_is_float(types[2])) return !complex_in && !float_in;
-  *out = wide ? JM_DT_f64 : JM_DT_f32;
-  return !complex_in;
+  return jm_dtype_of_product(jm_op_operand_type(m, op, 0)->dtype,
+                             jm_op_operand_type(m, op, 1)->dtype,
+                             jm_op_result_type(m, op, 0)->dtype, out);
 }
 
 /* Sums of floats are made of several that do not wait for each other. */

@@ -3,117 +3,30 @@
 
 #include "kernel/emit/element.h"
 
-/* -- recognising bodies */
-
-/* The body's value is op(argument 0, argument 1)? */
-static jm_opcode find_binary(const jm_module *m, const jm_region *region) {
-  if (region->n_args != 2 || region->n_results != 1 || region->n_ops != 1) return JM_N_OPS;
-  const jm_op *op = jm_module_op(m, region->ops[0]);
-  jm_value a = region->first_arg, b = a + 1;
-  if (op->n_operands != 2 || region->results[0] != op->first_result) return JM_N_OPS;
-  bool swapped = op->operands[0] == b && op->operands[1] == a &&
-                 (jm_op_facts[op->code].traits & JM_TRAIT_COMMUTATIVE);
-  return (op->operands[0] == a && op->operands[1] == b) || swapped ? op->code : JM_N_OPS;
-}
-
-static const jm_op *find_op(const jm_module *m, jm_value v, jm_opcode code) {
-  const jm_op *op = jm_module_definition(m, v);
-  return op && op->code == code ? op : NULL;
-}
-
-static bool is_compare(const jm_module *m, jm_value v, jm_direction direction, jm_value a,
-                       jm_value b) {
-  const jm_op *op = find_op(m, v, JM_OP_compare);
-  if (!op || op->operands[0] != a || op->operands[1] != b) return false;
-  const jm_compare_attrs *attrs = op->attrs;
-  return attrs->direction == direction && attrs->order != JM_ORDER_TOTAL;
-}
-
-/* x > y (or <), of floats: or x is NaN */
-static bool is_better(const jm_module *m, jm_value v, jm_direction direction, jm_value x) {
-  if (jm_dtype_is_float(jm_module_typeof(m, x)->dtype)) {
-    const jm_op *either = find_op(m, v, JM_OP_or);
-    return either && is_compare(m, either->operands[0], direction, x, x + 2) &&
-           is_compare(m, either->operands[1], JM_COMPARE_NE, x, x);
-  }
-  return is_compare(m, v, direction, x, x + 2);
-}
-
-/* JAX's argmax and argmin: (x, i, y, j) -> better ? x : y, better | (x == y & i < j) ? i : j */
-static bool is_argument(const jm_module *m, const jm_region *region, bool *largest) {
-  if (region->n_args != 4 || region->n_results != 2) return false;
-  jm_value x = region->first_arg;
-  const jm_op *value = find_op(m, region->results[0], JM_OP_select);
-  const jm_op *index = find_op(m, region->results[1], JM_OP_select);
-  if (!value || !index || value->operands[1] != x || value->operands[2] != x + 2) return false;
-  if (index->operands[1] != x + 1 || index->operands[2] != x + 3) return false;
-  if (!jm_dtype_is_integer(jm_module_typeof(m, x + 1)->dtype)) return false;
-  jm_dtype dtype = jm_module_typeof(m, x)->dtype;
-  if (!jm_dtype_is_float(dtype) && !jm_dtype_is_integer(dtype)) return false;
-  jm_value better = value->operands[0];
-  *largest = is_better(m, better, JM_COMPARE_GT, x);
-  if (!*largest && !is_better(m, better, JM_COMPARE_LT, x)) return false;
-  const jm_op *either = find_op(m, index->operands[0], JM_OP_or);
-  if (!either || either->operands[0] != better) return false;
-  const jm_op *both = find_op(m, either->operands[1], JM_OP_and);
-  return both && is_compare(m, both->operands[0], JM_COMPARE_EQ, x, x + 2) &&
-         is_compare(m, both->operands[1], JM_COMPARE_LT, x + 1, x + 3);
-}
-
 void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *r) {
-  const jm_region *region = jm_op_region(m, op, 0);
-  *r = (jm_reduction){.op = op, .n = op->n_results, .code = find_binary(m, region)};
+  *r = (jm_reduction){.op = op, .n = op->n_results};
   for (uint32_t i = 0; i < r->n; i++) {
     r->dtypes[i] = jm_op_operand_type(m, op, i)->dtype;
     r->parts += jm_dtype_is_complex(r->dtypes[i]) ? 2 : 1;
   }
-  r->argument = is_argument(m, region, &r->largest);
-  bool is_complex = jm_dtype_is_complex(r->dtypes[0]);
-  switch (r->code) {
-    case JM_OP_maximum:
-    case JM_OP_minimum:
-      r->idempotent = !is_complex;
-      r->largest = r->code == JM_OP_maximum;
-      r->keyed = jm_dtype_is_float(r->dtypes[0]);
-      if (r->keyed) r->dtypes[0] = r->dtypes[0] == JM_DT_f64 ? JM_DT_s64 : JM_DT_s32;
-      break;
-    case JM_OP_and:
-    case JM_OP_or:
-      r->idempotent = true;
-      break;
-    case JM_OP_add: /* of pred: or */
-    case JM_OP_multiply:
-      r->idempotent = r->dtypes[0] == JM_DT_pred;
-      /* Infinities make complex products depend on their grouping. */
-      r->grouped = r->code == JM_OP_add || !is_complex;
-      if (jm_dtype_is_float(r->dtypes[0]) && r->dtypes[0] != JM_DT_f64) r->dtypes[0] = JM_DT_f32;
-      break;
-    case JM_OP_xor:
-      r->grouped = true;
-      break;
-    default:
-      r->idempotent = r->argument;
-      break;
+  if (jm_body_monoid(m, op->first_region, &r->monoid)) {
+    const jm_opcode code = r->monoid.code;
+    const bool ordered = code == JM_OP_maximum || code == JM_OP_minimum;
+    r->idempotent = r->monoid.idempotent;
+    r->grouped = r->monoid.grouped;
+    r->largest = code == JM_OP_maximum;
+    r->keyed = ordered && jm_dtype_is_float(r->dtypes[0]);
+    r->dtypes[0] = !r->keyed                   ? r->monoid.accumulator
+                   : r->dtypes[0] == JM_DT_f64 ? JM_DT_s64
+                                               : JM_DT_s32;
+  } else {
+    r->monoid.code = JM_N_OPS;
+    r->argument = jm_body_argmax(m, op->first_region, &r->largest);
+    r->idempotent = r->grouped = r->argument;
   }
-  r->grouped |= r->idempotent;
 }
 
 /* -- building */
-
-static jm_element constant(jm_emit *e, jm_dtype dtype, int value) {
-  jm_kbuilder *b = jm_emit_builder(e);
-  jm_dtype real = jm_dtype_real(dtype);
-  jm_element out = {{JM_KNONE, JM_KNONE}};
-  if (!jm_dtype_is_float(real)) {
-    uint8_t bytes[16] = {(uint8_t)value};
-    return jm_emit_constant(e, dtype, bytes);
-  }
-  /* -0 + x is x for every x, +0 + x is not. */
-  jm_ktype type = real == JM_DT_f64 ? JM_KT_f64 : JM_KT_f32;
-  out.part[0] = jm_kbuild_float(b, type, value ? value : -0.0);
-  if (jm_dtype_is_complex(dtype)) out.part[1] = jm_kbuild_float(b, type, -0.0);
-  return out;
-}
 
 static void pull_init(const jm_reduction *r, jm_emit *e, jm_element *out) {
   for (uint32_t i = 0; i < r->n; i++) out[i] = jm_emit_value(e, r->op->operands[r->n + i], NULL);
@@ -148,7 +61,9 @@ void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out) {
     jm_reduction_lift(r, e, out);
     return;
   }
-  out[0] = constant(e, r->dtypes[0], r->code == JM_OP_multiply);
+  uint8_t identity[16];
+  jm_monoid_identity(&r->monoid, r->dtypes[0], identity);
+  out[0] = jm_emit_constant(e, r->dtypes[0], identity);
 }
 
 /* The lower index wins among equal values, and among NaNs, in whatever order lanes are combined. */
@@ -176,14 +91,15 @@ static void step_argument(const jm_reduction *r, jm_emit *e, const jm_element *a
 
 void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, const jm_element *b,
                        jm_element *out) {
-  bool wide = r->dtypes[0] == JM_DT_f32 && (r->code == JM_OP_add || r->code == JM_OP_multiply);
+  bool wide = r->dtypes[0] == JM_DT_f32 &&
+              (r->monoid.code == JM_OP_add || r->monoid.code == JM_OP_multiply);
   if (r->argument) {
     step_argument(r, e, a, b, out);
   } else if (r->keyed) {
     jm_kopcode code = r->largest ? JM_K_smax : JM_K_smin;
     out[0] = jm_element_of(jm_kbuild2(jm_emit_builder(e), code, a[0].part[0], b[0].part[0]));
   } else if (wide) { /* also of narrow floats, without rounding in between */
-    jm_kopcode code = r->code == JM_OP_add ? JM_K_fadd : JM_K_fmul;
+    jm_kopcode code = r->monoid.code == JM_OP_add ? JM_K_fadd : JM_K_fmul;
     out[0] =
         (jm_element){{jm_kbuild2(jm_emit_builder(e), code, a[0].part[0], b[0].part[0]), JM_KNONE}};
   } else {

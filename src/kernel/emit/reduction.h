@@ -5,6 +5,7 @@
 #ifndef JM_KERNEL_EMIT_REDUCTION_H
 #define JM_KERNEL_EMIT_REDUCTION_H
 
+#include "ir/body.h"
 #include "kernel/emit/emit.h"
 
 enum { JM_REDUCTION_RESULTS = 4, JM_REDUCTION_PARTS = 2 * JM_REDUCTION_RESULTS };
@@ -18,8 +19,8 @@ typedef struct jm_reduction {
   bool idempotent; /* x op x = x: the init may come in at any number of places */
   bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
   bool largest;
-  bool keyed;     /* of the largest or smallest float: accumulators are integers in that order */
-  jm_opcode code; /* of a body that is one binary op, else JM_N_OPS */
+  bool keyed;       /* of the largest or smallest float: accumulators are integers in that order */
+  jm_monoid monoid; /* of a body that is one; else its code is JM_N_OPS */
 } jm_reduction;
 
 void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *out);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Conversion of element types. Direct loops join the types that C computes in; any other type is
  * widened to one of those before and narrowed after, a block at a time. */
+#include "base/convert.h"
+
 #include <string.h>
 
+#include "base/loop.h"
 #include "base/number.h"
-#include "engine/ref/functions.h"
-#include "engine/ref/kernel.h"
+
+typedef void convert_fn(const void *in, void *out, size_t n);
+
+enum { BLOCK = 256 }; /* elements on the way, which stay in the first-level cache */
 
 /* -- direct loops */
 
@@ -71,8 +76,8 @@ FROM_FLOAT(f64, double)
       [JM_DT_u16] = d##_to_u16,   [JM_DT_u32] = d##_to_u32, [JM_DT_u64] = d##_to_u64, \
       [JM_DT_f32] = d##_to_f32,   [JM_DT_f64] = d##_to_f64,                           \
   },
-static jm_ref_convert_kernel *const direct[JM_N_DTYPES][JM_N_DTYPES] = {ROW(pred) ROW(s8) ROW(
-    s16) ROW(s32) ROW(s64) ROW(u8) ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)};
+static convert_fn *const direct[JM_N_DTYPES][JM_N_DTYPES] = {ROW(pred) ROW(s8) ROW(s16) ROW(
+    s32) ROW(s64) ROW(u8) ROW(u16) ROW(u32) ROW(u64) ROW(f32) ROW(f64)};
 
 /* -- the other types */
 
@@ -123,10 +128,10 @@ FLOAT(bf16)
 /* How a type is reached: by way of `through`, one of the types of the direct loops. */
 typedef struct route {
   jm_dtype through;
-  jm_ref_convert_kernel *widen;    /* to through */
-  jm_ref_convert_kernel *narrow;   /* from through */
-  jm_ref_convert_kernel *narrow64; /* from f64; NULL: by way of through */
-  jm_ref_convert_kernel *clamp;    /* from through, which was reached from a float; NULL: narrow */
+  convert_fn *widen;    /* to through */
+  convert_fn *narrow;   /* from through */
+  convert_fn *narrow64; /* from f64; NULL: by way of through */
+  convert_fn *clamp;    /* from through, which was reached from a float; NULL: narrow */
 } route;
 
 static const route routes[JM_N_DTYPES] = {
@@ -142,7 +147,7 @@ static const route routes[JM_N_DTYPES] = {
     FLOAT(f8e8m0fnu) FLOAT(f16) FLOAT(bf16)};
 
 /* The kernels that lead from a type to another, one after the other. */
-static int find_path(jm_dtype from, jm_dtype to, jm_ref_convert_kernel *path[3]) {
+static int find_path(jm_dtype from, jm_dtype to, convert_fn *path[3]) {
   int n = 0;
   const route *in = &routes[from], *out = &routes[to];
   bool from_float = jm_dtype_is_float(from) || jm_dtype_is_complex(from);
@@ -162,11 +167,11 @@ static int find_path(jm_dtype from, jm_dtype to, jm_ref_convert_kernel *path[3])
   return n;
 }
 
-static void run_blocks(jm_ref_convert_kernel *const *path, int n_steps, size_t in_bytes,
-                       size_t out_bytes, const void *in, void *out, size_t n) {
-  uint64_t between[2][JM_REF_BLOCK];
-  for (size_t done = 0; done < n; done += JM_REF_BLOCK) {
-    size_t count = n - done < JM_REF_BLOCK ? n - done : JM_REF_BLOCK;
+static void run_blocks(convert_fn *const *path, int n_steps, size_t in_bytes, size_t out_bytes,
+                       const void *in, void *out, size_t n) {
+  uint64_t between[2][BLOCK];
+  for (size_t done = 0; done < n; done += BLOCK) {
+    size_t count = n - done < BLOCK ? n - done : BLOCK;
     const void *source = (const char *)in + done * in_bytes;
     for (int i = 0; i < n_steps; i++) {
       void *target = i == n_steps - 1 ? (char *)out + done * out_bytes : (void *)between[i];
@@ -176,14 +181,14 @@ static void run_blocks(jm_ref_convert_kernel *const *path, int n_steps, size_t i
   }
 }
 
-jm_error *jm_ref_convert_run(jm_dtype from, jm_dtype to, const void *in, void *out, size_t n) {
+jm_error *jm_convert_run(jm_dtype from, jm_dtype to, const void *in, void *out, size_t n) {
   if (from == to) {
     if (in != out) memmove(out, in, n * jm_dtype_bytes(from));
     return NULL;
   }
   if (jm_dtype_is_complex(from) && jm_dtype_is_complex(to))
-    return jm_ref_convert_run(jm_dtype_real(from), jm_dtype_real(to), in, out, 2 * n);
-  jm_ref_convert_kernel *path[3];
+    return jm_convert_run(jm_dtype_real(from), jm_dtype_real(to), in, out, 2 * n);
+  convert_fn *path[3];
   int n_steps = find_path(from, to, path);
   if (!n_steps)
     return jm_error_unimplemented("conversion of %s to %s", jm_dtype_name(from), jm_dtype_name(to));
@@ -192,9 +197,4 @@ jm_error *jm_ref_convert_run(jm_dtype from, jm_dtype to, const void *in, void *o
   else
     run_blocks(path, n_steps, jm_dtype_bytes(from), jm_dtype_bytes(to), in, out, n);
   return NULL;
-}
-
-jm_error *jm_ref_convert(const jm_ref_call *call) {
-  return jm_ref_convert_run(call->in[0].type->dtype, call->out[0].type->dtype, call->in[0].data,
-                            call->out[0].data, (size_t)call->out[0].type->count);
 }

@@ -1,7 +1,9 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/ref/comparator.h"
-
+/* SPDX-License-Identifier: Apache-2.0
+ * Comparators of sort that compare keys in total orders, one after another: what JAX writes. */
 #include <string.h>
+
+#include "base/number.h"
+#include "ir/body.h"
 
 /* What a value of the comparator is: an element (or its real or imaginary part) of one side of an
  * operand, perhaps with zeros and NaNs made canonical. */
@@ -96,14 +98,14 @@ static bool match_term(const matcher *m, jm_value value, term *out) {
         match_bits(m, test->operands[1], &other) && other == 0) {
       zero = true;
     } else if (!nan && direction == JM_COMPARE_NE && test->operands[1] == test->operands[0] &&
-               jm_ref_order_is_nan(dtype_of(m, value), bits)) {
+               jm_number_is_nan(dtype_of(m, value), bits)) {
       nan = true;
       nan_bits = bits;
     } else {
       return false;
     }
   }
-  if (!match_element(m, value, out) || !jm_ref_order_check(dtype_of(m, value))) return false;
+  if (!match_element(m, value, out) || jm_dtype_is_complex(dtype_of(m, value))) return false;
   for (uint32_t i = 0; i < n_compared; i++)
     if (!same_element(out, &compared[i])) return false;
   out->zero = zero;
@@ -113,7 +115,7 @@ static bool match_term(const matcher *m, jm_value value, term *out) {
 }
 
 /* A comparison of the two sides of one key: EQ if `equal`, else LT or GT. */
-static bool match_compare(const matcher *m, jm_value value, bool equal, jm_ref_key *out) {
+static bool match_compare(const matcher *m, jm_value value, bool equal, jm_sort_key *out) {
   const jm_op *op = definition(m, value, JM_OP_compare);
   if (!op) return false;
   const jm_compare_attrs *attrs = op->attrs;
@@ -127,22 +129,22 @@ static bool match_compare(const matcher *m, jm_value value, bool equal, jm_ref_k
   if (!equal && attrs->direction != JM_COMPARE_LT && attrs->direction != JM_COMPARE_GT)
     return false;
   bool partial = jm_dtype_is_float(dtype) && attrs->order != JM_ORDER_TOTAL;
-  *out = (jm_ref_key){a.operand,
-                      a.part,
-                      partial,
-                      {.dtype = dtype,
-                       .zero = a.zero || partial,
-                       .nan = a.nan,
-                       .nan_bits = a.nan_bits,
-                       .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
+  *out = (jm_sort_key){a.operand,
+                       a.part,
+                       partial,
+                       {.dtype = dtype,
+                        .zero = a.zero || partial,
+                        .nan = a.nan,
+                        .nan_bits = a.nan_bits,
+                        .descending = !equal && a.rhs != (attrs->direction == JM_COMPARE_GT)}};
   return true;
 }
 
 /* less_0 or (equal_0 and (less_1 or (equal_1 and ...))): the keys, most significant first. */
-static bool match_keys(const matcher *m, jm_ref_key *keys, uint32_t max_keys, uint32_t *n_keys) {
+static bool match_keys(const matcher *m, jm_sort_key *keys, uint32_t max_keys, uint32_t *n_keys) {
   jm_value value = m->region->results[0];
   for (*n_keys = 0; *n_keys < max_keys;) {
-    jm_ref_key *k = &keys[(*n_keys)++], equal;
+    jm_sort_key *k = &keys[(*n_keys)++], equal;
     if (match_compare(m, value, false, k)) return true;
     const jm_op *either = definition(m, value, JM_OP_or), *both = NULL;
     if (!either) return false;
@@ -160,8 +162,8 @@ static bool match_keys(const matcher *m, jm_ref_key *keys, uint32_t max_keys, ui
   return false;
 }
 
-bool jm_ref_comparator_match(const jm_module *module, const jm_op *op, const jm_tensor *in,
-                             jm_ref_key *keys, uint32_t max_keys, uint32_t *n_keys) {
+bool jm_body_comparator(const jm_module *module, const jm_op *op, const jm_tensor *in,
+                        jm_sort_key *keys, uint32_t max_keys, uint32_t *n_keys) {
   matcher m = {module, op, in, jm_op_region(module, op, 0), op->n_operands - op->n_captures};
   return match_keys(&m, keys, max_keys, n_keys);
 }
