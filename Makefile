@@ -6,7 +6,7 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
-#   make thirdparty  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
+#   make thirdparty grid  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
 #   make check      format, include directions, sizes, generated files, warnings as errors
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
@@ -32,7 +32,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench kernels rebase clean ctest pytest devicetest thirdparty
+.PHONY: run test test-all check format asan tsan fuzz bench kernels rebase clean ctest pytest devicetest thirdparty grid
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -92,6 +92,10 @@ $(VENV)/libraries: $(VENV)/installed
 thirdparty: $(VENV)/installed $(VENV)/libraries
 	$(BIN)/python scripts/third_party.py -j $(JOBS)
 	JM_REQUIRE_LIBRARIES=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/third_party $(PYTEST_ARGS)
+
+# Every version of jax that this Python can install, with the library of this build.
+grid: $(VENV)/installed
+	$(BIN)/python scripts/grid.py --library $(BUILD)/libpjrt_plugin_mps.so
 
 # ---- checks --------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_mps_c import extension
+from jax_mps_c import compat, extension
 
 PLATFORM = "mps"
 TARGET = "mps.callback"
@@ -92,8 +92,6 @@ def read_array(array: _Array, signature: Signature) -> np.ndarray:
 
 def check_results(values: Sequence[Any], results: Sequence[Signature]) -> list[np.ndarray]:
     """The values as arrays of the promised shapes and types."""
-    from jax._src import dtypes
-
     if len(values) != len(results):
         raise RuntimeError(
             "Mismatched number of outputs from callback. "
@@ -101,7 +99,7 @@ def check_results(values: Sequence[Any], results: Sequence[Signature]) -> list[n
         )
     arrays = []
     for i, (value, wanted) in enumerate(zip(values, results)):
-        array = np.asarray(dtypes.canonicalize_value(np.asarray(value)))
+        array = np.asarray(compat.canonicalize(value))
         for what in ("shape", "dtype"):
             expected, actual = getattr(wanted, what), getattr(array, what)
             if expected != actual:
@@ -220,15 +218,12 @@ def describe(aval: Any) -> Signature:
 
 def share(sharding: Any, with_token: bool) -> Any:
     """A list of shardings has one for each result: the token's is like the first, without rank."""
-    from jax._src import sharding_impls
-
-    if not with_token or not isinstance(sharding, sharding_impls.SdyArrayList):
+    array, array_list = compat.sharding_classes()
+    if not with_token or array_list is None or not isinstance(sharding, array_list):
         return sharding
     first = sharding.shardings[0]
-    token = sharding_impls.SdyArray(
-        mesh_shape=(), dim_shardings=(), logical_device_ids=first.logical_device_ids
-    )
-    return sharding_impls.SdyArrayList((token, *sharding.shardings))
+    token = array(mesh_shape=(), dim_shardings=(), logical_device_ids=first.logical_device_ids)
+    return array_list((token, *sharding.shardings))
 
 
 def emit(
@@ -243,19 +238,23 @@ def emit(
     returns_token: bool = True,
     partitioned: bool = False,
     sharding: Any = None,
+    operand_layouts: Any = None,
+    result_layouts: Any = None,
 ) -> tuple[Sequence[Any], Any, Any]:
     """jax._src.callback.emit_python_callback for our platform."""
-    from jax._src import core, ffi
-    from jax._src.interpreters import mlir
+    from jax._src import core
 
     del returns_token  # there is one if one was given
+    if operand_layouts is not None or result_layouts is not None:
+        raise NotImplementedError(f"layouts of callbacks on platform {PLATFORM}")
     if partitioned and result_avals:
         raise ValueError("Partitioned callback not supported with return values.")
     entry = Entry(callback, tuple(map(describe, operand_avals)), tuple(map(describe, result_avals)))
     number, claim = enter(entry)
     ctx.module_context.add_keepalive(claim)
     # Not to be called by jaxlib: JAX then knows that effects_barrier has to wait for the program.
-    ctx.module_context.add_host_callback(callback)
+    if compat.takes_any_host_callback():
+        ctx.module_context.add_host_callback(callback)
     tokens = [token] if token else []
     token_avals = [core.abstract_token] * len(tokens)
     ctx = dataclasses.replace(
@@ -263,18 +262,18 @@ def emit(
         avals_in=[*token_avals, *operand_avals],
         avals_out=[*token_avals, *result_avals],
     )
-    rule = ffi.build_ffi_lowering_function(TARGET, has_side_effect=has_side_effect)
-    call = rule(ctx, *tokens, *operands, id=np.int64(number))
-    if sharding is not None:
-        mlir.set_sharding(ctx.module_context, call, share(sharding, bool(tokens and result_avals)))
-    results = list(call.results)
+    call, results = compat.lower_call(
+        ctx, TARGET, *tokens, *operands, has_side_effect=has_side_effect, id=np.int64(number)
+    )
+    if sharding is not None and call is not None:
+        compat.set_sharding(ctx, call, share(sharding, bool(tokens and result_avals)))
     if tokens:
         token = results.pop(0)
     return results, token, callback
 
 
 class Backends(types.ModuleType):
-    """jax._src.xla_bridge as callbacks see it: where there is no CPU device to put arguments on,
+    """jax._src.xla_bridge, or jax itself in older versions, as callbacks see it: where there is no CPU device to put arguments on,
     ours takes its place."""
 
     def __init__(self, original: types.ModuleType):
@@ -296,9 +295,9 @@ class Backends(types.ModuleType):
 def register() -> None:
     """Teaches JAX's lowerings of callbacks our platform; it must be known to JAX. May be repeated."""
     from jax._src import callback, checkify, debugging
-    from jax._src.interpreters import mlir
 
-    original = callback.emit_python_callback
+    module = compat.emitter()
+    original = module.emit_python_callback
     if hasattr(original, "__wrapped__"):
         return
 
@@ -307,13 +306,16 @@ def register() -> None:
         ours = tuple(ctx.module_context.platforms) == (PLATFORM,)
         return (emit if ours else original)(ctx, *args, **kwargs)
 
-    rules = (
+    rules = [
         (debugging.debug_callback_p, debugging.debug_callback_lowering),
-        (debugging.debug_print_p, debugging.debug_print_lowering_rule),
         (checkify.check_p, checkify.check_lowering_rule),
-    )
-    callback.xb = Backends(callback.xb)
-    debugging.xla_bridge = Backends(debugging.xla_bridge)
-    callback.emit_python_callback = emit_python_callback
+    ]
+    if hasattr(debugging, "debug_print_p"):  # from 0.7 on; before, prints are callbacks
+        rules.append((debugging.debug_print_p, debugging.debug_print_lowering_rule))
+    for user in (callback, debugging):
+        for name in ("xb", "xla_bridge", "jax"):
+            if hasattr(getattr(user, name, None), "local_devices"):
+                setattr(user, name, Backends(getattr(user, name)))
+    module.emit_python_callback = emit_python_callback
     for primitive, rule in rules:
-        mlir.register_lowering(primitive, rule, platform=PLATFORM)
+        compat.register_lowering(primitive, rule)

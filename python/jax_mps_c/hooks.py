@@ -118,21 +118,21 @@ HOOKS = (
     Hook(
         "donation",
         "jax._src.interpreters.mlir._platforms_with_donation",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "donate_argnums is dropped with a warning on platforms that are not in this list",
         allow_donation,
     ),
     Hook(
         "cache",
         "jax._src.compilation_cache.is_cache_used",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "the persistent compilation cache refuses platforms that are not in its list",
         allow_compilation_cache,
     ),
     Hook(
         "registration",
         "jax._src.xla_bridge._backend_factories",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "a plugin whose client cannot start stops every program, even those for the CPU; and JAX "
         "prints that the platform is experimental",
         soften_registration,
@@ -140,7 +140,7 @@ HOOKS = (
     Hook(
         "lowerings",
         "jax._src.lax.linalg, jax._src.lax.control_flow.loops",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "linear algebra has rules for named platforms alone, and long cumulative sums lose digits; "
         "lowerings.py is the table of ours",
         register_lowerings,
@@ -148,7 +148,7 @@ HOOKS = (
     Hook(
         "export",
         "jax._src.export._export._CUSTOM_CALL_TARGETS_GUARANTEED_STABLE",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "a program is not serialized with custom calls that are not in this list; ours are promised "
         "(docs/EXPORT.md)",
         promise_targets,
@@ -156,7 +156,7 @@ HOOKS = (
     Hook(
         "callbacks",
         "jax._src.callback.{emit_python_callback,xb}, jax._src.debugging.xla_bridge",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "callbacks, debug prints and checks are lowered for named platforms alone, and their "
         "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
         register_callbacks,
@@ -164,7 +164,7 @@ HOOKS = (
     Hook(
         "text",
         "jax._src.stages.Executable.as_text",
-        "0.10.2 - 0.12.0.1",
+        "0.4.38 - 0.12.0.1",
         "compiled.as_text() shows the program as it came, converted to HLO; the plan that is run "
         "stands behind it, as comments",
         explain_compiled,

@@ -19,6 +19,8 @@ import math
 import operator
 from typing import Any, Callable
 
+from jax_mps_c import compat
+
 PLATFORM = "mps"
 
 
@@ -30,6 +32,7 @@ class Lowering:
     primitive: str
     target: str
     configure: Callable[..., dict[str, Any]]
+    since: str = "0.4.38"  # the version of jax that brought the primitive
 
 
 # The end of a range of eigenvalues or singular values where all are wanted: the size may be symbolic.
@@ -137,8 +140,8 @@ LOWERINGS = (
     Lowering("tridiagonal_p", "mps.tridiagonal.v1", configure_tridiagonal),
     Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve.v1", configure_tridiagonal_solve),
     Lowering("lu_p", "mps.lu.v1", configure_nothing),
-    Lowering("geqp3_p", "mps.geqp3.v1", configure_geqp3),
-    Lowering("ormqr_p", "mps.ormqr.v1", configure_ormqr),
+    Lowering("geqp3_p", "mps.geqp3.v1", configure_geqp3, since="0.5.0"),
+    Lowering("ormqr_p", "mps.ormqr.v1", configure_ormqr, since="0.9.0"),
 )
 
 
@@ -280,41 +283,59 @@ def make_composite(name: str, primitive: Any, default: Callable[..., Any]) -> Ca
 
 
 def lower(lowering: Lowering, ctx: Any, *operands: Any, **params: Any) -> Any:
+    configuration = lowering.configure(ctx.avals_in[0].shape, **params)
+    return compat.lower_call(ctx, lowering.target, *operands, **configuration)[1]
+
+
+def find(module: Any, name: str, since: str) -> Any:
+    """A primitive; None where this jax is older than it is."""
     import jax
 
-    configuration = lowering.configure(ctx.avals_in[0].shape, **params)
-    return jax.ffi.ffi_lowering(lowering.target)(ctx, *operands, **configuration)
+    if jax.__version_info__[:3] < tuple(map(int, since.split("."))):
+        return None
+    return getattr(module, name)
+
+
+def register_cumulation(row: Cumulation) -> None:
+    from jax._src.interpreters import mlir
+    from jax._src.lax.control_flow import loops
+
+    rule = mlir.lower_fun(functools.partial(cumulate, row), multiple_results=False)
+    compat.register_lowering(getattr(loops, row.primitive), rule, inline=False)
+
+
+def register_composite(row: Composite) -> None:
+    from jax import lax
+    from jax._src.interpreters import mlir
+
+    if not hasattr(lax, "composite"):  # before 0.5: JAX's own rule stays
+        return
+    primitive = getattr(importlib.import_module(row.module), row.primitive)
+    default = mlir._lowerings[primitive]
+    default = getattr(default, "rule", default)
+    compat.register_lowering(primitive, make_composite(row.name, primitive, default), inline=False)
+
+
+def register_call(row: Lowering) -> None:
+    from jax._src.lax import linalg
+
+    if primitive := find(linalg, row.primitive, row.since):
+        compat.register_lowering(primitive, functools.partial(lower, row))
 
 
 def register() -> None:
-    """Registers the table; the platform must be known to JAX. A row that finds JAX changed leaves
+    """Registers the tables; the platform must be known to JAX. A row that finds JAX changed leaves
     its primitive as it was; all of them together are the error."""
-    from jax._src.interpreters import mlir
-    from jax._src.lax import linalg
-    from jax._src.lax.control_flow import loops
-
     lost = []
-    for cumulation in CUMULATIONS:
-        try:
-            rule = mlir.lower_fun(functools.partial(cumulate, cumulation), multiple_results=False)
-            primitive = getattr(loops, cumulation.primitive)
-            mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
-        except Exception as error:  # noqa: BLE001: JAX's insides may be anything
-            lost.append(f"{cumulation.primitive}: {error}")
-    for row in COMPOSITES:
-        try:
-            primitive = getattr(importlib.import_module(row.module), row.primitive)
-            default = mlir._lowerings[primitive]
-            default = getattr(default, "rule", default)
-            rule = make_composite(row.name, primitive, default)
-            mlir.register_lowering(primitive, rule, platform=PLATFORM, inline=False)
-        except Exception as error:  # noqa: BLE001: JAX's insides may be anything
-            lost.append(f"{row.primitive}: {error}")
-    for lowering in LOWERINGS:
-        try:
-            primitive = getattr(linalg, lowering.primitive)
-            mlir.register_lowering(primitive, functools.partial(lower, lowering), platform=PLATFORM)
-        except Exception as error:  # noqa: BLE001: JAX's insides may be anything
-            lost.append(f"{lowering.primitive}: {error}")
+    for rows, add in (
+        (CUMULATIONS, register_cumulation),
+        (COMPOSITES, register_composite),
+        (LOWERINGS, register_call),
+    ):
+        for row in rows:
+            try:
+                add(row)
+            except Exception as error:  # noqa: BLE001 - JAX's insides may be anything
+                lost.append(f"{row.primitive}: {error}")
     if lost:
         raise RuntimeError("without a rule: " + "; ".join(lost))

@@ -10,7 +10,7 @@ import os
 import pathlib
 from typing import Any
 
-from jax_mps_c import clashes, hooks, locate
+from jax_mps_c import clashes, compat, hooks, locate
 
 logger = logging.getLogger("jax_mps_c")
 
@@ -84,6 +84,7 @@ def initialize() -> None:
     for clash in state.clashes:
         logger.warning("%s", clash)
     try:
+        compat.check_version()
         state.library = locate.find_library()
         register(state.library)
     except Exception as error:
@@ -99,17 +100,16 @@ def register(library: pathlib.Path) -> None:
     from jax._src.lib import xla_client
 
     priority = PRIORITY_GPU if locate.is_apple_gpu(library) else PRIORITY_CPU
+    options = compat.LazyOptions(client_options)
     if not xla_client.pjrt_plugin_loaded(PLATFORM):
         xla_bridge.register_plugin(
-            PLATFORM, priority=priority, library_path=str(library), options=client_options
+            PLATFORM, priority=priority, library_path=str(library), options=options
         )
         return
     # Another plugin came first and jaxlib keeps its library for good: ours gets a key of its own,
     # and the platform's name goes to it.
     c_api = xla_client.load_pjrt_plugin_dynamically(SECOND_KEY, str(library))
-    factory = functools.partial(
-        xla_bridge.make_pjrt_c_api_client, SECOND_KEY, options=client_options
-    )
+    factory = functools.partial(compat.make_client, SECOND_KEY, options)
     xla_bridge.register_backend_factory(PLATFORM, factory, priority=priority, c_api=c_api)
 
 

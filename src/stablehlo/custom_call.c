@@ -294,5 +294,8 @@ jm_error *jm_vhlo_read_custom_call(jm_vhlo *v, const jm_wire_op *op) {
     if (t == SINK && !op->n_results) return NULL;
     if (t == TOP_K) return read_approx_top_k(v, op);
   }
+  bool done = false;
+  JM_TRY(jm_vhlo_read_mhlo_call(v, op, target.bytes, &done));
+  if (done) return NULL;
   return jm_error_note(build_call(v, op, target), "in the custom call of '%.200s'", target.bytes);
 }

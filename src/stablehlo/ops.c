@@ -2,6 +2,7 @@
  * Rules of ops that the IR has as they are, and of those that vanish on reading: calls, tuples,
  * composites, casts, shardings. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "stablehlo/reader.h"
@@ -235,7 +236,8 @@ static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *nam
   return NULL;
 }
 
-static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, bool *done) {
+/* `attributes` names the dictionary with k. */
+static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, const char *attributes, bool *done) {
   jm_top_k_attrs attrs = {0};
   const jm_wire_attr *dictionary, *key, *value;
   jm_value operand = JM_NONE;
@@ -247,7 +249,7 @@ static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, bool *done) {
   if (!(jm_op_facts[JM_OP_top_k].types >> jm_dtype_classof(type->dtype) & 1) ||
       indices->dtype != JM_DT_s32)
     return NULL;
-  JM_TRY(jm_vhlo_find(v, op, "composite_attributes", &dictionary));
+  JM_TRY(jm_vhlo_find(v, op, attributes, &dictionary));
   if (!dictionary || dictionary->kind != JM_WIRE_DICTIONARY) return NULL;
   JM_TRY(jm_vhlo_charge(v, dictionary->n_attrs / JM_VHLO_PER_ITEMS));
   bool has_k = false;
@@ -257,12 +259,24 @@ static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, bool *done) {
     if (key->kind != JM_WIRE_STRING) return NULL;
     if (!strcmp(key->bytes, "k") && value->kind == JM_WIRE_INTEGER)
       attrs.k = value->ints[0], has_k = true;
+    else if (!strcmp(key->bytes, "largest") && value->kind == JM_WIRE_BOOL && value->ints[0])
+      continue;                               /* the only order that JAX asks for */
     else if (strcmp(key->bytes, "is_stable")) /* ours always is */
       return NULL;
   }
   if (!has_k) return NULL;
   *done = true;
   return jm_vhlo_build(v, op, JM_OP_top_k, &operand, 1, &attrs, false);
+}
+
+/* What became a composite later: jaxlib before 0.7 sends ops of CHLO as custom calls of MHLO. */
+jm_error *jm_vhlo_read_mhlo_call(jm_vhlo *v, const jm_wire_op *op, const char *target, bool *done) {
+  enum { PREFIX = sizeof "mhlo." - 1 };
+  char name[sizeof "chlo." + 16];
+  if (strncmp(target, "mhlo.", PREFIX)) return NULL;
+  if (!strcmp(target, "mhlo.topk")) return read_top_k(v, op, "mhlo.attributes", done);
+  if ((size_t)snprintf(name, sizeof name, "chlo.%s", target + PREFIX) >= sizeof name) return NULL;
+  return read_function(v, op, name, functions, sizeof functions / sizeof *functions, done);
 }
 
 jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
@@ -279,6 +293,7 @@ jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
   if (version == 1 && !done && !v->options.decompose)
     JM_TRY(read_function(v, op, name->bytes, special_functions,
                          sizeof special_functions / sizeof *special_functions, &done));
-  if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k")) JM_TRY(read_top_k(v, op, &done));
+  if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k"))
+    JM_TRY(read_top_k(v, op, "composite_attributes", &done));
   return done ? NULL : call(v, op, "decomposition");
 }

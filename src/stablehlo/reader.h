@@ -163,6 +163,10 @@ jm_error *jm_vhlo_inline_block(jm_vhlo *v, const jm_wire_block *block, const jm_
 jm_error *jm_vhlo_inline_function(jm_vhlo *v, const char *name, uint32_t size,
                                   const jm_value *arguments, uint32_t n_arguments,
                                   uint32_t n_results, jm_value **out) JM_MUST_USE;
+/* A custom call of a target `mhlo.<op>` as older jaxlibs write ops that are composites today; done:
+ * the IR has that op. */
+jm_error *jm_vhlo_read_mhlo_call(jm_vhlo *v, const jm_wire_op *op, const char *target,
+                                 bool *done) JM_MUST_USE;
 /* The one block of a region. */
 jm_error *jm_vhlo_block(const jm_wire_region *region, const jm_wire_block **out) JM_MUST_USE;
 
