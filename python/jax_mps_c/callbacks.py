@@ -58,6 +58,7 @@ class _Callbacks(ctypes.Structure):
         ("hold", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64)),
         ("release", ctypes.CFUNCTYPE(None, ctypes.c_int64)),
         ("take_dead", ctypes.CFUNCTYPE(ctypes.c_int64)),
+        ("await_next", ctypes.CFUNCTYPE(None)),
     ]
 
 
@@ -292,6 +293,23 @@ class Backends(types.ModuleType):
             return self._original.local_devices(backend=PLATFORM)
 
 
+def wait_for_effects() -> None:
+    """A program that JAX gives tokens to has finished when its call returns: what callbacks print or
+    raise is seen then, and no token keeps an exception that was caught for a later barrier."""
+    from jax._src.interpreters import pxla
+
+    original = pxla.ExecuteReplicated._add_tokens_to_inputs
+
+    @functools.wraps(original)
+    def _add_tokens_to_inputs(self: Any, *args: Any) -> Any:
+        buffers = original(self, *args)
+        if self._local_devices[0].platform == PLATFORM:
+            library().await_next()
+        return buffers
+
+    pxla.ExecuteReplicated._add_tokens_to_inputs = _add_tokens_to_inputs
+
+
 def register() -> None:
     """Teaches JAX's lowerings of callbacks our platform; it must be known to JAX. May be repeated."""
     from jax._src import callback, checkify, debugging
@@ -319,3 +337,4 @@ def register() -> None:
     module.emit_python_callback = emit_python_callback
     for primitive, rule in rules:
         compat.register_lowering(primitive, rule)
+    wait_for_effects()

@@ -141,7 +141,7 @@ LOWERINGS = (
     Lowering("tridiagonal_solve_p", "mps.tridiagonal_solve.v1", configure_tridiagonal_solve),
     Lowering("lu_p", "mps.lu.v1", configure_nothing),
     Lowering("geqp3_p", "mps.geqp3.v1", configure_geqp3, since="0.5.0"),
-    Lowering("ormqr_p", "mps.ormqr.v1", configure_ormqr, since="0.9.0"),
+    Lowering("ormqr_p", "mps.ormqr.v1", configure_ormqr, since="0.10.0"),
 )
 
 

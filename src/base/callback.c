@@ -140,3 +140,15 @@ int64_t jm_callback_take_dead(void) {
   pthread_mutex_unlock(&lock);
   return id;
 }
+
+/* -- waiting */
+
+static _Thread_local bool awaits;
+
+void jm_callback_await_next(void) { awaits = true; }
+
+bool jm_callback_take_await(void) {
+  bool wanted = awaits;
+  awaits = false;
+  return wanted;
+}

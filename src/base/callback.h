@@ -6,6 +6,7 @@
 #ifndef JM_BASE_CALLBACK_H
 #define JM_BASE_CALLBACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -42,5 +43,11 @@ void jm_callback_release(int64_t id);
 
 /* An id that was held and isn't any more, each told once; -1: none. */
 int64_t jm_callback_take_dead(void);
+
+/* What callbacks do, printing or raising, has to be seen when JAX's call returns, as on its CPU
+ * backend. JAX says so before it starts such a program: the next one that this thread starts is
+ * waited for. Taking it forgets it. */
+void jm_callback_await_next(void);
+bool jm_callback_take_await(void);
 
 #endif

@@ -18,4 +18,5 @@ jm_callbacks_extension_type jm_callbacks_extension = {
     hold,
     jm_callback_release,
     jm_callback_take_dead,
+    jm_callback_await_next,
 };

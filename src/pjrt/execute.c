@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/callback.h"
 #include "pjrt/executable.h"
 
 jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded, PJRT_LoadedExecutable **out) {
@@ -96,6 +97,15 @@ static jm_error *read_options(const PJRT_ExecuteOptions *options, jm_execute_opt
   return NULL;
 }
 
+/* The run's error is the call's: no output has it, and no token keeps it for a later barrier. */
+static jm_error *await(const jm_program_facts *facts, jm_event *done, jm_buffer **outputs) {
+  jm_event_wait(done);
+  const jm_error *failed = jm_event_error(done);
+  if (!failed) return NULL;
+  for (uint32_t i = 0; i < facts->n_outputs; i++) jm_buffer_release(outputs[i]);
+  return jm_error_clone(failed);
+}
+
 jm_error *jm_slot_LoadedExecutable_Execute(PJRT_LoadedExecutable_Execute_Args *args) {
   jm_loaded_executable *loaded = args->executable->loaded;
   const jm_program_facts *facts = loaded->executable->facts;
@@ -113,9 +123,15 @@ jm_error *jm_slot_LoadedExecutable_Execute(PJRT_LoadedExecutable_Execute_Args *a
       return jm_error_invalid("execute_device belongs to another client");
   }
   jm_event *done;
+  jm_buffer **outputs = facts->n_outputs ? (jm_buffer **)args->output_lists[0] : NULL;
   JM_TRY(jm_loaded_executable_execute(
       loaded, &options, args->num_args ? (jm_buffer *const *)args->argument_lists[0] : NULL,
-      args->num_args, facts->n_outputs ? (jm_buffer **)args->output_lists[0] : NULL, &done));
+      args->num_args, outputs, &done));
+  jm_error *error = jm_callback_take_await() ? await(facts, done, outputs) : NULL;
+  if (error) {
+    jm_event_release(done);
+    return error;
+  }
   if (args->device_complete_events)
     args->device_complete_events[0] = jm_event_out(done);
   else

@@ -88,6 +88,7 @@ typedef struct jm_callbacks_extension_type {
   int (*hold)(int64_t id); /* 0: held */
   void (*release)(int64_t id);
   int64_t (*take_dead)(void);
+  void (*await_next)(void);
 } jm_callbacks_extension_type;
 extern jm_callbacks_extension_type jm_callbacks_extension;
 

@@ -53,6 +53,13 @@ static void test_claims(void) {
   CHECK(jm_callback_take_dead() == -1);
 }
 
+static void test_await(void) {
+  CHECK(!jm_callback_take_await());
+  jm_callback_await_next();
+  CHECK(jm_callback_take_await());
+  CHECK(!jm_callback_take_await());
+}
+
 /* Jobs of which each blocks until the next one has run: more than there are workers. */
 enum { CHAIN = 20 };
 
@@ -115,4 +122,4 @@ static void test_blocking(void) {
   if (pool) run_chain(pool, true);
 }
 
-TEST_MAIN(test_call, test_claims, test_blocking)
+TEST_MAIN(test_call, test_claims, test_await, test_blocking)
