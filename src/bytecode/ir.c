@@ -2,7 +2,7 @@
  * The IR section: nested operations, blocks and regions, and the numbering of values. */
 #include "bytecode/reader.h"
 
-enum { SECTION_IR = 4, MAX_DEPTH = 256 };
+enum { SECTION_IR = 4, MAX_DEPTH = 1200 };
 /* The least bytes that an op takes: name, mask, location. */
 enum { OP_BYTES = 3 };
 #define UNDEFINED UINT32_MAX

@@ -15,7 +15,7 @@ static jm_verify_fn *const rules[JM_N_OPS] = {
 typedef struct walk {
   const jm_module *m;
   uint8_t *defined; /* per value: in scope of its region by now */
-  uint8_t *depth;   /* per region: nesting + 1 once it is on the list */
+  uint16_t *depth;  /* per region: nesting + 1 once it is on the list */
   jm_region_id *todo;
   uint32_t n_todo;
 } walk;
@@ -150,7 +150,7 @@ static jm_error *add_region(walk *w, jm_region_id id, jm_op_id parent, unsigned 
   for (uint32_t i = 0; i < region->n_results; i++)
     if (region->results[i] >= w->m->n_values)
       return jm_error_invalid("result %u of region %u names no value", i, id);
-  w->depth[id] = (uint8_t)depth;
+  w->depth[id] = (uint16_t)depth;
   w->todo[w->n_todo++] = id;
   return NULL;
 }
@@ -224,7 +224,7 @@ static jm_error *verify(walk *w) {
 jm_error *jm_module_verify(const jm_module *module) {
   walk w = {.m = module,
             .defined = jm_alloc(module->n_values, 1),
-            .depth = jm_alloc(module->n_regions, 1),
+            .depth = jm_alloc(module->n_regions, sizeof(uint16_t)),
             .todo = jm_alloc(module->n_regions, sizeof(jm_region_id))};
   jm_error *error = w.defined && w.depth && w.todo ? verify(&w) : jm_error_out_of_memory();
   jm_free(w.defined);

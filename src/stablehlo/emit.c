@@ -6,7 +6,7 @@
 #include "stablehlo/reader.h"
 
 /* Deeper programs would need more stack than a thread has for certain. */
-enum { MAX_DEPTH = 512 };
+enum { MAX_DEPTH = 1200 };
 
 /* -- operands and results */
 

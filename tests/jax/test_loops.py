@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops, those that become one kernel above all: against JAX's cpu, and counted."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from jax import lax
 
 from jax_mps_c import counters
-from jax_mps_c.selftest.harness import compare
+from jax_mps_c.selftest.harness import compare, run
 
 RANDOM = np.random.default_rng(7)
 
@@ -204,3 +206,22 @@ def test_one_kernel():
     if not steps["kernel_runs"]:
         pytest.skip("nothing is compiled here: no LLVM, or a device engine")
     assert steps["kernel_runs"] + steps["ref_steps"] < 10
+
+
+def test_deeply_nested_branches():
+    """Each level is traced inside of the last one; Python's recursion is the narrower limit."""
+
+    def nest(depth, x):
+        if not depth:
+            return jnp.sin(x)
+        inner = lambda x: nest(depth - 1, x + 0.01)  # noqa: E731
+        return lax.cond(x[0] > -1, inner, lambda x: x * 2, x)
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        x = np.linspace(0, 1, 8, dtype=np.float32)
+        out = run("mps", lambda x: nest(150, x), (x,))
+    finally:
+        sys.setrecursionlimit(limit)
+    np.testing.assert_allclose(out, np.sin(x.astype(np.float64) + 1.5), rtol=1e-5)

@@ -197,5 +197,45 @@ static void test_garbage(void) {
   }
 }
 
-TEST_MAIN(test_refusals, test_acceptances, test_every_rule_refuses, test_round_trip,
+/* Each level: a case whose first branch is the next one. */
+static void print_nested(unsigned depth, jm_text *text) {
+  jm_text_printf(text, "module \"m\" { (%%a0: s32[], %%i: s32[]):\n");
+  for (unsigned d = 0; d < depth; d++)
+    jm_text_printf(text,
+                   "%%r%u: s32[] = case<2> %%i | %%a%u, %%i { (%%a%u: s32[], %%i: s32[]): ", d, d,
+                   d + 1);
+  jm_text_printf(text, "%%r%u: s32[] = negate %%a%u", depth, depth);
+  for (unsigned d = depth; d > 0; d--)
+    jm_text_printf(text,
+                   " return %%r%u }, { (%%b%u: s32[], %%i: s32[]): %%s%u: s32[] = add %%b%u, %%i "
+                   "return %%s%u }\n",
+                   d, d, d, d, d);
+  jm_text_printf(text, " return %%r0 }\n");
+}
+
+static jm_error *optimize_text(const jm_text *text) {
+  static const jm_pass_options options = {.verify = true};
+  jm_module *m = NULL;
+  JM_TRY(jm_module_parse(jm_text_bytes(text), text->size, &m));
+  jm_error *error = jm_module_verify(m);
+  if (!error) error = jm_pass_optimize(m, &options);
+  jm_module_destroy(m);
+  return error;
+}
+
+static void test_depth(void) {
+  jm_text text;
+  for (unsigned more = 0; more < 2; more++) {
+    jm_text_init(&text);
+    print_nested(JM_DEPTH_MAX - 1 + more, &text);
+    jm_error *error = optimize_text(&text);
+    if (more)
+      CHECK_FAILS(error, JM_INVALID_ARGUMENT, "regions nested more than 1000 deep");
+    else
+      CHECK_OK(error);
+    jm_text_deinit(&text);
+  }
+}
+
+TEST_MAIN(test_depth, test_refusals, test_acceptances, test_every_rule_refuses, test_round_trip,
           test_build_and_clone, test_allocation_failures, test_garbage)

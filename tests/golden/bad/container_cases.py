@@ -101,9 +101,9 @@ def _(p, r):
     add(p, r)
 
 
-@body_case("region_depth", BAD, "regions are nested deeper than 256")
+@body_case("region_depth", BAD, "regions are nested deeper than 1200")
 def _(p, r):
-    for _ in range(300):
+    for _ in range(1300):
         inner = Region(p)
         r.op("vhlo.case_v1", regions=[inner])
         r = inner

@@ -178,11 +178,11 @@ def _():
     return p
 
 
-@case("call_depth", NOT, "regions and calls nested deeper than 512")
+@case("call_depth", NOT, "regions and calls nested deeper than 1200")
 def _():
     p = main_program(lambda p, r: r.ret(call(p, r, "f0")))
     t = p.tensor([2])
-    for i in range(600):
+    for i in range(1300):
         p.func(f"f{i}", [t], [t], lambda r: r.ret(call(p, r, f"f{i + 1}")))
     return p
 
