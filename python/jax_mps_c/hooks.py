@@ -85,6 +85,12 @@ def register_lowerings() -> None:
     lowerings.register()
 
 
+def register_platform_branches() -> None:
+    from jax_mps_c import lowerings
+
+    lowerings.register_platform_branches()
+
+
 def promise_targets() -> None:
     from jax._src.export import _export
 
@@ -144,6 +150,14 @@ HOOKS = (
         "linear algebra has rules for named platforms alone, and long cumulative sums lose digits; "
         "lowerings.py is the table of ours",
         register_lowerings,
+    ),
+    Hook(
+        "branches",
+        "jax._src.lax.control_flow.conditionals.{platform_index_p,cond_p}",
+        "0.4.38 - 0.12.0.1",
+        "lax.platform_dependent without a default is an error on a platform that it does not name, "
+        "though it names the CPU",
+        register_platform_branches,
     ),
     Hook(
         "export",

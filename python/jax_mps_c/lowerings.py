@@ -287,6 +287,39 @@ def lower(lowering: Lowering, ctx: Any, *operands: Any, **params: Any) -> Any:
     return compat.lower_call(ctx, lowering.target, *operands, **configuration)[1]
 
 
+# -- functions that name platforms
+
+
+def include_ours(platforms: Any) -> Any:
+    """The platforms of each branch of lax.platform_dependent. A function that was written for the CPU
+    and has no default is right for us too: what it computes is the same."""
+    if any(names is None or PLATFORM in names for names in platforms):
+        return platforms
+    return tuple((*names, PLATFORM) if "cpu" in names else names for names in platforms)
+
+
+def register_platform_branches() -> None:
+    from jax._src.interpreters import mlir
+    from jax._src.lax.control_flow import conditionals
+
+    for primitive, parameter in (
+        (conditionals.platform_index_p, "platforms"),
+        (conditionals.cond_p, "branches_platforms"),
+    ):
+        default = mlir._lowerings[primitive]
+        default = getattr(default, "rule", default)
+
+        def rule(ctx: Any, *args: Any, default=default, parameter=parameter, **params: Any) -> Any:
+            if params.get(parameter) is not None:
+                params[parameter] = include_ours(params[parameter])
+            return default(ctx, *args, **params)
+
+        compat.register_lowering(primitive, rule)
+
+
+# -- the tables
+
+
 def find(module: Any, name: str, since: str) -> Any:
     """A primitive; None where this jax is older than it is."""
     import jax
