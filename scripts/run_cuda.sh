@@ -7,9 +7,9 @@ set -eu
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-${CC:-cc} -std=c11 -D_GNU_SOURCE -O1 -ffp-contract=off -Isrc -Itests tests/gpu/emit_cuda.c \
+${CC:-cc} -std=c11 -D_GNU_SOURCE -O1 -ffp-contract=off -Isrc -Itests tests/gpu/emit_printed.c \
   "$1/libjm_core.a" -o "$folder/emit" -ldl -lpthread -lm
-"$folder/emit" "$folder" "${2:-1}"
+"$folder/emit" "$folder" cuda "${2:-1}"
 flags=${NVCC_FLAGS:--arch=sm_90}
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
   nvcc -w -std=c++17 $flags -Itests "$folder/kernels.cu" tests/gpu/run_cuda.cu -o "$folder/run"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs the kernels that emit_cuda.c wrote, and compares their bits: run_cuda PLAN. NaN is any NaN,
+ * Runs the kernels that emit_printed.c wrote, and compares their bits: run_cuda PLAN. NaN is any NaN,
  * in words of 16 bits of f16 or bf16 too. */
 #include <cuda_runtime.h>
 #include <unistd.h>
@@ -99,6 +99,7 @@ static bool wait_for(const char *name) {
 
 /* In as many groups as there are chunks, and in two, which take several chunks each. */
 static bool run(FILE *plan, const entry *e) {
+  get_number(plan); /* the kernel's number */
   int64_t chunks = get_number(plan), threads = get_number(plan), calls = get_number(plan);
   int64_t n = get_number(plan);
   std::vector<int64_t> types(n);

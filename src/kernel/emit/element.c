@@ -54,30 +54,42 @@ jm_kval jm_element_unpack(jm_kbuilder *b, jm_dtype dtype, jm_kval bits) {
                                                   : jm_element_unpack_narrow(b, dtype, bits);
 }
 
+static bool has_float(jm_opcode code) {
+  return jm_element_float[code].unary || jm_element_float[code].binary;
+}
+static bool has_integer(const jm_integer_row *row) { return row->unary || row->binary; }
+static bool has_complex(jm_opcode code) {
+  return jm_element_complex[code].unary || jm_element_complex[code].binary;
+}
+
+bool jm_element_has(jm_opcode code) {
+  return has_float(code) || has_integer(&jm_element_integer[code]) ||
+         has_integer(&jm_element_pred[code]) || has_complex(code);
+}
+
 bool jm_element_supports(jm_opcode code, jm_dtype dtype, double *flops) {
   double cost = 0, narrow = dtype == JM_DT_bf16 ? 6 : dtype == JM_DT_f16 ? 10 : 25;
   bool found = false;
   switch (jm_dtype_classof(dtype)) {
     case JM_CLASS_PRED:
-      found = jm_element_pred[code].unary || jm_element_pred[code].binary;
+      found = has_integer(&jm_element_pred[code]);
       cost = jm_element_pred[code].flops;
       break;
     case JM_CLASS_SINT:
     case JM_CLASS_UINT:
-      found = jm_element_integer[code].unary || jm_element_integer[code].binary;
+      found = has_integer(&jm_element_integer[code]);
       cost = jm_element_integer[code].flops + (is_small_integer(dtype) ? 2 : 0);
       break;
     case JM_CLASS_FLOAT: {
       const jm_float_row *row = &jm_element_float[code];
-      found = (row->unary || row->binary) &&
-              (code != JM_OP_complex || dtype == JM_DT_f32 || dtype == JM_DT_f64);
+      found =
+          has_float(code) && (code != JM_OP_complex || dtype == JM_DT_f32 || dtype == JM_DT_f64);
       cost = dtype == JM_DT_f64 ? row->flops_f64 : row->flops;
       if (dtype != JM_DT_f32 && dtype != JM_DT_f64 && !row->exact) cost += narrow;
       break;
     }
     case JM_CLASS_COMPLEX:
-      found = (jm_element_complex[code].unary || jm_element_complex[code].binary) &&
-              (dtype == JM_DT_c64 || !jm_element_complex[code].narrow);
+      found = has_complex(code) && (dtype == JM_DT_c64 || !jm_element_complex[code].narrow);
       cost = jm_element_complex[code].flops;
       break;
     case JM_CLASS_TOKEN:

@@ -96,6 +96,8 @@ extern const jm_integer_row jm_element_pred[JM_N_OPS], jm_element_integer[JM_N_O
 extern const jm_float_row jm_element_float[JM_N_OPS];
 extern const jm_complex_row jm_element_complex[JM_N_OPS];
 
+/* Has the op a function, of some type? */
+bool jm_element_has(jm_opcode code);
 /* The op on elements of one type; x: as many as it has operands. NULL flops is allowed. */
 bool jm_element_supports(jm_opcode code, jm_dtype dtype, double *flops);
 jm_element jm_element_run(jm_kbuilder *b, jm_opcode code, jm_dtype dtype, const jm_element *x);

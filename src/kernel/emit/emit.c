@@ -145,6 +145,19 @@ static void memo_add(jm_emit *e, jm_value v, uint32_t scope_id, uint32_t rank, c
   m->element = element;
 }
 
+/* -- what can be emitted */
+
+bool jm_emit_supports(const jm_module *module, const jm_op *op) {
+  const jm_emit_row *row = jm_emit_row_find(op->code);
+  return row && (!row->check || row->check(module, op));
+}
+
+jm_emit_cost jm_emit_estimate(const jm_module *module, const jm_op *op) {
+  const jm_emit_row *row = jm_emit_row_find(op->code);
+  if (!row) return (jm_emit_cost){0};
+  return (jm_emit_cost){row->price ? row->price(module, op) : row->flops, row->loops};
+}
+
 /* -- leaves */
 
 static leaf *leaf_slot(leaf *table, uint32_t capacity, jm_value v) {
@@ -235,8 +248,8 @@ static jm_element pull_argument(jm_emit *e, jm_value v, const jm_kval *index) {
 
 static jm_element pull_op(jm_emit *e, jm_value v, uint32_t rank, const jm_kval *index) {
   const jm_op *op = jm_module_definition(e->module, v);
-  const jm_emit_row *row = op ? &jm_emit_rows[op->code] : NULL;
-  if (!op || !row->rule || op->n_results > JM_EMIT_CARRIES || e->depth > MAX_DEPTH) {
+  const jm_emit_row *row = op ? jm_emit_row_find(op->code) : NULL;
+  if (!row || op->n_results > JM_EMIT_CARRIES || e->depth > MAX_DEPTH) {
     jm_kbuilder_fail(e->b, op ? jm_op_error(e->module, op, JM_INTERNAL, "can't be part of a kernel")
                               : jm_error_internal("a kernel needs a value that is no leaf"));
     return (jm_element){{0, JM_KNONE}};

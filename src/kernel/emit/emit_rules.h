@@ -18,13 +18,14 @@ typedef bool jm_emit_check(const jm_module *module, const jm_op *op);
 typedef double jm_emit_price(const jm_module *module, const jm_op *op);
 
 typedef struct jm_emit_row {
-  jm_emit_rule *rule; /* NULL: the op can't be pulled */
+  jm_emit_rule *rule;
   jm_emit_check *check;
   jm_emit_price *price; /* NULL: flops */
   double flops;
   bool loops;
 } jm_emit_row;
-extern const jm_emit_row jm_emit_rows[JM_N_OPS];
+/* NULL: the op can't be pulled. */
+const jm_emit_row *jm_emit_row_find(jm_opcode code);
 
 const jm_module *jm_emit_module(const jm_emit *e);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which ops can be pulled, by which rule, under which conditions and at what price. An op that has
- * no row here runs by itself on another path. */
+ * Which ops can be pulled, by which rule, under which conditions and at what price: elementwise ops
+ * that have a function in a table of element.h, and those that have a row here. Any other op runs
+ * by itself on another path. */
 #include "kernel/emit/emit_rules.h"
 
 /* -- rules of elementwise ops */
@@ -124,60 +125,8 @@ static double price_convert(const jm_module *m, const jm_op *op) {
 
 /* -- the table */
 
-#define E(op) [JM_OP_##op] = {elementwise, check_elementwise, price_elementwise, 0, false}
-
-const jm_emit_row jm_emit_rows[JM_N_OPS] = {
-    E(abs),
-    E(acos),
-    E(acosh),
-    E(asin),
-    E(asinh),
-    E(atanh),
-    E(cbrt),
-    E(ceil),
-    E(cosh),
-    E(cosine),
-    E(count_leading_zeros),
-    E(erf),
-    E(erfc),
-    E(erf_inv),
-    E(exponential),
-    E(exponential_minus_one),
-    E(floor),
-    E(imag),
-    E(is_finite),
-    E(log),
-    E(log_plus_one),
-    E(logistic),
-    E(negate),
-    E(not),
-    E(popcnt),
-    E(real),
-    E(round_nearest_afz),
-    E(round_nearest_even),
-    E(rsqrt),
-    E(sign),
-    E(sine),
-    E(sinh),
-    E(sqrt),
-    E(tan),
-    E(tanh),
-    E(add),
-    E(and),
-    E(atan2),
-    E(complex),
-    E(divide),
-    E(maximum),
-    E(minimum),
-    E(multiply),
-    E(or),
-    E(power),
-    E(remainder),
-    E(shift_left),
-    E(shift_right_arithmetic),
-    E(shift_right_logical),
-    E(subtract),
-    E(xor),
+/* Ops that are elementwise are not listed unless they have a rule of their own. */
+static const jm_emit_row rows[JM_N_OPS] = {
     /* op                     rule              check              price          flops loops */
     [JM_OP_convert] = {convert, NULL, price_convert, 0, false},
     [JM_OP_reduce_precision] = {reduce_precision, check_reduce_precision, NULL, 12, false},
@@ -207,12 +156,11 @@ const jm_emit_row jm_emit_rows[JM_N_OPS] = {
                            jm_emit_price_dot_general, 0, true},
 };
 
-bool jm_emit_supports(const jm_module *module, const jm_op *op) {
-  const jm_emit_row *row = &jm_emit_rows[op->code];
-  return row->rule && (!row->check || row->check(module, op));
-}
+static const jm_emit_row elementwise_row = {elementwise, check_elementwise, price_elementwise, 0,
+                                            false};
 
-jm_emit_cost jm_emit_estimate(const jm_module *module, const jm_op *op) {
-  const jm_emit_row *row = &jm_emit_rows[op->code];
-  return (jm_emit_cost){row->price ? row->price(module, op) : row->flops, row->loops};
+const jm_emit_row *jm_emit_row_find(jm_opcode code) {
+  if (rows[code].rule) return &rows[code];
+  const bool is_elementwise = jm_op_facts[code].traits & JM_TRAIT_ELEMENTWISE;
+  return is_elementwise && jm_element_has(code) ? &elementwise_row : NULL;
 }

@@ -184,6 +184,11 @@ jm_error *jm_c_print_block(printer *p, jm_kblock block) {
 
 /* -- limits */
 
+uint32_t jm_c_threads(const jm_kernel *kernel) {
+  const uint32_t threads = jm_kernel_threads(kernel);
+  return threads ? threads : 1;
+}
+
 size_t jm_c_shared_bytes(const jm_kernel *kernel) {
   return jm_kernel_scratch_bytes(kernel) + jm_c_exchange_bytes(kernel);
 }
@@ -298,7 +303,7 @@ static jm_error *print_kernel(const jm_kernel *kernel, const jm_c_dialect *diale
                .out = text,
                .next = 1,
                .has_parameters = symbol != NULL,
-               .threads = jm_kernel_threads(kernel)};
+               .threads = jm_c_threads(kernel)};
   jm_arena_init(&p.arena);
   jm_error *error = print_whole(&p, symbol);
   jm_arena_deinit(&p.arena);

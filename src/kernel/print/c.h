@@ -2,7 +2,7 @@
  * Kernels as text of languages like C: one printer, and a table for each dialect of what differs.
  * Whoever compiles the text is not known here.
  *
- * A chunk iteration is one group; a launch has any number of groups, of jm_kernel_threads lanes,
+ * A chunk iteration is one group; a launch has any number of groups, of jm_c_threads threads each,
  * which take the iterations in turns. Buffers are arrays of the parameters' elements: an i8 to i64
  * is an integer of its width, signed or not, so that f16, bf16 and the like are 16-bit words; an i8
  * that is a pred may be a bool. */
@@ -56,6 +56,8 @@ jm_error *jm_c_print_function(const jm_kernel *kernel, const jm_c_dialect *diale
 jm_error *jm_c_print_body(const jm_kernel *kernel, const jm_c_dialect *dialect,
                           jm_text *text) JM_MUST_USE;
 
+/* How many threads a group is launched with. */
+uint32_t jm_c_threads(const jm_kernel *kernel);
 /* Bytes of memory that the text declares for the lanes of a group: SCRATCH, and what carries are
  * combined through. */
 size_t jm_c_shared_bytes(const jm_kernel *kernel);

@@ -9,16 +9,17 @@
  *   exchange[lane] = c;
  *   barrier;
  *   if (lane < 32) {
- *     for (int half = 128; half >= 32; half /= 2)       the columns of a SIMD group: lane l
- * combines for (int j = lane; j < half; j += 32)           only elements l, l + 32, l + 64, ...
- *         exchange[j] = combine(exchange[j], exchange[j + half]);
+ *     for (int step = 128; step >= 32; step /= 2)
+ *       for (int j = lane; j < step; j += 32)
+ *         exchange[j] = combine(exchange[j], exchange[j + step]);
  *     c = exchange[lane];
- *     for (int half = 16; half > 0; half /= 2) c = combine(c, shuffle_down(c, half));
+ *     for (int step = 16; step > 0; step /= 2) c = combine(c, shuffle_down(c, step));
  *     if (lane == 0) result = c;
  *   }
  *   barrier;
  *   c = result;
- * which combines the same pairs as halving in all lanes would, with two barriers. */
+ * which combines the same pairs as halving in all lanes would, with two barriers: of the memory,
+ * each lane of the first SIMD group touches only the elements lane, lane + 32, lane + 64, ... */
 #include <stdio.h>
 
 #include "kernel/print/c_printer.h"
@@ -56,14 +57,14 @@ static void write_arrays(printer *p, const jm_kval *values, uint32_t n, uint32_t
     jm_c_line(p, "%s = %s;", element(array, i, lane).text, jm_c_value(p, values[i]).text);
 }
 
-/* Lane i takes in lane i + half. */
+/* Lane i takes in lane i + step. */
 static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t array) {
   const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results;
-  jm_c_open(p, "for (int half = %u; half > 0; half /= 2)", (unsigned)(f->width / 2));
-  jm_c_open(p, "for (int lane = 0; lane < half; lane++)");
+  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)(f->width / 2));
+  jm_c_open(p, "for (int lane = 0; lane < step; lane++)");
   read_arrays(p, combine->first_arg, n, array, "lane");
-  read_arrays(p, combine->first_arg + n, n, array, "lane + half");
+  read_arrays(p, combine->first_arg + n, n, array, "lane + step");
   JM_TRY(jm_c_print_block(p, f->first_block + 1));
   write_arrays(p, combine->yields, n, array, "lane");
   jm_c_close(p);
@@ -192,10 +193,10 @@ static void declare_exchange(printer *p, const jm_kinst_fact *f, uint32_t array)
 static jm_error *combine_in_registers(printer *p, const jm_kinst_fact *f, uint32_t most) {
   const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results;
-  jm_c_open(p, "for (int half = %u; half > 0; half /= 2)", (unsigned)most);
+  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)most);
   for (uint32_t i = 0; i < n; i++) {
     const jm_kval upper = combine->first_arg + n + i;
-    jm_c_line(p, "%s %s = jm_shuffle_down(%s, half, %uu);", jm_c_type(p, upper),
+    jm_c_line(p, "%s %s = jm_shuffle_down(%s, step, %uu);", jm_c_type(p, upper),
               jm_c_define(p, upper).text, jm_c_value(p, f->first_result + i).text,
               f->width >= SIMD ? UINT32_MAX : (1u << f->width) - 1);
   }
@@ -219,10 +220,10 @@ static jm_error *combine_in_memory(printer *p, const jm_kinst_fact *f) {
   jm_c_line(p, "%s", barrier);
   jm_c_open(p, "if (jm_lane < %d)", SIMD);
   if (f->width / 2 >= SIMD) {
-    jm_c_open(p, "for (int half = %u; half >= %d; half /= 2)", (unsigned)(f->width / 2), SIMD);
-    jm_c_open(p, "for (int lane = jm_lane; lane < half; lane += %d)", SIMD);
+    jm_c_open(p, "for (int step = %u; step >= %d; step /= 2)", (unsigned)(f->width / 2), SIMD);
+    jm_c_open(p, "for (int lane = jm_lane; lane < step; lane += %d)", SIMD);
     read_arrays(p, combine->first_arg, n, array, "lane");
-    read_arrays(p, combine->first_arg + n, n, array, "lane + half");
+    read_arrays(p, combine->first_arg + n, n, array, "lane + step");
     JM_TRY(jm_c_print_block(p, f->first_block + 1));
     write_arrays(p, combine->yields, n, array, "lane");
     jm_c_close(p);
