@@ -73,8 +73,9 @@ struct id { /* becomes a number or a vector */
   }
 };
 } // namespace metal_stub
-extern "C" __attribute__((visibility("default"))) void
-metal_stub_entry(void *const *buffers, const uint *ids) { %s }
+"""
+ENTRY = """extern "C" __attribute__((visibility("default"))) void
+metal_stub_entry_%s(void *const *buffers, const uint *ids) { %s(%s); }
 """
 
 
@@ -144,9 +145,9 @@ def rewrite(text: str) -> str:
     return "".join(out) + text[done:]
 
 
-def find_kernel(text: str, name: str | None) -> tuple[str, list[str]]:
-    """The kernel of this name, or the only one, and its parameters."""
-    found = []
+def find_kernels(text: str) -> dict[str, list[str]]:
+    """The parameters of each kernel, by its name."""
+    found = {}
     for match in re.finditer(
         r"\[\[\s*kernel\b[^\]]*\]\]\s*(\[\[.*?\]\]\s*)*(\w+)\s+(\w+)\s*\(", text
     ):
@@ -154,13 +155,10 @@ def find_kernel(text: str, name: str | None) -> tuple[str, list[str]]:
         while depth and end < len(text):
             depth += (text[end] == "(") - (text[end] == ")")
             end += 1
-        if name in (None, match[3]):
-            if match[2] != "void":
-                raise Refused(f"kernel {match[3]} returns something")
-            found.append((match[3], split_commas(text[match.end() : end - 1])))
-    if len(found) != 1:
-        raise Refused(f"{len(found)} kernels {name or ''}")
-    return found[0]
+        if match[2] != "void":
+            raise Refused(f"kernel {match[3]} returns something")
+        found[match[3]] = split_commas(text[match.end() : end - 1])
+    return found
 
 
 def bind_parameters(name: str, parameters: list[str], group_bytes: dict[int, int]) -> list[str]:
@@ -196,6 +194,15 @@ def bind_parameters(name: str, parameters: list[str], group_bytes: dict[int, int
 
 
 # ---- clang
+
+
+def is_usable() -> bool:
+    """Is there a clang that knows the dialect?"""
+    if not CLANG:
+        return False
+    done = subprocess.run([CLANG, "--version"], capture_output=True, text=True)
+    version = re.search(r"version (\d+)", done.stdout)
+    return version is not None and int(version[1]) >= 14
 
 
 def run_clang(*args) -> str:
@@ -247,24 +254,26 @@ def check_calls(source: pathlib.Path) -> None:
 # ---- kernels
 
 
-class Kernel:
-    """A compiled kernel, the source's only one.
+class Library:
+    """The compiled kernels of a source.
 
-    group_bytes: of its [[threadgroup(n)]] parameters. Of a kernel in a header, signature is the
-    header's text and the kernel's name, and instance what is called, `name<float>`; then only clang
-    judges it.
+    group_bytes: of their [[threadgroup(n)]] parameters. For kernels in headers, signatures is the
+    headers' text, and instances says what is called for each name, `name<float>`; then only clang
+    judges the source.
     """
 
-    def __init__(self, source, group_bytes=None, signature=None, instance=None, include=()):
+    def __init__(self, source, group_bytes=None, signatures=None, instances=None, include=()):
         text = rewrite(source)
-        self.name, parameters = find_kernel(*(signature or (text, None)))
-        arguments = bind_parameters(self.name, parameters, group_bytes or {})
-        call = f"{instance or self.name}({', '.join(arguments)});"
+        self.kernels = find_kernels(signatures or text)
+        entries = ""
+        for name in instances or self.kernels:
+            arguments = ", ".join(bind_parameters(name, self.kernels[name], group_bytes or {}))
+            entries += ENTRY % (name, (instances or {}).get(name, name), arguments)
         self.folder = tempfile.TemporaryDirectory(prefix="metal-")
         folder = pathlib.Path(self.folder.name)
         written, adaptor = folder / "kernel.metal", folder / "adaptor.metal"
         written.write_text(text)
-        adaptor.write_text(f'#include "kernel.metal"\n{ADAPTOR % call}')
+        adaptor.write_text(f'#include "kernel.metal"\n{ADAPTOR}{entries}')
         include = [f"-I{path}" for path in include]
         run_clang(*include, "-O1", "-c", adaptor, "-o", folder / "kernel.o")
         if not include:
@@ -275,19 +284,31 @@ class Kernel:
         subprocess.run(command, check=True)
         self.library = ctypes.CDLL(str(folder / "kernel.so"))
 
-    def run(self, buffers, grid, group, reverse=False, flush=False):
-        """Over a grid of threads; buffers are NumPy arrays, which the kernel writes.
+    def run(self, name, addresses, grid, group, reverse=False, flush=False):
+        """One kernel over a grid of threads, with its buffers at these addresses.
 
         reverse: threads take turns in descending order. flush: subnormal numbers count as zero, as
         they do on a GPU.
         """
-        addresses = (ctypes.c_void_p * MOST_BUFFERS)(*(b.ctypes.data for b in buffers))
+        entry = ctypes.cast(getattr(self.library, f"metal_stub_entry_{name}"), ctypes.c_void_p)
         sizes = [(ctypes.c_uint32 * 3)(*(*size, 1, 1)[:3]) for size in (grid, group)]
-        message = ctypes.create_string_buffer(256)
-        entry = ctypes.cast(self.library.metal_stub_entry, ctypes.c_void_p)
         flags = ctypes.c_int(reverse + 2 * flush)
-        if self.library.metal_stub_run(entry, addresses, *sizes, flags, message, 256):
-            raise RuntimeError(f"{self.name}: {message.value.decode()}")
+        message = ctypes.create_string_buffer(256)
+        buffers = (ctypes.c_void_p * MOST_BUFFERS)(*addresses)
+        if self.library.metal_stub_run(entry, buffers, *sizes, flags, message, len(message)):
+            raise RuntimeError(f"{name}: {message.value.decode()}")
+
+
+class Kernel(Library):
+    """A source with one kernel, which gets NumPy arrays."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.name = next(iter(kwargs.get("instances") or self.kernels))
+
+    def run(self, buffers, grid, group, reverse=False, flush=False):
+        addresses = [b.ctypes.data for b in buffers]
+        super().run(self.name, addresses, grid, group, reverse, flush)
 
 
 def copy_headers(source: pathlib.Path, to: pathlib.Path) -> None:
