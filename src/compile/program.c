@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The compiler's pipeline on one screen: read, verify, optimise; for the host group and plan. */
+ * The compiler's pipeline on one screen: read, verify, optimise; then for an engine lower, compile
+ * and plan. */
 #include "compile/program.h"
 
 #include <string.h>
@@ -9,7 +10,6 @@
 #include "compile/cost.h"
 #include "compile/debug.h"
 #include "compile/record.h"
-#include "engine/host/host.h"
 #include "engine/ref/ref.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -17,10 +17,17 @@
 #include "plan/plan.h"
 #include "stablehlo/read.h"
 
+struct jm_prepared {
+  jm_prepared *next; /* for another engine */
+  jm_engine *engine;
+  void *compiled;
+  jm_plan *plan;
+};
+
 struct jm_program {
   jm_module *module;
-  jm_host_program *host;  /* NULL: no LLVM, or not planned */
-  jm_plan *plan;          /* NULL: not planned */
+  const jm_backend *backend; /* that the module was lowered for; NULL: none yet */
+  jm_prepared *prepared;
   jm_program_facts facts; /* arrays in the module's arena */
   uint32_t n_held;        /* ops whose callbacks are held */
 };
@@ -102,11 +109,10 @@ static jm_error *callbacks_hold(jm_program *program) {
   return NULL;
 }
 
-static jm_error *compile(const void *bytes, size_t n_bytes, bool decompose, jm_program *program) {
-  const jm_stablehlo_options reading = {.decompose = decompose};
+static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
   const jm_pass_options options = {.evaluate = fold_evaluate,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-  JM_TRY(jm_stablehlo_read(bytes, n_bytes, reading, &program->module));
+  JM_TRY(jm_stablehlo_read(bytes, n_bytes, (jm_stablehlo_options){0}, &program->module));
   JM_TRY(jm_module_verify(program->module));
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
@@ -117,31 +123,75 @@ static jm_error *compile(const void *bytes, size_t n_bytes, bool decompose, jm_p
   return facts_fill(program);
 }
 
-jm_error *jm_program_plan(jm_program *program) {
-  if (program->plan) return NULL;
-  jm_module *m = program->module;
-  const char *why;
-  const jm_target *target = jm_jit_find_target(&why);
-  if (target) {
-    const jm_pass_options options = {.target = target,
-                                     .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-    JM_TRY(jm_pass_lower(m, &options));
-    JM_TRY(jm_host_compile(m, target, &program->host));
+/* -- for an engine */
+
+static void prepared_destroy(jm_prepared *prepared) {
+  jm_plan_destroy(prepared->plan);
+  prepared->engine->backend->compiled_destroy(prepared->engine, prepared->compiled);
+  jm_free(prepared);
+}
+
+static bool takes_pattern(void *engine, const jm_module *m, const jm_op *fusion) {
+  return ((jm_engine *)engine)->backend->takes_pattern(engine, m, fusion);
+}
+
+/* In place, and so for engines of one kind alone. */
+static jm_error *lower(jm_program *program, jm_engine *engine) {
+  const jm_pass_options options = {
+      .target = engine->backend->find_target(engine),
+      .takes_pattern = engine->backend->takes_pattern ? takes_pattern : NULL,
+      .engine = engine,
+      .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
+  if (program->backend == engine->backend) return NULL;
+  if (program->backend)
+    return jm_error_invalid("'%s' was compiled for another kind of engine than %s",
+                            program->facts.name, engine->fact.name);
+  JM_TRY(jm_pass_lower(program->module, &options));
+  program->backend = engine->backend;
+  return NULL;
+}
+
+static jm_error *prepare(jm_program *program, jm_prepared *prepared) {
+  jm_engine *engine = prepared->engine;
+  JM_TRY(lower(program, engine));
+  JM_TRY(engine->backend->compile(engine, program->module, &prepared->compiled));
+  JM_TRY(jm_plan_build(program->module, engine, prepared->compiled, &prepared->plan));
+  JM_TRY(jm_debug_explain(prepared->plan));
+  return jm_record_add(prepared->plan);
+}
+
+jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_prepared **out) {
+  for (*out = program->prepared; *out; *out = (*out)->next)
+    if ((*out)->engine == engine) return NULL;
+  jm_prepared *prepared = jm_alloc(1, sizeof *prepared);
+  if (!prepared) return jm_error_out_of_memory();
+  prepared->engine = engine;
+  jm_error *error = prepare(program, prepared);
+  if (error) {
+    prepared_destroy(prepared);
+    return error;
   }
-  JM_TRY(jm_plan_build(m, program->host, &program->plan));
-  program->facts.temporary_bytes = program->plan->arena_bytes;
-  JM_TRY(jm_debug_explain(program->plan));
-  return jm_record_add(program->plan);
+  prepared->next = program->prepared;
+  program->prepared = prepared;
+  program->facts.temporary_bytes = prepared->plan->arena_bytes;
+  *out = prepared;
+  return NULL;
 }
 
-jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) {
-  return jm_explanation_build(program->plan, out);
+jm_error *jm_prepared_explain(const jm_prepared *prepared, jm_explanation *out) {
+  return jm_explanation_build(prepared->plan, out);
 }
 
-jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {
+jm_error *jm_prepared_run(const jm_prepared *prepared, const jm_engine_run *run) {
+  return prepared->engine->run(prepared->engine, prepared->compiled, prepared->plan, run);
+}
+
+/* -- the whole program */
+
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
   jm_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
-  jm_error *error = compile(bytes, n_bytes, decompose, program);
+  jm_error *error = compile(bytes, n_bytes, program);
   if (error) {
     jm_program_destroy(program);
     return error;
@@ -153,15 +203,16 @@ jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, 
 void jm_program_destroy(jm_program *program) {
   if (!program) return;
   callbacks_release(program);
-  jm_plan_destroy(program->plan);
-  jm_host_program_destroy(program->host);
+  while (program->prepared) {
+    jm_prepared *next = program->prepared->next;
+    prepared_destroy(program->prepared);
+    program->prepared = next;
+  }
   jm_module_destroy(program->module);
   jm_free(program);
 }
 
 const jm_program_facts *jm_program_describe(const jm_program *program) { return &program->facts; }
-
-const jm_module *jm_program_module(const jm_program *program) { return program->module; }
 
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) {
   jm_text printed;
@@ -174,8 +225,4 @@ jm_error *jm_program_print(const jm_program *program, char **text, size_t *size)
   *text = printed.bytes; /* the caller's, to be freed with jm_free */
   *size = printed.size;
   return NULL;
-}
-
-jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
-  return jm_plan_run(program->plan, run->inputs, run->outputs, run->context);
 }

@@ -1,15 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a device engine offers to the runtime: arrays of its own that programs run on. The host
- * needs none of this: there, a buffer is memory and a program is run by program.h. One thread owns
- * a device engine; run, import, export and wait are called on it alone. */
+ * The engine interface: what the compiler, the planner and the runtime ask of whatever runs
+ * programs. Every device has an engine; the host's CPU is one like any other (engine/host), and so
+ * is MLX (engine/mlx). Not here: queues, buffers and events, which are the runtime's.
+ *
+ * An engine with fact.is_host_memory works on the host's memory: arguments and results are host
+ * pointers that the runtime brings, and the array functions are never called. Any other engine has
+ * arrays of its own. If fact.any_thread is false, all functions but those marked "any thread" are
+ * called on one thread, that which created the engine. */
 #ifndef JM_ENGINE_ENGINE_H
 #define JM_ENGINE_ENGINE_H
 
 #include "engine/context.h"
 #include "ir/module.h"
 
+struct jm_plan;
+struct jm_target;
 typedef struct jm_engine jm_engine;
 typedef struct jm_engine_array jm_engine_array; /* counted; memory of the device */
+
+/* -- for the compiler and the planner */
+
+/* What runs one op: the first member of a struct of the engine's own, with what the planner must
+ * know of it. */
+typedef struct jm_step_code {
+  const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
+  uint32_t n_kernels; /* launches of compiled kernels */
+  /* Memory that it needs while it runs: a size each. */
+  const size_t *temporary_bytes;
+  uint32_t n_temporaries;
+  /* Per operand: the result that may be written to the operand's very memory, JM_NONE: none.
+   * NULL: by the rules of the op. */
+  const uint32_t *overwrites;
+} jm_step_code;
+
+/* How an engine wants programs to be compiled. */
+typedef struct jm_backend {
+  /* The planner gives every value its memory beforehand; otherwise the engine places values while
+   * it runs. */
+  bool assigns_memory;
+  /* The machine that ops are grouped into kernels for; NULL: none are. */
+  const struct jm_target *(*find_target)(jm_engine *engine);
+  /* What makes the code, for people: "LLVM 22.1.0", or why there is nothing that does. */
+  const char *(*describe_compiler)(jm_engine *engine);
+  /* Does the engine do this in one call? Asked of a `fusion` with a kind before it is made
+   * (pass/patterns.c lists the kinds), and so without its region. NULL: no pattern is taken. */
+  bool (*takes_pattern)(jm_engine *engine, const jm_module *module, const jm_op *fusion);
+  /* Makes the code of all ops of a lowered module, which outlives it. Compile-time errors
+   * (UNIMPLEMENTED) come from here. */
+  jm_error *(*compile)(jm_engine *engine, const jm_module *module, void **compiled);
+  void (*compiled_destroy)(jm_engine *engine, void *compiled); /* any thread; NULL is allowed */
+  /* The code of an op that is not control; it lives as long as `compiled`. */
+  const jm_step_code *(*bind)(void *compiled, jm_op_id op);
+  /* Prints a group's kernels as indented lines for people; NULL: there is nothing to print. */
+  void (*print_code)(const jm_step_code *code, const jm_module *module, const jm_op *op,
+                     uint32_t depth, jm_text *text);
+} jm_backend;
+
+/* -- for the runtime */
 
 /* A program's argument or result: on the device, or in host memory (dense, row-major). */
 typedef struct jm_engine_value {
@@ -18,10 +65,14 @@ typedef struct jm_engine_value {
 } jm_engine_value;
 
 typedef struct jm_engine_run {
-  jm_engine_value *inputs;  /* array: the engine takes over the reference and drops it at its last
-                               use, so that donated memory is reused; host: read only */
-  jm_engine_value *outputs; /* written by the engine: array (the caller's reference), or host memory
-                               taken by jm_data_take, the caller's to give back */
+  /* array: the engine takes over the reference and drops it at its last use, so that donated memory
+   * is reused. host: read only, unless it is the memory of an output (below). */
+  jm_engine_value *inputs;
+  /* With fact.is_host_memory: host is the memory to write, aligned to JM_DATA_ALIGNMENT. It may be
+   * the memory of a parameter that is donated to this output, which may then be overwritten at any
+   * time during the run; otherwise outputs overlap nothing. Else written by the engine: array (the
+   * caller's reference), or host memory taken by jm_data_take, the caller's to give back. */
+  jm_engine_value *outputs;
   const jm_context *context;
 } jm_engine_run;
 
@@ -30,6 +81,8 @@ typedef struct jm_engine_fact {
   const char *device_kind; /* "Apple M4 Max" */
   const char *version;     /* "MLX 0.32.4 (metal)" */
   int64_t memory_bytes;
+  bool is_host_memory;
+  bool any_thread;
 } jm_engine_fact;
 
 typedef struct jm_engine_memory {
@@ -38,12 +91,11 @@ typedef struct jm_engine_memory {
 
 struct jm_engine {
   jm_engine_fact fact;
-  /* What a program needs beside its module, made once; compile-time errors (UNIMPLEMENTED) come
-   * from here. The module outlives it. */
-  jm_error *(*prepare)(jm_engine *engine, const jm_module *module, void **prepared);
-  void (*prepared_destroy)(jm_engine *engine, void *prepared);
-  /* Runs to completion: the outputs are there when it returns. */
-  jm_error *(*run)(jm_engine *engine, void *prepared, const jm_engine_run *run);
+  const jm_backend *backend;
+  /* Runs a plan, with the code that it was bound to, to completion: the outputs are there when it
+   * returns. On an error their contents are undefined. */
+  jm_error *(*run)(jm_engine *engine, void *compiled, const struct jm_plan *plan,
+                   const jm_engine_run *run);
   /* Can a value of this type live on the device? Any thread. */
   bool (*holds)(const jm_type *type);
   jm_error *(*array_import)(jm_engine *engine, const jm_type *type, const void *data,
@@ -52,7 +104,8 @@ struct jm_engine {
   /* Any thread. */
   jm_engine_array *(*array_retain)(jm_engine *engine, jm_engine_array *array);
   void (*array_release)(jm_engine *engine, jm_engine_array *array);
-  /* A GPU's memory may be counted as in use until soon after the work that used it. */
+  /* The engine's own memory, beside what the runtime took on the host. A GPU's may be counted as in
+   * use until soon after the work that used it. */
   void (*memory_read)(jm_engine *engine, jm_engine_memory *out);
   void (*destroy)(jm_engine *engine);
 };

@@ -206,6 +206,28 @@ jm_error *jm_op_error(const jm_module *m, const jm_op *op, jm_code code, const c
   return error;
 }
 
+const jm_op *jm_module_source(const jm_module *m, jm_value v) {
+  for (;;) {
+    const jm_op *op = jm_module_definition(m, v);
+    if (op) return op;
+    const jm_region *region = jm_module_region(m, m->values[v].region);
+    if (region->parent == JM_NONE) return NULL;
+    const jm_op *parent = jm_module_op(m, region->parent);
+    uint32_t from_end = region->n_args - (v - region->first_arg);
+    if (from_end > parent->n_captures) return NULL;
+    v = parent->operands[parent->n_operands - from_end];
+  }
+}
+
+const void *jm_module_element(const jm_module *m, jm_value v) {
+  const jm_op *op = jm_module_source(m, v);
+  while (op && (op->code == JM_OP_broadcast_in_dim || op->code == JM_OP_reshape))
+    op = jm_module_source(m, op->operands[0]);
+  if (!op || op->code != JM_OP_constant) return NULL;
+  const jm_constant_attrs *attrs = op->attrs;
+  return attrs->value.splat || jm_op_result_type(m, op, 0)->count == 1 ? attrs->value.bytes : NULL;
+}
+
 uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < region->n_ops; i++) {

@@ -146,6 +146,14 @@ static inline jm_op *jm_module_definition(const jm_module *m, jm_value v) {
   return op == JM_NONE ? NULL : &m->ops[op];
 }
 
+/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument.
+ */
+const jm_op *jm_module_source(const jm_module *m, jm_value v);
+
+/* The bytes of the element that every element of a value is, if the program says so; NULL: another
+ * value. */
+const void *jm_module_element(const jm_module *m, jm_value v);
+
 /* How often the value is an operand of one of the region's ops, or a result of it. */
 uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v);
 

@@ -15,7 +15,11 @@ typedef struct jm_pass_options {
   jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
                         const jm_tensor *out);
   const jm_target *target; /* the machine that lowering passes prepare for; NULL: no lowering */
-  bool verify;             /* the module after each pass */
+  /* Does the engine do this in one call? Asked of each `fusion` with a kind (patterns.c lists them)
+   * before it is made, and so without its region. NULL: no pattern is taken. */
+  bool (*takes_pattern)(void *engine, const jm_module *m, const jm_op *fusion);
+  void *engine; /* what takes_pattern is called with */
+  bool verify;  /* the module after each pass */
 } jm_pass_options;
 
 /* *changed becomes true if the module was; it is never set to false. After an error the module may
@@ -32,7 +36,8 @@ jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
 jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
-/* Lowering, for the target in the options: */
+/* Lowering, for the engine and the target in the options: */
+jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op */
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
@@ -42,7 +47,8 @@ jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is
 /* The passes that hold for every machine, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* The lowering passes, in their order; after jm_pass_optimize. options->target is required. */
+/* The lowering passes, in their order, as far as the options ask for them; after
+ * jm_pass_optimize. */
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
 /* Passes by their names, separated by commas; NOT_FOUND lists the names, INVALID_ARGUMENT: one

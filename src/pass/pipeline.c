@@ -10,18 +10,24 @@ typedef enum stage {
   START, /* once */
   ROUND, /* again and again, while something changes */
   END,   /* once */
-  LOWER, /* once, for a target */
+  LOWER, /* once, for an engine */
 } stage;
 
 typedef struct pass {
   stage stage;
   const char *name;
   jm_pass_fn *run;
-  bool (*wanted)(const jm_target *target); /* of lowering passes; NULL: always */
+  bool (*wanted)(const jm_pass_options *options); /* NULL: always */
 } pass;
 
-static bool rounds_to_tf32(const jm_target *target) { return target->rounds_to_tf32; }
-static bool multiplies_dilation(const jm_target *target) { return target->multiplies_dilation; }
+static bool takes_patterns(const jm_pass_options *options) { return options->takes_pattern; }
+static bool has_target(const jm_pass_options *options) { return options->target; }
+static bool rounds_to_tf32(const jm_pass_options *options) {
+  return options->target && options->target->rounds_to_tf32;
+}
+static bool multiplies_dilation(const jm_pass_options *options) {
+  return options->target && options->target->multiplies_dilation;
+}
 
 /* dce first: most of a program that JAX differentiated is never used. Then rounds: each pass leaves
  * work for another (a folded branch frees captures, a carry that never changes makes its users
@@ -37,11 +43,13 @@ static const pass pipeline[] = {
     {ROUND, "absorb", jm_pass_absorb, NULL},
     {ROUND, "dce", jm_pass_dce, NULL},
     {END, "compact", jm_pass_compact, NULL},
+    {LOWER, "patterns", jm_pass_patterns, takes_patterns},
+    {LOWER, "dce", jm_pass_dce, takes_patterns},             /* the numbers of patterns */
     {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
     {LOWER, "phases", jm_pass_phases, multiplies_dilation},
-    {LOWER, "loops", jm_pass_loops, NULL}, /* before group, which leaves loops alone */
-    {LOWER, "split", jm_pass_split, NULL},
-    {LOWER, "group", jm_pass_group, NULL},
+    {LOWER, "loops", jm_pass_loops, has_target}, /* before group, which leaves loops alone */
+    {LOWER, "split", jm_pass_split, has_target},
+    {LOWER, "group", jm_pass_group, has_target},
     {LOWER, "compact", jm_pass_compact, NULL},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };
@@ -56,7 +64,7 @@ static jm_error *run(jm_module *m, const pass *pass, const jm_pass_options *opti
 static jm_error *run_stage(jm_module *m, stage stage, const jm_pass_options *options,
                            bool *changed) {
   for (uint32_t i = 0; i < N_PIPELINE; i++)
-    if (pipeline[i].stage == stage && (!pipeline[i].wanted || pipeline[i].wanted(options->target)))
+    if (pipeline[i].stage == stage && (!pipeline[i].wanted || pipeline[i].wanted(options)))
       JM_TRY(run(m, &pipeline[i], options, changed));
   return NULL;
 }

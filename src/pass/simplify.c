@@ -246,16 +246,10 @@ static jm_error *take_branch(jm_rewrite *rw, jm_region_id region, const jm_op *o
   jm_module *m = rw->m;
   const jm_constant_attrs *index = jm_rewrite_constant(m, op->operands[0]);
   if (!index) return NULL;
-  int32_t branch = (int32_t)op->n_regions - 1;
-  if (type_of(rw, op->operands[0])->dtype == JM_DT_pred) {
-    branch = *(const uint8_t *)index->value.bytes != 0;
-  } else {
-    int32_t wanted;
-    memcpy(&wanted, index->value.bytes, sizeof wanted);
-    if (wanted >= 0 && wanted < branch) branch = wanted;
-  }
+  const uint32_t branch = jm_case_branch(
+      (jm_tensor){type_of(rw, op->operands[0]), (void *)index->value.bytes}, op->n_regions);
   const jm_op taken = *op; /* building moves the ops */
-  jm_region_id from = taken.first_region + (jm_region_id)branch;
+  jm_region_id from = taken.first_region + branch;
   jm_value *map = jm_alloc(m->n_values, sizeof *map);
   if (!map) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < taken.n_captures; i++)

@@ -81,7 +81,7 @@ jm_error *jm_slot_Buffer_IsDeleted(PJRT_Buffer_IsDeleted_Args *args) {
 
 /* The host reads our memory as it is. */
 jm_error *jm_slot_Buffer_IsOnCpu(PJRT_Buffer_IsOnCpu_Args *args) {
-  args->is_on_cpu = !jm_buffer_in(args->buffer)->memory->device->engine;
+  args->is_on_cpu = jm_buffer_in(args->buffer)->memory->device->engine->fact.is_host_memory;
   return NULL;
 }
 

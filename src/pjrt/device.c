@@ -90,7 +90,7 @@ jm_error *jm_slot_Device_MemoryStats(PJRT_Device_MemoryStats_Args *args) {
   STAT(peak_bytes_in_use, true, stats.peak_bytes_in_use);
   STAT(num_allocs, true, stats.n_allocations);
   STAT(largest_alloc_size, true, stats.largest_allocation);
-  STAT(bytes_limit, device->client->bytes_limit > 0, device->client->bytes_limit);
+  STAT(bytes_limit, device->engine->fact.memory_bytes > 0, device->engine->fact.memory_bytes);
   STAT(bytes_reserved, false, 0);
   STAT(peak_bytes_reserved, false, 0);
   STAT(bytes_reservable_limit, false, 0);

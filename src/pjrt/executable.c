@@ -5,9 +5,8 @@
 
 #include "pjrt/executable.h"
 
-/* client NULL: for whoever loads it. */
 static jm_error *compile(const PJRT_Program *program, const char *options, size_t n_options,
-                         const jm_client *client, jm_executable **out) {
+                         jm_executable **out) {
   if (!program || !program->code) return jm_error_invalid("compilation of no program");
   if (program->format_size != 4 || !program->format || memcmp(program->format, "mlir", 4))
     return jm_error_unimplemented("a program in format '%.*s'; only mlir is known",
@@ -15,7 +14,6 @@ static jm_error *compile(const PJRT_Program *program, const char *options, size_
                                   program->format ? program->format : "");
   jm_compile_options parsed;
   JM_TRY(jm_compile_options_read(options, n_options, &parsed));
-  parsed.decompose = client && client->engine;
   return jm_executable_compile(program->code, program->code_size, options, n_options, &parsed, out);
 }
 
@@ -29,8 +27,7 @@ static jm_error *load(jm_executable *executable, const jm_compile_options *optio
 
 jm_error *jm_slot_Client_Compile(PJRT_Client_Compile_Args *args) {
   jm_executable *executable;
-  JM_TRY(compile(args->program, args->compile_options, args->compile_options_size,
-                 jm_client_in(args->client), &executable));
+  JM_TRY(compile(args->program, args->compile_options, args->compile_options_size, &executable));
   jm_error *error = load(executable, NULL, jm_client_in(args->client), &args->executable);
   jm_executable_release(executable);
   return error;
@@ -38,8 +35,7 @@ jm_error *jm_slot_Client_Compile(PJRT_Client_Compile_Args *args) {
 
 jm_error *jm_slot_Compile(PJRT_Compile_Args *args) {
   jm_executable *executable;
-  JM_TRY(
-      compile(args->program, args->compile_options, args->compile_options_size, NULL, &executable));
+  JM_TRY(compile(args->program, args->compile_options, args->compile_options_size, &executable));
   return jm_executable_wrap(executable, &args->executable);
 }
 
@@ -318,7 +314,6 @@ jm_error *jm_slot_Executable_DeserializeAndLoad(PJRT_Executable_DeserializeAndLo
   }
   jm_compile_options parsed;
   JM_TRY(jm_compile_options_read(options, n_options, &parsed));
-  parsed.decompose = jm_client_in(args->client)->engine;
   jm_executable *executable;
   JM_TRY(jm_executable_compile(bytes + HEADER, n_code, options, n_options, &parsed, &executable));
   jm_error *error = load(executable, NULL, jm_client_in(args->client), &args->loaded_executable);

@@ -4,18 +4,9 @@
 #include "pjrt/extensions.h"
 #include "runtime/executable.h"
 
-static jm_error *explain(const void *bytes, size_t n_bytes, jm_explanation *out) {
-  jm_program *program;
-  JM_TRY(jm_program_compile(bytes, n_bytes, false, &program));
-  jm_error *error = jm_program_plan(program);
-  if (!error) error = jm_program_explain(program, out);
-  jm_program_destroy(program);
-  return error;
-}
-
 static int explain_program(const void *bytes, size_t n_bytes, jm_explanation *out) {
   *out = (jm_explanation){NULL, NULL};
-  jm_error *error = explain(bytes, n_bytes, out);
+  jm_error *error = jm_explain_on_host(bytes, n_bytes, out);
   if (!error) return 0;
   jm_text text;
   jm_text_init(&text);

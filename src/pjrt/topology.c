@@ -86,7 +86,7 @@ jm_error *jm_slot_TopologyDescription_Deserialize(PJRT_TopologyDescription_Deser
   if (!topology) return jm_error_out_of_memory();
   const char *bytes = args->serialized_topology;
   size_t size = bytes ? args->serialized_topology_size : 0;
-  jm_topology_build(1, NULL, topology); /* for its version */
+  jm_topology_build_host(1, topology); /* for its version */
   size_t prefix = strlen(topology->platform_version);
   uint32_t n_devices = 0;
   size_t at = prefix + 1;
@@ -97,7 +97,7 @@ jm_error *jm_slot_TopologyDescription_Deserialize(PJRT_TopologyDescription_Deser
     jm_free(topology);
     return jm_error_invalid("the serialized topology is not one of this plugin's version");
   }
-  jm_topology_build(n_devices, NULL, topology);
+  jm_topology_build_host(n_devices, topology);
   args->topology = jm_topology_out(topology);
   return NULL;
 }

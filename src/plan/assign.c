@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a module to its plan: one walk over the ops in order, which hands out memory as an execution
- * would and gives it back after the last use. */
+ * Memory for the values of a plan: one walk over the steps in order, which hands out memory as an
+ * execution would and gives it back after the last use. The steps are made anew, with a slot per
+ * operand. */
 #include <string.h>
 
-#include "engine/host/library.h"
+#include "plan/build.h"
 #include "plan/offsets.h"
 #include "plan/overwritten.h"
-#include "plan/plan.h"
 
 typedef struct planner {
-  jm_plan *plan;
+  jm_plan *plan;          /* its blocks' steps and its operands are made anew */
+  const jm_block *listed; /* the steps as they were listed */
   const jm_module *m;
-  const jm_host_program *host;
   jm_arena scratch;
   jm_offsets offsets;
   /* per value */
   uint32_t *slot_of;
-  uint32_t *uses;   /* as operand and as result of a region, each occurrence */
-  uint32_t *wanted; /* the slot that it should be made in, JM_NONE: any */
+  const uint32_t *uses; /* as operand and as result of a region, each occurrence */
+  uint32_t *wanted;     /* the slot that it should be made in, JM_NONE: any */
   /* per output: the slot of the parameter donated to it, JM_NONE: none */
   uint32_t *donor_of;
 } planner;
@@ -89,46 +89,46 @@ static uint32_t slot_memory(const planner *p, uint32_t slot) {
 
 /* -- working in place */
 
-/* May result r overwrite operand i while the op runs? */
-static bool may_overwrite(const planner *p, const jm_op *op, uint32_t i, uint32_t r) {
+/* May result r overwrite operand i while the step runs? */
+static bool may_overwrite(const planner *p, const jm_step *step, uint32_t i, uint32_t r) {
+  const jm_op *op = jm_module_op(p->m, step->op);
+  if (step->code && step->code->overwrites) return step->code->overwrites[i] == r;
   if (op->code == JM_OP_while) return i == r;
   if (op->code == JM_OP_dynamic_update_slice) return i == 0;
   if (op->code == JM_OP_scatter) return i == r;
-  if (op->code == JM_OP_fusion) {
-    const jm_host_group *group = jm_host_group_find(p->host, p->m->values[op->first_result].op);
-    return group && group->schedule->reuse[i] == r;
-  }
   return (jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE) && !op->n_regions &&
          jm_type_bytes(jm_op_operand_type(p->m, op, i)) ==
              jm_type_bytes(jm_op_result_type(p->m, op, r));
 }
 
-/* Are the slot's contents dead once the op has run, and may the op's result r destroy them while it
+/* Are the slot's contents dead once the step has run, and may its result r destroy them while it
  * runs? The same is asked of the parameter that shares the slot's memory. */
-static bool is_free_for(const planner *p, uint32_t slot, const jm_op *op, uint32_t r) {
+static bool is_free_for(const planner *p, uint32_t slot, const jm_step *step, uint32_t r) {
+  const jm_op *op = jm_module_op(p->m, step->op);
   uint32_t read_here = 0;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     if (p->slot_of[op->operands[i]] != slot) continue;
-    if (!may_overwrite(p, op, i, r)) return false;
+    if (!may_overwrite(p, step, i, r)) return false;
     read_here++;
   }
   if (p->plan->slots[slot].refs != read_here) return false;
   uint32_t memory = slot_memory(p, slot);
-  return memory == slot || is_free_for(p, memory, op, r);
+  return memory == slot || is_free_for(p, memory, step, r);
 }
 
 /* Where result r is made: where it is wanted, else over a dying operand, else in fresh memory. */
-static jm_error *result_slot_find(planner *p, const jm_op *op, uint32_t r, uint32_t *out) {
+static jm_error *result_slot_find(planner *p, const jm_step *step, uint32_t r, uint32_t *out) {
+  const jm_op *op = jm_module_op(p->m, step->op);
   uint32_t wanted = p->wanted[op->first_result + r];
-  if (wanted != JM_NONE && is_free_for(p, wanted, op, r)) {
+  if (wanted != JM_NONE && is_free_for(p, wanted, step, r)) {
     *out = wanted;
     return NULL;
   }
   for (uint32_t i = 0; i < op->n_operands; i++) {
     uint32_t slot = p->slot_of[op->operands[i]];
     const jm_slot *s = slot_at(p, slot);
-    if (s->kind == JM_SLOT_ARENA && !s->pins && may_overwrite(p, op, i, r) &&
-        is_free_for(p, slot, op, r)) {
+    if (s->kind == JM_SLOT_ARENA && !s->pins && may_overwrite(p, step, i, r) &&
+        is_free_for(p, slot, step, r)) {
       *out = slot;
       return NULL;
     }
@@ -138,32 +138,8 @@ static jm_error *result_slot_find(planner *p, const jm_op *op, uint32_t r, uint3
 
 /* -- steps */
 
-static jm_error *operand_add(planner *p, const jm_type *type, uint32_t slot) {
-  jm_plan *plan = p->plan;
-  plan->operands = jm_arena_grow(&plan->arena, plan->operands, plan->n_operands + 1,
-                                 &plan->operands_capacity, sizeof *plan->operands);
-  if (!plan->operands) return jm_error_out_of_memory();
-  plan->operands[plan->n_operands++] = (jm_operand){type, slot};
-  return NULL;
-}
-
-static jm_error *block_add(planner *p, uint32_t n, uint32_t *first) {
-  jm_plan *plan = p->plan;
-  plan->blocks = jm_arena_grow(&plan->arena, plan->blocks, plan->n_blocks + n,
-                               &plan->blocks_capacity, sizeof *plan->blocks);
-  if (!plan->blocks) return jm_error_out_of_memory();
-  *first = plan->n_blocks;
-  plan->n_blocks += n;
-  return NULL;
-}
-
-static jm_error *step_add(planner *p, uint32_t block, jm_step step) {
-  jm_block *b = &p->plan->blocks[block];
-  b->steps =
-      jm_arena_grow(&p->plan->arena, b->steps, b->n_steps + 1, &b->capacity, sizeof *b->steps);
-  if (!b->steps) return jm_error_out_of_memory();
-  b->steps[b->n_steps++] = step;
-  return NULL;
+static jm_error *operand_add(planner *p, const jm_type *type, jm_value value, uint32_t slot) {
+  return jm_plan_add_operand(p->plan, (jm_operand){type, value, slot, false});
 }
 
 typedef struct move {
@@ -172,11 +148,14 @@ typedef struct move {
 } move;
 
 static jm_error *copy_add(planner *p, uint32_t block, move move) {
-  jm_step step = {
-      .kind = JM_STEP_COPY, .op = JM_NONE, .first_operand = p->plan->n_operands, .n_operands = 2};
-  JM_TRY(operand_add(p, move.type, move.from));
-  JM_TRY(operand_add(p, move.type, move.to));
-  return step_add(p, block, step);
+  const jm_step step = {.kind = JM_STEP_COPY,
+                        .op = JM_NONE,
+                        .first_operand = p->plan->n_operands,
+                        .n_reads = 1,
+                        .n_writes = 1};
+  JM_TRY(operand_add(p, move.type, JM_NONE, move.from));
+  JM_TRY(operand_add(p, move.type, JM_NONE, move.to));
+  return jm_plan_add_step(p->plan, block, step);
 }
 
 /* All moves at once: a source that another move overwrites is saved first (swapped carries; two
@@ -204,72 +183,68 @@ static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) 
 
 /* -- ops */
 
-typedef jm_error *plan_fn(planner *p, jm_op_id id, uint32_t block);
-static jm_error *plan_region(planner *p, jm_region_id region, uint32_t block);
+typedef jm_error *assign_fn(planner *p, const jm_step *listed, uint32_t block);
+static jm_error *assign_block(planner *p, uint32_t block);
 
-/* Memory of a group's own, free again after it. */
-static jm_error *temporaries_add(planner *p, const jm_host_group *group) {
-  for (uint32_t i = 0; i < group->schedule->n_temporaries; i++) {
+/* Memory of a code's own, free again after it. */
+static jm_error *temporaries_add(planner *p, jm_step *step) {
+  for (uint32_t i = 0; i < step->code->n_temporaries; i++) {
     uint32_t slot;
-    JM_TRY(arena_slot_add(p, group->schedule->temporary_bytes[i], &slot));
-    JM_TRY(operand_add(p, NULL, slot));
+    JM_TRY(arena_slot_add(p, step->code->temporary_bytes[i], &slot));
+    JM_TRY(operand_add(p, NULL, JM_NONE, slot));
   }
+  step->n_temporaries = step->code->n_temporaries;
   return NULL;
 }
 
 static jm_error *temporaries_release(planner *p, const jm_step *step) {
-  const jm_op *op = jm_module_op(p->m, step->op);
-  for (uint32_t i = op->n_operands + op->n_results; i < step->n_operands; i++)
-    JM_TRY(slot_give_back(p, p->plan->operands[step->first_operand + i].slot));
+  for (uint32_t i = 0; i < step->n_temporaries; i++)
+    JM_TRY(slot_give_back(p, jm_step_temporaries(p->plan, step)[i].slot));
   return NULL;
 }
 
-static jm_error *plan_plain(planner *p, jm_op_id id, uint32_t block) {
-  const jm_op *op = jm_module_op(p->m, id);
-  const jm_host_group *group = jm_host_group_find(p->host, id);
-  jm_ref_fn *library = jm_library_find(p->m, op);
-  jm_step step = {
-      .kind = group ? JM_STEP_GROUP : JM_STEP_OP,
-      .op = id,
-      .run = library ? library : jm_ref_fns[op->code],
-      .group = group,
-      .first_operand = p->plan->n_operands,
-  };
-  for (uint32_t i = 0; i < op->n_operands; i++)
-    JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]]));
-  for (uint32_t i = 0; i < op->n_results; i++) {
-    uint32_t slot;
-    JM_TRY(result_slot_find(p, op, i, &slot));
-    result_place(p, op->first_result + i, slot);
-    JM_TRY(operand_add(p, jm_op_result_type(p->m, op, i), slot));
+static jm_error *assign_plain(planner *p, const jm_step *listed, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, listed->op);
+  jm_step step = *listed;
+  step.kind = JM_STEP_OP;
+  step.first_operand = p->plan->n_operands;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    jm_value v = op->operands[i];
+    JM_TRY(operand_add(p, p->m->values[v].type, v, p->slot_of[v]));
   }
-  if (group) JM_TRY(temporaries_add(p, group));
-  step.n_operands = p->plan->n_operands - step.first_operand;
-  JM_TRY(step_add(p, block, step));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    jm_value v = op->first_result + i;
+    uint32_t slot;
+    JM_TRY(result_slot_find(p, listed, i, &slot));
+    result_place(p, v, slot);
+    JM_TRY(operand_add(p, p->m->values[v].type, v, slot));
+  }
+  JM_TRY(temporaries_add(p, &step));
+  JM_TRY(jm_plan_add_step(p->plan, block, step));
   JM_TRY(temporaries_release(p, &step));
   JM_TRY(operands_release(p, op, 0));
   return results_settle(p, op);
 }
 
 /* Result i is operand i under another name. */
-static jm_error *plan_alias(planner *p, jm_op_id id, uint32_t block) {
+static jm_error *assign_alias(planner *p, const jm_step *listed, uint32_t block) {
   (void)block;
-  const jm_op *op = jm_module_op(p->m, id);
+  const jm_op *op = jm_module_op(p->m, listed->op);
   for (uint32_t i = 0; i < op->n_results; i++)
     value_place(p, op->first_result + i, p->slot_of[op->operands[i]]);
   return operands_release(p, op, 0); /* gives back what no result uses, too */
 }
 
-static jm_error *plan_constant(planner *p, jm_op_id id, uint32_t block) {
+static jm_error *assign_constant(planner *p, const jm_step *listed, uint32_t block) {
   enum { LARGEST_EXPANDED = 1 << 16 }; /* larger splats are filled in when they are needed */
-  const jm_op *op = jm_module_op(p->m, id);
+  const jm_op *op = jm_module_op(p->m, listed->op);
   const jm_constant_attrs *attrs = op->attrs;
   const jm_type *type = jm_op_result_type(p->m, op, 0);
   size_t bytes = jm_type_bytes(type), size = jm_dtype_bytes(type->dtype);
   const void *data = attrs->value.bytes;
   if (attrs->value.splat && type->count != 1) {
     if (bytes > LARGEST_EXPANDED) {
-      if (!jm_value_is_overwritten(p->m, op->first_result)) return plan_plain(p, id, block);
+      if (!jm_value_is_overwritten(p->m, op->first_result)) return assign_plain(p, listed, block);
       bytes = 0; /* nobody reads it: it has no memory */
     }
     char *copy = jm_arena_alloc(&p->plan->arena, bytes, 1);
@@ -314,11 +289,12 @@ static jm_error *results_move(planner *p, const jm_region *region, const uint32_
 }
 
 /* Pinned slots for the results of a control op. */
-static jm_error *control_slots(planner *p, const jm_op *op, uint32_t **out) {
+static jm_error *control_slots(planner *p, const jm_step *listed, uint32_t **out) {
+  const jm_op *op = jm_module_op(p->m, listed->op);
   uint32_t *slots = jm_arena_alloc(&p->scratch, op->n_results, sizeof *slots);
   if (!slots) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < op->n_results; i++) {
-    JM_TRY(result_slot_find(p, op, i, &slots[i]));
+    JM_TRY(result_slot_find(p, listed, i, &slots[i]));
     slot_at(p, slots[i])->pins++;
   }
   *out = slots;
@@ -335,11 +311,11 @@ static jm_error *control_finish(planner *p, const jm_op *op, const uint32_t *slo
   return results_settle(p, op);
 }
 
-static jm_error *plan_while(planner *p, jm_op_id id, uint32_t block) {
-  const jm_op *op = jm_module_op(p->m, id);
+static jm_error *assign_while(planner *p, const jm_step *listed, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, listed->op);
   const jm_region *cond = jm_op_region(p->m, op, 0), *body = jm_op_region(p->m, op, 1);
-  uint32_t n = op->n_results, *carries, blocks;
-  JM_TRY(control_slots(p, op, &carries));
+  uint32_t n = op->n_results, *carries, blocks = listed->first_block;
+  JM_TRY(control_slots(p, listed, &carries));
   move *moves = jm_arena_alloc(&p->scratch, n, sizeof *moves);
   if (!moves) return jm_error_out_of_memory();
   uint32_t n_moves = 0;
@@ -350,48 +326,43 @@ static jm_error *plan_while(planner *p, jm_op_id id, uint32_t block) {
   JM_TRY(moves_add(p, block, moves, n_moves));
   /* From here on the carries hold what the initial values held. */
   for (uint32_t i = 0; i < n; i++) JM_TRY(slot_release(p, p->slot_of[op->operands[i]]));
-  JM_TRY(block_add(p, 2, &blocks));
   for (uint32_t i = 0; i < n; i++)
     p->slot_of[cond->first_arg + i] = p->slot_of[body->first_arg + i] = carries[i];
   captures_place(p, cond, n, op, n);
   captures_place(p, body, n, op, n);
-  JM_TRY(plan_region(p, op->first_region, blocks));
+  JM_TRY(assign_block(p, blocks));
   uint32_t go_on = p->slot_of[cond->results[0]];
-  jm_step step = {.kind = JM_STEP_WHILE,
-                  .op = id,
-                  .first_operand = p->plan->n_operands,
-                  .n_operands = 1,
-                  .first_block = blocks,
-                  .n_blocks = 2};
-  JM_TRY(operand_add(p, jm_module_typeof(p->m, cond->results[0]), go_on));
+  jm_step step = *listed;
+  step.first_operand = p->plan->n_operands;
+  step.n_reads = 1;
+  step.n_writes = 0;
+  JM_TRY(operand_add(p, jm_module_typeof(p->m, cond->results[0]), cond->results[0], go_on));
   JM_TRY(slot_release(p, go_on));
   results_want(p, body, carries);
-  JM_TRY(plan_region(p, op->first_region + 1, blocks + 1));
+  JM_TRY(assign_block(p, blocks + 1));
   JM_TRY(results_move(p, body, carries, blocks + 1));
-  JM_TRY(step_add(p, block, step));
+  JM_TRY(jm_plan_add_step(p->plan, block, step));
   return control_finish(p, op, carries, n);
 }
 
-static jm_error *plan_case(planner *p, jm_op_id id, uint32_t block) {
-  const jm_op *op = jm_module_op(p->m, id);
-  uint32_t *results, blocks;
-  JM_TRY(control_slots(p, op, &results));
-  JM_TRY(block_add(p, op->n_regions, &blocks));
-  jm_step step = {.kind = JM_STEP_CASE,
-                  .op = id,
-                  .first_operand = p->plan->n_operands,
-                  .n_operands = 1,
-                  .first_block = blocks,
-                  .n_blocks = op->n_regions};
-  JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, 0), p->slot_of[op->operands[0]]));
-  for (uint32_t i = 0; i < op->n_regions; i++) {
+static jm_error *assign_case(planner *p, const jm_step *listed, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, listed->op);
+  uint32_t *results;
+  JM_TRY(control_slots(p, listed, &results));
+  jm_step step = *listed;
+  step.first_operand = p->plan->n_operands;
+  step.n_reads = 1;
+  step.n_writes = 0;
+  JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, 0), op->operands[0],
+                     p->slot_of[op->operands[0]]));
+  for (uint32_t i = 0; i < step.n_blocks; i++) {
     const jm_region *branch = jm_op_region(p->m, op, i);
     captures_place(p, branch, 0, op, 1);
     results_want(p, branch, results);
-    JM_TRY(plan_region(p, op->first_region + i, blocks + i));
-    JM_TRY(results_move(p, branch, results, blocks + i));
+    JM_TRY(assign_block(p, step.first_block + i));
+    JM_TRY(results_move(p, branch, results, step.first_block + i));
   }
-  JM_TRY(step_add(p, block, step));
+  JM_TRY(jm_plan_add_step(p->plan, block, step));
   return control_finish(p, op, results, 0);
 }
 
@@ -410,23 +381,24 @@ static bool updates_in_place(const jm_op *op) {
   return op->code == JM_OP_scatter || op->code == JM_OP_dynamic_update_slice;
 }
 
-static plan_fn *plan_fn_find(const planner *p, const jm_op *op) {
-  switch (op->code) {
-    case JM_OP_constant:
-      return plan_constant;
-    case JM_OP_while:
-      return plan_while;
-    case JM_OP_case:
-      return plan_case;
+static assign_fn *assign_fn_find(const planner *p, const jm_step *listed) {
+  switch (listed->kind) {
+    case JM_STEP_CONSTANT:
+      return assign_constant;
+    case JM_STEP_WHILE:
+      return assign_while;
+    case JM_STEP_CASE:
+      return assign_case;
     default:
-      return is_alias(p, op) ? plan_alias : plan_plain;
+      return is_alias(p, jm_module_op(p->m, listed->op)) ? assign_alias : assign_plain;
   }
 }
 
 /* The arguments were placed by the caller, who also brings the results to where they belong and
  * releases them. */
-static jm_error *plan_region(planner *p, jm_region_id id, uint32_t block) {
-  const jm_region *region = jm_module_region(p->m, id);
+static jm_error *assign_block(planner *p, uint32_t index) {
+  const jm_block *listed = &p->listed[index];
+  const jm_region *region = jm_module_region(p->m, listed->region);
   for (uint32_t i = 0; i < region->n_args; i++)
     value_place(p, region->first_arg + i, p->slot_of[region->first_arg + i]);
   for (uint32_t i = region->n_ops;
@@ -441,27 +413,14 @@ static jm_error *plan_region(planner *p, jm_region_id id, uint32_t block) {
           p->m->values[op->operands[r]].op != JM_NONE)
         p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
   }
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(p->m, region->ops[i]);
-    JM_TRY(plan_fn_find(p, op)(p, region->ops[i], block));
-  }
+  for (uint32_t i = 0; i < listed->n_steps; i++)
+    JM_TRY(assign_fn_find(p, &listed->steps[i])(p, &listed->steps[i], index));
   return NULL;
 }
 
 /* -- the whole program */
 
-static void uses_count(planner *p) {
-  for (uint32_t r = 0; r < p->m->n_regions; r++) {
-    const jm_region *region = &p->m->regions[r];
-    for (uint32_t i = 0; i < region->n_ops; i++) {
-      const jm_op *op = jm_module_op(p->m, region->ops[i]);
-      for (uint32_t k = 0; k < op->n_operands; k++) p->uses[op->operands[k]]++;
-    }
-    for (uint32_t i = 0; i < region->n_results; i++) p->uses[region->results[i]]++;
-  }
-}
-
-static jm_error *plan_entry(planner *p) {
+static jm_error *assign_entry(planner *p) {
   const jm_region *entry = jm_module_region(p->m, p->m->entry);
   uint32_t *outputs = jm_arena_alloc(&p->scratch, entry->n_results, sizeof *outputs);
   p->donor_of = jm_arena_alloc(&p->scratch, entry->n_results, sizeof *p->donor_of);
@@ -478,47 +437,34 @@ static jm_error *plan_entry(planner *p) {
     int32_t alias = p->m->arguments[i].alias;
     if (alias >= 0 && (uint32_t)alias < entry->n_results) p->donor_of[alias] = *slot;
   }
-  uint32_t block;
-  JM_TRY(block_add(p, 1, &block));
   results_want(p, entry, outputs);
-  JM_TRY(plan_region(p, p->m->entry, block));
-  JM_TRY(results_move(p, entry, outputs, block));
+  JM_TRY(assign_block(p, 0));
+  JM_TRY(results_move(p, entry, outputs, 0));
   p->plan->arena_bytes = p->offsets.end;
   return NULL;
 }
 
 static jm_error *planner_run(planner *p) {
+  jm_plan *plan = p->plan;
   uint32_t n = p->m->n_values;
   p->slot_of = jm_arena_alloc(&p->scratch, n, sizeof *p->slot_of);
-  p->uses = jm_arena_alloc(&p->scratch, n, sizeof *p->uses);
   p->wanted = jm_arena_alloc(&p->scratch, n, sizeof *p->wanted);
-  if (!p->slot_of || !p->uses || !p->wanted) return jm_error_out_of_memory();
+  p->listed = jm_arena_copy(&p->scratch, plan->blocks, plan->n_blocks, sizeof *plan->blocks);
+  if (!p->slot_of || !p->wanted || !p->listed) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++) p->slot_of[i] = p->wanted[i] = JM_NONE;
-  uses_count(p);
-  return plan_entry(p);
+  for (uint32_t i = 0; i < plan->n_blocks; i++)
+    plan->blocks[i] = (jm_block){.region = plan->blocks[i].region};
+  plan->operands = NULL; /* the listed steps' were those of their ops */
+  plan->n_operands = plan->operands_capacity = 0;
+  return assign_entry(p);
 }
 
-jm_error *jm_plan_build(const jm_module *module, const jm_host_program *host, jm_plan **out) {
-  jm_plan *plan = jm_alloc(1, sizeof *plan);
-  if (!plan) return jm_error_out_of_memory();
-  jm_arena_init(&plan->arena);
-  plan->module = module;
-  planner p = {.plan = plan, .m = module, .host = host};
+jm_error *jm_plan_assign_memory(jm_plan *plan, const uint32_t *uses) {
+  planner p = {.plan = plan, .m = plan->module, .uses = uses};
   jm_arena_init(&p.scratch);
   jm_offsets_init(&p.offsets);
   jm_error *error = planner_run(&p);
   jm_offsets_deinit(&p.offsets);
   jm_arena_deinit(&p.scratch);
-  if (error) {
-    jm_plan_destroy(plan);
-    return error;
-  }
-  *out = plan;
-  return NULL;
-}
-
-void jm_plan_destroy(jm_plan *plan) {
-  if (!plan) return;
-  jm_arena_deinit(&plan->arena);
-  jm_free(plan);
+  return error;
 }

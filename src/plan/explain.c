@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "engine/host/jit.h"
 #include "ir/print.h"
 
 typedef struct printer {
@@ -14,13 +13,6 @@ typedef struct printer {
 } printer;
 
 /* -- what both forms tell */
-
-jm_step_access jm_step_find_access(const jm_plan *plan, const jm_step *step) {
-  if (step->kind == JM_STEP_COPY) return (jm_step_access){1, 1};
-  if (step->n_blocks) return (jm_step_access){step->n_operands, 0};
-  const jm_op *op = jm_module_op(plan->module, step->op);
-  return (jm_step_access){op->n_operands, op->n_results};
-}
 
 void jm_slot_print(const jm_slot *slot, jm_text *text) {
   switch (slot->kind) {
@@ -39,11 +31,18 @@ void jm_slot_print(const jm_slot *slot, jm_text *text) {
   }
 }
 
+void jm_operand_print(const jm_plan *plan, const jm_operand *operand, jm_text *text) {
+  if (operand->slot == JM_NONE)
+    jm_text_printf(text, "%%%u", operand->value);
+  else
+    jm_slot_print(&plan->slots[operand->slot], text);
+}
+
 void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text) {
   if (step->kind == JM_STEP_COPY) {
     jm_text_printf(text, "copy");
-  } else if (step->kind == JM_STEP_GROUP) {
-    jm_text_printf(text, "group %s", step->group->schedule->name);
+  } else if (step->code && step->code->name) {
+    jm_text_printf(text, "group %s", step->code->name);
   } else {
     const jm_op *op = jm_module_op(plan->module, step->op);
     jm_text_printf(text, "%s", jm_op_facts[op->code].name);
@@ -67,16 +66,15 @@ static size_t operand_bytes(const jm_plan *plan, const jm_operand *operand) {
 }
 
 static void step_count(const jm_plan *plan, const jm_step *step, jm_plan_totals *totals) {
-  jm_step_access access = jm_step_find_access(plan, step);
-  const jm_operand *operands = plan->operands + step->first_operand;
   totals->n_steps++;
-  if (step->kind == JM_STEP_GROUP) {
-    totals->n_groups++;
-    totals->n_kernels += step->group->schedule->n_launches;
+  if (step->code) {
+    totals->n_groups += step->code->name != NULL;
+    totals->n_kernels += step->code->n_kernels;
   }
-  for (uint32_t i = 0; i < access.n_reads; i++) totals->read += operand_bytes(plan, &operands[i]);
-  for (uint32_t i = 0; i < access.n_writes; i++)
-    totals->written += operand_bytes(plan, &operands[access.n_reads + i]);
+  for (uint32_t i = 0; i < step->n_reads; i++)
+    totals->read += operand_bytes(plan, &jm_step_reads(plan, step)[i]);
+  for (uint32_t i = 0; i < step->n_writes; i++)
+    totals->written += operand_bytes(plan, &jm_step_writes(plan, step)[i]);
 }
 
 jm_plan_totals jm_plan_count(const jm_plan *plan) {
@@ -117,7 +115,7 @@ static void print_operands(printer *p, const char *what, const jm_operand *opera
   jm_text_printf(p->text, "%s ", what);
   for (uint32_t i = 0; i < n; i++) {
     if (i) jm_text_printf(p->text, ", ");
-    jm_slot_print(&p->plan->slots[operands[i].slot], p->text);
+    jm_operand_print(p->plan, &operands[i], p->text);
     jm_text_printf(p->text, ": ");
     if (operands[i].type)
       jm_type_print(operands[i].type, p->text);
@@ -125,38 +123,6 @@ static void print_operands(printer *p, const char *what, const jm_operand *opera
       print_bytes(p, operand_bytes(p->plan, &operands[i]));
   }
   jm_text_printf(p->text, "\n");
-}
-
-/* "$0 is %5, $1 is temporary 0": what a kernel's memory is bound to. */
-static void print_launch_arguments(printer *p, const jm_op *op, const jm_launch *launch) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < launch->kernel->n_params; i++) {
-    if (launch->kernel->params[i].space != JM_SPACE_GLOBAL) continue;
-    const jm_launch_argument *argument = &launch->arguments[n];
-    jm_text_printf(p->text, "%s$%u is ", n++ ? ", " : "", i);
-    if (argument->memory == JM_LAUNCH_TEMPORARY)
-      jm_text_printf(p->text, "temporary %u", argument->index);
-    else if (argument->memory == JM_LAUNCH_RESULT)
-      jm_text_printf(p->text, "%%%u", op->first_result + argument->index);
-    else
-      jm_values_print(p->plan->module, &op->operands[argument->index], 1, p->text);
-  }
-}
-
-/* The kernel's text without its name, which is its first line. */
-static void print_kernel(printer *p, const jm_kernel *kernel, uint32_t depth) {
-  jm_text kernel_text;
-  jm_text_init(&kernel_text);
-  jm_kernel_print(kernel, &kernel_text);
-  if (kernel_text.failed) p->text->failed = true;
-  const char *line = strchr(jm_text_bytes(&kernel_text), '\n');
-  while (line && *++line) {
-    const char *end = strchr(line, '\n');
-    print_indent(p, depth);
-    jm_text_append(p->text, line, end ? (size_t)(end - line + 1) : strlen(line));
-    line = end;
-  }
-  jm_text_deinit(&kernel_text);
 }
 
 /* What an op is done with: a sort's comparison, a scatter's update. */
@@ -172,18 +138,12 @@ static void print_regions(printer *p, const jm_step *step, uint32_t depth) {
 
 static void print_group(printer *p, const jm_step *step, uint32_t depth) {
   const jm_module *m = p->plan->module;
-  const jm_schedule *schedule = step->group->schedule;
+  const jm_backend *backend = p->plan->engine->backend;
   const jm_op *op = jm_module_op(m, step->op);
   print_indent(p, depth);
   jm_text_printf(p->text, "ops:\n");
   jm_region_print(m, op->first_region, depth + 1, p->text);
-  for (uint32_t i = 0; i < schedule->n_launches; i++) {
-    print_indent(p, depth);
-    jm_text_printf(p->text, "kernel %u of %u, %s: ", i + 1, schedule->n_launches, schedule->name);
-    print_launch_arguments(p, op, &schedule->launches[i]);
-    print_source(p, op);
-    print_kernel(p, schedule->launches[i].kernel, depth + 1);
-  }
+  if (backend->print_code) backend->print_code(step->code, m, op, depth, p->text);
 }
 
 static void print_block(printer *p, uint32_t index, uint32_t depth);
@@ -204,9 +164,6 @@ static void print_nested(printer *p, const jm_step *step, uint32_t i, uint32_t d
 
 static void print_step(printer *p, const jm_step *step, uint32_t depth) {
   const jm_plan *plan = p->plan;
-  const jm_step_access access = jm_step_find_access(plan, step);
-  const jm_operand *operands = plan->operands + step->first_operand;
-  uint32_t n = access.n_reads + access.n_writes;
   print_indent(p, depth);
   jm_text_printf(p->text, "step %u: ", p->next++);
   jm_step_print_title(plan, step, p->text);
@@ -217,11 +174,13 @@ static void print_step(printer *p, const jm_step *step, uint32_t depth) {
     jm_op_print(plan->module, op, p->text);
   }
   jm_text_printf(p->text, "\n");
-  print_operands(p, "reads", operands, access.n_reads, depth + 1);
-  print_operands(p, "writes", operands + access.n_reads, access.n_writes, depth + 1);
-  print_operands(p, "temporaries", operands + n, step->n_operands - n, depth + 1);
-  if (step->kind == JM_STEP_GROUP) print_group(p, step, depth + 1);
-  if (step->kind == JM_STEP_OP) print_regions(p, step, depth + 1);
+  print_operands(p, "reads", jm_step_reads(plan, step), step->n_reads, depth + 1);
+  print_operands(p, "writes", jm_step_writes(plan, step), step->n_writes, depth + 1);
+  print_operands(p, "temporaries", jm_step_temporaries(plan, step), step->n_temporaries, depth + 1);
+  if (step->code && step->code->name)
+    print_group(p, step, depth + 1);
+  else if (step->code)
+    print_regions(p, step, depth + 1);
   for (uint32_t i = 0; i < step->n_blocks; i++) print_nested(p, step, i, depth + 1);
 }
 
@@ -230,23 +189,23 @@ static void print_block(printer *p, uint32_t index, uint32_t depth) {
   for (uint32_t i = 0; i < block->n_steps; i++) print_step(p, &block->steps[i], depth);
 }
 
-const char *jm_plan_compiler(void) {
-  const char *why;
-  return jm_jit_find_target(&why) ? jm_jit_version() : why;
-}
-
 void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   printer p = {.plan = plan, .text = text};
   const jm_plan_totals totals = jm_plan_count(plan);
   jm_text_printf(text, "plan of %s: steps %u, compiled groups %u, kernels %u\n",
                  *plan->module->name ? plan->module->name : "a program", totals.n_steps,
                  totals.n_groups, totals.n_kernels);
-  jm_text_printf(text, "  arena of ");
-  print_bytes(&p, plan->arena_bytes);
-  jm_text_printf(text, "; all steps, loops once, read ");
+  jm_text_printf(text, "  ");
+  if (plan->engine->backend->assigns_memory) {
+    jm_text_printf(text, "arena of ");
+    print_bytes(&p, plan->arena_bytes);
+    jm_text_printf(text, "; ");
+  }
+  jm_text_printf(text, "all steps, loops once, read ");
   print_bytes(&p, totals.read);
   jm_text_printf(text, " and write ");
   print_bytes(&p, totals.written);
-  jm_text_printf(text, "\n  compiler: %s\n", jm_plan_compiler());
+  jm_text_printf(text, "\n  compiler: %s\n",
+                 plan->engine->backend->describe_compiler(plan->engine));
   print_block(&p, 0, 1);
 }

@@ -10,23 +10,16 @@
 
 void jm_plan_explain(const jm_plan *plan, jm_text *text);
 
-/* What makes the kernels: "LLVM 22.1.0", or why there is nothing that does (static memory). */
-const char *jm_plan_compiler(void);
-
 /* {"name", "compiler", "arena": bytes, "read", "written": bytes of all steps, a loop's counted
  * once, "slots": [{"kind", "name", "bytes"}], "steps": [{"number", "title", "source", "ops": lines,
  * "kernels": how many, "reads", "writes", "temporaries": [{"slot", "type"}], "blocks": [{"name",
  * "steps"}]}]} */
 void jm_plan_export(const jm_plan *plan, jm_text *json);
 
-/* Which of a step's operands it reads and then writes; the rest are temporaries. */
-typedef struct jm_step_access {
-  uint32_t n_reads, n_writes;
-} jm_step_access;
-jm_step_access jm_step_find_access(const jm_plan *plan, const jm_step *step);
-
 /* "parameter 3", "arena+128" */
 void jm_slot_print(const jm_slot *slot, jm_text *text);
+/* Its slot; "%12" if no memory is assigned. */
+void jm_operand_print(const jm_plan *plan, const jm_operand *operand, jm_text *text);
 /* What a step is, in words: "group row", "dot_general", "copy". */
 void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text);
 /* What a step's block is for: "body", "branch 1". */

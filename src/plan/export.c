@@ -28,22 +28,39 @@ static void print_string(printer *p, jm_text *text) {
 
 static void print_key(printer *p, const char *key) { jm_text_printf(p->json, ", \"%s\": ", key); }
 
+static void print_slot(printer *p, const char *kind, size_t bytes, jm_text *name) {
+  jm_text_printf(p->json, "{\"kind\": \"%s\", \"bytes\": %zu", kind, bytes);
+  print_key(p, "name");
+  print_string(p, name);
+  jm_text_append(p->json, "}", 1);
+}
+
+/* Without assigned memory every value is a slot of its own. */
+static void print_values(printer *p) {
+  const jm_module *m = p->plan->module;
+  for (uint32_t i = 0; i < m->n_values; i++) {
+    jm_text name;
+    jm_text_init(&name);
+    jm_text_printf(&name, "%%%u", i);
+    if (i) jm_text_append(p->json, ",\n", 2);
+    print_slot(p, "value", jm_type_bytes(jm_module_typeof(m, i)), &name);
+  }
+}
+
 static void print_slots(printer *p) {
   static const char *const kinds[] = {[JM_SLOT_PARAMETER] = "parameter",
                                       [JM_SLOT_OUTPUT] = "output",
                                       [JM_SLOT_CONSTANT] = "constant",
                                       [JM_SLOT_ARENA] = "arena"};
   jm_text_append(p->json, "[", 1);
+  if (!p->plan->engine->backend->assigns_memory) print_values(p);
   for (uint32_t i = 0; i < p->plan->n_slots; i++) {
     const jm_slot *slot = &p->plan->slots[i];
-    jm_text text;
-    jm_text_init(&text);
-    jm_slot_print(slot, &text);
-    jm_text_printf(p->json, "%s{\"kind\": \"%s\", \"bytes\": %zu", i ? ",\n" : "",
-                   kinds[slot->kind], slot->bytes);
-    print_key(p, "name");
-    print_string(p, &text);
-    jm_text_append(p->json, "}", 1);
+    jm_text name;
+    jm_text_init(&name);
+    jm_slot_print(slot, &name);
+    if (i) jm_text_append(p->json, ",\n", 2);
+    print_slot(p, kinds[slot->kind], slot->bytes, &name);
   }
   jm_text_append(p->json, "]", 1);
 }
@@ -55,7 +72,8 @@ static void print_operands(printer *p, const char *key, const jm_operand *operan
     jm_text text;
     jm_text_init(&text);
     if (operands[i].type) jm_type_print(operands[i].type, &text);
-    jm_text_printf(p->json, "%s{\"slot\": %u, \"type\": ", i ? ", " : "", operands[i].slot);
+    jm_text_printf(p->json, "%s{\"slot\": %u, \"type\": ", i ? ", " : "",
+                   operands[i].slot == JM_NONE ? operands[i].value : operands[i].slot);
     print_string(p, &text);
     jm_text_append(p->json, "}", 1);
   }
@@ -67,7 +85,7 @@ static void print_ops(printer *p, const jm_step *step) {
   const jm_module *m = p->plan->module;
   jm_text text;
   jm_text_init(&text);
-  if (step->kind == JM_STEP_GROUP)
+  if (step->code && step->code->name)
     jm_region_print(m, jm_module_op(m, step->op)->first_region, 0, &text);
   else if (step->op != JM_NONE)
     jm_op_print(m, jm_module_op(m, step->op), &text);
@@ -79,9 +97,6 @@ static void print_block(printer *p, uint32_t index);
 
 static void print_step(printer *p, const jm_step *step) {
   const jm_plan *plan = p->plan;
-  const jm_step_access access = jm_step_find_access(plan, step);
-  const jm_operand *operands = plan->operands + step->first_operand;
-  uint32_t n = access.n_reads + access.n_writes;
   jm_text title, source;
   jm_text_init(&title);
   jm_text_init(&source);
@@ -89,15 +104,15 @@ static void print_step(printer *p, const jm_step *step) {
   if (step->op != JM_NONE)
     jm_location_print(plan->module, jm_module_op(plan->module, step->op), &source);
   jm_text_printf(p->json, "{\"number\": %u, \"kernels\": %u", p->next++,
-                 step->kind == JM_STEP_GROUP ? step->group->schedule->n_launches : 0);
+                 step->code ? step->code->n_kernels : 0);
   print_key(p, "title");
   print_string(p, &title);
   print_key(p, "source");
   print_string(p, &source);
   print_ops(p, step);
-  print_operands(p, "reads", operands, access.n_reads);
-  print_operands(p, "writes", operands + access.n_reads, access.n_writes);
-  print_operands(p, "temporaries", operands + n, step->n_operands - n);
+  print_operands(p, "reads", jm_step_reads(plan, step), step->n_reads);
+  print_operands(p, "writes", jm_step_writes(plan, step), step->n_writes);
+  print_operands(p, "temporaries", jm_step_temporaries(plan, step), step->n_temporaries);
   print_key(p, "blocks");
   jm_text_append(p->json, "[", 1);
   for (uint32_t i = 0; i < step->n_blocks; i++) {
@@ -130,7 +145,7 @@ void jm_plan_export(const jm_plan *plan, jm_text *json) {
   jm_text_init(&name);
   jm_text_init(&compiler);
   jm_text_printf(&name, "%s", plan->module->name);
-  jm_text_printf(&compiler, "%s", jm_plan_compiler());
+  jm_text_printf(&compiler, "%s", plan->engine->backend->describe_compiler(plan->engine));
   jm_text_printf(json, "{\"arena\": %zu, \"read\": %zu, \"written\": %zu", plan->arena_bytes,
                  totals.read, totals.written);
   print_key(&p, "name");

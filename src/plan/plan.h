@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The plan: what an execution does, as a flat list of steps over numbered slots. A slot is a piece
- * of memory with a known place: a parameter, an output, a constant, or a range of the execution's
- * arena. Everything is decided here, once: an execution only turns slots into addresses and runs
- * the steps. Nested regions (loop bodies, branches) are blocks of steps over the same slots.
+ * The plan: what an execution does, as a list of steps, made once per program for every engine.
+ * Which ops run, in which order, by which code, and where a value is used last is the same for all
+ * (steps.c). For an engine that asks for it, every value then gets its memory (assign.c): a slot is
+ * a piece of memory with a known place: a parameter, an output, a constant, or a range of the
+ * execution's arena. Nested regions (loop bodies, branches) are blocks of steps.
  *
- * Rules of the assignment (assign.c):
+ * A plan runs nothing: executors walk it (engine/host/execute.c turns slots into addresses,
+ * engine/mlx/execute.c keeps lazy arrays per value).
+ *
+ * Rules of the assignment:
  *  - a slot is reused when its last reader has run; an op that may works in place;
  *  - a value that leaves a region is made where it is wanted (the program's output, the loop's
  *    carry) if the old contents are dead by then, otherwise it is copied there;
@@ -13,8 +17,7 @@
 #ifndef JM_PLAN_PLAN_H
 #define JM_PLAN_PLAN_H
 
-#include "engine/host/host.h"
-#include "engine/ref/ref.h"
+#include "engine/engine.h"
 #include "ir/module.h"
 
 typedef enum jm_slot_kind {
@@ -33,53 +36,68 @@ typedef struct jm_slot {
   uint32_t refs, pins;
 } jm_slot;
 
-/* An operand or result of a step: what becomes a jm_tensor. */
+/* What a step reads, writes or works in. */
 typedef struct jm_operand {
-  const jm_type *type;
-  uint32_t slot;
+  const jm_type *type; /* NULL: a temporary */
+  jm_value value;      /* JM_NONE: a temporary, or the copy of a value */
+  uint32_t slot;       /* JM_NONE: no memory is assigned */
+  bool last; /* of a read: the value's last use, at its last occurrence in the step; of a write:
+                nobody uses it. Before memory is assigned; afterwards nothing asks. */
 } jm_operand;
 
 typedef enum jm_step_kind {
-  JM_STEP_OP,    /* one op */
-  JM_STEP_GROUP, /* a compiled fusion op; temporaries follow its results */
-  JM_STEP_COPY,  /* operand 0 to operand 1 */
-  JM_STEP_WHILE, /* blocks: condition, body; operand 0: the condition's result */
-  JM_STEP_CASE,  /* blocks: the branches; operand 0: the index */
+  JM_STEP_OP,       /* one op, by its code; a fusion op is one op */
+  JM_STEP_CONSTANT, /* a constant; gone when memory is assigned, if it has a slot by itself */
+  JM_STEP_COPY,     /* of operand 0 to operand 1, only in assigned memory */
+  JM_STEP_WHILE,    /* blocks: condition, body */
+  JM_STEP_CASE,     /* blocks: the branches; operand 0: the index */
 } jm_step_kind;
 
+/* Operands are in plan->operands: reads, writes, temporaries. Without assigned memory they are
+ * those of the op, of control ops too; with it, a WHILE reads its condition's result and a CASE its
+ * index alone, for the carries have their slots. */
 typedef struct jm_step {
   jm_step_kind kind;
-  jm_op_id op;
-  jm_ref_fn *run;                     /* JM_STEP_OP: the library's routine, else the reference's */
-  const jm_host_group *group;         /* JM_STEP_GROUP */
-  uint32_t first_operand, n_operands; /* in plan->operands: operands, then results */
+  jm_op_id op;              /* JM_NONE: a copy */
+  const jm_step_code *code; /* NULL: control, or a copy */
+  uint32_t first_operand, n_reads, n_writes, n_temporaries;
   uint32_t first_block, n_blocks;
 } jm_step;
 
+/* A region that is walked: the entry, or one of a control op. */
 typedef struct jm_block {
+  jm_region_id region;
   jm_step *steps;
   uint32_t n_steps, capacity;
 } jm_block;
 
 typedef struct jm_plan {
   const jm_module *module; /* not owned */
+  jm_engine *engine;       /* not owned: whose code the steps run */
   jm_arena arena;
   jm_slot *slots;
   jm_operand *operands;
   jm_block *blocks; /* block 0 is the entry */
   uint32_t n_slots, n_operands, n_blocks;
   uint32_t slots_capacity, operands_capacity, blocks_capacity;
-  size_t arena_bytes; /* that one execution needs */
+  uint32_t most_reads, most_writes; /* of any step, before memory is assigned */
+  size_t arena_bytes;               /* that one execution needs; 0: no memory is assigned */
 } jm_plan;
 
-/* Plans a verified module. host: its compiled fusion ops, NULL: none. Both must outlive the plan.
- */
-jm_error *jm_plan_build(const jm_module *module, const jm_host_program *host,
+/* Plans a verified module for an engine; compiled: what its backend made of the module. Module,
+ * engine and compiled must outlive the plan. */
+jm_error *jm_plan_build(const jm_module *module, jm_engine *engine, void *compiled,
                         jm_plan **out) JM_MUST_USE;
 void jm_plan_destroy(jm_plan *plan); /* NULL is allowed */
 
-/* Runs the plan to completion; see jm_run in program.h for the rules of the memory. */
-jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *const *outputs,
-                      const jm_context *context) JM_MUST_USE;
+static inline const jm_operand *jm_step_reads(const jm_plan *plan, const jm_step *step) {
+  return plan->operands + step->first_operand;
+}
+static inline const jm_operand *jm_step_writes(const jm_plan *plan, const jm_step *step) {
+  return plan->operands + step->first_operand + step->n_reads;
+}
+static inline const jm_operand *jm_step_temporaries(const jm_plan *plan, const jm_step *step) {
+  return plan->operands + step->first_operand + step->n_reads + step->n_writes;
+}
 
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/settings.h"
+#include "engine/host/engine.h"
 #include "engine/mlx/engine.h"
 
 enum { MAX_WORKERS = 4 }; /* programs at once; an engine's own threads are its own business */
@@ -16,14 +17,13 @@ const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS] = {
     "unpinned_host",
 };
 
-void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology *out) {
+void jm_topology_build(uint32_t n_devices, const jm_engine_fact *engine, jm_topology *out) {
   out->n_devices = n_devices;
   snprintf(out->platform_version, sizeof out->platform_version, "jax-mps-c " JM_VERSION "; %s",
-           engine ? engine->fact.version : "host engine");
+           engine->version);
   for (uint32_t i = 0; i < n_devices; i++) {
     jm_description *device = &out->devices[i];
-    *device =
-        (jm_description){.id = (int)i, .kind = engine ? engine->fact.device_kind : "host (CPU)"};
+    *device = (jm_description){.id = (int)i, .kind = engine->device_kind};
     snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", i);
     snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, i,
              device->kind);
@@ -31,16 +31,15 @@ void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology 
   }
 }
 
+void jm_topology_build_host(uint32_t n_devices, jm_topology *out) {
+  jm_topology_build(n_devices, &jm_host_engine()->fact, out);
+}
+
 jm_error *jm_topology_read(jm_topology *out) {
   int64_t n_devices;
   JM_TRY(jm_setting_read_number(JM_SETTING_NUM_DEVICES, 1, JM_MAX_DEVICES, 1, &n_devices));
-  jm_topology_build((uint32_t)n_devices, NULL, out);
+  jm_topology_build_host((uint32_t)n_devices, out);
   return NULL;
-}
-
-static int64_t physical_memory(void) {
-  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (int64_t)pages * page : 0;
 }
 
 static uint32_t count_workers(void) {
@@ -76,30 +75,40 @@ static void engine_open(void *argument) {
   o->error = jm_mlx_engine_create(o->gpu, &o->engine);
 }
 
-/* A pool of one thread that owns the engine, or the host's workers. */
-static jm_error *engine_start(jm_client *client, choice wanted) {
-  bool asked = wanted == GPU || wanted == MLX_CPU;
-  if (asked || (wanted == AUTO && jm_setting_find(JM_SETTING_MLX_ENGINE))) {
-    opening o = {.gpu = wanted != MLX_CPU};
-    JM_TRY(jm_pool_create_owner(&client->pool));
-    jm_pool_call(client->pool, engine_open, &o);
-    client->engine = o.engine;
-    if (!o.error) return NULL;
-    jm_pool_shutdown(client->pool);
-    jm_pool_destroy(client->pool);
-    client->pool = NULL;
-    if (asked) return jm_error_note(o.error, "JAX_MPS_DEVICE is %s", choice_names[wanted]);
-    jm_error_destroy(o.error); /* auto means: the GPU if there is one; doctor tells why not */
+/* The device engine, with a pool of one thread that owns it. */
+static jm_error *device_engine_start(bool gpu, jm_engine **engine, jm_pool **pool) {
+  opening o = {.gpu = gpu};
+  JM_TRY(jm_pool_create_owner(pool));
+  jm_pool_call(*pool, engine_open, &o);
+  if (o.error) {
+    jm_pool_shutdown(*pool);
+    jm_pool_destroy(*pool);
+    *pool = NULL;
   }
-  return jm_pool_create(count_workers(), &client->pool);
+  *engine = o.engine;
+  return o.error;
+}
+
+/* What runs the programs, and the threads that it runs them on. All devices share one engine. */
+static jm_error *engines_start(jm_client *client, choice wanted) {
+  bool asked = wanted == GPU || wanted == MLX_CPU;
+  client->n_engines = 1;
+  if (asked || (wanted == AUTO && jm_setting_find(JM_SETTING_MLX_ENGINE))) {
+    jm_error *error = device_engine_start(wanted != MLX_CPU, client->engines, client->pools);
+    if (!error) return NULL;
+    if (asked) return jm_error_note(error, "JAX_MPS_DEVICE is %s", choice_names[wanted]);
+    jm_error_destroy(error); /* auto means: the GPU if there is one; doctor tells why not */
+  }
+  client->engines[0] = jm_host_engine();
+  return jm_pool_create(count_workers(), client->pools);
 }
 
 static void build_device(jm_client *client, uint32_t index) {
   jm_device *device = &client->devices[index];
   device->client = client;
   device->description = &client->topology.devices[index];
-  device->pool = client->pool;
-  device->engine = client->engine;
+  device->engine = client->engines[index % client->n_engines];
+  device->pool = client->pools[index % client->n_engines];
   pthread_mutex_init(&device->lock, NULL);
   for (int kind = 0; kind < JM_N_MEMORY_KINDS; kind++) {
     jm_memory *memory = &device->memories[kind];
@@ -123,14 +132,13 @@ jm_error *jm_client_create(jm_client **out) {
   if (!client) return jm_error_out_of_memory();
   choice wanted;
   jm_error *error = choice_read(&wanted);
-  if (!error) error = engine_start(client, wanted);
+  if (!error) error = engines_start(client, wanted);
   if (error) {
     jm_free(client);
     return error;
   }
   atomic_init(&client->refs, 1);
-  client->bytes_limit = client->engine ? client->engine->fact.memory_bytes : physical_memory();
-  jm_topology_build(topology.n_devices, client->engine, &client->topology);
+  jm_topology_build(topology.n_devices, &client->engines[0]->fact, &client->topology);
   for (uint32_t i = 0; i < topology.n_devices; i++) build_device(client, i);
   *out = client;
   return NULL;
@@ -146,14 +154,16 @@ void jm_client_release(jm_client *client) {
   jm_client_shutdown(client);
   for (uint32_t i = 0; i < client->topology.n_devices; i++)
     pthread_mutex_destroy(&client->devices[i].lock);
-  jm_pool_destroy(client->pool);
-  if (client->engine) client->engine->destroy(client->engine);
+  for (uint32_t i = 0; i < client->n_engines; i++) {
+    jm_pool_destroy(client->pools[i]);
+    client->engines[i]->destroy(client->engines[i]);
+  }
   jm_free(client);
 }
 
 void jm_client_shutdown(jm_client *client) {
   atomic_store(&client->stopping, true);
-  jm_pool_shutdown(client->pool);
+  for (uint32_t i = 0; i < client->n_engines; i++) jm_pool_shutdown(client->pools[i]);
 }
 
 jm_device *jm_client_find_device(jm_client *client, int64_t id) {
@@ -179,6 +189,13 @@ jm_memory *jm_device_find_memory(jm_device *device, const char *kind) {
   return NULL;
 }
 
+void jm_device_call(jm_device *device, void (*run)(void *argument), void *argument) {
+  if (device->engine->fact.any_thread)
+    run(argument);
+  else
+    jm_pool_call(device->pool, run, argument);
+}
+
 void jm_device_count(jm_device *device, int64_t bytes) {
   pthread_mutex_lock(&device->lock);
   jm_memory_stats *stats = &device->stats;
@@ -196,7 +213,6 @@ void jm_device_read_stats(jm_device *device, jm_memory_stats *out) {
   pthread_mutex_lock(&device->lock);
   *out = device->stats;
   pthread_mutex_unlock(&device->lock);
-  if (!device->engine) return;
   jm_engine_memory memory; /* beside what lies on the host */
   device->engine->memory_read(device->engine, &memory);
   out->bytes_in_use += memory.in_use;

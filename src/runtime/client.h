@@ -61,8 +61,10 @@ typedef struct jm_memory_stats {
 struct jm_device {
   jm_client *client;
   jm_description *description;
-  jm_pool *pool;     /* runs the device's work; of the client */
-  jm_engine *engine; /* NULL: the host. Its thread is the pool's only one */
+  /* Of the client, which may share them among its devices. An engine that is bound to a thread has
+   * the pool's only one. */
+  jm_engine *engine;
+  jm_pool *pool; /* runs the device's work */
   jm_memory memories[JM_N_MEMORY_KINDS];
   jm_memory *memory_list[JM_N_MEMORY_KINDS];
   pthread_mutex_t lock; /* of the stats */
@@ -72,20 +74,21 @@ struct jm_device {
 struct jm_client {
   atomic_int refs;
   atomic_bool stopping; /* cancels what runs */
-  jm_pool *pool;
-  jm_engine *engine;   /* NULL: the host; shared by the devices */
-  int64_t bytes_limit; /* the engine's memory, or the physical memory when the client was made; a
-                          constant, as it is part of what JAX compiles with */
+  uint32_t n_engines;
+  jm_engine *engines[JM_MAX_DEVICES];
+  jm_pool *pools[JM_MAX_DEVICES]; /* of each engine */
   jm_topology topology;
   jm_device *device_list[JM_MAX_DEVICES];
   jm_memory *memory_list[JM_MAX_DEVICES * JM_N_MEMORY_KINDS];
   jm_device devices[];
 };
 
-/* Fills a topology of n devices of this machine; engine NULL: the host. */
-void jm_topology_build(uint32_t n_devices, const jm_engine *engine, jm_topology *out);
+/* Fills a topology of n devices of this machine. */
+void jm_topology_build(uint32_t n_devices, const jm_engine_fact *engine, jm_topology *out);
 
-/* As many devices as the settings say. */
+void jm_topology_build_host(uint32_t n_devices, jm_topology *out);
+
+/* As many devices of the host as the settings say. */
 jm_error *jm_topology_read(jm_topology *out) JM_MUST_USE;
 
 jm_error *jm_client_create(jm_client **out) JM_MUST_USE;
@@ -104,6 +107,10 @@ static inline jm_memory *jm_device_default_memory(jm_device *device) {
   return &device->memories[JM_MEMORY_DEVICE];
 }
 jm_memory *jm_device_find_memory(jm_device *device, const char *kind); /* NULL: none */
+
+/* Runs a function where the device's engine allows it: on this thread, or on the engine's own,
+ * which is waited for. */
+void jm_device_call(jm_device *device, void (*run)(void *argument), void *argument);
 
 /* Counts bytes that were allocated (positive) or freed (negative). */
 void jm_device_count(jm_device *device, int64_t bytes);

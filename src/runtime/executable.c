@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/float_state.h"
+#include "engine/host/engine.h"
 
 static void *copy_bytes(const void *bytes, size_t size) {
   void *copy = jm_alloc(size, 1);
@@ -34,10 +35,9 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
   executable->code = copy_bytes(code, n_code);
   executable->option_bytes = copy_bytes(option_bytes, n_option_bytes);
   jm_float_state state = jm_float_state_enter(); /* constants are folded */
-  jm_error *error =
-      !executable->code || !executable->option_bytes
-          ? jm_error_out_of_memory()
-          : jm_program_compile(code, n_code, options->decompose, &executable->program);
+  jm_error *error = !executable->code || !executable->option_bytes
+                        ? jm_error_out_of_memory()
+                        : jm_program_compile(code, n_code, &executable->program);
   jm_float_state_leave(state);
   if (error) {
     jm_executable_release(executable);
@@ -56,10 +56,8 @@ jm_executable *jm_executable_retain(jm_executable *executable) {
 void jm_executable_release(jm_executable *executable) {
   if (!executable || atomic_fetch_sub_explicit(&executable->refs, 1, memory_order_acq_rel) != 1)
     return;
-  if (executable->prepared)
-    executable->engine->prepared_destroy(executable->engine, executable->prepared);
+  jm_program_destroy(executable->program); /* before its engines go with the client */
   jm_client_release(executable->client);
-  jm_program_destroy(executable->program);
   pthread_mutex_destroy(&executable->lock);
   jm_free(executable->code);
   jm_free(executable->option_bytes);
@@ -101,26 +99,35 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
   return NULL;
 }
 
-/* What the device needs of the program. */
-static jm_error *prepare(jm_executable *executable, jm_device *device) {
-  jm_error *error = NULL;
+/* Under the lock. Engines that clients share serve any client; those of one alone must live as long
+ * as what was prepared for them, so that the executable keeps their client. */
+static jm_error *prepare(jm_executable *executable, jm_device *device, const jm_prepared **out) {
+  jm_client *first = executable->client;
+  if (first && first != device->client && first->engines[0] != device->engine)
+    return jm_error_invalid("'%s' was compiled for another client's processor",
+                            executable->facts->name);
+  JM_TRY(jm_program_prepare(executable->program, device->engine, out));
+  if (!first) executable->client = jm_client_retain(device->client);
+  return NULL;
+}
+
+jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device,
+                                const jm_prepared **out) {
   pthread_mutex_lock(&executable->lock);
   jm_float_state state = jm_float_state_enter();
-  if (!device->engine) {
-    error = jm_program_plan(executable->program);
-  } else if (!executable->engine) {
-    const jm_module *module = jm_program_module(executable->program);
-    error = device->engine->prepare(device->engine, module, &executable->prepared);
-    if (!error) {
-      executable->engine = device->engine;
-      executable->client = jm_client_retain(device->client);
-    }
-  }
-  if (!error && executable->engine != device->engine)
-    error = jm_error_invalid("'%s' was compiled for another client's processor",
-                             executable->facts->name);
+  jm_error *error = prepare(executable, device, out);
   jm_float_state_leave(state);
   pthread_mutex_unlock(&executable->lock);
+  return error;
+}
+
+jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) {
+  jm_program *program;
+  const jm_prepared *prepared;
+  JM_TRY(jm_program_compile(code, n_code, &program));
+  jm_error *error = jm_program_prepare(program, jm_host_engine(), &prepared);
+  if (!error) error = jm_prepared_explain(prepared, out);
+  jm_program_destroy(program);
   return error;
 }
 
@@ -129,13 +136,15 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
   if (!options) options = &executable->options;
   JM_TRY(check_options(options));
   jm_device *device = NULL;
+  const jm_prepared *prepared;
   JM_TRY(find_device(executable->facts, options, client, &device));
-  JM_TRY(prepare(executable, device));
+  JM_TRY(jm_executable_prepare(executable, device, &prepared));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   atomic_init(&loaded->refs, 1);
   loaded->executable = jm_executable_retain(executable);
   loaded->device = device;
+  loaded->prepared = prepared;
   jm_client_retain(client);
   *out = loaded;
   return NULL;

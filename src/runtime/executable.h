@@ -13,7 +13,6 @@
 typedef struct jm_compile_options {
   int64_t n_replicas, n_partitions;
   bool tupled_arguments; /* refused */
-  bool decompose;        /* not on the wire: for a client with an engine, see jm_program_compile */
   bool portable;         /* the device is chosen at each execution */
   uint32_t n_device_ids; /* 0: no assignment was given */
   int64_t device_ids[JM_MAX_DEVICES];
@@ -24,10 +23,7 @@ typedef struct jm_executable {
   pthread_mutex_t lock; /* while it is prepared for a device */
   jm_program *program;
   const jm_program_facts *facts;
-  /* Of the first client with an engine that it is loaded by; NULL: the host. */
-  jm_engine *engine;
-  void *prepared;
-  jm_client *client;
+  jm_client *client; /* the first that loaded it, whose engines the program is prepared for */
   jm_compile_options options;
   size_t n_code, n_options; /* bytes as they came, for serialisation */
   char *code;
@@ -38,7 +34,8 @@ typedef struct jm_loaded_executable {
   atomic_int refs;
   atomic_bool deleted;
   jm_executable *executable;
-  jm_device *device; /* the client is retained */
+  jm_device *device;           /* the client is retained */
+  const jm_prepared *prepared; /* for the device's engine; the executable's */
 } jm_loaded_executable;
 
 /* Compiles; code and option bytes are copied, and options is what the option bytes mean. */
@@ -54,6 +51,14 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
                              jm_client *client, jm_loaded_executable **out) JM_MUST_USE;
 jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
 void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
+
+/* The program as a device's engine runs it, prepared at the first call. INVALID_ARGUMENT if it was
+ * prepared for another client's engine. */
+jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device,
+                                const jm_prepared **out) JM_MUST_USE;
+
+/* What the host's plan of a program does, without a client. */
+jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) JM_MUST_USE;
 
 typedef struct jm_execute_options {
   jm_device *device;   /* NULL: the one of the executable */

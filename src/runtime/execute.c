@@ -9,12 +9,13 @@
 typedef struct execution {
   jm_task task;
   jm_executable *executable;
+  const jm_prepared *prepared;
+  jm_engine *engine; /* of the device; the client is retained */
   jm_client *client;
   jm_context context;
   jm_event *done; /* of all outputs */
   jm_storage **inputs, **outputs;
-  const void **input_data;
-  void **output_data;
+  jm_engine_value *input_values, *output_values;
   bool *donated; /* per input */
 } execution;
 
@@ -30,18 +31,20 @@ static void execution_destroy(execution *run) {
 }
 
 /* The execution and its arrays in one block. */
-static jm_error *execution_create(jm_executable *executable, jm_device *device, jm_task_run *run,
-                                  execution **out) {
+static jm_error *execution_create(jm_executable *executable, const jm_prepared *prepared,
+                                  jm_device *device, jm_task_run *run, execution **out) {
   uint32_t n_in = executable->facts->n_parameters, n_out = executable->facts->n_outputs;
-  size_t n_words = 2 * ((size_t)n_in + n_out);
-  execution *fresh = jm_alloc(1, sizeof *fresh + n_words * sizeof(void *) + n_in);
+  size_t n = (size_t)n_in + n_out;
+  execution *fresh =
+      jm_alloc(1, sizeof *fresh + n * (sizeof(jm_engine_value) + sizeof(jm_storage *)) + n_in);
   if (!fresh) return jm_error_out_of_memory();
-  void **words = (void **)(fresh + 1);
-  fresh->inputs = (jm_storage **)words;
-  fresh->outputs = (jm_storage **)(words + n_in);
-  fresh->input_data = (const void **)(words + n_in + n_out);
-  fresh->output_data = words + 2 * (size_t)n_in + n_out;
-  fresh->donated = (bool *)(words + n_words);
+  fresh->input_values = (jm_engine_value *)(fresh + 1);
+  fresh->output_values = fresh->input_values + n_in;
+  fresh->inputs = (jm_storage **)(fresh->input_values + n);
+  fresh->outputs = fresh->inputs + n_in;
+  fresh->donated = (bool *)(fresh->inputs + n);
+  fresh->prepared = prepared;
+  fresh->engine = device->engine;
   fresh->executable = jm_executable_retain(executable);
   fresh->client = jm_client_retain(device->client);
   fresh->context = (jm_context){.cancelled = &fresh->client->stopping,
@@ -58,22 +61,22 @@ static jm_error *execution_create(jm_executable *executable, jm_device *device, 
   return error;
 }
 
+/* -- running. On the host's memory, values are where the storages have them */
+
 /* Gives each output its memory: that of the argument donated to it if nobody else holds it. */
 static jm_error *bind_memory(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
-    void *data;
-    JM_TRY(jm_storage_data(run->inputs[i], &data));
-    run->input_data[i] = data;
+    JM_TRY(jm_storage_data(run->inputs[i], &run->input_values[i].host));
     int32_t alias = facts->parameters[i].alias;
     if (alias >= 0) jm_storage_move(run->inputs[i], run->outputs[alias]);
   }
   for (uint32_t i = 0; i < facts->n_outputs; i++)
-    JM_TRY(jm_storage_data(run->outputs[i], &run->output_data[i]));
+    JM_TRY(jm_storage_data(run->outputs[i], &run->output_values[i].host));
   return NULL;
 }
 
-/* -- on an engine */
+/* -- elsewhere, the engine brings the outputs */
 
 static jm_type type_of(const jm_shape *shape) {
   jm_type type = {.dtype = shape->dtype, .rank = shape->rank, .count = 1, .dims = shape->dims};
@@ -83,43 +86,39 @@ static jm_type type_of(const jm_shape *shape) {
 
 /* Small values that the host made stay there, where loop bounds and indices are wanted; so do
  * values that the device can't hold. Donated arrays are handed over. */
-static jm_error *bind_engine_input(execution *run, uint32_t i, jm_engine_value *out) {
+static jm_error *bind_array(execution *run, uint32_t i) {
   enum { SMALL = 64 };
   const jm_parameter *parameter = &run->executable->facts->parameters[i];
   const jm_type type = type_of(&parameter->shape);
   jm_storage *storage = run->inputs[i];
-  bool stays = parameter->shape.bytes <= SMALL || !run->executable->engine->holds(&type);
+  jm_engine_value *out = &run->input_values[i];
+  bool stays = parameter->shape.bytes <= SMALL || !run->engine->holds(&type);
   if (stays && jm_storage_on_host(storage)) return jm_storage_data(storage, &out->host);
   if (run->donated[i]) out->array = jm_storage_array_take(storage);
   return out->array ? NULL : jm_storage_array(storage, &type, &out->array);
 }
 
-static jm_error *run_on_engine(execution *run) {
-  const jm_program_facts *facts = run->executable->facts;
-  jm_engine *engine = run->executable->engine;
-  uint32_t n_in = facts->n_parameters, n_out = facts->n_outputs;
-  jm_engine_value *values = jm_alloc((size_t)n_in + n_out, sizeof *values);
-  if (!values) return jm_error_out_of_memory();
-  const jm_engine_run arguments = {values, values + n_in, &run->context};
-  jm_error *error = NULL;
-  for (uint32_t i = 0; !error && i < n_in; i++) error = bind_engine_input(run, i, &values[i]);
-  if (!error) error = engine->run(engine, run->executable->prepared, &arguments);
-  for (uint32_t i = 0; i < n_in; i++) /* those that the engine didn't get to */
-    if (values[i].array) engine->array_release(engine, values[i].array);
-  for (uint32_t i = 0; !error && i < n_out; i++)
-    jm_storage_fill(run->outputs[i], arguments.outputs[i].array, arguments.outputs[i].host);
-  jm_free(values);
-  return error;
-}
-
 static jm_error *run_program(execution *run) {
-  if (run->executable->engine) return run_on_engine(run);
-  JM_TRY(bind_memory(run));
-  const jm_run arguments = {run->input_data, run->output_data, &run->context};
+  const jm_program_facts *facts = run->executable->facts;
+  const bool is_host_memory = run->engine->fact.is_host_memory;
+  const jm_engine_run arguments = {run->input_values, run->output_values, &run->context};
+  /* The values' memory served to start the task. */
+  memset(run->input_values, 0, facts->n_parameters * sizeof *run->input_values);
+  jm_error *error = is_host_memory ? bind_memory(run) : NULL;
+  for (uint32_t i = 0; !error && !is_host_memory && i < facts->n_parameters; i++)
+    error = bind_array(run, i);
   jm_float_state state = jm_float_state_enter();
-  jm_error *error = jm_program_run(run->executable->program, &arguments);
+  if (!error)
+    error =
+        jm_error_note(jm_prepared_run(run->prepared, &arguments), "while '%s' ran", facts->name);
   jm_float_state_leave(state);
-  return jm_error_note(error, "while '%s' ran", run->executable->facts->name);
+  if (is_host_memory) return error;
+  for (uint32_t i = 0; i < facts->n_parameters; i++) /* those that the engine didn't get to */
+    if (run->input_values[i].array)
+      run->engine->array_release(run->engine, run->input_values[i].array);
+  for (uint32_t i = 0; !error && i < facts->n_outputs; i++)
+    jm_storage_fill(run->outputs[i], run->output_values[i].array, run->output_values[i].host);
+  return error;
 }
 
 static void execution_run(jm_task *task, const jm_error *failed) {
@@ -224,13 +223,13 @@ static jm_error *take_inputs(const execution *run, const jm_execute_options *opt
 static void start(execution *run, jm_buffer *const *arguments) {
   const jm_program_facts *facts = run->executable->facts;
   /* Only events that may delay or fail: most arguments are plainly there. */
-  jm_event **events = (jm_event **)run->input_data; /* free until the program runs */
+  jm_event **events = (jm_event **)run->input_values; /* free until the program runs */
   uint32_t n_events = 0;
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
     jm_event *ready = arguments[i]->ready;
     if (!jm_event_ready(ready) || jm_event_error(ready)) events[n_events++] = ready;
   }
-  bool may_run_here = facts->cheap && !run->executable->engine;
+  bool may_run_here = facts->cheap && run->engine->fact.any_thread;
   jm_task_start(&run->task, events, n_events, may_run_here);
 }
 
@@ -247,8 +246,11 @@ jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
     return jm_error_invalid("'%s' was compiled for %s and can't run on %s", facts->name,
                             loaded->device->description->text, device->description->text);
   JM_TRY(check_arguments(facts, options, device, arguments, n_arguments));
+  const jm_prepared *prepared = loaded->prepared;
+  if (device->engine != loaded->device->engine)
+    JM_TRY(jm_executable_prepare(executable, device, &prepared));
   execution *run = NULL;
-  JM_TRY(execution_create(executable, device, execution_run, &run));
+  JM_TRY(execution_create(executable, prepared, device, execution_run, &run));
   jm_error *error = create_outputs(run, device, outputs);
   if (!error) {
     error = take_inputs(run, options, arguments);

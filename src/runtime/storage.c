@@ -99,11 +99,7 @@ jm_error *jm_storage_data(jm_storage *storage, void **out) {
   *out = atomic_load_explicit(&storage->data, memory_order_acquire);
   if (*out || storage->borrowed) return NULL;
   making m = {storage, NULL};
-  jm_device *device = storage->memory->device;
-  if (device->engine)
-    jm_pool_call(device->pool, data_make_locked, &m);
-  else
-    data_make_locked(&m);
+  jm_device_call(storage->memory->device, data_make_locked, &m);
   *out = atomic_load_explicit(&storage->data, memory_order_acquire);
   return m.error;
 }

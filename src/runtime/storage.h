@@ -28,7 +28,7 @@ void jm_storage_release(jm_storage *storage);       /* NULL is allowed */
  * engine's thread. */
 jm_error *jm_storage_data(jm_storage *storage, void **out) JM_MUST_USE;
 
-/* -- on a device with an engine: the engine's thread only */
+/* -- on a device whose memory is not the host's: the engine's thread only */
 
 /* The value as an array of the device, a reference of the caller's; brings it there at the first
  * call. */

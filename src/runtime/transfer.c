@@ -69,7 +69,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
   }
   move->done = jm_event_retain(done);
   move->ready = jm_event_retain(buffer->ready);
-  move->may_run_here = !buffer->memory->device->engine;
+  move->may_run_here = buffer->memory->device->engine->fact.any_thread;
   move->element = jm_dtype_bytes(buffer->dtype);
   move->rank = buffer->rank;
   move->dims = (int64_t *)(move + 1);

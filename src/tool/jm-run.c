@@ -10,6 +10,7 @@
 
 #include "base/number.h"
 #include "compile/program.h"
+#include "engine/host/engine.h"
 #include "engine/ref/ref.h"
 #include "ir/element.h"
 #include "ir/parse.h"
@@ -308,32 +309,35 @@ static jm_error *run_on_ref(const arguments *args, const jm_text *bytes) {
 
 /* -- a program as the plugin runs it */
 
-static jm_error *allocate(const jm_program_facts *facts, void **in, void **out) {
+static jm_error *allocate(const jm_program_facts *facts, jm_engine_value *in,
+                          jm_engine_value *out) {
   for (uint32_t i = 0; i < facts->n_parameters; i++)
-    if (!(in[i] = jm_alloc_data(facts->parameters[i].shape.bytes))) return jm_error_out_of_memory();
+    if (!(in[i].host = jm_alloc_data(facts->parameters[i].shape.bytes)))
+      return jm_error_out_of_memory();
   for (uint32_t i = 0; i < facts->n_outputs; i++)
-    if (!(out[i] = jm_alloc_data(facts->outputs[i].shape.bytes))) return jm_error_out_of_memory();
+    if (!(out[i].host = jm_alloc_data(facts->outputs[i].shape.bytes)))
+      return jm_error_out_of_memory();
   return NULL;
 }
 
-static jm_error *run_with(const arguments *args, const jm_program *program, void **in, void **out) {
-  const jm_program_facts *facts = jm_program_describe(program);
+static jm_error *run_with(const arguments *args, const jm_program_facts *facts,
+                          const jm_prepared *prepared, jm_engine_value *in, jm_engine_value *out) {
   uint64_t state = (uint64_t)args->seed;
   JM_TRY(allocate(facts, in, out));
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
     const jm_shape *shape = &facts->parameters[i].shape;
-    JM_TRY(fill_input(args, i, shape->dtype, shape->bytes, in[i], &state));
+    JM_TRY(fill_input(args, i, shape->dtype, shape->bytes, in[i].host, &state));
   }
-  const jm_run run = {(const void *const *)in, out, NULL};
+  const jm_engine_run run = {in, out, NULL};
   for (long i = 0; i < args->repeat; i++) {
     double start = milliseconds();
-    JM_TRY(jm_program_run(program, &run));
+    JM_TRY(jm_prepared_run(prepared, &run));
     fprintf(stderr, "run %ld: %.3f ms\n", i, milliseconds() - start);
   }
   for (uint32_t i = 0; i < facts->n_outputs; i++) {
     const jm_shape *shape = &facts->outputs[i].shape;
     size_t size = jm_dtype_bytes(shape->dtype);
-    print_result(i, shape->dtype, size ? shape->bytes / size : 0, out[i], args->show);
+    print_result(i, shape->dtype, size ? shape->bytes / size : 0, out[i].host, args->show);
   }
   return NULL;
 }
@@ -341,19 +345,20 @@ static jm_error *run_with(const arguments *args, const jm_program *program, void
 static jm_error *run_program(const arguments *args, const jm_text *bytes) {
   jm_program *program = NULL;
   double start = milliseconds();
-  JM_TRY(jm_program_compile(bytes->bytes, bytes->size, false, &program));
-  jm_error *planned = jm_program_plan(program);
-  if (planned) {
+  const jm_prepared *prepared;
+  JM_TRY(jm_program_compile(bytes->bytes, bytes->size, &program));
+  jm_error *failed = jm_program_prepare(program, jm_host_engine(), &prepared);
+  if (failed) {
     jm_program_destroy(program);
-    return planned;
+    return failed;
   }
   fprintf(stderr, "compile: %.3f ms\n", milliseconds() - start);
   const jm_program_facts *facts = jm_program_describe(program);
-  void **in = jm_alloc(facts->n_parameters, sizeof *in);
-  void **out = jm_alloc(facts->n_outputs, sizeof *out);
-  jm_error *error = in && out ? run_with(args, program, in, out) : jm_error_out_of_memory();
-  for (uint32_t i = 0; in && i < facts->n_parameters; i++) jm_free(in[i]);
-  for (uint32_t i = 0; out && i < facts->n_outputs; i++) jm_free(out[i]);
+  jm_engine_value *in = jm_alloc(facts->n_parameters, sizeof *in);
+  jm_engine_value *out = jm_alloc(facts->n_outputs, sizeof *out);
+  jm_error *error = in && out ? run_with(args, facts, prepared, in, out) : jm_error_out_of_memory();
+  for (uint32_t i = 0; in && i < facts->n_parameters; i++) jm_free(in[i].host);
+  for (uint32_t i = 0; out && i < facts->n_outputs; i++) jm_free(out[i].host);
   jm_free(in);
   jm_free(out);
   jm_program_destroy(program);

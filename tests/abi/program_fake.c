@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "compile/program.h"
+#include "engine/host/engine.h"
 #include "engine/mlx/engine.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
@@ -22,8 +23,7 @@ static const int64_t dims[] = {2, 3};
 __attribute__((visibility("default"))) void fake_fail_after(int64_t n);
 void fake_fail_after(int64_t n) { jm_alloc_fail_after(n); }
 
-jm_error *jm_program_compile(const void *bytes, size_t n_bytes, bool decompose, jm_program **out) {
-  (void)decompose;
+jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) {
   fake_program fake;
   if (n_bytes != sizeof fake || memcmp(bytes, FAKE_MAGIC, 4))
     return jm_error_invalid("byte 0: not a fake program");
@@ -63,13 +63,15 @@ jm_error *jm_program_print(const jm_program *program, char **text, size_t *size)
   return jm_error_unimplemented("text of a fake program");
 }
 
-jm_error *jm_program_plan(jm_program *program) {
-  (void)program;
+/* Prepared, a program is itself. */
+jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_prepared **out) {
+  (void)engine;
+  *out = (const jm_prepared *)program;
   return NULL;
 }
 
-jm_error *jm_program_explain(const jm_program *program, jm_explanation *out) {
-  (void)program, (void)out;
+jm_error *jm_prepared_explain(const jm_prepared *prepared, jm_explanation *out) {
+  (void)prepared, (void)out;
   return jm_error_unimplemented("a fake program has no plan");
 }
 
@@ -85,22 +87,43 @@ bool jm_program_take_record(jm_explanation *out) {
   return false;
 }
 
-jm_error *jm_program_run(const jm_program *program, const jm_run *run) {
-  const fake_program *fake = &program->fake;
+jm_error *jm_prepared_run(const jm_prepared *prepared, const jm_engine_run *run) {
+  const fake_program *fake = &((const jm_program *)prepared)->fake;
   struct timespec pause = {0, fake->delay_ms * 1000000L};
   if (fake->delay_ms) nanosleep(&pause, NULL);
   if (fake->fails) return jm_error_internal("the fake program fails as asked");
   for (int o = 0; o < fake->n_outputs; o++) {
-    float *to = run->outputs[o];
-    const float *from = fake->n_parameters ? run->inputs[o % fake->n_parameters] : NULL;
+    float *to = run->outputs[o].host;
+    const float *from = fake->n_parameters ? run->inputs[o % fake->n_parameters].host : NULL;
     for (int i = 0; i < N_ELEMENTS; i++) to[i] = (from ? from[i] : 0) + 1;
   }
   return NULL;
 }
 
-const struct jm_module *jm_program_module(const jm_program *program) {
-  (void)program;
-  return NULL; /* no device engine will ask */
+static bool holds(const jm_type *type) {
+  (void)type;
+  return true;
+}
+
+static void memory_read(jm_engine *engine, jm_engine_memory *out) {
+  (void)engine;
+  *out = (jm_engine_memory){0};
+}
+
+static void destroy(jm_engine *engine) { (void)engine; }
+
+/* The host's, but for what compiles and runs: that is all above. */
+jm_engine *jm_host_engine(void) {
+  static jm_engine host = {.fact = {.name = "host",
+                                    .device_kind = "host (CPU)",
+                                    .version = "host engine",
+                                    .memory_bytes = INT64_C(1) << 32,
+                                    .is_host_memory = true,
+                                    .any_thread = true},
+                           .holds = holds,
+                           .memory_read = memory_read,
+                           .destroy = destroy};
+  return &host;
 }
 
 jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {

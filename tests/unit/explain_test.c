@@ -3,6 +3,8 @@
  * that JSON is JSON; the record; no memory. (Groups and kernels: tests/python/test_explain.py.) */
 #include "plan/explain.h"
 #include "compile/record.h"
+#include "engine/host/engine.h"
+#include "engine/host/host.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "unit/check.h"
@@ -67,18 +69,21 @@ static const char expected_steps[] =
     "        writes output 1: s32[]\n";
 
 static jm_module *module;
+static jm_host_program *host;
 static jm_plan *plan;
 
 static void make_plan(void) {
   CHECK_OK(jm_module_parse(source, strlen(source), &module));
   CHECK_OK(jm_module_verify(module));
-  CHECK_OK(jm_plan_build(module, NULL, &plan));
+  CHECK_OK(jm_host_compile(module, NULL, &host));
+  CHECK_OK(jm_plan_build(module, jm_host_engine(), host, &plan));
 }
 
 static bool is_expected(const char *text) {
   jm_text wanted;
   jm_text_init(&wanted);
-  jm_text_printf(&wanted, "%s%s\n%s", expected_head, jm_plan_compiler(), expected_steps);
+  jm_text_printf(&wanted, "%s%s\n%s", expected_head,
+                 plan->engine->backend->describe_compiler(plan->engine), expected_steps);
   CHECK_OK(jm_text_error(&wanted));
   bool same = !strcmp(text, jm_text_bytes(&wanted));
   if (!same) fputs(text, stderr);
@@ -157,6 +162,7 @@ static void test_no_memory(void) {
 
 static void free_plan(void) {
   jm_plan_destroy(plan);
+  jm_host_program_destroy(host);
   jm_module_destroy(module);
 }
 

@@ -16,6 +16,7 @@
 #include "engine/ref/ref.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
+#include "plan/plan.h"
 #include "unit/check.h"
 
 enum { MAX_VALUES = 8, TEXT = 8192 };
@@ -162,11 +163,13 @@ static void run_both(const char *what, const jm_module *m, how h, void **data, u
     out[i].data = jm_data_take(jm_type_bytes(out[i].type));
   }
   CHECK_OK(jm_ref_evaluate(m, m->entry, in, out, NULL));
-  void *prepared = NULL;
+  void *compiled = NULL;
+  jm_plan *plan = NULL;
   int64_t on_host = jm_counter_read(JM_COUNTER_host_ops);
   int64_t on_device = jm_counter_read(JM_COUNTER_device_ops);
-  CHECK_OK(engine->prepare(engine, m, &prepared));
-  jm_error *error = engine->run(engine, prepared, &(jm_engine_run){given, made, NULL});
+  CHECK_OK(engine->backend->compile(engine, m, &compiled));
+  CHECK_OK(jm_plan_build(m, engine, compiled, &plan));
+  jm_error *error = engine->run(engine, compiled, plan, &(jm_engine_run){given, made, NULL});
   if (error) fprintf(stderr, "%s: %s\n", what, jm_error_message(error));
   CHECK(!error);
   on_host = jm_counter_read(JM_COUNTER_host_ops) - on_host;
@@ -183,7 +186,8 @@ static void run_both(const char *what, const jm_module *m, how h, void **data, u
     if (made[i].array) engine->array_release(engine, made[i].array);
   }
   jm_error_destroy(error);
-  engine->prepared_destroy(engine, prepared);
+  jm_plan_destroy(plan);
+  engine->backend->compiled_destroy(engine, compiled);
   for (uint32_t i = 0; i < entry->n_results; i++)
     jm_data_give(out[i].data, jm_type_bytes(out[i].type));
 }

@@ -4,7 +4,8 @@
  * its own. */
 #include <stdlib.h>
 
-#include "engine/ref/ref.h"
+#include "engine/host/engine.h"
+#include "engine/host/host.h"
 #include "ir/build.h"
 #include "ir/parse.h"
 #include "ir/print.h"
@@ -203,29 +204,46 @@ static void random_program(uint32_t n_args, uint32_t n_results) {
   MUST(jm_module_verify(m));
 }
 
+/* The host's plan of the module, without compiled groups. */
+typedef struct planned {
+  jm_host_program *host;
+  jm_plan *plan;
+} planned;
+
+static planned plan_make(void) {
+  planned p;
+  MUST(jm_host_compile(m, NULL, &p.host));
+  MUST(jm_plan_build(m, jm_host_engine(), p.host, &p.plan));
+  return p;
+}
+
+static void plan_free(planned p) {
+  jm_plan_destroy(p.plan);
+  jm_host_program_destroy(p.host);
+}
+
 static bool outputs_equal(bool donate, uint32_t n_args, uint32_t n_results) {
   float in[4][N], given[4][N], expected[8][N], out[8][N];
   jm_tensor args[4], results[8];
-  const void *inputs[4];
-  void *outputs[8];
+  jm_engine_value inputs[4], outputs[8];
   for (uint32_t i = 0; i < n_args; i++) {
     for (int k = 0; k < N; k++) in[i][k] = given[i][k] = (float)(int)below(100) - 50;
     args[i] = (jm_tensor){vector, in[i]};
-    inputs[i] = given[i];
+    inputs[i] = (jm_engine_value){.host = given[i]};
   }
   for (uint32_t o = 0; o < n_results; o++) {
     results[o] = (jm_tensor){vector, expected[o]};
-    outputs[o] = out[o];
+    outputs[o] = (jm_engine_value){.host = out[o]};
   }
   for (uint32_t i = 0; donate && i < n_args; i++)
-    if (m->arguments[i].alias >= 0) outputs[m->arguments[i].alias] = given[i];
+    if (m->arguments[i].alias >= 0) outputs[m->arguments[i].alias].host = given[i];
   MUST(jm_ref_evaluate(m, m->entry, args, results, NULL));
-  jm_plan *plan;
-  MUST(jm_plan_build(m, NULL, &plan));
-  MUST(jm_plan_run(plan, inputs, outputs, NULL));
-  jm_plan_destroy(plan);
+  planned p = plan_make();
+  MUST(jm_host_run(p.plan, &(jm_engine_run){inputs, outputs, NULL}));
+  plan_free(p);
   bool equal = true;
-  for (uint32_t o = 0; o < n_results; o++) equal &= !memcmp(outputs[o], expected[o], sizeof out[o]);
+  for (uint32_t o = 0; o < n_results; o++)
+    equal &= !memcmp(outputs[o].host, expected[o], sizeof out[o]);
   for (uint32_t i = 0; i < n_args; i++) /* parameters that nobody donated are read only */
     equal &= (donate && m->arguments[i].alias >= 0) || !memcmp(given[i], in[i], sizeof in[i]);
   return equal;
@@ -265,7 +283,8 @@ static uint32_t count_fills(const jm_plan *plan) {
   for (uint32_t b = 0; b < plan->n_blocks; b++)
     for (uint32_t i = 0; i < plan->blocks[b].n_steps; i++) {
       const jm_step *step = &plan->blocks[b].steps[i];
-      const jm_operand *last = &plan->operands[step->first_operand + step->n_operands - 1];
+      const jm_operand *last =
+          &plan->operands[step->first_operand + step->n_reads + step->n_writes - 1];
       bool large = last->type && last->type->count == ROWS * COLUMNS;
       n += large && (step->kind == JM_STEP_COPY ||
                      (step->kind == JM_STEP_OP && m->ops[step->op].code == JM_OP_constant));
@@ -321,13 +340,13 @@ static void check_stack(const stack *t) {
   MUST(jm_module_type(m, JM_DT_f32, 2, (const int64_t[]){ROWS, COLUMNS}, &all));
   jm_tensor in = {line, x}, out[2] = {{line, last[0]}, {all, rows[0]}};
   MUST(jm_ref_evaluate(m, m->entry, &in, out, NULL));
-  jm_plan *plan;
-  MUST(jm_plan_build(m, NULL, &plan));
+  planned p = plan_make();
   memset(rows[1], 0xa5, sizeof rows[1]);
-  MUST(jm_plan_run(plan, (const void *[]){x}, (void *[]){last[1], rows[1]}, NULL));
+  jm_engine_value given = {.host = x}, made[] = {{.host = last[1]}, {.host = rows[1]}};
+  MUST(jm_host_run(p.plan, &(jm_engine_run){&given, made, NULL}));
   CHECK(!memcmp(last[0], last[1], sizeof last[0]) && !memcmp(rows[0], rows[1], sizeof rows[0]));
-  CHECK((count_fills(plan) == 0) == t->overwritten);
-  jm_plan_destroy(plan);
+  CHECK((count_fills(p.plan) == 0) == t->overwritten);
+  plan_free(p);
   jm_module_destroy(m);
 }
 

@@ -2,6 +2,7 @@
  * Whole programs: compiled and run as the runtime does it, and the same without memory: whichever
  * allocation fails, the answer is RESOURCE_EXHAUSTED, nothing leaks, and the next try works. */
 #include "compile/program.h"
+#include "engine/host/engine.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -24,8 +25,7 @@ static void *file_read(const char *path, size_t *size) {
 
 /* Memory of the caller's: not the allocator's under test. */
 typedef struct memory {
-  const void **inputs;
-  void **outputs;
+  jm_engine_value *inputs, *outputs;
 } memory;
 
 static void *data_of(const jm_shape *shape) {
@@ -39,14 +39,15 @@ static memory memory_create(const jm_program_facts *facts) {
   memory m = {calloc(facts->n_parameters + 1, sizeof *m.inputs),
               calloc(facts->n_outputs + 1, sizeof *m.outputs)};
   for (uint32_t i = 0; i < facts->n_parameters; i++)
-    m.inputs[i] = data_of(&facts->parameters[i].shape);
-  for (uint32_t i = 0; i < facts->n_outputs; i++) m.outputs[i] = data_of(&facts->outputs[i].shape);
+    m.inputs[i].host = data_of(&facts->parameters[i].shape);
+  for (uint32_t i = 0; i < facts->n_outputs; i++)
+    m.outputs[i].host = data_of(&facts->outputs[i].shape);
   return m;
 }
 
 static void memory_destroy(const jm_program_facts *facts, memory m) {
-  for (uint32_t i = 0; i < facts->n_parameters; i++) free((void *)m.inputs[i]);
-  for (uint32_t i = 0; i < facts->n_outputs; i++) free(m.outputs[i]);
+  for (uint32_t i = 0; i < facts->n_parameters; i++) free(m.inputs[i].host);
+  for (uint32_t i = 0; i < facts->n_outputs; i++) free(m.outputs[i].host);
   free(m.inputs);
   free(m.outputs);
 }
@@ -56,25 +57,26 @@ static void sweep_compile(const void *bytes, size_t size) {
   bool done = false;
   for (int64_t n = 0; !done && n < 100000; n++) {
     jm_program *program = NULL;
+    const jm_prepared *prepared = NULL;
     jm_alloc_fail_after(n);
-    jm_error *error = jm_program_compile(bytes, size, false, &program);
-    if (!error) error = jm_program_plan(program);
+    jm_error *error = jm_program_compile(bytes, size, &program);
+    if (!error) error = jm_program_prepare(program, jm_host_engine(), &prepared);
     jm_alloc_fail_after(-1);
     done = !error;
-    CHECK(done ? program != NULL : jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
+    CHECK(done ? prepared != NULL : jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
     jm_error_destroy(error);
     jm_program_destroy(program);
   }
   CHECK(done);
 }
 
-static void sweep_run(const jm_program *program) {
+static void sweep_run(const jm_program *program, const jm_prepared *prepared) {
   memory m = memory_create(jm_program_describe(program));
-  const jm_run run = {m.inputs, m.outputs, NULL};
+  const jm_engine_run run = {m.inputs, m.outputs, NULL};
   bool done = false;
   for (int64_t n = 0; !done && n < 100000; n++) {
     jm_alloc_fail_after(n);
-    jm_error *error = jm_program_run(program, &run);
+    jm_error *error = jm_prepared_run(prepared, &run);
     jm_alloc_fail_after(-1);
     done = !error;
     CHECK(done || jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
@@ -91,14 +93,17 @@ static void sweep(const char *name) {
   void *bytes = file_read(path, &size);
   CHECK(bytes && size);
   jm_program *program = NULL;
-  jm_error *error = jm_program_compile(bytes, size, false, &program);
+  jm_error *error = jm_program_compile(bytes, size, &program);
   if (error) { /* programs for several devices read, and are refused later or here */
     CHECK(jm_error_code(error) == JM_UNIMPLEMENTED);
     jm_error_destroy(error);
   } else {
     sweep_compile(bytes, size);
-    CHECK(!jm_program_plan(program));
-    if (jm_program_describe(program)->n_partitions == 1) sweep_run(program);
+    const jm_prepared *prepared = NULL, *again = NULL;
+    CHECK_OK(jm_program_prepare(program, jm_host_engine(), &prepared));
+    CHECK_OK(jm_program_prepare(program, jm_host_engine(), &again));
+    CHECK(prepared == again);
+    if (jm_program_describe(program)->n_partitions == 1) sweep_run(program, prepared);
     jm_program_destroy(program);
   }
   free(bytes);
@@ -120,8 +125,8 @@ static void test_without_memory(void) {
 
 static void test_bad_bytes(void) {
   jm_program *program = NULL;
-  CHECK_FAILS(jm_program_compile("ML", 2, false, &program), JM_INVALID_ARGUMENT, "byte");
-  CHECK_FAILS(jm_program_compile("", 0, false, &program), JM_INVALID_ARGUMENT, "byte");
+  CHECK_FAILS(jm_program_compile("ML", 2, &program), JM_INVALID_ARGUMENT, "byte");
+  CHECK_FAILS(jm_program_compile("", 0, &program), JM_INVALID_ARGUMENT, "byte");
   CHECK(program == NULL);
 }
 

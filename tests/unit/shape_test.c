@@ -11,9 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/host/engine.h"
+#include "engine/host/host.h"
 #include "engine/host/llvm_library.h"
 #include "pass/pass.h"
-#include "plan/plan.h"
 #include "unit/kernel_object.h"
 #include "unit/shape_cases.h"
 
@@ -138,11 +139,14 @@ static void keep_or_compare(const trial *t, const char *what) {
   }
 }
 
-static void run_plan(trial *t, const jm_module *m, const jm_host_program *host, const char *what) {
+static void run_plan(trial *t, const jm_module *m, jm_host_program *host, const char *what) {
   jm_plan *plan = NULL;
   for (uint32_t i = 0; i < t->n_out; i++) memset(t->have[i], 0xa5, jm_type_bytes(t->types_out[i]));
-  CHECK_OK(jm_plan_build(m, host, &plan));
-  if (plan) CHECK_OK(jm_plan_run(plan, (const void *const *)t->in, t->have, NULL));
+  CHECK_OK(jm_plan_build(m, jm_host_engine(), host, &plan));
+  jm_engine_value in[MOST_TENSORS], have[MOST_TENSORS];
+  for (uint32_t i = 0; i < t->n_in; i++) in[i] = (jm_engine_value){.host = t->in[i]};
+  for (uint32_t i = 0; i < t->n_out; i++) have[i] = (jm_engine_value){.host = t->have[i]};
+  if (plan) CHECK_OK(jm_host_run(plan, &(jm_engine_run){in, have, NULL}));
   jm_plan_destroy(plan);
   if (keeps) compare(t, what);
   n_plans++;
@@ -151,9 +155,9 @@ static void run_plan(trial *t, const jm_module *m, const jm_host_program *host, 
 /* Every chunk by itself: as many ranges for the threads as there can be. */
 static bool split_groups(const jm_host_program *host) {
   bool split = false;
-  for (uint32_t i = 0; i < host->n_groups; i++)
-    for (uint32_t l = 0; l < host->groups[i].schedule->n_launches; l++) {
-      jm_kernel *kernel = host->groups[i].schedule->launches[l].kernel;
+  for (uint32_t i = 0; i < host->groups->n_groups; i++)
+    for (uint32_t l = 0; l < host->groups->groups[i].schedule->n_launches; l++) {
+      jm_kernel *kernel = host->groups->groups[i].schedule->launches[l].kernel;
       kernel->grain = 1;
       split |= kernel->chunks >= 4;
     }
@@ -163,13 +167,13 @@ static bool split_groups(const jm_host_program *host) {
 static void check_schedule(const trial *t, const jm_host_program *host) {
   const shape_row *r = t->row;
   int64_t a = t->shape->a, b = t->shape->b;
-  bool found = !host->n_groups && !strcmp(r->schedule, "step");
-  for (uint32_t i = 0; i < host->n_groups; i++)
-    found |= !strcmp(host->groups[i].schedule->name, r->schedule);
+  bool found = !host->groups->n_groups && !strcmp(r->schedule, "step");
+  for (uint32_t i = 0; i < host->groups->n_groups; i++)
+    found |= !strcmp(host->groups->groups[i].schedule->name, r->schedule);
   n_groups[r - shape_rows] += found;
   if (found || a < r->least_a || b < r->least_b || a * b < r->least) return;
   CHECK(found);
-  complain(t, host->n_groups ? host->groups[0].schedule->name : "no group");
+  complain(t, host->groups->n_groups ? host->groups->groups[0].schedule->name : "no group");
 }
 
 static void run_fused(trial *t, uint32_t vector_bytes, const char *what) {

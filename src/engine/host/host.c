@@ -3,94 +3,59 @@
 
 #include "base/parallel.h"
 #include "base/scratch.h"
+#include "engine/host/library.h"
 
 /* -- compiling */
 
-static uint32_t fusions_count(const jm_module *m) {
-  uint32_t n = 0;
-  for (jm_op_id id = 0; id < m->n_ops; id++) n += jm_module_op(m, id)->code == JM_OP_fusion;
-  return n;
-}
-
-static uint32_t launches_count(const jm_host_program *program) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < program->n_groups; i++) n += program->groups[i].schedule->n_launches;
-  return n;
-}
-
-static jm_error *groups_schedule(const jm_module *m, const jm_target *target,
-                                 jm_host_program *program) {
-  for (jm_op_id id = 0; id < m->n_ops; id++) {
-    const jm_op *op = jm_module_op(m, id);
-    if (op->code != JM_OP_fusion) continue;
-    jm_host_group *group = &program->groups[program->n_groups];
-    group->op = id;
-    JM_TRY(jm_schedule_build(m, op, target, &group->schedule));
-    program->n_groups++;
-    group->codes = jm_alloc(group->schedule->n_launches, sizeof *group->codes);
-    if (!group->codes) return jm_error_out_of_memory();
-  }
-  return NULL;
-}
-
-/* All kernels in one go: the compiler splits them over the cores and makes equal ones once. */
-static jm_error *groups_compile(jm_host_program *program) {
-  uint32_t n = launches_count(program), k = 0;
-  const jm_kernel **kernels = jm_alloc(n, sizeof *kernels);
-  jm_jit_code **codes = jm_alloc(n, sizeof *codes);
-  jm_error *error = kernels && codes ? NULL : jm_error_out_of_memory();
-  for (uint32_t i = 0; !error && i < program->n_groups; i++)
-    for (uint32_t l = 0; l < program->groups[i].schedule->n_launches; l++)
-      kernels[k++] = program->groups[i].schedule->launches[l].kernel;
-  if (!error) error = jm_jit_compile(kernels, n, codes);
-  k = 0;
-  for (uint32_t i = 0; !error && i < program->n_groups; i++)
-    for (uint32_t l = 0; l < program->groups[i].schedule->n_launches; l++)
-      program->groups[i].codes[l] = codes[k++];
-  jm_free(codes);
-  jm_free(kernels);
+static jm_error *kernels_compile(void *context, const jm_kernel *const *kernels, uint32_t n,
+                                 void **codes) {
+  (void)context;
+  jm_jit_code **compiled = jm_alloc(n, sizeof *compiled);
+  if (!compiled) return jm_error_out_of_memory();
+  jm_error *error = jm_jit_compile(kernels, n, compiled);
+  for (uint32_t i = 0; !error && i < n; i++) codes[i] = compiled[i];
+  jm_free(compiled);
   return error;
 }
 
-jm_error *jm_host_compile(const jm_module *module, const jm_target *target, jm_host_program **out) {
+static void code_release(void *code) { jm_jit_code_release(code); }
+
+static jm_host_code code_make(const jm_module *m, const jm_op *op, const jm_group_code *group) {
+  if (!group) {
+    jm_ref_fn *library = jm_library_find(m, op);
+    return (jm_host_code){.run = library ? library : jm_ref_fns[op->code]};
+  }
+  const jm_schedule *schedule = group->schedule;
+  return (jm_host_code){.base = {.name = schedule->name,
+                                 .n_kernels = schedule->n_launches,
+                                 .temporary_bytes = schedule->temporary_bytes,
+                                 .n_temporaries = schedule->n_temporaries,
+                                 .overwrites = schedule->reuse},
+                        .group = group};
+}
+
+jm_error *jm_host_compile(const jm_module *m, const jm_target *target, jm_host_program **out) {
   jm_host_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
-  program->groups = jm_alloc(fusions_count(module), sizeof *program->groups);
-  jm_error *error = program->groups ? NULL : jm_error_out_of_memory();
-  if (!error) error = groups_schedule(module, target, program);
-  if (!error) error = groups_compile(program);
+  program->codes = jm_alloc(m->n_ops, sizeof *program->codes);
+  jm_error *error = program->codes ? NULL : jm_error_out_of_memory();
+  if (!error && target) error = jm_groups_schedule(m, target, &program->groups);
+  if (!error && target) error = jm_groups_compile(program->groups, kernels_compile, NULL);
   if (error) {
     jm_host_program_destroy(program);
     return error;
   }
+  for (jm_op_id id = 0; id < m->n_ops; id++)
+    program->codes[id] = code_make(m, jm_module_op(m, id), jm_groups_find(program->groups, id));
   *out = program;
   return NULL;
 }
 
 void jm_host_program_destroy(jm_host_program *program) {
   if (!program) return;
-  for (uint32_t i = 0; i < program->n_groups; i++) {
-    jm_host_group *group = &program->groups[i];
-    for (uint32_t l = 0; group->codes && l < group->schedule->n_launches; l++)
-      jm_jit_code_release(group->codes[l]);
-    jm_free(group->codes);
-    jm_schedule_destroy(group->schedule);
-  }
-  jm_free(program->groups);
+  jm_groups_destroy(program->groups, code_release);
+  jm_free(program->codes);
   jm_free(program);
-}
-
-const jm_host_group *jm_host_group_find(const jm_host_program *program, jm_op_id op) {
-  uint32_t low = 0, high = program ? program->n_groups : 0;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (program->groups[middle].op < op)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return program && low < program->n_groups && program->groups[low].op == op ? &program->groups[low]
-                                                                             : NULL;
 }
 
 /* -- running */
@@ -130,7 +95,7 @@ static void run_range(void *context, size_t begin, size_t end) {
 }
 
 static void *argument_address(const jm_launch_argument *argument, const jm_ref_call *call,
-                              void *const *temporaries) {
+                              const jm_tensor *temporaries) {
   switch (argument->memory) {
     case JM_LAUNCH_OPERAND:
       return call->in[argument->index].data;
@@ -139,11 +104,11 @@ static void *argument_address(const jm_launch_argument *argument, const jm_ref_c
     case JM_LAUNCH_TEMPORARY:
       break;
   }
-  return temporaries[argument->index];
+  return temporaries[argument->index].data;
 }
 
 static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_ref_call *call,
-                            void *const *temporaries, void **buffers) {
+                            const jm_tensor *temporaries, void **buffers) {
   const jm_kernel *kernel = what->kernel;
   uint32_t n = 0;
   for (uint32_t i = 0; i < kernel->n_params; i++)
@@ -162,8 +127,8 @@ static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_re
   return NULL;
 }
 
-jm_error *jm_host_group_run(const jm_host_group *group, const jm_ref_call *call,
-                            void *const *temporaries) {
+jm_error *jm_host_group_run(const jm_group_code *group, const jm_ref_call *call,
+                            const jm_tensor *temporaries) {
   const jm_schedule *schedule = group->schedule;
   for (uint32_t i = 0; i < schedule->n_launches; i++) {
     const jm_launch *launch = &schedule->launches[i];

@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host engine: the fusion ops of a module, scheduled and compiled, and how one is run. It plans
- * nothing and owns no tensor: memory comes from the plan. All else on the host runs through library
- * routines (library.h) or the reference engine. */
+ * The host engine's code of a module: its fusion ops scheduled and compiled, its other ops as
+ * routines of the library (library.h) or the reference engine, and how one of them is run. It plans
+ * nothing and owns no tensor: memory comes from the plan. */
 #ifndef JM_ENGINE_HOST_HOST_H
 #define JM_ENGINE_HOST_HOST_H
 
+#include "engine/engine.h"
 #include "engine/host/jit.h"
 #include "engine/ref/ref.h"
-#include "kernel/schedule/schedule.h"
+#include "kernel/schedule/groups.h"
 
-/* A compiled fusion op. */
-typedef struct jm_host_group {
-  jm_op_id op;
-  jm_schedule *schedule;
-  jm_jit_code **codes; /* one per launch */
-} jm_host_group;
+/* What runs one op. */
+typedef struct jm_host_code {
+  jm_step_code base;
+  jm_ref_fn *run;             /* NULL: a group */
+  const jm_group_code *group; /* codes: jm_jit_code */
+} jm_host_code;
 
 typedef struct jm_host_program {
-  jm_host_group *groups; /* by op, ascending */
-  uint32_t n_groups;
+  jm_groups *groups;   /* NULL: nothing was compiled */
+  jm_host_code *codes; /* per op of the module; control has neither */
 } jm_host_program;
 
-/* Schedules and compiles every fusion op that the entry reaches. */
+/* Schedules and compiles every fusion op that the entry reaches, for the target; NULL: fusion ops
+ * run op by op on the reference engine. */
 jm_error *jm_host_compile(const jm_module *module, const jm_target *target,
                           jm_host_program **out) JM_MUST_USE;
 void jm_host_program_destroy(jm_host_program *program); /* NULL is allowed */
 
-/* The group of a fusion op; NULL if it was not compiled. program may be NULL. */
-const jm_host_group *jm_host_group_find(const jm_host_program *program, jm_op_id op);
-
-/* Runs a group. temporaries: one address per schedule->n_temporaries, of as many bytes as it says,
- * aligned to JM_DATA_ALIGNMENT. */
-jm_error *jm_host_group_run(const jm_host_group *group, const jm_ref_call *call,
-                            void *const *temporaries) JM_MUST_USE;
+/* Runs a group. temporaries: one per schedule->n_temporaries, of as many bytes as it says, aligned
+ * to JM_DATA_ALIGNMENT. */
+jm_error *jm_host_group_run(const jm_group_code *group, const jm_ref_call *call,
+                            const jm_tensor *temporaries) JM_MUST_USE;
 
 #endif

@@ -16,19 +16,49 @@ typedef struct mlx_engine {
 
 static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
 
-static jm_error *prepare(jm_engine *engine, const jm_module *module, void **out) {
+/* -- the backend */
+
+static const struct jm_target *find_target(jm_engine *engine) {
+  (void)engine;
+  return NULL; /* ops run one by one, as MLX has them */
+}
+
+static const char *describe_compiler(jm_engine *engine) { return engine->fact.version; }
+
+static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_op *fusion) {
+  return jm_lower_takes_pattern(module, fusion, engine_of(engine)->device.is_gpu);
+}
+
+static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
+  (void)engine;
   jm_mlx_program *program;
-  JM_TRY(jm_mlx_program_create(module, engine_of(engine)->device.is_gpu, &program));
+  JM_TRY(jm_mlx_program_create(module, &program));
   *out = program;
   return NULL;
 }
 
-static void prepared_destroy(jm_engine *engine, void *prepared) {
-  jm_mlx_program_destroy(engine_of(engine)->api, prepared);
+static void compiled_destroy(jm_engine *engine, void *compiled) {
+  jm_mlx_program_destroy(engine_of(engine)->api, compiled);
 }
 
-static jm_error *run(jm_engine *engine, void *prepared, const jm_engine_run *run) {
-  return jm_mlx_program_run(engine_of(engine)->api, prepared, run);
+static const jm_step_code *bind(void *compiled, jm_op_id op) {
+  return &((const jm_mlx_program *)compiled)->codes[op].base;
+}
+
+static const jm_backend backend = {
+    .find_target = find_target,
+    .describe_compiler = describe_compiler,
+    .takes_pattern = takes_pattern,
+    .compile = compile,
+    .compiled_destroy = compiled_destroy,
+    .bind = bind,
+};
+
+/* -- the engine */
+
+static jm_error *run(jm_engine *engine, void *compiled, const jm_plan *plan,
+                     const jm_engine_run *run) {
+  return jm_mlx_program_run(engine_of(engine)->api, compiled, plan, run);
 }
 
 static bool holds(const jm_type *type) { return jm_lower_type_supported(type); }
@@ -99,8 +129,7 @@ static jm_error *api_open(const jm_mlx_api **out) {
 }
 
 static const jm_engine functions = {
-    .prepare = prepare,
-    .prepared_destroy = prepared_destroy,
+    .backend = &backend,
     .run = run,
     .holds = holds,
     .array_import = array_import,
@@ -124,7 +153,10 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
     return error;
   }
   snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
-  e->base.fact = (jm_engine_fact){"mlx", e->device.kind, e->version, e->device.memory_bytes};
+  e->base.fact = (jm_engine_fact){.name = "mlx",
+                                  .device_kind = e->device.kind,
+                                  .version = e->version,
+                                  .memory_bytes = e->device.memory_bytes};
   *out = &e->base;
   return NULL;
 }

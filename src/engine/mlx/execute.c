@@ -17,6 +17,7 @@ enum {
 typedef struct execution {
   const jm_mlx_api *api;
   jm_mlx_program *program;
+  const jm_plan *plan;
   const jm_module *m;
   const jm_context *context;
   jm_mlx_value *values; /* one per value of the module */
@@ -29,60 +30,33 @@ typedef struct execution {
 
 /* -- making a module ready */
 
-static jm_error *lower_all(jm_mlx_program *program) {
+static jm_error *codes_make(jm_mlx_program *program) {
   const jm_module *m = program->module;
   for (jm_op_id id = 0; id < m->n_ops; id++) {
     const jm_op *op = jm_module_op(m, id);
-    program->lower[id] = jm_lower_find(m, op);
-    if (!program->lower[id]) JM_TRY(jm_ref_check(m, op));
+    jm_mlx_code *code = &program->codes[id];
+    code->lower = jm_lower_find(m, op);
+    if (!code->lower) JM_TRY(jm_ref_check(m, op));
+    if (op->code == JM_OP_fusion)
+      code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
   }
   return NULL;
 }
 
-/* What an op reads: of a group's last op, what the group does. */
-static uint32_t operands_of(const jm_mlx_program *program, jm_op_id id, const jm_value **out) {
-  const jm_mlx_group *group = program->groups.by_last[id];
-  const jm_op *op = jm_module_op(program->module, id);
-  *out = group ? group->operands : op->operands;
-  return group ? group->n_operands : op->n_operands;
-}
-
-static void last_uses_find(jm_mlx_program *program) {
-  const jm_module *m = program->module;
-  for (uint32_t i = 0; i < m->n_values; i++) program->last_use[i] = JM_NONE;
-  for (uint32_t r = 0; r < m->n_regions; r++) {
-    const jm_region *region = jm_module_region(m, r);
-    for (uint32_t i = 0; i < region->n_ops; i++) {
-      const jm_op *op = jm_module_op(m, region->ops[i]);
-      const jm_value *operands;
-      if (program->groups.inside[region->ops[i]]) continue;
-      uint32_t n = operands_of(program, region->ops[i], &operands);
-      for (uint32_t k = 0; k < op->n_results; k++) program->last_use[op->first_result + k] = i;
-      for (uint32_t k = 0; k < n; k++) program->last_use[operands[k]] = i;
-    }
-    for (uint32_t i = 0; i < region->n_results; i++)
-      program->last_use[region->results[i]] = JM_NONE;
-  }
-}
-
-jm_error *jm_mlx_program_create(const jm_module *module, bool is_gpu, jm_mlx_program **out) {
+jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
   jm_mlx_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   jm_arena_init(&program->arena);
   program->module = module;
-  program->lower = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->lower);
-  program->last_use = jm_arena_alloc(&program->arena, module->n_values, sizeof *program->last_use);
+  program->codes = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->codes);
   program->constants = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->constants);
   jm_error *error = NULL;
-  if (!program->lower || !program->last_use || !program->constants)
-    error = jm_error_out_of_memory();
-  if (!error) error = jm_mlx_groups_find(module, is_gpu, &program->arena, &program->groups);
-  if (!error) error = lower_all(program);
+  if (!program->codes || !program->constants) error = jm_error_out_of_memory();
+  if (!error) error = codes_make(program);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
     return error;
   }
-  last_uses_find(program);
   *out = program;
   return NULL;
 }
@@ -149,17 +123,10 @@ static bool belongs_on_host(execution *x, const jm_op *op) {
 }
 
 /* Drops operands that nobody uses any more, and results that nobody uses at all. */
-static void dead_drop(execution *x, jm_op_id id, uint32_t position) {
-  const uint32_t *last_use = x->program->last_use;
-  const jm_op *op = jm_module_op(x->m, id);
-  const jm_value *operands;
-  uint32_t n = operands_of(x->program, id, &operands);
-  for (uint32_t i = 0; i < n; i++)
-    if (last_use[operands[i]] == position)
-      jm_mlx_value_drop(x->api, value_at(x, operands[i])); /* twice is harmless */
-  for (uint32_t i = 0; i < op->n_results; i++)
-    if (last_use[op->first_result + i] == position)
-      jm_mlx_value_drop(x->api, value_at(x, op->first_result + i));
+static void dead_drop(execution *x, const jm_step *step) {
+  const jm_operand *operands = jm_step_reads(x->plan, step);
+  for (uint32_t i = 0; i < step->n_reads + step->n_writes; i++)
+    if (operands[i].last) jm_mlx_value_drop(x->api, value_at(x, operands[i].value));
 }
 
 /* -- ops on the host */
@@ -216,24 +183,19 @@ static void uploaded_keep(execution *x, jm_value v, jm_mlx_array *array) {
   }
 }
 
-static jm_error *run_on_device(execution *x, jm_op_id id) {
+static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower) {
   jm_lowering *l = &x->lowering;
-  const jm_op *op = jm_module_op(x->m, id);
-  const jm_mlx_group *group = x->program->groups.by_last[id];
-  const jm_value *operands;
-  uint32_t n = operands_of(x->program, id, &operands);
   l->op = op;
-  l->attrs = group ? group->attrs : NULL;
   l->in = x->operands;
   l->out = x->results;
-  for (uint32_t i = 0; i < n; i++) {
-    const jm_mlx_value *value = value_at(x, operands[i]);
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const jm_mlx_value *value = value_at(x, op->operands[i]);
     l->in[i] =
         (jm_lower_operand){value->type, value->array, value->block ? value->block->data : NULL};
   }
   memset(x->results, 0, op->n_results * sizeof *x->results);
-  (group ? group->lower : x->program->lower[id])(l);
-  for (uint32_t i = 0; i < n; i++) uploaded_keep(x, operands[i], l->in[i].array);
+  lower(l);
+  for (uint32_t i = 0; i < op->n_operands; i++) uploaded_keep(x, op->operands[i], l->in[i].array);
   jm_error *error = l->error;
   l->error = NULL;
   if (!error) error = results_take(x, op);
@@ -251,15 +213,17 @@ static jm_error *run_on_device(execution *x, jm_op_id id) {
 
 /* -- constants */
 
-static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
-  jm_mlx_value *kept = &x->program->constants[id];
+static jm_error *run_constant(execution *x, const jm_step *step) {
+  const jm_op *op = jm_module_op(x->m, step->op);
+  jm_lower_fn *lower = ((const jm_mlx_code *)step->code)->lower;
+  jm_mlx_value *kept = &x->program->constants[step->op];
   const jm_constant_attrs *attrs = op->attrs;
   const jm_type *type = jm_op_result_type(x->m, op, 0);
   if (!kept->type) {
     bool whole = !attrs->value.splat || type->count == 1;
     jm_mlx_block *block;
-    if (!whole && jm_type_bytes(type) > SMALL && x->program->lower[id]) {
-      JM_TRY(run_on_device(x, id));
+    if (!whole && jm_type_bytes(type) > SMALL && lower) {
+      JM_TRY(run_on_device(x, op, lower));
       *kept = jm_mlx_value_share(x->api, value_at(x, op->first_result));
       return NULL;
     }
@@ -279,7 +243,7 @@ static jm_error *run_constant(execution *x, const jm_op *op, jm_op_id id) {
 
 /* -- control */
 
-static jm_error *run_region(execution *x, jm_region_id id);
+static jm_error *run_block(execution *x, uint32_t block);
 
 static jm_error *check_cancelled(const execution *x) {
   if (jm_context_is_cancelled(x->context))
@@ -324,13 +288,14 @@ static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32
   return error;
 }
 
-static jm_error *condition_read(execution *x, const jm_op *op, const jm_mlx_value *carries,
+static jm_error *condition_read(execution *x, const jm_step *step, const jm_mlx_value *carries,
                                 uint32_t n, bool *go_on) {
+  const jm_op *op = jm_module_op(x->m, step->op);
   const jm_region *cond = jm_op_region(x->m, op, 0);
   for (uint32_t i = 0; i < n; i++)
     *value_at(x, cond->first_arg + i) = jm_mlx_value_share(x->api, &carries[i]);
   region_enter(x, cond, op, n, n);
-  jm_error *error = run_region(x, op->first_region);
+  jm_error *error = run_block(x, step->first_block);
   if (!error) error = values_fetch(x, cond->results, 1);
   if (!error) *go_on = *(const uint8_t *)value_at(x, cond->results[0])->block->data;
   jm_mlx_value_drop(x->api, value_at(x, cond->results[0]));
@@ -338,37 +303,36 @@ static jm_error *condition_read(execution *x, const jm_op *op, const jm_mlx_valu
   return error;
 }
 
-static jm_error *while_loop(execution *x, const jm_op *op, jm_mlx_value *carries, uint32_t n) {
+static jm_error *while_loop(execution *x, const jm_step *step, jm_mlx_value *carries, uint32_t n) {
+  const jm_op *op = jm_module_op(x->m, step->op);
   const jm_region *body = jm_op_region(x->m, op, 1);
   for (;;) {
     bool go_on = false;
     JM_TRY(check_cancelled(x));
-    JM_TRY(condition_read(x, op, carries, n, &go_on));
+    JM_TRY(condition_read(x, step, carries, n, &go_on));
     if (!go_on) return NULL;
     for (uint32_t i = 0; i < n; i++) { /* moved: the body may reuse a carry's memory */
       *value_at(x, body->first_arg + i) = carries[i];
       carries[i] = (jm_mlx_value){0};
     }
     region_enter(x, body, op, n, n);
-    JM_TRY(run_region(x, op->first_region + 1));
+    JM_TRY(run_block(x, step->first_block + 1));
     results_collect(x, body, carries);
     JM_TRY(carries_start(x, carries, n));
   }
 }
 
-static jm_error *run_while(execution *x, const jm_op *op, uint32_t position) {
-  uint32_t n = op->n_results;
+static jm_error *run_while(execution *x, const jm_step *step) {
+  const jm_op *op = jm_module_op(x->m, step->op);
+  const jm_operand *reads = jm_step_reads(x->plan, step);
+  uint32_t n = step->n_writes;
   jm_mlx_value *carries = jm_alloc(n, sizeof *carries);
   if (!carries) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++)
     carries[i] = jm_mlx_value_share(x->api, value_at(x, op->operands[i]));
-  for (uint32_t i = 0; i < n; i++) { /* captures are dropped after the loop, initial values now */
-    jm_value v = op->operands[i];
-    bool captured = false;
-    for (uint32_t k = n; k < op->n_operands; k++) captured |= op->operands[k] == v;
-    if (!captured && x->program->last_use[v] == position) jm_mlx_value_drop(x->api, value_at(x, v));
-  }
-  jm_error *error = while_loop(x, op, carries, n);
+  for (uint32_t i = 0; i < n; i++) /* captures are dropped after the loop, initial values now */
+    if (reads[i].last) jm_mlx_value_drop(x->api, value_at(x, reads[i].value));
+  jm_error *error = while_loop(x, step, carries, n);
   for (uint32_t i = 0; i < n; i++) {
     if (error)
       jm_mlx_value_drop(x->api, &carries[i]);
@@ -379,48 +343,38 @@ static jm_error *run_while(execution *x, const jm_op *op, uint32_t position) {
   return error;
 }
 
-static jm_error *run_case(execution *x, const jm_op *op) {
+static jm_error *run_case(execution *x, const jm_step *step) {
+  const jm_op *op = jm_module_op(x->m, step->op);
   JM_TRY(values_fetch(x, op->operands, 1));
   const jm_mlx_value *index = value_at(x, op->operands[0]);
-  int64_t branch;
-  if (index->type->dtype == JM_DT_pred) {
-    branch = *(const uint8_t *)index->block->data != 0;
-  } else {
-    int32_t value;
-    memcpy(&value, index->block->data, sizeof value);
-    branch = value;
-  }
-  if (branch < 0 || branch >= op->n_regions) branch = (int64_t)op->n_regions - 1;
-  const jm_region *region = jm_op_region(x->m, op, (uint32_t)branch);
+  const uint32_t branch =
+      jm_case_branch((jm_tensor){index->type, index->block->data}, step->n_blocks);
+  const jm_region *region = jm_op_region(x->m, op, branch);
   region_enter(x, region, op, 0, 1);
-  JM_TRY(run_region(x, op->first_region + (jm_region_id)branch));
+  JM_TRY(run_block(x, step->first_block + branch));
   /* The op's results are values of their own: nothing of the region is among them. */
   results_collect(x, region, value_at(x, op->first_result));
   return NULL;
 }
 
-static jm_error *run_op(execution *x, jm_op_id id, uint32_t position) {
-  const jm_op *op = jm_module_op(x->m, id);
-  jm_error *error;
-  if (op->code == JM_OP_constant)
-    error = run_constant(x, op, id);
-  else if (op->code == JM_OP_while)
-    error = run_while(x, op, position);
-  else if (op->code == JM_OP_case)
-    error = run_case(x, op);
-  else if (x->program->groups.by_last[id] || (x->program->lower[id] && !belongs_on_host(x, op)))
-    error = run_on_device(x, id);
-  else
-    error = run_on_host(x, op);
-  return error;
+static jm_error *run_plain(execution *x, const jm_step *step) {
+  const jm_op *op = jm_module_op(x->m, step->op);
+  jm_lower_fn *lower = ((const jm_mlx_code *)step->code)->lower;
+  return lower && !belongs_on_host(x, op) ? run_on_device(x, op, lower) : run_on_host(x, op);
 }
 
-static jm_error *run_region(execution *x, jm_region_id id) {
-  const jm_region *region = jm_module_region(x->m, id);
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    if (x->program->groups.inside[region->ops[i]]) continue;
-    JM_TRY(run_op(x, region->ops[i], i));
-    dead_drop(x, region->ops[i], i);
+static jm_error *run_block(execution *x, uint32_t index) {
+  static jm_error *(*const run[])(execution *, const jm_step *) = {
+      [JM_STEP_OP] = run_plain,
+      [JM_STEP_CONSTANT] = run_constant,
+      [JM_STEP_WHILE] = run_while,
+      [JM_STEP_CASE] = run_case,
+  };
+  const jm_block *block = &x->plan->blocks[index];
+  for (uint32_t i = 0; i < block->n_steps; i++) {
+    const jm_step *step = &block->steps[i];
+    JM_TRY(run[step->kind](x, step));
+    dead_drop(x, step);
   }
   return NULL;
 }
@@ -428,15 +382,7 @@ static jm_error *run_region(execution *x, jm_region_id id) {
 /* -- a run */
 
 static jm_error *execution_init(execution *x) {
-  uint32_t operands = 1, results = 1;
-  for (uint32_t i = 0; i < x->m->n_ops; i++) {
-    const jm_op *op = jm_module_op(x->m, i);
-    const jm_value *read;
-    uint32_t n = operands_of(x->program, i, &read);
-    if (n > operands) operands = n;
-    if (op->n_operands > operands) operands = op->n_operands;
-    if (op->n_results > results) results = op->n_results;
-  }
+  const uint32_t operands = x->plan->most_reads, results = x->plan->most_writes;
   x->values = jm_alloc(x->m->n_values, sizeof *x->values);
   x->operands = jm_alloc(operands, sizeof *x->operands);
   x->results = jm_alloc(results, sizeof *x->results);
@@ -492,15 +438,16 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   return error;
 }
 
-jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
+jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
-  execution x = {.api = api, .program = program, .m = program->module, .context = run->context};
+  execution x = {
+      .api = api, .program = program, .plan = plan, .m = program->module, .context = run->context};
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);
   jm_error *error = execution_init(&x);
   if (!error) error = inputs_enter(&x, run);
-  if (!error) error = run_region(&x, x.m->entry);
+  if (!error) error = run_block(&x, 0);
   if (!error) error = outputs_leave(&x, run);
   for (uint32_t i = 0; x.values && i < x.m->n_values; i++) jm_mlx_value_drop(api, value_at(&x, i));
   for (uint32_t i = 0; error && i < entry->n_results; i++) {

@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a module on the MLX engine: walks its regions, builds MLX's lazy graph op by op, and places
- * on the host what belongs there. Where a value lives is decided while running, because a program's
+ * Runs a plan on the MLX engine: walks its steps, builds MLX's lazy graph op by op, and places on
+ * the host what belongs there. Where a value lives is decided while running, because a program's
  * arguments may be in either place: an op runs on the host if MLX can't do it, or if it is a small
  * integer computation all of whose operands are on the host already (loop counters, bounds, slice
  * starts, conditions), so that counted loops never wait for the device. */
 #ifndef JM_ENGINE_MLX_EXECUTE_H
 #define JM_ENGINE_MLX_EXECUTE_H
 
-#include "engine/engine.h"
-#include "engine/mlx/fuse.h"
 #include "engine/mlx/lower.h"
 #include "engine/mlx/values.h"
+#include "plan/plan.h"
 
-/* A module made ready: the lowering of each op, and where each value is used last. */
+/* What runs an op. */
+typedef struct jm_mlx_code {
+  jm_step_code base;
+  jm_lower_fn *lower; /* NULL: MLX has none, the op runs on the host */
+} jm_mlx_code;
+
+/* A module made ready. */
 typedef struct jm_mlx_program {
   const jm_module *module;
   jm_arena arena;
-  jm_lower_fn **lower; /* per op; NULL: the host */
-  uint32_t *last_use;  /* per value: the position in its region of its last user (without one: of
-                          its own op), JM_NONE: it leaves the region or is an unused argument */
-  jm_mlx_groups groups;
+  jm_mlx_code *codes;      /* per op */
   jm_mlx_value *constants; /* per op: a constant's value, made at its first use */
   jm_lower_scalars scalars;
 } jm_mlx_program;
 
 /* UNIMPLEMENTED if an op can run neither on MLX nor on the host. */
-jm_error *jm_mlx_program_create(const jm_module *module, bool is_gpu,
-                                jm_mlx_program **out) JM_MUST_USE;
+jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) JM_MUST_USE;
 void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
 /* Runs to completion; see jm_engine_run. */
-jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program,
+jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) JM_MUST_USE;
 
 #endif

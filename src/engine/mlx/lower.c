@@ -5,7 +5,7 @@
 static const jm_lower_rule *const tables[] = {
     jm_lower_elementwise_rules, jm_lower_movement_rules, jm_lower_indexing_rules,
     jm_lower_reduce_rules,      jm_lower_window_rules,   jm_lower_product_rules,
-    jm_lower_convolution_rules, jm_lower_sort_rules,
+    jm_lower_convolution_rules, jm_lower_sort_rules,     jm_lower_pattern_rules,
 };
 
 static const jm_lower_rule *rule_find(jm_opcode code) {
@@ -47,26 +47,4 @@ const int32_t *jm_lower_ints(jm_lowering *l, const int64_t *values, uint32_t n) 
 
 const int32_t *jm_lower_shape(jm_lowering *l, const jm_type *type) {
   return jm_lower_ints(l, type->dims, type->rank);
-}
-
-const jm_op *jm_lower_definition(const jm_module *m, jm_value v) {
-  for (;;) {
-    const jm_op *op = jm_module_definition(m, v);
-    if (op) return op;
-    const jm_region *region = jm_module_region(m, m->values[v].region);
-    if (region->parent == JM_NONE) return NULL;
-    const jm_op *parent = jm_module_op(m, region->parent);
-    uint32_t from_end = region->n_args - (v - region->first_arg);
-    if (from_end > parent->n_captures) return NULL;
-    v = parent->operands[parent->n_operands - from_end];
-  }
-}
-
-const void *jm_lower_constant_of(const jm_module *m, jm_value v) {
-  const jm_op *op = jm_lower_definition(m, v);
-  while (op && (op->code == JM_OP_broadcast_in_dim || op->code == JM_OP_reshape))
-    op = jm_lower_definition(m, op->operands[0]);
-  if (!op || op->code != JM_OP_constant) return NULL;
-  const jm_constant_attrs *attrs = op->attrs;
-  return attrs->value.splat || jm_op_result_type(m, op, 0)->count == 1 ? attrs->value.bytes : NULL;
 }

@@ -36,8 +36,7 @@ typedef struct jm_lowering {
   const jm_mlx_api *api;
   const jm_module *module;
   const jm_op *op;
-  const void *attrs;    /* of a group of ops (fuse.h), of which `op` is the last; else NULL */
-  jm_lower_operand *in; /* op->n_operands, or the group's */
+  jm_lower_operand *in; /* op->n_operands */
   jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
   jm_lower_scalars *scalars;
   jm_error *error;      /* the first one; sticky */
@@ -82,6 +81,9 @@ typedef void jm_lower_fn(jm_lowering *l);
 /* The lowering of an op, NULL if MLX can't do it: then the reference engine runs it on the host.
  * Looks at element types, attributes and regions, never at values. */
 jm_lower_fn *jm_lower_find(const jm_module *module, const jm_op *op);
+
+/* Does MLX do this pattern in one call, as exactly as op by op? See jm_backend.takes_pattern. */
+bool jm_lower_takes_pattern(const jm_module *module, const jm_op *fusion, bool is_gpu);
 
 /* One call per primitive, expanded from prims.def. */
 #define PRIM1(name, function) jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a);

@@ -184,7 +184,7 @@ static A amount_of(jm_lowering *l, A *fits) {
 /* An amount that the program says, less than the width, as `type`; NULL: another. */
 static A known_amount(jm_lowering *l, jm_dtype type) {
   uint64_t amount = 0;
-  const void *bytes = jm_lower_constant_of(l->module, l->op->operands[1]);
+  const void *bytes = jm_module_element(l->module, l->op->operands[1]);
   if (!bytes) return NULL;
   memcpy(&amount, bytes, jm_dtype_bytes(type));
   if (amount >= jm_dtype_facts[type].bits) return NULL;

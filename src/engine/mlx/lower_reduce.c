@@ -58,13 +58,13 @@ A jm_lower_monoid_start(jm_lowering *l, const jm_lower_monoid *monoid, A a, uint
 
 static bool is_zero(const jm_module *m, jm_value v) {
   static const char zeros[16];
-  const void *bytes = jm_lower_constant_of(m, v);
+  const void *bytes = jm_module_element(m, v);
   return bytes && !memcmp(bytes, zeros, jm_dtype_bytes(jm_module_typeof(m, v)->dtype));
 }
 
 /* No value is worse: the first element replaces it, or the two are equal and the index 0 wins. */
 static bool is_worst(const jm_module *m, jm_value v, bool largest) {
-  const void *bytes = jm_lower_constant_of(m, v);
+  const void *bytes = jm_module_element(m, v);
   jm_monoid monoid;
   return bytes &&
          jm_monoid_find(largest ? JM_OP_maximum : JM_OP_minimum, jm_module_typeof(m, v)->dtype,
@@ -74,7 +74,7 @@ static bool is_worst(const jm_module *m, jm_value v, bool largest) {
 
 /* Operand 1 counts along the dimension that is folded, from 0 on. */
 static bool counts(const jm_module *m, jm_value v, int64_t dim) {
-  const jm_op *op = jm_lower_definition(m, v);
+  const jm_op *op = jm_module_source(m, v);
   if (op && op->code == JM_OP_broadcast_in_dim) {
     const jm_broadcast_in_dim_attrs *attrs = op->attrs;
     int64_t from = -1;
@@ -83,7 +83,7 @@ static bool counts(const jm_module *m, jm_value v, int64_t dim) {
     if (from < 0 || jm_op_operand_type(m, op, 0)->dims[from] != jm_module_typeof(m, v)->dims[dim])
       return false;
     dim = from;
-    op = jm_lower_definition(m, op->operands[0]);
+    op = jm_module_source(m, op->operands[0]);
   }
   return op && op->code == JM_OP_iota && ((const jm_iota_attrs *)op->attrs)->dim == dim;
 }

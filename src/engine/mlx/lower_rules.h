@@ -23,6 +23,7 @@ extern const jm_lower_rule jm_lower_window_rules[];
 extern const jm_lower_rule jm_lower_product_rules[];
 extern const jm_lower_rule jm_lower_convolution_rules[];
 extern const jm_lower_rule jm_lower_sort_rules[];
+extern const jm_lower_rule jm_lower_pattern_rules[];
 
 /* Often needed. */
 static inline jm_dtype jm_lower_dtype(const jm_lowering *l, uint32_t i) {
@@ -35,13 +36,6 @@ const int32_t *jm_lower_ints(jm_lowering *l, const int64_t *values, uint32_t n);
 int32_t *jm_lower_scratch(jm_lowering *l, uint32_t n);
 /* The first error counts. */
 void jm_lower_fail(jm_lowering *l, jm_error *error);
-/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument.
- */
-const jm_op *jm_lower_definition(const jm_module *module, jm_value v);
-
-/* The one element that a value is made of, if the program says it; NULL: another value. */
-const void *jm_lower_constant_of(const jm_module *module, jm_value v);
-
 /* Integers in the order of the elements; floats: the total order. */
 jm_mlx_array *jm_lower_order_key(jm_lowering *l, jm_mlx_array *a, jm_dtype dtype);
 

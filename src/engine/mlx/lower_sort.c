@@ -53,7 +53,7 @@ static A sort_directly(jm_lowering *l, const jm_key_order *order, int axis) {
 
 /* Does operand i count along the dimension? Then its sorted form is the order itself. */
 static bool counts(const jm_lowering *l, uint32_t i, int64_t dim) {
-  const jm_op *op = jm_lower_definition(l->module, l->op->operands[i]);
+  const jm_op *op = jm_module_source(l->module, l->op->operands[i]);
   return op && op->code == JM_OP_iota && ((const jm_iota_attrs *)op->attrs)->dim == dim &&
          jm_dtype_is_integer(jm_lower_dtype(l, i)) &&
          jm_dtype_facts[jm_lower_dtype(l, i)].bits >= 32;

@@ -153,7 +153,7 @@ static void lower_reduce_window(jm_lowering *l) {
 
 /* A log of a sum of exponentials must start from log(0), which is a constant then. */
 static bool starts_from_log_0(const jm_module *m, const jm_op *op) {
-  const jm_op *init = jm_lower_definition(m, op->operands[1]);
+  const jm_op *init = jm_module_source(m, op->operands[1]);
   if (!init || init->code != JM_OP_constant) return false;
   float value = 0;
   jm_error *error =

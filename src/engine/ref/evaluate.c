@@ -43,14 +43,8 @@ static void tensors_free(jm_tensor *tensors, uint32_t n) {
 
 static jm_error *run_case(const frame *f, const jm_op *op, const jm_tensor *in,
                           const jm_tensor *out) {
-  int64_t last = (int64_t)op->n_regions - 1, branch;
-  if (in[0].type->dtype == JM_DT_pred)
-    branch = *(const uint8_t *)in[0].data != 0;
-  else
-    branch = *(const int32_t *)in[0].data;
-  if (branch < 0 || branch > last) branch = last;
-  return jm_ref_evaluate(f->module, op->first_region + (jm_region_id)branch, in + 1, out,
-                         f->context);
+  const uint32_t branch = jm_case_branch(in[0], op->n_regions);
+  return jm_ref_evaluate(f->module, op->first_region + branch, in + 1, out, f->context);
 }
 
 /* args: the present carries, then the captures; next: what the body makes of them. */

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/schedule/groups.h"
 
+/* A fusion with a kind is an engine's to do in one call. */
+static bool is_group(const jm_op *op) {
+  return op->code == JM_OP_fusion && !((const jm_fusion_attrs *)op->attrs)->kind.size;
+}
+
 static uint32_t fusions_count(const jm_module *m) {
   uint32_t n = 0;
-  for (jm_op_id id = 0; id < m->n_ops; id++) n += jm_module_op(m, id)->code == JM_OP_fusion;
+  for (jm_op_id id = 0; id < m->n_ops; id++) n += is_group(jm_module_op(m, id));
   return n;
 }
 
 static jm_error *schedule_all(const jm_module *m, const jm_target *target, jm_groups *groups) {
   for (jm_op_id id = 0; id < m->n_ops; id++) {
     const jm_op *op = jm_module_op(m, id);
-    if (op->code != JM_OP_fusion) continue;
+    if (!is_group(op)) continue;
     jm_group_code *group = &groups->groups[groups->n_groups];
     group->op = id;
     JM_TRY(jm_schedule_build(m, op, target, &group->schedule));

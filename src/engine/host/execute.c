@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a plan: slots become addresses, once; then the steps run over them. A frame belongs to one
- * execution, so that any number of them may run at once. */
+ * Runs a plan on the host: slots become addresses, once; then the steps run over them. A frame
+ * belongs to one execution, so that any number of them may run at once. */
 #include <string.h>
 
 #include "base/counters.h"
 #include "base/data.h"
-#include "plan/plan.h"
+#include "engine/host/engine.h"
+#include "engine/host/host.h"
 
 typedef struct frame {
   const jm_plan *plan;
@@ -18,26 +19,16 @@ typedef struct frame {
 static jm_error *block_run(frame *f, uint32_t block);
 
 static jm_error *op_run(frame *f, const jm_step *step) {
-  const jm_op *op = jm_module_op(f->plan->module, step->op);
-  const jm_tensor *in = f->tensors + step->first_operand;
-  const jm_ref_call call = {f->plan->module, op, in, in + op->n_operands, f->context};
-  f->steps++;
-  return step->run(&call);
-}
-
-static jm_error *group_run(frame *f, const jm_step *step) {
-  enum { FEW = 16 };
-  const jm_op *op = jm_module_op(f->plan->module, step->op);
-  const jm_tensor *in = f->tensors + step->first_operand, *out = in + op->n_operands;
-  const jm_ref_call call = {f->plan->module, op, in, out, f->context};
-  uint32_t n = step->group->schedule->n_temporaries;
-  void *few[FEW] = {NULL}, **temporaries = n <= FEW ? few : jm_alloc(n, sizeof *temporaries);
-  if (!temporaries) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < n; i++) temporaries[i] = out[op->n_results + i].data;
-  f->kernels += step->group->schedule->n_launches;
-  jm_error *error = jm_host_group_run(step->group, &call, temporaries);
-  if (temporaries != few) jm_free(temporaries);
-  return error;
+  const jm_host_code *code = (const jm_host_code *)step->code;
+  const jm_tensor *in = f->tensors + step->first_operand, *out = in + step->n_reads;
+  const jm_ref_call call = {f->plan->module, jm_module_op(f->plan->module, step->op), in, out,
+                            f->context};
+  if (code->run) {
+    f->steps++;
+    return code->run(&call);
+  }
+  f->kernels += code->base.n_kernels;
+  return jm_host_group_run(code->group, &call, out + step->n_writes);
 }
 
 static jm_error *copy_run(frame *f, const jm_step *step) {
@@ -60,23 +51,16 @@ static jm_error *while_run(frame *f, const jm_step *step) {
 }
 
 static jm_error *case_run(frame *f, const jm_step *step) {
-  const jm_tensor *index = &f->tensors[step->first_operand];
-  int64_t branch;
-  if (index->type->dtype == JM_DT_pred) {
-    branch = *(const uint8_t *)index->data != 0;
-  } else {
-    int32_t value;
-    memcpy(&value, index->data, sizeof value);
-    branch = value;
-  }
-  if (branch < 0 || branch >= step->n_blocks) branch = step->n_blocks - 1;
-  return block_run(f, step->first_block + (uint32_t)branch);
+  const uint32_t branch = jm_case_branch(f->tensors[step->first_operand], step->n_blocks);
+  return block_run(f, step->first_block + branch);
 }
 
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
-      [JM_STEP_OP] = op_run,       [JM_STEP_GROUP] = group_run, [JM_STEP_COPY] = copy_run,
-      [JM_STEP_WHILE] = while_run, [JM_STEP_CASE] = case_run,
+      [JM_STEP_OP] = op_run,
+      [JM_STEP_COPY] = copy_run,
+      [JM_STEP_WHILE] = while_run,
+      [JM_STEP_CASE] = case_run,
   };
   const jm_block *block = &f->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {
@@ -86,13 +70,12 @@ static jm_error *block_run(frame *f, uint32_t index) {
   return NULL;
 }
 
-static void *slot_address(const frame *f, const jm_slot *slot, const void *const *inputs,
-                          void *const *outputs) {
+static void *slot_address(const frame *f, const jm_slot *slot, const jm_engine_run *run) {
   switch (slot->kind) {
     case JM_SLOT_PARAMETER:
-      return (void *)inputs[slot->index];
+      return run->inputs[slot->index].host;
     case JM_SLOT_OUTPUT:
-      return outputs[slot->index];
+      return run->outputs[slot->index].host;
     case JM_SLOT_CONSTANT:
       return (void *)slot->constant;
     case JM_SLOT_ARENA:
@@ -101,16 +84,15 @@ static void *slot_address(const frame *f, const jm_slot *slot, const void *const
   return f->arena + slot->offset;
 }
 
-jm_error *jm_plan_run(const jm_plan *plan, const void *const *inputs, void *const *outputs,
-                      const jm_context *context) {
-  frame f = {.plan = plan, .context = context};
+jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) {
+  frame f = {.plan = plan, .context = run->context};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
   f.arena = jm_data_take(plan->arena_bytes);
   jm_error *error = f.tensors && f.arena ? NULL : jm_error_out_of_memory();
   if (!error) {
     for (uint32_t i = 0; i < plan->n_operands; i++) {
       const jm_operand *operand = &plan->operands[i];
-      void *data = slot_address(&f, &plan->slots[operand->slot], inputs, outputs);
+      void *data = slot_address(&f, &plan->slots[operand->slot], run);
       f.tensors[i] = (jm_tensor){operand->type, data};
     }
     error = block_run(&f, 0);

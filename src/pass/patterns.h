@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the pass `patterns` share: a search that starts at the last op of a pattern and
+ * walks up to its operands, collecting the ops between. A matcher only looks; what becomes of a
+ * match is patterns.c's. */
+#ifndef JM_PASS_PATTERNS_H
+#define JM_PASS_PATTERNS_H
+
+#include "pass/rewrite.h"
+
+enum { JM_PATTERN_OPS = 32, JM_PATTERN_OPERANDS = 4, JM_PATTERN_CONFIG = 12 };
+
+/* A pattern that is being looked for, and what was found of it. */
+typedef struct jm_pattern {
+  jm_module *m;
+  const uint32_t *uses;         /* per value */
+  jm_op_id ops[JM_PATTERN_OPS]; /* that nobody outside of the pattern looks at, without the last */
+  uint32_t n_ops;
+  /* The result, if the pattern is there: */
+  jm_value operands[JM_PATTERN_OPERANDS];
+  uint32_t n_operands;
+  jm_dict_entry config[JM_PATTERN_CONFIG];
+  uint32_t n_config;
+} jm_pattern;
+
+/* Does the pattern end with this op? Fills in operands and config; INTERNAL errors and lack of
+ * memory alone are errors. */
+typedef jm_error *jm_pattern_fn(jm_pattern *p, const jm_op *last, bool *found);
+
+jm_pattern_fn jm_pattern_find_attention;
+
+/* The op of this code that makes a value which has so many uses, all of them in the pattern, of
+ * which it then is a part; NULL: another op, or used elsewhere. */
+const jm_op *jm_pattern_inner(jm_pattern *p, jm_value v, jm_opcode code, uint32_t uses);
+
+/* The number that every element of a float value is; false: another value. */
+bool jm_pattern_is_number(const jm_pattern *p, jm_value v, double *out);
+bool jm_pattern_is(const jm_pattern *p, jm_value v, double wanted);
+
+/* exp(x - max(x)) / sum(exp(x - max(x))) along the last dimension: x, JM_NONE if it isn't one.
+ * *moved: x is a transpose, and the maximum is that of its operand, transposed. */
+jm_value jm_pattern_softmax(jm_pattern *p, const jm_op *divide, bool *moved);
+
+/* Entries of the config; the keys are static memory. */
+void jm_pattern_set_bool(jm_pattern *p, const char *key, bool value); /* false: no entry */
+void jm_pattern_set_i64(jm_pattern *p, const char *key, int64_t value);
+void jm_pattern_set_f64(jm_pattern *p, const char *key, double value);
+jm_error *jm_pattern_set_i64s(jm_pattern *p, const char *key, const int64_t *values,
+                              uint32_t n) JM_MUST_USE;
+
+#endif
