@@ -16,7 +16,8 @@ typedef struct jm_pass_options {
                         const jm_tensor *out);
   const jm_target *target; /* the machine that lowering passes prepare for; NULL: no lowering */
   /* Does the engine do this in one call? Asked of each `fusion` with a kind (patterns.c lists them)
-   * before it is made, and so without its region. NULL: no pattern is taken. */
+   * before it is made, and so without its region. NULL: jm_pass_lower makes no
+   * patterns, and the pass by itself makes all. */
   bool (*takes_pattern)(void *engine, const jm_module *m, const jm_op *fusion);
   void *engine; /* what takes_pattern is called with */
   bool verify;  /* the module after each pass */

@@ -339,7 +339,7 @@ static jm_error *find_at(finder *f, jm_region_id region, jm_op_id id) {
                     .operands = p.operands,
                     .first_result = last->first_result,
                     .attrs = &attrs};
-    if (f->options->takes_pattern(f->options->engine, f->m, &fusion))
+    if (!f->options->takes_pattern || f->options->takes_pattern(f->options->engine, f->m, &fusion))
       return fusion_build(f, &p, &attrs, region, id);
   }
   return NULL;

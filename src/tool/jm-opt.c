@@ -91,23 +91,16 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
   return jm_ref_fns[op->code](&call);
 }
 
-/* Any. */
-static bool takes_pattern(void *engine, const jm_module *m, const jm_op *fusion) {
-  (void)engine, (void)m, (void)fusion;
-  return true;
-}
-
 static jm_error *run_passes(jm_module *m, const arguments *args) {
   static const jm_target target = {.vector_bytes = 32,
                                    .fma = true,
                                    .l1_bytes = 32 << 10,
                                    .l2_bytes = 1 << 20,
                                    .scratch_bytes = 512 << 10}; /* as good as any */
-  jm_pass_options options = {.evaluate = evaluate, .target = &target, .verify = args->verify_each};
+  const jm_pass_options options = {
+      .evaluate = evaluate, .target = &target, .verify = args->verify_each};
   if (!args->no_passes && !args->passes) JM_TRY(jm_pass_optimize(m, &options));
-  options.takes_pattern = takes_pattern; /* --lower is for the host, which takes none */
   if (args->passes) JM_TRY(jm_pass_run(m, args->passes, &options));
-  options.takes_pattern = NULL;
   if (!args->lower) return NULL;
   JM_TRY(jm_pass_lower(m, &options));
   return args->no_verify ? NULL : jm_error_note(jm_module_verify(m), "after lowering");
