@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   jm_module *module;
-  jm_error *error = jm_stablehlo_read(bytes, size, (jm_stablehlo_options){0}, &module);
+  jm_error *error = jm_stablehlo_read(bytes, size, &module);
   if (!error) {
     error = jm_module_verify(module);
     jm_text text;

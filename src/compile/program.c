@@ -29,7 +29,8 @@ struct jm_program {
   const jm_backend *backend; /* that the module was lowered for; NULL: none yet */
   jm_prepared *prepared;
   jm_program_facts facts; /* arrays in the module's arena */
-  uint32_t n_held;        /* ops whose callbacks are held */
+  int64_t *callbacks;     /* that are held; in the module's arena */
+  uint32_t n_callbacks, callbacks_capacity;
 };
 
 /* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. */
@@ -95,24 +96,29 @@ static jm_error *fold_evaluate(const jm_module *m, const jm_op *op, const jm_ten
 }
 
 static void callbacks_release(jm_program *program) {
-  int64_t id;
-  for (uint32_t i = 0; i < program->n_held; i++)
-    if (jm_op_callback_find(jm_module_op(program->module, i), &id)) jm_callback_release(id);
+  for (uint32_t i = 0; i < program->n_callbacks; i++) jm_callback_release(program->callbacks[i]);
 }
 
 /* What the program may call must be there as long as the program is. */
 static jm_error *callbacks_hold(jm_program *program) {
+  jm_module *m = program->module;
   int64_t id;
-  for (; program->n_held < program->module->n_ops; program->n_held++)
-    if (jm_op_callback_find(jm_module_op(program->module, program->n_held), &id))
-      JM_TRY(jm_callback_hold(id));
+  for (jm_op_id op = 0; op < m->n_ops; op++) {
+    if (!jm_op_callback_find(jm_module_op(m, op), &id)) continue;
+    int64_t *grown = jm_arena_grow(&m->arena, program->callbacks, program->n_callbacks + 1,
+                                   &program->callbacks_capacity, sizeof *grown);
+    if (!grown) return jm_error_out_of_memory();
+    program->callbacks = grown;
+    JM_TRY(jm_callback_hold(id));
+    program->callbacks[program->n_callbacks++] = id;
+  }
   return NULL;
 }
 
 static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
   const jm_pass_options options = {.evaluate = fold_evaluate,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-  JM_TRY(jm_stablehlo_read(bytes, n_bytes, (jm_stablehlo_options){0}, &program->module));
+  JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
   JM_TRY(jm_module_verify(program->module));
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
@@ -137,17 +143,21 @@ static bool takes_pattern(void *engine, const jm_module *m, const jm_op *fusion)
 
 /* In place, and so for engines of one kind alone. */
 static jm_error *lower(jm_program *program, jm_engine *engine) {
-  const jm_pass_options options = {
-      .target = engine->backend->find_target(engine),
-      .takes_pattern = engine->backend->takes_pattern ? takes_pattern : NULL,
-      .engine = engine,
-      .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-  if (program->backend == engine->backend) return NULL;
+  const jm_backend *backend = engine->backend;
+  if (program->backend == backend) return NULL;
   if (program->backend)
     return jm_error_invalid("'%s' was compiled for another kind of engine than %s",
                             program->facts.name, engine->fact.name);
+  const jm_pass_options options = {.evaluate = fold_evaluate,
+                                   .expands = backend->expands,
+                                   .target = backend->find_target(engine),
+                                   .takes_pattern = backend->takes_pattern ? takes_pattern : NULL,
+                                   .engine = engine,
+                                   .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
+  const bool expanded = program->module->n_expansions && backend->expands;
   JM_TRY(jm_pass_lower(program->module, &options));
-  program->backend = engine->backend;
+  if (expanded) JM_TRY(check_ops(program->module, program->module->entry)); /* for the first time */
+  program->backend = backend;
   return NULL;
 }
 

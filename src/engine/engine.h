@@ -38,6 +38,8 @@ typedef struct jm_backend {
   /* The planner gives every value its memory beforehand; otherwise the engine places values while
    * it runs. */
   bool assigns_memory;
+  /* Special functions (digamma, igamma, the cipher of random numbers, ...) in simpler ops. */
+  bool expands;
   /* The machine that ops are grouped into kernels for; NULL: none are. */
   const struct jm_target *(*find_target)(jm_engine *engine);
   /* What makes the code, for people: "LLVM 22.1.0", or why there is nothing that does. */

@@ -219,6 +219,24 @@ const jm_op *jm_module_source(const jm_module *m, jm_value v) {
   }
 }
 
+static bool expands(const jm_module *m, const jm_expansion *e, const jm_op *op) {
+  const jm_region *region = jm_module_region(m, e->region);
+  if (e->code != op->code || region->n_args != op->n_operands || region->n_results != op->n_results)
+    return false;
+  bool same = true;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    same &= jm_module_typeof(m, region->first_arg + i) == jm_op_operand_type(m, op, i);
+  for (uint32_t i = 0; i < op->n_results; i++)
+    same &= jm_module_typeof(m, region->results[i]) == jm_op_result_type(m, op, i);
+  return same;
+}
+
+const jm_expansion *jm_module_expansion_find(const jm_module *m, const jm_op *op) {
+  for (uint32_t i = 0; i < m->n_expansions; i++)
+    if (expands(m, &m->expansions[i], op)) return &m->expansions[i];
+  return NULL;
+}
+
 const void *jm_module_element(const jm_module *m, jm_value v) {
   const jm_op *op = jm_module_source(m, v);
   while (op && (op->code == JM_OP_broadcast_in_dim || op->code == JM_OP_reshape))

@@ -95,6 +95,14 @@ typedef struct jm_result_fact {
   const char *memory_kind, *sharding;
 } jm_result_fact;
 
+/* What an op means in simpler ones, as the program spelled it out: for engines that lack the op.
+ * The region's arguments are the op's operands, its results the op's. An expansion has ops that are
+ * themselves expanded only by earlier expansions of the list. Not a part of the text form. */
+typedef struct jm_expansion {
+  jm_opcode code;
+  jm_region_id region; /* without a parent */
+} jm_expansion;
+
 typedef struct jm_module {
   jm_arena arena;
   const char *name;
@@ -108,6 +116,8 @@ typedef struct jm_module {
   jm_argument_fact *arguments; /* one per argument of the entry */
   jm_result_fact *results;     /* one per result of the entry */
   uint32_t n_replicas, n_partitions;
+  jm_expansion *expansions;
+  uint32_t n_expansions, expansions_capacity;
   /* Renders op.loc as text ("jit(f)/add at file.py:3:1"); NULL: no locations. The context is freed
    * with the module. */
   jm_error *(*locate)(void *context, uint32_t loc, jm_text *text);
@@ -153,6 +163,9 @@ const jm_op *jm_module_source(const jm_module *m, jm_value v);
 /* The bytes of the element that every element of a value is, if the program says so; NULL: another
  * value. */
 const void *jm_module_element(const jm_module *m, jm_value v);
+
+/* The expansion of this op with its types; NULL: there is none. */
+const jm_expansion *jm_module_expansion_find(const jm_module *m, const jm_op *op);
 
 /* How often the value is an operand of one of the region's ops, or a result of it. */
 uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v);

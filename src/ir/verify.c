@@ -212,6 +212,8 @@ static jm_error *verify(walk *w) {
   const jm_module *m = w->m;
   JM_TRY(check_types(m));
   JM_TRY(add_region(w, m->entry, JM_NONE, 1));
+  for (uint32_t i = 0; i < m->n_expansions; i++)
+    JM_TRY(add_region(w, m->expansions[i].region, JM_NONE, 1));
   for (uint32_t i = 0; i < w->n_todo; i++) JM_TRY(check_region(w, w->todo[i]));
   JM_TRY(check_entry(m));
   uint8_t *taken = jm_alloc(jm_module_region(m, m->entry)->n_results, 1);

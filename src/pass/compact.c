@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Renumbers what the entry reaches and forgets the rest, so that later stages may hold arrays per
- * value, op and region. Regions come parents first, each op's one after another; a region's
- * arguments and an op's results stay consecutive. */
+ * Renumbers what the entry and the expansions reach and forgets the rest, so that later stages may
+ * hold arrays per value, op and region. Regions come parents first, each op's one after another; a
+ * region's arguments and an op's results stay consecutive. */
 #include "pass/rewrite.h"
 
 typedef struct compaction {
@@ -54,6 +54,10 @@ jm_error *jm_pass_compact(jm_module *m, const jm_pass_options *options, bool *ch
     return jm_error_out_of_memory();
   }
   c.regions[c.n_regions++] = *jm_module_region(m, m->entry);
+  for (uint32_t i = 0; i < m->n_expansions; i++) {
+    c.regions[c.n_regions] = *jm_module_region(m, m->expansions[i].region);
+    m->expansions[i].region = c.n_regions++;
+  }
   for (uint32_t i = 0; i < c.n_regions; i++) move_region(&c, i);
   jm_free(c.map);
   if (c.n_ops != m->n_ops || c.n_values != m->n_values) *changed = true;

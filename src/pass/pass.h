@@ -14,6 +14,7 @@ typedef struct jm_pass_options {
    * as it is. NULL: nothing is folded. */
   jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
                         const jm_tensor *out);
+  bool expands;            /* special functions become simpler ops */
   const jm_target *target; /* the machine that lowering passes prepare for; NULL: no lowering */
   /* Does the engine do this in one call? Asked of each `fusion` with a kind (patterns.c lists them)
    * before it is made, and so without its region. NULL: jm_pass_lower makes no
@@ -38,6 +39,7 @@ jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the engine and the target in the options: */
+jm_pass_fn jm_pass_expand;    /* special functions in simpler ops */
 jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op */
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
@@ -49,7 +51,7 @@ jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
 /* The lowering passes, in their order, as far as the options ask for them; after
- * jm_pass_optimize. */
+ * jm_pass_optimize, which runs again after special functions were expanded. */
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
 /* Passes by their names, separated by commas; NOT_FOUND lists the names, INVALID_ARGUMENT: one

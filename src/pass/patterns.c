@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "ir/body.h"
 
 /* -- matching */
 
@@ -52,24 +53,16 @@ bool jm_pattern_is(const jm_pattern *p, jm_value v, double wanted) {
   return jm_pattern_is_number(p, v, &number) && number == wanted;
 }
 
-/* Does the region return code(arg0, arg1) of a commutative op? */
-static bool region_is(const jm_module *m, jm_region_id id, jm_opcode code) {
-  const jm_region *region = jm_module_region(m, id);
-  if (region->n_ops != 1 || region->n_args != 2 || region->n_results != 1) return false;
-  const jm_op *op = jm_module_op(m, region->ops[0]);
-  return op->code == code && region->results[0] == op->first_result &&
-         op->operands[0] != op->operands[1] && op->operands[0] - region->first_arg < 2 &&
-         op->operands[1] - region->first_arg < 2;
-}
-
 /* The reduction by this op along the last dimension alone, from this start on. */
 static const jm_op *reduces_last(jm_pattern *p, jm_value v, jm_opcode code, double start) {
   const jm_op *op = jm_pattern_inner(p, v, JM_OP_reduce, 1);
   if (!op || op->n_results != 1 || op->n_captures) return NULL;
   const jm_reduce_attrs *attrs = op->attrs;
+  jm_opcode body;
   if (attrs->dims.n != 1 ||
       attrs->dims.data[0] != (int64_t)jm_op_operand_type(p->m, op, 0)->rank - 1 ||
-      !region_is(p->m, op->first_region, code) || !jm_pattern_is(p, op->operands[1], start))
+      !jm_body_binary(p->m, op->first_region, &body) || body != code ||
+      !jm_pattern_is(p, op->operands[1], start))
     return NULL;
   return op;
 }

@@ -7,10 +7,11 @@
 #include "pass/pass.h"
 
 typedef enum stage {
-  START, /* once */
-  ROUND, /* again and again, while something changes */
-  END,   /* once */
-  LOWER, /* once, for an engine */
+  START,  /* once */
+  ROUND,  /* again and again, while something changes */
+  END,    /* once */
+  EXPAND, /* once, for an engine; if it changed something, all of the above again */
+  LOWER,  /* once, for an engine */
 } stage;
 
 typedef struct pass {
@@ -43,6 +44,7 @@ static const pass pipeline[] = {
     {ROUND, "absorb", jm_pass_absorb, NULL},
     {ROUND, "dce", jm_pass_dce, NULL},
     {END, "compact", jm_pass_compact, NULL},
+    {EXPAND, "expand", jm_pass_expand, NULL},
     {LOWER, "patterns", jm_pass_patterns, takes_patterns},
     {LOWER, "dce", jm_pass_dce, takes_patterns},             /* the numbers of patterns */
     {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
@@ -81,6 +83,8 @@ jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) {
 
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) {
   bool changed = false;
+  JM_TRY(run_stage(m, EXPAND, options, &changed));
+  if (changed) JM_TRY(jm_pass_optimize(m, options));
   return run_stage(m, LOWER, options, &changed);
 }
 

@@ -112,17 +112,23 @@ static void define_all(jm_vhlo *v, const jm_wire_op *op, const jm_value *values)
   for (uint32_t i = 0; i < op->n_results; i++) jm_vhlo_define(v, op, i, values[i]);
 }
 
-static jm_error *call(jm_vhlo *v, const jm_wire_op *op, const char *attribute) {
+/* Reads the function that the attribute names into the current region. */
+static jm_error *inline_named(jm_vhlo *v, const jm_wire_op *op, const char *attribute,
+                              const jm_value *arguments, jm_value **results) {
   const jm_wire_attr *name;
-  jm_value *arguments = NULL, *results = NULL;
   JM_TRY(jm_vhlo_find(v, op, attribute, &name));
   if (name && name->kind == JM_WIRE_SYMBOL)
     JM_TRY(jm_bytecode_read_attr(v->b, name->attrs[0], &name));
   if (!name || name->kind != JM_WIRE_STRING)
     return jm_error_invalid("attribute %s names no function", attribute);
+  return jm_vhlo_inline_function(v, name->bytes, name->n_bytes, arguments, op->n_operands,
+                                 op->n_results, results);
+}
+
+static jm_error *call(jm_vhlo *v, const jm_wire_op *op, const char *attribute) {
+  jm_value *arguments = NULL, *results = NULL;
   JM_TRY(find_arguments(v, op, &arguments));
-  JM_TRY(jm_vhlo_inline_function(v, name->bytes, name->n_bytes, arguments, op->n_operands,
-                                 op->n_results, &results));
+  JM_TRY(inline_named(v, op, attribute, arguments, &results));
   define_all(v, op, results);
   return NULL;
 }
@@ -187,8 +193,8 @@ static const function functions[] = {
     {"mps.erf_inv", JM_OP_erf_inv},
 };
 
-/* Composites of our own, whose decompositions are for engines that have no such op; every engine
- * has mps.erf_inv. */
+/* Composites of our own, whose decompositions are kept for engines that have no such op (the pass
+ * expand); every engine has mps.erf_inv. */
 #define ROW(op) {"mps." #op, JM_OP_##op}
 static const function special_functions[] = {
     ROW(bessel_i0e),   ROW(bessel_i1e),
@@ -234,6 +240,40 @@ static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *nam
                  : NULL;
   }
   return NULL;
+}
+
+/* Keeps the composite's decomposition as what its op means, unless one is there for these types. */
+static jm_error *keep_decomposition(jm_vhlo *v, const jm_wire_op *op, const jm_op *read) {
+  jm_module *m = v->m;
+  if (jm_module_expansion_find(m, read)) return NULL;
+  const jm_op like = *read; /* building moves the ops */
+  const jm_region_id outer = v->region;
+  jm_value *arguments = jm_arena_alloc(&v->scratch, like.n_operands, sizeof *arguments);
+  jm_value *results = NULL;
+  jm_region_id region;
+  if (!arguments) return jm_error_out_of_memory();
+  JM_TRY(jm_build_region(m, &region));
+  for (uint32_t i = 0; i < like.n_operands; i++)
+    JM_TRY(jm_build_arg(m, region, jm_op_operand_type(m, &like, i), &arguments[i]));
+  v->region = region;
+  JM_TRY(inline_named(v, op, "decomposition", arguments, &results));
+  v->region = outer;
+  JM_TRY(jm_build_results(m, region, results, like.n_results));
+  /* Another one may have come up inside; it does not use itself, as this one would. */
+  if (jm_module_expansion_find(m, &like)) return NULL;
+  m->expansions = jm_arena_grow(&m->arena, m->expansions, m->n_expansions + 1,
+                                &m->expansions_capacity, sizeof *m->expansions);
+  if (!m->expansions) return jm_error_out_of_memory();
+  m->expansions[m->n_expansions++] = (jm_expansion){like.code, region};
+  return NULL;
+}
+
+static jm_error *read_special(jm_vhlo *v, const jm_wire_op *op, const char *name, bool *done) {
+  JM_TRY(read_function(v, op, name, special_functions,
+                       sizeof special_functions / sizeof *special_functions, done));
+  if (!*done) return NULL;
+  const jm_region *region = jm_module_region(v->m, v->region);
+  return keep_decomposition(v, op, jm_module_op(v->m, region->ops[region->n_ops - 1]));
 }
 
 /* `attributes` names the dictionary with k. */
@@ -290,9 +330,7 @@ jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
   if (version == 1)
     JM_TRY(
         read_function(v, op, name->bytes, functions, sizeof functions / sizeof *functions, &done));
-  if (version == 1 && !done && !v->options.decompose)
-    JM_TRY(read_function(v, op, name->bytes, special_functions,
-                         sizeof special_functions / sizeof *special_functions, &done));
+  if (version == 1 && !done) JM_TRY(read_special(v, op, name->bytes, &done));
   if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k"))
     JM_TRY(read_top_k(v, op, "composite_attributes", &done));
   return done ? NULL : call(v, op, "decomposition");

@@ -339,10 +339,9 @@ static jm_error *convert(jm_vhlo *v, size_t size) {
   return render_locations(v);
 }
 
-jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_stablehlo_options options,
-                            jm_module **out) {
+jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) {
   *out = NULL;
-  jm_vhlo v = {.b = NULL, .options = options};
+  jm_vhlo v = {.b = NULL};
   JM_TRY(jm_bytecode_read(bytes, size, wire_rows, N_ROWS, &v.b));
   jm_arena_init(&v.scratch);
   jm_error *error = convert(&v, size);

@@ -7,13 +7,8 @@
 
 #include "ir/module.h"
 
-typedef struct jm_stablehlo_options {
-  bool decompose; /* composites of special functions: their decompositions instead of our ops */
-} jm_stablehlo_options;
-
 /* The bytes are not kept. INVALID_ARGUMENT with a byte offset for malformed bytes; UNIMPLEMENTED
  * naming op, types and source location; RESOURCE_EXHAUSTED if calls inline to too many ops. */
-jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_stablehlo_options options,
-                            jm_module **out) JM_MUST_USE;
+jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) JM_MUST_USE;
 
 #endif

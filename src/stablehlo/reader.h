@@ -67,8 +67,7 @@ struct jm_vhlo {
   uint32_t n_tuples, tuples_capacity;
   uint64_t budget; /* of jm_vhlo_charge */
   uint32_t depth;  /* of regions and inlined calls */
-  jm_stablehlo_options options;
-  bool located; /* the error on its way up names its op */
+  bool located;    /* the error on its way up names its op */
   jm_arena scratch;
 };
 

@@ -80,7 +80,7 @@ static jm_error *read_file(const char *name, jm_text *out) {
 
 static jm_error *read_module(const jm_text *bytes, jm_module **out) {
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
-  return bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
+  return bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out);
 }
 

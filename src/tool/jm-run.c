@@ -189,7 +189,7 @@ static jm_error *optimize(jm_module *m, const char *names) {
 static jm_error *read_module(const arguments *args, const jm_text *bytes, bool passes,
                              jm_module **out) {
   bool bytecode = bytes->size >= 4 && !memcmp(bytes->bytes, "ML\xefR", 4);
-  JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, (jm_stablehlo_options){0}, out)
+  JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out));
   JM_TRY(jm_module_verify(*out));
   if (passes) JM_TRY(optimize(*out, args->pass));

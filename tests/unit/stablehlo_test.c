@@ -72,7 +72,7 @@ static jm_error *round_trip(const file *f) {
   /* A copy of its own, so that a read past the end is seen and the bytes are gone afterwards. */
   unsigned char *bytes = malloc(f->size ? f->size : 1);
   memcpy(bytes, f->bytes, f->size);
-  jm_error *error = jm_stablehlo_read(bytes, f->size, (jm_stablehlo_options){0}, &module);
+  jm_error *error = jm_stablehlo_read(bytes, f->size, &module);
   memset(bytes, 0xA5, f->size);
   free(bytes);
   if (error) return error;
@@ -105,9 +105,8 @@ static void test_samples(void) {
 static void test_upgrades(void) {
   for (size_t i = n_artifacts; i < n_files; i++) {
     jm_module *module = NULL;
-    CHECK_OK(jm_error_note(
-        jm_stablehlo_read(files[i].bytes, files[i].size, (jm_stablehlo_options){0}, &module),
-        "reading %s", files[i].name));
+    CHECK_OK(jm_error_note(jm_stablehlo_read(files[i].bytes, files[i].size, &module), "reading %s",
+                           files[i].name));
     if (!module) continue;
     jm_text text;
     jm_text_init(&text);
@@ -141,7 +140,7 @@ static const file *find_file(const char *name) {
 static char *print_sample(const char *name) {
   const file *f = find_file(name);
   jm_module *module = NULL;
-  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, (jm_stablehlo_options){0}, &module));
+  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, &module));
   jm_text text;
   jm_text_init(&text);
   if (module) jm_module_print(module, &text);
@@ -175,7 +174,7 @@ static void test_meaning(void) {
 static void test_location(void) {
   const file *f = find_file("0.12.0.1-9.9.9-mlp_grad.mlirbc");
   jm_module *module = NULL;
-  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, (jm_stablehlo_options){0}, &module));
+  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, &module));
   if (!module) return;
   bool found = false;
   for (uint32_t i = 0; i < module->n_ops; i++) {
@@ -349,13 +348,13 @@ static void test_memory(void) {
   const file *f = find_file("0.12.0.1-9.9.9-erf_topk_chlo.mlirbc");
   uint64_t before = jm_alloc_count();
   jm_module *module;
-  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, (jm_stablehlo_options){0}, &module));
+  CHECK_OK(jm_stablehlo_read(f->bytes, f->size, &module));
   jm_module_destroy(module);
   uint64_t n = jm_alloc_count() - before;
   CHECK(n > 3);
   for (uint64_t i = 0; i < n; i++) {
     jm_alloc_fail_after((int64_t)i);
-    jm_error *error = jm_stablehlo_read(f->bytes, f->size, (jm_stablehlo_options){0}, &module);
+    jm_error *error = jm_stablehlo_read(f->bytes, f->size, &module);
     jm_alloc_fail_after(-1);
     CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
     if (!error) jm_module_destroy(module);

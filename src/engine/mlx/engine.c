@@ -46,6 +46,7 @@ static const jm_step_code *bind(void *compiled, jm_op_id op) {
 }
 
 static const jm_backend backend = {
+    .expands = true,
     .find_target = find_target,
     .describe_compiler = describe_compiler,
     .takes_pattern = takes_pattern,
