@@ -46,6 +46,9 @@ static inline bool jm_dtype_is_integer(jm_dtype d) {
   return jm_dtype_classof(d) == JM_CLASS_SINT || jm_dtype_classof(d) == JM_CLASS_UINT;
 }
 
+/* No tensor has more dimensions: readers and the verifier see to it. */
+enum { JM_RANK_MAX = 64 };
+
 /* Each returns false if there is none. */
 bool jm_dtype_from_name(const char *name, size_t size, jm_dtype *out);
 bool jm_dtype_from_pjrt(int pjrt, jm_dtype *out);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/callback.h"
+#include "base/hash.h"
 #include "base/settings.h"
 #include "compile/cost.h"
 #include "compile/debug.h"
@@ -32,14 +33,6 @@ struct jm_program {
   int64_t *callbacks;     /* that are held; in the module's arena */
   uint32_t n_callbacks, callbacks_capacity;
 };
-
-/* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. */
-static uint64_t fingerprint(const void *bytes, size_t n) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  const unsigned char *p = bytes;
-  for (size_t i = 0; i < n; i++) hash = (hash ^ p[i]) * 0x100000001b3u;
-  return hash;
-}
 
 static jm_shape shape_of(const jm_type *type) {
   return (jm_shape){type->dtype, type->rank, type->dims, jm_type_bytes(type)};
@@ -124,7 +117,7 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
                    program->module->entry)); /* before any pass runs an op to fold it */
   JM_TRY(jm_pass_optimize(program->module, &options));
   JM_TRY(callbacks_hold(program));
-  program->facts.fingerprint = fingerprint(bytes, n_bytes);
+  program->facts.fingerprint = jm_hash_bytes(bytes, n_bytes);
   JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));
   return facts_fill(program);
 }

@@ -13,6 +13,12 @@ typedef struct jm_i64s {
   uint32_t n;
 } jm_i64s;
 
+static inline bool jm_i64s_contains(jm_i64s list, int64_t value) {
+  for (uint32_t i = 0; i < list.n; i++)
+    if (list.data[i] == value) return true;
+  return false;
+}
+
 typedef struct jm_str {
   const char *bytes; /* NUL-terminated; NULL when empty is allowed */
   uint32_t size;

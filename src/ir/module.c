@@ -15,6 +15,7 @@
     static const jm_attr_field fields[] = {attrs{NULL, JM_ATTR_I64, offsetof(self, end)}}; \
     return fields;                                                                         \
   }
+#include "base/hash.h"
 #include "ir/ops.def"
 #undef ATTR
 
@@ -67,8 +68,8 @@ void jm_module_destroy(jm_module *module) {
 /* -- types */
 
 static uint32_t type_hash(jm_dtype dtype, uint32_t rank, const int64_t *dims) {
-  uint64_t hash = (uint64_t)dtype * 31 + rank;
-  for (uint32_t i = 0; i < rank; i++) hash = (hash ^ (uint64_t)dims[i]) * 0x9e3779b97f4a7c15u;
+  uint64_t hash = jm_hash_mix(dtype, rank);
+  for (uint32_t i = 0; i < rank; i++) hash = jm_hash_mix(hash, (uint64_t)dims[i]);
   return (uint32_t)(hash ^ hash >> 32);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "ir/build.h"
 #include "ir/lex.h"
 #include "ir/verify.h"
@@ -29,15 +30,9 @@ typedef struct parser {
 
 /* -- names */
 
-static uint32_t name_hash(const char *bytes, uint32_t size, jm_region_id region) {
-  uint32_t hash = 2166136261u ^ region;
-  for (uint32_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
-  return hash ^ hash >> 15;
-}
-
 static name *name_slot(name *names, uint32_t capacity, const char *bytes, uint32_t size,
                        jm_region_id region) {
-  uint32_t i = name_hash(bytes, size, region) & (capacity - 1);
+  uint32_t i = (uint32_t)jm_hash_mix(jm_hash_bytes(bytes, size), region) & (capacity - 1);
   while (names[i].value != JM_NONE && !(names[i].region == region && names[i].size == size &&
                                         !memcmp(names[i].bytes, bytes, size)))
     i = (i + 1) & (capacity - 1);

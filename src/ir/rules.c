@@ -8,12 +8,6 @@ bool jm_rule_same_shape(const jm_type *a, const jm_type *b) {
          (a->rank == b->rank && (!a->rank || !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims)));
 }
 
-bool jm_rule_contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 bool jm_rule_list(jm_i64s list, uint32_t n, int64_t low, int64_t high) {
   if (list.n != n) return false;
   for (uint32_t i = 0; i < n; i++)
@@ -35,7 +29,7 @@ bool jm_rule_dims(jm_i64s dims, uint32_t rank, bool sorted) {
 bool jm_rule_dims2(jm_i64s a, jm_i64s b, uint32_t rank) {
   if (!jm_rule_dims(a, rank, false) || !jm_rule_dims(b, rank, false)) return false;
   for (uint32_t i = 0; i < a.n; i++)
-    if (jm_rule_contains(b, a.data[i])) return false;
+    if (jm_i64s_contains(b, a.data[i])) return false;
   return true;
 }
 

@@ -20,7 +20,6 @@ bool jm_rule_same_shape(const jm_type *a, const jm_type *b);
 bool jm_rule_dims(jm_i64s dims, uint32_t rank, bool sorted);
 /* The same of two lists taken together (neither need be sorted). */
 bool jm_rule_dims2(jm_i64s a, jm_i64s b, uint32_t rank);
-bool jm_rule_contains(jm_i64s list, int64_t value);
 /* n entries, each in [low, high] */
 bool jm_rule_list(jm_i64s list, uint32_t n, int64_t low, int64_t high);
 

@@ -28,7 +28,7 @@ static jm_error *check_numbers(const jm_module *m, const jm_op *op, const number
                          "collapsed (inserted) and batching dimensions of the operand must "
                          "be sorted, unique and in range");
   if (!jm_rule_dims(n->indices_batching, n->indices->rank, false) ||
-      jm_rule_contains(n->indices_batching, n->index_vector_dim) ||
+      jm_i64s_contains(n->indices_batching, n->index_vector_dim) ||
       n->indices_batching.n != n->operand_batching.n) /* gather (C13)-(C16), scatter (C14)-(C17) */
     return jm_rule_error(m, op,
                          "batching dimensions of the indices must be unique, in range, not "
@@ -47,7 +47,7 @@ static jm_error *check_numbers(const jm_module *m, const jm_op *op, const number
 static bool batch_sizes_match(const jm_type *type, jm_i64s offsets, const numbers *n) {
   uint32_t d = 0;
   for (uint32_t i = 0; i < type->rank; i++) {
-    if (jm_rule_contains(offsets, i)) continue;
+    if (jm_i64s_contains(offsets, i)) continue;
     if (d == n->index_vector_dim) d++;
     if (d >= n->indices->rank || n->indices->dims[d++] != type->dims[i]) return false;
   }
@@ -57,7 +57,7 @@ static bool batch_sizes_match(const jm_type *type, jm_i64s offsets, const number
 
 /* The operand dimension of the i-th offset: those neither collapsed nor batching, in order. */
 static uint32_t next_window_dim(const numbers *n, uint32_t d) {
-  while (jm_rule_contains(n->collapsed, d) || jm_rule_contains(n->operand_batching, d)) d++;
+  while (jm_i64s_contains(n->collapsed, d) || jm_i64s_contains(n->operand_batching, d)) d++;
   return d;
 }
 
@@ -79,8 +79,8 @@ jm_error *jm_verify_gather(const jm_module *m, const jm_op *op) {
     return jm_rule_error(m, op, "slice_sizes must name every dimension");
   for (uint32_t d = 0; d < from->rank; d++) { /* (C9), (C12), (C21) */
     int64_t size = a->slice_sizes.data[d];
-    bool narrow = jm_rule_contains(a->collapsed_slice_dims, d) ||
-                  jm_rule_contains(a->operand_batching_dims, d);
+    bool narrow = jm_i64s_contains(a->collapsed_slice_dims, d) ||
+                  jm_i64s_contains(a->operand_batching_dims, d);
     if (size < 0 || size > from->dims[d] || (narrow && size > 1))
       return jm_rule_error(m, op, "slice size of dimension %u out of range", d);
   }

@@ -32,7 +32,7 @@ jm_error *jm_verify_reduce(const jm_module *m, const jm_op *op) {
     const jm_type *to = jm_op_result_type(m, op, i);
     bool ok = to->rank == from->rank - a->dims.n;
     for (uint32_t d = 0, k = 0; ok && d < from->rank; d++)
-      if (!jm_rule_contains(a->dims, d)) ok = to->dims[k++] == from->dims[d];
+      if (!jm_i64s_contains(a->dims, d)) ok = to->dims[k++] == from->dims[d];
     if (!ok) return jm_rule_error(m, op, "result %u has not the input's shape without dims", i);
   }
   return jm_rule_reducer(m, op, 0, op->n_results); /* (C6) */
@@ -184,10 +184,10 @@ jm_error *jm_verify_dot_general(const jm_module *m, const jm_op *op) {
     ok = lhs->dims[a->lhs_batch.data[i]] == rhs->dims[a->rhs_batch.data[i]] &&
          to->dims[k] == lhs->dims[a->lhs_batch.data[i]];
   for (uint32_t d = 0; ok && d < lhs->rank; d++)
-    if (!jm_rule_contains(a->lhs_batch, d) && !jm_rule_contains(a->lhs_contract, d))
+    if (!jm_i64s_contains(a->lhs_batch, d) && !jm_i64s_contains(a->lhs_contract, d))
       ok = to->dims[k++] == lhs->dims[d];
   for (uint32_t d = 0; ok && d < rhs->rank; d++)
-    if (!jm_rule_contains(a->rhs_batch, d) && !jm_rule_contains(a->rhs_contract, d))
+    if (!jm_i64s_contains(a->rhs_batch, d) && !jm_i64s_contains(a->rhs_contract, d))
       ok = to->dims[k++] == rhs->dims[d];
   if (!ok)
     return jm_rule_error(m, op,

@@ -22,17 +22,11 @@ static jm_error *move_all(jm_rewrite *rw, jm_i64s permutation, jm_i64s *dims) {
   return NULL;
 }
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 /* The result has an operand's free dimensions in the operand's order: that must not change. */
 static bool keeps_order(jm_i64s permutation, jm_i64s batch, jm_i64s contract) {
   int64_t last = -1;
   for (uint32_t d = 0; d < permutation.n; d++) {
-    if (contains(batch, d) || contains(contract, d)) continue;
+    if (jm_i64s_contains(batch, d) || jm_i64s_contains(contract, d)) continue;
     if (permutation.data[d] < last) return false;
     last = permutation.data[d];
   }

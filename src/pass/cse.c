@@ -4,6 +4,7 @@
  * and optimization_barrier, which exists to keep a recomputation apart (jax.checkpoint). */
 #include <string.h>
 
+#include "base/hash.h"
 #include "pass/rewrite.h"
 
 typedef struct entry {
@@ -20,15 +21,11 @@ typedef struct table {
 
 /* -- attributes, by the tables of their fields */
 
-static uint64_t mix(uint64_t hash, uint64_t x) {
-  hash = (hash ^ x) * 0x9e3779b97f4a7c15u;
-  return hash ^ hash >> 29;
-}
-
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size) {
   enum { SAMPLE = 256 }; /* of a large constant: equality looks at all of it */
-  hash = mix(hash, size);
-  for (size_t i = 0; i < size && i < SAMPLE; i++) hash = mix(hash, ((const uint8_t *)bytes)[i]);
+  hash = jm_hash_mix(hash, size);
+  for (size_t i = 0; i < size && i < SAMPLE; i++)
+    hash = jm_hash_mix(hash, ((const uint8_t *)bytes)[i]);
   return hash;
 }
 
@@ -40,9 +37,9 @@ static uint64_t hash_field(uint64_t hash, const jm_attr_field *field, const void
                            const jm_type *type) {
   switch (field->kind) {
     case JM_ATTR_I64:
-      return mix(hash, (uint64_t)*(const int64_t *)at);
+      return jm_hash_mix(hash, (uint64_t)*(const int64_t *)at);
     case JM_ATTR_BOOL:
-      return mix(hash, *(const bool *)at);
+      return jm_hash_mix(hash, *(const bool *)at);
     case JM_ATTR_I64S: {
       const jm_i64s *list = at;
       return hash_bytes(hash, list->data, list->n * sizeof *list->data);
@@ -51,12 +48,12 @@ static uint64_t hash_field(uint64_t hash, const jm_attr_field *field, const void
       return hash_bytes(hash, ((const jm_str *)at)->bytes, ((const jm_str *)at)->size);
     case JM_ATTR_DATA: {
       const jm_data *data = at;
-      return hash_bytes(mix(hash, data->splat), data->bytes, data_bytes(data, type));
+      return hash_bytes(jm_hash_mix(hash, data->splat), data->bytes, data_bytes(data, type));
     }
     case JM_ATTR_DICT:
-      return mix(hash, ((const jm_dict *)at)->n);
+      return jm_hash_mix(hash, ((const jm_dict *)at)->n);
     default:
-      return mix(hash, *(const unsigned *)at);
+      return jm_hash_mix(hash, *(const unsigned *)at);
   }
 }
 
@@ -152,10 +149,10 @@ static bool same_regions(const jm_module *m, const jm_op *a, const jm_op *b, jm_
 }
 
 static uint64_t hash_op(const jm_module *m, const jm_op *op, jm_region_id region) {
-  uint64_t hash = mix(mix(0, op->code), region);
-  for (uint32_t i = 0; i < op->n_operands; i++) hash = mix(hash, op->operands[i]);
+  uint64_t hash = jm_hash_mix(jm_hash_mix(0, op->code), region);
+  for (uint32_t i = 0; i < op->n_operands; i++) hash = jm_hash_mix(hash, op->operands[i]);
   for (uint32_t i = 0; i < op->n_results; i++)
-    hash = mix(hash, (uintptr_t)jm_op_result_type(m, op, i));
+    hash = jm_hash_mix(hash, (uintptr_t)jm_op_result_type(m, op, i));
   const jm_type *type = op->n_results ? jm_op_result_type(m, op, 0) : NULL;
   for (const jm_attr_field *field = jm_op_facts[op->code].attrs(); field->name; field++)
     hash = hash_field(hash, field, (const char *)op->attrs + field->offset, type);

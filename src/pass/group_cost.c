@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/hash.h"
 #include "kernel/emit/emit.h"
 #include "pass/group.h"
 
@@ -44,8 +45,8 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op) {
 }
 
 static uint32_t mix(uint32_t hash, uint64_t word) {
-  hash = (hash ^ (uint32_t)word ^ (uint32_t)(word >> 32)) * 0x9e3779b1u;
-  return (hash ^ hash >> 15) | 1; /* 0 is the group's own loops */
+  uint64_t mixed = jm_hash_mix(hash, word);
+  return (uint32_t)(mixed ^ mixed >> 32) | 1; /* 0 is the group's own loops */
 }
 
 /* Equal broadcasts ask for the same element. */

@@ -7,12 +7,6 @@
 #include "kernel/emit/reduction.h"
 #include "pass/group.h"
 
-static bool is_listed(jm_i64s dims, int64_t d) {
-  for (uint32_t i = 0; i < dims.n; i++)
-    if (dims.data[i] == d) return true;
-  return false;
-}
-
 /* May partial results be reduced again, from the same init? */
 static bool is_repeatable(const jm_module *m, const jm_op *op) {
   static const uint8_t zeros[16];
@@ -69,12 +63,12 @@ static jm_error *split(jm_module *m, jm_region_id region, jm_op_id id) {
   if (!first || !rest || !attrs) return jm_error_out_of_memory();
   uint32_t n_first = 0, n_rest = 0, n_kept = 0, stage = 0, begin = from->rank;
   for (uint32_t d = from->rank; d--;) { /* 0: after the run, 1: in it, 2: before it */
-    bool cut = is_listed(a->dims, d);
+    bool cut = jm_i64s_contains(a->dims, d);
     if (from->dims[d] != 1 && cut != (stage == 1) && stage < 2) stage++;
     if (stage == 1 && cut) begin = d;
   }
   for (uint32_t d = 0, last = 0; d < from->rank; d++) {
-    bool cut = is_listed(a->dims, d);
+    bool cut = jm_i64s_contains(a->dims, d);
     if (d == begin) last = 1;
     if (last && !cut && from->dims[d] != 1) last = 2;
     if (cut && last == 1) {

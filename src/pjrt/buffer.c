@@ -35,11 +35,11 @@ jm_error *jm_slot_Buffer_DynamicDimensionIndices(PJRT_Buffer_DynamicDimensionInd
 
 /* Row-major for any rank: the list ends at index 0, so a shorter one is its tail. */
 static const int64_t *row_major(uint32_t rank) {
-  static const int64_t descending[JM_MAX_RANK] = {
+  static const int64_t descending[JM_RANK_MAX] = {
       63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42,
       41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20,
       19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9,  8,  7,  6,  5,  4,  3,  2,  1,  0};
-  return descending + JM_MAX_RANK - rank;
+  return descending + JM_RANK_MAX - rank;
 }
 
 jm_error *jm_slot_Buffer_GetMemoryLayout(PJRT_Buffer_GetMemoryLayout_Args *args) {
@@ -153,7 +153,7 @@ jm_error *jm_slot_Buffer_Bitcast(PJRT_Buffer_Bitcast_Args *args) {
 
 jm_error *jm_slot_Buffer_ToHostBuffer(PJRT_Buffer_ToHostBuffer_Args *args) {
   jm_buffer *buffer = jm_buffer_in(args->src);
-  int64_t strides[JM_MAX_RANK];
+  int64_t strides[JM_RANK_MAX];
   JM_TRY(jm_layout_read(args->host_layout, buffer->dtype, buffer->rank, buffer->dims, strides));
   if (!args->dst) {
     args->dst_size = buffer->n_bytes;

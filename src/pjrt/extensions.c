@@ -11,15 +11,15 @@
  * object per rank: XLA's text form of the layout, "{1,0}" for a matrix. Nothing is ever freed, so
  * it doesn't matter who owns what a function hands out. */
 struct PJRT_Layouts_MemoryLayout {
-  char text[4 * JM_MAX_RANK];
+  char text[4 * JM_RANK_MAX];
   size_t size;
 };
 
-static PJRT_Layouts_MemoryLayout layouts[JM_MAX_RANK + 1];
+static PJRT_Layouts_MemoryLayout layouts[JM_RANK_MAX + 1];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void build_layouts(void) {
-  for (int rank = 0; rank <= JM_MAX_RANK; rank++) {
+  for (int rank = 0; rank <= JM_RANK_MAX; rank++) {
     PJRT_Layouts_MemoryLayout *layout = &layouts[rank];
     size_t at = 0;
     layout->text[at++] = '{';
@@ -32,8 +32,8 @@ static void build_layouts(void) {
 
 static jm_error *find_layout(size_t rank, PJRT_Layouts_MemoryLayout **out) {
   pthread_once(&once, build_layouts);
-  if (rank > JM_MAX_RANK)
-    return jm_error_invalid("rank %zu is beyond the limit of %d", rank, JM_MAX_RANK);
+  if (rank > JM_RANK_MAX)
+    return jm_error_invalid("rank %zu is beyond the limit of %d", rank, JM_RANK_MAX);
   *out = &layouts[rank];
   return NULL;
 }

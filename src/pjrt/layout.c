@@ -27,8 +27,8 @@ static jm_error *read_tiled(const PJRT_Buffer_MemoryLayout_Tiled *tiled, size_t 
 
 jm_error *jm_layout_read(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype, uint32_t rank,
                          const int64_t *dims, int64_t *strides) {
-  if (rank > JM_MAX_RANK)
-    return jm_error_invalid("rank %u is beyond the limit of %d", rank, JM_MAX_RANK);
+  if (rank > JM_RANK_MAX)
+    return jm_error_invalid("rank %u is beyond the limit of %d", rank, JM_RANK_MAX);
   jm_strides_dense(jm_dtype_bytes(dtype), rank, dims, strides);
   if (!layout) return NULL;
   if (layout->type == PJRT_Buffer_MemoryLayout_Type_Tiled)
@@ -47,7 +47,7 @@ jm_error *jm_layout_check(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype
   size_t n_bytes;
   JM_TRY(
       jm_shape_read_bytes(dtype, rank > UINT32_MAX ? UINT32_MAX : (uint32_t)rank, dims, &n_bytes));
-  int64_t strides[JM_MAX_RANK];
+  int64_t strides[JM_RANK_MAX];
   JM_TRY(jm_layout_read(layout, dtype, (uint32_t)rank, dims, strides));
   if (!n_bytes || jm_strides_are_dense(jm_dtype_bytes(dtype), (uint32_t)rank, dims, strides))
     return NULL;

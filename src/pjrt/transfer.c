@@ -126,7 +126,7 @@ jm_error *jm_slot_AsyncHostToDeviceTransferManager_TransferLiteral(
   if (!same)
     return jm_error_invalid("the literal's shape is not that of buffer %d", args->buffer_index);
   if (buffer->n_bytes && !args->data) return jm_error_invalid("transfer of no data");
-  int64_t from[JM_MAX_RANK], to[JM_MAX_RANK];
+  int64_t from[JM_RANK_MAX], to[JM_RANK_MAX];
   JM_TRY(jm_layout_read(args->shape_layout, dtype, buffer->rank, buffer->dims, from));
   jm_strides_dense(jm_dtype_bytes(dtype), buffer->rank, buffer->dims, to);
   void *data;

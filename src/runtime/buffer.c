@@ -5,8 +5,8 @@
 #include <string.h>
 
 jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims, size_t *out) {
-  if (rank > JM_MAX_RANK)
-    return jm_error_invalid("rank %u is beyond the limit of %d", rank, JM_MAX_RANK);
+  if (rank > JM_RANK_MAX)
+    return jm_error_invalid("rank %u is beyond the limit of %d", rank, JM_RANK_MAX);
   if (rank && !dims) return jm_error_invalid("a shape of rank %u has no dimensions", rank);
   bool fits = true, empty = false;
   size_t n_bytes = jm_dtype_bytes(dtype);

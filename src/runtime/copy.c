@@ -106,7 +106,7 @@ void jm_copy_strided(void *target, const int64_t *target_strides, const void *so
   if (!element) return;
   for (uint32_t d = 0; d < rank; d++)
     if (!dims[d]) return;
-  axis axes[JM_MAX_RANK + 2];
+  axis axes[JM_RANK_MAX + 2];
   uint32_t n = merge(rank, dims, target_strides, source_strides, axes);
   while (n < 2) { /* at least a plane: leading dimensions of size 1 */
     memmove(axes + 1, axes, n * sizeof *axes);
@@ -114,7 +114,7 @@ void jm_copy_strided(void *target, const int64_t *target_strides, const void *so
     if (!n) axes[0].target = axes[0].source = (int64_t)element;
     n++;
   }
-  int64_t index[JM_MAX_RANK] = {0};
+  int64_t index[JM_RANK_MAX] = {0};
   char *to = target;
   const char *from = source;
   for (;;) {

@@ -5,8 +5,7 @@
 #define JM_RUNTIME_COPY_H
 
 #include "base/alloc.h"
-
-enum { JM_MAX_RANK = 64 };
+#include "base/dtype.h"
 
 /* Byte strides of the dense row-major layout. */
 void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_t *out);
@@ -15,7 +14,7 @@ void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_
 bool jm_strides_are_dense(size_t element, uint32_t rank, const int64_t *dims,
                           const int64_t *strides);
 
-/* Copies every element; rank <= JM_MAX_RANK. Strides are in bytes and may be zero (source only) or
+/* Copies every element; rank <= JM_RANK_MAX. Strides are in bytes and may be zero (source only) or
  * negative; the pointers are at index 0 of every dimension. */
 void jm_copy_strided(void *target, const int64_t *target_strides, const void *source,
                      const int64_t *source_strides, size_t element, uint32_t rank,

@@ -39,7 +39,7 @@ static jm_error *move_bytes(jm_transfer *move) {
   JM_TRY(jm_storage_data(move->source, &source));
   if (move->target_storage) JM_TRY(jm_storage_data(move->target_storage, &target));
   if (move->strided) {
-    int64_t dense[JM_MAX_RANK];
+    int64_t dense[JM_RANK_MAX];
     jm_strides_dense(move->element, move->rank, move->dims, dense);
     jm_copy_strided(target, move->strides, source, dense, move->element, move->rank, move->dims);
   } else if (move->n_bytes) {
@@ -216,7 +216,7 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
   if (dense) {
     if (n_bytes) memcpy(target, data, n_bytes);
   } else {
-    int64_t target_strides[JM_MAX_RANK];
+    int64_t target_strides[JM_RANK_MAX];
     jm_strides_dense(element, rank, dims, target_strides);
     jm_copy_strided(target, target_strides, data, strides, element, rank, dims);
   }

@@ -36,7 +36,6 @@ static jm_error *element_type(jm_vhlo *v, uint32_t tensor, uint32_t element, jm_
 }
 
 static jm_error *make_type(jm_vhlo *v, uint32_t index, const jm_type **out) {
-  enum { MAX_RANK = 64 };
   const jm_wire_type *type;
   JM_TRY(jm_bytecode_read_type(v->b, index, &type));
   switch (type->kind) {
@@ -58,8 +57,9 @@ static jm_error *make_type(jm_vhlo *v, uint32_t index, const jm_type **out) {
     default:
       return unsupported_type(v, index, "the type is not supported");
   }
-  if (type->n_ints > MAX_RANK)
-    return jm_error_unimplemented("a tensor of rank %u; the limit is %d", type->n_ints, MAX_RANK);
+  if (type->n_ints > JM_RANK_MAX)
+    return jm_error_unimplemented("a tensor of rank %u; the limit is %d", type->n_ints,
+                                  JM_RANK_MAX);
   for (uint32_t i = 0; i < type->n_ints; i++)
     if (type->ints[i] == JM_WIRE_DYNAMIC)
       return unsupported_type(v, index, "dynamic dimensions are not supported");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "stablehlo/reader.h"
 
 const jm_vhlo_row jm_vhlo_rows[] = {
@@ -22,15 +23,9 @@ enum { N_ROWS = sizeof wire_rows / sizeof *wire_rows };
 
 /* -- functions by name */
 
-static uint32_t hash_name(const char *bytes, uint32_t size) {
-  uint32_t hash = 2166136261u;
-  for (uint32_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)bytes[i]) * 16777619u;
-  return hash ^ hash >> 15;
-}
-
 /* The slot that holds the function, or the empty one where it belongs. */
 static uint32_t *find_slot(const jm_vhlo *v, const char *name, uint32_t size) {
-  uint32_t i = hash_name(name, size) & (v->table_size - 1);
+  uint32_t i = (uint32_t)jm_hash_bytes(name, size) & (v->table_size - 1);
   for (; v->table[i]; i = (i + 1) & (v->table_size - 1)) {
     const jm_wire_string *other = &v->functions[v->table[i] - 1].name;
     if (other->size == size && !memcmp(other->bytes, name, size)) break;

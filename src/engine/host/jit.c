@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "engine/host/llvm_library.h"
 
@@ -162,16 +163,6 @@ const char *jm_jit_version(void) {
 }
 
 /* -- the table; under the lock */
-
-/* FNV-1a */
-static uint64_t hash_bytes(const char *bytes, size_t size) {
-  uint64_t hash = 14695981039346656037u;
-  for (size_t i = 0; i < size; i++) {
-    hash ^= (unsigned char)bytes[i];
-    hash *= 1099511628211u;
-  }
-  return hash;
-}
 
 static bool is_equal(const jm_jit_code *a, const jm_jit_code *b) {
   return a->hash == b->hash && a->key_size == b->key_size && !memcmp(a->key, b->key, a->key_size);
@@ -400,7 +391,7 @@ static jm_error *create_code(const jm_kernel *kernel, jm_jit_code **out) {
   const char *line = strchr(code->text.bytes, '\n'); /* the first one has the name */
   code->key = line ? line : code->text.bytes;
   code->key_size = code->text.size - (size_t)(code->key - code->text.bytes);
-  code->hash = hash_bytes(code->key, code->key_size);
+  code->hash = jm_hash_bytes(code->key, code->key_size);
   *out = code;
   return NULL;
 }

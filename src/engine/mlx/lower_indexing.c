@@ -140,12 +140,6 @@ typedef struct places {
   int64_t *offsets;      /* their operand dimensions */
 } places;
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 static bool places_fill(jm_lowering *l, places *p) {
   p->batch = jm_arena_alloc(&l->scratch, p->indices->rank + 1, sizeof *p->batch);
   p->offsets = jm_arena_alloc(&l->scratch, p->operand->rank + 1, sizeof *p->offsets);
@@ -156,7 +150,8 @@ static bool places_fill(jm_lowering *l, places *p) {
   for (uint32_t i = 0; i < p->indices->rank; i++)
     if (i != p->index_dim) p->batch[p->n_batch++] = p->indices->dims[i];
   for (uint32_t d = 0; d < p->operand->rank; d++)
-    if (!contains(p->inserted, d) && !contains(p->operand_batch, d)) p->offsets[p->n_offsets++] = d;
+    if (!jm_i64s_contains(p->inserted, d) && !jm_i64s_contains(p->operand_batch, d))
+      p->offsets[p->n_offsets++] = d;
   return true;
 }
 
@@ -242,8 +237,9 @@ static A linear_places(jm_lowering *l, const places *p, uint32_t n_dims, A *vali
 /* How many leading dimensions are indexed, if all others are whole in the window: the rows. */
 static uint32_t leading_dims(const places *p) {
   uint32_t n = p->operand->rank;
-  while (n && !contains(p->index_map, n - 1) && !contains(p->operand_batch, n - 1) &&
-         !contains(p->inserted, n - 1) && p->window[n - 1] == p->operand->dims[n - 1])
+  while (n && !jm_i64s_contains(p->index_map, n - 1) &&
+         !jm_i64s_contains(p->operand_batch, n - 1) && !jm_i64s_contains(p->inserted, n - 1) &&
+         p->window[n - 1] == p->operand->dims[n - 1])
     n--;
   return n;
 }
@@ -267,7 +263,7 @@ static int32_t *layout_axes(jm_lowering *l, jm_i64s window_dims, uint32_t n_batc
   if (!axes) return NULL;
   uint32_t b = 0, w = 0;
   for (uint32_t d = 0; d < rank; d++) {
-    uint32_t source = contains(window_dims, d) ? n_batch + w++ : b++;
+    uint32_t source = jm_i64s_contains(window_dims, d) ? n_batch + w++ : b++;
     if (inverse)
       axes[source] = (int32_t)d;
     else
@@ -372,9 +368,10 @@ static void lower_scatter(jm_lowering *l) {
   }
   uint32_t w = 0;
   for (uint32_t d = 0; d < operand->rank; d++)
-    window[d] = contains(a->inserted_window_dims, d) || contains(a->input_batching_dims, d)
-                    ? 1
-                    : updates->dims[a->update_window_dims.data[w++]];
+    window[d] =
+        jm_i64s_contains(a->inserted_window_dims, d) || jm_i64s_contains(a->input_batching_dims, d)
+            ? 1
+            : updates->dims[a->update_window_dims.data[w++]];
   places p = {.operand = operand,
               .indices = jm_lower_type(l, 1),
               .index_map = a->scatter_dims_to_operand_dims,

@@ -52,12 +52,6 @@ typedef struct operand {
   int64_t rows, columns; /* products of sizes */
 } operand;
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 static void add_axis(operand *o, const jm_type *type, int64_t d, uint32_t *n, int64_t *size) {
   uint32_t at = o->n_batch + o->n_rows + o->n_columns;
   o->axes[at] = d;
@@ -80,7 +74,7 @@ static bool operand_init(jm_lowering *l, operand *o, const jm_type *type, jm_i64
   for (uint32_t i = 0; is_rhs && i < contract.n; i++)
     add_axis(o, type, contract.data[i], &o->n_rows, &o->rows);
   for (uint32_t d = 0; d < type->rank; d++)
-    if (!contains(batch, d) && !contains(contract, d))
+    if (!jm_i64s_contains(batch, d) && !jm_i64s_contains(contract, d))
       add_axis(o, type, d, is_rhs ? &o->n_columns : &o->n_rows, is_rhs ? &o->columns : &o->rows);
   for (uint32_t i = 0; !is_rhs && i < contract.n; i++)
     add_axis(o, type, contract.data[i], &o->n_columns, &o->columns);

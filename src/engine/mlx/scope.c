@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/convert.h"
+#include "base/hash.h"
 #include "engine/mlx/lower.h"
 
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
@@ -48,8 +49,6 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   }
 #include "engine/mlx/prims.def"
 
-enum { MAX_RANK = 64 };
-
 static bool dtype_supported(jm_dtype dtype) {
   const jm_dtype_fact *fact = &jm_dtype_facts[dtype];
   switch (fact->kind) {
@@ -69,7 +68,7 @@ static bool dtype_supported(jm_dtype dtype) {
 }
 
 bool jm_lower_type_supported(const jm_type *type) {
-  if (!dtype_supported(type->dtype) || !type->count || type->rank > MAX_RANK) return false;
+  if (!dtype_supported(type->dtype) || !type->count || type->rank > JM_RANK_MAX) return false;
   for (uint32_t i = 0; i < type->rank; i++)
     if (type->dims[i] > INT32_MAX) return false;
   return true;
@@ -77,7 +76,7 @@ bool jm_lower_type_supported(const jm_type *type) {
 
 jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void *data,
                           jm_mlx_array **out) {
-  int32_t shape[MAX_RANK];
+  int32_t shape[JM_RANK_MAX];
   if (!jm_lower_type_supported(type))
     return jm_error_unimplemented("MLX has no arrays of %s with %u dimensions and %lld elements",
                                   jm_dtype_name(type->dtype), type->rank, (long long)type->count);
@@ -109,8 +108,7 @@ jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes)
   uint64_t bits = 0;
   if (l->error) return NULL;
   memcpy(&bits, bytes, jm_dtype_bytes(dtype));
-  uint64_t hash = (bits + (uint64_t)dtype + 1) * 0x9e3779b97f4a7c15u;
-  uint32_t at = (uint32_t)(hash >> 32) % JM_LOWER_SCALARS;
+  uint32_t at = (uint32_t)(jm_hash_mix(dtype, bits) >> 32) % JM_LOWER_SCALARS;
   if (!l->scalars->slots[at].array || l->scalars->slots[at].bits != bits ||
       l->scalars->slots[at].dtype != dtype) {
     jm_mlx_array *array = import(l, &type, bytes);

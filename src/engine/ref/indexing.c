@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/ref/indexing.h"
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 /* The k-th dimension that is in neither list. */
 static uint32_t free_dim(jm_i64s a, jm_i64s b, uint32_t k) {
   for (uint32_t d = 0;; d++)
-    if (!contains(a, d) && !contains(b, d) && !k--) return d;
+    if (!jm_i64s_contains(a, d) && !jm_i64s_contains(b, d) && !k--) return d;
 }
 
 jm_error *jm_indexing_init(jm_indexing *x, jm_arena *arena, const jm_indexing_spec *spec) {
@@ -30,7 +24,7 @@ jm_error *jm_indexing_init(jm_indexing *x, jm_arena *arena, const jm_indexing_sp
   jm_rect_init(&x->window);
   for (uint32_t d = 0; d < batched->rank; d++) {
     int64_t size = batched->dims[d], stride = jm_type_stride(batched, d);
-    if (contains(spec->window_dims, d)) {
+    if (jm_i64s_contains(spec->window_dims, d)) {
       uint32_t to = free_dim(spec->collapsed_dims, spec->operand_batch_dims, n_windows++);
       jm_rect_add(&x->window, size, spec->scatters ? jm_type_stride(operand, to) : stride,
                   spec->scatters ? stride : jm_type_stride(operand, to));

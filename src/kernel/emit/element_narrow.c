@@ -180,12 +180,8 @@ static jm_kval unpack_e8m0(jm_kbuilder *b, jm_kval code) {
 
 /* -- all of them */
 
-static bool is_narrow(jm_dtype dtype) {
-  return jm_dtype_is_float(dtype) && dtype != JM_DT_f32 && dtype != JM_DT_f64;
-}
-
 jm_kval jm_element_round(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
-  if (!is_narrow(dtype)) return x;
+  if (!jm_number_is_narrow(dtype)) return x;
   if (dtype == JM_DT_bf16) return round_bf16(b, x);
   if (dtype == JM_DT_f8e8m0fnu) return unpack_e8m0(b, pack_e8m0(b, x));
   return round_format(b, &formats[dtype], x);

@@ -3,6 +3,7 @@
  * memory. The ops' rules are in emit_*.c. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "kernel/emit/emit_rules.h"
 
 enum { MAX_DEPTH = 2000 }; /* ops from a result to a leaf: what a thread's stack holds with ease */
@@ -75,15 +76,10 @@ static void *take(jm_emit *e, size_t count, size_t size) {
 
 /* -- what was built */
 
-static uint32_t mix(uint32_t hash, uint32_t word) {
-  hash = (hash ^ word) * 0x9e3779b1u;
-  return hash ^ hash >> 15;
-}
-
 static uint32_t memo_hash(jm_value value, uint32_t scope_id, uint32_t rank, const jm_kval *index) {
-  uint32_t hash = mix(mix(1, value), scope_id);
-  for (uint32_t d = 0; d < rank; d++) hash = mix(hash, index[d]);
-  return hash;
+  uint64_t hash = jm_hash_mix(value, scope_id);
+  for (uint32_t d = 0; d < rank; d++) hash = jm_hash_mix(hash, index[d]);
+  return (uint32_t)(hash ^ hash >> 32);
 }
 
 /* The entry of this key, or the free one where it belongs. The table is never full. */
@@ -161,7 +157,7 @@ jm_emit_cost jm_emit_estimate(const jm_module *module, const jm_op *op) {
 /* -- leaves */
 
 static leaf *leaf_slot(leaf *table, uint32_t capacity, jm_value v) {
-  for (uint32_t at = mix(1, v);; at++) {
+  for (uint32_t at = (uint32_t)jm_hash_mix(0, v);; at++) {
     leaf *l = &table[at & (capacity - 1)];
     if (l->value == JM_NONE || l->value == v) return l;
   }

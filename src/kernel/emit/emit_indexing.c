@@ -50,12 +50,6 @@ void jm_emit_dynamic_update_slice(jm_emit *e, const jm_op *op, const jm_kval *in
   out[0] = jm_emit_select(e, inside, x, jm_emit_operand(e, op, 0, index));
 }
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
   jm_kbuilder *const b = jm_emit_builder(e);
   const jm_module *const m = jm_emit_module(e);
@@ -72,9 +66,9 @@ void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_elemen
   uint32_t window = 0, k = 0;
   for (uint32_t d = 0; d < from->rank; d++) at[d] = jm_k_int(b, it, 0);
   for (uint32_t d = 0; d < to->rank; d++) {
-    if (contains(a->offset_dims, d)) {
-      while (contains(a->collapsed_slice_dims, window) ||
-             contains(a->operand_batching_dims, window))
+    if (jm_i64s_contains(a->offset_dims, d)) {
+      while (jm_i64s_contains(a->collapsed_slice_dims, window) ||
+             jm_i64s_contains(a->operand_batching_dims, window))
         window++;
       at[window++] = index[d];
       continue;

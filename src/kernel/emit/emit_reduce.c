@@ -108,12 +108,6 @@ static void run_nest(nest *s, const jm_element *carried, jm_element *out) {
 
 /* -- reduce */
 
-static bool contains(jm_i64s list, int64_t value) {
-  for (uint32_t i = 0; i < list.n; i++)
-    if (list.data[i] == value) return true;
-  return false;
-}
-
 static void reduce_step(nest *s, const jm_element *carried, jm_element *next) {
   const jm_reduce_attrs *attrs = s->op->attrs;
   const jm_type *from = jm_op_operand_type(jm_emit_module(s->e), s->op, 0);
@@ -122,7 +116,7 @@ static void reduce_step(nest *s, const jm_element *carried, jm_element *next) {
   jm_element x[JM_EMIT_CARRIES];
   uint32_t kept = 0, cut = 0;
   for (uint32_t d = 0; d < from->rank; d++)
-    at[d] = contains(attrs->dims, d) ? s->counters[cut++] : index[kept++];
+    at[d] = jm_i64s_contains(attrs->dims, d) ? s->counters[cut++] : index[kept++];
   for (uint32_t i = 0; i < s->n; i++) x[i] = jm_emit_operand(s->e, s->op, i, at);
   jm_emit_fold(s->e, s->op, carried, x, next);
 }
@@ -142,7 +136,7 @@ void jm_emit_reduce(jm_emit *e, const jm_op *op, const jm_kval *index, jm_elemen
   const jm_type *from = jm_op_operand_type(jm_emit_module(e), op, 0);
   nest s = {.e = e, .op = op, .n = op->n_results, .step = reduce_step, .context = (void *)index};
   for (uint32_t d = 0; d < from->rank; d++)
-    if (contains(attrs->dims, d)) s.sizes[s.n_loops++] = from->dims[d];
+    if (jm_i64s_contains(attrs->dims, d)) s.sizes[s.n_loops++] = from->dims[d];
   finish_fold(&s, from, out);
 }
 
@@ -304,9 +298,11 @@ void jm_emit_dot_general(jm_emit *e, const jm_op *op, const jm_kval *index, jm_e
     p.rhs[attrs->rhs_batch.data[i]] = index[i];
   }
   for (uint32_t d = 0; d < lhs->rank; d++)
-    if (!contains(attrs->lhs_batch, d) && !contains(attrs->lhs_contract, d)) p.lhs[d] = index[k++];
+    if (!jm_i64s_contains(attrs->lhs_batch, d) && !jm_i64s_contains(attrs->lhs_contract, d))
+      p.lhs[d] = index[k++];
   for (uint32_t d = 0; d < rhs->rank; d++)
-    if (!contains(attrs->rhs_batch, d) && !contains(attrs->rhs_contract, d)) p.rhs[d] = index[k++];
+    if (!jm_i64s_contains(attrs->rhs_batch, d) && !jm_i64s_contains(attrs->rhs_contract, d))
+      p.rhs[d] = index[k++];
   jm_element sum = jm_emit_zero(e, p.dtype);
   bool empty = false;
   for (uint32_t i = 0; i < attrs->lhs_contract.n; i++) {

@@ -7,8 +7,8 @@
 #include "kernel/emit/element.h"
 
 enum {
-  JM_EMIT_RANK = 64,   /* dimensions of a tensor, as the IR bounds them */
-  JM_EMIT_CARRIES = 16 /* parts of a loop's carries */
+  JM_EMIT_RANK = JM_RANK_MAX, /* dimensions of a tensor */
+  JM_EMIT_CARRIES = 16        /* parts of a loop's carries */
 };
 
 /* out: one element per result of the op, all at index. */

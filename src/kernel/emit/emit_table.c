@@ -2,6 +2,7 @@
  * Which ops can be pulled, by which rule, under which conditions and at what price: elementwise ops
  * that have a function in a table of element.h, and those that have a row here. Any other op runs
  * by itself on another path. */
+#include "base/number.h"
 #include "kernel/emit/emit_rules.h"
 
 /* -- rules of elementwise ops */
@@ -112,13 +113,9 @@ static bool check_map(const jm_module *m, const jm_op *op) {
   return op->n_operands - op->n_captures <= JM_EMIT_CARRIES && jm_emit_check_region(m, op);
 }
 
-static bool is_narrow(jm_dtype dtype) {
-  return jm_dtype_is_float(dtype) && jm_dtype_bytes(dtype) < 4;
-}
-
 static double price_convert(const jm_module *m, const jm_op *op) {
   jm_dtype from = jm_op_operand_type(m, op, 0)->dtype, to = jm_op_result_type(m, op, 0)->dtype;
-  double flops = is_narrow(to) ? (to == JM_DT_bf16 ? 6 : 12) : 1;
+  double flops = jm_number_is_narrow(to) ? (to == JM_DT_bf16 ? 6 : 12) : 1;
   if ((jm_dtype_is_float(from) || jm_dtype_is_complex(from)) && jm_dtype_is_integer(to)) flops += 6;
   return flops;
 }

@@ -13,15 +13,9 @@ typedef struct query {
   uint32_t breaks;          /* of operand 0 */
 } query;
 
-static bool is_listed(jm_i64s dims, uint32_t d) {
-  for (uint32_t i = 0; i < dims.n; i++)
-    if (dims.data[i] == (int64_t)d) return true;
-  return false;
-}
-
 static bool between(jm_i64s dims, gap g) {
   for (uint32_t d = g.p; d <= g.d; d++)
-    if (is_listed(dims, d)) return true;
+    if (jm_i64s_contains(dims, d)) return true;
   return false;
 }
 
@@ -97,7 +91,7 @@ static bool run_reduce(const query *q, gap g) {
   const jm_reduce_attrs *a = q->op->attrs;
   int64_t p = -1, d = -1;
   for (uint32_t k = 0, r = 0; k < q->from->rank; k++) {
-    if (is_listed(a->dims, k)) continue;
+    if (jm_i64s_contains(a->dims, k)) continue;
     if (r == g.p) p = k;
     if (r++ == g.d) d = k;
   }

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/schedule/cluster.h"
 
-static bool is_listed(jm_i64s dims, uint32_t d) {
-  for (uint32_t i = 0; i < dims.n; i++)
-    if (dims.data[i] == (int64_t)d) return true;
-  return false;
-}
-
 /* Row-major order outer, cut, inner: each run of dimensions of one kind is one; size 1 is of any
  * kind. */
 static bool find_space(const jm_type *type, jm_i64s dims, jm_space *out) {
@@ -14,7 +8,7 @@ static bool find_space(const jm_type *type, jm_i64s dims, jm_space *out) {
   int stage = 0; /* 0: outer, 1: cut, 2: inner */
   for (uint32_t d = 0; d < type->rank; d++) {
     if (type->dims[d] == 1) continue;
-    bool cut = is_listed(dims, d);
+    bool cut = jm_i64s_contains(dims, d);
     if (cut != (stage == 1)) stage++;
     if (stage > 2) return false;
     *(stage == 0 ? &s.outer : stage == 1 ? &s.cut : &s.inner) *= type->dims[d];

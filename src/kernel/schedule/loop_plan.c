@@ -3,6 +3,7 @@
  * there. One that several loops ask for, or one loop at several indices, is made once, unless it is
  * cheap. To find that out a region is read backwards: every value gets a number that stands for
  * "this loop, by this index map"; two different numbers are MANY. */
+#include "base/hash.h"
 #include "kernel/schedule/loop.h"
 
 #include "kernel/emit/reduction.h"
@@ -50,8 +51,7 @@ bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op) {
 /* ---- demand */
 
 static uint64_t mix(uint64_t a, uint64_t b) {
-  uint64_t h = (a ^ b * UINT64_C(0x9E3779B97F4A7C15)) * UINT64_C(0xD6E8FEB86659FD93);
-  h ^= h >> 31;
+  uint64_t h = jm_hash_mix(jm_hash_mix(0, b), a);
   return a == MANY ? MANY : h ? h : 1;
 }
 
