@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "pass/control.h"
 #include "pass/group.h"
 
 static void *take(jm_grouping *g, size_t count, size_t size) {
@@ -50,10 +51,16 @@ static jm_error *list_uses(jm_grouping *g, const jm_region *region) {
   return NULL;
 }
 
-static jm_error *grouping_init(jm_grouping *g, jm_module *m, jm_region_id id) {
+/* Does the op make control values, which a device's engine keeps on the host? */
+static bool is_control(const bool *control, const jm_op *op) {
+  return control && op->n_results && control[op->first_result];
+}
+
+static jm_error *grouping_init(jm_grouping *g, jm_module *m, const jm_target *target,
+                               const bool *control, jm_region_id id) {
   const jm_region *region = jm_module_region(m, id);
   const uint32_t n = region->n_ops, n_values = m->n_values;
-  *g = (jm_grouping){.m = m, .n_ops = n};
+  *g = (jm_grouping){.m = m, .target = target, .n_ops = n};
   jm_arena_init(&g->arena);
   jm_op_id *ops = jm_arena_copy(&g->arena, region->ops, n, sizeof *ops);
   g->ops = ops;
@@ -82,7 +89,7 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, jm_region_id id) {
     g->position[g->ops[i]] = i;
     g->links[i] = g->home[i] = g->next_effect[i] = g->last_effect[i] = JM_NONE;
     bool has_effect = is_effect(m, op);
-    g->fusable[i] = !has_effect && jm_group_accepts(m, op);
+    g->fusable[i] = !has_effect && jm_group_accepts(m, op, target) && !is_control(control, op);
     if (!has_effect) continue;
     g->next_effect[i] = effect;
     if (effect != JM_NONE) g->last_effect[effect] = i;
@@ -173,10 +180,10 @@ static bool is_tiny(const jm_grouping *g, uint32_t n_roots) {
   int64_t points = 0;
   for (uint32_t i = 0; i < n_roots; i++) {
     int64_t count = jm_module_typeof(g->m, g->roots[i])->count;
-    if (count > JM_GROUP_TINY) return false;
+    if (count > g->target->group.tiny) return false;
     points += count;
   }
-  return points <= JM_GROUP_TINY;
+  return points <= g->target->group.tiny;
 }
 
 /* Buffers of what is listed: values from outside, results. Constants of one value are made inside.
@@ -194,12 +201,13 @@ static bool has_few_buffers(jm_grouping *g, uint32_t n, uint32_t n_roots) {
       buffers += !(constant && constant->value.splat);
     }
   }
-  return buffers <= JM_GROUP_BUFFERS;
+  return buffers <= g->target->group.buffers;
 }
 
 /* Does a schedule fit what is listed? Then which. */
 static bool find_schedule(jm_grouping *g, uint32_t n, uint32_t n_roots, jm_group *out) {
   jm_cluster c = {.m = g->m,
+                  .target = g->target,
                   .ops = g->listed,
                   .n_ops = n,
                   .roots = g->roots,
@@ -213,7 +221,8 @@ static bool find_schedule(jm_grouping *g, uint32_t n, uint32_t n_roots, jm_group
     if (!is_tiny(g, n_roots)) return false;
     for (uint32_t i = 0; i < n; i++) /* folded element by element: only if that is little, too */
       if (jm_module_op(g->m, g->listed[i])->code == JM_OP_reduce &&
-          jm_op_operand_type(g->m, jm_module_op(g->m, g->listed[i]), 0)->count > JM_GROUP_TINY)
+          jm_op_operand_type(g->m, jm_module_op(g->m, g->listed[i]), 0)->count >
+              g->target->group.tiny)
         return false;
   }
   out->kind = anchored ? c.kind : JM_CLUSTER_MAP;
@@ -267,7 +276,7 @@ static jm_error *join(jm_grouping *g, uint32_t group, uint32_t at, bool root, bo
   if (!jm_group_places(g, group, at, root, &member)) return NULL;
   if (!jm_group_pays(g, group, &member, &weight, &repeated)) return NULL;
   bool anchor = jm_cluster_find_anchor(g->m, op, &space);
-  if (root || anchor || next.n >= JM_GROUP_BUFFERS / 2) {
+  if (root || anchor || next.n >= g->target->group.buffers / 2) {
     uint32_t n_roots, n = list_cluster(g, &next, NULL, &member, &n_roots);
     if (!has_few_buffers(g, n, n_roots)) return NULL;
     if ((root || anchor) && !find_schedule(g, n, n_roots, &next)) return NULL;
@@ -397,7 +406,7 @@ static jm_error *merge(jm_grouping *g, uint32_t a, uint32_t b, bool *merged) {
   const jm_group other = g->groups[b];
   uint32_t n_roots;
   *merged = false;
-  if (next.weight + other.weight > JM_GROUP_WEIGHT) return NULL;
+  if (next.weight + other.weight > g->target->group.weight) return NULL;
   uint32_t n = list_cluster(g, &next, &other, NULL, &n_roots);
   if (!has_few_buffers(g, n, n_roots) || !find_schedule(g, n, n_roots, &next)) return NULL;
   if (reaches_around(g, a, b) || reaches(g, b, a)) return NULL;
@@ -649,9 +658,10 @@ static jm_error *rebuild_region(jm_grouping *g, jm_region_id id) {
   return NULL;
 }
 
-static jm_error *group_region(jm_module *m, jm_region_id id) {
+static jm_error *group_region(jm_module *m, const jm_target *target, const bool *control,
+                              jm_region_id id) {
   jm_grouping g;
-  jm_error *error = grouping_init(&g, m, id);
+  jm_error *error = grouping_init(&g, m, target, control, id);
   for (uint32_t at = g.n_ops; at-- && !error;) error = place_op(&g, at);
   if (!error) error = merge_groups(&g);
   if (!error && g.n_groups) error = rebuild_region(&g, id);
@@ -671,19 +681,27 @@ static bool is_in_fusion(const jm_module *m, jm_region_id region) {
   }
 }
 
+/* For all values of the module as it is now: groups add others. */
+static jm_error *find_control(const jm_module *m, bool **out) {
+  *out = jm_alloc(m->n_values, sizeof **out);
+  return *out ? jm_control_find(m, *out) : jm_error_out_of_memory();
+}
+
 jm_error *jm_pass_group(jm_module *m, const jm_pass_options *options, bool *changed) {
   jm_region_id *regions = NULL;
   uint32_t n = 0;
   const uint32_t n_ops = m->n_ops;
-  (void)options;
+  bool *control = NULL;
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
+  if (!error && options->target->threads > 1) error = find_control(m, &control);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;
     jm_opcode code = parent == JM_NONE ? JM_OP_while : jm_module_op(m, parent)->code;
     if ((code == JM_OP_while || code == JM_OP_case) && !is_in_fusion(m, regions[i]))
-      error = group_region(m, regions[i]);
+      error = group_region(m, options->target, control, regions[i]);
   }
   jm_free(regions);
+  jm_free(control);
   *changed |= m->n_ops != n_ops;
   return error;
 }

@@ -40,6 +40,7 @@ typedef struct jm_group_link {
 
 typedef struct jm_grouping {
   jm_module *m;
+  const jm_target *target;
   jm_arena arena; /* of everything below */
   const jm_op_id *ops;
   uint32_t n_ops;
@@ -72,7 +73,7 @@ jm_group_member *jm_grouping_find(const jm_grouping *g, uint32_t group, uint32_t
 /* -- group_cost.c */
 
 /* Can the op be part of a kernel? */
-bool jm_group_accepts(const jm_module *m, const jm_op *op);
+bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target);
 /* The places at which members of the group ask for the op at a position, the group's own loops if
  * it is a root. false: too many, or an element would be computed too often. */
 bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool root,
@@ -86,7 +87,5 @@ bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
 bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
 /* A reduction made element by element although it is big: a producer only of itself. */
 bool jm_group_is_loop(const jm_module *m, const jm_op *op);
-
-enum { JM_GROUP_WEIGHT = 200, JM_GROUP_BUFFERS = 28, JM_GROUP_TINY = 256 };
 
 #endif

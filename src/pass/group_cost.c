@@ -3,14 +3,6 @@
 #include "kernel/emit/emit.h"
 #include "pass/group.h"
 
-/* Orders of magnitude on one core: they decide what is repeated rather than stored. */
-static const double flop_ns = 0.04;  /* of an element in a vector loop */
-static const double byte_ns = 0.05;  /* written and read again, through a cache */
-static const double launch_ns = 500; /* one more step of a plan */
-static const double dear_flops =
-    12; /* such an op is never repeated over more than a few elements */
-static const int64_t few = 64;
-
 static double reduced_count(const jm_module *m, const jm_op *op) {
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
   return to->count ? (double)from->count / (double)to->count : 0;
@@ -22,7 +14,7 @@ bool jm_group_is_loop(const jm_module *m, const jm_op *op) {
          !jm_cluster_find_anchor(m, op, &space);
 }
 
-bool jm_group_accepts(const jm_module *m, const jm_op *op) {
+bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* better done by the library, or nothing to do */
     case JM_OP_dot_general:
     case JM_OP_reduce_window:
@@ -30,7 +22,7 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op) {
       return false;
     case JM_OP_dynamic_update_slice: /* written in place, where that is little of it */
       if (jm_op_operand_type(m, op, 1)->count * 4 < jm_op_result_type(m, op, 0)->count &&
-          jm_op_result_type(m, op, 0)->count > few)
+          jm_op_result_type(m, op, 0)->count > target->group.few)
         return false;
       break;
     default:
@@ -39,9 +31,11 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_operands + op->n_results; i++) {
     const jm_type *type = i < op->n_operands ? jm_op_operand_type(m, op, i)
                                              : jm_op_result_type(m, op, i - op->n_operands);
-    if (type->rank > JM_CLUSTER_RANK || !type->count || type->dtype == JM_DT_token) return false;
+    if (type->rank > JM_CLUSTER_RANK || !type->count || type->dtype == JM_DT_token ||
+        !jm_target_holds(target, type->dtype))
+      return false;
   }
-  return op->n_results && jm_emit_supports(m, op);
+  return op->n_results && jm_emit_supports(m, op) && (target->has_f64 || !jm_emit_needs_f64(m, op));
 }
 
 static uint32_t mix(uint32_t hash, uint64_t word) {
@@ -155,8 +149,9 @@ bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool roo
 
 /* A function is as much code as so many ops; compilers take more than twice the time for twice the
  * code. One that is very much code still has room for others. */
-static double op_weight(const jm_module *m, const jm_op *op, double flops) {
-  const double flops_per_op = 10, most = JM_GROUP_WEIGHT / 4;
+static double op_weight(const jm_module *m, const jm_target *target, const jm_op *op,
+                        double flops) {
+  const double flops_per_op = 10, most = target->group.weight / 4;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
   if (!(jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)) return 1;
   if (flops > flops_per_op) return flops < most * flops_per_op ? flops / flops_per_op : most;
@@ -171,14 +166,15 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
   double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops,
          count = (double)type->count, asked = 0;
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
-  *weight = op_weight(g->m, op, flops) * (member->n_places ? member->n_places : 1);
+  *weight = op_weight(g->m, g->target, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
-  if (g->groups[group].weight + *weight > JM_GROUP_WEIGHT) return false;
+  if (g->groups[group].weight + *weight > g->target->group.weight) return false;
   jm_space space; /* of an anchor: its results are at hand wherever they are wanted */
   if (asked <= count * 1.001 || jm_cluster_find_anchor(g->m, op, &space)) return true;
-  if (flops >= dear_flops && type->count > few) return false;
-  *repeated = (asked - count) * flops * flop_ns;
-  double saved = launch_ns + byte_ns * (double)jm_type_bytes(type);
+  const jm_target *target = g->target;
+  if (flops >= target->cost.repeat_flops && type->count > target->group.few) return false;
+  *repeated = (asked - count) * flops * target->cost.flop;
+  double saved = target->cost.step + target->cost.byte * (double)jm_type_bytes(type);
   return g->groups[group].repeated + *repeated <= saved;
 }
 

@@ -195,6 +195,12 @@ static bool types_fit(const jm_pattern *p, const attention *a) {
   return !a->has_mask || jm_module_typeof(p->m, p->operands[3])->rank == a->rank;
 }
 
+static bool is_precise(const jm_op *product) {
+  const jm_dot_general_attrs *attrs = product->attrs;
+  return attrs->lhs_precision != JM_PRECISION_DEFAULT ||
+         attrs->rhs_precision != JM_PRECISION_DEFAULT;
+}
+
 static jm_error *config_set(jm_pattern *p, const attention *a) {
   const uint32_t n = a->n_batch;
   jm_pattern_set_i64(p, "batch", n);
@@ -228,6 +234,7 @@ static jm_error *find(jm_pattern *p, const jm_op *last, bool swapped, bool *foun
   p->operands[2] = last->operands[!swapped];
   p->operands[3] = mask;
   p->n_operands = a.has_mask ? 4 : 3;
+  jm_pattern_set_bool(p, "precise", is_precise(scores) || is_precise(last));
   *found = types_fit(p, &a);
   return *found ? config_set(p, &a) : NULL;
 }

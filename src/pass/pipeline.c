@@ -22,7 +22,12 @@ typedef struct pass {
 } pass;
 
 static bool takes_patterns(const jm_pass_options *options) { return options->takes_pattern; }
-static bool has_target(const jm_pass_options *options) { return options->target; }
+static bool has_kernels(const jm_pass_options *options) {
+  return options->target && options->target->has_kernels;
+}
+static bool has_loops(const jm_pass_options *options) {
+  return has_kernels(options) && options->target->has_loops;
+}
 static bool rounds_to_tf32(const jm_pass_options *options) {
   return options->target && options->target->rounds_to_tf32;
 }
@@ -49,9 +54,9 @@ static const pass pipeline[] = {
     {LOWER, "dce", jm_pass_dce, takes_patterns},             /* the numbers of patterns */
     {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
     {LOWER, "phases", jm_pass_phases, multiplies_dilation},
-    {LOWER, "loops", jm_pass_loops, has_target}, /* before group, which leaves loops alone */
-    {LOWER, "split", jm_pass_split, has_target},
-    {LOWER, "group", jm_pass_group, has_target},
+    {LOWER, "loops", jm_pass_loops, has_loops}, /* before group, which leaves loops alone */
+    {LOWER, "split", jm_pass_split, has_kernels},
+    {LOWER, "group", jm_pass_group, has_kernels},
     {LOWER, "compact", jm_pass_compact, NULL},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };

@@ -177,12 +177,7 @@ static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *
 }
 
 static jm_error *optimize(jm_module *m, const char *names) {
-  static const jm_target target = {.vector_bytes = 32,
-                                   .fma = true,
-                                   .l1_bytes = 32 << 10,
-                                   .l2_bytes = 1 << 20,
-                                   .scratch_bytes = 512 << 10}; /* as good as any */
-  const jm_pass_options options = {.evaluate = evaluate, .target = &target, .verify = true};
+  const jm_pass_options options = {.evaluate = evaluate, .target = &jm_target_host, .verify = true};
   return names ? jm_pass_run(m, names, &options) : jm_pass_optimize(m, &options);
 }
 

@@ -7,11 +7,7 @@
 #include "pass/pass.h"
 #include "unit/check.h"
 
-static const jm_target target = {.vector_bytes = 64,
-                                 .fma = true,
-                                 .l1_bytes = 32 << 10,
-                                 .l2_bytes = 256 << 10,
-                                 .scratch_bytes = 64 << 10};
+static const jm_target target = JM_TARGET_HOST("test", 64, true, 64 << 10);
 
 typedef struct size {
   uint32_t groups, most, total; /* most: instructions of one kernel */

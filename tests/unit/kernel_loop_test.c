@@ -11,11 +11,7 @@
 #include "kernel/schedule/schedule.h"
 #include "unit/check.h"
 
-static const jm_target target = {.vector_bytes = 32,
-                                 .fma = true,
-                                 .l1_bytes = 32768,
-                                 .l2_bytes = 262144,
-                                 .scratch_bytes = 128 * 1024};
+static const jm_target target = JM_TARGET_HOST("test", 32, true, 128 * 1024);
 
 /* The program with its whole body inside of a fusion. NULL if it is none of ours. */
 static jm_module *wrap(const char *program) {

@@ -16,11 +16,7 @@ typedef struct kernel_machine {
 
 #define KERNEL_MACHINE(triple, cpu, quickly, bytes, has_fma) \
   {{triple "-unknown-linux-gnu", cpu, "", false, quickly},   \
-   {.vector_bytes = bytes,                                   \
-    .fma = has_fma,                                          \
-    .l1_bytes = 32 << 10,                                    \
-    .l2_bytes = 1 << 20,                                     \
-    .scratch_bytes = 512 << 10}}
+   JM_TARGET_HOST(cpu, bytes, has_fma, 512 << 10)}
 
 static const kernel_machine kernel_machines[] = {
     KERNEL_MACHINE("x86_64", "x86-64-v2", false, 16, false),

@@ -13,11 +13,7 @@
 #include "pass/pass.h"
 #include "unit/check.h"
 
-static const jm_target target = {.vector_bytes = 16,
-                                 .fma = true,
-                                 .l1_bytes = 32 << 10,
-                                 .l2_bytes = 256 << 10,
-                                 .scratch_bytes = 64 << 10};
+static const jm_target target = JM_TARGET_HOST("test", 16, true, 64 << 10);
 
 enum { BUFFERS = 64 };
 

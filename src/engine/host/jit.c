@@ -76,6 +76,7 @@ static bool has_fast_avx512(void) {
 #endif
 
 static bool find_machine(void) {
+  target = jm_target_host;
 #if defined(__x86_64__)
   if (!jm_llvm_host_has("sse4.1")) { /* rounding would need library calls */
     snprintf(reason, sizeof reason, "no LLVM: the processor lacks SSE 4.1");
@@ -90,9 +91,7 @@ static bool find_machine(void) {
   snprintf(reason, sizeof reason, "no LLVM: only x86-64 and arm64 are known");
   return false;
 #endif
-  target.l1_bytes = cache_bytes(1, 32 << 10);
-  target.l2_bytes = cache_bytes(2, 1 << 20);
-  target.scratch_bytes = target.l2_bytes / 2;
+  target.scratch_bytes = target.kept_bytes = cache_bytes(2, 1 << 20) / 2;
   return true;
 }
 

@@ -67,6 +67,8 @@ jm_element jm_emit_constant(jm_emit *e, jm_dtype dtype, const void *bytes);
 
 /* -- what can be emitted, and at what price. Constant ops only if they are splats. */
 bool jm_emit_supports(const jm_module *module, const jm_op *op);
+/* Does it compute in f64 although its operands and results are narrower? */
+bool jm_emit_needs_f64(const jm_module *module, const jm_op *op);
 typedef struct jm_emit_cost {
   double flops; /* of one element of the result, exp and the like as what they expand to */
   bool loops;   /* reduce, reduce_window, dot: an element takes a loop over the operand */

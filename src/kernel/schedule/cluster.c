@@ -177,7 +177,8 @@ static bool has_boundary(const jm_type *type, int64_t suffix) {
 
 static jm_cluster_kind reduction_kind(const jm_cluster *c) {
   jm_space s = c->space;
-  bool row = s.inner == 1 && (s.outer >= JM_CLUSTER_ROWS || s.cut <= JM_CLUSTER_LONG);
+  bool row =
+      s.inner == 1 && (s.outer >= c->target->size.few_rows || s.cut <= c->target->size.long_row);
   bool full = false;
   for (uint32_t i = 0; i < c->n_roots; i++) {
     const jm_type *type = jm_module_typeof(c->m, c->roots[i]);

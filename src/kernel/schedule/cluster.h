@@ -10,13 +10,12 @@
 #define JM_KERNEL_SCHEDULE_CLUSTER_H
 
 #include "ir/module.h"
+#include "kernel/ir/target.h"
 
 enum {
-  JM_CLUSTER_RANK = 16,      /* of tensors in a group */
-  JM_CLUSTER_INLINE = 8,     /* elements of a reduction that is made where it is used */
-  JM_CLUSTER_LEVELS = 8,     /* reductions that depend on reductions, at most */
-  JM_CLUSTER_LONG = 1 << 16, /* points; above this one row a time is too little to share */
-  JM_CLUSTER_ROWS = 16,      /* fewer rows than this are few */
+  JM_CLUSTER_RANK = 16,  /* of tensors in a group */
+  JM_CLUSTER_INLINE = 8, /* elements of a reduction that is made where it is used */
+  JM_CLUSTER_LEVELS = 8, /* reductions that depend on reductions, at most */
 };
 
 typedef enum jm_cluster_kind {
@@ -34,6 +33,7 @@ typedef struct jm_space {
 
 typedef struct jm_cluster {
   const jm_module *m;
+  const jm_target *target;
   const jm_op_id *ops; /* in order of execution */
   uint32_t n_ops;
   const jm_value *roots; /* results of ops that are wanted outside */

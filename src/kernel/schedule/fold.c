@@ -12,7 +12,7 @@ typedef struct fold {
   uint32_t n;
   jm_fold_point *point;
   void *context;
-  bool grouped;
+  bool grouped, partial;
   jm_kval x[JM_CLUSTER_RANK * 2];
 } fold;
 
@@ -30,26 +30,46 @@ static void combine(void *context, jm_kbuilder *b, const jm_kval *lower, const j
   }
 }
 
+/* The elements of a point join the accumulators. */
+static void step(fold *f, jm_kval place, const jm_kval *carries, jm_kval *next) {
+  jm_element elements[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  uint32_t at = 0;
+  f->point(f->context, f->l, f->x, place, elements);
+  for (uint32_t i = 0; i < f->n; i++) {
+    jm_element acc[JM_REDUCTION_RESULTS];
+    jm_reduction_unpack(f->reductions[i], carries + at, acc);
+    if (!f->partial) jm_reduction_lift(f->reductions[i], f->l->e, elements[i]);
+    jm_reduction_step(f->reductions[i], f->l->e, acc, elements[i], acc);
+    at += jm_reduction_pack(f->reductions[i], acc, next + at);
+  }
+}
+
+/* Points [lower, upper) of all axes, flattened, by a group; carries: what is neutral, replaced. */
+static void run_group(fold *f, jm_kval lower, jm_kval upper, jm_kval *carries, uint32_t n) {
+  jm_launcher *l = f->l;
+  jm_kval next[JM_FOLD_PARTS];
+  jm_kloop loop;
+  jm_launcher_lanes(l, lower, upper, f->axes->count, carries, n, &loop);
+  jm_axes_split(l->b, f->axes->sizes, f->axes->n, loop.index, f->x);
+  step(f, loop.index, loop.carries, next);
+  if (n)
+    jm_kbuild_loop_end_combine(l->b, &loop, next, combine, f);
+  else
+    jm_kbuild_loop_end(l->b, &loop, next);
+  memcpy(carries, loop.carries, n * sizeof *carries);
+}
+
 /* [lower, upper) of the last axis in steps of width, from the accumulators in carries, which it
  * replaces. */
 static void run_piece(fold *f, jm_kval lower, jm_kval upper, uint32_t width, jm_kval first,
                       jm_kval *carries, uint32_t n) {
   jm_launcher *l = f->l;
   jm_kval next[JM_FOLD_PARTS];
-  uint32_t at = 0;
   jm_kloop loop;
   jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper,
                        carries, n, &loop);
-  jm_element elements[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   f->x[f->axes->n - 1] = loop.index;
-  f->point(f->context, l, f->x, jm_launcher_add(l, first, loop.index), elements);
-  for (uint32_t i = 0; i < f->n; i++) {
-    jm_element acc[JM_REDUCTION_RESULTS];
-    jm_reduction_unpack(f->reductions[i], loop.carries + at, acc);
-    jm_reduction_lift(f->reductions[i], l->e, elements[i]);
-    jm_reduction_step(f->reductions[i], l->e, acc, elements[i], acc);
-    at += jm_reduction_pack(f->reductions[i], acc, next + at);
-  }
+  step(f, jm_launcher_add(l, first, loop.index), loop.carries, next);
   if (n && width > 1)
     jm_kbuild_loop_end_combine(l->b, &loop, next, combine, f);
   else
@@ -87,7 +107,7 @@ static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, 
 /* Along the last axis, from the accumulators in carries, which it replaces; where there may be
  * lanes, they hold what is neutral. */
 static void run_line(fold *f, jm_fold_range range, jm_kval first, jm_kval *carries, uint32_t n) {
-  uint32_t width = f->grouped ? jm_launcher_width(f->l, range.most) : 1;
+  uint32_t width = f->grouped && f->l->threads == 1 ? jm_launcher_width(f->l, range.most) : 1;
   uint64_t lower, upper;
   if (width > FEW_LANES && jm_kbuild_is_const(f->l->b, range.lower, &lower) &&
       jm_kbuild_is_const(f->l->b, range.upper, &upper) && (upper - lower) % width >= FEW_LANES)
@@ -99,7 +119,7 @@ static void run_line(fold *f, jm_fold_range range, jm_kval first, jm_kval *carri
 void jm_launcher_fold(jm_launcher *l, const jm_axes *axes, jm_fold_range range,
                       const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
                       void *context, jm_element *const *results) {
-  fold f = {l, axes, reductions, n, point, context, !range.serial, {0}};
+  fold f = {l, axes, reductions, n, point, context, !range.serial, range.partial, {0}};
   jm_kval start[JM_FOLD_PARTS], carries[JM_FOLD_PARTS];
   uint32_t parts = 0, at = 0;
   for (uint32_t i = 0; i < n; i++) {
@@ -110,7 +130,11 @@ void jm_launcher_fold(jm_launcher *l, const jm_axes *axes, jm_fold_range range,
   }
   memcpy(carries, start, parts * sizeof *carries);
   jm_kval zero = jm_kbuild_index(l->b, 0);
-  if (axes->n == 1) {
+  if (l->threads > 1 && f.grouped) {
+    const int64_t line = axes->n == 1 ? 1 : axes->sizes[axes->n - 1];
+    run_group(&f, jm_launcher_scale(l, range.lower, line), jm_launcher_scale(l, range.upper, line),
+              carries, parts);
+  } else if (axes->n == 1) {
     run_line(&f, range, zero, carries, parts);
   } else {
     jm_kloop loop;
@@ -120,7 +144,8 @@ void jm_launcher_fold(jm_launcher *l, const jm_axes *axes, jm_fold_range range,
     jm_axes_split(l->b, axes->sizes, axes->n - 1, loop.index, f.x);
     /* Lanes start from what is neutral, not from what was summed up so far. */
     memcpy(sums, f.grouped ? start : loop.carries, parts * sizeof *sums);
-    run_line(&f, (jm_fold_range){zero, jm_kbuild_index(l->b, size), size, range.serial},
+    run_line(&f,
+             (jm_fold_range){zero, jm_kbuild_index(l->b, size), size, range.serial, range.partial},
              jm_launcher_scale(l, loop.index, size), sums, parts);
     if (f.grouped && parts) combine(&f, l->b, loop.carries, sums, sums);
     jm_kbuild_loop_end(l->b, &loop, sums);

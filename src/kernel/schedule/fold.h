@@ -14,7 +14,8 @@ enum { JM_FOLD_PARTS = 8 }; /* of accumulators in one loop: more would not stay 
 typedef struct jm_fold_range {
   jm_kval lower, upper;
   int64_t most;
-  bool serial; /* in order: the loop stands in one of lanes */
+  bool serial;  /* in order: the loop stands in one of lanes */
+  bool partial; /* elements are partial results: as accumulators are */
 } jm_fold_range;
 
 static inline int64_t jm_fold_steps(const jm_axes *axes) {

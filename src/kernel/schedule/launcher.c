@@ -5,16 +5,8 @@
 #include "kernel/schedule/cuts.h"
 #include "kernel/schedule/scheduler.h"
 
-enum {
-  SHORT_AXIS = 8,   /* an innermost axis below this is no lane axis if there is a better one */
-  THREAD_NS = 8000, /* work that is worth a thread's while: most are awake (base/parallel.c) */
-  CHUNK_NS = 4000,  /* of a map's chunk of costly points */
-  LEAST_CHUNK = 512 /* points of it */
-};
-static const double point_ns = 0.15, flop_ns = 0.04; /* of one point; of one of its operations */
-
 jm_error *jm_launcher_begin(jm_scheduler *s, jm_launcher *l) {
-  *l = (jm_launcher){.s = s};
+  *l = (jm_launcher){.s = s, .threads = 1};
   JM_TRY(jm_kbuilder_create("", &l->b));
   jm_error *error = jm_emit_create(s->m, l->b, &l->e);
   if (error) jm_kbuilder_destroy(l->b);
@@ -139,14 +131,34 @@ uint32_t jm_launcher_width(const jm_launcher *l, int64_t iterations) {
   return width ? width : 1;
 }
 
+void jm_launcher_group(jm_launcher *l, int64_t iterations, int64_t per_lane) {
+  const jm_target *target = l->s->target;
+  if (target->threads == 1) return;
+  l->threads = target->least_threads;
+  while (l->threads < target->threads && l->threads * per_lane < iterations) l->threads *= 2;
+}
+
+bool jm_launcher_combines(const jm_launcher *l, int64_t most) {
+  return l->threads > 1 || jm_launcher_width(l, most) > 1;
+}
+
+void jm_launcher_lanes(jm_launcher *l, jm_kval lower, jm_kval upper, int64_t most,
+                       const jm_kval *initial, uint32_t n, jm_kloop *loop) {
+  const uint32_t width = l->threads > 1 ? l->threads : jm_launcher_width(l, most);
+  const jm_kbinding binding = l->threads > 1 ? JM_BIND_THREADS
+                              : width > 1    ? JM_BIND_VECTOR
+                                             : JM_BIND_SERIAL;
+  jm_kbuild_loop_begin(l->b, binding, width, lower, upper, initial, n, loop);
+}
+
 static double estimate_ns(const jm_launcher *l, double points) {
-  return points * (point_ns + flop_ns * l->flops);
+  const jm_target *target = l->s->target;
+  return points * (target->cost.point + target->cost.flop * l->flops);
 }
 
 int64_t jm_launcher_grain(const jm_launcher *l, double points) {
-  double ns = estimate_ns(l, points);
-  int64_t grain = ns > 0 && ns < THREAD_NS ? (int64_t)(THREAD_NS / ns) + 1 : 1;
-  return grain;
+  const double ns = estimate_ns(l, points), thread = l->s->target->cost.thread;
+  return ns > 0 && ns < thread ? (int64_t)(thread / ns) + 1 : 1;
 }
 
 jm_kval jm_launcher_chunk(jm_launcher *l, int64_t chunks, double points, jm_kloop *loop,
@@ -199,9 +211,7 @@ static void run_piece(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_
                       int64_t most) {
   jm_kloop loop, inside;
   jm_kval zero = jm_kbuild_index(l->b, 0), inner = jm_kbuild_index(l->b, n->inner), at = zero;
-  uint32_t width = jm_launcher_width(l, most);
-  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper, NULL,
-                       0, &loop);
+  jm_launcher_lanes(l, lower, upper, most, NULL, 0, &loop);
   n->x[n->lanes] = loop.index;
   bool nested = n->lanes + 1 < n->axes->n;
   if (nested) {
@@ -226,13 +236,16 @@ static void run_line(jm_launcher *l, nest *n, jm_kval first, jm_kval lower, jm_k
 
 /* Points of a chunk of a map: fewer of those that cost more, and whole vectors. */
 static int64_t chunk_points(const jm_launcher *l) {
-  int64_t points = JM_CHUNK;
-  while (points > LEAST_CHUNK && estimate_ns(l, (double)points) > CHUNK_NS) points /= 2;
+  const jm_target *target = l->s->target;
+  int64_t points = target->size.chunk;
+  while (points > target->size.least_chunk && estimate_ns(l, (double)points) > target->cost.chunk)
+    points /= 2;
   return points;
 }
 
 static bool is_few(const jm_launcher *l, int64_t points) {
-  return points <= JM_FEW && estimate_ns(l, (double)points) < 2 * CHUNK_NS;
+  return points <= l->s->target->size.few &&
+         estimate_ns(l, (double)points) < 2 * l->s->target->cost.chunk;
 }
 
 static int64_t at_least_one(int64_t n) { return n ? n : 1; }
@@ -276,6 +289,27 @@ static void map_rows(jm_launcher *l, nest *n) {
   jm_launcher_chunk_end(l, &chunks, open);
 }
 
+/* Points of all axes, flattened, in the lanes of groups: neighbours touch neighbouring elements,
+ * and lines of any length leave no lane idle. Fewer points a lane where there would be few groups.
+ */
+static void map_threads(jm_launcher *l, nest *n) {
+  const int64_t count = n->axes->count;
+  jm_launcher_group(l, count, 1);
+  int64_t step = chunk_points(l);
+  while (step / 2 >= l->threads && count / step < l->s->target->size.enough_chunks) step /= 2;
+  if (step < l->threads) step = l->threads;
+  bool open;
+  jm_kloop chunks, loop;
+  jm_kval lower, upper;
+  jm_kval chunk = jm_launcher_chunk(l, (count + step - 1) / step, (double)step, &chunks, &open);
+  jm_launcher_block(l, chunk, step, count, &lower, &upper);
+  jm_launcher_lanes(l, lower, upper, step, NULL, 0, &loop);
+  jm_axes_split(l->b, n->axes->sizes, n->axes->n, loop.index, n->x);
+  n->body(n->context, l, n->x, loop.index);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+  jm_launcher_chunk_end(l, &chunks, open);
+}
+
 void jm_launcher_map(jm_launcher *l, const jm_axes *axes, const jm_cuts *cuts,
                      jm_launcher_body *body, void *context) {
   nest n = {.axes = axes,
@@ -285,10 +319,14 @@ void jm_launcher_map(jm_launcher *l, const jm_axes *axes, const jm_cuts *cuts,
             .lanes = axes->n - 1,
             .inner = 1};
   if (!axes->count) return;
+  if (l->s->target->threads > 1) {
+    map_threads(l, &n);
+    return;
+  }
   int64_t last = axes->sizes[axes->n - 1];
-  if (axes->n > 1 && last < SHORT_AXIS && axes->sizes[axes->n - 2] > last)
+  if (axes->n > 1 && last < l->s->target->size.short_axis && axes->sizes[axes->n - 2] > last)
     n.lanes--, n.inner = last;
-  if (!n.lanes || axes->sizes[n.lanes] * n.inner >= JM_CHUNK)
+  if (!n.lanes || axes->sizes[n.lanes] * n.inner >= l->s->target->size.chunk)
     map_blocks(l, &n);
   else
     map_rows(l, &n);

@@ -78,6 +78,7 @@ static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired,
 }
 
 void jm_scheduler_reuse(jm_scheduler *s) {
+  if (!s->target->may_alias) return;
   uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
   uint8_t *paired = jm_arena_alloc(&s->scratch, s->region->n_results, 1);
   if (!moved || !paired) return; /* an opportunity is lost, nothing else */
@@ -112,6 +113,7 @@ static jm_error *build(jm_scheduler *s) {
   const jm_module *m = s->m;
   JM_TRY(drop_dead(s));
   s->cluster = (jm_cluster){.m = m,
+                            .target = s->target,
                             .ops = s->region->ops,
                             .n_ops = s->region->n_ops,
                             .roots = s->region->results,
@@ -128,7 +130,7 @@ static jm_error *build(jm_scheduler *s) {
     return jm_error_out_of_memory();
   for (uint32_t i = 0; i < s->region->n_args; i++) s->alias[i] = s->schedule->reuse[i] = JM_NONE;
   bool fits = false;
-  JM_TRY(jm_schedule_loop(m, s->fusion, s->target, s->schedule, &fits));
+  if (s->target->has_loops) JM_TRY(jm_schedule_loop(m, s->fusion, s->target, s->schedule, &fits));
   if (fits) return NULL;
   jm_cluster_analyse(&s->cluster);
   for (uint32_t i = 0; i < s->region->n_ops; i++)

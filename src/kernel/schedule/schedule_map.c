@@ -3,11 +3,7 @@
  * get a launch of their own, or, if all is little, a loop of the same launch. */
 #include "kernel/schedule/cuts.h"
 
-enum {
-  TINY = 256,      /* points of all results that make a single launch */
-  MOST_PIECES = 8, /* loops that one is cut into, */
-  MOST_CODE = 400, /* and operations in all of them */
-};
+enum { MOST_ROOTS = 64 }; /* that one loop stores: more than grouping lets into a group */
 
 typedef struct part {
   jm_scheduler *s;
@@ -24,18 +20,17 @@ static const jm_type *root_type(const jm_scheduler *s, uint32_t i) {
 static void store_roots(void *context, jm_launcher *l, const jm_kval *x, jm_kval point) {
   const part *p = context;
   const jm_scheduler *s = p->s;
-  jm_element elements[64];
+  jm_element elements[MOST_ROOTS];
   uint32_t pending = 0;
   jm_kval index[JM_CLUSTER_RANK];
   /* All loads stand before all stores: results may share memory with operands. */
   for (uint32_t i = 0; i < s->region->n_results; i++) {
     if (p->part_of[i] != p->number) continue;
     jm_axes_index(l->b, p->axes.sizes, x, p->axes.n, root_type(s, i), index);
-    jm_element element = jm_emit_value(l->e, s->region->results[i], index);
-    if (pending < 64) elements[pending++] = element;
+    elements[pending++] = jm_emit_value(l->e, s->region->results[i], index);
   }
   for (uint32_t i = 0, k = 0; i < s->region->n_results; i++)
-    if (p->part_of[i] == p->number && k < pending)
+    if (p->part_of[i] == p->number)
       jm_emit_store(l->e, root_type(s, i)->dtype, p->params[i], point, elements[k++]);
 }
 
@@ -49,7 +44,7 @@ static uint32_t divide(jm_scheduler *s, uint32_t *part_of, part *parts) {
     *p = (part){.s = s, .part_of = part_of, .number = n};
     jm_axes_init(&p->axes, root_type(s, i)->count);
     uint32_t size = 0;
-    for (uint32_t k = i; k < n_roots && size < 64; k++) {
+    for (uint32_t k = i; k < n_roots && size < MOST_ROOTS; k++) {
       jm_axes joined = p->axes;
       if (part_of[k] != JM_NONE || root_type(s, k)->count != p->axes.count) continue;
       if (!jm_axes_add_value(&joined, root_type(s, k), s->breaks[s->region->results[k]])) continue;
@@ -63,11 +58,15 @@ static uint32_t divide(jm_scheduler *s, uint32_t *part_of, part *parts) {
   return n;
 }
 
-/* Where the loops of a part should be cut: along the last axis and the first. NULL: nowhere, or
- * that would make too much code. */
-static const jm_cuts *find_cuts(jm_scheduler *s, const part *p, double flops) {
+/* Where the loops of a part should be cut: along the last axis and the first. *out is NULL:
+ * nowhere, or that would make too much code. */
+static jm_error *find_cuts(jm_scheduler *s, const part *p, double flops, const jm_cuts **out) {
+  const uint32_t most_pieces = s->target->group.map_pieces;
+  const double most_code = s->target->group.map_code;
+  *out = NULL;
+  if (p->axes.count < s->target->size.few || most_pieces < 2) return NULL;
   jm_cuts *cuts = jm_arena_alloc(&s->scratch, p->axes.n, sizeof *cuts);
-  if (!cuts || p->axes.count < JM_FEW) return NULL;
+  if (!cuts) return jm_error_out_of_memory();
   for (uint32_t a = 0; a < p->axes.n; a++) {
     jm_cuts_init(&cuts[a], p->axes.sizes[a]);
     if (a && a + 1 < p->axes.n) continue;
@@ -76,11 +75,11 @@ static const jm_cuts *find_cuts(jm_scheduler *s, const part *p, double flops) {
   }
   uint32_t first = cuts[0].n - 1, last = cuts[p->axes.n - 1].n - 1;
   if (p->axes.n == 1) first = 1;
-  if (first * last > 1 && first * last <= MOST_PIECES && first * last * flops <= MOST_CODE)
-    return cuts;
-  if (first * last == 1 || last > MOST_PIECES || last * flops > MOST_CODE) return NULL;
-  if (p->axes.n > 1) jm_cuts_init(&cuts[0], p->axes.sizes[0]);
-  return cuts;
+  if (first * last == 1 || last > most_pieces || last * flops > most_code) return NULL;
+  if ((first * last > most_pieces || first * last * flops > most_code) && p->axes.n > 1)
+    jm_cuts_init(&cuts[0], p->axes.sizes[0]);
+  *out = cuts;
+  return NULL;
 }
 
 /* One launch of parts [first, last). */
@@ -92,7 +91,7 @@ static jm_error *launch(jm_scheduler *s, part *parts, uint32_t first, uint32_t l
   double flops = 0;
   for (uint32_t i = 0; i < s->region->n_ops; i++)
     flops += jm_emit_estimate(s->m, jm_module_op(s->m, s->region->ops[i])).flops;
-  if (last == first + 1) cuts = find_cuts(s, &parts[first], flops);
+  if (last == first + 1) JM_TRY(find_cuts(s, &parts[first], flops, &cuts));
   JM_TRY(jm_launcher_begin(s, &l));
   for (uint32_t i = 0; i < s->region->n_results; i++)
     if (parts->part_of[i] >= first && parts->part_of[i] < last) pulled[n++] = s->region->results[i];
@@ -116,11 +115,12 @@ jm_error *jm_schedule_map(jm_scheduler *s, bool *fits) {
   if (!part_of || !params || !pulled || !parts) return jm_error_out_of_memory();
   uint32_t n = divide(s, part_of, parts);
   *fits = true;
+  const int64_t tiny = s->target->size.tiny;
   int64_t points = 0;
   for (uint32_t i = 0; i < n; i++)
-    points = parts[i].axes.count > TINY ? TINY + 1 : points + parts[i].axes.count;
+    points = parts[i].axes.count > tiny ? tiny + 1 : points + parts[i].axes.count;
   if (n == 1) jm_scheduler_reuse(s);
-  if (n > 1 && points <= TINY) return launch(s, parts, 0, n, params, pulled);
+  if (n > 1 && points <= tiny) return launch(s, parts, 0, n, params, pulled);
   for (uint32_t i = 0; i < n; i++) JM_TRY(launch(s, parts, i, i + 1, params, pulled));
   return NULL;
 }

@@ -8,15 +8,7 @@
 
 #include "kernel/schedule/fold.h"
 
-enum {
-  BLOCK = 32 * 1024,  /* points of a block of a long row */
-  STRIP = 8,          /* rows that are added up before they join the accumulators in scratch */
-  LEAST_LINE = 256,   /* columns of a line that is read in order, one row at a time: */
-  MOST_LINE = 2048,   /* its accumulators stay in the first cache */
-  COLUMNS = 4 * 1024, /* accumulators of one chunk of columns */
-  ROW_BLOCK = 64,     /* rows of a block, at least */
-  ENOUGH = 16,        /* chunks that make cutting rows needless */
-};
+enum { POINTS_OF_LANE = 4 }; /* of a row, in a group's lane: hides the latency of memory */
 
 typedef struct task {
   jm_scheduler *s;
@@ -35,6 +27,7 @@ typedef struct task {
   int64_t columns, chunk_columns; /* of a line, of a chunk */
   int64_t strip;                  /* rows */
   jm_kval line, first_column, first_row, end_row, block;
+  jm_kval kept_point; /* of a group that folds partial results */
 } task;
 
 static const jm_type *type_of(const task *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
@@ -219,8 +212,40 @@ static void fold_partials(void *context, jm_launcher *l, const jm_kval *x, jm_kv
   finish(t, l, x, point, acc);
 }
 
+static void partial_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+                          jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  task *t = context;
+  (void)x;
+  load(t, l, t->partials, jm_launcher_add(l, jm_launcher_scale(l, place, kept(t)), t->kept_point),
+       elements);
+}
+
+/* The same by a group for each position of what is kept. */
+static void fold_partials_together(task *t, jm_launcher *l, const jm_axes *all) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  jm_element *results[JM_FOLD_PARTS];
+  jm_kloop chunks;
+  bool open;
+  jm_kval x[JM_CLUSTER_RANK * 4];
+  jm_axes blocks;
+  jm_axes_init(&blocks, t->blocks);
+  jm_axes_finish(&blocks);
+  for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
+  jm_launcher_group(l, t->blocks, 1);
+  t->kept_point = jm_launcher_chunk(l, kept(t), (double)t->blocks, &chunks, &open);
+  jm_axes_split(l->b, all->sizes, all->n, t->kept_point, x);
+  const jm_fold_range range = {.lower = jm_kbuild_index(l->b, 0),
+                               .upper = jm_kbuild_index(l->b, t->blocks),
+                               .most = t->blocks,
+                               .partial = true};
+  jm_launcher_fold(l, &blocks, range, t->listed, t->n, partial_point, t, results);
+  finish(t, l, x, t->kept_point, acc);
+  jm_launcher_chunk_end(l, &chunks, open);
+}
+
 static jm_error *launch_rest(task *t) {
   jm_launcher l;
+  const jm_target *target = t->s->target;
   jm_axes all = {.count = kept(t), .n = t->outer.n + t->inner.n};
   memcpy(all.sizes, t->outer.sizes, t->outer.n * sizeof *all.sizes);
   memcpy(all.sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *all.sizes);
@@ -228,7 +253,10 @@ static jm_error *launch_rest(task *t) {
   pull_rest(t, &l);
   bind_roots(t, &l);
   bind_partials(t, &l, false);
-  jm_launcher_map(&l, &all, NULL, fold_partials, t);
+  if (target->threads > 1 && t->blocks >= target->least_threads)
+    fold_partials_together(t, &l, &all);
+  else
+    jm_launcher_map(&l, &all, NULL, fold_partials, t);
   return jm_launcher_end(&l);
 }
 
@@ -246,7 +274,8 @@ static void row_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval p
 static jm_error *launch_blocks(task *t) {
   jm_launcher l;
   int64_t steps = jm_fold_steps(&t->cut), per_step = t->cut.count / steps;
-  int64_t block = per_step < BLOCK ? BLOCK / per_step : 1;
+  const int64_t points = t->s->target->size.row_block;
+  int64_t block = per_step < points ? points / per_step : 1;
   t->blocks = (steps + block - 1) / block;
   JM_TRY(take_partials(t));
   JM_TRY(jm_launcher_begin(t->s, &l));
@@ -259,6 +288,7 @@ static jm_error *launch_blocks(task *t) {
       jm_launcher_chunk(&l, t->outer.count * t->blocks, (double)(block * per_step), &chunks, &open);
   jm_kval rows = jm_kbuild_index(l.b, t->outer.count);
   jm_kval row = jm_kbuild2(l.b, JM_K_urem, chunk, rows); /* partials: [block][row] */
+  jm_launcher_group(&l, block * per_step, POINTS_OF_LANE);
   jm_launcher_block(&l, jm_kbuild2(l.b, JM_K_udiv, chunk, rows), block, steps, &range.lower,
                     &range.upper);
   jm_axes_split(l.b, t->outer.sizes, t->outer.n, row, t->x);
@@ -279,9 +309,7 @@ typedef void column_body(task *t, jm_launcher *l, jm_kval column);
 /* A vector loop over the chunk's columns; the body gets the number within the chunk. */
 static void each_column(task *t, jm_launcher *l, jm_kval count, column_body *body) {
   jm_kloop loop;
-  uint32_t width = jm_launcher_width(l, t->chunk_columns);
-  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width,
-                       jm_kbuild_index(l->b, 0), count, NULL, 0, &loop);
+  jm_launcher_lanes(l, jm_kbuild_index(l->b, 0), count, t->chunk_columns, NULL, 0, &loop);
   uint32_t last = t->outer.n + t->cut.n + t->inner.n - 1;
   t->x[last] = jm_launcher_add(l, t->first_column, loop.index);
   body(t, l, loop.index);
@@ -294,17 +322,15 @@ static void start_column(task *t, jm_launcher *l, jm_kval column) {
   store(t, l, t->accumulators, column, acc);
 }
 
-/* The next strip of rows joins the accumulators. */
-static void strip_column(task *t, jm_launcher *l, jm_kval column) {
-  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+/* Rows [first, last) of a column join the accumulators. */
+static void fold_rows(task *t, jm_launcher *l, jm_kval first, jm_kval last,
+                      jm_element (*acc)[JM_REDUCTION_RESULTS]) {
+  jm_element y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
   uint32_t n = 0;
-  load(t, l, t->accumulators, column, acc);
   for (uint32_t i = 0; i < t->n; i++) n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
   jm_kloop loop;
-  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
-  jm_kval last = jm_kbuild2(l->b, JM_K_smin, end, t->end_row);
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, t->first_row, last, start, n, &loop);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, first, last, start, n, &loop);
   jm_axes_split(l->b, t->cut.sizes, t->cut.n, loop.index, t->x + t->outer.n);
   pull_point(t, l, y);
   n = 0;
@@ -318,6 +344,14 @@ static void strip_column(task *t, jm_launcher *l, jm_kval column) {
   n = 0;
   for (uint32_t i = 0; i < t->n; i++)
     n += jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+}
+
+/* The next strip of rows joins the accumulators in scratch. */
+static void strip_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  load(t, l, t->accumulators, column, acc);
+  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
+  fold_rows(t, l, t->first_row, jm_kbuild2(l->b, JM_K_smin, end, t->end_row), acc);
   store(t, l, t->accumulators, column, acc);
 }
 
@@ -327,35 +361,50 @@ static jm_kval kept_at(const task *t, jm_launcher *l, jm_kval column) {
   return jm_launcher_add(l, jm_launcher_scale(l, t->line, t->columns), in_line);
 }
 
-static void store_column(task *t, jm_launcher *l, jm_kval column) {
-  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
-  load(t, l, t->accumulators, column, acc);
+static void store_partials(task *t, jm_launcher *l, jm_kval column,
+                           jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   jm_kval at = jm_launcher_scale(l, t->block, kept(t));
   store(t, l, t->partials, jm_launcher_add(l, at, kept_at(t, l, column)), acc);
 }
 
-static void finish_column(task *t, jm_launcher *l, jm_kval column) {
-  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+static void finish_results(task *t, jm_launcher *l, jm_kval column,
+                           jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   jm_kval x[JM_CLUSTER_RANK * 4];
   memcpy(x, t->x, t->outer.n * sizeof *x);
   memcpy(x + t->outer.n, t->x + t->outer.n + t->cut.n, t->inner.n * sizeof *x);
-  load(t, l, t->accumulators, column, acc);
   finish(t, l, x, kept_at(t, l, column), acc);
+}
+
+static void end_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  load(t, l, t->accumulators, column, acc);
+  (t->blocks > 1 ? store_partials : finish_results)(t, l, column, acc);
+}
+
+/* A column of the block from begin to end, by a lane of a group, in registers. */
+static void whole_column(task *t, jm_launcher *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+  for (uint32_t i = 0; i < t->n; i++) jm_reduction_start(&t->reductions[i], l->e, acc[i]);
+  fold_rows(t, l, t->first_row, t->end_row, acc);
+  (t->blocks > 1 ? store_partials : finish_results)(t, l, column, acc);
 }
 
 /* How rows and columns are cut: columns first, rows only if that leaves too little to share. */
 static void cut_columns(task *t, int64_t *row_block) {
   t->columns = t->inner.sizes[t->inner.n - 1];
-  t->chunk_columns = COLUMNS / (t->parts ? t->parts : 1);
+  const jm_target *target = t->s->target;
+  t->chunk_columns = target->size.columns / (t->parts ? t->parts : 1);
   if (t->chunk_columns > t->columns) t->chunk_columns = t->columns;
-  bool in_order = t->columns >= LEAST_LINE && t->columns * t->parts <= MOST_LINE;
-  t->strip = in_order ? 1 : STRIP;
+  bool in_order =
+      t->columns >= target->size.least_line && t->columns * t->parts <= target->size.most_line;
+  t->strip = in_order ? 1 : target->size.strip;
   int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
   int64_t chunks = strips * (kept(t) / t->columns), rows = t->cut.count;
   *row_block = rows;
-  if (t->grouped && chunks < ENOUGH && rows * kept(t) > JM_CHUNK) {
-    *row_block = 4 * JM_CHUNK / t->chunk_columns;
-    if (*row_block < ROW_BLOCK) *row_block = ROW_BLOCK;
+  if (t->grouped && chunks < target->size.enough_chunks && rows * kept(t) > target->size.chunk) {
+    *row_block = target->threads > 1 ? rows * chunks / target->size.enough_chunks
+                                     : 4 * target->size.chunk / t->chunk_columns;
+    if (*row_block < target->size.column_block) *row_block = target->size.column_block;
     if (*row_block > rows) *row_block = rows;
   }
   t->blocks = (rows + *row_block - 1) / *row_block;
@@ -385,6 +434,12 @@ static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
   jm_axes_split(l->b, sizes, t->outer.n + t->inner.n - 1, t->line, x);
   memcpy(t->x, x, t->outer.n * sizeof *x);
   memcpy(t->x + t->outer.n + t->cut.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
+  if (l->s->target->threads > 1) {
+    t->first_row = begin;
+    each_column(t, l, count, whole_column);
+    jm_launcher_chunk_end(l, &chunks, open);
+    return;
+  }
   each_column(t, l, count, start_column);
   int64_t steps = (row_block + t->strip - 1) / t->strip;
   jm_kval rows = jm_kbuild2(l->b, JM_K_isub, t->end_row, begin);
@@ -396,7 +451,7 @@ static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
   t->first_row = jm_launcher_add(l, begin, jm_launcher_scale(l, loop.index, t->strip));
   each_column(t, l, count, strip_column);
   jm_kbuild_loop_end(l->b, &loop, NULL);
-  each_column(t, l, count, t->blocks > 1 ? store_column : finish_column);
+  each_column(t, l, count, end_column);
   jm_launcher_chunk_end(l, &chunks, open);
 }
 
@@ -413,9 +468,10 @@ static jm_error *launch_columns(task *t) {
     jm_launcher_pull(&l, t->s->region->results, t->s->region->n_results);
     bind_roots(t, &l);
   }
-  for (uint32_t i = 0; i < t->n; i++)
+  for (uint32_t i = 0; i < t->n && t->s->target->threads == 1; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++)
       t->accumulators[i][k] = jm_launcher_scratch(&l, t->reductions[i].dtypes[k], t->chunk_columns);
+  jm_launcher_group(&l, t->chunk_columns, 1);
   build_columns(t, &l, row_block);
   JM_TRY(jm_launcher_end(&l));
   return t->blocks > 1 ? launch_rest(t) : NULL;

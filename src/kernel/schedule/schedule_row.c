@@ -10,11 +10,10 @@
 
 enum {
   LAST = JM_CLUSTER_LEVELS + 1, /* passes, at most */
-  SHORT_ROW = 16,               /* shorter ones are taken in lanes, each its own row, */
-  LANE_ROWS = 128,              /* so many from one scratch memory */
   BATCH = JM_FOLD_PARTS,
+  POINTS_OF_LANE = 4, /* of a row, in a group's lane: hides the latency of memory */
+  MOST_ROOTS = 64,    /* that one loop stores: more than grouping lets into a group */
 };
-static const double dear = 8; /* operations, from which on a value is kept and not made again */
 
 typedef struct saved {
   jm_value v;
@@ -96,7 +95,7 @@ static bool may_save(const rows *r, jm_value v) {
   while (d && product < length(r)) product *= type->dims[--d];
   return r->s->cluster.relation[v] != JM_REL_KEPT && product == length(r) &&
          type->count == jm_space_points(r->s->cluster.space) && jm_module_definition(r->s->m, v) &&
-         r->weight[v] >= dear;
+         r->weight[v] >= r->s->target->cost.kept_flops;
 }
 
 /* Goes down from what a pass computes; saves what an earlier pass computed, too. own: asked for by
@@ -110,11 +109,12 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
   if (own && before && may_save(r, v)) {
     uint32_t first = 0;
     while (!(before >> first & 1)) first++;
-    size_t bytes = 0, most = r->s->target->scratch_bytes;
-    if (most > r->s->target->l2_bytes / 2) most = r->s->target->l2_bytes / 2;
+    const size_t most = r->s->target->kept_bytes;
+    const int64_t rows = r->in_lanes ? r->s->target->size.lane_rows : 1;
+    size_t bytes = 0;
     for (uint32_t i = 0; i <= r->n_saved; i++) {
       jm_dtype dtype = type_of(r, i < r->n_saved ? r->saved[i].v : v)->dtype;
-      bytes += (size_t)length(r) * jm_dtype_bytes(dtype) + 64;
+      bytes += (size_t)(length(r) * rows) * jm_dtype_bytes(dtype) + 64;
     }
     if (bytes <= most) {
       r->saved[r->n_saved++] = (saved){v, first, 0, r};
@@ -161,7 +161,8 @@ static void find_passes(rows *r) {
 /* Where a point of a row, or of the lanes' rows, is in scratch. */
 static jm_kval saved_place(rows *r, jm_kval place) {
   if (!r->in_lanes) return place;
-  return jm_launcher_add(&r->l, jm_launcher_scale(&r->l, place, LANE_ROWS), r->lane);
+  return jm_launcher_add(&r->l, jm_launcher_scale(&r->l, place, r->s->target->size.lane_rows),
+                         r->lane);
 }
 
 static jm_element load_saved(void *context, jm_emit *e, const jm_kval *index) {
@@ -206,13 +207,13 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
                         jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   sweep *w = context;
   rows *r = w->r;
-  jm_element stores[64];
-  uint32_t roots[64], n_stores = 0;
+  jm_element stores[MOST_ROOTS];
+  uint32_t roots[MOST_ROOTS], n_stores = 0;
   memcpy(r->x + r->outer.n, x, r->inner.n * sizeof *x);
   for (uint32_t i = 0; i < w->n; i++)
     for (uint32_t k = 0; k < w->reductions[i]->n; k++)
       elements[i][k] = pull(r, w->reductions[i]->op->operands[k]);
-  for (uint32_t i = 0; i < r->s->region->n_results && n_stores < 64; i++)
+  for (uint32_t i = 0; i < r->s->region->n_results; i++)
     if (r->store_pass[i] == w->pass) {
       roots[n_stores] = i;
       stores[n_stores++] = pull(r, r->s->region->results[i]);
@@ -230,9 +231,10 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
 /* One loop over the row. */
 static void sweep_row(sweep *w) {
   const jm_axes *inner = &w->r->inner;
-  jm_fold_range range = {jm_kbuild_index(w->r->l.b, 0),
-                         jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)), jm_fold_steps(inner),
-                         w->r->in_lanes};
+  jm_fold_range range = {.lower = jm_kbuild_index(w->r->l.b, 0),
+                         .upper = jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)),
+                         .most = jm_fold_steps(inner),
+                         .serial = w->r->in_lanes};
   jm_launcher_fold(&w->r->l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
 }
 
@@ -301,6 +303,16 @@ static void drop_early_reuse(rows *r) {
   }
 }
 
+/* Rows of a chunk iteration. */
+static int64_t rows_of_chunk(const rows *r) {
+  const jm_target *target = r->s->target;
+  const jm_space space = r->s->cluster.space;
+  if (target->threads > 1) return r->in_lanes ? target->size.lane_rows : 1;
+  int64_t step = space.cut < target->size.chunk ? target->size.chunk / space.cut : 1;
+  if (jm_space_points(space) <= target->size.few) step = space.outer;
+  return r->in_lanes && step > target->size.lane_rows ? target->size.lane_rows : step;
+}
+
 static jm_error *build(rows *r) {
   jm_scheduler *s = r->s;
   jm_space space = s->cluster.space;
@@ -311,20 +323,21 @@ static jm_error *build(rows *r) {
   jm_launcher_pull(l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launcher_result(l, i);
   for (uint32_t i = 0; i < r->n_saved; i++)
-    r->saved[i].param = jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype,
-                                            space.cut * (r->in_lanes ? LANE_ROWS : 1));
-  int64_t step = space.cut < JM_CHUNK ? JM_CHUNK / space.cut : 1;
-  if (jm_space_points(space) <= JM_FEW) step = space.outer;
-  if (r->in_lanes && step > LANE_ROWS) step = LANE_ROWS;
+    r->saved[i].param =
+        jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                            space.cut * (r->in_lanes ? s->target->size.lane_rows : 1));
+  int64_t step = rows_of_chunk(r);
+  jm_launcher_group(l, r->in_lanes ? step : space.cut, r->in_lanes ? 1 : POINTS_OF_LANE);
   bool open;
   jm_kloop chunks, loop;
   jm_kval lower, upper;
   jm_kval chunk = jm_launcher_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut),
                                     &chunks, &open);
   jm_launcher_block(l, chunk, step, space.outer, &lower, &upper);
-  uint32_t width = r->in_lanes ? jm_launcher_width(l, step) : 1;
-  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper, NULL,
-                       0, &loop);
+  if (r->in_lanes)
+    jm_launcher_lanes(l, lower, upper, step, NULL, 0, &loop);
+  else
+    jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, lower, upper, NULL, 0, &loop);
   r->row = loop.index;
   r->lane = jm_kbuild2(l->b, JM_K_isub, loop.index, lower);
   build_row(r);
@@ -335,6 +348,8 @@ static jm_error *build(rows *r) {
 
 jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   if (s->cluster.kind != JM_CLUSTER_ROW) return NULL;
+  if (s->region->n_results > MOST_ROOTS)
+    return jm_error_internal("a group of rows with %u results", s->region->n_results);
   rows r = {.s = s};
   jm_arena *a = &s->scratch;
   r.reductions = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.reductions);
@@ -350,6 +365,7 @@ jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   find_passes(&r);
   if (!find_axes(&r)) return NULL;
   *fits = true;
-  r.in_lanes = length(&r) < SHORT_ROW && s->cluster.space.outer >= LANE_ROWS && r.outer.n == 1;
+  r.in_lanes = length(&r) < s->target->size.short_row &&
+               s->cluster.space.outer >= s->target->size.lane_rows && r.outer.n == 1;
   return build(&r);
 }

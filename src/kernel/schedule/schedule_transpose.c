@@ -6,10 +6,9 @@
 #include "kernel/schedule/scheduler.h"
 
 enum {
-  TILE = 64,    /* of both axes, at most */
-  LEAST = 8,    /* shorter axes are not worth tiles */
-  PADDING = 1,  /* elements between the rows of a tile, so that columns use all of the cache */
-  CROSSING = 4, /* transposes of one group that are kept in tiles */
+  LEAST = 8,          /* elements: shorter axes are not worth tiles */
+  POINTS_OF_LANE = 4, /* of a tile, in a group's lane */
+  CROSSING = 4,       /* transposes of one group that are kept in tiles */
 };
 
 typedef struct crossing {
@@ -98,17 +97,10 @@ static jm_element pull(tiling *t, jm_launcher *l, jm_value v) {
   return jm_emit_value(l->e, v, index);
 }
 
-/* A tile's loops: outer serial, inner in vectors; each runs over [0, count). */
-static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, const jm_kval *count,
-                 const jm_kval *point) {
-  jm_kloop outer, inner;
-  uint32_t last = t->axes.n - 1, width = jm_launcher_width(l, t->tile);
-  jm_kval zero = jm_kbuild_index(l->b, 0);
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, zero, count[fill ? 0 : 1], NULL, 0, &outer);
-  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, zero,
-                       count[fill ? 1 : 0], NULL, 0, &inner);
-  t->p = fill ? outer.index : inner.index;
-  t->q = fill ? inner.index : outer.index;
+/* What is done at the point (p, q) of a tile. */
+static void visit(tiling *t, jm_launcher *l, bool fill, const jm_kval *first,
+                  const jm_kval *point) {
+  const uint32_t last = t->axes.n - 1;
   t->x[last] = jm_launcher_add(l, first[0], t->p);
   t->x[t->across] = jm_launcher_add(l, first[1], t->q);
   if (fill) {
@@ -117,18 +109,51 @@ static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, con
       jm_emit_store(l->e, type_of(t, t->crossings[i].v)->dtype, t->crossings[i].param, at,
                     pull(t, l, t->crossings[i].v));
     }
-  } else {
-    int64_t stride = 1;
-    for (uint32_t a = t->across + 1; a < t->axes.n; a++) stride *= t->axes.sizes[a];
-    jm_kval at = jm_launcher_add(l, *point, jm_launcher_scale(l, t->x[t->across], stride));
-    at = jm_launcher_add(l, at, t->x[last]);
-    for (uint32_t i = 0; i < t->s->region->n_results; i++) {
-      jm_value v = t->s->region->results[i];
-      jm_emit_store(l->e, type_of(t, v)->dtype, t->params[i], at, pull(t, l, v));
-    }
+    return;
   }
+  int64_t stride = 1;
+  for (uint32_t a = t->across + 1; a < t->axes.n; a++) stride *= t->axes.sizes[a];
+  jm_kval at = jm_launcher_add(l, *point, jm_launcher_scale(l, t->x[t->across], stride));
+  at = jm_launcher_add(l, at, t->x[last]);
+  for (uint32_t i = 0; i < t->s->region->n_results; i++) {
+    jm_value v = t->s->region->results[i];
+    jm_emit_store(l->e, type_of(t, v)->dtype, t->params[i], at, pull(t, l, v));
+  }
+}
+
+/* A tile's points: outer loop serial, inner in lanes; each runs over [0, count). */
+static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, const jm_kval *count,
+                 const jm_kval *point) {
+  jm_kloop outer, inner;
+  jm_kval zero = jm_kbuild_index(l->b, 0);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, zero, count[fill ? 0 : 1], NULL, 0, &outer);
+  jm_launcher_lanes(l, zero, count[fill ? 1 : 0], t->tile, NULL, 0, &inner);
+  t->p = fill ? outer.index : inner.index;
+  t->q = fill ? inner.index : outer.index;
+  visit(t, l, fill, first, point);
   jm_kbuild_loop_end(l->b, &inner, NULL);
   jm_kbuild_loop_end(l->b, &outer, NULL);
+}
+
+/* The same by a group: both loops in one. */
+static void each_together(tiling *t, jm_launcher *l, bool fill, const jm_kval *first,
+                          const jm_kval *count, const jm_kval *point) {
+  jm_kloop loop;
+  jm_kval zero = jm_kbuild_index(l->b, 0), line = count[fill ? 1 : 0];
+  jm_launcher_lanes(l, zero, jm_kbuild2(l->b, JM_K_imul, count[0], count[1]), t->tile * t->tile,
+                    NULL, 0, &loop);
+  jm_kval outer = jm_kbuild2(l->b, JM_K_udiv, loop.index, line);
+  jm_kval inner = jm_kbuild2(l->b, JM_K_urem, loop.index, line);
+  t->p = fill ? outer : inner;
+  t->q = fill ? inner : outer;
+  visit(t, l, fill, first, point);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+}
+
+/* Points of tile i along an axis: all tiles of one size have a constant. */
+static jm_kval tile_count(const tiling *t, jm_launcher *l, int64_t size, jm_kval first,
+                          jm_kval end) {
+  return size % t->tile ? jm_kbuild2(l->b, JM_K_isub, end, first) : jm_kbuild_index(l->b, t->tile);
 }
 
 /* Positions of a chunk on the axes that are not tiled; the number of its first point there. */
@@ -163,33 +188,34 @@ static void build_tiles(tiling *t, jm_launcher *l) {
   jm_kval n[2] = {jm_kbuild_index(l->b, tiles[0]), jm_kbuild_index(l->b, tiles[1])};
   jm_kval first[2], count[2], end;
   jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n[0]), t->tile, last, &first[0], &end);
-  count[0] = jm_kbuild2(l->b, JM_K_isub, end, first[0]);
+  count[0] = tile_count(t, l, last, first[0], end);
   jm_kval rest = jm_kbuild2(l->b, JM_K_udiv, chunk, n[0]);
   jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, rest, n[1]), t->tile, across, &first[1], &end);
-  count[1] = jm_kbuild2(l->b, JM_K_isub, end, first[1]);
+  count[1] = tile_count(t, l, across, first[1], end);
   jm_kval point = place_chunk(t, l, jm_kbuild2(l->b, JM_K_udiv, rest, n[1]));
-  each(t, l, true, first, count, NULL);
+  jm_launcher_group(l, t->tile * t->tile, POINTS_OF_LANE);
+  (l->threads > 1 ? each_together : each)(t, l, true, first, count, NULL);
   for (uint32_t i = 0; i < t->n; i++)
     jm_emit_leaf(l->e, t->crossings[i].v, load_crossing, &t->crossings[i]);
-  each(t, l, false, first, count, &point);
+  (l->threads > 1 ? each_together : each)(t, l, false, first, count, &point);
   jm_launcher_chunk_end(l, &chunks, open);
 }
 
 jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
   if (s->cluster.kind != JM_CLUSTER_MAP) return NULL;
-  tiling t = {.s = s, .tile = TILE};
+  tiling t = {.s = s, .tile = s->target->size.tile};
   bool wide = false;
   jm_axes_init(&t.axes, s->cluster.space.outer);
   for (uint32_t i = 0; i < s->region->n_results; i++) {
     jm_value v = s->region->results[i];
     if (!jm_axes_add_value(&t.axes, type_of(&t, v), s->breaks[v])) return NULL;
   }
-  if (t.axes.count < JM_FEW || !find_crossings(&t)) return NULL;
+  if (t.axes.count < s->target->size.few || !find_crossings(&t)) return NULL;
   *fits = true;
   for (uint32_t i = 0; i < t.n; i++)
     wide |= jm_dtype_bytes(type_of(&t, t.crossings[i].v)->dtype) > 4;
   if (wide) t.tile /= 2;
-  t.pitch = t.tile + PADDING;
+  t.pitch = t.tile + s->target->size.tile_padding;
   t.params = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t.params);
   if (!t.params) return jm_error_out_of_memory();
   jm_launcher l;

@@ -9,11 +9,6 @@
 #include "kernel/schedule/cluster.h"
 #include "kernel/schedule/schedule.h"
 
-enum {
-  JM_CHUNK = 16 * 1024, /* points of one chunk iteration, about */
-  JM_FEW = 4 * 1024,    /* points that need no chunk loop */
-};
-
 typedef struct jm_scheduler {
   const jm_module *m;
   const jm_op *fusion;
@@ -42,6 +37,7 @@ typedef struct jm_launcher {
   uint32_t n_arguments, capacity;
   double flops;                 /* of one point, about */
   double lane_work, lane_bytes; /* operations, and times the bytes they work on */
+  uint32_t threads;             /* lanes of a group, 1: lanes are those of vectors */
 } jm_launcher;
 
 jm_error *jm_launcher_begin(jm_scheduler *s, jm_launcher *l) JM_MUST_USE;
@@ -60,8 +56,18 @@ jm_error *jm_launcher_end(jm_launcher *l) JM_MUST_USE;
 jm_error *jm_scheduler_temporary(jm_scheduler *s, jm_dtype dtype, int64_t elements,
                                  uint32_t *out) JM_MUST_USE;
 
-/* Lanes for a loop of this many iterations over what the launch computes. */
+/* Lanes of a vector loop of this many iterations over what the launch computes. */
 uint32_t jm_launcher_width(const jm_launcher *l, int64_t iterations);
+/* Where the target has groups: so many lanes that each has this many of the iterations, if there
+ * are enough. All threads loops of a launch have one width: call once, before the first. */
+void jm_launcher_group(jm_launcher *l, int64_t iterations, int64_t per_lane);
+/* Opens a loop whose iterations are independent except for carries, which start from what is
+ * neutral: bound to vectors or to a group's threads. most: iterations, at most. Ended by
+ * jm_kbuild_loop_end_combine if there are carries and jm_launcher_combines says so. */
+void jm_launcher_lanes(jm_launcher *l, jm_kval lower, jm_kval upper, int64_t most,
+                       const jm_kval *initial, uint32_t n, jm_kloop *loop);
+/* Are there lanes whose carries are to be combined, in such a loop? */
+bool jm_launcher_combines(const jm_launcher *l, int64_t most);
 /* Chunk iterations of this many points that are worth a thread. */
 int64_t jm_launcher_grain(const jm_launcher *l, double points);
 
