@@ -26,7 +26,7 @@ ALLOWED = {
     "engine/ref": ("base", "ir", "engine"),
     "engine/host": ("base", "ir", *KERNEL, "engine", "engine/ref", "plan"),
     # ref: execute.c alone, for ops that MLX can't run.
-    "engine/mlx": ("base", "ir", *KERNEL, "engine", "engine/ref", "plan"),
+    "engine/mlx": ("engine/host", "base", "ir", *KERNEL, "engine", "engine/ref", "plan"),
     # Engines run plans: a plan knows the interface alone.
     "plan": ("base", "ir", "engine"),
     # The compiler's driver, from the bytes on.
@@ -47,7 +47,7 @@ CONFINED = {
     r"#include\s*[<\"](mlx|metal)/": r"engine/mlx/bridge\w*\.(cc|h)",
     r"\bLLVM[A-Z]\w+\(|\bLLVMPY_": r"engine/host/\w*llvm\w*\.c",
     r"\b(malloc|calloc|realloc)\(": r"base/alloc\.c|engine/mlx/bridge\w*\.(cc|h)",
-    r"\bgetenv\(": r"base/settings\.c",
+    r"\bgetenv\(": r"base/settings\.c|engine/mlx/bridge\.cc",
 }
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -614,8 +614,8 @@ static void kernels_are_lazy_and_fail_like_primitives(void) {
                                    .n_in = 2,
                                    .n_out = 2,
                                    .outputs = outputs,
-                                   .groups = 1,
-                                   .threads = 32,
+                                   .grid = {32, 1, 1},
+                                   .group = {32, 1, 1},
                                    .run = launch_run,
                                    .context_release = launches_release,
                                    .context = &state};
@@ -665,8 +665,8 @@ static void kernels_of_a_gpu(void) {
                                    .n_in = 2,
                                    .n_out = 1,
                                    .outputs = outputs,
-                                   .groups = 1,
-                                   .threads = 32};
+                                   .grid = {32, 1, 1},
+                                   .group = {32, 1, 1}};
   jm_mlx_kernel *kernel = NULL;
   CHECK_OK(api->kernel_create(&spec, &kernel));
   jm_mlx_array *a = counting(JM_DT_f32, DIMS(2, 2)), *transposed = NULL, *out = NULL;

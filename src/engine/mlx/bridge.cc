@@ -155,6 +155,12 @@ void copy_text(char *to, size_t size, const std::string &from) {
   to[n] = 0;
 }
 
+// As MLX decides it, whose own function is not exported.
+bool mlx_rounds_to_tf32() {
+  const char *value = std::getenv("MLX_ENABLE_TF32");
+  return !value || std::atoi(value) != 0;
+}
+
 void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *out) {
   bool metal = gpu && core::metal::is_available();
   bool cuda = gpu && !metal && core::cu::is_available();
@@ -172,6 +178,7 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
                    : "cpu");
   if (gpu)
     copy_text(out->architecture, sizeof out->architecture, text_fact(device, "architecture"));
+  out->rounds_to_tf32 = cuda && mlx_rounds_to_tf32();
   out->is_gpu = gpu;
   out->unified = metal || !gpu;
   out->memory_bytes = static_cast<int64_t>(bytes);
@@ -188,8 +195,9 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
     if (!core::is_available(device))
       return error_create(JM_FAILED_PRECONDITION, "MLX %s finds no %s on this machine", built_for,
                           gpu ? "GPU" : "CPU device");
-    // MLX reads it once, at its first product. The user's own choice wins.
-    setenv("MLX_ENABLE_TF32", "0", 0);
+    // Apple's GPUs compute f32 products in f32, as MLX did before it knew TF32. MLX reads it once,
+    // at its first product. The user's own choice wins.
+    if (core::metal::is_available()) setenv("MLX_ENABLE_TF32", "0", 0);
     device_describe(device, gpu, out);
     core::Stream stream = core::new_stream(device);
     core::set_default_device(device);

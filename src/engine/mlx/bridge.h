@@ -50,6 +50,7 @@ typedef struct jm_mlx_device_fact {
   char backend[16];      /* "metal", "cuda", "cpu" */
   char architecture[32]; /* "sm_90", "applegpu_g16s"; "" for the CPU */
   bool is_gpu;
+  bool rounds_to_tf32;  /* products of f32 round their operands to TF32: decided once a process */
   bool unified;         /* array_data is the array's own memory */
   int64_t memory_bytes; /* that MLX may use; constant while the process lives */
 } jm_mlx_device_fact;
@@ -72,14 +73,20 @@ typedef struct jm_mlx_kernel_spec {
   /* The function's name: an identifier that contains a hash of the code, because MLX and the driver
    * cache by name. */
   const char *name;
-  /* CUDA: a cubin or PTX with `extern "C" __global__ void name(in0, ..., out0, ...)`, all pointers.
-   * Metal: the text of a body that reads in0[i], ... and writes out0[i], ... CPU: not used. */
+  /* CUDA: a cubin or PTX with `extern "C" __global__ void name(in0, ..., out0, ...)`, all pointers;
+   * with is_text, and always for Metal: the text of a body that reads in0[i], ... and writes
+   * out0[i],
+   * ... CPU: not used. */
   const void *code;
   size_t code_bytes;
+  bool is_text;
+  const char *header; /* of a text: what stands before the function; NULL: nothing */
+  const char *const *in, *const
+                             *out; /* of a text: names of parameters; NULL: in0, ..., out0, ... */
   uint32_t n_in, n_out;
   const jm_mlx_buffer *outputs;
-  uint32_t groups, threads; /* threadgroups of a launch, threads of each */
-  uint32_t shared_bytes;    /* CUDA: dynamic shared memory of a group */
+  uint32_t grid[3], group[3]; /* threads of a launch, of one of its groups */
+  uint32_t shared_bytes;      /* CUDA: dynamic shared memory of a group */
   /* MLX's CPU device: runs the whole launch on MLX's thread; buffers: inputs, then outputs. An
    * error becomes the error of everything that depends on the outputs. */
   jm_error *(*run)(void *context, void *const *buffers);

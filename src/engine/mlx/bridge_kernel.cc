@@ -27,8 +27,9 @@ jm_mlx_host core_functions;
 
 // The spec with memory of its own; shared by the handle and by launches that are under way.
 struct kernel_code {
-  std::string name, code;
-  uint32_t n_in = 0;
+  std::string name, code, header;
+  bool is_text = false;
+  std::vector<std::string> in, out;  // names of a text's parameters
   std::vector<core::Shape> shapes;
   std::vector<core::Dtype> dtypes;
   std::tuple<int, int, int> grid, group;  // in threads
@@ -121,10 +122,14 @@ class HostLaunch : public core::Primitive {
 
 // -- launching
 
-std::vector<std::string> parameter_names(const char *prefix, size_t n) {
+std::vector<std::string> parameter_names(const char *prefix, const char *const *given, size_t n) {
   std::vector<std::string> names;
-  for (size_t i = 0; i < n; i++) names.push_back(prefix + std::to_string(i));
+  for (size_t i = 0; i < n; i++) names.push_back(given ? given[i] : prefix + std::to_string(i));
   return names;
+}
+
+std::tuple<int, int, int> extent(const uint32_t *n) {
+  return {static_cast<int>(n[0]), static_cast<int>(n[1]), static_cast<int>(n[2])};
 }
 
 std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
@@ -133,7 +138,10 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
   kernel->context = spec->context;
   kernel->run = spec->run;
   kernel->name = spec->name;
-  kernel->n_in = spec->n_in;
+  kernel->is_text = spec->is_text;
+  if (spec->header) kernel->header = spec->header;
+  kernel->in = parameter_names("in", spec->in, spec->n_in);
+  kernel->out = parameter_names("out", spec->out, spec->n_out);
   if (spec->code) kernel->code.assign(static_cast<const char *>(spec->code), spec->code_bytes);
   for (uint32_t i = 0; i < spec->n_out; i++) {
     const jm_mlx_buffer &out = spec->outputs[i];
@@ -143,21 +151,24 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
     for (int size : kernel->shapes.back()) bytes *= static_cast<size_t>(size);
     kernel->largest_output = std::max(kernel->largest_output, bytes);
   }
-  kernel->grid = {static_cast<int>(spec->groups * spec->threads), 1, 1};
-  kernel->group = {static_cast<int>(spec->threads), 1, 1};
+  kernel->grid = extent(spec->grid);
+  kernel->group = extent(spec->group);
   kernel->shared_bytes = static_cast<int>(spec->shared_bytes);
   return kernel;
 }
 
 std::vector<core::array> launch_first(kernel_code &kernel, const std::vector<core::array> &inputs) {
-  if (here.is_cuda)
+  if (here.is_cuda && !kernel.is_text)
     return core::fast::precompiled_cuda_kernel(
         kernel.name, kernel.code, inputs, kernel.shapes, kernel.dtypes, {}, kernel.grid,
         kernel.group, kernel.shared_bytes, std::nullopt, true, here.stream);
-  auto metal = core::fast::metal_kernel(kernel.name, parameter_names("in", inputs.size()),
-                                        parameter_names("out", kernel.shapes.size()), kernel.code);
-  return metal(inputs, kernel.shapes, kernel.dtypes, kernel.grid, kernel.group, {}, std::nullopt,
-               false, here.stream);
+  auto build = [&](auto make) {
+    return make(kernel.name, kernel.in, kernel.out, kernel.code, kernel.header);
+  };
+  auto function = here.is_cuda ? build([](auto &...of) { return core::fast::cuda_kernel(of...); })
+                               : build([](auto &...of) { return core::fast::metal_kernel(of...); });
+  return function(inputs, kernel.shapes, kernel.dtypes, kernel.grid, kernel.group, {}, std::nullopt,
+                  false, here.stream);
 }
 
 // MLX builds a primitive a call, with a copy of the code or a source put together anew. It depends
@@ -202,8 +213,8 @@ jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_a
     if (kernel->code->largest_output > here.largest)
       return too_large("a kernel", kernel->code->largest_output);
     std::vector<core::array> inputs;
-    inputs.reserve(kernel->code->n_in);
-    for (uint32_t i = 0; i < kernel->code->n_in; i++) inputs.push_back(in[i]->value);
+    inputs.reserve(kernel->code->in.size());
+    for (size_t i = 0; i < kernel->code->in.size(); i++) inputs.push_back(in[i]->value);
     std::vector<core::array> made = launch(kernel->code, std::move(inputs));
     std::vector<std::unique_ptr<jm_mlx_array>> handles;
     for (core::array &array : made)

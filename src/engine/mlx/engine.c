@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/settings.h"
 #include "engine/mlx/execute.h"
@@ -11,6 +12,7 @@ typedef struct mlx_engine {
   jm_engine base;
   const jm_mlx_api *api;
   jm_mlx_device_fact device;
+  jm_target target; /* that modules are lowered for */
   char version[64];
 } mlx_engine;
 
@@ -18,21 +20,19 @@ static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
 
 /* -- the backend */
 
-static const struct jm_target *find_target(jm_engine *engine) {
-  (void)engine;
-  return NULL; /* ops run one by one, as MLX has them */
-}
+static const struct jm_target *find_target(jm_engine *engine) { return &engine_of(engine)->target; }
 
 static const char *describe_compiler(jm_engine *engine) { return engine->fact.version; }
 
 static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_op *fusion) {
-  return jm_lower_takes_pattern(module, fusion, engine_of(engine)->device.is_gpu);
+  const mlx_engine *e = engine_of(engine);
+  return jm_lower_takes_pattern(module, fusion, &e->device, e->target.has_kernels);
 }
 
 static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
-  (void)engine;
+  const mlx_engine *e = engine_of(engine);
   jm_mlx_program *program;
-  JM_TRY(jm_mlx_program_create(module, &program));
+  JM_TRY(jm_mlx_program_create(e->api, &e->device, &e->target, module, &program));
   *out = program;
   return NULL;
 }
@@ -148,11 +148,14 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   if (!e) return jm_error_out_of_memory();
   e->base = functions;
   e->api = api;
+  const char *why, *tf32 = jm_setting_find(JM_SETTING_TF32);
+  if (tf32) setenv("MLX_ENABLE_TF32", tf32, 1); /* MLX's own word for it */
   jm_error *error = api->device_open(gpu, &e->device);
   if (error) {
     jm_free(e);
     return error;
   }
+  e->target = jm_mlx_kernels_target(&e->device, &why);
   snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
   e->base.fact = (jm_engine_fact){.name = "mlx",
                                   .device_kind = e->device.kind,

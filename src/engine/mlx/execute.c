@@ -35,6 +35,13 @@ static jm_error *codes_make(jm_mlx_program *program) {
   for (jm_op_id id = 0; id < m->n_ops; id++) {
     const jm_op *op = jm_module_op(m, id);
     jm_mlx_code *code = &program->codes[id];
+    const jm_group_code *group = jm_mlx_kernels_find(program->kernels, id);
+    if (group) {
+      code->lower = jm_lower_kernels;
+      code->base.name = group->schedule->name;
+      code->base.n_kernels = group->schedule->n_launches;
+      continue;
+    }
     code->lower = jm_lower_find(m, op);
     if (!code->lower) JM_TRY(jm_ref_check(m, op));
     if (op->code == JM_OP_fusion)
@@ -43,7 +50,9 @@ static jm_error *codes_make(jm_mlx_program *program) {
   return NULL;
 }
 
-jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
+jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact *device,
+                                const jm_target *target, const jm_module *module,
+                                jm_mlx_program **out) {
   jm_mlx_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   jm_arena_init(&program->arena);
@@ -52,6 +61,8 @@ jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) {
   program->constants = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->constants);
   jm_error *error = NULL;
   if (!program->codes || !program->constants) error = jm_error_out_of_memory();
+  if (!error && target->has_kernels)
+    error = jm_mlx_kernels_create(api, device, target, module, &program->kernels);
   if (!error) error = codes_make(program);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
@@ -66,6 +77,7 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
   for (uint32_t i = 0; api && i < program->module->n_ops; i++)
     jm_mlx_value_drop(api, &program->constants[i]);
   if (api) jm_lower_scalars_release(api, &program->scalars);
+  jm_mlx_kernels_destroy(program->kernels);
   jm_arena_deinit(&program->arena);
   jm_free(program);
 }
@@ -387,7 +399,10 @@ static jm_error *execution_init(execution *x) {
   x->operands = jm_alloc(operands, sizeof *x->operands);
   x->results = jm_alloc(results, sizeof *x->results);
   x->tensors = jm_alloc((size_t)operands + results, sizeof *x->tensors);
-  x->lowering = (jm_lowering){.api = x->api, .module = x->m, .scalars = &x->program->scalars};
+  x->lowering = (jm_lowering){.api = x->api,
+                              .module = x->m,
+                              .scalars = &x->program->scalars,
+                              .kernels = x->program->kernels};
   return x->values && x->operands && x->results && x->tensors ? NULL : jm_error_out_of_memory();
 }
 

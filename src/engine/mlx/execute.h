@@ -7,6 +7,7 @@
 #ifndef JM_ENGINE_MLX_EXECUTE_H
 #define JM_ENGINE_MLX_EXECUTE_H
 
+#include "engine/mlx/kernels.h"
 #include "engine/mlx/lower.h"
 #include "engine/mlx/values.h"
 #include "plan/plan.h"
@@ -24,10 +25,14 @@ typedef struct jm_mlx_program {
   jm_mlx_code *codes;      /* per op */
   jm_mlx_value *constants; /* per op: a constant's value, made at its first use */
   jm_lower_scalars scalars;
+  jm_mlx_kernels *kernels; /* of the groups; NULL: the target has none */
 } jm_mlx_program;
 
-/* UNIMPLEMENTED if an op can run neither on MLX nor on the host. */
-jm_error *jm_mlx_program_create(const jm_module *module, jm_mlx_program **out) JM_MUST_USE;
+/* target: that the module was lowered for. UNIMPLEMENTED if an op can run neither on MLX nor on the
+ * host. */
+jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact *device,
+                                const jm_target *target, const jm_module *module,
+                                jm_mlx_program **out) JM_MUST_USE;
 void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
 /* Runs to completion; see jm_engine_run. */

@@ -39,8 +39,9 @@ typedef struct jm_lowering {
   jm_lower_operand *in; /* op->n_operands */
   jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
   jm_lower_scalars *scalars;
-  jm_error *error;      /* the first one; sticky */
-  jm_mlx_array **scope; /* arrays to release when the op is done */
+  struct jm_mlx_kernels *kernels; /* of the program's groups, NULL: there are none */
+  jm_error *error;                /* the first one; sticky */
+  jm_mlx_array **scope;           /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
   uint32_t n_calls; /* of primitives, since somebody counted them */
   jm_arena scratch; /* memory until the op is done */
@@ -82,8 +83,10 @@ typedef void jm_lower_fn(jm_lowering *l);
  * Looks at element types, attributes and regions, never at values. */
 jm_lower_fn *jm_lower_find(const jm_module *module, const jm_op *op);
 
-/* Does MLX do this pattern in one call, as exactly as op by op? See jm_backend.takes_pattern. */
-bool jm_lower_takes_pattern(const jm_module *module, const jm_op *fusion, bool is_gpu);
+/* Does MLX do this pattern in one call, as exactly as op by op, and would our own kernels not do as
+ * well? See jm_backend.takes_pattern. */
+bool jm_lower_takes_pattern(const jm_module *module, const jm_op *fusion,
+                            const jm_mlx_device_fact *device, bool has_kernels);
 
 /* One call per primitive, expanded from prims.def. */
 #define PRIM1(name, function) jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a);

@@ -117,10 +117,11 @@ static const struct {
   const char *kind;
   bool (*takes)(const jm_module *m, const jm_op *op, bool is_gpu);
   jm_lower_fn *lower;
+  bool is_one_kernel; /* grouping makes one of it, with what stands around it */
 } patterns[] = {
-    {"softmax", takes_f32, lower_softmax},
-    {"logistic", takes_f32, lower_logistic},
-    {"attention", takes_attention, lower_attention},
+    {"softmax", takes_f32, lower_softmax, true},
+    {"logistic", takes_f32, lower_logistic, true},
+    {"attention", takes_attention, lower_attention, false},
 };
 enum { N_PATTERNS = sizeof patterns / sizeof *patterns };
 
@@ -136,12 +137,16 @@ static bool is_pattern(const jm_module *m, const jm_op *op) {
   return pattern_find(op) < N_PATTERNS;
 }
 
-bool jm_lower_takes_pattern(const jm_module *m, const jm_op *fusion, bool is_gpu) {
+bool jm_lower_takes_pattern(const jm_module *m, const jm_op *fusion,
+                            const jm_mlx_device_fact *device, bool has_kernels) {
   size_t i = pattern_find(fusion);
   for (uint32_t k = 0; k < fusion->n_operands; k++)
     if (!jm_lower_type_supported(jm_op_operand_type(m, fusion, k))) return false;
   return i < N_PATTERNS && jm_lower_type_supported(jm_op_result_type(m, fusion, 0)) &&
-         patterns[i].takes(m, fusion, is_gpu);
+         !(has_kernels && patterns[i].is_one_kernel) &&
+         /* pass/precision.c, which sees ops, makes such products from several. */
+         !(device->rounds_to_tf32 && entry_find(fusion, "precise")) &&
+         patterns[i].takes(m, fusion, device->is_gpu);
 }
 
 static void lower_pattern(jm_lowering *l) { patterns[pattern_find(l->op)].lower(l); }
