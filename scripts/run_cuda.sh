@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Prints the test kernels as CUDA, compiles them, and runs them against the interpreter where there
-# is a GPU: run_cuda.sh BUILD [EVERY]. BUILD has libjm_core.a; EVERY n takes each n-th kernel alone,
-# for the compiler needs minutes for all of them. NVCC_FLAGS names the architecture, sm_90 if unset.
+# is a GPU: run_cuda.sh EMIT_PRINTED [EVERY]. EMIT_PRINTED is the program of tests/gpu/emit_printed.c;
+# EVERY n takes each n-th kernel alone, for the compiler needs minutes for all of them. NVCC_FLAGS
+# names the architecture, sm_90 if unset.
 set -eu
+emit=$(realpath "$1")
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-${CC:-cc} -std=c11 -D_GNU_SOURCE -O1 -ffp-contract=off -Isrc -Itests tests/gpu/emit_printed.c \
-  "$1/libjm_core.a" -o "$folder/emit" -ldl -lpthread -lm
-"$folder/emit" "$folder" cuda "${2:-1}"
+"$emit" "$folder" cuda "${2:-1}"
 flags=${NVCC_FLAGS:--arch=sm_90}
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
   nvcc -w -std=c++17 $flags -Itests "$folder/kernels.cu" tests/gpu/run_cuda.cu -o "$folder/run"

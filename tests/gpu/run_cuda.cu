@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs the kernels that emit_printed.c wrote, and compares their bits: run_cuda PLAN. NaN is any NaN,
- * in words of 16 bits of f16 or bf16 too. */
+ * Runs the kernels that emit_printed.c wrote, and compares their bits: run_cuda PLAN [FIRST
+ * [LAST]], by the kernels' numbers. NaN is any NaN, in words of 16 bits of f16 or bf16 too. */
 #include <cuda_runtime.h>
 #include <unistd.h>
 
@@ -98,8 +98,8 @@ static bool wait_for(const char *name) {
 }
 
 /* In as many groups as there are chunks, and in two, which take several chunks each. */
-static bool run(FILE *plan, const entry *e) {
-  get_number(plan); /* the kernel's number */
+static bool run(FILE *plan, const entry *e, int64_t first, int64_t last) {
+  int64_t number = get_number(plan);
   int64_t chunks = get_number(plan), threads = get_number(plan), calls = get_number(plan);
   int64_t n = get_number(plan);
   std::vector<int64_t> types(n);
@@ -111,6 +111,7 @@ static bool run(FILE *plan, const entry *e) {
     get(plan, before[i].data(), before[i].size());
     get(plan, want[i].data(), want[i].size());
   }
+  if (number < first || number > last) return true;
   bool right = true;
   for (int round = 0; round < 2 && right; round++) {
     std::vector<void *> buffers(n), arguments(n);
@@ -136,10 +137,11 @@ static bool run(FILE *plan, const entry *e) {
 }
 
 int main(int argc, char **argv) {
-  FILE *plan = argc == 2 ? fopen(argv[1], "rb") : NULL;
+  FILE *plan = argc > 1 ? fopen(argv[1], "rb") : NULL;
+  const int64_t first = argc > 2 ? atoll(argv[2]) : 0, last = argc > 3 ? atoll(argv[3]) : INT64_MAX;
   if (!plan) return 2;
   int n = 0, failures = 0;
-  for (const entry *e = entries; e->kernel; e++, n++) failures += !run(plan, e);
+  for (const entry *e = entries; e->kernel; e++, n++) failures += !run(plan, e, first, last);
   fclose(plan);
   printf("%d kernels, %d failed\n", n, failures);
   return failures || !n;

@@ -217,10 +217,15 @@ static jm_error *check_limits(const printer *p) {
 
 /* -- functions */
 
-static bool overlaps_another(const jm_kernel *k, uint32_t param) {
+/* May a pointer be `restrict`? Not what a thread writes and another one reads: to the compiler a
+ * barrier does not change memory that one such pointer alone leads to, and nvcc 13 then moves loads
+ * over barriers. */
+static bool is_restricted(const printer *p, uint32_t param) {
+  const jm_kernel *k = p->k;
+  if (p->d->lane && p->threads > 1 && k->params[param].written) return false;
   for (uint32_t i = 0; i < k->n_params; i++)
-    if (i != param && jm_kparam_overlaps(&k->params[i], &k->params[param])) return true;
-  return false;
+    if (i != param && jm_kparam_overlaps(&k->params[i], &k->params[param])) return false;
+  return true;
 }
 
 static const char *const_of(const jm_kparam *param) { return param->written ? "" : "const "; }
@@ -235,7 +240,7 @@ static void print_parameters(printer *p) {
     snprintf(name.text, sizeof name.text, "p%u", (unsigned)i);
     jm_text_printf(p->out, n ? ",\n    " : "\n    ");
     jm_text_printf(p->out, p->d->parameter, const_of(param), p->d->types[param->element],
-                   overlaps_another(k, i) ? "" : p->d->restricted, name.text, (unsigned)n);
+                   is_restricted(p, i) ? p->d->restricted : "", name.text, (unsigned)n);
     n++;
   }
   jm_text_printf(p->out, "%s) {\n", p->d->more_parameters);
@@ -251,7 +256,7 @@ static void print_addresses(printer *p) {
     const char *type = p->d->types[param->element];
     if (param->space == JM_SPACE_GLOBAL) {
       jm_c_line(p, "%s%s *%sp%u = buffers[%u];", const_of(param), type,
-                overlaps_another(k, i) ? "" : p->d->restricted, (unsigned)i, (unsigned)n++);
+                is_restricted(p, i) ? p->d->restricted : "", (unsigned)i, (unsigned)n++);
     } else {
       jm_c_line(p, "%s *p%u = (%s *)((char *)scratch + %zu);", type, (unsigned)i, type, scratch);
       size_t bytes = (size_t)param->elements * jm_ktype_bytes[param->element];
