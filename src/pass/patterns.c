@@ -11,6 +11,8 @@
  *   softmax    x: along the last dimension
  *   logistic   x: 1 / (1 + exp(-x)), as it is spelled out
  *   attention  q, k, v, mask: see patterns_attention.c
+ *   layer_norm, rms_norm  x, weight, bias: see patterns_norm.c
+ *   product_bias  lhs, rhs, bias: [..., k] by [k, n], plus a vector of n
  * Ops between the operands and the result have no other users. Numbers (a scale, the start of a
  * sum) are constants of the body. A later pattern wins over an earlier one that is a part of it, if
  * the engine takes it. */
@@ -53,8 +55,7 @@ bool jm_pattern_is(const jm_pattern *p, jm_value v, double wanted) {
   return jm_pattern_is_number(p, v, &number) && number == wanted;
 }
 
-/* The reduction by this op along the last dimension alone, from this start on. */
-static const jm_op *reduces_last(jm_pattern *p, jm_value v, jm_opcode code, double start) {
+const jm_op *jm_pattern_reduces_last(jm_pattern *p, jm_value v, jm_opcode code, double start) {
   const jm_op *op = jm_pattern_inner(p, v, JM_OP_reduce, 1);
   if (!op || op->n_results != 1 || op->n_captures) return NULL;
   const jm_reduce_attrs *attrs = op->attrs;
@@ -78,6 +79,18 @@ static jm_value repeated(jm_pattern *p, jm_value v) {
         jm_op_operand_type(p->m, op, 0)->dims[i] != jm_module_typeof(p->m, v)->dims[i])
       return JM_NONE;
   return op->operands[0];
+}
+
+jm_value jm_pattern_repeated_vector(const jm_pattern *p, jm_value v) {
+  const jm_op *op = jm_module_definition(p->m, v);
+  if (!op || op->code != JM_OP_broadcast_in_dim || jm_op_operand_type(p->m, op, 0)->rank != 1)
+    return JM_NONE;
+  const jm_broadcast_in_dim_attrs *attrs = op->attrs;
+  const jm_type *type = jm_module_typeof(p->m, v);
+  return attrs->dims.data[0] == (int64_t)type->rank - 1 &&
+                 jm_op_operand_type(p->m, op, 0)->dims[0] == type->dims[type->rank - 1]
+             ? op->operands[0]
+             : JM_NONE;
 }
 
 /* -- softmax */
@@ -109,7 +122,7 @@ static jm_value less_its_maximum(jm_pattern *p, jm_value v, bool *moved) {
       most = move->operands[0];
     }
   }
-  const jm_op *fold = reduces_last(p, most, JM_OP_maximum, -INFINITY);
+  const jm_op *fold = jm_pattern_reduces_last(p, most, JM_OP_maximum, -INFINITY);
   if (!fold) return JM_NONE;
   const jm_op *x = jm_module_definition(p->m, less->operands[0]);
   *moved = move != NULL;
@@ -123,7 +136,7 @@ jm_value jm_pattern_softmax(jm_pattern *p, const jm_op *divide, bool *moved) {
   if (divide->code != JM_OP_divide) return JM_NONE;
   const jm_op *top = jm_pattern_inner(p, divide->operands[0], JM_OP_exponential, 2);
   jm_value sum = top ? repeated(p, divide->operands[1]) : JM_NONE;
-  const jm_op *fold = sum == JM_NONE ? NULL : reduces_last(p, sum, JM_OP_add, 0);
+  const jm_op *fold = sum == JM_NONE ? NULL : jm_pattern_reduces_last(p, sum, JM_OP_add, 0);
   if (!fold || fold->operands[0] != divide->operands[0]) return JM_NONE;
   return less_its_maximum(p, top->operands[0], moved);
 }
@@ -161,6 +174,35 @@ static jm_error *find_logistic(jm_pattern *p, const jm_op *last, bool *found) {
   p->operands[0] = minus->operands[0];
   p->n_operands = 1;
   *found = true;
+  return NULL;
+}
+
+/* -- a product and a vector along its last dimension */
+
+static bool is_plain_product(const jm_pattern *p, const jm_op *product) {
+  const jm_dot_general_attrs *a = product->attrs;
+  const jm_type *lhs = jm_op_operand_type(p->m, product, 0);
+  const jm_type *rhs = jm_op_operand_type(p->m, product, 1);
+  return !a->lhs_batch.n && a->lhs_contract.n == 1 && rhs->rank == 2 && lhs->rank &&
+         a->lhs_contract.data[0] == (int64_t)lhs->rank - 1 && a->rhs_contract.data[0] == 0 &&
+         a->lhs_precision == JM_PRECISION_DEFAULT && a->rhs_precision == JM_PRECISION_DEFAULT;
+}
+
+static jm_error *find_product_bias(jm_pattern *p, const jm_op *last, bool *found) {
+  for (uint32_t i = 0; i < 2 && !*found; i++) {
+    const jm_op *product = jm_module_definition(p->m, last->operands[i]);
+    if (!product || product->code != JM_OP_dot_general || !is_plain_product(p, product)) continue;
+    p->n_ops = 0;
+    p->operands[2] = jm_pattern_repeated_vector(p, last->operands[1 - i]);
+    if (p->operands[2] == JM_NONE ||
+        !jm_pattern_inner(p, last->operands[i], JM_OP_dot_general, 1) ||
+        !jm_pattern_inner(p, last->operands[1 - i], JM_OP_broadcast_in_dim, 1))
+      continue;
+    p->operands[0] = product->operands[0];
+    p->operands[1] = product->operands[1];
+    p->n_operands = 3;
+    *found = true;
+  }
   return NULL;
 }
 
@@ -202,6 +244,12 @@ static const struct {
     {JM_OP_dot_general, "attention", jm_pattern_find_attention},
     {JM_OP_divide, "softmax", find_softmax},
     {JM_OP_divide, "logistic", find_logistic},
+    {JM_OP_add, "layer_norm", jm_pattern_find_layer_norm},
+    {JM_OP_multiply, "layer_norm", jm_pattern_find_layer_norm},
+    {JM_OP_divide, "layer_norm", jm_pattern_find_layer_norm},
+    {JM_OP_multiply, "rms_norm", jm_pattern_find_rms_norm},
+    {JM_OP_divide, "rms_norm", jm_pattern_find_rms_norm},
+    {JM_OP_add, "product_bias", find_product_bias},
 };
 
 typedef struct finder {

@@ -26,7 +26,7 @@ typedef struct jm_pattern {
  * memory alone are errors. */
 typedef jm_error *jm_pattern_fn(jm_pattern *p, const jm_op *last, bool *found);
 
-jm_pattern_fn jm_pattern_find_attention;
+jm_pattern_fn jm_pattern_find_attention, jm_pattern_find_layer_norm, jm_pattern_find_rms_norm;
 
 /* The op of this code that makes a value which has so many uses, all of them in the pattern, of
  * which it then is a part; NULL: another op, or used elsewhere. */
@@ -35,6 +35,13 @@ const jm_op *jm_pattern_inner(jm_pattern *p, jm_value v, jm_opcode code, uint32_
 /* The number that every element of a float value is; false: another value. */
 bool jm_pattern_is_number(const jm_pattern *p, jm_value v, double *out);
 bool jm_pattern_is(const jm_pattern *p, jm_value v, double wanted);
+
+/* The reduction by this op along the last dimension alone, from this start on, used once; NULL:
+ * another value. */
+const jm_op *jm_pattern_reduces_last(jm_pattern *p, jm_value v, jm_opcode code, double start);
+
+/* The vector that the value repeats along all dimensions but its last; JM_NONE: another value. */
+jm_value jm_pattern_repeated_vector(const jm_pattern *p, jm_value v);
 
 /* exp(x - max(x)) / sum(exp(x - max(x))) along the last dimension: x, JM_NONE if it isn't one.
  * *moved: x is a transpose, and the maximum is that of its operand, transposed. */

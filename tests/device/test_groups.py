@@ -14,6 +14,7 @@ RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(6, 5, 40)).astype(np.float32) * 3
 ODD = ROWS.copy()
 ODD[0, 0], ODD[0, 1, 3], ODD[0, 2, 5], ODD[0, 3, ::2] = -np.inf, np.nan, np.inf, -np.inf
+VECTORS = [RANDOM.normal(size=40).astype(np.float32) for _ in range(2)]
 BHTD = [RANDOM.normal(size=(2, 3, t, 16)).astype(np.float32) for t in (7, 9, 9)]
 BTHD = [a.transpose(0, 2, 1, 3).copy() for a in BHTD]
 MASK = RANDOM.random((2, 3, 7, 9)) < 0.6
@@ -37,6 +38,21 @@ def of_heads(**options):
     return lambda q, k, v: jax.nn.dot_product_attention(q, k, v, **options)
 
 
+def layer_norm_of_flax(x, weight, bias):
+    mean = jnp.mean(x, -1, keepdims=True)
+    variance = jnp.maximum(0, jnp.mean(lax.square(x), -1, keepdims=True) - lax.square(mean))
+    return (x - mean) * (lax.rsqrt(variance + 1e-6) * weight) + bias
+
+
+def layer_norm(x, weight, bias):
+    variance = x.var(-1, keepdims=True)
+    return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(variance + 1e-5) * weight + bias
+
+
+def rms_norm(x, weight):
+    return x * lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6) * weight
+
+
 # name: function, inputs, ops that run on the device
 FOUND = {
     "softmax": (jax.nn.softmax, [ROWS], 1),
@@ -49,6 +65,10 @@ FOUND = {
     ),
     "logistic": (logistic, [ROWS * 40], 1),
     "logistic_odd": (logistic, [ODD], 1),
+    "layer_norm_of_flax": (layer_norm_of_flax, [ROWS, *VECTORS], 1),
+    "layer_norm": (layer_norm, [ROWS, *VECTORS], 1),
+    "rms_norm": (rms_norm, [ROWS, VECTORS[0]], 1),
+    "product_bias": (lambda x, w, b: x @ w + b, [ROWS, ROWS[0].T, VECTORS[1][:5]], 1),
     "attention": (lambda q, k, v: weighted(scores(q, k), v), BHTD, 1),
     "attention_divided": (lambda q, k, v: weighted(scores(q, k, 1) / 4, v), BHTD, 1),
     "attention_unscaled": (lambda q, k, v: weighted(scores(q, k, 1), v), BHTD, 1),

@@ -457,6 +457,14 @@ static void products_and_transforms(void) {
   jm_mlx_array *k = array(JM_DT_f32, DIMS(1, 1, 2, 2), VALUES(1, 0, 0, 1));
   jm_mlx_array *v = array(JM_DT_f32, DIMS(1, 1, 2, 2), VALUES(1, 2, 3, 4));
   jm_mlx_array *mask = array(JM_DT_f32, DIMS(1, 1, 1, 2), VALUES(-INFINITY, 0));
+  jm_mlx_array *x = array(JM_DT_f32, DIMS(1, 2), VALUES(3, 5));
+  jm_mlx_array *twice = array(JM_DT_f32, DIMS(2), VALUES(2, 3)),
+               *square = array(JM_DT_f32, DIMS(2, 2), VALUES(1, 2, 3, 4));
+  EXPECT(layer_norm, (x, NULL, NULL, 0), JM_DT_f32, DIMS(1, 2), VALUES(-1, 1));
+  EXPECT(layer_norm, (x, twice, twice, 3), JM_DT_f32, DIMS(1, 2), VALUES(1, 4.5));
+  EXPECT(rms_norm, (x, NULL, 8), JM_DT_f32, DIMS(1, 2), VALUES(0.6, 1));
+  EXPECT(rms_norm, (x, twice, 8), JM_DT_f32, DIMS(1, 2), VALUES(1.2, 3));
+  EXPECT(addmm, (twice, x, square), JM_DT_f32, DIMS(1, 2), VALUES(20, 29));
   EXPECT(attention, (q, k, v, 1, NULL), JM_DT_f32, DIMS(1, 1, 1, 2),
          VALUES(1.5378828427, 2.5378828427));
   EXPECT(attention, (q, k, v, 1, mask), JM_DT_f32, DIMS(1, 1, 1, 2), VALUES(3, 4));

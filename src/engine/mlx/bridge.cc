@@ -622,14 +622,36 @@ jm_error *prim_fft(jm_mlx_array **out, jm_mlx_array *a, jm_fft_kind kind, const 
   });
 }
 
+std::optional<core::array> optional_of(const jm_mlx_array *a) {
+  return a ? std::optional<core::array>(a->value) : std::nullopt;
+}
+
 jm_error *prim_attention(jm_mlx_array **out, jm_mlx_array *q, jm_mlx_array *k, jm_mlx_array *v,
                          float scale, jm_mlx_array *mask) {
   return make("attention", out, [&] {
-    std::optional<core::array> added;
-    if (mask) added = mask->value;
-    return core::fast::scaled_dot_product_attention(
-        q->value, k->value, v->value, scale, mask ? "array" : "", added, {}, false, here.stream);
+    return core::fast::scaled_dot_product_attention(q->value, k->value, v->value, scale,
+                                                    mask ? "array" : "", optional_of(mask), {},
+                                                    false, here.stream);
   });
+}
+
+jm_error *prim_layer_norm(jm_mlx_array **out, jm_mlx_array *x, jm_mlx_array *weight,
+                          jm_mlx_array *bias, float epsilon) {
+  return make("layer_norm", out, [&] {
+    return core::fast::layer_norm(x->value, optional_of(weight), optional_of(bias), epsilon,
+                                  here.stream);
+  });
+}
+
+jm_error *prim_rms_norm(jm_mlx_array **out, jm_mlx_array *x, jm_mlx_array *weight, float epsilon) {
+  return make("rms_norm", out, [&] {
+    return core::fast::rms_norm(x->value, optional_of(weight), epsilon, here.stream);
+  });
+}
+
+jm_error *prim_addmm(jm_mlx_array **out, jm_mlx_array *c, jm_mlx_array *a, jm_mlx_array *b) {
+  return make("addmm", out,
+              [&] { return core::addmm(c->value, a->value, b->value, 1, 1, here.stream); });
 }
 
 }  // namespace

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 4 };
+enum { JM_MLX_ABI = 5 };
 
 /* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
 typedef enum jm_mlx_fold {

@@ -111,6 +111,35 @@ static bool takes_attention(const jm_module *m, const jm_op *op, bool is_gpu) {
   return is_narrow && has_kernel(m, op, is_gpu);
 }
 
+/* -- norms: MLX computes them in f32 with two passes, better than the difference of means */
+
+static void lower_norm(jm_lowering *l) {
+  const float epsilon = (float)number_of(l->op, "epsilon");
+  uint32_t next = 1;
+  A weight = NULL, bias = NULL;
+  if (entry_find(l->op, "weight")) weight = jm_lower_array(l, next++);
+  if (entry_find(l->op, "bias")) bias = jm_lower_array(l, next);
+  l->out[0] = jm_mlx_layer_norm(l, jm_lower_array(l, 0), weight, bias, epsilon);
+}
+
+static void lower_rms_norm(jm_lowering *l) {
+  A weight = entry_find(l->op, "weight") ? jm_lower_array(l, 1) : NULL;
+  l->out[0] = jm_mlx_rms_norm(l, jm_lower_array(l, 0), weight, (float)number_of(l->op, "epsilon"));
+}
+
+/* -- a product and a vector */
+
+static void lower_product_bias(jm_lowering *l) {
+  l->out[0] = jm_mlx_addmm(l, jm_lower_array(l, 2), jm_lower_array(l, 0), jm_lower_array(l, 1));
+}
+
+/* A product of one row is an inner product to MLX, which gives it one dimension fewer. */
+static bool takes_product_bias(const jm_module *m, const jm_op *op, bool is_gpu) {
+  return takes_f32(m, op, is_gpu) && jm_op_operand_type(m, op, 0)->dtype == JM_DT_f32 &&
+         jm_op_operand_type(m, op, 1)->dtype == JM_DT_f32 &&
+         jm_op_operand_type(m, op, 0)->rank >= 2;
+}
+
 /* -- all of them */
 
 static const struct {
@@ -122,6 +151,9 @@ static const struct {
     {"softmax", takes_f32, lower_softmax, true},
     {"logistic", takes_f32, lower_logistic, true},
     {"attention", takes_attention, lower_attention, false},
+    {"layer_norm", takes_f32, lower_norm, true},
+    {"rms_norm", takes_f32, lower_rms_norm, true},
+    {"product_bias", takes_product_bias, lower_product_bias, true},
 };
 enum { N_PATTERNS = sizeof patterns / sizeof *patterns };
 
