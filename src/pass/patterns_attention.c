@@ -234,9 +234,10 @@ static jm_error *find(jm_pattern *p, const jm_op *last, bool swapped, bool *foun
   p->operands[2] = last->operands[!swapped];
   p->operands[3] = mask;
   p->n_operands = a.has_mask ? 4 : 3;
-  jm_pattern_set_bool(p, "precise", is_precise(scores) || is_precise(last));
   *found = types_fit(p, &a);
-  return *found ? config_set(p, &a) : NULL;
+  if (!*found) return NULL;
+  jm_pattern_set_bool(p, "precise", is_precise(scores) || is_precise(last));
+  return config_set(p, &a);
 }
 
 jm_error *jm_pattern_find_attention(jm_pattern *p, const jm_op *last, bool *found) {

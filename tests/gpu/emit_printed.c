@@ -7,11 +7,7 @@
 #include "kernel/print/c.h"
 #include "unit/printed_cases.h"
 
-static const jm_target target = {.vector_bytes = 16,
-                                 .fma = true,
-                                 .l1_bytes = 32 << 10,
-                                 .l2_bytes = 256 << 10,
-                                 .scratch_bytes = 16 << 10};
+static const jm_target target = JM_TARGET_HOST("test", 16, true, 16 << 10);
 
 static FILE *open_file(const char *folder, const char *name) {
   char path[512];
