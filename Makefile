@@ -110,6 +110,7 @@ format: $(VENV)/format
 
 check: $(VENV)/format
 	$(BIN)/python scripts/check_includes.py
+	$(BIN)/python scripts/check_numbers.py
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/ops_doc.py --check
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py

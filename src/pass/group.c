@@ -201,7 +201,7 @@ static bool has_few_buffers(jm_grouping *g, uint32_t n, uint32_t n_roots) {
       buffers += !(constant && constant->value.splat);
     }
   }
-  return buffers <= g->target->group.buffers;
+  return buffers <= g->target->group.max_buffers;
 }
 
 /* Does a schedule fit what is listed? Then which. */
@@ -272,11 +272,11 @@ static jm_error *join(jm_grouping *g, uint32_t group, uint32_t at, bool root, bo
   double weight, repeated;
   jm_space space;
   *joined = false;
-  if (jm_group_is_loop(g->m, op)) return NULL;
+  if (jm_group_is_loop(g->m, op, g->target)) return NULL;
   if (!jm_group_places(g, group, at, root, &member)) return NULL;
   if (!jm_group_pays(g, group, &member, &weight, &repeated)) return NULL;
-  bool anchor = jm_cluster_find_anchor(g->m, op, &space);
-  if (root || anchor || next.n >= g->target->group.buffers / 2) {
+  bool anchor = jm_cluster_find_anchor(g->target, g->m, op, &space);
+  if (root || anchor || next.n >= g->target->group.max_buffers / 2) {
     uint32_t n_roots, n = list_cluster(g, &next, NULL, &member, &n_roots);
     if (!has_few_buffers(g, n, n_roots)) return NULL;
     if ((root || anchor) && !find_schedule(g, n, n_roots, &next)) return NULL;
@@ -486,9 +486,9 @@ static bool is_tiny_group(jm_grouping *g, uint32_t group) {
 }
 
 static jm_error *merge_groups(jm_grouping *g) {
-  enum { BIG = 1024 };
   for (jm_value v = 0; v < g->m->n_values; v++)
-    if (g->first_use[v + 1] - g->first_use[v] > 1 && jm_module_typeof(g->m, v)->count >= BIG)
+    if (g->first_use[v + 1] - g->first_use[v] > 1 &&
+        jm_module_typeof(g->m, v)->count >= g->target->group.siblings)
       JM_TRY(merge_siblings(g, v));
   for (jm_value v = 0; v < g->m->n_values; v++) JM_TRY(merge_epilogues(g, v));
   uint32_t current = JM_NONE;

@@ -86,6 +86,6 @@ bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
 /* Costs nothing and reads (next to) nothing: never worth memory. */
 bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
 /* A reduction made element by element although it is big: a producer only of itself. */
-bool jm_group_is_loop(const jm_module *m, const jm_op *op);
+bool jm_group_is_loop(const jm_module *m, const jm_op *op, const jm_target *target);
 
 #endif

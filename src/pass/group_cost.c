@@ -8,10 +8,10 @@ static double reduced_count(const jm_module *m, const jm_op *op) {
   return to->count ? (double)from->count / (double)to->count : 0;
 }
 
-bool jm_group_is_loop(const jm_module *m, const jm_op *op) {
+bool jm_group_is_loop(const jm_module *m, const jm_op *op, const jm_target *target) {
   jm_space space;
-  return op->code == JM_OP_reduce && reduced_count(m, op) > JM_CLUSTER_INLINE &&
-         !jm_cluster_find_anchor(m, op, &space);
+  return op->code == JM_OP_reduce && reduced_count(m, op) > (double)target->row.inline_points &&
+         !jm_cluster_find_anchor(target, m, op, &space);
 }
 
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
@@ -79,13 +79,14 @@ static bool is_cut(const jm_module *m, const jm_op *op) {
 }
 
 /* How often an operand is asked for if the op's element is asked for this often. */
-static double evaluations(const jm_module *m, const jm_op *op, uint32_t operand, double asked) {
+static double evaluations(const jm_grouping *g, const jm_op *op, uint32_t operand, double asked) {
+  const jm_module *m = g->m;
   const jm_type *from = jm_op_operand_type(m, op, operand), *to = jm_op_result_type(m, op, 0);
   jm_space space;
   if (from->count == 1) return 1;
   switch (op->code) {
     case JM_OP_reduce:
-      if (jm_cluster_find_anchor(m, op, &space)) return (double)from->count;
+      if (jm_cluster_find_anchor(g->target, m, op, &space)) return (double)from->count;
       return asked * reduced_count(m, op);
     case JM_OP_broadcast_in_dim:
       return is_outer(m, op) ? asked * (double)from->count / (double)to->count : asked;
@@ -111,7 +112,7 @@ static bool add_use(const jm_grouping *g, const jm_group_member *user, jm_value 
                     jm_group_member *out) {
   const jm_op *op = jm_grouping_op(g, user->at);
   jm_space space;
-  bool anchor = jm_cluster_find_anchor(g->m, op, &space);
+  bool anchor = jm_cluster_find_anchor(g->target, g->m, op, &space);
   bool same = jm_cluster_is_pointwise(g->m, op);
   for (uint32_t k = 0; k < op->n_operands; k++) {
     if (op->operands[k] != v) continue;
@@ -123,7 +124,7 @@ static bool add_use(const jm_grouping *g, const jm_group_member *user, jm_value 
     for (uint32_t i = 0; i < user->n_places; i++) {
       uint32_t id = user->places[i].id;
       if (!same || from->count != to->count) id = from->count == 1 ? 3 : place_id(g, op, k, id);
-      if (!add_place(out, id, evaluations(g->m, op, k, user->places[i].evaluations))) return false;
+      if (!add_place(out, id, evaluations(g, op, k, user->places[i].evaluations))) return false;
     }
   }
   return true;
@@ -149,9 +150,9 @@ bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool roo
 
 /* A function is as much code as so many ops; compilers take more than twice the time for twice the
  * code. One that is very much code still has room for others. */
-static double op_weight(const jm_module *m, const jm_target *target, const jm_op *op,
-                        double flops) {
-  const double flops_per_op = 10, most = target->group.weight / 4;
+static double op_weight(const jm_grouping *g, const jm_op *op, double flops) {
+  const double flops_per_op = g->target->group.op_flops, most = g->target->group.weight / 4;
+  const jm_module *m = g->m;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
   if (!(jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE)) return 1;
   if (flops > flops_per_op) return flops < most * flops_per_op ? flops / flops_per_op : most;
@@ -161,20 +162,20 @@ static double op_weight(const jm_module *m, const jm_target *target, const jm_op
 
 bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
                    double *weight, double *repeated) {
+  const jm_target *t = g->target;
   const jm_op *op = jm_grouping_op(g, member->at);
   const jm_type *type = jm_op_result_type(g->m, op, 0);
   double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops,
          count = (double)type->count, asked = 0;
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
-  *weight = op_weight(g->m, g->target, op, flops) * (member->n_places ? member->n_places : 1);
+  *weight = op_weight(g, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
-  if (g->groups[group].weight + *weight > g->target->group.weight) return false;
+  if (g->groups[group].weight + *weight > t->group.weight) return false;
   jm_space space; /* of an anchor: its results are at hand wherever they are wanted */
-  if (asked <= count * 1.001 || jm_cluster_find_anchor(g->m, op, &space)) return true;
-  const jm_target *target = g->target;
-  if (flops >= target->cost.repeat_flops && type->count > target->group.few) return false;
-  *repeated = (asked - count) * flops * target->cost.flop;
-  double saved = target->cost.step + target->cost.byte * (double)jm_type_bytes(type);
+  if (asked <= count * 1.001 || jm_cluster_find_anchor(g->target, g->m, op, &space)) return true;
+  if (flops >= t->group.expensive_flops && type->count > t->group.few) return false;
+  *repeated = (asked - count) * flops * t->cost.flop_ns;
+  double saved = t->cost.launch_ns + t->cost.byte_ns * (double)jm_type_bytes(type);
   return g->groups[group].repeated + *repeated <= saved;
 }
 
@@ -197,7 +198,8 @@ static double bytes_read(const jm_module *m, const jm_op *op) {
 }
 
 bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op) {
-  if (op->n_results != 1 || jm_emit_estimate(g->m, op).flops > 4) return false;
+  if (op->n_results != 1 || jm_emit_estimate(g->m, op).flops > g->target->group.cheap_flops)
+    return false;
   if (op->code == JM_OP_reduce) return false;
   return bytes_read(g->m, op) <= 1.05 * (double)jm_type_bytes(jm_op_result_type(g->m, op, 0));
 }

@@ -93,7 +93,8 @@ static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   const jm_op *op = jm_module_op(m, id);
   if (op->code != JM_OP_reduce || op->n_results != 1 || op->n_captures) return NULL;
   if (jm_op_operand_type(m, op, 0)->rank > JM_CLUSTER_RANK || !is_repeatable(m, op)) return NULL;
-  while (jm_group_is_loop(m, jm_module_op(m, id))) JM_TRY(split(m, region, id));
+  while (jm_group_is_loop(m, jm_module_op(m, id), rw->options->target))
+    JM_TRY(split(m, region, id));
   return NULL;
 }
 

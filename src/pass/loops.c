@@ -87,7 +87,8 @@ static jm_error *wrap(loops *l, uint32_t i) {
   return error;
 }
 
-static jm_error *walk(jm_module *m, jm_region_id region, jm_region_id borrowed) {
+static jm_error *walk(jm_module *m, const jm_target *target, jm_region_id region,
+                      jm_region_id borrowed) {
   const uint32_t n_values = m->n_values;
   loops l = {.m = m, .region = region, .borrowed = borrowed};
   l.stands = jm_alloc(n_values, sizeof *l.stands);
@@ -96,13 +97,13 @@ static jm_error *walk(jm_module *m, jm_region_id region, jm_region_id borrowed) 
   for (uint32_t i = 0; !error && i < jm_module_region(m, region)->n_ops; i++) {
     const jm_op *op = jm_module_op(m, jm_module_region(m, region)->ops[i]);
     if (op->code != JM_OP_while && op->code != JM_OP_case) continue;
-    if (jm_schedule_loop_fits(m, op)) {
+    if (jm_schedule_loop_fits(target, m, op)) {
       error = wrap(&l, i);
       continue;
     }
     const jm_region_id first = op->first_region;
     const uint32_t n = op->n_regions;
-    for (uint32_t r = 0; !error && r < n; r++) error = walk(m, first + r, borrowed);
+    for (uint32_t r = 0; !error && r < n; r++) error = walk(m, target, first + r, borrowed);
   }
   if (!error) jm_rewrite_uses(m, region, l.stands, n_values);
   jm_free(l.stands);
@@ -110,11 +111,10 @@ static jm_error *walk(jm_module *m, jm_region_id region, jm_region_id borrowed) 
 }
 
 jm_error *jm_pass_loops(jm_module *m, const jm_pass_options *options, bool *changed) {
-  (void)options;
   jm_region_id borrowed;
   JM_TRY(jm_build_region(m, &borrowed));
   const uint32_t n_ops = m->n_ops;
-  JM_TRY(walk(m, m->entry, borrowed));
+  JM_TRY(walk(m, options->target, m->entry, borrowed));
   *changed |= m->n_ops != n_ops;
   return NULL;
 }

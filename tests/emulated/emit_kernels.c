@@ -127,6 +127,7 @@ static void put_cases(const char *folder, jm_llvm_module *module, uint32_t first
 
 int main(int argc, char **argv) {
   const char *why, *text;
+  kernel_machines_find();
   for (int i = 0; argc == 3 && i < N_KERNEL_MACHINES; i++)
     if (!strcmp(kernel_machines[i].machine.cpu, argv[2]) && !kernel_machines[i].machine.quickly)
       machine = &kernel_machines[i];

@@ -6,8 +6,9 @@
  */
 #include "kernel/print/c.h"
 #include "unit/printed_cases.h"
+#include "unit/test_target.h"
 
-static const jm_target target = JM_TARGET_HOST("test", 16, true, 16 << 10);
+static jm_target target;
 
 static FILE *open_file(const char *folder, const char *name) {
   char path[512];
@@ -131,6 +132,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: emit_printed FOLDER cuda|metal [EVERY]\n");
     return 2;
   }
+  target = test_target_with("x86-64-v2", 16 << 10);
   add_printed_cases(&target);
   FILE *plan = open_file(argv[1], "plan.bin");
   const uint32_t n = (metal ? put_metal : put_cuda)(argv[1], plan, every);

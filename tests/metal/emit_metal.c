@@ -5,8 +5,9 @@
  *   then for each buffer: element type, elements, its offset in data before and after */
 #include "kernel/print/c.h"
 #include "unit/printed_cases.h"
+#include "unit/test_target.h"
 
-static const jm_target target = JM_TARGET_HOST("test", 16, true, 32 << 10);
+static jm_target target;
 
 static FILE *open_file(const char *folder, const char *name) {
   char path[512];
@@ -73,6 +74,7 @@ int main(int argc, char **argv) {
   FILE *runs = open_file(argv[1], "runs");
   if (!source || !data || !runs) return 1;
   fputs(jm_c_metal.prelude, source);
+  target = test_target_with("x86-64-v2", 32 << 10);
   add_printed_cases(&target);
   for (uint32_t i = 0; i < n_cases; i++) {
     const bool counted = i < first_program, threads = jm_kernel_threads(cases[i]) != 0;

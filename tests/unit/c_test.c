@@ -8,8 +8,9 @@
 
 #include "kernel/print/c.h"
 #include "unit/printed_cases.h"
+#include "unit/test_target.h"
 
-static const jm_target target = JM_TARGET_HOST("test", 16, true, 64 << 10);
+static jm_target target;
 
 /* -- C, compiled */
 
@@ -100,7 +101,10 @@ static void test_host(void) {
     CHECK(system(command) == 0);
 }
 
-static void begin(void) { add_printed_cases(&target); }
+static void begin(void) {
+  target = test_target_with("x86-64-v2", 64 << 10);
+  add_printed_cases(&target);
+}
 
 static void end(void) { destroy_cases(); }
 

@@ -6,8 +6,9 @@
 #include "kernel/schedule/schedule.h"
 #include "pass/pass.h"
 #include "unit/check.h"
+#include "unit/test_target.h"
 
-static const jm_target target = JM_TARGET_HOST("test", 64, true, 64 << 10);
+static jm_target target;
 
 typedef struct size {
   uint32_t groups, most, total; /* most: instructions of one kernel */
@@ -71,4 +72,6 @@ static void test_cheap(void) {
   CHECK(measure("sine", "f32", 8).groups == 1);
 }
 
-TEST_MAIN(test_chains, test_cheap)
+static void begin(void) { target = test_target_with("x86-64-v4", 64 << 10); }
+
+TEST_MAIN(begin, test_chains, test_cheap)

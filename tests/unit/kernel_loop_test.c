@@ -10,8 +10,9 @@
 #include "ir/verify.h"
 #include "kernel/schedule/schedule.h"
 #include "unit/check.h"
+#include "unit/test_target.h"
 
-static const jm_target target = JM_TARGET_HOST("test", 32, true, 128 * 1024);
+static jm_target target;
 
 /* The program with its whole body inside of a fusion. NULL if it is none of ours. */
 static jm_module *wrap(const char *program) {
@@ -172,29 +173,24 @@ static void check_program(const char *program) {
   if (!m) return;
   const jm_region *entry = jm_module_region(m, m->entry);
   const jm_op *fusion = jm_module_op(m, entry->ops[0]);
-  jm_schedule schedule = {0};
-  bool fits = false;
-  jm_arena_init(&schedule.arena);
-  jm_error *error = jm_schedule_loop(m, fusion, &target, &schedule, &fits);
-  CHECK(error || fits);
-  bool built = !error && fits;
-  CHECK_OK(error);
-  if (built) {
-    compare(m, &schedule);
-    check_text(schedule.launches[0].kernel);
+  jm_schedule *schedule = NULL;
+  CHECK_OK(jm_schedule_build(m, fusion, &target, &schedule));
+  if (schedule) {
+    CHECK(!strcmp(schedule->name, "loop"));
+    compare(m, schedule);
+    check_text(schedule->launches[0].kernel);
   }
   if (check_failures != before) {
     fprintf(stderr, "in %s", program);
-    if (built && getenv("JM_TEST_VERBOSE")) {
+    if (schedule && getenv("JM_TEST_VERBOSE")) {
       jm_text text;
       jm_text_init(&text);
-      jm_kernel_print(schedule.launches[0].kernel, &text);
+      jm_kernel_print(schedule->launches[0].kernel, &text);
       fprintf(stderr, "%s", jm_text_bytes(&text));
       jm_text_deinit(&text);
     }
   }
-  for (uint32_t i = 0; i < schedule.n_launches; i++) jm_kernel_destroy(schedule.launches[i].kernel);
-  jm_arena_deinit(&schedule.arena);
+  jm_schedule_destroy(schedule);
   jm_module_destroy(m);
 }
 
@@ -542,21 +538,17 @@ static void test_cancel(void) {
       "}\n");
   if (!m) return;
   const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
-  jm_schedule s = {0};
-  bool fits = false;
-  jm_arena_init(&s.arena);
-  CHECK_OK(jm_schedule_loop(m, fusion, &target, &s, &fits));
-  CHECK(fits);
-  if (fits) {
+  jm_schedule *s = NULL;
+  CHECK_OK(jm_schedule_build(m, fusion, &target, &s));
+  if (s) {
     float in[5] = {0}, out[5];
-    void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(s.launches[0].kernel) + 1);
+    void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(s->launches[0].kernel) + 1);
     atomic_bool cancelled = true;
     CHECK_OK(
-        jm_kernel_interpret(s.launches[0].kernel, (void *[]){in, out}, scratch, 0, 1, &cancelled));
+        jm_kernel_interpret(s->launches[0].kernel, (void *[]){in, out}, scratch, 0, 1, &cancelled));
     jm_free(scratch);
-    jm_kernel_destroy(s.launches[0].kernel);
   }
-  jm_arena_deinit(&s.arena);
+  jm_schedule_destroy(s);
   jm_module_destroy(m);
 }
 
@@ -633,18 +625,15 @@ static void test_without_memory(void) {
   const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
   int64_t n = 0;
   for (bool done = false; !done && n < 2000; n++) {
-    jm_schedule s = {0};
-    bool fits = false;
-    jm_arena_init(&s.arena);
+    jm_schedule *s = NULL;
     jm_alloc_fail_after(n);
-    jm_error *error = jm_schedule_loop(m, fusion, &target, &s, &fits);
+    jm_error *error = jm_schedule_build(m, fusion, &target, &s);
     jm_alloc_fail_after(-1);
-    CHECK(error ? jm_error_code(error) == JM_RESOURCE_EXHAUSTED : fits);
+    CHECK(!error || jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
     done = !error;
-    if (done) compare(m, &s);
+    if (done) compare(m, s);
     jm_error_destroy(error);
-    for (uint32_t i = 0; i < s.n_launches; i++) jm_kernel_destroy(s.launches[i].kernel);
-    jm_arena_deinit(&s.arena);
+    jm_schedule_destroy(s);
   }
   CHECK(n > 3 && n < 2000);
   jm_module_destroy(m);
@@ -668,15 +657,12 @@ static void test_too_large(void) {
       "}\n");
   if (!m) return;
   const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
-  jm_schedule s = {0};
-  bool fits = true;
-  jm_arena_init(&s.arena);
-  CHECK_OK(jm_schedule_loop(m, fusion, &target, &s, &fits));
-  CHECK(!fits);
-  CHECK(!jm_schedule_loop_fits(m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0])));
-  jm_arena_deinit(&s.arena);
+  CHECK(!jm_schedule_loop_fits(&target, m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0])));
   jm_module_destroy(m);
 }
 
-TEST_MAIN(test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams, test_stored,
-          test_case, test_updates, test_rows, test_cancel, test_without_memory, test_too_large)
+static void begin(void) { target = test_target_with("x86-64-v3", 128 << 10); }
+
+TEST_MAIN(begin, test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams,
+          test_stored, test_case, test_updates, test_rows, test_cancel, test_without_memory,
+          test_too_large)

@@ -7,28 +7,33 @@
 
 #include "engine/host/llvm_library.h"
 #include "kernel/ir/kernel.h"
-#include "unit/check.h"
+#include "unit/test_target.h"
 
 typedef struct kernel_machine {
   jm_llvm_machine machine;
-  jm_target target;
+  const char *name;
+  jm_target target; /* of that name: after kernel_machines_find */
 } kernel_machine;
 
-#define KERNEL_MACHINE(triple, cpu, quickly, bytes, has_fma) \
-  {{triple "-unknown-linux-gnu", cpu, "", false, quickly},   \
-   JM_TARGET_HOST(cpu, bytes, has_fma, 512 << 10)}
+#define KERNEL_MACHINE(triple, cpu, quickly, name) \
+  {{triple "-unknown-linux-gnu", cpu, "", false, quickly}, name, {0}}
 
-static const kernel_machine kernel_machines[] = {
-    KERNEL_MACHINE("x86_64", "x86-64-v2", false, 16, false),
-    KERNEL_MACHINE("x86_64", "x86-64-v2", true, 16, false),
-    KERNEL_MACHINE("x86_64", "x86-64-v3", false, 32, true),
-    KERNEL_MACHINE("x86_64", "x86-64-v3", true, 32, true),
-    KERNEL_MACHINE("x86_64", "x86-64-v4", false, 64, true),
-    KERNEL_MACHINE("x86_64", "x86-64-v4", true, 64, true),
-    KERNEL_MACHINE("aarch64", "generic", false, 16, true),
-    KERNEL_MACHINE("aarch64", "generic", true, 16, true),
+static kernel_machine kernel_machines[] = {
+    KERNEL_MACHINE("x86_64", "x86-64-v2", false, "x86-64-v2"),
+    KERNEL_MACHINE("x86_64", "x86-64-v2", true, "x86-64-v2"),
+    KERNEL_MACHINE("x86_64", "x86-64-v3", false, "x86-64-v3"),
+    KERNEL_MACHINE("x86_64", "x86-64-v3", true, "x86-64-v3"),
+    KERNEL_MACHINE("x86_64", "x86-64-v4", false, "x86-64-v4"),
+    KERNEL_MACHINE("x86_64", "x86-64-v4", true, "x86-64-v4"),
+    KERNEL_MACHINE("aarch64", "generic", false, "arm64"),
+    KERNEL_MACHINE("aarch64", "generic", true, "arm64"),
 };
 enum { N_KERNEL_MACHINES = sizeof kernel_machines / sizeof *kernel_machines };
+
+static void kernel_machines_find(void) {
+  for (int i = 0; i < N_KERNEL_MACHINES; i++)
+    kernel_machines[i].target = test_target(kernel_machines[i].name);
+}
 
 static uint64_t read_number(const char *bytes, size_t size) {
   uint64_t value = 0;

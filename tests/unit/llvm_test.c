@@ -10,6 +10,7 @@
 static bool has_llvm;
 
 static void find_llvm(void) {
+  kernel_machines_find();
   const char *why;
   has_llvm = jm_llvm_library_load(&why);
   printf("%s\n", has_llvm ? jm_llvm_library_version() : why);

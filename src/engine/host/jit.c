@@ -52,14 +52,13 @@ static char version[96];
 
 /* -- the machine */
 
-static size_t cache_bytes(int level, size_t preset) {
-#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
-  long bytes = sysconf(level == 1 ? _SC_LEVEL1_DCACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
+/* Of the second cache of a core. */
+static size_t cache_bytes(void) {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
   if (bytes > 0) return (size_t)bytes;
-#else
-  (void)level;
 #endif
-  return preset;
+  return 2 * jm_target_host.scratch_bytes;
 }
 
 #if defined(__x86_64__)
@@ -91,7 +90,7 @@ static bool find_machine(void) {
   snprintf(reason, sizeof reason, "no LLVM: only x86-64 and arm64 are known");
   return false;
 #endif
-  target.scratch_bytes = target.kept_bytes = cache_bytes(2, 1 << 20) / 2;
+  target.scratch_bytes = target.kept_bytes = cache_bytes() / 2;
   return true;
 }
 

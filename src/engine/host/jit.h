@@ -4,7 +4,7 @@
 #ifndef JM_ENGINE_HOST_JIT_H
 #define JM_ENGINE_HOST_JIT_H
 
-#include "kernel/ir/kernel.h"
+#include "kernel/ir/target.h"
 
 /* The machine at hand, if there is an LLVM that passes its probe; else NULL, and *why is a line
  * that says what was looked for (static memory). Decided once per process, thread safe. */

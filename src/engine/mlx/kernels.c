@@ -38,8 +38,7 @@ struct jm_mlx_kernels {
 jm_target jm_mlx_kernels_target(const jm_mlx_device_fact *device, const char **why) {
   const char *name = device->backend;
   if (!device->is_gpu) name = jm_setting_has_word(JM_SETTING_KERNELS, "cuda") ? "cuda" : "metal";
-  const jm_target *found = jm_target_find(name);
-  jm_target target = found ? *found : jm_target_metal;
+  jm_target target = strcmp(name, "cuda") ? jm_target_metal : jm_target_cuda;
   target.rounds_to_tf32 = device->rounds_to_tf32;
   *why = "JAX_MPS_KERNELS=0";
   if (jm_setting_has_word(JM_SETTING_KERNELS, "0"))

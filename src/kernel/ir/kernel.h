@@ -52,7 +52,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "kernel/ir/target.h"
 
 typedef enum jm_ktype {
   JM_KT_i1,
@@ -231,6 +230,7 @@ jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, voi
  * jm_kernel_fn; declarations of intrinsics that it uses are gathered by jm_kernel_print_llvm_end.
  * Never prints half, bfloat, i128, or a symbol outside LLVM's intrinsics that are lowered inline on
  * the target; C functions are called by address. */
+typedef struct jm_target jm_target; /* target.h */
 typedef struct jm_llvm_module jm_llvm_module;
 jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) JM_MUST_USE;
 void jm_llvm_module_destroy(jm_llvm_module *module);

@@ -1,79 +1,180 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * The machines. target.h says what each number is; here is why it has its value. */
 #include "kernel/ir/target.h"
 
 #include <string.h>
+
+/* A worker is a core with caches of its own. These numbers were measured on x86-64 and arm64
+ * servers; most of them have a wide optimum. */
+const jm_target jm_target_host = {
+    .name = "host",
+    .lanes = JM_BIND_VECTOR,
+    .vector_bytes = 32,
+    .threads = 1,
+    .least_threads = 1,
+    .max_groups = INT64_MAX,
+    .scratch_bytes = 512 << 10, /* half of the second cache; the other half is for what is read */
+    .kept_bytes = 512 << 10,
+    .max_buffers = UINT32_MAX, /* they come in an array */
+    .fma = true,
+    .has_f64 = true,
+    .may_alias = true,
+    .has_kernels = true,
+    .has_loops = true,
+    .vector = {.unroll_flops = {8, 150}, /* beyond, the registers of a point itself are many */
+               .least_lanes = 4,
+               .exact_vectors = 8,
+               .least_overlap = 3},
+    .chunk = {.points = 16 << 10, /* some microseconds */
+              .few = 4 << 10,
+              .least = 512, /* whole vectors of every width */
+              .enough =
+                  16, /* some for each of a few cores, so that one that is slow matters little */
+              .expensive_ns = 4000,
+              .worker_ns = 8000}, /* handing work over takes about one microsecond */
+    .map = {.short_axis = 8,      /* half a vector at best */
+            .long_axis = 0,
+            .max_pieces = 8,
+            .max_flops = 400}, /* milliseconds of compile time */
+    .row = {.inline_points = 8,
+            .few = 16, /* as many as `enough` */
+            .long_points = 64 << 10,
+            .short_points = 16, /* below, lanes of one row would be combined as long as they run */
+            .lane_rows = 128,   /* two of the widest vectors of bytes */
+            .lane_points = 0,
+            .keep_flops = 8, /* about what a store and a load from the cache take */
+            .block = 32 << 10},
+    .column = {.accumulators = 4 << 10, /* 16 KiB of f32: half of the first cache */
+               .strip = 8,              /* rows: a load and a store of accumulators for each */
+               .least_line = 256,       /* shorter lines waste the prefetcher's start */
+               .max_line = 2048,
+               .row_block = 64,
+               .block = 64 << 10,
+               .serial_blocks = INT64_MAX},
+    .tile = {.edge = 64, /* 16 KiB of f32: half of the first cache */
+             .least = 8,
+             .padding = 1,
+             .few = 4 << 10},
+    .loop = {.work = 64 << 10, /* more is shared by threads, as steps of a plan */
+             .products = 16 << 10,
+             .constants = 256,
+             .transposed = 64 << 10, /* 256 KiB of f32: stays in the second cache */
+             .scratch_bytes = 32 << 10,
+             .again_flops = 4,
+             .store_flops = 400,
+             .least_row = 8,
+             .max_cuts = 4,
+             .max_pieces = 16,
+             .max_ops = 1500, /* a second of compile time, at worst */
+             .max_flops = 40000},
+    .group = {.weight = 200, /* compilers take more than twice the time for twice the code */
+              .op_flops = 10,
+              .max_buffers = 28, /* addresses stay in registers and on one page of the stack */
+              .tiny = 256,
+              .siblings = 1024,
+              .few = 64,
+              .expensive_flops = 12,
+              .cheap_flops = 4},
+    .cost = {.flop_ns = 0.04, /* of a core, in a vector loop */
+             .point_ns = 0.15,
+             .byte_ns = 0.05, /* through a cache */
+             .launch_ns = 500},
+};
 
 #define BIT(dtype) (UINT64_C(1) << JM_DT_##dtype)
 #define MLX_DTYPES                                                                        \
   (BIT(pred) | BIT(u8) | BIT(u16) | BIT(u32) | BIT(u64) | BIT(s8) | BIT(s16) | BIT(s32) | \
    BIT(s64) | BIT(f16) | BIT(bf16) | BIT(f32) | BIT(c64))
 
-/* 256 lanes with some registers each fill a multiprocessor of either maker. A chunk is what makes a
- * lane's own overhead small, a row block what leaves some hundred groups of a million points. */
-#define GPU(title, shared, buffers_, f64, tf32)                                                   \
-  {                                                                                               \
-      .name = title,                                                                              \
-      .vector_bytes = 16,                                                                         \
-      .threads = 256,                                                                             \
-      .least_threads = 32,                                                                        \
-      .max_groups = (INT64_C(1) << 31) / 1024 - 1, /* MLX counts threads in int */                \
-      .scratch_bytes = shared,                                                                    \
-      .kept_bytes = shared / 2, /* the rest: what carries are combined through, tiles */          \
-      .may_alias = false,                                                                         \
-      .max_buffers = buffers_,                                                                    \
-      .fma = true,                                                                                \
-      .has_f64 = f64,                                                                             \
-      .dtypes = MLX_DTYPES,                                                                       \
-      .has_kernels = true,                                                                        \
-      .has_loops = false,                                                                         \
-      .size = {.chunk = 1024,                                                                     \
-               .least_chunk = 256,                                                                \
-               .few = 256,                                                                        \
-               .tiny = 256,                                                                       \
-               .short_axis = 1,                                                                   \
-               .short_row = 16,                                                                   \
-               .lane_rows = 128,                                                                  \
-               .long_row = 64 << 10,                                                              \
-               .few_rows = 64,                                                                    \
-               .row_block = 8 << 10,                                                              \
-               .columns = 256,                                                                    \
-               .strip = 1,                                                                        \
-               .least_line = 0,                                                                   \
-               .most_line = INT64_MAX,                                                            \
-               .column_block = 64,                                                                \
-               .enough_chunks = 512,                                                              \
-               .tile = 32,                                                                        \
-               .tile_padding = 1},                                                                \
-      .cost = {.point = 0.15,                                                                     \
-               .flop = 0.04,                                                                      \
-               .byte = 0.05,                                                                      \
-               .step = 5000,                                                                      \
-               .thread = 8000,                                                                    \
-               .chunk = 4000,                                                                     \
-               .kept_flops = 8,                                                                   \
-               .repeat_flops = 40},                                                               \
-      .group =                                                                                    \
-          {.weight = 200, .buffers = 26, .tiny = 256, .few = 64, .map_pieces = 1, .map_code = 0}, \
-      .rounds_to_tf32 = tf32,                                                                     \
-      .multiplies_dilation = true,                                                                \
-  }
+/* A worker is a group of threads, and hundreds of groups run at once. Shared memory and registers
+ * bound how many: 256 threads fit whatever registers a kernel takes. What a GPU's number is of is
+ * the whole device, where the host's is of one core: there a launch waits for the one before. */
+#define GPU_SHAPES                                                                                \
+  .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,          \
+  .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                   \
+  .max_groups = INT32_MAX / 256 /* MLX counts threads in ints */, .fma = true,                    \
+  .dtypes = MLX_DTYPES, .may_alias = false /* MLX allocates every output */, .has_kernels = true, \
+  .has_loops = false /* one lane has a hundredth of a core's speed */,                            \
+  .vector = {{0, 0}, 0, 0, 0}, /* vector loops only */                                            \
+      .map = {.short_axis = 0, .long_axis = 4096, .max_pieces = 1, .max_flops = 0},               \
+  .row = {.inline_points = 8,                                                                     \
+          .few = 64,                                                                              \
+          .long_points = 32 << 10,                                                                \
+          .short_points = 32, /* most lanes of the smallest group would have no point */          \
+          .lane_rows = 128,                                                                       \
+          .lane_points = 8, /* combining lanes takes about as long as some points do */           \
+          .keep_flops = 8,                                                                        \
+          .block = 2048 /* `lane_points` of each lane */},                                        \
+  .column = {.accumulators = 256, /* a lane each */                                               \
+             .strip = 1,                                                                          \
+             .least_line = 0,                                                                     \
+             .max_line = 0,                                                                       \
+             .row_block = 16,                                                                     \
+             .block = 0,                                                                          \
+             .serial_blocks = 32},                                                                \
+  .tile = {.edge = 32 /* 128 bytes of f32: a line */, .least = 8, .padding = 1, .few = 4 << 10},  \
+  .loop = {.work = 0}, /* has_loops */                                                            \
+      .group = {.weight = 200,                                                                    \
+                .op_flops = 10,                                                                   \
+                .max_buffers = 23, /* with 8 partial results (JM_FOLD_PARTS) 31: Metal's limit */ \
+                .tiny = 1024,                                                                     \
+                .siblings = 1024,                                                                 \
+                .few = 64,                                                                        \
+                .expensive_flops = 100, /* else the costs decide: operations are nearly free */   \
+                .cheap_flops = 4}
 
-const jm_target jm_target_host = JM_TARGET_HOST("host", 32, true, 512 << 10);
-const jm_target jm_target_metal = GPU("metal", 32 << 10, 31, false, false);
-const jm_target jm_target_cuda = GPU("cuda", 48 << 10, 400, true, true);
-
-static const jm_target processors[] = {
-    JM_TARGET_HOST("x86-64-v2", 16, false, 512 << 10),
-    JM_TARGET_HOST("x86-64-v3", 32, true, 512 << 10),
-    JM_TARGET_HOST("x86-64-v4", 64, true, 512 << 10),
-    JM_TARGET_HOST("arm64", 16, true, 512 << 10),
+const jm_target jm_target_metal = {
+    .name = "metal",
+    GPU_SHAPES,
+    .scratch_bytes = 32 << 10, /* of threadgroup memory */
+    .kept_bytes = 16 << 10,    /* the rest is for carries: 8 of 8 bytes of each thread */
+    .max_buffers = 31,
+    .has_f64 = false,
+    .multiplies_dilation = true,
+    .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 256},
+    .cost = {.flop_ns = 4e-4, .point_ns = 4e-4, .byte_ns = 0.005, .launch_ns = 2500},
 };
 
-const jm_target *jm_target_find(const char *name) {
-  const jm_target *const named[] = {&jm_target_host, &jm_target_metal, &jm_target_cuda};
-  for (size_t i = 0; i < sizeof named / sizeof *named; i++)
-    if (!strcmp(named[i]->name, name)) return named[i];
-  for (size_t i = 0; i < sizeof processors / sizeof *processors; i++)
-    if (!strcmp(processors[i].name, name)) return &processors[i];
-  return NULL;
+const jm_target jm_target_cuda = {
+    .name = "cuda",
+    GPU_SHAPES,
+    .scratch_bytes = 48 << 10, /* without opting in to more */
+    .kept_bytes = 32 << 10,
+    .max_buffers = 256, /* parameters of a kernel are 4 KiB */
+    .has_f64 = true,
+    .rounds_to_tf32 = true, /* MLX decides once per process */
+    .multiplies_dilation = true,
+    .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 1024},
+    .cost = {.flop_ns = 5e-5, .point_ns = 5e-5, .byte_ns = 4e-4, .launch_ns = 2500},
+};
+
+static const struct {
+  const char *name;
+  const jm_target *target;
+  uint32_t vector_bytes; /* of a host; 0: as it is */
+  bool fma;
+} targets[] = {
+    {"host", &jm_target_host, 0, true},       {"x86-64-v2", &jm_target_host, 16, false},
+    {"x86-64-v3", &jm_target_host, 32, true}, {"x86-64-v4", &jm_target_host, 64, true},
+    {"arm64", &jm_target_host, 16, true},     {"metal", &jm_target_metal, 0, true},
+    {"cuda", &jm_target_cuda, 0, true},
+};
+enum { N_TARGETS = sizeof targets / sizeof *targets };
+
+jm_error *jm_target_find(const char *name, size_t size, jm_target *out) {
+  for (uint32_t i = 0; i < N_TARGETS; i++) {
+    if (strlen(targets[i].name) != size || memcmp(targets[i].name, name, size)) continue;
+    *out = *targets[i].target;
+    out->name = targets[i].name;
+    out->fma = targets[i].fma;
+    if (targets[i].vector_bytes) out->vector_bytes = targets[i].vector_bytes;
+    return NULL;
+  }
+  jm_text names;
+  jm_text_init(&names);
+  for (uint32_t i = 0; i < N_TARGETS; i++) jm_text_printf(&names, " %s", targets[i].name);
+  jm_error *error = jm_error_create(JM_NOT_FOUND, "no target is named %.*s; there are:%s",
+                                    (int)size, name, jm_text_bytes(&names));
+  jm_text_deinit(&names);
+  return error;
 }

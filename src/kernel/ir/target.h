@@ -1,153 +1,148 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine that runs kernels, as far as the compiler knows it: plain numbers, no behaviour.
- * Grouping, schedules and printers ask here and nowhere else, so that a program can be compiled for
- * a machine that is not at hand. What is not here: limits of our own data structures (ranks,
- * levels, arrays), which are enums beside them.
+ * What the compiler knows of the machine that runs kernels: plain numbers, no behaviour. Grouping,
+ * schedules and printers ask here and nowhere else, so that a program can be compiled for a machine
+ * that is not at hand. scripts/check_numbers.py refuses numbers of a machine elsewhere.
  *
- * How the numbers were found: those of the host by timing JAX's CPU backend's table (make bench) on
- * x86-64 with AVX2 and AVX-512; those of the GPUs from the vendors' documents (occupancy, shared
- * memory, parameters of a kernel) and, for cuda, runs on an H200. */
+ * A point is an element of the space that a kernel's loops run over. Costs decide between two ways
+ * to compute the same; they are orders of magnitude, not predictions. */
 #ifndef JM_KERNEL_IR_TARGET_H
 #define JM_KERNEL_IR_TARGET_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/dtype.h"
+#include "kernel/ir/kernel.h"
 
 typedef struct jm_target {
-  const char *name; /* "host", "metal", "cuda" */
+  const char *name; /* "host", "metal", "cuda": in messages and in keys of caches */
 
-  /* Lanes. A loop's lanes are those of vectors, or with threads > 1 those of a cooperating group.
-   */
-  uint32_t vector_bytes;  /* of one register as schedules should use it: 16, 32 or 64 */
-  uint32_t threads;       /* lanes of a group, a power of two; 1: no groups */
-  uint32_t least_threads; /* lanes that cost as much as one: a warp, a SIMD group */
-  int64_t max_groups;     /* of a launch */
+  /* -- what the machine has */
+  jm_kbinding lanes;     /* of loops with independent iterations: JM_BIND_VECTOR, JM_BIND_THREADS */
+  uint32_t vector_bytes; /* of one register as schedules should use it: 16, 32 or 64 */
+  uint32_t threads;      /* of a group, at most: a power of two; 1 where lanes are vectors */
+  uint32_t least_threads; /* of a group, at least: that many run in lockstep anyway */
+  int64_t max_groups;     /* of a launch, and iterations of a chunk loop: APIs count in ints */
+  size_t scratch_bytes;   /* at most: what stays in a core's cache; a group's shared memory */
+  size_t kept_bytes;      /* of it for the values of rows that later passes read again */
+  uint32_t max_buffers;   /* GLOBAL parameters of a kernel, at most */
+  bool fma;               /* fused multiply-add in hardware */
+  bool has_f64;           /* else a kernel has no instruction on doubles */
+  uint64_t dtypes;        /* of kernels' operands and results: bits 1 << jm_dtype; 0: all */
+  bool may_alias;         /* a result may lie in the memory of an operand */
+  bool has_kernels;       /* groups of ops are compiled at all */
+  bool has_loops;         /* one lane is fast enough to run a whole `while` as one kernel */
 
-  /* Memory. */
-  size_t scratch_bytes; /* at most, of one worker's scratch memory, of a group's shared memory */
-  size_t kept_bytes;    /* of scratch memory in which values of a row are kept between passes */
-  bool may_alias;       /* a result may be made in the memory of an operand */
-  uint32_t max_buffers; /* parameters of a kernel */
-
-  /* Arithmetic. */
-  bool fma;         /* fused multiply-add in hardware */
-  bool has_f64;     /* in kernels, also inside of functions of f32 */
-  uint64_t dtypes;  /* bit 1 << jm_dtype: of the arrays that kernels may have; 0: all */
-  bool has_kernels; /* groups of ops are compiled at all */
-  bool has_loops;   /* a whole `while` may be one kernel */
-
-  /* Sizes, in points (elements of a loop nest) unless something else is said. */
+  /* -- how vector loops are shaped */
   struct {
-    int64_t chunk;       /* one chunk iteration, about */
-    int64_t least_chunk; /* at least, where points are expensive */
-    int64_t few;         /* that need no chunk loop */
-    int64_t tiny;        /* of all results of a map: one launch for all of them */
-    int64_t short_axis;  /* an innermost axis below this is no lane axis if there is a better one */
-    int64_t short_row;   /* shorter rows: a lane takes a row, not a point of one, */
-    int64_t lane_rows;   /* so many rows from one scratch memory */
-    int64_t long_row;    /* of a row: above this, few rows are too little to share */
-    int64_t few_rows;    /* fewer rows than this are few */
-    int64_t row_block;   /* of a block of a long row */
-    int64_t columns;     /* accumulators of one chunk of columns */
-    int64_t strip;       /* rows that are added up before they join the accumulators */
-    int64_t least_line, most_line; /* columns of a line that is read in order, one row at a time */
-    int64_t column_block;          /* rows of a block of columns, at least */
-    int64_t enough_chunks;         /* make cutting rows needless */
-    int64_t tile;                  /* of both axes of a transpose, elements of 4 bytes */
-    int64_t tile_padding; /* elements between a tile's rows: columns use all banks or sets */
-  } size;
+    double unroll_flops[2]; /* operations of a point up to which an iteration fills 4 registers, and
+                               2: independent registers hide the latency of instructions */
+    uint32_t least_lanes;   /* shorter remainders of a loop run one by one */
+    int64_t exact_vectors;  /* a loop of fewer vectors takes a narrower width that divides it */
+    int64_t least_overlap;  /* a remainder from here on is one more vector that overlaps the last */
+  } vector;
 
-  /* Costs of one core, in nanoseconds: they decide what is repeated rather than stored, and how
-   * much work a thread gets. */
+  /* -- how work is divided among the threads of a CPU, the groups of a GPU */
   struct {
-    double point, flop;  /* of one point of a loop nest; of one of its operations */
-    double byte;         /* written and read again, through a cache */
-    double step;         /* of one more step of a plan */
-    double thread;       /* of work that is worth a thread: most are awake (base/parallel.c) */
-    double chunk;        /* of a map's chunk of expensive points */
-    double kept_flops;   /* operations, from which on a row's value is kept and not made again */
-    double repeat_flops; /* an op with so many is never repeated over more than a few elements */
-  } cost;
+    int64_t points;      /* of a chunk iteration, about: its overhead is small then */
+    int64_t few;         /* points that need no chunk loop: one worker is done before others wake */
+    int64_t least;       /* points of a chunk, however expensive they are */
+    int64_t enough;      /* chunks that keep all workers busy */
+    double expensive_ns; /* a chunk of expensive points shrinks to this; 0: only to have enough */
+    double worker_ns; /* work that is worth waking a worker for; most are awake (base/parallel.c) */
+  } chunk;
 
-  /* Grouping. */
+  /* -- maps (schedule_map.c) */
   struct {
-    double weight;       /* code of a group, in ops: bounds the time of compiling */
-    uint32_t buffers;    /* operands and results of a group */
-    int64_t tiny, few;   /* points: of results of several shapes; that may be repeated at will */
-    uint32_t map_pieces; /* loops that one is cut into, */
-    double map_code;     /* and operations in all of them */
+    int64_t short_axis;  /* an innermost axis below this has no lanes if there is a better one */
+    int64_t long_axis;   /* THREADS: lanes run along an axis from here on, else over all points */
+    uint32_t max_pieces; /* loops that one is cut into, where what it reads changes its form, */
+    double max_flops;    /* and operations in all of them: they are code */
+  } map;
+
+  /* -- rows (schedule_row.c, cluster.c) and reductions of long rows (schedule_reduce.c) */
+  struct {
+    int64_t inline_points; /* a reduction of at most so many is computed where it is used */
+    int64_t few;           /* rows: fewer of them, if they are long, leave workers without work */
+    int64_t long_points;   /* of a long row */
+    int64_t short_points;  /* below this a lane takes a whole row, */
+    int64_t lane_rows;     /* from so many rows on; so many share one scratch memory */
+    int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
+    double keep_flops;     /* operations from which a value is kept for later passes */
+    int64_t block;         /* points of a block of a long row that is cut; THREADS: at least */
+  } row;
+
+  /* -- reductions of columns (schedule_reduce.c) */
+  struct {
+    int64_t accumulators; /* of one chunk: they stay in the first cache, or are a group's lanes */
+    int64_t strip;        /* rows that are summed in registers before they join accumulators */
+    int64_t least_line;   /* columns of a line that is read in order, one row at a time, */
+    int64_t max_line;     /* and accumulators of one: they stay in the first cache */
+    int64_t row_block;    /* rows of a block, at least: of a lane, THREADS */
+    int64_t block;        /* points of a block of rows and columns, about; THREADS: enough blocks */
+    int64_t serial_blocks; /* THREADS: more partial results of a point are combined by a group */
+  } column;
+
+  /* -- tiles of transposes (schedule_transpose.c) */
+  struct {
+    int64_t edge;    /* elements of up to 4 bytes along both sides; half of it for wider ones */
+    int64_t least;   /* shorter axes are not worth tiles */
+    int64_t padding; /* elements between a tile's rows, so that columns use all cache sets, or all
+                        banks of shared memory */
+    int64_t few;     /* fewer points are a map */
+  } tile;
+
+  /* -- whole loops as one kernel (loop_plan.c, schedule_loop*.c) */
+  struct {
+    int64_t work;         /* elements that an iteration touches, at most: it has one thread */
+    int64_t products;     /* of one matrix product; a library is faster beyond */
+    int64_t constants;    /* elements of a constant that code writes to memory */
+    int64_t transposed;   /* elements of a matrix that is transposed before the loop */
+    size_t scratch_bytes; /* of one value in scratch memory: more goes to a temporary */
+    double again_flops;   /* operations that are done again rather than stored */
+    double store_flops;   /* operations of a point from which a value is stored in any case:
+                             compiling a block costs more than in proportion to its length */
+    int64_t least_row;    /* elements of a row that is reduced in lanes */
+    uint32_t max_cuts;    /* of an axis, */
+    uint32_t max_pieces;  /* and loops that a nest is cut into */
+    uint32_t max_ops;     /* of a loop, */
+    double max_flops;     /* and operations that are written out: bounds of the compile time */
+  } loop;
+
+  /* -- groups (pass/group*.c) */
+  struct {
+    double weight;          /* of the code, in ops: bounds the compile time of a kernel */
+    double op_flops;        /* operations that are as much code as one op */
+    uint32_t max_buffers;   /* operands and results */
+    int64_t tiny;           /* points of unrelated results that share a launch */
+    int64_t siblings;       /* elements of an operand that groups are joined for: one reads it */
+    int64_t few;            /* elements over which an expensive op may be repeated */
+    double expensive_flops; /* of a point of an expensive op, */
+    double cheap_flops;     /* and of one that is repeated wherever it is used */
   } group;
 
-  /* Of the library that runs products there: rounds operands of f32 to TF32; multiplies the zeros
-   * between the elements of a convolution's dilated input. */
-  bool rounds_to_tf32, multiplies_dilation;
+  /* -- costs: of one core of a CPU, of a whole GPU */
+  struct {
+    double flop_ns;   /* of one operation on one element, in lanes */
+    double point_ns;  /* of a point, besides its operations */
+    double byte_ns;   /* that is written and read again */
+    double launch_ns; /* one more step of a plan */
+  } cost;
+
+  /* -- the library that runs products there */
+  bool rounds_to_tf32;      /* operands of f32 are rounded to TF32 */
+  bool multiplies_dilation; /* the zeros between the elements of a dilated input are multiplied */
 } jm_target;
 
-/* A host, as an initializer: vector: bytes; scratch: bytes, half of the second cache. */
-#define JM_TARGET_HOST(title, vector, has_fma, scratch)                           \
-  {                                                                               \
-      .name = title,                                                              \
-      .vector_bytes = vector,                                                     \
-      .threads = 1,                                                               \
-      .least_threads = 1,                                                         \
-      .max_groups = INT64_MAX,                                                    \
-      .scratch_bytes = scratch,                                                   \
-      .kept_bytes = scratch,                                                      \
-      .may_alias = true,                                                          \
-      .max_buffers = UINT32_MAX,                                                  \
-      .fma = has_fma,                                                             \
-      .has_f64 = true,                                                            \
-      .has_kernels = true,                                                        \
-      .has_loops = true,                                                          \
-      .size = {.chunk = 16 << 10,                                                 \
-               .least_chunk = 512,                                                \
-               .few = 4 << 10,                                                    \
-               .tiny = 256,                                                       \
-               .short_axis = 8,                                                   \
-               .short_row = 16,                                                   \
-               .lane_rows = 128,                                                  \
-               .long_row = 64 << 10,                                              \
-               .few_rows = 16,                                                    \
-               .row_block = 32 << 10,                                             \
-               .columns = 4 << 10,                                                \
-               .strip = 8,                                                        \
-               .least_line = 256,                                                 \
-               .most_line = 2048, /* accumulators that stay in the first cache */ \
-               .column_block = 64,                                                \
-               .enough_chunks = 16,                                               \
-               .tile = 64,                                                        \
-               .tile_padding = 1},                                                \
-      .cost = {.point = 0.15,                                                     \
-               .flop = 0.04,                                                      \
-               .byte = 0.05,                                                      \
-               .step = 500,                                                       \
-               .thread = 8000,                                                    \
-               .chunk = 4000,                                                     \
-               .kept_flops = 8,                                                   \
-               .repeat_flops = 12},                                               \
-      .group = {.weight = 200,                                                    \
-                .buffers = 28,                                                    \
-                .tiny = 256,                                                      \
-                .few = 64,                                                        \
-                .map_pieces = 8,                                                  \
-                .map_code = 400},                                                 \
-  }
-
-/* A host with 32-byte vectors and the caches of a common core. engine/host/jit.c copies it and
- * fills in the processor at hand. */
+/* The CPU. A template: the jit fills vector_bytes, fma and scratch_bytes from the machine. As it
+ * stands it is an x86-64-v3 of a usual size. */
 extern const jm_target jm_target_host;
-/* GPUs, through MLX: outputs are fresh arrays, the element types are MLX's. */
+/* An Apple GPU, and an NVIDIA GPU, through MLX: every result is a new buffer. */
 extern const jm_target jm_target_metal, jm_target_cuda;
-
-/* One of them by name, NULL: there is none. "x86-64-v2", "-v3", "-v4" and "arm64" are hosts with
- * vectors of 16, 32, 64 and 16 bytes. */
-const jm_target *jm_target_find(const char *name);
 
 static inline bool jm_target_holds(const jm_target *target, jm_dtype dtype) {
   return !target->dtypes || (target->dtypes >> dtype & 1);
 }
+
+/* A target by its name: the three above, and hosts that need not be at hand, x86-64-v2, x86-64-v3,
+ * x86-64-v4 and arm64. NOT_FOUND lists the names. */
+jm_error *jm_target_find(const char *name, size_t size, jm_target *out) JM_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef JM_KERNEL_PRINT_LLVM_H
 #define JM_KERNEL_PRINT_LLVM_H
 
+#include "kernel/ir/target.h"
 #include "kernel/print/lanes.h"
 
 /* A value as it is written: a name or a constant. */

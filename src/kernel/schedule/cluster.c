@@ -23,11 +23,12 @@ static int64_t reduced_count(const jm_type *type, jm_i64s dims) {
   return count;
 }
 
-bool jm_cluster_find_anchor(const jm_module *m, const jm_op *op, jm_space *out) {
+bool jm_cluster_find_anchor(const jm_target *target, const jm_module *m, const jm_op *op,
+                            jm_space *out) {
   if (op->code != JM_OP_reduce || op->n_captures || op->n_results > 4) return false;
   const jm_reduce_attrs *a = op->attrs;
   const jm_type *type = jm_op_operand_type(m, op, 0);
-  if (!type->count || reduced_count(type, a->dims) <= JM_CLUSTER_INLINE) return false;
+  if (!type->count || reduced_count(type, a->dims) <= target->row.inline_points) return false;
   return find_space(type, a->dims, out);
 }
 
@@ -177,8 +178,7 @@ static bool has_boundary(const jm_type *type, int64_t suffix) {
 
 static jm_cluster_kind reduction_kind(const jm_cluster *c) {
   jm_space s = c->space;
-  bool row =
-      s.inner == 1 && (s.outer >= c->target->size.few_rows || s.cut <= c->target->size.long_row);
+  bool row = s.inner == 1 && (s.outer >= c->target->row.few || s.cut <= c->target->row.long_points);
   bool full = false;
   for (uint32_t i = 0; i < c->n_roots; i++) {
     const jm_type *type = jm_module_typeof(c->m, c->roots[i]);
@@ -198,7 +198,7 @@ void jm_cluster_analyse(jm_cluster *c) {
   for (uint32_t i = 0; i < c->n_ops && fits; i++) {
     const jm_op *op = jm_module_op(c->m, c->ops[i]);
     jm_space space;
-    if (!jm_cluster_find_anchor(c->m, op, &space)) {
+    if (!jm_cluster_find_anchor(c->target, c->m, op, &space)) {
       fits = relate(c, op);
       continue;
     }

@@ -14,8 +14,8 @@
 
 enum {
   JM_CLUSTER_RANK = 16,  /* of tensors in a group */
-  JM_CLUSTER_INLINE = 8, /* elements of a reduction that is made where it is used */
   JM_CLUSTER_LEVELS = 8, /* reductions that depend on reductions, at most */
+  JM_CLUSTER_ROOTS = 64, /* results of a group, at most: what the buffers of targets bound */
 };
 
 typedef enum jm_cluster_kind {
@@ -53,7 +53,8 @@ void jm_cluster_analyse(jm_cluster *c);
 void jm_cluster_clear(jm_cluster *c);
 
 /* Is it a reduction that wants a schedule of its own, and over which space? */
-bool jm_cluster_find_anchor(const jm_module *m, const jm_op *op, jm_space *out);
+bool jm_cluster_find_anchor(const jm_target *target, const jm_module *m, const jm_op *op,
+                            jm_space *out);
 
 static inline bool jm_space_equal(jm_space a, jm_space b) {
   return a.outer == b.outer && a.cut == b.cut && a.inner == b.inner;

@@ -6,6 +6,8 @@
 typedef struct search {
   jm_scheduler *s;
   jm_cuts *cuts;
+  jm_cuts_resolve *resolve;
+  const void *context;
 } search;
 
 void jm_cuts_init(jm_cuts *cuts, int64_t size) { *cuts = (jm_cuts){{0, size}, 2}; }
@@ -50,9 +52,10 @@ static void walk_broadcast(search *q, const jm_op *op, int64_t d, int64_t offset
 
 /* v is asked for at position + offset along its dimension d. */
 static void walk(search *q, jm_value v, int64_t d, int64_t offset) {
-  const jm_op *op = jm_module_definition(q->s->m, v);
-  if (!op || q->s->marks[v]) return;
-  q->s->marks[v] = 1;
+  if (q->resolve) v = q->resolve(q->context, v);
+  const jm_op *op = v == JM_NONE ? NULL : jm_module_definition(q->s->m, v);
+  if (!op || q->s->seen[v]) return;
+  q->s->seen[v] = true;
   if (jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE) {
     for (uint32_t k = 0; k < op->n_operands; k++)
       if (jm_op_operand_type(q->s->m, op, k)->rank) walk(q, op->operands[k], d, offset);
@@ -83,7 +86,7 @@ static void walk(search *q, jm_value v, int64_t d, int64_t offset) {
 }
 
 void jm_cuts_find(jm_scheduler *s, const jm_axes *axes, uint32_t axis, jm_value root,
-                  jm_cuts *cuts) {
+                  jm_cuts_resolve *resolve, const void *context, jm_cuts *cuts) {
   const jm_type *type = jm_module_typeof(s->m, root);
   int64_t inside = 1, product = 1;
   for (uint32_t a = axis + 1; a < axes->n; a++) inside *= axes->sizes[a];
@@ -91,7 +94,7 @@ void jm_cuts_find(jm_scheduler *s, const jm_axes *axes, uint32_t axis, jm_value 
   while (d && product < inside) product *= type->dims[--d];
   while (d && type->dims[d - 1] == 1) d--;
   if (!d || product != inside || type->dims[d - 1] != axes->sizes[axis]) return;
-  memset(s->marks, 0, s->m->n_values);
-  search q = {s, cuts};
+  memset(s->seen, 0, s->m->n_values * sizeof *s->seen);
+  search q = {s, cuts, resolve, context};
   walk(&q, root, d - 1, 0);
 }

@@ -3,10 +3,8 @@
 
 #include <string.h>
 
-enum { FEW_LANES = 4 }; /* fewer points are done one by one */
-
 typedef struct fold {
-  jm_launcher *l;
+  jm_launch_builder *l;
   const jm_axes *axes;
   const jm_reduction *const *reductions;
   uint32_t n;
@@ -15,6 +13,15 @@ typedef struct fold {
   bool grouped, partial;
   jm_kval x[JM_CLUSTER_RANK * 2];
 } fold;
+
+static bool takes_points(const jm_target *target, bool serial) {
+  return target->lanes == JM_BIND_THREADS && !serial;
+}
+
+int64_t jm_fold_steps(const jm_target *target, const jm_axes *axes, bool serial) {
+  if (axes->n == 1 || takes_points(target, serial)) return axes->count;
+  return axes->count / axes->sizes[axes->n - 1];
+}
 
 static void combine(void *context, jm_kbuilder *b, const jm_kval *lower, const jm_kval *upper,
                     jm_kval *out) {
@@ -30,7 +37,7 @@ static void combine(void *context, jm_kbuilder *b, const jm_kval *lower, const j
   }
 }
 
-/* The elements of a point join the accumulators. */
+/* The elements at f->x join the accumulators. */
 static void step(fold *f, jm_kval place, const jm_kval *carries, jm_kval *next) {
   jm_element elements[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   uint32_t at = 0;
@@ -44,37 +51,36 @@ static void step(fold *f, jm_kval place, const jm_kval *carries, jm_kval *next) 
   }
 }
 
-/* Points [lower, upper) of all axes, flattened, by a group; carries: what is neutral, replaced. */
-static void run_group(fold *f, jm_kval lower, jm_kval upper, jm_kval *carries, uint32_t n) {
-  jm_launcher *l = f->l;
-  jm_kval next[JM_FOLD_PARTS];
-  jm_kloop loop;
-  jm_launcher_lanes(l, lower, upper, f->axes->count, carries, n, &loop);
-  jm_axes_split(l->b, f->axes->sizes, f->axes->n, loop.index, f->x);
-  step(f, loop.index, loop.carries, next);
-  if (n)
-    jm_kbuild_loop_end_combine(l->b, &loop, next, combine, f);
+static void end_loop(fold *f, jm_kloop *loop, uint32_t width, const jm_kval *next, jm_kval *carries,
+                     uint32_t n) {
+  if (n && width > 1)
+    jm_kbuild_loop_end_combine(f->l->b, loop, next, combine, f);
   else
-    jm_kbuild_loop_end(l->b, &loop, next);
-  memcpy(carries, loop.carries, n * sizeof *carries);
+    jm_kbuild_loop_end(f->l->b, loop, next);
+  memcpy(carries, loop->carries, n * sizeof *carries);
 }
 
 /* [lower, upper) of the last axis in steps of width, from the accumulators in carries, which it
  * replaces. */
 static void run_piece(fold *f, jm_kval lower, jm_kval upper, uint32_t width, jm_kval first,
                       jm_kval *carries, uint32_t n) {
-  jm_launcher *l = f->l;
   jm_kval next[JM_FOLD_PARTS];
   jm_kloop loop;
-  jm_kbuild_loop_begin(l->b, width > 1 ? JM_BIND_VECTOR : JM_BIND_SERIAL, width, lower, upper,
-                       carries, n, &loop);
+  jm_launch_loop(f->l, width, lower, upper, carries, n, &loop);
   f->x[f->axes->n - 1] = loop.index;
-  step(f, jm_launcher_add(l, first, loop.index), loop.carries, next);
-  if (n && width > 1)
-    jm_kbuild_loop_end_combine(l->b, &loop, next, combine, f);
-  else
-    jm_kbuild_loop_end(l->b, &loop, next);
-  memcpy(carries, loop.carries, n * sizeof *carries);
+  step(f, jm_launch_add(f->l, first, loop.index), loop.carries, next);
+  end_loop(f, &loop, width, next, carries, n);
+}
+
+/* Points [lower, upper) of all axes. */
+static void run_points(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n) {
+  const uint32_t width = f->grouped ? jm_launch_width(f->l, range.most) : 1;
+  jm_kval next[JM_FOLD_PARTS];
+  jm_kloop loop;
+  jm_launch_loop(f->l, width, range.lower, range.upper, carries, n, &loop);
+  jm_axes_split(f->l->b, f->axes->sizes, f->axes->n, loop.index, f->x);
+  step(f, loop.index, loop.carries, next);
+  end_loop(f, &loop, width, next, carries, n);
 }
 
 /* Where all of a line's size is known: what remains behind the widest lanes is done in those of one
@@ -82,7 +88,8 @@ static void run_piece(fold *f, jm_kval lower, jm_kval upper, uint32_t width, jm_
 static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, jm_kval first,
                        jm_kval *carries, uint32_t n) {
   jm_kbuilder *b = f->l->b;
-  const uint32_t widths[] = {width, f->l->s->target->vector_bytes / 4, FEW_LANES};
+  const jm_target *target = f->l->s->target;
+  const uint32_t widths[] = {width, target->vector_bytes / 4, target->vector.least_lanes};
   jm_kval start[JM_FOLD_PARTS], part[JM_FOLD_PARTS];
   bool begun = false;
   memcpy(start, carries, n * sizeof *start);
@@ -107,50 +114,54 @@ static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, 
 /* Along the last axis, from the accumulators in carries, which it replaces; where there may be
  * lanes, they hold what is neutral. */
 static void run_line(fold *f, jm_fold_range range, jm_kval first, jm_kval *carries, uint32_t n) {
-  uint32_t width = f->grouped && f->l->threads == 1 ? jm_launcher_width(f->l, range.most) : 1;
+  const uint32_t width = f->grouped ? jm_launch_width(f->l, range.most) : 1;
+  const uint32_t few = f->l->s->target->vector.least_lanes;
   uint64_t lower, upper;
-  if (width > FEW_LANES && jm_kbuild_is_const(f->l->b, range.lower, &lower) &&
-      jm_kbuild_is_const(f->l->b, range.upper, &upper) && (upper - lower) % width >= FEW_LANES)
+  if (f->grouped && width > few && jm_kbuild_is_const(f->l->b, range.lower, &lower) &&
+      jm_kbuild_is_const(f->l->b, range.upper, &upper) && (upper - lower) % width >= few)
     run_pieces(f, lower, upper, width, first, carries, n);
   else
     run_piece(f, range.lower, range.upper, width, first, carries, n);
 }
 
-void jm_launcher_fold(jm_launcher *l, const jm_axes *axes, jm_fold_range range,
-                      const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
-                      void *context, jm_element *const *results) {
+/* Lines [lower, upper) of the last axis, one after the other. */
+static void run_lines(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n) {
+  jm_launch_builder *l = f->l;
+  const int64_t size = f->axes->sizes[f->axes->n - 1];
+  jm_kval start[JM_FOLD_PARTS], sums[JM_FOLD_PARTS];
+  jm_kloop loop;
+  memcpy(start, carries, n * sizeof *start);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, range.lower, range.upper, carries, n, &loop);
+  jm_axes_split(l->b, f->axes->sizes, f->axes->n - 1, loop.index, f->x);
+  /* Lanes start from what is neutral, not from what was summed up so far. */
+  memcpy(sums, f->grouped ? start : loop.carries, n * sizeof *sums);
+  range.lower = jm_kbuild_index(l->b, 0);
+  range.upper = jm_kbuild_index(l->b, size);
+  range.most = size;
+  run_line(f, range, jm_launch_scale(l, loop.index, size), sums, n);
+  if (f->grouped && n) combine(f, l->b, loop.carries, sums, sums);
+  jm_kbuild_loop_end(l->b, &loop, sums);
+  memcpy(carries, loop.carries, n * sizeof *carries);
+}
+
+void jm_launch_fold(jm_launch_builder *l, const jm_axes *axes, jm_fold_range range,
+                    const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
+                    void *context, jm_element *const *results) {
   fold f = {l, axes, reductions, n, point, context, !range.serial, range.partial, {0}};
-  jm_kval start[JM_FOLD_PARTS], carries[JM_FOLD_PARTS];
+  jm_kval carries[JM_FOLD_PARTS];
   uint32_t parts = 0, at = 0;
   for (uint32_t i = 0; i < n; i++) {
     jm_element acc[JM_REDUCTION_RESULTS];
     jm_reduction_start(reductions[i], l->e, acc);
-    parts += jm_reduction_pack(reductions[i], acc, start + parts);
+    parts += jm_reduction_pack(reductions[i], acc, carries + parts);
     f.grouped &= reductions[i]->grouped;
   }
-  memcpy(carries, start, parts * sizeof *carries);
-  jm_kval zero = jm_kbuild_index(l->b, 0);
-  if (l->threads > 1 && f.grouped) {
-    const int64_t line = axes->n == 1 ? 1 : axes->sizes[axes->n - 1];
-    run_group(&f, jm_launcher_scale(l, range.lower, line), jm_launcher_scale(l, range.upper, line),
-              carries, parts);
-  } else if (axes->n == 1) {
-    run_line(&f, range, zero, carries, parts);
-  } else {
-    jm_kloop loop;
-    jm_kval sums[JM_FOLD_PARTS];
-    int64_t size = axes->sizes[axes->n - 1];
-    jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, range.lower, range.upper, carries, parts, &loop);
-    jm_axes_split(l->b, axes->sizes, axes->n - 1, loop.index, f.x);
-    /* Lanes start from what is neutral, not from what was summed up so far. */
-    memcpy(sums, f.grouped ? start : loop.carries, parts * sizeof *sums);
-    run_line(&f,
-             (jm_fold_range){zero, jm_kbuild_index(l->b, size), size, range.serial, range.partial},
-             jm_launcher_scale(l, loop.index, size), sums, parts);
-    if (f.grouped && parts) combine(&f, l->b, loop.carries, sums, sums);
-    jm_kbuild_loop_end(l->b, &loop, sums);
-    memcpy(carries, loop.carries, parts * sizeof *carries);
-  }
+  if (takes_points(l->s->target, range.serial))
+    run_points(&f, range, carries, parts);
+  else if (axes->n == 1)
+    run_line(&f, range, jm_kbuild_index(l->b, 0), carries, parts);
+  else
+    run_lines(&f, range, carries, parts);
   for (uint32_t i = 0; i < n; i++)
     at += jm_reduction_unpack(reductions[i], carries + at, results[i]);
 }

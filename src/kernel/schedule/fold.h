@@ -1,34 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops that fold what lies along axes into accumulators in registers: in vectors where the bodies
- * allow it, else in order. Private to kernel/schedule*.c. */
+ * Loops that reduce what lies along axes into accumulators in registers: in lanes where the bodies
+ * allow it, else in order. Private to kernel/schedule. */
 #ifndef JM_KERNEL_SCHEDULE_FOLD_H
 #define JM_KERNEL_SCHEDULE_FOLD_H
 
 #include "kernel/emit/reduction.h"
-#include "kernel/schedule/scheduler.h"
+#include "kernel/schedule/launch.h"
 
 enum { JM_FOLD_PARTS = 8 }; /* of accumulators in one loop: more would not stay in registers */
 
-/* Steps [lower, upper) of the outermost loop over the axes: positions on a single axis, or lines of
- * the last one. most: how many steps that can be. */
+/* Steps [lower, upper) along the axes. most: how many steps that can be. */
 typedef struct jm_fold_range {
   jm_kval lower, upper;
   int64_t most;
   bool serial;  /* in order: the loop stands in one of lanes */
-  bool partial; /* elements are partial results: as accumulators are */
+  bool partial; /* elements are partial results: they are as accumulators are */
 } jm_fold_range;
 
-static inline int64_t jm_fold_steps(const jm_axes *axes) {
-  return axes->n == 1 ? axes->count : axes->count / axes->sizes[axes->n - 1];
-}
+/* A step of a vector loop, or in order, is a position on a single axis, or a line of the last one;
+ * of a group of threads it is a point. How many there are. */
+int64_t jm_fold_steps(const jm_target *target, const jm_axes *axes, bool serial);
 
-/* Builds the elements to fold at positions x on the axes; place: the point's number. */
-typedef void jm_fold_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+/* Builds the elements to reduce at positions x on the axes; place: the point's number. */
+typedef void jm_fold_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
                            jm_element (*elements)[JM_REDUCTION_RESULTS]);
 
 /* n reductions of at most JM_FOLD_PARTS parts; results[i]: the accumulators of reduction i. */
-void jm_launcher_fold(jm_launcher *l, const jm_axes *axes, jm_fold_range range,
-                      const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
-                      void *context, jm_element *const *results);
+void jm_launch_fold(jm_launch_builder *l, const jm_axes *axes, jm_fold_range range,
+                    const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
+                    void *context, jm_element *const *results);
 
 #endif

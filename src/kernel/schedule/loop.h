@@ -6,16 +6,12 @@
 #define JM_KERNEL_SCHEDULE_LOOP_H
 
 #include "kernel/emit/emit.h"
+#include "kernel/ir/target.h"
 
 enum {
-  JM_LOOP_REGISTERS = 4,   /* tensors of so many elements live in registers */
-  JM_LOOP_CONSTANTS = 256, /* elements of a constant that is written to memory by code */
+  JM_LOOP_REGISTERS = 4, /* tensors of so many elements live in registers */
   JM_LOOP_RANK = 16,
-  JM_LOOP_REDUCED = 4,          /* results of a reduction made in lanes */
-  JM_LOOP_WORK = 64 * 1024,     /* elements touched per iteration, at most */
-  JM_LOOP_PRODUCTS = 16 * 1024, /* of one product of matrices; more is for a library */
-  JM_LOOP_OPS = 1500,
-  JM_LOOP_CODE = 40 * 1000, /* flops written out: bounds the time of compiling */
+  JM_LOOP_REDUCED = 4, /* results of a reduction made in lanes */
 };
 
 static inline bool jm_loop_in_registers(const jm_type *type) {
@@ -34,11 +30,12 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
 const jm_op *jm_loop_update(const jm_module *m, const jm_op *op, uint32_t carry);
 
 /* Is it a reduction of the last dimensions, worth lanes along them? Its results are stored. */
-bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op);
+bool jm_loop_reduces_rows(const jm_target *target, const jm_module *m, const jm_op *op);
 
 /* Per value of the module. */
 typedef struct jm_loop_plan {
   const jm_module *m;
+  const jm_target *target;
   bool *stored;     /* made where its op stands, and read from memory afterwards */
   double *cost;     /* flops of one element when it is pulled */
   double *since;    /* flops of all ops of the region before the first that is pulled with it */
@@ -50,6 +47,6 @@ typedef struct jm_loop_plan {
 void jm_loop_plan_region(jm_loop_plan *p, const jm_region *region);
 
 /* May the ops of this region be part of a loop kernel? */
-bool jm_loop_region_fits(const jm_module *m, const jm_region *region);
+bool jm_loop_region_fits(const jm_target *target, const jm_module *m, const jm_region *region);
 
 #endif

@@ -10,10 +10,7 @@
 
 #define MANY UINT64_MAX
 
-enum {
-  CHEAP = 4,  /* flops that may be done again */
-  DEAR = 400, /* flops of one element in one loop */
-};
+enum { MOST_NESTING = 8 }; /* loops in loops: what follows recurses */
 
 /* ---- carries */
 
@@ -35,12 +32,12 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
   return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_TWO_HALVES;
 }
 
-bool jm_loop_reduces_rows(const jm_module *m, const jm_op *op) {
-  enum { SHORTEST = 8 };
+bool jm_loop_reduces_rows(const jm_target *target, const jm_module *m, const jm_op *op) {
   if (op->code != JM_OP_reduce || op->n_captures || op->n_results > JM_LOOP_REDUCED) return false;
   const jm_reduce_attrs *a = op->attrs;
   const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
-  if (jm_loop_in_registers(to) || !a->dims.n || from->dims[from->rank - 1] < SHORTEST) return false;
+  if (jm_loop_in_registers(to) || !a->dims.n || from->dims[from->rank - 1] < target->loop.least_row)
+    return false;
   for (uint32_t i = 0; i < a->dims.n; i++)
     if (a->dims.data[i] < (int64_t)to->rank) return false;
   jm_reduction r;
@@ -113,7 +110,8 @@ static void price_region(jm_loop_plan *p, const jm_region *region) {
     }
     /* what takes long is cut here: compiling a block costs more than in proportion to its length */
     const bool small = is_small(p, op->first_result);
-    const bool cut = cost > DEAR && !small && !is_update_in_place(p, op, region);
+    const bool cut =
+        cost > p->target->loop.store_flops && !small && !is_update_in_place(p, op, region);
     for (uint32_t k = 0; k < op->n_results; k++) {
       p->stored[op->first_result + k] = cut;
       p->cost[op->first_result + k] = cut || small ? 0 : cost;
@@ -169,9 +167,9 @@ static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
     for (uint32_t k = 0; k < op->n_operands; k++) ask(p, op->operands[k], MANY);
     return;
   }
-  const bool dear = demand == MANY && p->cost[op->first_result] > CHEAP;
+  const bool dear = demand == MANY && p->cost[op->first_result] > p->target->loop.again_flops;
   if (!small && !p->stored[op->first_result] &&
-      (dear || (demand && jm_loop_reduces_rows(p->m, op))))
+      (dear || (demand && jm_loop_reduces_rows(p->target, p->m, op))))
     for (uint32_t k = 0; k < op->n_results; k++) p->stored[op->first_result + k] = true;
   if (small || p->stored[op->first_result]) demand = mix(op->first_result + 4, ++p->next);
   if (demand) ask_operands(p, op, demand);
@@ -193,6 +191,7 @@ void jm_loop_plan_region(jm_loop_plan *p, const jm_region *region) {
 
 typedef struct census {
   const jm_module *m;
+  const jm_target *target;
   uint32_t ops, depth;
   double code; /* flops that are written out */
 } census;
@@ -205,13 +204,13 @@ static double operand_count(const jm_module *m, const jm_op *op) {
 
 static bool op_fits(census *c, const jm_op *op, double *work) {
   const jm_module *m = c->m;
-  if (++c->ops > JM_LOOP_OPS) return false;
+  if (++c->ops > c->target->loop.max_ops) return false;
   for (uint32_t k = 0; k < op->n_results; k++) {
     const jm_type *type = jm_op_result_type(m, op, k);
     if (type->rank > JM_LOOP_RANK || type->dtype == JM_DT_token) return false;
   }
   if (op->code == JM_OP_while || op->code == JM_OP_case) {
-    if (c->depth > 8) return false;
+    if (c->depth > MOST_NESTING) return false;
     c->depth++;
     bool fits = true;
     for (uint32_t r = 0; r < op->n_regions && fits; r++) {
@@ -224,14 +223,15 @@ static bool op_fits(census *c, const jm_op *op, double *work) {
   if (op->code == JM_OP_optimization_barrier) return true;
   if (op->code == JM_OP_constant) {
     const jm_constant_attrs *a = op->attrs;
-    return a->value.splat || jm_op_result_type(m, op, 0)->count <= JM_LOOP_CONSTANTS;
+    return a->value.splat || jm_op_result_type(m, op, 0)->count <= c->target->loop.constants;
   }
   if (!jm_emit_supports(m, op)) return false;
   const jm_emit_cost cost = jm_emit_estimate(m, op);
   const double count = (double)jm_op_result_type(m, op, 0)->count;
   if (!cost.loops) c->code += cost.flops * (count <= JM_LOOP_REGISTERS ? count : 1);
-  if (c->code > JM_LOOP_CODE) return false;
-  if (op->code == JM_OP_dot_general && count * cost.flops > 2 * JM_LOOP_PRODUCTS) return false;
+  if (c->code > c->target->loop.max_flops) return false;
+  if (op->code == JM_OP_dot_general && count * cost.flops > 2 * (double)c->target->loop.products)
+    return false;
   if (op->code == JM_OP_reduce)
     *work += operand_count(m, op);
   else if (cost.loops)
@@ -251,11 +251,11 @@ static bool region_fits(census *c, const jm_region *region, double *work) {
       if (jm_loop_carry_kind(c->m, op, i) == JM_CARRY_TWO_HALVES)
         *work += (double)jm_op_result_type(c->m, op, i)->count;
   }
-  return *work <= 2 * JM_LOOP_WORK;
+  return *work <= 2 * (double)c->target->loop.work;
 }
 
-bool jm_loop_region_fits(const jm_module *m, const jm_region *region) {
-  census c = {.m = m};
+bool jm_loop_region_fits(const jm_target *target, const jm_module *m, const jm_region *region) {
+  census c = {.m = m, .target = target};
   double work = 0;
   return region_fits(&c, region, &work);
 }

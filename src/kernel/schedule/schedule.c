@@ -9,11 +9,8 @@ static const struct {
   const char *name;
   jm_schedule_fn *build;
 } schedules[] = {
-
-    {"row", jm_schedule_row},
-    {"reduce", jm_schedule_reduce},
-    {"transpose", jm_schedule_transpose},
-    {"map", jm_schedule_map},
+    {"loop", jm_schedule_loop},           {"row", jm_schedule_row}, {"reduce", jm_schedule_reduce},
+    {"transpose", jm_schedule_transpose}, {"map", jm_schedule_map},
 };
 
 void jm_schedule_destroy(jm_schedule *schedule) {
@@ -33,7 +30,7 @@ static void find_identities(const jm_scheduler *s, uint8_t *moved) {
     const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
     bool kept = jm_cluster_is_pointwise(s->m, op), is_moved = false;
     jm_space space;
-    bool anchor = jm_cluster_find_anchor(s->m, op, &space);
+    bool anchor = jm_cluster_find_anchor(s->target, s->m, op, &space);
     for (uint32_t k = 0; k < op->n_results; k++) is_moved |= moved[op->first_result + k];
     for (uint32_t k = 0; k < op->n_operands; k++) {
       const jm_type *from = jm_op_operand_type(s->m, op, k);
@@ -120,18 +117,17 @@ static jm_error *build(jm_scheduler *s) {
                             .n_roots = s->region->n_results};
   s->cluster.relation = jm_arena_alloc(&s->scratch, m->n_values, 1);
   s->cluster.level = jm_arena_alloc(&s->scratch, m->n_values, 1);
-  s->marks = jm_arena_alloc(&s->scratch, m->n_values, 1);
+  s->pulled = jm_arena_alloc(&s->scratch, m->n_values, sizeof *s->pulled);
+  s->seen = jm_arena_alloc(&s->scratch, m->n_values, sizeof *s->seen);
   s->breaks = jm_arena_alloc(&s->scratch, m->n_values, sizeof *s->breaks);
   s->alias = jm_arena_alloc(&s->scratch, s->region->n_args + 1, sizeof *s->alias);
   s->schedule->reuse =
       jm_arena_alloc(&s->schedule->arena, s->region->n_args + 1, sizeof *s->schedule->reuse);
-  if (!s->cluster.relation || !s->cluster.level || !s->marks || !s->breaks || !s->alias ||
-      !s->schedule->reuse)
+  if (!s->cluster.relation || !s->cluster.level || !s->pulled || !s->seen || !s->breaks ||
+      !s->alias || !s->schedule->reuse)
     return jm_error_out_of_memory();
   for (uint32_t i = 0; i < s->region->n_args; i++) s->alias[i] = s->schedule->reuse[i] = JM_NONE;
   bool fits = false;
-  if (s->target->has_loops) JM_TRY(jm_schedule_loop(m, s->fusion, s->target, s->schedule, &fits));
-  if (fits) return NULL;
   jm_cluster_analyse(&s->cluster);
   for (uint32_t i = 0; i < s->region->n_ops; i++)
     jm_axes_propagate(m, jm_module_op(m, s->region->ops[i]), s->breaks);

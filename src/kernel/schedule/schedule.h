@@ -7,7 +7,7 @@
 #define JM_KERNEL_SCHEDULE_SCHEDULE_H
 
 #include "ir/module.h"
-#include "kernel/ir/kernel.h"
+#include "kernel/ir/target.h"
 
 typedef enum jm_launch_memory {
   JM_LAUNCH_OPERAND,   /* of the fusion op */
@@ -41,12 +41,9 @@ typedef struct jm_schedule {
 /* INTERNAL if no schedule fits: grouping must not make such a group. */
 jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const jm_target *target,
                             jm_schedule **out) JM_MUST_USE;
-/* One launch for a group with a `while` in it whose iterations have little work, made by one thread
- * without leaving the kernel; false if it does not fit. out->arena is there, out->reuse is set. */
-jm_error *jm_schedule_loop(const jm_module *module, const jm_op *fusion, const jm_target *target,
-                           jm_schedule *out, bool *fits) JM_MUST_USE;
-/* May this `while` be in such a group, alone? */
-bool jm_schedule_loop_fits(const jm_module *module, const jm_op *op);
+/* May this `while` be a group, alone? Its iterations have so little work that one thread runs all
+ * of them, without leaving the kernel. */
+bool jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op);
 void jm_schedule_destroy(jm_schedule *schedule); /* NULL is allowed */
 
 #endif

@@ -183,11 +183,10 @@ static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v
 }
 
 static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
-  enum { LARGEST = 64 * 1024 }; /* elements */
   for (uint32_t i = 0; i < op->n_captures; i++) {
     const jm_value v = op->operands[op->n_operands - op->n_captures + i];
     const jm_type *type = jm_module_typeof(l->m, v);
-    bool any = false, wanted = type->rank == 2 && type->count <= LARGEST &&
+    bool any = false, wanted = type->rank == 2 && type->count <= l->s->target->loop.transposed &&
                                !jm_loop_in_registers(type) &&
                                !(l->places[v] && l->places[v]->turned);
     for (uint32_t r = 0; r < op->n_regions && wanted; r++) {
@@ -436,7 +435,7 @@ static void build_stored(jm_looper *l, const jm_op *op) {
         l->wanted[v] ? *l->wanted[v] : jm_looper_memory(l, jm_module_typeof(l->m, v), 1, &half);
     list_add(l, &list, v, &place);
   }
-  if (jm_loop_reduces_rows(l->m, op))
+  if (jm_loop_reduces_rows(l->s->target, l->m, op))
     jm_looper_reduce_rows(l, op, list.to);
   else
     jm_looper_store(l, list.values, list.to, list.n);
@@ -455,7 +454,7 @@ static void build_op(jm_looper *l, const jm_op *op) {
   } else if (op->code == JM_OP_constant) {
     if (jm_loop_in_registers(type)) build_constant_registers(l, op);
   } else {
-    jm_axes_propagate(l->m, op, l->breaks);
+    jm_axes_propagate(l->m, op, l->s->breaks);
     if (jm_loop_in_registers(type))
       build_registers(l, op);
     else if (l->stored[op->first_result])
@@ -495,12 +494,12 @@ static void build_constants(jm_looper *l, const jm_region *region) {
 
 /* A result of the group that is a carry updated in place is updated where it will be read. */
 static void build_group(jm_looper *l) {
-  const jm_region *region = jm_op_region(l->m, l->fusion, 0);
+  const jm_region *region = l->s->region;
   for (uint32_t i = 0; i < region->n_args; i++) {
     const jm_value v = region->first_arg + i;
     if (!jm_region_count_uses(l->m, region, v)) continue;
     jm_place place = {.kind = JM_PLACE_MEMORY, .offset = JM_KNONE};
-    place.param = jm_looper_argument(l, jm_module_typeof(l->m, v), JM_LAUNCH_OPERAND, i, false);
+    place.param = jm_launch_operand(&l->launch, i);
     jm_looper_place(l, v, &place);
   }
   store_list list;
@@ -510,7 +509,7 @@ static void build_group(jm_looper *l) {
     const jm_value v = region->results[i];
     const jm_type *type = jm_module_typeof(l->m, v);
     results[i] = (jm_place){.kind = JM_PLACE_MEMORY, .type = type, .offset = JM_KNONE};
-    results[i].param = jm_looper_argument(l, type, JM_LAUNCH_RESULT, i, true);
+    results[i].param = jm_launch_result(&l->launch, i);
     if (!l->wanted[v]) l->wanted[v] = &results[i];
   }
   build_constants(l, region);
@@ -524,63 +523,42 @@ static void build_group(jm_looper *l) {
 }
 
 static jm_error *prepare(jm_looper *l) {
-  const jm_module *m = l->m;
-  jm_loop_plan plan = {.m = m};
-  plan.stored = l->stored = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.stored);
-  plan.cost = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.cost);
-  plan.since = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.since);
-  plan.demand = jm_arena_alloc(&l->arena, m->n_values, sizeof *plan.demand);
-  l->places = jm_arena_alloc(&l->arena, m->n_values, sizeof(jm_place *));
-  l->wanted = jm_arena_alloc(&l->arena, m->n_values, sizeof(jm_place *));
-  l->breaks = jm_arena_alloc(&l->arena, m->n_values, sizeof *l->breaks);
-  if (!l->stored || !plan.cost || !plan.since || !plan.demand || !l->places || !l->wanted ||
-      !l->breaks)
+  jm_scheduler *s = l->s;
+  const uint32_t n = s->m->n_values;
+  jm_loop_plan plan = {.m = s->m, .target = s->target};
+  plan.stored = l->stored = jm_arena_alloc(&s->scratch, n, sizeof *plan.stored);
+  plan.cost = jm_arena_alloc(&s->scratch, n, sizeof *plan.cost);
+  plan.since = jm_arena_alloc(&s->scratch, n, sizeof *plan.since);
+  plan.demand = jm_arena_alloc(&s->scratch, n, sizeof *plan.demand);
+  l->places = jm_arena_alloc(&s->scratch, n, sizeof(jm_place *));
+  l->wanted = jm_arena_alloc(&s->scratch, n, sizeof(jm_place *));
+  if (!l->stored || !plan.cost || !plan.since || !plan.demand || !l->places || !l->wanted)
     return jm_error_out_of_memory();
-  jm_loop_plan_region(&plan, jm_op_region(m, l->fusion, 0));
-  JM_TRY(jm_kbuilder_create("loop", &l->b));
-  return jm_emit_create(m, l->b, &l->e);
-}
-
-static jm_error *finish(jm_looper *l) {
-  jm_schedule *s = l->schedule;
-  s->launches = jm_arena_alloc(&s->arena, 1, sizeof *s->launches);
-  if (!s->launches) return jm_error_out_of_memory();
-  JM_TRY(jm_kbuilder_finish(l->b, &s->launches->kernel));
-  s->launches->arguments = l->arguments;
-  s->n_launches = 1;
+  jm_loop_plan_region(&plan, s->region);
   return NULL;
 }
 
-jm_error *jm_schedule_loop(const jm_module *module, const jm_op *fusion, const jm_target *target,
-                           jm_schedule *out, bool *fits) {
-  const jm_region *region = jm_op_region(module, fusion, 0);
+jm_error *jm_schedule_loop(jm_scheduler *s, bool *fits) {
+  const jm_module *m = s->m;
   bool has_loop = false;
-  for (uint32_t i = 0; i < region->n_ops; i++)
-    has_loop = has_loop || jm_module_op(module, region->ops[i])->code == JM_OP_while;
-  *fits = has_loop && jm_loop_region_fits(module, region);
+  for (uint32_t i = 0; i < s->region->n_ops; i++)
+    has_loop = has_loop || jm_module_op(m, s->region->ops[i])->code == JM_OP_while;
+  *fits = has_loop && s->target->has_loops && jm_loop_region_fits(s->target, m, s->region);
   if (!*fits) return NULL;
-  jm_looper l = {.m = module,
-                 .fusion = fusion,
-                 .target = target,
-                 .schedule = out,
-                 .scratch_left = target->scratch_bytes};
-  jm_arena_init(&l.arena);
-  jm_error *error = prepare(&l);
-  if (!error) {
-    build_group(&l);
-    error = finish(&l);
-  }
-  if (!error) out->name = "loop";
-  jm_emit_destroy(l.e);
-  jm_kbuilder_destroy(l.b);
-  jm_arena_deinit(&l.arena);
-  return error;
+  jm_looper l = {.s = s, .m = m};
+  JM_TRY(prepare(&l));
+  JM_TRY(jm_launch_begin(s, &l.launch));
+  l.b = l.launch.b;
+  l.e = l.launch.e;
+  l.launch.exact = true;
+  build_group(&l);
+  return jm_launch_end(&l.launch);
 }
 
-bool jm_schedule_loop_fits(const jm_module *module, const jm_op *op) {
-  if (op->code != JM_OP_while) return false;
+bool jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op) {
+  if (op->code != JM_OP_while || !target->has_loops) return false;
   for (uint32_t r = 0; r < op->n_regions; r++)
-    if (!jm_loop_region_fits(module, jm_op_region(module, op, r))) return false;
+    if (!jm_loop_region_fits(target, module, jm_op_region(module, op, r))) return false;
   for (uint32_t k = 0; k < op->n_operands; k++) {
     const jm_type *type = jm_op_operand_type(module, op, k);
     if (type->rank > JM_LOOP_RANK || type->dtype == JM_DT_token) return false;

@@ -5,9 +5,8 @@
 #define JM_KERNEL_SCHEDULE_SCHEDULE_LOOP_H
 
 #include "kernel/emit/element.h"
-#include "kernel/schedule/axes.h"
+#include "kernel/schedule/launch.h"
 #include "kernel/schedule/loop.h"
-#include "kernel/schedule/schedule.h"
 
 typedef enum jm_place_kind { JM_PLACE_VALUE, JM_PLACE_REGISTERS, JM_PLACE_MEMORY } jm_place_kind;
 
@@ -23,21 +22,14 @@ typedef struct jm_place {
 } jm_place;
 
 typedef struct jm_looper {
+  jm_launch_builder launch;
+  jm_scheduler *s; /* this and the next three: the launch's, at hand */
   const jm_module *m;
-  const jm_op *fusion;
-  const jm_target *target;
-  jm_schedule *schedule;
   jm_kbuilder *b;
   jm_emit *e;
-  jm_arena arena;
   jm_place **places; /* per value of the module; NULL: pulled */
   jm_place **wanted; /* per value: where its op should write it */
   bool *stored;      /* from the plan */
-  uint32_t *breaks;  /* per value, see axes.h */
-  jm_launch_argument *arguments;
-  uint32_t n_arguments, arguments_capacity;
-  uint32_t temporaries_capacity;
-  size_t scratch_left;
 } jm_looper;
 
 /* NULL, and the builder failed, without memory. */
@@ -50,8 +42,6 @@ void jm_looper_forward(jm_looper *l, jm_value v, jm_value same);
 /* Memory for `halves` values of the type, each starting at a cache line; *half: elements from one
  * to the next. */
 jm_place jm_looper_memory(jm_looper *l, const jm_type *type, uint32_t halves, int64_t *half);
-uint32_t jm_looper_argument(jm_looper *l, const jm_type *type, jm_launch_memory memory,
-                            uint32_t index, bool written);
 
 /* -- loops */
 /* All elements of a value of at most JM_LOOP_REGISTERS elements. */
@@ -64,8 +54,8 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update, co
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v);
 /* The start of a slice: an integer clamped to [0, last]. */
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last);
-/* Lanes for a loop of n iterations on elements of this type: at best a divisor of n. */
-uint32_t jm_looper_width(const jm_looper *l, jm_dtype dtype, int64_t n);
+/* Elements of this type decide the lanes of the loops that come next. */
+void jm_looper_shape(jm_looper *l, jm_dtype dtype);
 
 /* -- reductions (schedule_loop_reduce.c) */
 /* The single results of a reduction of everything, in lanes if it may be regrouped; false: not

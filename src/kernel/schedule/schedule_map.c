@@ -2,8 +2,7 @@
  * Every element of the results by itself. Results whose elements correspond share a loop; others
  * get a launch of their own, or, if all is little, a loop of the same launch. */
 #include "kernel/schedule/cuts.h"
-
-enum { MOST_ROOTS = 64 }; /* that one loop stores: more than grouping lets into a group */
+#include "kernel/schedule/launch.h"
 
 typedef struct part {
   jm_scheduler *s;
@@ -17,10 +16,10 @@ static const jm_type *root_type(const jm_scheduler *s, uint32_t i) {
   return jm_module_typeof(s->m, s->region->results[i]);
 }
 
-static void store_roots(void *context, jm_launcher *l, const jm_kval *x, jm_kval point) {
+static void store_roots(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval point) {
   const part *p = context;
   const jm_scheduler *s = p->s;
-  jm_element elements[MOST_ROOTS];
+  jm_element elements[JM_CLUSTER_ROOTS];
   uint32_t pending = 0;
   jm_kval index[JM_CLUSTER_RANK];
   /* All loads stand before all stores: results may share memory with operands. */
@@ -44,7 +43,7 @@ static uint32_t divide(jm_scheduler *s, uint32_t *part_of, part *parts) {
     *p = (part){.s = s, .part_of = part_of, .number = n};
     jm_axes_init(&p->axes, root_type(s, i)->count);
     uint32_t size = 0;
-    for (uint32_t k = i; k < n_roots && size < MOST_ROOTS; k++) {
+    for (uint32_t k = i; k < n_roots && size < JM_CLUSTER_ROOTS; k++) {
       jm_axes joined = p->axes;
       if (part_of[k] != JM_NONE || root_type(s, k)->count != p->axes.count) continue;
       if (!jm_axes_add_value(&joined, root_type(s, k), s->breaks[s->region->results[k]])) continue;
@@ -61,22 +60,23 @@ static uint32_t divide(jm_scheduler *s, uint32_t *part_of, part *parts) {
 /* Where the loops of a part should be cut: along the last axis and the first. *out is NULL:
  * nowhere, or that would make too much code. */
 static jm_error *find_cuts(jm_scheduler *s, const part *p, double flops, const jm_cuts **out) {
-  const uint32_t most_pieces = s->target->group.map_pieces;
-  const double most_code = s->target->group.map_code;
+  const uint32_t most = s->target->map.max_pieces;
+  const double most_flops = s->target->map.max_flops;
   *out = NULL;
-  if (p->axes.count < s->target->size.few || most_pieces < 2) return NULL;
+  if (p->axes.count < s->target->chunk.few || most < 2) return NULL;
   jm_cuts *cuts = jm_arena_alloc(&s->scratch, p->axes.n, sizeof *cuts);
   if (!cuts) return jm_error_out_of_memory();
   for (uint32_t a = 0; a < p->axes.n; a++) {
     jm_cuts_init(&cuts[a], p->axes.sizes[a]);
     if (a && a + 1 < p->axes.n) continue;
     for (uint32_t i = 0; i < s->region->n_results; i++)
-      if (p->part_of[i] == p->number) jm_cuts_find(s, &p->axes, a, s->region->results[i], &cuts[a]);
+      if (p->part_of[i] == p->number)
+        jm_cuts_find(s, &p->axes, a, s->region->results[i], NULL, NULL, &cuts[a]);
   }
   uint32_t first = cuts[0].n - 1, last = cuts[p->axes.n - 1].n - 1;
   if (p->axes.n == 1) first = 1;
-  if (first * last == 1 || last > most_pieces || last * flops > most_code) return NULL;
-  if ((first * last > most_pieces || first * last * flops > most_code) && p->axes.n > 1)
+  if (first * last == 1 || last > most || last * flops > most_flops) return NULL;
+  if ((first * last > most || first * last * flops > most_flops) && p->axes.n > 1)
     jm_cuts_init(&cuts[0], p->axes.sizes[0]);
   *out = cuts;
   return NULL;
@@ -85,25 +85,25 @@ static jm_error *find_cuts(jm_scheduler *s, const part *p, double flops, const j
 /* One launch of parts [first, last). */
 static jm_error *launch(jm_scheduler *s, part *parts, uint32_t first, uint32_t last,
                         uint32_t *params, jm_value *pulled) {
-  jm_launcher l;
+  jm_launch_builder l;
   const jm_cuts *cuts = NULL;
   uint32_t n = 0;
   double flops = 0;
   for (uint32_t i = 0; i < s->region->n_ops; i++)
     flops += jm_emit_estimate(s->m, jm_module_op(s->m, s->region->ops[i])).flops;
   if (last == first + 1) JM_TRY(find_cuts(s, &parts[first], flops, &cuts));
-  JM_TRY(jm_launcher_begin(s, &l));
+  JM_TRY(jm_launch_begin(s, &l));
   for (uint32_t i = 0; i < s->region->n_results; i++)
     if (parts->part_of[i] >= first && parts->part_of[i] < last) pulled[n++] = s->region->results[i];
-  jm_launcher_pull(&l, pulled, n);
+  jm_launch_pull(&l, pulled, n);
   for (uint32_t i = 0; i < s->region->n_results; i++)
-    if (parts->part_of[i] >= first && parts->part_of[i] < last)
-      params[i] = jm_launcher_result(&l, i);
+    if (parts->part_of[i] >= first && parts->part_of[i] < last) params[i] = jm_launch_result(&l, i);
+  l.whole = last > first + 1;
   for (uint32_t i = first; i < last; i++) {
     parts[i].params = params;
-    jm_launcher_map(&l, &parts[i].axes, cuts, store_roots, &parts[i]);
+    jm_launch_map(&l, &parts[i].axes, cuts, store_roots, &parts[i]);
   }
-  return jm_launcher_end(&l);
+  return jm_launch_end(&l);
 }
 
 jm_error *jm_schedule_map(jm_scheduler *s, bool *fits) {
@@ -115,7 +115,7 @@ jm_error *jm_schedule_map(jm_scheduler *s, bool *fits) {
   if (!part_of || !params || !pulled || !parts) return jm_error_out_of_memory();
   uint32_t n = divide(s, part_of, parts);
   *fits = true;
-  const int64_t tiny = s->target->size.tiny;
+  const int64_t tiny = s->target->group.tiny;
   int64_t points = 0;
   for (uint32_t i = 0; i < n; i++)
     points = parts[i].axes.count > tiny ? tiny + 1 : points + parts[i].axes.count;

@@ -8,8 +8,6 @@
 
 #include "kernel/schedule/fold.h"
 
-enum { POINTS_OF_LANE = 4 }; /* of a row, in a group's lane: hides the latency of memory */
-
 typedef struct task {
   jm_scheduler *s;
   jm_reduction reductions[JM_FOLD_PARTS];
@@ -27,12 +25,16 @@ typedef struct task {
   int64_t columns, chunk_columns; /* of a line, of a chunk */
   int64_t strip;                  /* rows */
   jm_kval line, first_column, first_row, end_row, block;
-  jm_kval kept_point; /* of a group that folds partial results */
+  /* Of groups of threads: so many lanes share a column, lane_row is the first row of this one. */
+  int64_t side;
+  jm_kval lane_row, lane_column;
+  jm_kval kept_point; /* whose partial results a group combines */
 } task;
 
 static const jm_type *type_of(const task *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
 static jm_value root_of(const task *t, uint32_t i) { return t->s->region->results[i]; }
 static int64_t kept(const task *t) { return t->outer.count * t->inner.count; }
+static bool takes_threads(const task *t) { return t->s->target->lanes == JM_BIND_THREADS; }
 
 static bool find_reductions(task *t) {
   const jm_scheduler *s = t->s;
@@ -40,7 +42,7 @@ static bool find_reductions(task *t) {
   for (uint32_t i = 0; i < s->region->n_ops; i++) {
     const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
     jm_space space;
-    if (!jm_cluster_find_anchor(s->m, op, &space)) continue;
+    if (!jm_cluster_find_anchor(s->target, s->m, op, &space)) continue;
     if (t->n == JM_FOLD_PARTS) return false;
     jm_reduction *r = &t->reductions[t->n];
     jm_reduction_init(s->m, op, r);
@@ -87,16 +89,16 @@ static bool find_axes(task *t) {
 /* -- pieces of launches */
 
 /* Marks what the second launch does not pull, or pulls only what the first one needs. */
-static void pull_operands(task *t, jm_launcher *l) {
+static void pull_operands(task *t, jm_launch_builder *l) {
   jm_value values[4 * JM_FOLD_PARTS * JM_REDUCTION_RESULTS];
   uint32_t n = 0;
   for (uint32_t i = 0; i < t->n; i++)
     for (uint32_t k = 0; k < 2 * t->reductions[i].n; k++)
       values[n++] = t->reductions[i].op->operands[k];
-  jm_launcher_pull(l, values, n);
+  jm_launch_pull(l, values, n);
 }
 
-static void pull_rest(task *t, jm_launcher *l) {
+static void pull_rest(task *t, jm_launch_builder *l) {
   const jm_scheduler *s = t->s;
   jm_value *values = jm_arena_alloc(&t->s->scratch, s->region->n_results + 64, sizeof *values);
   uint32_t n = 0;
@@ -106,22 +108,22 @@ static void pull_rest(task *t, jm_launcher *l) {
   }
   for (uint32_t i = 0; i < t->n; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++) {
-      s->marks[t->reductions[i].op->first_result + k] = 2;
+      jm_launch_stop(l, t->reductions[i].op->first_result + k);
       values[n++] = t->reductions[i].op->operands[t->reductions[i].n + k];
     }
   for (uint32_t i = 0; i < s->region->n_results; i++) values[n++] = root_of(t, i);
-  jm_launcher_pull(l, values, n);
+  jm_launch_pull(l, values, n);
 }
 
-static void bind_roots(task *t, jm_launcher *l) {
-  for (uint32_t i = 0; i < t->s->region->n_results; i++) t->roots[i] = jm_launcher_result(l, i);
+static void bind_roots(task *t, jm_launch_builder *l) {
+  for (uint32_t i = 0; i < t->s->region->n_results; i++) t->roots[i] = jm_launch_result(l, i);
 }
 
-static void bind_partials(task *t, jm_launcher *l, bool written) {
+static void bind_partials(task *t, jm_launch_builder *l, bool written) {
   for (uint32_t i = 0; i < t->n; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++)
-      t->partials[i][k] = jm_launcher_temporary(l, t->temporaries[i][k], t->reductions[i].dtypes[k],
-                                                t->blocks * kept(t), written);
+      t->partials[i][k] = jm_launch_temporary(l, t->temporaries[i][k], t->reductions[i].dtypes[k],
+                                              t->blocks * kept(t), written);
 }
 
 static jm_error *take_partials(task *t) {
@@ -132,15 +134,15 @@ static jm_error *take_partials(task *t) {
   return NULL;
 }
 
-static void load(task *t, jm_launcher *l, uint32_t (*params)[JM_REDUCTION_RESULTS], jm_kval at,
-                 jm_element (*out)[JM_REDUCTION_RESULTS]) {
+static void load(task *t, jm_launch_builder *l, uint32_t (*params)[JM_REDUCTION_RESULTS],
+                 jm_kval at, jm_element (*out)[JM_REDUCTION_RESULTS]) {
   for (uint32_t i = 0; i < t->n; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++)
       out[i][k] = jm_emit_load(l->e, t->reductions[i].dtypes[k], params[i][k], at);
 }
 
-static void store(task *t, jm_launcher *l, uint32_t (*params)[JM_REDUCTION_RESULTS], jm_kval at,
-                  jm_element (*values)[JM_REDUCTION_RESULTS]) {
+static void store(task *t, jm_launch_builder *l, uint32_t (*params)[JM_REDUCTION_RESULTS],
+                  jm_kval at, jm_element (*values)[JM_REDUCTION_RESULTS]) {
   for (uint32_t i = 0; i < t->n; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++)
       jm_emit_store(l->e, t->reductions[i].dtypes[k], params[i][k], at, values[i][k]);
@@ -148,7 +150,7 @@ static void store(task *t, jm_launcher *l, uint32_t (*params)[JM_REDUCTION_RESUL
 
 /* The results from the accumulators, and all roots at position `at` of what is kept; x: positions
  * on the outer and inner axes. */
-static void finish(task *t, jm_launcher *l, const jm_kval *x, jm_kval at,
+static void finish(task *t, jm_launch_builder *l, const jm_kval *x, jm_kval at,
                    jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   int64_t sizes[JM_CLUSTER_RANK * 4];
   for (uint32_t i = 0; i < t->n; i++) {
@@ -167,7 +169,8 @@ static void finish(task *t, jm_launcher *l, const jm_kval *x, jm_kval at,
   }
 }
 
-static void pull_point(task *t, jm_launcher *l, jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+static void pull_point(task *t, jm_launch_builder *l,
+                       jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   int64_t sizes[JM_CLUSTER_RANK * 6];
   uint32_t n = 0;
   const jm_axes *axes[3] = {&t->outer, &t->cut, &t->inner};
@@ -185,7 +188,7 @@ static void pull_point(task *t, jm_launcher *l, jm_element (*elements)[JM_REDUCT
 }
 
 /* The second launch: folds the blocks' partial results, in order. */
-static void fold_partials(void *context, jm_launcher *l, const jm_kval *x, jm_kval point) {
+static void fold_partials(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval point) {
   task *t = context;
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
@@ -197,7 +200,7 @@ static void fold_partials(void *context, jm_launcher *l, const jm_kval *x, jm_kv
   jm_kloop loop;
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0),
                        jm_kbuild_index(l->b, t->blocks), start, n, &loop);
-  jm_kval at = jm_launcher_add(l, jm_launcher_scale(l, loop.index, kept(t)), point);
+  jm_kval at = jm_launch_add(l, jm_launch_scale(l, loop.index, kept(t)), point);
   load(t, l, t->partials, at, y);
   n = 0;
   for (uint32_t i = 0; i < t->n; i++) {
@@ -212,57 +215,55 @@ static void fold_partials(void *context, jm_launcher *l, const jm_kval *x, jm_kv
   finish(t, l, x, point, acc);
 }
 
-static void partial_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
-                          jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+static void load_partial(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
+                         jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   task *t = context;
   (void)x;
-  load(t, l, t->partials, jm_launcher_add(l, jm_launcher_scale(l, place, kept(t)), t->kept_point),
+  load(t, l, t->partials, jm_launch_add(l, jm_launch_scale(l, place, kept(t)), t->kept_point),
        elements);
 }
 
-/* The same by a group for each position of what is kept. */
-static void fold_partials_together(task *t, jm_launcher *l, const jm_axes *all) {
-  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
-  jm_element *results[JM_FOLD_PARTS];
-  jm_kloop chunks;
-  bool open;
+/* Points [0, n) of a single axis. */
+static jm_axes single_axis(int64_t n) { return (jm_axes){.count = n, .n = 1, .sizes = {n}}; }
+
+/* The same by a group for each position of what is kept: many blocks, or there were no groups. */
+static void combine_partials(task *t, jm_launch_builder *l, const jm_axes *all) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], *results[JM_FOLD_PARTS];
+  const jm_axes blocks = single_axis(t->blocks);
+  jm_launch_chunks chunks;
   jm_kval x[JM_CLUSTER_RANK * 4];
-  jm_axes blocks;
-  jm_axes_init(&blocks, t->blocks);
-  jm_axes_finish(&blocks);
   for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
-  jm_launcher_group(l, t->blocks, 1);
-  t->kept_point = jm_launcher_chunk(l, kept(t), (double)t->blocks, &chunks, &open);
+  jm_launch_threads(l, t->blocks, 1);
+  t->kept_point = jm_launch_chunk(l, kept(t), (double)t->blocks, &chunks);
   jm_axes_split(l->b, all->sizes, all->n, t->kept_point, x);
   const jm_fold_range range = {.lower = jm_kbuild_index(l->b, 0),
                                .upper = jm_kbuild_index(l->b, t->blocks),
                                .most = t->blocks,
                                .partial = true};
-  jm_launcher_fold(l, &blocks, range, t->listed, t->n, partial_point, t, results);
+  jm_launch_fold(l, &blocks, range, t->listed, t->n, load_partial, t, results);
   finish(t, l, x, t->kept_point, acc);
-  jm_launcher_chunk_end(l, &chunks, open);
+  jm_launch_chunk_end(l, &chunks);
 }
 
 static jm_error *launch_rest(task *t) {
-  jm_launcher l;
-  const jm_target *target = t->s->target;
+  jm_launch_builder l;
   jm_axes all = {.count = kept(t), .n = t->outer.n + t->inner.n};
   memcpy(all.sizes, t->outer.sizes, t->outer.n * sizeof *all.sizes);
   memcpy(all.sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *all.sizes);
-  JM_TRY(jm_launcher_begin(t->s, &l));
+  JM_TRY(jm_launch_begin(t->s, &l));
   pull_rest(t, &l);
   bind_roots(t, &l);
   bind_partials(t, &l, false);
-  if (target->threads > 1 && t->blocks >= target->least_threads)
-    fold_partials_together(t, &l, &all);
+  if (t->blocks > t->s->target->column.serial_blocks)
+    combine_partials(t, &l, &all);
   else
-    jm_launcher_map(&l, &all, NULL, fold_partials, t);
-  return jm_launcher_end(&l);
+    jm_launch_map(&l, &all, NULL, fold_partials, t);
+  return jm_launch_end(&l);
 }
 
 /* -- long rows */
 
-static void row_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+static void row_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
                       jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   task *t = context;
   (void)place;
@@ -271,66 +272,77 @@ static void row_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval p
   pull_point(t, l, elements);
 }
 
+/* Steps of a block: groups are many, so that blocks grow only until there are enough of them. */
+static int64_t block_steps(const task *t, int64_t steps) {
+  const jm_target *target = t->s->target;
+  const int64_t points = target->row.block, per_step = t->cut.count / steps;
+  if (!takes_threads(t)) return per_step < points ? points / per_step : 1;
+  int64_t blocks = target->chunk.enough / t->outer.count;
+  if (blocks < 1) blocks = 1;
+  const int64_t size = (steps + blocks - 1) / blocks;
+  return size > points ? size : points;
+}
+
 static jm_error *launch_blocks(task *t) {
-  jm_launcher l;
-  int64_t steps = jm_fold_steps(&t->cut), per_step = t->cut.count / steps;
-  const int64_t points = t->s->target->size.row_block;
-  int64_t block = per_step < points ? points / per_step : 1;
+  jm_launch_builder l;
+  const int64_t steps = jm_fold_steps(t->s->target, &t->cut, false);
+  const int64_t block = block_steps(t, steps);
   t->blocks = (steps + block - 1) / block;
   JM_TRY(take_partials(t));
-  JM_TRY(jm_launcher_begin(t->s, &l));
+  JM_TRY(jm_launch_begin(t->s, &l));
   pull_operands(t, &l);
   bind_partials(t, &l, true);
-  jm_kloop chunks;
-  bool open;
+  jm_launch_chunks chunks;
   jm_fold_range range = {.most = block < steps ? block : steps};
-  jm_kval chunk =
-      jm_launcher_chunk(&l, t->outer.count * t->blocks, (double)(block * per_step), &chunks, &open);
+  jm_launch_threads(&l, range.most, t->s->target->row.lane_points);
+  jm_kval chunk = jm_launch_chunk(&l, t->outer.count * t->blocks,
+                                  (double)(block * (t->cut.count / steps)), &chunks);
   jm_kval rows = jm_kbuild_index(l.b, t->outer.count);
   jm_kval row = jm_kbuild2(l.b, JM_K_urem, chunk, rows); /* partials: [block][row] */
-  jm_launcher_group(&l, block * per_step, POINTS_OF_LANE);
-  jm_launcher_block(&l, jm_kbuild2(l.b, JM_K_udiv, chunk, rows), block, steps, &range.lower,
-                    &range.upper);
+  jm_launch_block(&l, jm_kbuild2(l.b, JM_K_udiv, chunk, rows), block, steps, &range.lower,
+                  &range.upper);
   jm_axes_split(l.b, t->outer.sizes, t->outer.n, row, t->x);
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_element *results[JM_FOLD_PARTS];
   for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
-  jm_launcher_fold(&l, &t->cut, range, t->listed, t->n, row_point, t, results);
+  jm_launch_fold(&l, &t->cut, range, t->listed, t->n, row_point, t, results);
   store(t, &l, t->partials, chunk, acc);
-  jm_launcher_chunk_end(&l, &chunks, open);
-  JM_TRY(jm_launcher_end(&l));
+  jm_launch_chunk_end(&l, &chunks);
+  JM_TRY(jm_launch_end(&l));
   return launch_rest(t);
 }
 
 /* -- columns */
 
-typedef void column_body(task *t, jm_launcher *l, jm_kval column);
+typedef void column_body(task *t, jm_launch_builder *l, jm_kval column);
 
 /* A vector loop over the chunk's columns; the body gets the number within the chunk. */
-static void each_column(task *t, jm_launcher *l, jm_kval count, column_body *body) {
+static void each_column(task *t, jm_launch_builder *l, jm_kval count, column_body *body) {
   jm_kloop loop;
-  jm_launcher_lanes(l, jm_kbuild_index(l->b, 0), count, t->chunk_columns, NULL, 0, &loop);
+  jm_launch_lanes(l, jm_kbuild_index(l->b, 0), count, t->chunk_columns, NULL, 0, &loop);
   uint32_t last = t->outer.n + t->cut.n + t->inner.n - 1;
-  t->x[last] = jm_launcher_add(l, t->first_column, loop.index);
+  t->x[last] = jm_launch_add(l, t->first_column, loop.index);
   body(t, l, loop.index);
   jm_kbuild_loop_end(l->b, &loop, NULL);
 }
 
-static void start_column(task *t, jm_launcher *l, jm_kval column) {
+static void start_column(task *t, jm_launch_builder *l, jm_kval column) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   for (uint32_t i = 0; i < t->n; i++) jm_reduction_start(&t->reductions[i], l->e, acc[i]);
   store(t, l, t->accumulators, column, acc);
 }
 
-/* Rows [first, last) of a column join the accumulators. */
-static void fold_rows(task *t, jm_launcher *l, jm_kval first, jm_kval last,
-                      jm_element (*acc)[JM_REDUCTION_RESULTS]) {
-  jm_element y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
+/* The next strip of rows joins the accumulators. */
+static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
+  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
   uint32_t n = 0;
+  load(t, l, t->accumulators, column, acc);
   for (uint32_t i = 0; i < t->n; i++) n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
   jm_kloop loop;
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, first, last, start, n, &loop);
+  jm_kval end = jm_launch_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
+  jm_kval last = jm_kbuild2(l->b, JM_K_smin, end, t->end_row);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, t->first_row, last, start, n, &loop);
   jm_axes_split(l->b, t->cut.sizes, t->cut.n, loop.index, t->x + t->outer.n);
   pull_point(t, l, y);
   n = 0;
@@ -344,88 +356,167 @@ static void fold_rows(task *t, jm_launcher *l, jm_kval first, jm_kval last,
   n = 0;
   for (uint32_t i = 0; i < t->n; i++)
     n += jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
-}
-
-/* The next strip of rows joins the accumulators in scratch. */
-static void strip_column(task *t, jm_launcher *l, jm_kval column) {
-  jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
-  load(t, l, t->accumulators, column, acc);
-  jm_kval end = jm_launcher_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
-  fold_rows(t, l, t->first_row, jm_kbuild2(l->b, JM_K_smin, end, t->end_row), acc);
   store(t, l, t->accumulators, column, acc);
 }
 
 /* Position of a column among all that is kept. */
-static jm_kval kept_at(const task *t, jm_launcher *l, jm_kval column) {
-  jm_kval in_line = jm_launcher_add(l, t->first_column, column);
-  return jm_launcher_add(l, jm_launcher_scale(l, t->line, t->columns), in_line);
+static jm_kval kept_at(const task *t, jm_launch_builder *l, jm_kval column) {
+  jm_kval in_line = jm_launch_add(l, t->first_column, column);
+  return jm_launch_add(l, jm_launch_scale(l, t->line, t->columns), in_line);
 }
 
-static void store_partials(task *t, jm_launcher *l, jm_kval column,
-                           jm_element (*acc)[JM_REDUCTION_RESULTS]) {
-  jm_kval at = jm_launcher_scale(l, t->block, kept(t));
-  store(t, l, t->partials, jm_launcher_add(l, at, kept_at(t, l, column)), acc);
-}
-
-static void finish_results(task *t, jm_launcher *l, jm_kval column,
-                           jm_element (*acc)[JM_REDUCTION_RESULTS]) {
-  jm_kval x[JM_CLUSTER_RANK * 4];
+/* What a column's accumulators are for: a block's partial results, or the results. */
+static void end_column(task *t, jm_launch_builder *l, jm_kval column,
+                       jm_element (*acc)[JM_REDUCTION_RESULTS]) {
+  jm_kval x[JM_CLUSTER_RANK * 4], at = kept_at(t, l, column);
+  if (t->blocks > 1) {
+    store(t, l, t->partials, jm_launch_add(l, jm_launch_scale(l, t->block, kept(t)), at), acc);
+    return;
+  }
   memcpy(x, t->x, t->outer.n * sizeof *x);
   memcpy(x + t->outer.n, t->x + t->outer.n + t->cut.n, t->inner.n * sizeof *x);
-  finish(t, l, x, kept_at(t, l, column), acc);
+  finish(t, l, x, at, acc);
 }
 
-static void end_column(task *t, jm_launcher *l, jm_kval column) {
+static void load_column(task *t, jm_launch_builder *l, jm_kval column) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   load(t, l, t->accumulators, column, acc);
-  (t->blocks > 1 ? store_partials : finish_results)(t, l, column, acc);
+  end_column(t, l, column, acc);
 }
 
-/* A column of the block from begin to end, by a lane of a group, in registers. */
-static void whole_column(task *t, jm_launcher *l, jm_kval column) {
+/* -- columns by groups of threads */
+
+static void lane_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
+                       jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  task *t = context;
+  (void)x;
+  jm_kval row = jm_launch_add(l, t->lane_row, jm_launch_scale(l, place, t->side));
+  jm_axes_split(l->b, t->cut.sizes, t->cut.n, row, t->x + t->outer.n);
+  pull_point(t, l, elements);
+}
+
+static void load_side(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
+                      jm_element (*elements)[JM_REDUCTION_RESULTS]) {
+  task *t = context;
+  (void)x;
+  jm_kval at = jm_launch_add(l, jm_launch_scale(l, place, t->chunk_columns), t->lane_column);
+  load(t, l, t->accumulators, at, elements);
+}
+
+/* A lane's part of a column, in order; rows: of the block. */
+static void fold_lane(task *t, jm_launch_builder *l, jm_kval rows, int64_t most,
+                      jm_fold_point *point, jm_element (*acc)[JM_REDUCTION_RESULTS]) {
+  jm_element *results[JM_FOLD_PARTS];
+  const jm_axes axis = single_axis(most);
+  const jm_fold_range range = {.lower = jm_kbuild_index(l->b, 0),
+                               .upper = rows,
+                               .most = most,
+                               .serial = true,
+                               .partial = point == load_side};
+  for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
+  jm_launch_fold(l, &axis, range, t->listed, t->n, point, t, results);
+}
+
+static void place_column(task *t, jm_launch_builder *l, jm_kval column) {
+  t->lane_column = column;
+  t->x[t->outer.n + t->cut.n + t->inner.n - 1] = jm_launch_add(l, t->first_column, column);
+}
+
+/* A lane goes down a column of the block. Few columns leave lanes: then several go down one, each
+ * over every so many rows, and their results meet in scratch memory, in order. */
+static void reduce_lanes(task *t, jm_launch_builder *l, jm_kval count, int64_t most) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
-  for (uint32_t i = 0; i < t->n; i++) jm_reduction_start(&t->reductions[i], l->e, acc[i]);
-  fold_rows(t, l, t->first_row, t->end_row, acc);
-  (t->blocks > 1 ? store_partials : finish_results)(t, l, column, acc);
+  const jm_kval zero = jm_kbuild_index(l->b, 0), columns = jm_kbuild_index(l->b, t->chunk_columns);
+  const int64_t lanes = t->side * t->chunk_columns;
+  jm_kval rows = jm_k_isub(l->b, t->end_row, t->first_row);
+  jm_kloop loop;
+  if (t->cut.count % most == 0) rows = jm_kbuild_index(l->b, most);
+  jm_launch_threads(l, lanes, 1);
+  if (t->side == 1) {
+    jm_launch_lanes(l, zero, count, lanes, NULL, 0, &loop);
+    place_column(t, l, loop.index);
+    t->lane_row = t->first_row;
+    fold_lane(t, l, rows, most, lane_point, acc);
+    end_column(t, l, loop.index, acc);
+    jm_kbuild_loop_end(l->b, &loop, NULL);
+    return;
+  }
+  jm_launch_lanes(l, zero, jm_kbuild_index(l->b, lanes), lanes, NULL, 0, &loop);
+  place_column(t, l, jm_k_urem(l->b, loop.index, columns));
+  jm_kval side = jm_k_udiv(l->b, loop.index, columns);
+  t->lane_row = jm_launch_add(l, t->first_row, side);
+  rows = jm_launch_add(l, rows, jm_k_isub(l->b, jm_kbuild_index(l->b, t->side - 1), side));
+  rows = jm_k_udiv(l->b, rows, jm_kbuild_index(l->b, t->side));
+  fold_lane(t, l, rows, (most + t->side - 1) / t->side, lane_point, acc);
+  store(t, l, t->accumulators, loop.index, acc);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+  jm_launch_lanes(l, zero, columns, t->chunk_columns, NULL, 0, &loop);
+  place_column(t, l, loop.index);
+  fold_lane(t, l, jm_kbuild_index(l->b, t->side), t->side, load_side, acc);
+  end_column(t, l, loop.index, acc);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
 }
 
-/* How rows and columns are cut: columns first, rows only if that leaves too little to share. */
+/* -- launches of columns */
+
+/* How rows and columns are cut: columns first, rows only if that leaves too little to share.
+ * *row_block: rows of a block. */
 static void cut_columns(task *t, int64_t *row_block) {
-  t->columns = t->inner.sizes[t->inner.n - 1];
   const jm_target *target = t->s->target;
-  t->chunk_columns = target->size.columns / (t->parts ? t->parts : 1);
+  const bool threads = takes_threads(t);
+  const int64_t rows = t->cut.count;
+  t->columns = t->inner.sizes[t->inner.n - 1];
+  t->chunk_columns = target->column.accumulators;
+  if (!threads && t->parts) t->chunk_columns /= t->parts;
   if (t->chunk_columns > t->columns) t->chunk_columns = t->columns;
+  t->side = threads && t->grouped ? target->column.accumulators / t->chunk_columns : 1;
+  if (t->side > rows) t->side = rows; /* each lane has a row: what it reads may be read early */
   bool in_order =
-      t->columns >= target->size.least_line && t->columns * t->parts <= target->size.most_line;
-  t->strip = in_order ? 1 : target->size.strip;
-  int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
-  int64_t chunks = strips * (kept(t) / t->columns), rows = t->cut.count;
+      t->columns >= target->column.least_line && t->columns * t->parts <= target->column.max_line;
+  t->strip = in_order ? 1 : target->column.strip;
+  const int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
+  const int64_t chunks = strips * (kept(t) / t->columns), enough = target->chunk.enough;
   *row_block = rows;
-  if (t->grouped && chunks < target->size.enough_chunks && rows * kept(t) > target->size.chunk) {
-    *row_block = target->threads > 1 ? rows * chunks / target->size.enough_chunks
-                                     : 4 * target->size.chunk / t->chunk_columns;
-    if (*row_block < target->size.column_block) *row_block = target->size.column_block;
+  if (t->grouped && chunks < enough && rows * kept(t) > target->chunk.points) {
+    const int64_t least = target->column.row_block * t->side;
+    *row_block =
+        threads ? (rows * chunks + enough - 1) / enough : target->column.block / t->chunk_columns;
+    if (*row_block < least) *row_block = least;
     if (*row_block > rows) *row_block = rows;
   }
   t->blocks = (rows + *row_block - 1) / *row_block;
 }
 
-static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
-  int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
-  int64_t lines = kept(t) / t->columns;
-  bool open;
-  jm_kloop chunks, loop;
-  jm_kval chunk = jm_launcher_chunk(l, lines * strips * t->blocks,
-                                    (double)(row_block * t->chunk_columns), &chunks, &open);
+/* Accumulators in scratch memory are in the first cache while rows go by. */
+static void reduce_strips(task *t, jm_launch_builder *l, jm_kval count, int64_t most) {
+  jm_kloop loop;
+  jm_kval begin = t->first_row;
+  each_column(t, l, count, start_column);
+  jm_kval rows = jm_k_isub(l->b, t->end_row, begin);
+  jm_kval steps = jm_k_udiv(l->b, jm_launch_add(l, rows, jm_kbuild_index(l->b, t->strip - 1)),
+                            jm_kbuild_index(l->b, t->strip));
+  if (t->cut.count % most == 0) steps = jm_kbuild_index(l->b, (most + t->strip - 1) / t->strip);
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), steps, NULL, 0, &loop);
+  t->first_row = jm_launch_add(l, begin, jm_launch_scale(l, loop.index, t->strip));
+  each_column(t, l, count, strip_column);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
+  each_column(t, l, count, load_column);
+}
+
+static void build_columns(task *t, jm_launch_builder *l, int64_t row_block) {
+  const int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
+  const int64_t lines = kept(t) / t->columns;
+  jm_launch_chunks chunks;
+  jm_kval chunk = jm_launch_chunk(l, lines * strips * t->blocks,
+                                  (double)(row_block * t->chunk_columns), &chunks);
   jm_kval n_strips = jm_kbuild_index(l->b, strips), n_lines = jm_kbuild_index(l->b, lines), end;
-  jm_kval rest = jm_kbuild2(l->b, JM_K_udiv, chunk, n_strips);
-  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n_strips), t->chunk_columns, t->columns,
-                    &t->first_column, &end);
-  jm_kval count = jm_kbuild2(l->b, JM_K_isub, end, t->first_column);
-  t->line = jm_kbuild2(l->b, JM_K_urem, rest, n_lines);
-  t->block = jm_kbuild2(l->b, JM_K_udiv, rest, n_lines);
-  jm_kval begin;
-  jm_launcher_block(l, t->block, row_block, t->cut.count, &begin, &t->end_row);
+  jm_kval rest = jm_k_udiv(l->b, chunk, n_strips);
+  jm_launch_block(l, jm_k_urem(l->b, chunk, n_strips), t->chunk_columns, t->columns,
+                  &t->first_column, &end);
+  jm_kval count = jm_k_isub(l->b, end, t->first_column);
+  t->line = jm_k_urem(l->b, rest, n_lines);
+  t->block = jm_k_udiv(l->b, rest, n_lines);
+  jm_launch_block(l, t->block, row_block, t->cut.count, &t->first_row, &t->end_row);
   /* A line is a position on all kept axes but the last. */
   int64_t sizes[JM_CLUSTER_RANK * 4];
   jm_kval x[JM_CLUSTER_RANK * 4];
@@ -434,46 +525,30 @@ static void build_columns(task *t, jm_launcher *l, int64_t row_block) {
   jm_axes_split(l->b, sizes, t->outer.n + t->inner.n - 1, t->line, x);
   memcpy(t->x, x, t->outer.n * sizeof *x);
   memcpy(t->x + t->outer.n + t->cut.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
-  if (l->s->target->threads > 1) {
-    t->first_row = begin;
-    each_column(t, l, count, whole_column);
-    jm_launcher_chunk_end(l, &chunks, open);
-    return;
-  }
-  each_column(t, l, count, start_column);
-  int64_t steps = (row_block + t->strip - 1) / t->strip;
-  jm_kval rows = jm_kbuild2(l->b, JM_K_isub, t->end_row, begin);
-  jm_kval last =
-      jm_kbuild2(l->b, JM_K_udiv, jm_launcher_add(l, rows, jm_kbuild_index(l->b, t->strip - 1)),
-                 jm_kbuild_index(l->b, t->strip));
-  if (t->cut.count % row_block == 0) last = jm_kbuild_index(l->b, steps);
-  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), last, NULL, 0, &loop);
-  t->first_row = jm_launcher_add(l, begin, jm_launcher_scale(l, loop.index, t->strip));
-  each_column(t, l, count, strip_column);
-  jm_kbuild_loop_end(l->b, &loop, NULL);
-  each_column(t, l, count, end_column);
-  jm_launcher_chunk_end(l, &chunks, open);
+  (takes_threads(t) ? reduce_lanes : reduce_strips)(t, l, count, row_block);
+  jm_launch_chunk_end(l, &chunks);
 }
 
 static jm_error *launch_columns(task *t) {
-  jm_launcher l;
+  jm_launch_builder l;
   int64_t row_block;
   cut_columns(t, &row_block);
   if (t->blocks > 1) JM_TRY(take_partials(t));
-  JM_TRY(jm_launcher_begin(t->s, &l));
+  JM_TRY(jm_launch_begin(t->s, &l));
   if (t->blocks > 1) {
     pull_operands(t, &l);
     bind_partials(t, &l, true);
   } else {
-    jm_launcher_pull(&l, t->s->region->results, t->s->region->n_results);
+    jm_launch_pull(&l, t->s->region->results, t->s->region->n_results);
     bind_roots(t, &l);
   }
-  for (uint32_t i = 0; i < t->n && t->s->target->threads == 1; i++)
+  const bool in_scratch = !takes_threads(t) || t->side > 1;
+  for (uint32_t i = 0; i < t->n && in_scratch; i++)
     for (uint32_t k = 0; k < t->reductions[i].n; k++)
-      t->accumulators[i][k] = jm_launcher_scratch(&l, t->reductions[i].dtypes[k], t->chunk_columns);
-  jm_launcher_group(&l, t->chunk_columns, 1);
+      t->accumulators[i][k] =
+          jm_launch_scratch(&l, t->reductions[i].dtypes[k], t->chunk_columns * t->side);
   build_columns(t, &l, row_block);
-  JM_TRY(jm_launcher_end(&l));
+  JM_TRY(jm_launch_end(&l));
   return t->blocks > 1 ? launch_rest(t) : NULL;
 }
 

@@ -11,8 +11,6 @@
 enum {
   LAST = JM_CLUSTER_LEVELS + 1, /* passes, at most */
   BATCH = JM_FOLD_PARTS,
-  POINTS_OF_LANE = 4, /* of a row, in a group's lane: hides the latency of memory */
-  MOST_ROOTS = 64,    /* that one loop stores: more than grouping lets into a group */
 };
 
 typedef struct saved {
@@ -23,7 +21,7 @@ typedef struct saved {
 
 typedef struct rows {
   jm_scheduler *s;
-  jm_launcher l;
+  jm_launch_builder l;
   jm_axes outer, inner; /* outer: of the rows; inner: within a row */
   uint32_t n_passes;
   jm_reduction *reductions; /* of all anchors */
@@ -42,6 +40,7 @@ typedef struct rows {
 
 static const jm_type *type_of(const rows *r, jm_value v) { return jm_module_typeof(r->s->m, v); }
 static int64_t length(const rows *r) { return r->s->cluster.space.cut; }
+static bool takes_threads(const rows *r) { return r->s->target->lanes == JM_BIND_THREADS; }
 
 /* -- the plan of the passes */
 
@@ -95,7 +94,7 @@ static bool may_save(const rows *r, jm_value v) {
   while (d && product < length(r)) product *= type->dims[--d];
   return r->s->cluster.relation[v] != JM_REL_KEPT && product == length(r) &&
          type->count == jm_space_points(r->s->cluster.space) && jm_module_definition(r->s->m, v) &&
-         r->weight[v] >= r->s->target->cost.kept_flops;
+         r->weight[v] >= r->s->target->row.keep_flops;
 }
 
 /* Goes down from what a pass computes; saves what an earlier pass computed, too. own: asked for by
@@ -109,14 +108,13 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
   if (own && before && may_save(r, v)) {
     uint32_t first = 0;
     while (!(before >> first & 1)) first++;
-    const size_t most = r->s->target->kept_bytes;
-    const int64_t rows = r->in_lanes ? r->s->target->size.lane_rows : 1;
+    const int64_t rows = takes_threads(r) && r->in_lanes ? r->s->target->row.lane_rows : 1;
     size_t bytes = 0;
     for (uint32_t i = 0; i <= r->n_saved; i++) {
       jm_dtype dtype = type_of(r, i < r->n_saved ? r->saved[i].v : v)->dtype;
-      bytes += (size_t)(length(r) * rows) * jm_dtype_bytes(dtype) + 64;
+      bytes += (size_t)(length(r) * rows) * jm_dtype_bytes(dtype) + JM_DATA_ALIGNMENT;
     }
-    if (bytes <= most) {
+    if (bytes <= r->s->target->kept_bytes) {
       r->saved[r->n_saved++] = (saved){v, first, 0, r};
       return;
     }
@@ -128,13 +126,22 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
     want(r, op->operands[k], pass, own && same && type_of(r, op->operands[k])->count > 1);
 }
 
+/* A row in a lane: short ones, and where threads can't share a row. */
+static void choose_lanes(rows *r) {
+  const jm_target *t = r->s->target;
+  bool grouped = true;
+  for (uint32_t i = 0; i < r->n_reductions; i++) grouped &= r->reductions[i].grouped;
+  r->in_lanes = length(r) < t->row.short_points && r->s->cluster.space.outer >= t->row.lane_rows;
+  if (takes_threads(r)) r->in_lanes |= !grouped;
+}
+
 static void find_passes(rows *r) {
   const jm_scheduler *s = r->s;
   r->n_passes = s->cluster.n_levels;
   for (uint32_t i = 0; i < s->region->n_ops; i++) {
     const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
     jm_space space;
-    if (!jm_cluster_find_anchor(s->m, op, &space)) continue;
+    if (!jm_cluster_find_anchor(s->target, s->m, op, &space)) continue;
     r->pass_of[r->n_reductions] = s->cluster.level[op->first_result] - 1u;
     jm_reduction_init(s->m, op, &r->reductions[r->n_reductions++]);
   }
@@ -147,6 +154,7 @@ static void find_passes(rows *r) {
     if (full && r->store_pass[i] >= r->n_passes) r->n_passes = r->store_pass[i] + 1;
   }
   weigh(r);
+  choose_lanes(r);
   for (uint32_t p = 0; p < r->n_passes; p++) {
     for (uint32_t i = 0; i < r->n_reductions; i++)
       for (uint32_t k = 0; k < r->reductions[i].n && r->pass_of[i] == p; k++)
@@ -161,8 +169,7 @@ static void find_passes(rows *r) {
 /* Where a point of a row, or of the lanes' rows, is in scratch. */
 static jm_kval saved_place(rows *r, jm_kval place) {
   if (!r->in_lanes) return place;
-  return jm_launcher_add(&r->l, jm_launcher_scale(&r->l, place, r->s->target->size.lane_rows),
-                         r->lane);
+  return jm_launch_add(&r->l, jm_launch_scale(&r->l, place, r->s->target->row.lane_rows), r->lane);
 }
 
 static jm_element load_saved(void *context, jm_emit *e, const jm_kval *index) {
@@ -203,12 +210,12 @@ typedef struct sweep {
   uint32_t pass; /* stores and saves of this pass are made, too; JM_NONE: none */
 } sweep;
 
-static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval place,
+static void sweep_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
                         jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   sweep *w = context;
   rows *r = w->r;
-  jm_element stores[MOST_ROOTS];
-  uint32_t roots[MOST_ROOTS], n_stores = 0;
+  jm_element stores[JM_CLUSTER_ROOTS];
+  uint32_t roots[JM_CLUSTER_ROOTS], n_stores = 0;
   memcpy(r->x + r->outer.n, x, r->inner.n * sizeof *x);
   for (uint32_t i = 0; i < w->n; i++)
     for (uint32_t k = 0; k < w->reductions[i]->n; k++)
@@ -222,7 +229,7 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
     if (r->saved[i].pass == w->pass)
       jm_emit_store(l->e, type_of(r, r->saved[i].v)->dtype, r->saved[i].param,
                     saved_place(r, place), pull(r, r->saved[i].v));
-  jm_kval point = jm_launcher_add(l, jm_launcher_scale(l, r->row, length(r)), place);
+  jm_kval point = jm_launch_add(l, jm_launch_scale(l, r->row, length(r)), place);
   for (uint32_t i = 0; i < n_stores; i++)
     jm_emit_store(l->e, type_of(r, r->s->region->results[roots[i]])->dtype, r->params[roots[i]],
                   point, stores[i]);
@@ -231,11 +238,13 @@ static void sweep_point(void *context, jm_launcher *l, const jm_kval *x, jm_kval
 /* One loop over the row. */
 static void sweep_row(sweep *w) {
   const jm_axes *inner = &w->r->inner;
-  jm_fold_range range = {.lower = jm_kbuild_index(w->r->l.b, 0),
-                         .upper = jm_kbuild_index(w->r->l.b, jm_fold_steps(inner)),
-                         .most = jm_fold_steps(inner),
-                         .serial = w->r->in_lanes};
-  jm_launcher_fold(&w->r->l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
+  jm_launch_builder *l = &w->r->l;
+  const int64_t steps = jm_fold_steps(l->s->target, inner, w->r->in_lanes);
+  const jm_fold_range range = {.lower = jm_kbuild_index(l->b, 0),
+                               .upper = jm_kbuild_index(l->b, steps),
+                               .most = steps,
+                               .serial = w->r->in_lanes};
+  jm_launch_fold(l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
 }
 
 /* All loops of one pass, and what they leave for the next. */
@@ -304,52 +313,62 @@ static void drop_early_reuse(rows *r) {
 }
 
 /* Rows of a chunk iteration. */
-static int64_t rows_of_chunk(const rows *r) {
-  const jm_target *target = r->s->target;
+static int64_t chunk_rows(const rows *r) {
   const jm_space space = r->s->cluster.space;
-  if (target->threads > 1) return r->in_lanes ? target->size.lane_rows : 1;
-  int64_t step = space.cut < target->size.chunk ? target->size.chunk / space.cut : 1;
-  if (jm_space_points(space) <= target->size.few) step = space.outer;
-  return r->in_lanes && step > target->size.lane_rows ? target->size.lane_rows : step;
+  const jm_target *t = r->s->target;
+  if (takes_threads(r)) return r->in_lanes ? t->row.lane_rows : 1;
+  int64_t step = space.cut < t->chunk.points ? t->chunk.points / space.cut : 1;
+  if (jm_space_points(space) <= t->chunk.few) step = space.outer;
+  return r->in_lanes && step > t->row.lane_rows ? t->row.lane_rows : step;
+}
+
+/* The rows of a chunk: one after the other, each in a lane, or a single one by all lanes. */
+static void build_chunk(rows *r, jm_kval chunk, int64_t step) {
+  jm_launch_builder *l = &r->l;
+  const int64_t outer = r->s->cluster.space.outer;
+  jm_kloop loop;
+  jm_kval lower, upper;
+  if (takes_threads(r) && !r->in_lanes) {
+    jm_launch_threads(l, length(r), r->s->target->row.lane_points);
+    r->row = chunk;
+    build_row(r);
+    return;
+  }
+  if (r->in_lanes) jm_launch_threads(l, step < outer ? step : outer, 1);
+  jm_launch_block(l, chunk, step, outer, &lower, &upper);
+  jm_launch_loop(l, r->in_lanes ? jm_launch_width(l, step) : 1, lower, upper, NULL, 0, &loop);
+  r->row = loop.index;
+  r->lane = jm_k_isub(l->b, loop.index, lower);
+  build_row(r);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
 }
 
 static jm_error *build(rows *r) {
   jm_scheduler *s = r->s;
-  jm_space space = s->cluster.space;
+  const jm_space space = s->cluster.space;
   jm_scheduler_reuse(s);
   drop_early_reuse(r);
-  jm_launcher *l = &r->l;
-  JM_TRY(jm_launcher_begin(s, l));
-  jm_launcher_pull(l, s->region->results, s->region->n_results);
-  for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launcher_result(l, i);
+  jm_launch_builder *l = &r->l;
+  JM_TRY(jm_launch_begin(s, l));
+  jm_launch_pull(l, s->region->results, s->region->n_results);
+  for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launch_result(l, i);
   for (uint32_t i = 0; i < r->n_saved; i++)
-    r->saved[i].param =
-        jm_launcher_scratch(l, type_of(r, r->saved[i].v)->dtype,
-                            space.cut * (r->in_lanes ? s->target->size.lane_rows : 1));
-  int64_t step = rows_of_chunk(r);
-  jm_launcher_group(l, r->in_lanes ? step : space.cut, r->in_lanes ? 1 : POINTS_OF_LANE);
-  bool open;
-  jm_kloop chunks, loop;
-  jm_kval lower, upper;
-  jm_kval chunk = jm_launcher_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut),
-                                    &chunks, &open);
-  jm_launcher_block(l, chunk, step, space.outer, &lower, &upper);
-  if (r->in_lanes)
-    jm_launcher_lanes(l, lower, upper, step, NULL, 0, &loop);
-  else
-    jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, lower, upper, NULL, 0, &loop);
-  r->row = loop.index;
-  r->lane = jm_kbuild2(l->b, JM_K_isub, loop.index, lower);
-  build_row(r);
-  jm_kbuild_loop_end(l->b, &loop, NULL);
-  jm_launcher_chunk_end(l, &chunks, open);
-  return jm_launcher_end(l);
+    r->saved[i].param = jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                                          space.cut * (r->in_lanes ? s->target->row.lane_rows : 1));
+  const int64_t step = chunk_rows(r);
+  jm_launch_chunks chunks;
+  jm_kval chunk =
+      jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut), &chunks);
+  build_chunk(r, chunk, step);
+  jm_launch_chunk_end(l, &chunks);
+  return jm_launch_end(l);
 }
 
 jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   if (s->cluster.kind != JM_CLUSTER_ROW) return NULL;
-  if (s->region->n_results > MOST_ROOTS)
-    return jm_error_internal("a group of rows with %u results", s->region->n_results);
+  if (s->region->n_results > JM_CLUSTER_ROOTS)
+    return jm_error_internal("a group of rows has %u results, at most %d may be",
+                             s->region->n_results, JM_CLUSTER_ROOTS);
   rows r = {.s = s};
   jm_arena *a = &s->scratch;
   r.reductions = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.reductions);
@@ -365,7 +384,6 @@ jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   find_passes(&r);
   if (!find_axes(&r)) return NULL;
   *fits = true;
-  r.in_lanes = length(&r) < s->target->size.short_row &&
-               s->cluster.space.outer >= s->target->size.lane_rows && r.outer.n == 1;
+  if (!takes_threads(&r) && r.outer.n > 1) r.in_lanes = false; /* their rows are far apart */
   return build(&r);
 }

@@ -3,13 +3,9 @@
  * than the innermost one of the results. In tiles of both axes: what the transposes give is made
  * along the operand's axis, into scratch memory, then everything else along the results' axis, so
  * that memory is read and written in whole cache lines. */
-#include "kernel/schedule/scheduler.h"
+#include "kernel/schedule/launch.h"
 
-enum {
-  LEAST = 8,          /* elements: shorter axes are not worth tiles */
-  POINTS_OF_LANE = 4, /* of a tile, in a group's lane */
-  CROSSING = 4,       /* transposes of one group that are kept in tiles */
-};
+enum { CROSSING = 4 }; /* transposes of one group that are kept in tiles */
 
 typedef struct crossing {
   jm_value v;
@@ -78,7 +74,8 @@ static bool find_crossings(tiling *t) {
     t->across = across;
     t->crossings[t->n++] = (crossing){found[i]->first_result, 0, t};
   }
-  return t->n && t->axes.sizes[t->across] >= LEAST && t->axes.sizes[t->axes.n - 1] >= LEAST;
+  const int64_t least = s->target->tile.least;
+  return t->n && t->axes.sizes[t->across] >= least && t->axes.sizes[t->axes.n - 1] >= least;
 }
 
 static jm_element load_crossing(void *context, jm_emit *e, const jm_kval *index) {
@@ -91,21 +88,21 @@ static jm_element load_crossing(void *context, jm_emit *e, const jm_kval *index)
   return jm_emit_load(e, type_of(t, c->v)->dtype, c->param, at);
 }
 
-static jm_element pull(tiling *t, jm_launcher *l, jm_value v) {
+static jm_element pull(tiling *t, jm_launch_builder *l, jm_value v) {
   jm_kval index[JM_CLUSTER_RANK];
   jm_axes_index(l->b, t->axes.sizes, t->x, t->axes.n, type_of(t, v), index);
   return jm_emit_value(l->e, v, index);
 }
 
-/* What is done at the point (p, q) of a tile. */
-static void visit(tiling *t, jm_launcher *l, bool fill, const jm_kval *first,
-                  const jm_kval *point) {
+/* What is done at the point (p, q) of a tile: its element is put into scratch memory, or all roots
+ * are stored. */
+static void visit(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first, jm_kval point) {
   const uint32_t last = t->axes.n - 1;
-  t->x[last] = jm_launcher_add(l, first[0], t->p);
-  t->x[t->across] = jm_launcher_add(l, first[1], t->q);
+  t->x[last] = jm_launch_add(l, first[0], t->p);
+  t->x[t->across] = jm_launch_add(l, first[1], t->q);
   if (fill) {
     for (uint32_t i = 0; i < t->n; i++) {
-      jm_kval at = jm_launcher_add(l, jm_launcher_scale(l, t->p, t->pitch), t->q);
+      jm_kval at = jm_launch_add(l, jm_launch_scale(l, t->p, t->pitch), t->q);
       jm_emit_store(l->e, type_of(t, t->crossings[i].v)->dtype, t->crossings[i].param, at,
                     pull(t, l, t->crossings[i].v));
     }
@@ -113,21 +110,21 @@ static void visit(tiling *t, jm_launcher *l, bool fill, const jm_kval *first,
   }
   int64_t stride = 1;
   for (uint32_t a = t->across + 1; a < t->axes.n; a++) stride *= t->axes.sizes[a];
-  jm_kval at = jm_launcher_add(l, *point, jm_launcher_scale(l, t->x[t->across], stride));
-  at = jm_launcher_add(l, at, t->x[last]);
+  jm_kval at = jm_launch_add(l, point, jm_launch_scale(l, t->x[t->across], stride));
+  at = jm_launch_add(l, at, t->x[last]);
   for (uint32_t i = 0; i < t->s->region->n_results; i++) {
     jm_value v = t->s->region->results[i];
     jm_emit_store(l->e, type_of(t, v)->dtype, t->params[i], at, pull(t, l, v));
   }
 }
 
-/* A tile's points: outer loop serial, inner in lanes; each runs over [0, count). */
-static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, const jm_kval *count,
-                 const jm_kval *point) {
+/* A tile's points in vectors: the outer loop is serial; each runs over [0, count). */
+static void each_in_vectors(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first,
+                            const jm_kval *count, jm_kval point) {
   jm_kloop outer, inner;
   jm_kval zero = jm_kbuild_index(l->b, 0);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, zero, count[fill ? 0 : 1], NULL, 0, &outer);
-  jm_launcher_lanes(l, zero, count[fill ? 1 : 0], t->tile, NULL, 0, &inner);
+  jm_launch_lanes(l, zero, count[fill ? 1 : 0], t->tile, NULL, 0, &inner);
   t->p = fill ? outer.index : inner.index;
   t->q = fill ? inner.index : outer.index;
   visit(t, l, fill, first, point);
@@ -135,29 +132,39 @@ static void each(tiling *t, jm_launcher *l, bool fill, const jm_kval *first, con
   jm_kbuild_loop_end(l->b, &outer, NULL);
 }
 
-/* The same by a group: both loops in one. */
-static void each_together(tiling *t, jm_launcher *l, bool fill, const jm_kval *first,
-                          const jm_kval *count, const jm_kval *point) {
-  jm_kloop loop;
-  jm_kval zero = jm_kbuild_index(l->b, 0), line = count[fill ? 1 : 0];
-  jm_launcher_lanes(l, zero, jm_kbuild2(l->b, JM_K_imul, count[0], count[1]), t->tile * t->tile,
-                    NULL, 0, &loop);
-  jm_kval outer = jm_kbuild2(l->b, JM_K_udiv, loop.index, line);
-  jm_kval inner = jm_kbuild2(l->b, JM_K_urem, loop.index, line);
-  t->p = fill ? outer : inner;
-  t->q = fill ? inner : outer;
+/* By a group: lanes stand in lines of the tile's edge, and each goes over every so many lines. One
+ * that stands beyond a tile at the end of an axis has no lines. */
+static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first,
+                            const jm_kval *count, jm_kval point) {
+  jm_kbuilder *b = l->b;
+  const int64_t lines = l->threads / t->tile;
+  const jm_kval zero = jm_kbuild_index(b, 0), one = jm_kbuild_index(b, 1);
+  jm_kval inner = count[fill ? 1 : 0], outer = count[fill ? 0 : 1];
+  jm_kloop lanes, loop;
+  jm_launch_lanes(l, zero, jm_kbuild_index(b, lines * t->tile), l->threads, NULL, 0, &lanes);
+  jm_kval at = jm_k_urem(b, lanes.index, jm_kbuild_index(b, t->tile));
+  jm_kval line = jm_k_udiv(b, lanes.index, jm_kbuild_index(b, t->tile));
+  jm_kval steps = jm_k_isub(b, jm_launch_add(l, outer, jm_kbuild_index(b, lines - 1)), line);
+  steps = jm_k_udiv(b, steps, jm_kbuild_index(b, lines));
+  steps = jm_k_select(b, jm_k_slt(b, at, inner), steps, zero);
+  at = jm_k_smin(b, at, jm_k_isub(b, inner, one)); /* what only depends on it is in bounds, too */
+  jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, zero, steps, NULL, 0, &loop);
+  line = jm_launch_add(l, line, jm_launch_scale(l, loop.index, lines));
+  t->p = fill ? line : at;
+  t->q = fill ? at : line;
   visit(t, l, fill, first, point);
-  jm_kbuild_loop_end(l->b, &loop, NULL);
+  jm_kbuild_loop_end(b, &loop, NULL);
+  jm_kbuild_loop_end(b, &lanes, NULL);
 }
 
-/* Points of tile i along an axis: all tiles of one size have a constant. */
-static jm_kval tile_count(const tiling *t, jm_launcher *l, int64_t size, jm_kval first,
-                          jm_kval end) {
-  return size % t->tile ? jm_kbuild2(l->b, JM_K_isub, end, first) : jm_kbuild_index(l->b, t->tile);
+static void each(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first,
+                 const jm_kval *count, jm_kval point) {
+  const bool threads = t->s->target->lanes == JM_BIND_THREADS;
+  (threads ? each_by_threads : each_in_vectors)(t, l, fill, first, count, point);
 }
 
 /* Positions of a chunk on the axes that are not tiled; the number of its first point there. */
-static jm_kval place_chunk(tiling *t, jm_launcher *l, jm_kval i) {
+static jm_kval place_chunk(tiling *t, jm_launch_builder *l, jm_kval i) {
   int64_t sizes[JM_CLUSTER_RANK * 2], strides[JM_CLUSTER_RANK * 2], stride = 1;
   jm_kval x[JM_CLUSTER_RANK * 2], point = jm_kbuild_index(l->b, 0);
   uint32_t axes[JM_CLUSTER_RANK * 2], n = 0;
@@ -173,58 +180,57 @@ static jm_kval place_chunk(tiling *t, jm_launcher *l, jm_kval i) {
   if (n) jm_axes_split(l->b, sizes, n, i, x);
   for (uint32_t k = 0; k < n; k++) {
     t->x[axes[k]] = x[k];
-    point = jm_launcher_add(l, point, jm_launcher_scale(l, x[k], strides[axes[k]]));
+    point = jm_launch_add(l, point, jm_launch_scale(l, x[k], strides[axes[k]]));
   }
   return point;
 }
 
-static void build_tiles(tiling *t, jm_launcher *l) {
+static void build_tiles(tiling *t, jm_launch_builder *l) {
   int64_t last = t->axes.sizes[t->axes.n - 1], across = t->axes.sizes[t->across];
   int64_t tiles[2] = {(last + t->tile - 1) / t->tile, (across + t->tile - 1) / t->tile};
-  bool open;
-  jm_kloop chunks;
-  jm_kval chunk = jm_launcher_chunk(l, t->axes.count / (last * across) * tiles[0] * tiles[1],
-                                    (double)(t->tile * t->tile), &chunks, &open);
+  jm_launch_chunks chunks;
+  jm_kval chunk = jm_launch_chunk(l, t->axes.count / (last * across) * tiles[0] * tiles[1],
+                                  (double)(t->tile * t->tile), &chunks);
   jm_kval n[2] = {jm_kbuild_index(l->b, tiles[0]), jm_kbuild_index(l->b, tiles[1])};
   jm_kval first[2], count[2], end;
-  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n[0]), t->tile, last, &first[0], &end);
-  count[0] = tile_count(t, l, last, first[0], end);
+  jm_launch_block(l, jm_kbuild2(l->b, JM_K_urem, chunk, n[0]), t->tile, last, &first[0], &end);
+  count[0] = jm_kbuild2(l->b, JM_K_isub, end, first[0]);
   jm_kval rest = jm_kbuild2(l->b, JM_K_udiv, chunk, n[0]);
-  jm_launcher_block(l, jm_kbuild2(l->b, JM_K_urem, rest, n[1]), t->tile, across, &first[1], &end);
-  count[1] = tile_count(t, l, across, first[1], end);
+  jm_launch_block(l, jm_kbuild2(l->b, JM_K_urem, rest, n[1]), t->tile, across, &first[1], &end);
+  count[1] = jm_kbuild2(l->b, JM_K_isub, end, first[1]);
   jm_kval point = place_chunk(t, l, jm_kbuild2(l->b, JM_K_udiv, rest, n[1]));
-  jm_launcher_group(l, t->tile * t->tile, POINTS_OF_LANE);
-  (l->threads > 1 ? each_together : each)(t, l, true, first, count, NULL);
+  each(t, l, true, first, count, point);
   for (uint32_t i = 0; i < t->n; i++)
     jm_emit_leaf(l->e, t->crossings[i].v, load_crossing, &t->crossings[i]);
-  (l->threads > 1 ? each_together : each)(t, l, false, first, count, &point);
-  jm_launcher_chunk_end(l, &chunks, open);
+  each(t, l, false, first, count, point);
+  jm_launch_chunk_end(l, &chunks);
 }
 
 jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
   if (s->cluster.kind != JM_CLUSTER_MAP) return NULL;
-  tiling t = {.s = s, .tile = s->target->size.tile};
+  tiling t = {.s = s, .tile = s->target->tile.edge};
   bool wide = false;
   jm_axes_init(&t.axes, s->cluster.space.outer);
   for (uint32_t i = 0; i < s->region->n_results; i++) {
     jm_value v = s->region->results[i];
     if (!jm_axes_add_value(&t.axes, type_of(&t, v), s->breaks[v])) return NULL;
   }
-  if (t.axes.count < s->target->size.few || !find_crossings(&t)) return NULL;
+  if (t.axes.count < s->target->tile.few || !find_crossings(&t)) return NULL;
   *fits = true;
   for (uint32_t i = 0; i < t.n; i++)
     wide |= jm_dtype_bytes(type_of(&t, t.crossings[i].v)->dtype) > 4;
   if (wide) t.tile /= 2;
-  t.pitch = t.tile + s->target->size.tile_padding;
+  t.pitch = t.tile + s->target->tile.padding;
   t.params = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t.params);
   if (!t.params) return jm_error_out_of_memory();
-  jm_launcher l;
-  JM_TRY(jm_launcher_begin(s, &l));
-  jm_launcher_pull(&l, s->region->results, s->region->n_results);
-  for (uint32_t i = 0; i < s->region->n_results; i++) t.params[i] = jm_launcher_result(&l, i);
+  jm_launch_builder l;
+  JM_TRY(jm_launch_begin(s, &l));
+  jm_launch_pull(&l, s->region->results, s->region->n_results);
+  for (uint32_t i = 0; i < s->region->n_results; i++) t.params[i] = jm_launch_result(&l, i);
   for (uint32_t i = 0; i < t.n; i++)
     t.crossings[i].param =
-        jm_launcher_scratch(&l, type_of(&t, t.crossings[i].v)->dtype, t.tile * t.pitch);
+        jm_launch_scratch(&l, type_of(&t, t.crossings[i].v)->dtype, t.tile * t.pitch);
+  jm_launch_threads(&l, s->target->threads, 1);
   build_tiles(&t, &l);
-  return jm_launcher_end(&l);
+  return jm_launch_end(&l);
 }
