@@ -17,6 +17,7 @@ struct jm_plan;
 struct jm_target;
 typedef struct jm_engine jm_engine;
 typedef struct jm_engine_array jm_engine_array; /* counted; memory of the device */
+typedef struct jm_engine_fence jm_engine_fence; /* the end of submitted work */
 
 /* -- for the compiler and the planner */
 
@@ -76,6 +77,10 @@ typedef struct jm_engine_run {
    * caller's reference), or host memory taken by jm_data_take, the caller's to give back. */
   jm_engine_value *outputs;
   const jm_context *context;
+  /* NULL: the outputs are to be there when the run returns. Else written: the end of the work that
+   * was submitted, NULL: it is done. Arrays of the outputs may be handed to further runs at once,
+   * and to nobody else before the end. */
+  jm_engine_fence **fence;
 } jm_engine_run;
 
 typedef struct jm_engine_fact {
@@ -94,10 +99,14 @@ typedef struct jm_engine_memory {
 struct jm_engine {
   jm_engine_fact fact;
   const jm_backend *backend;
-  /* Runs a plan, with the code that it was bound to, to completion: the outputs are there when it
-   * returns. On an error their contents are undefined. */
+  /* Runs a plan, with the code that it was bound to. On an error the outputs' contents are
+   * undefined. */
   jm_error *(*run)(jm_engine *engine, void *compiled, const struct jm_plan *plan,
                    const jm_engine_run *run);
+  /* NULL: every run is complete when it returns. */
+  bool (*fence_is_done)(jm_engine *engine, jm_engine_fence *fence);
+  /* Waits, returns the work's error, and frees the fence. */
+  jm_error *(*fence_wait)(jm_engine *engine, jm_engine_fence *fence);
   /* Can a value of this type live on the device? Any thread. */
   bool (*holds)(const jm_type *type);
   jm_error *(*array_import)(jm_engine *engine, const jm_type *type, const void *data,

@@ -84,6 +84,7 @@ void jm_buffer_release(jm_buffer *buffer) {
   if (!buffer || atomic_fetch_sub_explicit(&buffer->refs, 1, memory_order_acq_rel) != 1) return;
   jm_storage_release(buffer->storage);
   jm_event_release(buffer->ready);
+  jm_event_release(buffer->submitted);
   pthread_mutex_destroy(&buffer->lock);
   jm_client *client = buffer->memory->device->client;
   jm_free(buffer);

@@ -17,6 +17,8 @@ typedef struct jm_buffer {
   uint32_t rank;
   size_t n_bytes;
   jm_event *ready;
+  jm_event *submitted;  /* the work that makes the value was submitted: runs of the device may be,
+                           too;  NULL: nothing but ready tells */
   pthread_mutex_t lock; /* of what follows */
   jm_storage *storage;  /* NULL: deleted or donated */
   jm_storage *pinned;   /* what external references hold, also after deletion */

@@ -95,7 +95,11 @@ static jm_error *engines_start(jm_client *client, choice wanted) {
   client->n_engines = 1;
   if (asked || (wanted == AUTO && jm_setting_find(JM_SETTING_MLX_ENGINE))) {
     jm_error *error = device_engine_start(wanted != MLX_CPU, client->engines, client->pools);
-    if (!error) return NULL;
+    if (!error) {
+      client->inflight[0].engine = client->engines[0];
+      jm_pool_set_between(client->pools[0], jm_inflight_between, &client->inflight[0]);
+      return NULL;
+    }
     if (asked) return jm_error_note(error, "JAX_MPS_DEVICE is %s", choice_names[wanted]);
     jm_error_destroy(error); /* auto means: the GPU if there is one; doctor tells why not */
   }
@@ -109,6 +113,7 @@ static void build_device(jm_client *client, uint32_t index) {
   device->description = &client->topology.devices[index];
   device->engine = client->engines[index % client->n_engines];
   device->pool = client->pools[index % client->n_engines];
+  if (device->engine->fence_wait) device->inflight = &client->inflight[index % client->n_engines];
   pthread_mutex_init(&device->lock, NULL);
   for (int kind = 0; kind < JM_N_MEMORY_KINDS; kind++) {
     jm_memory *memory = &device->memories[kind];

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "engine/engine.h"
+#include "runtime/inflight.h"
 #include "runtime/pool.h"
 
 #define JM_VERSION "0.1.0"
@@ -64,7 +65,8 @@ struct jm_device {
   /* Of the client, which may share them among its devices. An engine that is bound to a thread has
    * the pool's only one. */
   jm_engine *engine;
-  jm_pool *pool; /* runs the device's work */
+  jm_pool *pool;         /* runs the device's work */
+  jm_inflight *inflight; /* of an engine whose runs return before they are done; else NULL */
   jm_memory memories[JM_N_MEMORY_KINDS];
   jm_memory *memory_list[JM_N_MEMORY_KINDS];
   pthread_mutex_t lock; /* of the stats */
@@ -77,6 +79,7 @@ struct jm_client {
   uint32_t n_engines;
   jm_engine *engines[JM_MAX_DEVICES];
   jm_pool *pools[JM_MAX_DEVICES]; /* of each engine */
+  jm_inflight inflight[JM_MAX_DEVICES];
   jm_topology topology;
   jm_device *device_list[JM_MAX_DEVICES];
   jm_memory *memory_list[JM_MAX_DEVICES * JM_N_MEMORY_KINDS];

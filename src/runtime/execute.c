@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One execution: check, take references and donations, run when the inputs are there, publish. */
+ * One execution: check, take references and donations, run when the inputs are there, publish. On
+ * an engine with fences a run returns once its work is submitted: runs that take its outputs may
+ * follow at once, and everybody else waits for its end (inflight.h). */
+#include <stddef.h>
 #include <string.h>
 
 #include "base/float_state.h"
@@ -10,19 +13,32 @@ typedef struct execution {
   jm_task task;
   jm_executable *executable;
   const jm_prepared *prepared;
-  jm_engine *engine; /* of the device; the client is retained */
-  jm_client *client;
+  jm_device *device;
+  jm_client *client; /* the device's, retained */
   jm_context context;
   jm_event *done; /* of all outputs */
+  /* With fences: */
+  jm_flight flight;
+  jm_event *submitted;
+  jm_event **awaited; /* the ends of runs that this one followed at once */
+  uint32_t n_awaited;
   jm_storage **inputs, **outputs;
   jm_engine_value *input_values, *output_values;
   bool *donated; /* per input */
 } execution;
 
-static void execution_destroy(execution *run) {
+static void storages_release(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
   for (uint32_t i = 0; i < facts->n_parameters; i++) jm_storage_release(run->inputs[i]);
   for (uint32_t i = 0; i < facts->n_outputs; i++) jm_storage_release(run->outputs[i]);
+  memset(run->inputs, 0, facts->n_parameters * sizeof *run->inputs);
+  memset(run->outputs, 0, facts->n_outputs * sizeof *run->outputs);
+}
+
+static void execution_destroy(execution *run) {
+  storages_release(run);
+  for (uint32_t i = 0; i < run->n_awaited; i++) jm_event_release(run->awaited[i]);
+  jm_event_release(run->submitted);
   jm_event_release(run->done);
   jm_executable_release(run->executable);
   jm_client_release(run->client);
@@ -36,20 +52,23 @@ static jm_error *execution_create(jm_executable *executable, const jm_prepared *
   uint32_t n_in = executable->facts->n_parameters, n_out = executable->facts->n_outputs;
   size_t n = (size_t)n_in + n_out;
   execution *fresh =
-      jm_alloc(1, sizeof *fresh + n * (sizeof(jm_engine_value) + sizeof(jm_storage *)) + n_in);
+      jm_alloc(1, sizeof *fresh + n * (sizeof(jm_engine_value) + sizeof(jm_storage *)) +
+                      n_in * (sizeof(jm_event *) + 1));
   if (!fresh) return jm_error_out_of_memory();
   fresh->input_values = (jm_engine_value *)(fresh + 1);
   fresh->output_values = fresh->input_values + n_in;
   fresh->inputs = (jm_storage **)(fresh->input_values + n);
   fresh->outputs = fresh->inputs + n_in;
-  fresh->donated = (bool *)(fresh->inputs + n);
+  fresh->awaited = (jm_event **)(fresh->inputs + n);
+  fresh->donated = (bool *)(fresh->awaited + n_in);
   fresh->prepared = prepared;
-  fresh->engine = device->engine;
+  fresh->device = device;
   fresh->executable = jm_executable_retain(executable);
   fresh->client = jm_client_retain(device->client);
   fresh->context = (jm_context){.cancelled = &fresh->client->stopping,
                                 .device = (uint32_t)(device - fresh->client->devices)};
   jm_error *error = jm_event_create(&fresh->done);
+  if (!error && device->inflight) error = jm_event_create(&fresh->submitted);
   if (!error) {
     error = jm_task_init(&fresh->task, device->pool, run, n_in);
     if (!error) {
@@ -92,7 +111,7 @@ static jm_error *bind_array(execution *run, uint32_t i) {
   const jm_type type = type_of(&parameter->shape);
   jm_storage *storage = run->inputs[i];
   jm_engine_value *out = &run->input_values[i];
-  bool stays = parameter->shape.bytes <= SMALL || !run->engine->holds(&type);
+  bool stays = parameter->shape.bytes <= SMALL || !run->device->engine->holds(&type);
   if (stays && jm_storage_on_host(storage)) return jm_storage_data(storage, &out->host);
   if (run->donated[i]) out->array = jm_storage_array_take(storage);
   return out->array ? NULL : jm_storage_array(storage, &type, &out->array);
@@ -100,34 +119,79 @@ static jm_error *bind_array(execution *run, uint32_t i) {
 
 static jm_error *run_program(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
-  const bool is_host_memory = run->engine->fact.is_host_memory;
-  const jm_engine_run arguments = {run->input_values, run->output_values, &run->context};
+  jm_engine *engine = run->device->engine;
+  const bool is_host_memory = engine->fact.is_host_memory;
+  /* Another thread than the engine's, after a shutdown, runs to the end. */
+  const bool submits = run->submitted && jm_pool_is_here(run->device->pool);
+  const jm_engine_run arguments = {run->input_values, run->output_values, &run->context,
+                                   submits ? &run->flight.fence : NULL};
   /* The values' memory served to start the task. */
   memset(run->input_values, 0, facts->n_parameters * sizeof *run->input_values);
   jm_error *error = is_host_memory ? bind_memory(run) : NULL;
   for (uint32_t i = 0; !error && !is_host_memory && i < facts->n_parameters; i++)
     error = bind_array(run, i);
   jm_float_state state = jm_float_state_enter();
-  if (!error)
-    error =
-        jm_error_note(jm_prepared_run(run->prepared, &arguments), "while '%s' ran", facts->name);
+  if (!error) error = jm_prepared_run(run->prepared, &arguments);
   jm_float_state_leave(state);
+  error = jm_error_note(error, "while '%s' ran", facts->name);
   if (is_host_memory) return error;
   for (uint32_t i = 0; i < facts->n_parameters; i++) /* those that the engine didn't get to */
-    if (run->input_values[i].array)
-      run->engine->array_release(run->engine, run->input_values[i].array);
+    if (run->input_values[i].array) engine->array_release(engine, run->input_values[i].array);
   for (uint32_t i = 0; !error && i < facts->n_outputs; i++)
-    jm_storage_fill(run->outputs[i], run->output_values[i].array, run->output_values[i].host);
+    jm_storage_fill(run->outputs[i], run->output_values[i].array, run->output_values[i].host,
+                    run->flight.fence ? run->done : NULL);
   return error;
 }
 
-static void execution_run(jm_task *task, const jm_error *failed) {
-  execution *run = (execution *)task;
-  jm_error *error = failed ? jm_error_clone(failed) : run_program(run);
+/* Takes the error. */
+static void execution_finish(execution *run, jm_error *error) {
   jm_event *done = jm_event_retain(run->done);
   execution_destroy(run); /* first: the next execution may then reuse what this one held */
   jm_event_fire(done, error);
   jm_event_release(done);
+}
+
+static execution *execution_of(jm_flight *flight) {
+  return (execution *)((char *)flight - offsetof(execution, flight));
+}
+
+/* A run of what a failed one made has failed, whatever its own fence says. The runs that it
+ * followed have landed by now: flights land in their order. */
+static void execution_land(jm_flight *flight, jm_error *error) {
+  execution *run = execution_of(flight);
+  error = jm_error_note(error, "while '%s' ran", run->executable->facts->name);
+  for (uint32_t i = 0; i < run->n_awaited && !error; i++) {
+    const jm_error *failed = jm_event_error(run->awaited[i]);
+    if (failed) error = jm_error_clone(failed);
+  }
+  execution_finish(run, error);
+}
+
+/* An error of a run in flight may come up where its output is next used, and is forgotten by that:
+ * so the runs that a failed one followed share its error. A lack of memory is its own. */
+static void blame_awaited(const execution *run, const jm_error *error) {
+  if (jm_error_code(error) != JM_INTERNAL) return;
+  for (jm_flight *f = run->device->inflight->first; f; f = f->next)
+    for (uint32_t i = 0; i < run->n_awaited && !f->fate; i++)
+      if (execution_of(f)->done == run->awaited[i]) f->fate = jm_error_clone(error);
+}
+
+static void execution_run(jm_task *task, const jm_error *failed) {
+  execution *run = (execution *)task;
+  jm_inflight *inflight = run->device->inflight;
+  if (inflight) jm_inflight_make_room(inflight, run->flight.bytes);
+  jm_error *error = failed ? jm_error_clone(failed) : run_program(run);
+  if (inflight) {
+    if (error) blame_awaited(run, error);
+    jm_event_fire(run->submitted, error ? jm_error_clone(error) : NULL);
+  }
+  if (error || !run->flight.fence) {
+    execution_finish(run, error);
+    return;
+  }
+  storages_release(run); /* so that the next run may be given their arrays */
+  run->flight.land = execution_land;
+  jm_inflight_add(inflight, &run->flight);
 }
 
 static jm_error *check_argument(const jm_program_facts *facts, uint32_t i, const jm_device *device,
@@ -202,6 +266,7 @@ static jm_error *create_outputs(const execution *run, jm_device *device, jm_buff
       while (i-- > 0) jm_buffer_release(outputs[i]);
       return error;
     }
+    if (run->submitted) outputs[i]->submitted = jm_event_retain(run->submitted);
     run->outputs[i] = jm_storage_retain(outputs[i]->storage);
   }
   return NULL;
@@ -220,16 +285,19 @@ static jm_error *take_inputs(const execution *run, const jm_execute_options *opt
   return NULL;
 }
 
+/* What the run waits for: what may delay or fail, for most arguments are plainly there. */
 static void start(execution *run, jm_buffer *const *arguments) {
   const jm_program_facts *facts = run->executable->facts;
-  /* Only events that may delay or fail: most arguments are plainly there. */
   jm_event **events = (jm_event **)run->input_values; /* free until the program runs */
   uint32_t n_events = 0;
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
     jm_event *ready = arguments[i]->ready;
-    if (!jm_event_ready(ready) || jm_event_error(ready)) events[n_events++] = ready;
+    if (jm_event_ready(ready) && !jm_event_error(ready)) continue;
+    bool follows = run->submitted && arguments[i]->submitted && !jm_event_ready(ready);
+    if (follows) run->awaited[run->n_awaited++] = jm_event_retain(ready);
+    events[n_events++] = follows ? arguments[i]->submitted : ready;
   }
-  bool may_run_here = facts->cheap && run->engine->fact.any_thread;
+  bool may_run_here = facts->cheap && run->device->engine->fact.any_thread;
   jm_task_start(&run->task, events, n_events, may_run_here);
 }
 
@@ -251,6 +319,7 @@ jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
     JM_TRY(jm_executable_prepare(executable, device, &prepared));
   execution *run = NULL;
   JM_TRY(execution_create(executable, prepared, device, execution_run, &run));
+  run->flight.bytes = (size_t)facts->bytes_accessed;
   jm_error *error = create_outputs(run, device, outputs);
   if (!error) {
     error = take_inputs(run, options, arguments);

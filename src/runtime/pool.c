@@ -25,6 +25,8 @@ struct jm_pool {
   uint32_t n_threads, n_started, n_idle, n_queued;
   uint32_t n_blocked; /* workers that run no jobs for a while, for which others are started */
   bool stopped;
+  jm_pool_between *between; /* NULL: nothing */
+  void *between_context;
   bool owner; /* its one thread owns something: what blocks runs elsewhere */
   jm_blocker blocker;
   worker *workers;
@@ -64,6 +66,15 @@ jm_error *jm_pool_create_owner(jm_pool **out) {
   return NULL;
 }
 
+void jm_pool_set_between(jm_pool *pool, jm_pool_between *between, void *context) {
+  pthread_mutex_lock(&pool->lock);
+  pool->between = between;
+  pool->between_context = context;
+  pthread_mutex_unlock(&pool->lock);
+}
+
+bool jm_pool_is_here(const jm_pool *pool) { return own == pool; }
+
 /* What an idle worker saw last. */
 typedef struct sight {
   jm_pool *pool;
@@ -95,10 +106,21 @@ static void tell(jm_pool *pool, bool all) {
     pthread_cond_signal(&pool->work);
 }
 
+/* Under the lock, which is not held meanwhile. */
+static bool run_between(jm_pool *pool, bool is_idle) {
+  if (!pool->between) return false;
+  pthread_mutex_unlock(&pool->lock);
+  bool again = pool->between(pool->between_context, is_idle);
+  pthread_mutex_lock(&pool->lock);
+  return again;
+}
+
 /* Under the lock: runs jobs until *done; NULL: until the pool is stopped and there are no more. */
 static void run_jobs(jm_pool *pool, const bool *done) {
   while (!done || !*done) {
     if (!pool->first) {
+      if (run_between(pool, true)) continue;
+      if (pool->first || (done && *done)) continue; /* came meanwhile */
       if (pool->stopped && !done) break;
       rest(pool);
       continue;
@@ -110,6 +132,7 @@ static void run_jobs(jm_pool *pool, const bool *done) {
     pthread_mutex_unlock(&pool->lock);
     job->run(job);
     pthread_mutex_lock(&pool->lock);
+    if (pool->first) run_between(pool, false);
   }
 }
 

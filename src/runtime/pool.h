@@ -9,6 +9,8 @@
 #ifndef JM_RUNTIME_POOL_H
 #define JM_RUNTIME_POOL_H
 
+#include <stdbool.h>
+
 #include "base/alloc.h"
 
 typedef struct jm_pool jm_pool;
@@ -23,6 +25,14 @@ jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) JM_MUST_USE;
 
 /* Of one thread, which owns what its jobs work on. */
 jm_error *jm_pool_create_owner(jm_pool **out) JM_MUST_USE;
+
+/* What the thread of an owner does between jobs: is_idle says that none is left. Returns whether it
+ * should be asked again rather than sleep. */
+typedef bool jm_pool_between(void *context, bool is_idle);
+void jm_pool_set_between(jm_pool *pool, jm_pool_between *between, void *context);
+
+/* Is this thread a worker of the pool? */
+bool jm_pool_is_here(const jm_pool *pool);
 
 /* Runs the job later on a worker; on this thread if no worker can be started or after shutdown. */
 void jm_pool_submit(jm_pool *pool, jm_job *job);

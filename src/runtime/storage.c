@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/storage.h"
 
+#include <stddef.h>
+
 #include "base/data.h"
 
 struct jm_storage {
@@ -11,6 +13,8 @@ struct jm_storage {
   pthread_mutex_t lock;   /* of the allocation, and of array */
   _Atomic(void *) data;   /* NULL: not yet allocated */
   jm_engine_array *array; /* the value on the device; NULL: it isn't there */
+  jm_event *ready;        /* of the array; NULL: it is there */
+  jm_waiter waiter;       /* for it, once nobody holds the storage */
   jm_storage_death *death;
   void *argument;
 };
@@ -44,8 +48,7 @@ jm_storage *jm_storage_retain(jm_storage *storage) {
   return storage;
 }
 
-void jm_storage_release(jm_storage *storage) {
-  if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
+static void storage_destroy(jm_storage *storage) {
   jm_device *device = storage->memory->device;
   void *data = atomic_load(&storage->data);
   if (storage->array) device->engine->array_release(device->engine, storage->array);
@@ -55,9 +58,27 @@ void jm_storage_release(jm_storage *storage) {
     jm_data_give(data, storage->n_bytes);
     jm_device_count(device, -(int64_t)storage->n_bytes);
   }
+  jm_event_release(storage->ready);
   pthread_mutex_destroy(&storage->lock);
   jm_free(storage);
   jm_client_release(device->client);
+}
+
+static void array_is_ready(jm_waiter *waiter, const jm_error *error) {
+  (void)error;
+  storage_destroy((jm_storage *)((char *)waiter - offsetof(jm_storage, waiter)));
+}
+
+void jm_storage_release(jm_storage *storage) {
+  if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
+  if (storage->array && storage->ready && !jm_event_ready(storage->ready)) {
+    jm_event *ready = jm_event_retain(storage->ready); /* the storage may be gone before us */
+    storage->waiter.run = array_is_ready;
+    jm_event_subscribe(ready, &storage->waiter);
+    jm_event_release(ready);
+  } else {
+    storage_destroy(storage);
+  }
 }
 
 static jm_error *out_of_memory(const jm_storage *storage) {
@@ -143,8 +164,9 @@ bool jm_storage_on_host(jm_storage *storage) {
   return on_host;
 }
 
-void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data) {
+void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data, jm_event *ready) {
   pthread_mutex_lock(&storage->lock);
+  if (array && ready) storage->ready = jm_event_retain(ready);
   storage->array = array;
   atomic_store_explicit(&storage->data, data, memory_order_release);
   pthread_mutex_unlock(&storage->lock);

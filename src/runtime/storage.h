@@ -6,6 +6,7 @@
 #define JM_RUNTIME_STORAGE_H
 
 #include "runtime/client.h"
+#include "runtime/event.h"
 
 typedef struct jm_storage jm_storage;
 
@@ -39,8 +40,9 @@ jm_engine_array *jm_storage_array_take(jm_storage *storage);
 /* Is the value on the host alone? */
 bool jm_storage_on_host(jm_storage *storage);
 /* Gives a storage that has nothing its value; takes the reference, or the memory of jm_data_take.
- */
-void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data);
+ * ready: fires when the array's work is done; until then the array is kept, whoever lets go of the
+ * storage, for its memory must not serve the host while the device still writes to it. */
+void jm_storage_fill(jm_storage *storage, jm_engine_array *array, void *data, jm_event *ready);
 size_t jm_storage_bytes(const jm_storage *storage);
 
 /* Pins say that somebody outside reads the bytes: pinned storage is not donated. */

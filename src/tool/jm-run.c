@@ -323,7 +323,7 @@ static jm_error *run_with(const arguments *args, const jm_program_facts *facts,
     const jm_shape *shape = &facts->parameters[i].shape;
     JM_TRY(fill_input(args, i, shape->dtype, shape->bytes, in[i].host, &state));
   }
-  const jm_engine_run run = {in, out, NULL};
+  const jm_engine_run run = {.inputs = in, .outputs = out};
   for (long i = 0; i < args->repeat; i++) {
     double start = milliseconds();
     JM_TRY(jm_prepared_run(prepared, &run));

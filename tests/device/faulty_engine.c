@@ -30,6 +30,8 @@ static jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
   return fault_take(real->arrays_wait(arrays, n));
 }
 
+static jm_error *fence_wait(jm_mlx_fence *fence) { return fault_take(real->fence_wait(fence)); }
+
 static jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
   return fault_take(real->array_export(a, data, n_bytes));
 }
@@ -77,8 +79,8 @@ static jm_error *reversed(jm_mlx_array *a, jm_mlx_array **out) {
 }
 
 static jm_error *scatter_in_any_order(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *indices,
-                                      jm_mlx_array *updates, int mode) {
-  if (mode) return real->scatter_rows(out, a, indices, updates, mode);
+                                      jm_mlx_array *updates, jm_mlx_fold mode) {
+  if (mode != JM_MLX_REPLACE) return real->scatter_rows(out, a, indices, updates, mode);
   jm_mlx_array *places = NULL, *given = NULL;
   jm_error *error = reversed(indices, &places);
   if (!error) error = reversed(updates, &given);
@@ -102,6 +104,7 @@ __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(const jm_mlx_ho
   changed = *real;
   changed.device_open = device_open;
   changed.arrays_wait = arrays_wait;
+  changed.fence_wait = fence_wait;
   changed.array_export = array_export;
   changed.scatter_rows = scatter_in_any_order;
   changed.sin = sin_late;

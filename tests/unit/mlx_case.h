@@ -169,7 +169,7 @@ static void run_both(const char *what, const jm_module *m, how h, void **data, u
   int64_t on_device = jm_counter_read(JM_COUNTER_device_ops);
   CHECK_OK(engine->backend->compile(engine, m, &compiled));
   CHECK_OK(jm_plan_build(m, engine, compiled, &plan));
-  jm_error *error = engine->run(engine, compiled, plan, &(jm_engine_run){given, made, NULL});
+  jm_error *error = engine->run(engine, compiled, plan, &(jm_engine_run){given, made, NULL, NULL});
   if (error) fprintf(stderr, "%s: %s\n", what, jm_error_message(error));
   CHECK(!error);
   on_host = jm_counter_read(JM_COUNTER_host_ops) - on_host;

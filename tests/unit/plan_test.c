@@ -239,7 +239,7 @@ static bool outputs_equal(bool donate, uint32_t n_args, uint32_t n_results) {
     if (m->arguments[i].alias >= 0) outputs[m->arguments[i].alias].host = given[i];
   MUST(jm_ref_evaluate(m, m->entry, args, results, NULL));
   planned p = plan_make();
-  MUST(jm_host_run(p.plan, &(jm_engine_run){inputs, outputs, NULL}));
+  MUST(jm_host_run(p.plan, &(jm_engine_run){.inputs = inputs, .outputs = outputs}));
   plan_free(p);
   bool equal = true;
   for (uint32_t o = 0; o < n_results; o++)
@@ -343,7 +343,7 @@ static void check_stack(const stack *t) {
   planned p = plan_make();
   memset(rows[1], 0xa5, sizeof rows[1]);
   jm_engine_value given = {.host = x}, made[] = {{.host = last[1]}, {.host = rows[1]}};
-  MUST(jm_host_run(p.plan, &(jm_engine_run){&given, made, NULL}));
+  MUST(jm_host_run(p.plan, &(jm_engine_run){.inputs = &given, .outputs = made}));
   CHECK(!memcmp(last[0], last[1], sizeof last[0]) && !memcmp(rows[0], rows[1], sizeof rows[0]));
   CHECK((count_fills(p.plan) == 0) == t->overwritten);
   plan_free(p);

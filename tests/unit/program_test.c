@@ -72,7 +72,7 @@ static void sweep_compile(const void *bytes, size_t size) {
 
 static void sweep_run(const jm_program *program, const jm_prepared *prepared) {
   memory m = memory_create(jm_program_describe(program));
-  const jm_engine_run run = {m.inputs, m.outputs, NULL};
+  const jm_engine_run run = {.inputs = m.inputs, .outputs = m.outputs};
   bool done = false;
   for (int64_t n = 0; !done && n < 100000; n++) {
     jm_alloc_fail_after(n);

@@ -146,7 +146,7 @@ static void run_plan(trial *t, const jm_module *m, jm_host_program *host, const 
   jm_engine_value in[MOST_TENSORS], have[MOST_TENSORS];
   for (uint32_t i = 0; i < t->n_in; i++) in[i] = (jm_engine_value){.host = t->in[i]};
   for (uint32_t i = 0; i < t->n_out; i++) have[i] = (jm_engine_value){.host = t->have[i]};
-  if (plan) CHECK_OK(jm_host_run(plan, &(jm_engine_run){in, have, NULL}));
+  if (plan) CHECK_OK(jm_host_run(plan, &(jm_engine_run){.inputs = in, .outputs = have}));
   jm_plan_destroy(plan);
   if (keeps) compare(t, what);
   n_plans++;

@@ -301,6 +301,41 @@ jm_error *arrays_start(jm_mlx_array *const *arrays, size_t n) {
   });
 }
 
+// The fence is a scalar that depends on the arrays: its event is theirs, and it holds none of their
+// memory once its graph was started. (Errors of events are not exported; array::wait throws them.)
+jm_error *arrays_submit(jm_mlx_array *const *arrays, size_t n, jm_mlx_fence **out) {
+  return guard("starting a program", [&]() -> jm_error * {
+    *out = nullptr;
+    if (!n) return nullptr;
+    std::vector<core::array> values = arrays_of(arrays, n);
+    core::array end = core::depends({core::array(true)}, values)[0];
+    values.push_back(end);
+    core::async_eval(values);
+    *out = new jm_mlx_fence{end, nullptr};
+    return nullptr;
+  });
+}
+
+bool fence_is_done(jm_mlx_fence *fence) {
+  bool done = fence->error;
+  if (!done)
+    fence->error = guard("running a program", [&]() -> jm_error * {
+      done = true;
+      done = fence->end.is_available();  // an error is thrown once, so that it is kept
+      return nullptr;
+    });
+  return done;
+}
+
+jm_error *fence_wait(jm_mlx_fence *fence) {
+  std::unique_ptr<jm_mlx_fence> owned(fence);
+  if (owned->error) return owned->error;
+  return guard("running a program", [&]() -> jm_error * {
+    owned->end.wait();
+    return nullptr;
+  });
+}
+
 jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
   return guard("running a program", [&]() -> jm_error * {
     core::eval(arrays_of(arrays, n));
@@ -701,6 +736,9 @@ const jm_mlx_api api = {
     .array_release = array_release,
     .array_describe = array_describe,
     .arrays_start = arrays_start,
+    .arrays_submit = arrays_submit,
+    .fence_is_done = fence_is_done,
+    .fence_wait = fence_wait,
     .arrays_wait = arrays_wait,
     .array_export = array_export,
     .array_data = array_data,

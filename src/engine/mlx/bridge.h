@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 5 };
+enum { JM_MLX_ABI = 6 };
 
 /* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -36,6 +36,9 @@ typedef enum jm_mlx_fold {
 
 /* A counted mlx::core::array; may be lazy. */
 typedef struct jm_mlx_array jm_mlx_array;
+
+/* The end of work that was started. It holds no array, so that memory is reused meanwhile. */
+typedef struct jm_mlx_fence jm_mlx_fence;
 
 /* What the core gives to the library. */
 typedef struct jm_mlx_host {
@@ -111,6 +114,11 @@ typedef struct jm_mlx_api {
   jm_error *(*array_describe)(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank);
   /* Builds and starts the arrays' graphs; returns before they are done. */
   jm_error *(*arrays_start)(jm_mlx_array *const *arrays, size_t n);
+  /* Starts them; *out tells when they are there, NULL: they are. */
+  jm_error *(*arrays_submit)(jm_mlx_array *const *arrays, size_t n, jm_mlx_fence **out);
+  bool (*fence_is_done)(jm_mlx_fence *fence);
+  /* Waits; an error of the work is returned, and MLX forgets it then. The fence is released. */
+  jm_error *(*fence_wait)(jm_mlx_fence *fence);
   /* Starts them and waits. An error of any of them is returned; MLX forgets it then. */
   jm_error *(*arrays_wait)(jm_mlx_array *const *arrays, size_t n);
   /* Evaluates and copies out, dense row-major. */

@@ -11,6 +11,11 @@
 #include "mlx/array.h"
 #include "mlx/utils.h"
 
+struct jm_mlx_fence {
+  mlx::core::array end;
+  jm_error *error;  // of the work, if it is known
+};
+
 struct jm_mlx_array {
   mlx::core::array value;
   std::atomic<uint32_t> refs{1};

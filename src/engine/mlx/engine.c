@@ -62,6 +62,14 @@ static jm_error *run(jm_engine *engine, void *compiled, const jm_plan *plan,
   return jm_mlx_program_run(engine_of(engine)->api, compiled, plan, run);
 }
 
+static bool fence_is_done(jm_engine *engine, jm_engine_fence *fence) {
+  return engine_of(engine)->api->fence_is_done((jm_mlx_fence *)fence);
+}
+
+static jm_error *fence_wait(jm_engine *engine, jm_engine_fence *fence) {
+  return engine_of(engine)->api->fence_wait((jm_mlx_fence *)fence);
+}
+
 static bool holds(const jm_type *type) { return jm_lower_type_supported(type); }
 
 static jm_error *array_import(jm_engine *engine, const jm_type *type, const void *data,
@@ -132,6 +140,8 @@ static jm_error *api_open(const jm_mlx_api **out) {
 static const jm_engine functions = {
     .backend = &backend,
     .run = run,
+    .fence_is_done = fence_is_done,
+    .fence_wait = fence_wait,
     .holds = holds,
     .array_import = array_import,
     .array_export = array_export,

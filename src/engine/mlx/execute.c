@@ -448,7 +448,10 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   }
   /* What was put in stays until here: dropped before the graph runs, so that MLX may reuse it. */
   for (uint32_t i = 0; i < x->m->n_values; i++) jm_mlx_value_drop(x->api, value_at(x, i));
-  if (!error) error = x->api->arrays_wait(arrays, n_arrays);
+  if (!error && run->fence)
+    error = x->api->arrays_submit(arrays, n_arrays, (jm_mlx_fence **)run->fence);
+  else if (!error)
+    error = x->api->arrays_wait(arrays, n_arrays);
   jm_free(arrays);
   return error;
 }

@@ -35,7 +35,7 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
                                 jm_mlx_program **out) JM_MUST_USE;
 void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
-/* Runs to completion; see jm_engine_run. */
+/* See jm_engine_run. */
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) JM_MUST_USE;
 

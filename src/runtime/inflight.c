@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/inflight.h"
+
+#include "base/counters.h"
+
+enum {
+  MOST_RUNS = 64,
+  SHARE = 4, /* of the device's memory: the runs in flight may hold a quarter */
+};
+
+void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
+  flight->next = NULL;
+  if (inflight->last)
+    inflight->last->next = flight;
+  else
+    inflight->first = flight;
+  inflight->last = flight;
+  inflight->n++;
+  inflight->bytes += flight->bytes;
+}
+
+static void land_first(jm_inflight *inflight) {
+  jm_flight *flight = inflight->first;
+  inflight->first = flight->next;
+  if (!inflight->first) inflight->last = NULL;
+  inflight->n--;
+  inflight->bytes -= flight->bytes;
+  jm_error *error = inflight->engine->fence_wait(inflight->engine, flight->fence);
+  flight->fence = NULL;
+  if (error)
+    jm_error_destroy(flight->fate);
+  else
+    error = flight->fate;
+  flight->fate = NULL;
+  flight->land(flight, error);
+}
+
+void jm_inflight_make_room(jm_inflight *inflight, size_t bytes) {
+  const size_t most = (size_t)inflight->engine->fact.memory_bytes / SHARE;
+  while (inflight->first && (inflight->n >= MOST_RUNS || inflight->bytes + bytes > most))
+    land_first(inflight);
+}
+
+bool jm_inflight_between(void *context, bool is_idle) {
+  jm_inflight *inflight = context;
+  bool landed = false;
+  while (inflight->first &&
+         inflight->engine->fence_is_done(inflight->engine, inflight->first->fence)) {
+    land_first(inflight);
+    landed = true;
+  }
+  if (landed || !is_idle || !inflight->first) return landed;
+  jm_counter_add(JM_COUNTER_device_drains, 1);
+  land_first(inflight);
+  return true;
+}
