@@ -70,6 +70,9 @@ enum {
   JM_WIRE_VHLO_MESH = 25,      /* attrs: axes, device ids or none */
   JM_WIRE_SDY_MESH_AXIS = 1,   /* bytes: name; size */
   JM_WIRE_SDY_MESH = 2,        /* attrs: axes; device ids */
+  JM_WIRE_SDY_SUB_AXIS = 3,    /* pre size, size */
+  JM_WIRE_SDY_AXIS_REF = 4,    /* bytes: name; attrs: sub axis or none */
+  JM_WIRE_SDY_DIM = 5,         /* attrs: axes; ints: closed, priority or -1 */
   JM_WIRE_SDY_SHARDING = 6,    /* attrs: mesh, dims, replicated; ints: their counts */
 };
 

@@ -23,12 +23,14 @@ typedef struct jm_parameter {
   jm_shape shape;
   int32_t alias; /* the output that the argument is donated to (tf.aliasing_output), -1: none */
   bool donor;    /* jax.buffer_donor: may be donated to any output */
-  const char *memory_kind; /* mhlo.memory_kind, NULL: default */
+  const char *memory_kind;  /* mhlo.memory_kind, NULL: default */
+  const jm_sharding *parts; /* of the program's array that each partition gets; NULL: the whole */
 } jm_parameter;
 
 typedef struct jm_output {
   jm_shape shape;
   const char *memory_kind;
+  const jm_sharding *parts;
 } jm_output;
 
 typedef struct jm_program_facts {

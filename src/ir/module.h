@@ -13,6 +13,7 @@
 #include "base/dtype.h"
 #include "base/text.h"
 #include "ir/attr.h"
+#include "ir/sharding.h"
 
 typedef uint32_t jm_value;
 typedef uint32_t jm_op_id;
@@ -87,12 +88,14 @@ typedef struct jm_region {
 typedef struct jm_argument_fact {
   int32_t alias; /* output that the argument is donated to, -1: none */
   bool donor;
-  const char *memory_kind; /* NULL: default */
-  const char *sharding;    /* as text, NULL: none */
+  const char *memory_kind;  /* NULL: default */
+  const char *sharding;     /* as text, NULL: none */
+  const jm_sharding *parts; /* what each partition is given; NULL: the whole */
 } jm_argument_fact;
 
 typedef struct jm_result_fact {
   const char *memory_kind, *sharding;
+  const jm_sharding *parts; /* what each partition returns; NULL: the whole */
 } jm_result_fact;
 
 /* What an op means in simpler ones, as the program spelled it out: for engines that lack the op.

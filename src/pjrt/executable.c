@@ -118,6 +118,7 @@ jm_error *jm_executable_wrap(jm_executable *executable, PJRT_Executable **out) {
   jm_arena_init(&wrapped->arena);
   jm_error *error = build_shapes(wrapped, executable->facts);
   if (!error) error = jm_layouts_build(wrapped);
+  if (!error) error = jm_shardings_build(wrapped);
   if (error) {
     jm_arena_deinit(&wrapped->arena);
     jm_free(wrapped);

@@ -20,6 +20,7 @@ struct PJRT_Executable {
   int64_t *dims; /* of all outputs, one after the other */
   size_t *ranks;
   jm_kind_list output_kinds, parameter_kinds;
+  jm_kind_list output_shardings, parameter_shardings; /* of programs over several partitions */
   struct PJRT_Layouts_MemoryLayout **output_layouts, **parameter_layouts;
   PJRT_NamedValue costs[JM_N_COSTS];
   char fingerprint[17];
@@ -27,8 +28,8 @@ struct PJRT_Executable {
 
 struct PJRT_LoadedExecutable {
   jm_loaded_executable *loaded;
-  jm_device *devices[1];
-  PJRT_LogicalDeviceIds ids[1];
+  jm_device *devices[JM_MAX_DEVICES];
+  PJRT_LogicalDeviceIds ids[JM_MAX_DEVICES];
   char fingerprint[17];
 };
 
@@ -36,6 +37,9 @@ struct PJRT_LoadedExecutable {
 jm_error *jm_executable_wrap(jm_executable *executable, PJRT_Executable **out) JM_MUST_USE;
 jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded,
                                     PJRT_LoadedExecutable **out) JM_MUST_USE;
+
+/* The shardings of its tables: in shardings.c. */
+jm_error *jm_shardings_build(PJRT_Executable *wrapped) JM_MUST_USE;
 
 /* The layouts of its tables: in extensions.c. */
 jm_error *jm_layouts_build(PJRT_Executable *wrapped) JM_MUST_USE;

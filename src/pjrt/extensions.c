@@ -105,13 +105,25 @@ jm_error *jm_layouts_build(PJRT_Executable *wrapped) {
   return NULL;
 }
 
-/* Programs run on one device: there is nothing to tell about shardings, which is a NULL list. */
-static jm_error *no_shardings(PJRT_Shardings_Executable_GetShardings_Args *args) {
-  JM_TRY(check(args->executable, JM_HAS(args, sharding_sizes)));
-  args->num_shardings = 0;
-  args->shardings = NULL;
-  args->sharding_sizes = NULL;
+/* On one partition there is nothing to tell about shardings, which is a NULL list. */
+static jm_error *sharding_list(PJRT_Shardings_Executable_GetShardings_Args *args,
+                               const jm_kind_list *list, uint32_t n) {
+  args->num_shardings = list->names ? n : 0;
+  args->shardings = list->names;
+  args->sharding_sizes = list->sizes;
   return NULL;
+}
+
+static jm_error *parameter_shardings(PJRT_Shardings_Executable_GetShardings_Args *args) {
+  JM_TRY(check(args->executable, JM_HAS(args, sharding_sizes)));
+  return sharding_list(args, &args->executable->parameter_shardings,
+                       args->executable->executable->facts->n_parameters);
+}
+
+static jm_error *output_shardings(PJRT_Shardings_Executable_GetShardings_Args *args) {
+  JM_TRY(check(args->executable, JM_HAS(args, sharding_sizes)));
+  return sharding_list(args, &args->executable->output_shardings,
+                       args->executable->executable->facts->n_outputs);
 }
 
 #define CALL(function, name)                                     \
@@ -125,12 +137,13 @@ CALL(topology_default, Layouts_Topology_GetDefaultLayout)
 CALL(of_buffer, Layouts_Buffer_MemoryLayout)
 CALL(of_outputs, Layouts_Executable_GetLayouts)
 CALL(of_parameters, Layouts_Executable_GetLayouts)
-CALL(no_shardings, Shardings_Executable_GetShardings)
+CALL(parameter_shardings, Shardings_Executable_GetShardings)
+CALL(output_shardings, Shardings_Executable_GetShardings)
 
 static PJRT_Shardings_Extension shardings_extension = {
     {sizeof(PJRT_Shardings_Extension), PJRT_Extension_Type_Shardings, NULL},
-    call_no_shardings,
-    call_no_shardings,
+    call_parameter_shardings,
+    call_output_shardings,
 };
 
 PJRT_Layouts_Extension jm_layouts_extension = {

@@ -66,9 +66,9 @@ void jm_executable_release(jm_executable *executable) {
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* The device of a program that runs on one. */
-static jm_error *find_device(const jm_program_facts *facts, const jm_compile_options *options,
-                             jm_client *client, jm_device **out) {
+/* How many devices the program needs, all of which the client has. */
+static jm_error *count_devices(const jm_program_facts *facts, const jm_compile_options *options,
+                               const jm_client *client, uint32_t *out) {
   int64_t n_replicas = larger(options->n_replicas, facts->n_replicas);
   int64_t n_partitions = larger(options->n_partitions, facts->n_partitions);
   uint32_t n_devices = client->topology.n_devices;
@@ -78,24 +78,54 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
         "has %u device%s",
         facts->name, (long long)n_replicas, (long long)n_partitions, n_devices,
         n_devices == 1 ? "" : "s");
-  if (n_replicas * n_partitions > 1)
+  if (n_replicas != facts->n_replicas || n_partitions != facts->n_partitions)
     return jm_error_unimplemented(
-        "'%s' is a program for %lld replicas and %lld partitions; "
-        "programs over several devices aren't supported",
-        facts->name, (long long)n_replicas, (long long)n_partitions);
-  int64_t id = options->n_device_ids ? options->device_ids[0] : 0;
-  *out = jm_client_find_device(client, id);
-  if (!*out)
-    return jm_error_invalid("'%s' is assigned to device %lld, the client has %u device%s",
-                            facts->name, (long long)id, n_devices, n_devices == 1 ? "" : "s");
+        "'%s' is written for %u replicas and %u partitions, the compile options ask for %lld and "
+        "%lld",
+        facts->name, facts->n_replicas, facts->n_partitions, (long long)n_replicas,
+        (long long)n_partitions);
+  *out = (uint32_t)(n_replicas * n_partitions);
+  return NULL;
+}
+
+static jm_error *check_memory_kinds(const jm_program_facts *facts, jm_device *device) {
   for (uint32_t i = 0; i < facts->n_outputs; i++) {
     const char *kind = facts->outputs[i].memory_kind;
-    if (kind && !jm_device_find_memory(*out, kind))
+    if (kind && !jm_device_find_memory(device, kind))
       return jm_error_invalid(
           "output %u of '%s' is to be in memory '%s', %s has device, "
           "pinned_host and unpinned_host",
-          i, facts->name, kind, (*out)->description->text);
+          i, facts->name, kind, device->description->text);
   }
+  return NULL;
+}
+
+/* The devices of the participants in their order, and how many there are. */
+static jm_error *find_devices(const jm_program_facts *facts, const jm_compile_options *options,
+                              jm_client *client, jm_device **out, uint32_t *n_out) {
+  uint32_t n, n_devices = client->topology.n_devices;
+  JM_TRY(count_devices(facts, options, client, &n));
+  if (n > 1 && options->n_device_ids && options->n_device_ids != n)
+    return jm_error_invalid("'%s' needs %u devices, the device assignment has %u", facts->name, n,
+                            options->n_device_ids);
+  for (uint32_t i = 0; i < n; i++) {
+    int64_t id = options->n_device_ids ? options->device_ids[i] : (int64_t)i;
+    out[i] = jm_client_find_device(client, id);
+    if (!out[i])
+      return jm_error_invalid("'%s' is assigned to device %lld, the client has %u device%s",
+                              facts->name, (long long)id, n_devices, n_devices == 1 ? "" : "s");
+    for (uint32_t k = 0; k < i; k++)
+      if (out[k] == out[i])
+        return jm_error_invalid("'%s' is assigned to device %lld twice", facts->name,
+                                (long long)id);
+    JM_TRY(check_memory_kinds(facts, out[i]));
+    if (n > 1 && (!out[i]->engine->fact.is_host_memory || out[i]->engine != out[0]->engine))
+      return jm_error_unimplemented(
+          "'%s' is a program over %u devices; only those of the host run "
+          "such programs, with JAX_MPS_DEVICE=host",
+          facts->name, n);
+  }
+  *n_out = n;
   return NULL;
 }
 
@@ -135,15 +165,18 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
                              jm_client *client, jm_loaded_executable **out) {
   if (!options) options = &executable->options;
   JM_TRY(check_options(options));
-  jm_device *device = NULL;
+  jm_device *devices[JM_MAX_DEVICES];
+  uint32_t n_devices;
   const jm_prepared *prepared;
-  JM_TRY(find_device(executable->facts, options, client, &device));
-  JM_TRY(jm_executable_prepare(executable, device, &prepared));
+  JM_TRY(find_devices(executable->facts, options, client, devices, &n_devices));
+  JM_TRY(jm_executable_prepare(executable, devices[0], &prepared));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   atomic_init(&loaded->refs, 1);
   loaded->executable = jm_executable_retain(executable);
-  loaded->device = device;
+  loaded->device = devices[0];
+  loaded->n_devices = n_devices;
+  memcpy(loaded->devices, devices, n_devices * sizeof *devices);
   loaded->prepared = prepared;
   jm_client_retain(client);
   *out = loaded;

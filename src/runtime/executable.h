@@ -34,7 +34,9 @@ typedef struct jm_loaded_executable {
   atomic_int refs;
   atomic_bool deleted;
   jm_executable *executable;
-  jm_device *device;           /* the client is retained */
+  jm_device *device;  /* the first; its client is retained */
+  uint32_t n_devices; /* one for each participant, replica * partitions + partition */
+  jm_device *devices[JM_MAX_DEVICES];
   const jm_prepared *prepared; /* for the device's engine; the executable's */
 } jm_loaded_executable;
 
@@ -45,8 +47,9 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
 jm_executable *jm_executable_retain(jm_executable *executable); /* returns it */
 void jm_executable_release(jm_executable *executable);          /* NULL is allowed */
 
-/* Binds to the device that the options (NULL: those of the compilation) assign. INVALID_ARGUMENT if
- * the client doesn't have it, UNIMPLEMENTED for programs over several devices. */
+/* Binds to the devices that the options (NULL: those of the compilation) assign. INVALID_ARGUMENT
+ * if the client doesn't have them, UNIMPLEMENTED for programs over several devices whose engine
+ * does not work on the host's memory. */
 jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
                              jm_client *client, jm_loaded_executable **out) JM_MUST_USE;
 jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
@@ -61,14 +64,21 @@ jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device,
 jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) JM_MUST_USE;
 
 typedef struct jm_execute_options {
-  jm_device *device;   /* NULL: the one of the executable */
+  jm_device *device;   /* NULL: those of the executable; only for programs of one device */
   const int64_t *kept; /* indices of arguments that must not be donated */
   size_t n_kept;
 } jm_execute_options;
 
-/* Starts an execution. Arguments are checked before anything happens; donated ones are deleted.
- * outputs gets one new buffer each; *done fires with them. An execution that fails fails its
- * outputs, not this call. */
+/* Starts an execution on every device of the executable, each with a list of arguments and of
+ * outputs of its own. Arguments are checked before anything happens; donated ones are deleted.
+ * outputs gets one new buffer each; done[i] fires with those of device i. An execution that fails
+ * fails its outputs, not this call. */
+jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
+                                      const jm_execute_options *options,
+                                      jm_buffer *const *const *arguments, size_t n_arguments,
+                                      jm_buffer **const *outputs, jm_event **done) JM_MUST_USE;
+
+/* The same for a program of one device. */
 jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
                                        const jm_execute_options *options,
                                        jm_buffer *const *arguments, size_t n_arguments,

@@ -7,6 +7,7 @@
 
 #include "base/float_state.h"
 #include "runtime/executable.h"
+#include "runtime/rendezvous.h"
 #include "runtime/task.h"
 
 typedef struct execution {
@@ -16,6 +17,8 @@ typedef struct execution {
   jm_device *device;
   jm_client *client; /* the device's, retained */
   jm_context context;
+  jm_rendezvous *peers; /* of a program on several devices */
+  uint32_t participant;
   jm_event *done; /* of all outputs */
   /* With fences: */
   jm_flight flight;
@@ -40,6 +43,7 @@ static void execution_destroy(execution *run) {
   for (uint32_t i = 0; i < run->n_awaited; i++) jm_event_release(run->awaited[i]);
   jm_event_release(run->submitted);
   jm_event_release(run->done);
+  jm_rendezvous_release(run->peers);
   jm_executable_release(run->executable);
   jm_client_release(run->client);
   jm_task_deinit(&run->task);
@@ -145,6 +149,7 @@ static jm_error *run_program(execution *run) {
 
 /* Takes the error. */
 static void execution_finish(execution *run, jm_error *error) {
+  if (error && run->peers) jm_rendezvous_fail(run->peers, run->participant, error);
   jm_event *done = jm_event_retain(run->done);
   execution_destroy(run); /* first: the next execution may then reuse what this one held */
   jm_event_fire(done, error);
@@ -297,28 +302,18 @@ static void start(execution *run, jm_buffer *const *arguments) {
     if (follows) run->awaited[run->n_awaited++] = jm_event_retain(ready);
     events[n_events++] = follows ? arguments[i]->submitted : ready;
   }
-  bool may_run_here = facts->cheap && run->device->engine->fact.any_thread;
+  bool may_run_here = facts->cheap && run->device->engine->fact.any_thread && !run->peers;
   jm_task_start(&run->task, events, n_events, may_run_here);
 }
 
-jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
-                                       const jm_execute_options *options,
-                                       jm_buffer *const *arguments, size_t n_arguments,
-                                       jm_buffer **outputs, jm_event **done) {
-  jm_executable *executable = loaded->executable;
-  const jm_program_facts *facts = executable->facts;
-  if (atomic_load(&loaded->deleted))
-    return jm_error_invalid("the executable '%s' has been deleted", facts->name);
-  jm_device *device = options->device ? options->device : loaded->device;
-  if (device != loaded->device && !executable->options.portable)
-    return jm_error_invalid("'%s' was compiled for %s and can't run on %s", facts->name,
-                            loaded->device->description->text, device->description->text);
-  JM_TRY(check_arguments(facts, options, device, arguments, n_arguments));
-  const jm_prepared *prepared = loaded->prepared;
-  if (device->engine != loaded->device->engine)
-    JM_TRY(jm_executable_prepare(executable, device, &prepared));
+/* One participant of a launch: everything but the start. */
+static jm_error *participant_create(const jm_loaded_executable *loaded, const jm_prepared *prepared,
+                                    const jm_execute_options *options, jm_device *device,
+                                    jm_buffer *const *arguments, jm_buffer **outputs,
+                                    execution **out) {
+  const jm_program_facts *facts = loaded->executable->facts;
   execution *run = NULL;
-  JM_TRY(execution_create(executable, prepared, device, execution_run, &run));
+  JM_TRY(execution_create(loaded->executable, prepared, device, execution_run, &run));
   run->flight.bytes = (size_t)facts->bytes_accessed;
   jm_error *error = create_outputs(run, device, outputs);
   if (!error) {
@@ -326,11 +321,88 @@ jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
     if (error)
       for (uint32_t i = 0; i < facts->n_outputs; i++) jm_buffer_release(outputs[i]);
   }
-  if (error) {
+  if (error)
     execution_destroy(run);
+  else
+    *out = run;
+  return error;
+}
+
+static void participant_discard(execution *run, jm_buffer **outputs) {
+  const jm_program_facts *facts = run->executable->facts;
+  for (uint32_t i = 0; i < facts->n_outputs; i++) jm_buffer_release(outputs[i]);
+  execution_destroy(run);
+}
+
+/* Tells the participants of each other. */
+static jm_error *introduce(const jm_program_facts *facts, execution **runs, uint32_t n) {
+  if (n == 1) return NULL;
+  jm_rendezvous *peers;
+  JM_TRY(jm_rendezvous_create(n, &peers));
+  for (uint32_t i = 0; i < n; i++) {
+    runs[i]->peers = peers;
+    runs[i]->participant = i;
+    runs[i]->context.group = jm_rendezvous_group(peers);
+    runs[i]->context.replica = i / facts->n_partitions;
+    runs[i]->context.partition = i % facts->n_partitions;
+  }
+  return NULL;
+}
+
+static jm_error *find_target(const jm_loaded_executable *loaded, const jm_execute_options *options,
+                             jm_device **out) {
+  const jm_program_facts *facts = loaded->executable->facts;
+  if (atomic_load(&loaded->deleted))
+    return jm_error_invalid("the executable '%s' has been deleted", facts->name);
+  *out = options->device ? options->device : loaded->device;
+  if (*out == loaded->device) return NULL;
+  if (loaded->n_devices > 1)
+    return jm_error_invalid("'%s' runs on %u devices, not on %s alone", facts->name,
+                            loaded->n_devices, (*out)->description->text);
+  if (!loaded->executable->options.portable)
+    return jm_error_invalid("'%s' was compiled for %s and can't run on %s", facts->name,
+                            loaded->device->description->text, (*out)->description->text);
+  return NULL;
+}
+
+/* Participants that wait for each other keep no worker of the pool (base/blocking.h), so that it
+ * doesn't matter in which order the participants of several launches come to run. */
+jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
+                                      const jm_execute_options *options,
+                                      jm_buffer *const *const *arguments, size_t n_arguments,
+                                      jm_buffer **const *outputs, jm_event **done) {
+  jm_executable *executable = loaded->executable;
+  const uint32_t n = loaded->n_devices;
+  jm_device *first;
+  JM_TRY(find_target(loaded, options, &first));
+  for (uint32_t i = 0; i < n; i++)
+    JM_TRY(check_arguments(executable->facts, options, i ? loaded->devices[i] : first, arguments[i],
+                           n_arguments));
+  const jm_prepared *prepared = loaded->prepared;
+  if (first->engine != loaded->device->engine)
+    JM_TRY(jm_executable_prepare(executable, first, &prepared));
+  execution *runs[JM_MAX_DEVICES];
+  uint32_t n_made = 0;
+  jm_error *error = NULL;
+  for (; !error && n_made < n; n_made += !error)
+    error = participant_create(loaded, prepared, options, n_made ? loaded->devices[n_made] : first,
+                               arguments[n_made], outputs[n_made], &runs[n_made]);
+  if (!error) error = introduce(executable->facts, runs, n);
+  if (error) {
+    while (n_made-- > 0) participant_discard(runs[n_made], outputs[n_made]);
     return error;
   }
-  *done = jm_event_retain(run->done);
-  start(run, arguments);
+  for (uint32_t i = 0; i < n; i++) done[i] = jm_event_retain(runs[i]->done);
+  for (uint32_t i = 0; i < n; i++) start(runs[i], arguments[i]);
   return NULL;
+}
+
+jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,
+                                       const jm_execute_options *options,
+                                       jm_buffer *const *arguments, size_t n_arguments,
+                                       jm_buffer **outputs, jm_event **done) {
+  if (loaded->n_devices != 1)
+    return jm_error_invalid("'%s' runs on %u devices, arguments for one were given",
+                            loaded->executable->facts->name, loaded->n_devices);
+  return jm_loaded_executable_launch(loaded, options, &arguments, n_arguments, &outputs, done);
 }

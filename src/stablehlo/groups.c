@@ -6,20 +6,7 @@
 
 #include "stablehlo/reader.h"
 
-enum { MAX_AXES = 64, MAX_DEVICES = 1 << 20 };
-
-typedef struct axis {
-  const char *name;
-  uint32_t name_size;
-  int64_t size, stride; /* stride in the row-major numbering of the mesh's positions */
-} axis;
-
-typedef struct mesh {
-  axis axes[MAX_AXES];
-  uint32_t n;
-  int64_t n_devices;
-  jm_i64s ids; /* device at each position; empty: the position itself */
-} mesh;
+enum { MAX_DEVICES = 1 << 20 };
 
 static jm_error *find_mesh_op(jm_vhlo *v, const jm_wire_attr *name, const jm_wire_attr **out) {
   JM_TRY(jm_vhlo_charge(v, v->body->n_ops / JM_VHLO_PER_ITEMS));
@@ -37,8 +24,8 @@ static jm_error *find_mesh_op(jm_vhlo *v, const jm_wire_attr *name, const jm_wir
   return jm_error_invalid("there is no mesh @%.*s", (int)(name->n_bytes & 0xFFFF), name->bytes);
 }
 
-static jm_error *read_axes(jm_vhlo *v, const uint32_t *attrs, uint32_t n, mesh *out) {
-  if (n > MAX_AXES) return jm_error_unimplemented("a mesh of %u axes", n);
+static jm_error *read_axes(jm_vhlo *v, const uint32_t *attrs, uint32_t n, jm_vhlo_mesh *out) {
+  if (n > JM_VHLO_MAX_AXES) return jm_error_unimplemented("a mesh of %u axes", n);
   out->n = n;
   for (uint32_t i = 0; i < n; i++) {
     const jm_wire_attr *a, *name;
@@ -49,7 +36,7 @@ static jm_error *read_axes(jm_vhlo *v, const uint32_t *attrs, uint32_t n, mesh *
       JM_TRY(jm_bytecode_read_attr(v->b, a->attrs[0], &name));
     else if (a->dialect != JM_WIRE_SDY || a->code != JM_WIRE_SDY_MESH_AXIS)
       return jm_error_invalid("a mesh's axis is not one");
-    out->axes[i] = (axis){name->bytes, name->n_bytes, a->ints[0], 0};
+    out->axes[i] = (jm_vhlo_axis){name->bytes, name->n_bytes, a->ints[0], 0};
   }
   out->n_devices = 1;
   for (uint32_t i = n; i-- > 0;) {
@@ -61,12 +48,12 @@ static jm_error *read_axes(jm_vhlo *v, const uint32_t *attrs, uint32_t n, mesh *
   return NULL;
 }
 
-static jm_error *read_mesh(jm_vhlo *v, uint32_t index, mesh *out) {
+jm_error *jm_vhlo_mesh_read(jm_vhlo *v, uint32_t index, jm_vhlo_mesh *out) {
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
   if (attr->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[0], &attr));
   if (attr->kind == JM_WIRE_STRING) JM_TRY(find_mesh_op(v, attr, &attr));
-  if (!attr || attr->kind != JM_WIRE_RECORD) return jm_error_invalid("replica groups without mesh");
+  if (!attr || attr->kind != JM_WIRE_RECORD) return jm_error_invalid("no mesh where one is named");
   if (attr->dialect == JM_WIRE_SDY && attr->code == JM_WIRE_SDY_MESH) {
     out->ids = (jm_i64s){attr->ints, attr->n_ints};
     JM_TRY(read_axes(v, attr->attrs, attr->n_attrs, out));
@@ -78,29 +65,42 @@ static jm_error *read_mesh(jm_vhlo *v, uint32_t index, mesh *out) {
     if (attr->attrs[1] != JM_WIRE_NONE) JM_TRY(jm_vhlo_list(v, attr->attrs[1], &out->ids));
     JM_TRY(read_axes(v, axes->attrs, axes->n_attrs, out));
   } else {
-    return jm_error_invalid("replica groups without mesh");
+    return jm_error_invalid("no mesh where one is named");
   }
   if (out->ids.n && out->ids.n != out->n_devices)
     return jm_error_invalid("a mesh of %" PRId64 " devices names %u", out->n_devices, out->ids.n);
   return NULL;
 }
 
-/* The part of the mesh that an axis reference walks along: the axis, or a factor of it. */
-static jm_error *find_part(jm_vhlo *v, const mesh *in, uint32_t index, axis *out) {
-  const jm_wire_attr *ref, *name, *sub;
+/* The name and the optional factor of an axis reference, of either dialect. */
+static jm_error *read_axis_ref(jm_vhlo *v, uint32_t index, const jm_wire_attr **name,
+                               const jm_wire_attr **sub) {
+  const jm_wire_attr *ref;
   JM_TRY(jm_bytecode_read_attr(v->b, index, &ref));
-  if (ref->dialect != JM_WIRE_VHLO || ref->code != JM_WIRE_VHLO_AXIS_REF)
-    return jm_error_invalid("replica groups name something else than axes");
-  JM_TRY(jm_bytecode_read_attr(v->b, ref->attrs[0], &name));
+  const bool is_sdy = ref->dialect == JM_WIRE_SDY && ref->code == JM_WIRE_SDY_AXIS_REF;
+  if (!is_sdy && (ref->dialect != JM_WIRE_VHLO || ref->code != JM_WIRE_VHLO_AXIS_REF))
+    return jm_error_invalid("something else than an axis of a mesh");
+  *name = ref;
+  if (!is_sdy) JM_TRY(jm_bytecode_read_attr(v->b, ref->attrs[0], name));
+  const uint32_t part = ref->attrs[is_sdy ? 0 : 1];
+  *sub = NULL;
+  if (part == JM_WIRE_NONE) return NULL;
+  JM_TRY(jm_bytecode_read_attr(v->b, part, sub));
+  if (((*sub)->dialect != JM_WIRE_VHLO || (*sub)->code != JM_WIRE_VHLO_SUB_AXIS) &&
+      ((*sub)->dialect != JM_WIRE_SDY || (*sub)->code != JM_WIRE_SDY_SUB_AXIS))
+    return jm_error_invalid("a part of an axis is not one");
+  return NULL;
+}
+
+jm_error *jm_vhlo_mesh_axis(jm_vhlo *v, const jm_vhlo_mesh *in, uint32_t index, jm_vhlo_axis *out) {
+  const jm_wire_attr *name, *sub;
+  JM_TRY(read_axis_ref(v, index, &name, &sub));
   for (uint32_t i = 0; i < in->n; i++) {
     *out = in->axes[i];
-    if (name->kind != JM_WIRE_STRING || name->n_bytes != out->name_size ||
+    if (name->n_bytes != out->name_size ||
         (out->name_size && memcmp(name->bytes, out->name, out->name_size)))
       continue;
-    if (ref->attrs[1] == JM_WIRE_NONE) return NULL;
-    JM_TRY(jm_bytecode_read_attr(v->b, ref->attrs[1], &sub));
-    if (sub->dialect != JM_WIRE_VHLO || sub->code != JM_WIRE_VHLO_SUB_AXIS)
-      return jm_error_invalid("a part of an axis is not one");
+    if (!sub) return NULL;
     int64_t before = sub->ints[0], size = sub->ints[1];
     if (before < 1 || size < 1 || before > out->size || size > out->size / before ||
         out->size % (before * size))
@@ -111,21 +111,21 @@ static jm_error *find_part(jm_vhlo *v, const mesh *in, uint32_t index, axis *out
     out->size = size;
     return NULL;
   }
-  return jm_error_invalid("replica groups name an axis that the mesh has not");
+  return jm_error_invalid("an axis that the mesh does not have");
 }
 
 static jm_error *groups_of_mesh(jm_vhlo *v, const jm_wire_attr *attr, jm_i64s *groups,
                                 int64_t *group_size) {
-  mesh in = {.n = 0};
-  axis parts[MAX_AXES];
+  jm_vhlo_mesh in = {.n = 0};
+  jm_vhlo_axis parts[JM_VHLO_MAX_AXES];
   const jm_wire_attr *refs;
-  JM_TRY(read_mesh(v, attr->attrs[0], &in));
+  JM_TRY(jm_vhlo_mesh_read(v, attr->attrs[0], &in));
   JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[1], &refs));
-  if (refs->kind != JM_WIRE_ARRAY || refs->n_attrs > MAX_AXES)
+  if (refs->kind != JM_WIRE_ARRAY || refs->n_attrs > JM_VHLO_MAX_AXES)
     return jm_error_invalid("the axes of replica groups are not a list");
   int64_t size = 1;
   for (uint32_t i = 0; i < refs->n_attrs; i++) {
-    JM_TRY(find_part(v, &in, refs->attrs[i], &parts[i]));
+    JM_TRY(jm_vhlo_mesh_axis(v, &in, refs->attrs[i], &parts[i]));
     if (parts[i].size > in.n_devices / size)
       return jm_error_invalid("replica groups name an axis twice");
     size *= parts[i].size;

@@ -146,9 +146,46 @@ jm_error *jm_vhlo_read_inlined(jm_vhlo *v, const jm_wire_op *op) {
   return NULL;
 }
 
-/* Written per device: on one device the body is the program. */
+/* The shardings of a manual computation's operands or results. */
+static jm_error *find_shardings(jm_vhlo *v, const jm_wire_op *op, const char *name, uint32_t n,
+                                const jm_wire_attr **out) {
+  JM_TRY(jm_vhlo_find(v, op, name, out));
+  if (!*out || (*out)->n_attrs != n) return jm_error_invalid("%s are not %u shardings", name, n);
+  return NULL;
+}
+
+/* Written per device: on one device the body is the program; on several it is, too, with parts of
+ * the operands, cut along the manual axes. */
 jm_error *jm_vhlo_read_manual_computation(jm_vhlo *v, const jm_wire_op *op) {
-  return jm_vhlo_one_device(v) ? jm_vhlo_read_inlined(v, op) : jm_vhlo_read_plain(v, op);
+  if (jm_vhlo_one_device(v)) return jm_vhlo_read_inlined(v, op);
+  const jm_wire_attr *manual, *in, *out;
+  const jm_wire_block *block = NULL;
+  jm_value *values = NULL, *results = NULL;
+  if (op->n_regions != 1) return jm_error_invalid("it has %u regions", op->n_regions);
+  JM_TRY(find_shardings(v, op, "in_shardings", op->n_operands, &in));
+  JM_TRY(find_shardings(v, op, "out_shardings", op->n_results, &out));
+  JM_TRY(jm_vhlo_find(v, op, "manual_axes", &manual));
+  if (!manual) return jm_error_invalid("it names no manual axes");
+  JM_TRY(jm_vhlo_block(&op->regions[0], &block));
+  JM_TRY(find_arguments(v, op, &values));
+  const jm_sharding *sharding;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    if (values[i] & JM_VHLO_TUPLE) return jm_error_invalid("an operand is a tuple");
+    JM_TRY(jm_vhlo_sharding(v, in->attrs[i], jm_vhlo_typeof(v, values[i]), manual, &sharding));
+    JM_TRY(jm_error_note(jm_vhlo_cut(v, sharding, values[i], &values[i]), "of operand %u", i));
+  }
+  JM_TRY(jm_vhlo_inline_block(v, block, values, op->n_operands, op->n_results, &results));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const jm_type *whole, *part;
+    JM_TRY(jm_vhlo_result_type(v, op, i, &whole));
+    JM_TRY(jm_vhlo_sharding(v, out->attrs[i], whole, manual, &sharding));
+    JM_TRY(jm_vhlo_part_type(v, sharding, whole, &part));
+    if ((results[i] & JM_VHLO_TUPLE) || jm_vhlo_typeof(v, results[i]) != part)
+      return jm_error_invalid("result %u of the body is not a part of the result", i);
+    JM_TRY(jm_vhlo_gather(v, sharding, results[i], whole, &results[i]));
+  }
+  define_all(v, op, results);
+  return NULL;
 }
 
 /* -- tuples */

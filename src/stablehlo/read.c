@@ -140,6 +140,18 @@ static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memor
   return NULL;
 }
 
+/* How a program over several partitions wants an argument or a result to be divided. */
+static jm_error *read_parts(jm_vhlo *v, uint32_t dictionary, const jm_type *type,
+                            const jm_sharding **out) {
+  uint32_t index;
+  if (v->m->n_partitions == 1 || dictionary == JM_WIRE_NONE) return NULL;
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "sdy.sharding", &index));
+  if (index != JM_WIRE_NONE) return jm_vhlo_sharding(v, index, type, NULL, out);
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "mhlo.sharding", &index));
+  if (index == JM_WIRE_NONE) return NULL;
+  return jm_error_unimplemented("a sharding as mhlo.sharding, without sdy");
+}
+
 static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_results,
                                jm_argument_fact *out) {
   *out = (jm_argument_fact){.alias = -1};
@@ -162,7 +174,9 @@ static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_resul
   return NULL;
 }
 
-static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, uint32_t n_args, uint32_t n_results) {
+static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, const jm_wire_block *block,
+                            uint32_t n_results) {
+  const uint32_t n_args = block->n_arguments;
   jm_module *m = v->m;
   m->arguments = jm_arena_alloc(&m->arena, n_args, sizeof *m->arguments);
   m->results = jm_arena_alloc(&m->arena, n_results, sizeof *m->results);
@@ -173,6 +187,10 @@ static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, uint32_t n_args, u
   for (uint32_t i = 0; i < n_args; i++) {
     JM_TRY(find_item(v, list, i, &item));
     JM_TRY(jm_error_note(read_argument(v, item, n_results, &m->arguments[i]), "of argument %u", i));
+    const jm_type *type;
+    JM_TRY(
+        jm_error_note(jm_vhlo_type(v, block->arguments[i], &type), "the type of argument %u", i));
+    JM_TRY(jm_error_note(read_parts(v, item, type, &m->arguments[i].parts), "of argument %u", i));
   }
   JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
   for (uint32_t i = 0; i < n_results; i++) {
@@ -200,6 +218,48 @@ static jm_error *count_results(jm_vhlo *v, const jm_wire_op *op, uint32_t *out) 
   return NULL;
 }
 
+/* The arguments as they are given, then as the program sees them. */
+static jm_error *build_arguments(jm_vhlo *v, const jm_wire_block *block, jm_value *args) {
+  jm_module *m = v->m;
+  const jm_type *type = NULL, *part;
+  for (uint32_t i = 0; i < block->n_arguments; i++) {
+    JM_TRY(jm_vhlo_type(v, block->arguments[i], &type));
+    JM_TRY(jm_error_note(jm_vhlo_part_type(v, m->arguments[i].parts, type, &part), "of argument %u",
+                         i));
+    JM_TRY(jm_build_arg(m, m->entry, part, &args[i]));
+  }
+  for (uint32_t i = 0; i < block->n_arguments; i++) {
+    JM_TRY(jm_vhlo_type(v, block->arguments[i], &type));
+    JM_TRY(jm_vhlo_gather(v, m->arguments[i].parts, args[i], type, &args[i]));
+  }
+  return NULL;
+}
+
+/* A result that the program asks no sharding for stays as it is: whole, or in the parts that it was
+ * gathered from. An argument that is no longer of its result's type can't be donated to it. */
+static jm_error *cut_results(jm_vhlo *v, const jm_wire_op *op, jm_value *results, uint32_t n) {
+  jm_module *m = v->m;
+  const jm_wire_attr *list;
+  JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
+  for (uint32_t i = 0; i < n; i++) {
+    jm_result_fact *fact = &m->results[i];
+    uint32_t item;
+    JM_TRY(find_item(v, list, i, &item));
+    JM_TRY(jm_error_note(read_parts(v, item, jm_vhlo_typeof(v, results[i]), &fact->parts),
+                         "of result %u", i));
+    if (!fact->sharding) fact->parts = jm_vhlo_sharding_of(v, results[i]);
+    JM_TRY(jm_error_note(jm_vhlo_cut(v, fact->parts, results[i], &results[i]), "of result %u", i));
+  }
+  const jm_region *entry = jm_module_region(m, m->entry);
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    jm_argument_fact *fact = &m->arguments[i];
+    if (fact->alias >= 0 &&
+        jm_module_typeof(m, entry->first_arg + i) != jm_module_typeof(m, results[fact->alias]))
+      fact->alias = -1;
+  }
+  return NULL;
+}
+
 static jm_error *read_main(jm_vhlo *v) {
   jm_module *m = v->m;
   uint32_t index = *find_slot(v, "main", 4), n_results = 0;
@@ -214,16 +274,12 @@ static jm_error *read_main(jm_vhlo *v) {
   if (!args) return jm_error_out_of_memory();
   JM_TRY(jm_build_region(m, &v->region));
   m->entry = v->region;
-  for (uint32_t i = 0; i < block->n_arguments; i++) {
-    const jm_type *type = NULL;
-    JM_TRY(
-        jm_error_note(jm_vhlo_type(v, block->arguments[i], &type), "the type of argument %u", i));
-    JM_TRY(jm_build_arg(m, m->entry, type, &args[i]));
-  }
-  JM_TRY(read_facts(v, op, block->n_arguments, n_results));
+  JM_TRY(read_facts(v, op, block, n_results));
+  JM_TRY(build_arguments(v, block, args));
   JM_TRY(jm_vhlo_inline_function(v, "main", 4, args, block->n_arguments, n_results, &results));
   for (uint32_t i = 0; i < n_results; i++)
     if (results[i] & JM_VHLO_TUPLE) return jm_error_unimplemented("the program returns a tuple");
+  if (m->n_partitions > 1) JM_TRY(cut_results(v, op, results, n_results));
   return jm_build_results(m, m->entry, results, n_results);
 }
 

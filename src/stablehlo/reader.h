@@ -65,6 +65,8 @@ struct jm_vhlo {
   const jm_wire_block *body;   /* of the module */
   jm_vhlo_tuple *tuples;
   uint32_t n_tuples, tuples_capacity;
+  struct jm_vhlo_part *parts; /* shardings.c: what wholes were gathered from */
+  uint32_t n_parts, parts_capacity;
   uint64_t budget; /* of jm_vhlo_charge */
   uint32_t depth;  /* of regions and inlined calls */
   bool located;    /* the error on its way up names its op */
@@ -116,6 +118,47 @@ jm_error *jm_vhlo_make_list(jm_vhlo *v, uint32_t n, int64_t **out) JM_MUST_USE;
 /* A copy of the bytes in the module's arena. */
 jm_error *jm_vhlo_make_string(jm_vhlo *v, const char *bytes, uint32_t size,
                               const char **out) JM_MUST_USE;
+
+/* -- groups.c: meshes and their axes */
+
+enum { JM_VHLO_MAX_AXES = 64 };
+
+typedef struct jm_vhlo_axis {
+  const char *name; /* of the whole axis */
+  uint32_t name_size;
+  int64_t size, stride; /* stride in the row-major numbering of the mesh's positions */
+} jm_vhlo_axis;
+
+typedef struct jm_vhlo_mesh {
+  jm_vhlo_axis axes[JM_VHLO_MAX_AXES];
+  uint32_t n;
+  int64_t n_devices;
+  jm_i64s ids; /* device at each position; empty: the position itself */
+} jm_vhlo_mesh;
+
+/* A mesh, or the name of one, by attribute index. */
+jm_error *jm_vhlo_mesh_read(jm_vhlo *v, uint32_t index, jm_vhlo_mesh *out) JM_MUST_USE;
+/* What an axis reference walks along: an axis of the mesh, or a factor of it. */
+jm_error *jm_vhlo_mesh_axis(jm_vhlo *v, const jm_vhlo_mesh *in, uint32_t index,
+                            jm_vhlo_axis *out) JM_MUST_USE;
+
+/* -- shardings.c: programs over several partitions */
+
+/* The sharding by attribute index. Of manual axes alone if a list of their names is given. NULL: no
+ * dimension is divided. */
+jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
+                           const jm_wire_attr *manual, const jm_sharding **out) JM_MUST_USE;
+/* The type of one device's part; sharding may be NULL: the whole. INVALID_ARGUMENT if a dimension
+ * is not a multiple of the number of its parts. */
+jm_error *jm_vhlo_part_type(jm_vhlo *v, const jm_sharding *sharding, const jm_type *whole,
+                            const jm_type **out) JM_MUST_USE;
+/* The whole of which each device has its part, and this device's part of a whole. */
+jm_error *jm_vhlo_gather(jm_vhlo *v, const jm_sharding *sharding, jm_value part,
+                         const jm_type *whole, jm_value *out) JM_MUST_USE;
+jm_error *jm_vhlo_cut(jm_vhlo *v, const jm_sharding *sharding, jm_value whole,
+                      jm_value *out) JM_MUST_USE;
+/* What a whole was gathered from, if it was. */
+const jm_sharding *jm_vhlo_sharding_of(const jm_vhlo *v, jm_value whole);
 
 /* -- groups.c: replica_groups (an attribute's index) as ids or as axes of a mesh */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the reference engine can run, decided at compile time: one rule per function of ops.def's
  * ref column. A function without a rule of its own takes every type that the verifier lets pass. */
+#include "engine/group.h"
 #include "engine/ref/custom_call.h"
 #include "engine/ref/functions.h"
 #include "engine/ref/linalg.h"
@@ -15,6 +16,19 @@ static jm_error *refuse(const jm_module *m, const jm_op *op, const char *what) {
 static jm_dtype operand_dtype(const jm_module *m, const jm_op *op, uint32_t i) {
   return jm_op_operand_type(m, op, i)->dtype;
 }
+
+/* Ids in groups are replicas or partitions; with both, their meaning depends on the op's channel.
+ */
+static jm_error *check_participants(const jm_module *m, const jm_op *op) {
+  if (m->n_replicas > 1 && m->n_partitions > 1)
+    return jm_op_error(m, op, JM_UNIMPLEMENTED, "%u replicas of %u partitions", m->n_replicas,
+                       m->n_partitions);
+  if (m->n_replicas > JM_MAX_PARTICIPANTS || m->n_partitions > JM_MAX_PARTICIPANTS)
+    return jm_op_error(m, op, JM_UNIMPLEMENTED, "more than %d participants", JM_MAX_PARTICIPANTS);
+  return NULL;
+}
+
+static bool is_alone(const jm_module *m) { return m->n_replicas == 1 && m->n_partitions == 1; }
 
 static jm_error *check_elementwise(const jm_module *m, const jm_op *op) {
   return jm_ref_kernel_find(op->code, operand_dtype(m, op, 0))
@@ -71,6 +85,7 @@ static jm_error *check_rng_bit_generator(const jm_module *m, const jm_op *op) {
 static jm_error *check_rng(const jm_module *m, const jm_op *op) {
   bool normal = ((const jm_rng_attrs *)op->attrs)->distribution == JM_DISTRIBUTION_NORMAL;
   jm_dtype dtype = jm_op_result_type(m, op, 0)->dtype;
+  if (!is_alone(m)) return refuse(m, op, "random numbers that each device draws for itself");
   bool integer = jm_dtype_is_integer(dtype) || dtype == JM_DT_pred;
   return jm_dtype_is_float(dtype) || (!normal && integer)
              ? NULL
@@ -80,16 +95,16 @@ static jm_error *check_rng(const jm_module *m, const jm_op *op) {
 static jm_error *check_custom_call(const jm_module *m, const jm_op *op) {
   const jm_custom_call_attrs *attrs = op->attrs;
   const jm_custom_call *found = jm_custom_call_find(attrs->target);
+  int64_t callback;
+  if (!is_alone(m) && jm_op_callback_find(op, &callback))
+    return refuse(m, op, "a callback in a program over several devices");
   if (found) return found->check(m, op);
   return jm_op_error(m, op, JM_UNIMPLEMENTED, "custom call of the unknown target \"%.*s\"",
                      (int)attrs->target.size, attrs->target.bytes ? attrs->target.bytes : "");
 }
 
 static jm_error *check_collective(const jm_module *m, const jm_op *op) {
-  uint64_t participants = (uint64_t)m->n_replicas * m->n_partitions;
-  if (participants > 1)
-    return jm_op_error(m, op, JM_UNIMPLEMENTED, "a collective of %llu participants",
-                       (unsigned long long)participants);
+  if (!is_alone(m)) return check_participants(m, op);
   for (uint32_t i = 0; i < op->n_results; i++)
     if (jm_op_operand_type(m, op, i)->count != jm_op_result_type(m, op, i)->count)
       return refuse(m, op, "a group of more than the program's one participant");
@@ -97,10 +112,7 @@ static jm_error *check_collective(const jm_module *m, const jm_op *op) {
 }
 
 static jm_error *check_manual_computation(const jm_module *m, const jm_op *op) {
-  uint64_t participants = (uint64_t)m->n_replicas * m->n_partitions;
-  return participants > 1 ? jm_op_error(m, op, JM_UNIMPLEMENTED, "%llu participants",
-                                        (unsigned long long)participants)
-                          : NULL;
+  return is_alone(m) ? NULL : refuse(m, op, "a body per device that was not lowered");
 }
 
 static rule *const rules[JM_N_OPS] = {

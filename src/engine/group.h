@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The participants of one launch of a program on several devices, as its collectives see them. One
+ * operation serves every collective: the members of a group meet at an op, and each reads what the
+ * others brought. What a collective makes of it is engine/ref/collective.c's. */
+#ifndef JM_ENGINE_GROUP_H
+#define JM_ENGINE_GROUP_H
+
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "ir/tensor.h"
+
+enum { JM_MAX_PARTICIPANTS = 64 };
+
+/* Reads what the members brought: inputs[i] are the operands of members[i]. */
+typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *inputs);
+
+typedef struct jm_exchange {
+  uint32_t op;             /* where they meet: the same op of the same module for all */
+  const char *name;        /* of the op, for messages */
+  uint32_t self;           /* the participant that calls, one of the members */
+  const uint32_t *members; /* participants, replica * partitions + partition; for all members in the
+                              same order, which is that of reductions */
+  uint32_t n_members;
+  const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
+  jm_exchange_fn *take;
+  void *argument;
+  const atomic_bool *cancelled; /* NULL: never */
+} jm_exchange;
+
+typedef struct jm_group jm_group;
+struct jm_group {
+  uint32_t n_participants;
+  /* Returns when every member has taken what it wanted. An error if a member failed, was cancelled
+   * or did not arrive within the time limit. */
+  jm_error *(*exchange)(jm_group *group, const jm_exchange *exchange);
+};
+
+#endif

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs over eight devices of the host, in a process of their own: the number of devices is
+fixed when the client is made."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PRELUDE = """
+import threading, time
+import jax, numpy as np, jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+devices = jax.devices("mps")
+assert len(devices) == 8
+mesh = Mesh(np.array(devices), ("i",))
+grid = Mesh(np.array(devices).reshape(2, 4), ("a", "b"))
+shard_map = jax.shard_map
+def run(f, x, m=mesh, i=P("i"), o=P("i"), **kw):
+    g = jax.jit(shard_map(f, mesh=m, in_specs=i, out_specs=o, check_vma=False, **kw))
+    return np.asarray(g(jax.device_put(x, NamedSharding(m, i))))
+x = np.arange(128, dtype=np.float32).reshape(16, 8)
+blocks = x.reshape(8, 2, 8)
+equal = np.testing.assert_array_equal
+"""
+
+PROGRAMS = {
+    "psum": "equal(run(lambda v: lax.psum(v, 'i'), x), np.tile(blocks.sum(0), (8, 1)))",
+    "pmax": "equal(run(lambda v: lax.pmax(v, 'i'), x), np.tile(blocks.max(0), (8, 1)))",
+    "all_gather": """
+got = run(lambda v: lax.all_gather(v, 'i', axis=1, tiled=True), x)
+equal(got, np.tile(np.concatenate(list(blocks), 1), (8, 1)))""",
+    "ppermute": """
+got = run(lambda v: lax.ppermute(v, 'i', [(k, k + 1) for k in range(7)]), x)
+equal(got, np.concatenate([np.zeros((2, 8)), x[:14]]))""",
+    "all_to_all": """
+got = run(lambda v: lax.all_to_all(v, 'i', 1, 0, tiled=True), x)
+equal(got, np.concatenate(np.split(x, 8, 1)))""",
+    "psum_scatter": """
+got = run(lambda v: lax.psum_scatter(v, 'i', scatter_dimension=1, tiled=True), x)
+equal(got, np.concatenate(np.split(blocks.sum(0), 8, 1)))""",
+    "axis_index": "equal(run(lambda v: v * 0 + lax.axis_index('i'), x)[:, 0], np.arange(16) // 2)",
+    "groups": """
+got = run(lambda v: lax.psum(v, 'i', axis_index_groups=[[0, 3, 5, 6], [1, 2, 4, 7]]), x)
+a, b = blocks[[0, 3, 5, 6]].sum(0), blocks[[1, 2, 4, 7]].sum(0)
+equal(got, np.concatenate([a, b, b, a, b, a, a, b]))""",
+    "two_axes": """
+got = run(lambda v: lax.psum(v, 'b'), x, grid, P('a', 'b'), P('a', None))
+equal(got, x.reshape(16, 4, 2).sum(1))""",
+    "loop": """
+def f(v):
+    return lax.fori_loop(0, 5, lambda k, c: c + lax.psum(v, 'i') * k, v)
+equal(run(f, x), x + 10 * np.tile(blocks.sum(0), (8, 1)))""",
+    "free_axis": """
+got = run(lambda v: lax.psum(v, 'a'), x, grid, P('a'), P(), axis_names={'a'})
+equal(got, x[:8] + x[8:])""",
+    "pmap": """
+y = np.arange(24, dtype=np.float32).reshape(8, 3)
+got = jax.pmap(lambda v: lax.psum(v, 'i') * 2, 'i', devices=devices)(y)
+equal(got, np.tile(y.sum(0) * 2, (8, 1)))""",
+    "jit": """
+for m, spec in ((mesh, P('i')), (mesh, P(None, 'i')), (grid, P('a', 'b')), (grid, P(('b', 'a')))):
+    s = NamedSharding(m, spec)
+    a = jax.device_put(x, s)
+    f = jax.jit(lambda v: (v @ v.T).sum(0)[:, None] * 2 + v, out_shardings=s)
+    got = f(a)
+    assert got.sharding.is_equivalent_to(s, 2)
+    equal(got, (x @ x.T).sum(0)[:, None] * 2 + x)
+    equal(jax.jit(lambda v: jnp.sin(v))(a), np.asarray(jax.jit(jnp.sin)(x)))""",
+    "grad": """
+w = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+loss = lambda w, v: jnp.tanh(v @ w).sum()
+a = jax.device_put(x / 100, NamedSharding(mesh, P('i')))
+b = jax.device_put(w, NamedSharding(mesh, P(None, 'i')))
+want = jax.jit(jax.grad(loss))(w, x / 100)
+np.testing.assert_allclose(jax.jit(jax.grad(loss))(b, a), want, rtol=1e-5)""",
+    "order_of_devices": """
+m = Mesh(np.array(devices)[[3, 1, 7, 5, 0, 2, 6, 4]], ('i',))
+equal(run(lambda v: v + lax.axis_index('i'), x, m), x + np.repeat(np.arange(8), 2)[:, None])
+a = jax.device_put(x, NamedSharding(m, P('i')))
+equal(jax.jit(lambda v: v[::-1])(a), x[::-1])""",
+    "donation": """
+s = NamedSharding(mesh, P('i'))
+a = jax.device_put(x, s)
+equal(jax.jit(lambda v: v + 1, donate_argnums=0, out_shardings=s)(a), x + 1)
+assert a.is_deleted()""",
+    "callback": """
+try:
+    run(lambda v: (jax.debug.print('{}', v[0, 0]), v)[1], x)
+except Exception as e:
+    assert 'several devices' in str(e), e
+else:
+    raise AssertionError('no error')""",
+    "timeout": """
+def f(v):
+    return lax.cond(lax.axis_index('i') < 6, lambda a: lax.psum(a, 'i'), lambda a: a, v)
+try:
+    run(f, x)
+except Exception as e:
+    assert 'missing' in str(e) and '6, 7' in str(e), e
+else:
+    raise AssertionError('no error')""",
+    "threads": """
+f = jax.jit(shard_map(lambda v: lax.psum(v, 'i'), mesh=mesh, in_specs=P('i'), out_specs=P('i')))
+g = jax.jit(shard_map(lambda v: lax.all_gather(lax.psum(v, 'i'), 'i', tiled=True) * 2, mesh=mesh,
+                      in_specs=P('i'), out_specs=P('i'), check_vma=False))
+a = jax.device_put(x, NamedSharding(mesh, P('i')))
+failed = []
+def work(h, seed, want):
+    r = np.random.default_rng(seed)
+    try:
+        for _ in range(20):
+            time.sleep(r.random() / 500)
+            equal(np.asarray(h(a))[:2], want)
+    except BaseException as e:
+        failed.append(e)
+total = blocks.sum(0)
+f(a), g(a)
+ts = [threading.Thread(target=work, args=z) for z in ((f, 0, total), (g, 1, total * 2))]
+for t in ts: t.start()
+for t in ts: t.join()
+assert not failed, failed""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_eight_devices(name):
+    environment = dict(
+        os.environ,
+        JAX_PLATFORMS="mps",
+        JAX_MPS_DEVICE="host",
+        JAX_MPS_NUM_DEVICES="8",
+        JAX_MPS_NUM_THREADS="1",
+        JAX_MPS_COLLECTIVE_TIMEOUT="2" if name == "timeout" else "60",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + PROGRAMS[name]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
