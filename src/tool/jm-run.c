@@ -187,6 +187,8 @@ static jm_error *read_module(const arguments *args, const jm_text *bytes, bool p
   JM_TRY(bytecode ? jm_stablehlo_read(bytes->bytes, bytes->size, out)
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out));
   JM_TRY(jm_module_verify(*out));
+  if ((*out)->n_replicas > 1 || (*out)->n_partitions > 1)
+    return jm_error_unimplemented("running a program over several participants");
   if (passes) JM_TRY(optimize(*out, args->pass));
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
     const jm_region *region = jm_module_region(*out, r);

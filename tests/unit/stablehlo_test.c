@@ -164,9 +164,9 @@ static void test_meaning(void) {
                  (const char *[]){"erf %0", "top_k %0 k=2", NULL});
   check_contains("0.10.2-9.9.9-fori_loop.mlirbc",
                  (const char *[]){"while %", "compare", "direction=LT order=SIGNED", NULL});
-  check_contains("0.12.0.1-9.9.9-shmap_psum_2dev.mlirbc", /* groups as axes of a mesh */
-                 (const char *[]){"partitions=2", "manual_computation", "replica_groups=[0,1]",
-                                  "group_size=2", NULL});
+  check_contains(
+      "0.12.0.1-9.9.9-shmap_psum_2dev.mlirbc", /* groups as axes of a mesh */
+      (const char *[]){"partitions=2", "all_reduce", "replica_groups=[0,1]", "group_size=2", NULL});
   check_contains("0.12.0.1-none-conv_bf16.mlirbc",
                  (const char *[]){"bf16[1,8,8,4] = convolution", "padding=[1,1,1,1]", NULL});
 }

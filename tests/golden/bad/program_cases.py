@@ -586,7 +586,7 @@ groups_case("array", BAD, "replica groups are not a tensor", lambda p: p.array()
 groups_case(
     "mesh_name", BAD, "there is no mesh @m", lambda p: mesh_groups(p, p.string("m"), ref(p, "x"))
 )
-groups_case("mesh_kind", BAD, "replica groups without mesh", lambda p: mesh_groups(p, p.boolean(1)))
+groups_case("mesh_kind", BAD, "no mesh where one is named", lambda p: mesh_groups(p, p.boolean(1)))
 groups_case(
     "mesh_axes",
     BAD,
@@ -623,13 +623,13 @@ groups_case(
 groups_case(
     "axis",
     BAD,
-    "replica groups name something else than axes",
+    "something else than an axis of a mesh",
     lambda p: mesh_groups(p, mesh(p, ("x", 4)), p.boolean(1)),
 )
 groups_case(
     "axis_name",
     BAD,
-    "replica groups name an axis that the mesh has not",
+    "an axis that the mesh does not have",
     lambda p: mesh_groups(p, mesh(p, ("x", 4)), ref(p, "y")),
 )
 groups_case(
