@@ -14,6 +14,12 @@ bool jm_group_is_loop(const jm_module *m, const jm_op *op, const jm_target *targ
          !jm_cluster_find_anchor(target, m, op, &space);
 }
 
+static bool holds(const jm_target *target, const jm_type *type) {
+  for (uint32_t d = 0; d < type->rank; d++)
+    if (type->dims[d] > target->max_size) return false;
+  return !target->dtypes || (target->dtypes >> type->dtype & 1);
+}
+
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* better done by the library, or nothing to do */
     case JM_OP_dot_general:
@@ -32,7 +38,7 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *targ
     const jm_type *type = i < op->n_operands ? jm_op_operand_type(m, op, i)
                                              : jm_op_result_type(m, op, i - op->n_operands);
     if (type->rank > JM_CLUSTER_RANK || !type->count || type->dtype == JM_DT_token ||
-        !jm_target_holds(target, type->dtype))
+        !holds(target, type))
       return false;
   }
   return op->n_results && jm_emit_supports(m, op) && (target->has_f64 || !jm_emit_needs_f64(m, op));

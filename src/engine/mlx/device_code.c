@@ -84,7 +84,8 @@ static jm_error *cubin_make(const jm_mlx_device_fact *device, jm_device_code *co
 
 /* A whole translation unit: MLX hands over inputs before outputs. */
 static jm_error *cuda_print(const jm_kernel *kernel, jm_text *text) {
-  const char *const kinds[] = {"const %s *__restrict__ in%u", "%s *__restrict__ out%u"};
+  /* What is written has no __restrict__: a compiler may then keep it over a barrier. */
+  const char *const kinds[] = {"const %s *__restrict__ in%u", "%s *out%u"};
   jm_text_printf(text, "%sextern \"C\" __global__ void JM_KERNEL(", jm_c_cuda.prelude);
   bool first = true;
   for (uint32_t written = 0; written < 2; written++)

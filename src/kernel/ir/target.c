@@ -13,6 +13,7 @@ const jm_target jm_target_host = {
     .threads = 1,
     .least_threads = 1,
     .max_groups = INT64_MAX,
+    .max_size = INT64_MAX,
     .scratch_bytes = 512 << 10, /* half of the second cache; the other half is for what is read */
     .kept_bytes = 512 << 10,
     .max_buffers = UINT32_MAX, /* they come in an array */
@@ -93,7 +94,8 @@ const jm_target jm_target_host = {
   .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,          \
   .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                   \
   .max_groups = INT32_MAX / 256 /* MLX counts threads in ints */, .fma = true,                    \
-  .dtypes = MLX_DTYPES, .may_alias = false /* MLX allocates every output */, .has_kernels = true, \
+  .max_size = INT32_MAX, .dtypes = MLX_DTYPES,                                                    \
+  .may_alias = false /* MLX allocates every output */, .has_kernels = true,                       \
   .has_loops = false /* one lane has a hundredth of a core's speed */,                            \
   .vector = {{0, 0}, 0, 0, 0}, /* vector loops only */                                            \
       .map = {.short_axis = 0, .long_axis = 4096, .max_pieces = 1, .max_flops = 0},               \

@@ -25,6 +25,7 @@ typedef struct jm_target {
   uint32_t max_buffers;   /* GLOBAL parameters of a kernel, at most */
   bool fma;               /* fused multiply-add in hardware */
   bool has_f64;           /* else a kernel has no instruction on doubles */
+  int64_t max_size;       /* of a dimension of an array */
   uint64_t dtypes;        /* of kernels' operands and results: bits 1 << jm_dtype; 0: all */
   bool may_alias;         /* a result may lie in the memory of an operand */
   bool has_kernels;       /* groups of ops are compiled at all */
@@ -136,10 +137,6 @@ typedef struct jm_target {
 extern const jm_target jm_target_host;
 /* An Apple GPU, and an NVIDIA GPU, through MLX: every result is a new buffer. */
 extern const jm_target jm_target_metal, jm_target_cuda;
-
-static inline bool jm_target_holds(const jm_target *target, jm_dtype dtype) {
-  return !target->dtypes || (target->dtypes >> dtype & 1);
-}
 
 /* A target by its name: the three above, and hosts that need not be at hand, x86-64-v2, x86-64-v3,
  * x86-64-v4 and arm64. NOT_FOUND lists the names. */
