@@ -22,8 +22,10 @@ ALLOWED = {
     "kernel/schedule": ("base", "ir", "kernel/ir", "kernel/emit"),
     "kernel/print": ("base", "ir", "kernel/ir"),
     "pass": ("base", "ir", *KERNEL),
+    # Handlers of jax.ffi, called on host memory.
+    "ffi": ("base", "ir"),
     "engine": ("base", "ir"),
-    "engine/ref": ("base", "ir", "engine"),
+    "engine/ref": ("base", "ir", "ffi", "engine"),
     "engine/host": ("base", "ir", *KERNEL, "engine", "engine/ref", "plan"),
     # ref: execute.c alone, for ops that MLX can't run.
     "engine/mlx": ("engine/host", "base", "ir", *KERNEL, "engine", "engine/ref", "plan"),
@@ -31,11 +33,11 @@ ALLOWED = {
     "plan": ("base", "ir", "engine"),
     # The compiler's driver, from the bytes on.
     "compile": (
-        *("base", "stablehlo", "ir", *KERNEL, "pass", "plan"),
+        *("base", "stablehlo", "ir", *KERNEL, "pass", "plan", "ffi"),
         *("engine", "engine/ref"),
     ),
     "runtime": ("base", "ir", "compile", "engine", "engine/host", "engine/mlx"),
-    "pjrt": ("base", "runtime"),
+    "pjrt": ("base", "ffi", "runtime"),
     "tool": (
         *("base", "bytecode", "stablehlo", "ir", *KERNEL, "pass", "plan", "compile"),
         *("engine", "engine/ref", "engine/host", "runtime"),

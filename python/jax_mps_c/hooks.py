@@ -105,6 +105,12 @@ def register_callbacks() -> None:
     callbacks.register()
 
 
+def register_ffi() -> None:
+    from jax_mps_c import ffi
+
+    ffi.register()
+
+
 def explain_compiled() -> None:
     from jax._src import stages
 
@@ -174,6 +180,14 @@ HOOKS = (
         "callbacks, debug prints and checks are lowered for named platforms alone, and their "
         "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
         register_callbacks,
+    ),
+    Hook(
+        "ffi",
+        "jaxlib.xla_client.{register_custom_call_handler,_custom_callback}",
+        "0.4.38 - 0.12.0.1",
+        "jaxlib keeps handlers for jax.ffi by the platform's name and has no table for ours; those of "
+        "the CPU serve us too",
+        register_ffi,
     ),
     Hook(
         "text",

@@ -12,6 +12,7 @@
 #include "compile/debug.h"
 #include "compile/record.h"
 #include "engine/ref/ref.h"
+#include "ffi/ffi.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "pass/pass.h"
@@ -211,6 +212,7 @@ void jm_program_destroy(jm_program *program) {
     prepared_destroy(program->prepared);
     program->prepared = next;
   }
+  if (program->module) jm_ffi_forget(program->module);
   jm_module_destroy(program->module);
   jm_free(program);
 }

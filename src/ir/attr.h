@@ -92,20 +92,23 @@ typedef enum jm_attr_kind {
   JM_N_ATTR_KINDS
 } jm_attr_kind;
 
-/* An entry of a custom call's dictionary; kind is one of I64, BOOL, STR, I64S, F64 below. */
+/* An entry of a custom call's dictionary. DATA is of an element type that no other kind has: one
+ * element, or a list of them. */
 typedef enum jm_dict_kind {
   JM_DICT_I64,
   JM_DICT_F64,
   JM_DICT_BOOL,
   JM_DICT_STR,
   JM_DICT_I64S,
+  JM_DICT_DATA,
 } jm_dict_kind;
 struct jm_dict_entry {
   jm_str key;
   jm_dict_kind kind;
-  int64_t i64; /* also BOOL */
+  jm_dtype dtype; /* of DATA */
+  int64_t i64;    /* also BOOL; of DATA: how many elements, -1 for one that is not a list */
   double f64;
-  jm_str str;
+  jm_str str; /* of DATA: its bytes */
   jm_i64s i64s;
 };
 

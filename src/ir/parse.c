@@ -4,6 +4,7 @@
  * value of another region is an error with a line and a column. */
 #include "ir/parse.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -169,6 +170,32 @@ static jm_error *parse_data(parser *p, const jm_type *type, jm_data *out) {
   return out->splat ? NULL : jm_lex_expect(lexer, "]");
 }
 
+/* s32(1) or f32[1,2]: one element, or a list of them */
+static jm_error *parse_typed(parser *p, jm_dict_entry *entry) {
+  enum { MOST = 4096 };
+  jm_lexer *lexer = &p->lexer;
+  jm_token token;
+  JM_TRY(jm_lex_word(lexer, &token));
+  if (!jm_dtype_from_name(token.bytes, token.size, &entry->dtype))
+    return jm_lex_error(lexer, &token, "expected a value");
+  entry->kind = JM_DICT_DATA;
+  bool list = jm_lex_accept(lexer, "[");
+  if (!list) JM_TRY(jm_lex_expect(lexer, "("));
+  const char *end = list ? "]" : ")";
+  size_t size = jm_dtype_bytes(entry->dtype), n = 0;
+  char *bytes = jm_arena_alloc(&p->m->arena, MOST, size ? size : 1);
+  if (!bytes) return jm_error_out_of_memory();
+  while (!jm_lex_accept(lexer, end)) {
+    if (n) JM_TRY(jm_lex_expect(lexer, ","));
+    if (n == MOST) return jm_lex_error(lexer, &token, "more than %d elements", MOST);
+    JM_TRY(parse_element(p, entry->dtype, bytes + n++ * size));
+  }
+  if (!list && n != 1) return jm_lex_error(lexer, &token, "expected one element");
+  entry->i64 = list ? (int64_t)n : -1;
+  entry->str = (jm_str){bytes, (uint32_t)(n * size)};
+  return NULL;
+}
+
 static jm_error *parse_dict_entry(parser *p, jm_dict_entry *entry) {
   jm_lexer *lexer = &p->lexer;
   JM_TRY(parse_string(p, &entry->key));
@@ -197,6 +224,7 @@ static jm_error *parse_dict_entry(parser *p, jm_dict_entry *entry) {
     entry->kind = JM_DICT_BOOL;
     return NULL;
   }
+  if (isalpha((unsigned char)next)) return parse_typed(p, entry);
   entry->kind = JM_DICT_I64;
   return jm_lex_integer(lexer, &entry->i64);
 }

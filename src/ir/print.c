@@ -50,6 +50,18 @@ static void print_data(jm_text *text, const jm_data *data, const jm_type *type) 
   }
 }
 
+static void print_typed(jm_text *text, const jm_dict_entry *entry) {
+  bool list = entry->i64 >= 0;
+  int64_t n = list ? entry->i64 : 1;
+  size_t size = jm_dtype_bytes(entry->dtype);
+  jm_text_printf(text, "%s%c", jm_dtype_name(entry->dtype), list ? '[' : '(');
+  for (int64_t i = 0; i < n; i++) {
+    if (i) jm_text_append(text, ",", 1);
+    jm_element_print(entry->dtype, entry->str.bytes + (size_t)i * size, text);
+  }
+  jm_text_append(text, list ? "]" : ")", 1);
+}
+
 static void print_dict(jm_text *text, const jm_dict *dict) {
   jm_text_append(text, "{", 1);
   for (uint32_t i = 0; i < dict->n; i++) {
@@ -74,6 +86,9 @@ static void print_dict(jm_text *text, const jm_dict *dict) {
         jm_text_append(text, "f64(", 4);
         jm_element_print(JM_DT_f64, &entry->f64, text);
         jm_text_append(text, ")", 1);
+        break;
+      case JM_DICT_DATA:
+        print_typed(text, entry);
         break;
     }
   }

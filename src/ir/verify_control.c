@@ -72,14 +72,51 @@ jm_error *jm_verify_after_all(const jm_module *m, const jm_op *op) {
   return NULL;
 }
 
+/* None, or for each operand and result its dimensions from the fastest in memory on. */
+static jm_error *check_layouts(const jm_module *m, const jm_op *op, const jm_i64s *layouts) {
+  uint32_t at = 0;
+  if (!layouts->n) return NULL;
+  for (uint32_t i = 0; i < op->n_operands + op->n_results; i++) {
+    uint32_t rank = i < op->n_operands ? jm_op_operand_type(m, op, i)->rank
+                                       : jm_op_result_type(m, op, i - op->n_operands)->rank;
+    uint64_t seen = 0;
+    for (uint32_t d = 0; d < rank && rank <= 64; d++, at++)
+      if (at < layouts->n && (uint64_t)layouts->data[at] < rank)
+        seen |= UINT64_C(1) << layouts->data[at];
+    if (rank && seen != (rank < 64 ? (UINT64_C(1) << rank) - 1 : UINT64_MAX))
+      return jm_rule_error(m, op, "layout %u is no permutation", i);
+  }
+  return at == layouts->n ? NULL : jm_rule_error(m, op, "layouts of other ranks");
+}
+
+/* None, or for each result the operand whose memory it has, -1 for its own. */
+static jm_error *check_aliases(const jm_module *m, const jm_op *op, const jm_i64s *aliases) {
+  if (aliases->n && aliases->n != op->n_results) return jm_rule_error(m, op, "too few aliases");
+  for (uint32_t i = 0; i < aliases->n; i++) {
+    int64_t from = aliases->data[i];
+    if (from < -1 || from >= op->n_operands ||
+        (from >= 0 && jm_op_operand_type(m, op, (uint32_t)from) != jm_op_result_type(m, op, i)))
+      return jm_rule_error(m, op, "result %u can't have the memory of operand %lld", i,
+                           (long long)from);
+  }
+  return NULL;
+}
+
 jm_error *jm_verify_custom_call(const jm_module *m, const jm_op *op) {
   const jm_custom_call_attrs *a = op->attrs;
   if (!a->target.size) return jm_rule_error(m, op, "no target");
+  JM_TRY(check_layouts(m, op, &a->layouts));
+  JM_TRY(check_aliases(m, op, &a->aliases));
   for (uint32_t i = 0; i < a->config.n; i++) {
     const jm_dict_entry *entry = &a->config.entries[i];
-    if ((unsigned)entry->kind > JM_DICT_I64S || !entry->key.bytes ||
+    if ((unsigned)entry->kind > JM_DICT_DATA || !entry->key.bytes ||
         (entry->str.size && !entry->str.bytes) || (entry->i64s.n && !entry->i64s.data))
       return jm_rule_error(m, op, "entry %u of config is malformed", i);
+    if (entry->kind == JM_DICT_DATA &&
+        ((unsigned)entry->dtype >= JM_N_DTYPES || entry->i64 < -1 || entry->i64 > INT32_MAX ||
+         entry->str.size !=
+             (size_t)(entry->i64 < 0 ? 1 : entry->i64) * jm_dtype_bytes(entry->dtype)))
+      return jm_rule_error(m, op, "entry %u of config has other bytes than its type", i);
   }
   return NULL;
 }

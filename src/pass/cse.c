@@ -73,9 +73,9 @@ static bool same_dict(const jm_dict *a, const jm_dict *b) {
   if (a->n != b->n) return false;
   for (uint32_t i = 0; i < a->n; i++) {
     const jm_dict_entry *x = &a->entries[i], *y = &b->entries[i];
-    if (x->kind != y->kind || x->i64 != y->i64 || !same_str(&x->key, &y->key) ||
-        !same_str(&x->str, &y->str) || !same_i64s(&x->i64s, &y->i64s) ||
-        memcmp(&x->f64, &y->f64, sizeof x->f64) != 0)
+    if (x->kind != y->kind || x->dtype != y->dtype || x->i64 != y->i64 ||
+        !same_str(&x->key, &y->key) || !same_str(&x->str, &y->str) ||
+        !same_i64s(&x->i64s, &y->i64s) || memcmp(&x->f64, &y->f64, sizeof x->f64) != 0)
       return false;
   }
   return true;

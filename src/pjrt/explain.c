@@ -21,7 +21,7 @@ static void record(int on) { jm_program_record(on != 0); }
 static int take(jm_explanation *out) { return jm_program_take_record(out); }
 
 jm_explain_extension_type jm_explain_extension = {
-    {sizeof(jm_explain_extension_type), JM_EXTENSION_EXPLAIN, &jm_counters_extension.base},
+    {sizeof(jm_explain_extension_type), JM_EXTENSION_EXPLAIN, &jm_ffi_extension.base},
     explain_program,
     record,
     take,

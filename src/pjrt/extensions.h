@@ -92,6 +92,18 @@ typedef struct jm_callbacks_extension_type {
 } jm_callbacks_extension_type;
 extern jm_callbacks_extension_type jm_callbacks_extension;
 
+/* Ours: handlers of jax.ffi (ffi/ffi.h), which Python hands over as they are registered. */
+enum { JM_EXTENSION_FFI = 0x6a70 };
+typedef struct jm_ffi_extension_type {
+  PJRT_Extension_Base base;
+  /* 0: done; else text says why not. handlers: of the four stages, the first three may be NULL. */
+  int (*register_target)(const char *name, void *const *handlers, char *text, size_t size);
+  int (*register_type)(const char *name, void *type_id, const void *type_info, char *text,
+                       size_t size);
+  void (*resolve_with)(void (*resolver)(const char *name));
+} jm_ffi_extension_type;
+extern jm_ffi_extension_type jm_ffi_extension;
+
 /* Ours: what plans on the host do (compile/program.h). */
 enum { JM_EXTENSION_EXPLAIN = 0x6a6f };
 typedef struct jm_explain_extension_type {

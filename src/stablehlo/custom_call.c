@@ -8,19 +8,56 @@
 
 /* -- the dictionary of a call's configuration */
 
-static jm_error *read_float(jm_vhlo *v, const jm_wire_attr *attr, double *out) {
+/* A number: 64-bit ones have kinds of their own, others are DATA of one element. */
+static jm_error *read_number(jm_vhlo *v, const jm_wire_attr *attr, jm_dict_entry *out) {
   const jm_wire_type *type;
   JM_TRY(jm_bytecode_read_type(v->b, attr->type, &type));
-  if (type->kind == JM_WIRE_T_SCALAR && type->dtype == JM_DT_f64) {
-    memcpy(out, attr->ints, sizeof *out);
+  if (type->kind != JM_WIRE_T_SCALAR) { /* of type index */
+    out->kind = JM_DICT_I64;
+    out->i64 = attr->ints[0];
     return NULL;
   }
-  if (type->kind != JM_WIRE_T_SCALAR || type->dtype != JM_DT_f32)
-    return jm_error_unimplemented("a float attribute that is neither f32 nor f64");
-  uint32_t bits = (uint32_t)attr->ints[0];
-  float f;
-  memcpy(&f, &bits, sizeof f);
-  *out = f;
+  if (type->dtype == JM_DT_s64) {
+    out->kind = JM_DICT_I64;
+    out->i64 = attr->ints[0];
+    return NULL;
+  }
+  if (type->dtype == JM_DT_f64) {
+    out->kind = JM_DICT_F64;
+    memcpy(&out->f64, attr->ints, sizeof out->f64);
+    return NULL;
+  }
+  out->kind = JM_DICT_DATA; /* little-endian: the low bytes are the first */
+  out->dtype = type->dtype;
+  out->i64 = -1;
+  out->str.size = (uint32_t)jm_dtype_bytes(type->dtype);
+  if (out->str.size > sizeof attr->ints[0])
+    return jm_error_unimplemented("an attribute of type %s", jm_dtype_name(type->dtype));
+  return jm_vhlo_make_string(v, (const char *)attr->ints, out->str.size, &out->str.bytes);
+}
+
+/* A list: integers of 64 bits have a kind of their own. */
+static jm_error *read_list(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
+  const jm_wire_attr *attr;
+  JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+  const jm_type *type = NULL;
+  jm_data data;
+  if (attr->kind == JM_WIRE_TENSOR) JM_TRY(jm_vhlo_data(v, index, &type, &data));
+  if (!type || type->dtype == JM_DT_s64) {
+    out->kind = JM_DICT_I64S;
+    return jm_vhlo_list(v, index, &out->i64s);
+  }
+  size_t size = jm_dtype_bytes(type->dtype), total = jm_type_bytes(type);
+  if (total > UINT32_MAX / 2) return jm_error_unimplemented("an attribute of %zu bytes", total);
+  JM_TRY(jm_vhlo_charge(v, total / JM_VHLO_PER_BYTES));
+  char *bytes = jm_arena_alloc(&v->m->arena, total + 1, 1);
+  if (!bytes) return jm_error_out_of_memory();
+  for (size_t i = 0; i < total; i += size)
+    memcpy(bytes + i, (const char *)data.bytes + (data.splat ? 0 : i), size);
+  out->kind = JM_DICT_DATA;
+  out->dtype = type->dtype;
+  out->i64 = type->count;
+  out->str = (jm_str){bytes, (uint32_t)total};
   return NULL;
 }
 
@@ -29,25 +66,20 @@ static jm_error *read_entry(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
   JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
   switch (attr->kind) {
     case JM_WIRE_INTEGER:
-      out->kind = JM_DICT_I64;
-      out->i64 = attr->ints[0];
-      return NULL;
+    case JM_WIRE_FLOAT:
+      return read_number(v, attr, out);
     case JM_WIRE_BOOL:
     case JM_WIRE_UNIT:
       out->kind = JM_DICT_BOOL;
       out->i64 = attr->kind == JM_WIRE_UNIT || attr->ints[0];
       return NULL;
-    case JM_WIRE_FLOAT:
-      out->kind = JM_DICT_F64;
-      return read_float(v, attr, &out->f64);
     case JM_WIRE_STRING:
       out->kind = JM_DICT_STR;
       out->str.size = attr->n_bytes;
       return jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &out->str.bytes);
     case JM_WIRE_ARRAY:
     case JM_WIRE_TENSOR:
-      out->kind = JM_DICT_I64S;
-      return jm_vhlo_list(v, index, &out->i64s);
+      return read_list(v, index, out);
     default: {
       jm_text text;
       jm_text_init(&text);
@@ -95,6 +127,7 @@ static jm_error *read_configs(jm_vhlo *v, const jm_wire_op *op, jm_custom_call_a
   if (!attr) return NULL;
   if (attr->kind != JM_WIRE_DICTIONARY)
     return jm_error_unimplemented("an mhlo.backend_config that is not a dictionary");
+  attrs->api_version = 4; /* JAX writes 1, so that the attribute is let through */
   return read_config(v, attr, &attrs->config);
 }
 
@@ -105,29 +138,6 @@ static jm_error *check_empty(jm_vhlo *v, const jm_wire_op *op, const char *name)
   JM_TRY(jm_vhlo_find(v, op, name, &attr));
   if (!attr || (attr->kind == JM_WIRE_ARRAY && !attr->n_attrs)) return NULL;
   return jm_error_unimplemented("%s", name);
-}
-
-/* Layouts list the dimensions from minor to major; ours are row-major. */
-static jm_error *check_layouts(jm_vhlo *v, const jm_wire_op *op, const char *name) {
-  const jm_wire_attr *attr;
-  JM_TRY(jm_vhlo_find(v, op, name, &attr));
-  if (!attr) return NULL;
-  if (attr->kind != JM_WIRE_ARRAY) return jm_error_invalid("%s is not a list", name);
-  JM_TRY(jm_vhlo_charge(v, attr->n_attrs / JM_VHLO_PER_ITEMS));
-  for (uint32_t i = 0; i < attr->n_attrs; i++) {
-    const jm_wire_attr *layout;
-    JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[i], &layout));
-    if (layout->kind != JM_WIRE_TENSOR) return jm_error_invalid("a layout is not a tensor");
-    uint32_t rank = layout->n_bytes / 8;
-    JM_TRY(jm_vhlo_charge(v, rank / JM_VHLO_PER_ITEMS));
-    for (uint32_t k = 0; k < rank; k++) {
-      int64_t dim;
-      memcpy(&dim, layout->bytes + 8 * (size_t)k, sizeof dim);
-      if (dim != (int64_t)(rank - 1 - k))
-        return jm_error_unimplemented("%s other than row-major", name);
-    }
-  }
-  return NULL;
 }
 
 /* -- our own targets, by version */
@@ -173,21 +183,18 @@ static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
   int64_t effect = 0;
   JM_TRY(read_version(v, &target));
   attrs.target = target;
-  JM_TRY(read_configs(v, op, &attrs));
   JM_TRY(jm_vhlo_find(v, op, "api_version", &version));
   if (version && version->kind == JM_WIRE_ENUM) attrs.api_version = version->ints[0];
+  JM_TRY(read_configs(v, op, &attrs));
   JM_TRY(jm_vhlo_i64(v, op, "has_side_effect", &effect));
   attrs.has_side_effect = effect != 0;
   JM_TRY(check_empty(v, op, "called_computations"));
-  JM_TRY(check_empty(v, op, "output_operand_aliases"));
   JM_TRY(check_empty(v, op, "result_tilings"));
-  JM_TRY(check_layouts(v, op, "operand_layouts"));
-  JM_TRY(check_layouts(v, op, "result_layouts"));
   jm_value *operands = NULL;
   JM_TRY(jm_vhlo_operands(v, op, &operands));
   if (op->n_operands && (!strcmp(target.bytes, "mps.eigh") || !strcmp(target.bytes, "mps.svd")))
     JM_TRY(read_range_end(v, jm_vhlo_typeof(v, operands[0]), &attrs.config));
-  return jm_vhlo_build(v, op, JM_OP_custom_call, operands, op->n_operands, &attrs, false);
+  return jm_vhlo_build_typed_call(v, op, operands, &attrs);
 }
 
 /* -- approximate top-k */

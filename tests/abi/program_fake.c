@@ -7,6 +7,7 @@
 #include "compile/program.h"
 #include "engine/host/engine.h"
 #include "engine/mlx/engine.h"
+#include "ffi/ffi.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
 
@@ -131,3 +132,16 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   (void)gpu, (void)out;
   return jm_error_unimplemented("the fake compiler has no device engine");
 }
+
+/* Handlers of jax.ffi belong to programs that are none of these. */
+jm_error *jm_ffi_register(const char *name, const jm_ffi_bundle *bundle) {
+  (void)name, (void)bundle;
+  return jm_error_unimplemented("a fake has no handlers");
+}
+
+jm_error *jm_ffi_register_type(const char *name, XLA_FFI_TypeId *id, const XLA_FFI_TypeInfo *info) {
+  (void)name, (void)id, (void)info;
+  return jm_error_unimplemented("a fake has no handlers");
+}
+
+void jm_ffi_resolve_with(jm_ffi_resolver *resolver) { (void)resolver; }

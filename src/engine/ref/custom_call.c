@@ -8,6 +8,7 @@
 #include "engine/ref/functions.h"
 #include "engine/ref/lapack_call.h"
 #include "engine/ref/linalg.h"
+#include "ffi/ffi.h"
 
 static jm_error *invalid(const jm_module *m, const jm_op *op) {
   return jm_op_error(m, op, JM_INVALID_ARGUMENT,
@@ -56,12 +57,18 @@ static const jm_custom_call calls[] = {
     {"mps.ormqr", jm_lapack_call_run, jm_lapack_call_check},
 };
 
+static jm_error *run_ffi(const jm_ref_call *call) {
+  return jm_ffi_run(call->module, call->op, call->in, call->out);
+}
+
+static const jm_custom_call ffi_call = {NULL, run_ffi, jm_ffi_check};
+
 const jm_custom_call *jm_custom_call_find(jm_str target) {
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
     if (strlen(calls[i].target) == target.size &&
         !memcmp(calls[i].target, target.bytes, target.size))
       return &calls[i];
-  return NULL;
+  return target.size && jm_ffi_find(target.bytes) ? &ffi_call : NULL;
 }
 
 jm_error *jm_ref_custom_call(const jm_ref_call *call) {

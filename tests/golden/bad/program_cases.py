@@ -325,12 +325,6 @@ custom_case(
     backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo_dictionary()),
 )
 custom_case(
-    "custom_config_float",
-    NOT,
-    "a float attribute that is neither f32 nor f64",
-    backend_config=lambda p: p.vhlo_dictionary(a=p.vhlo(8, varint(p.scalar(3)), svarint(0))),
-)
-custom_case(
     "custom_config_key",
     BAD,
     "a configuration's key is no string",
@@ -345,14 +339,30 @@ custom_case(
 custom_case(
     "custom_aliases",
     NOT,
-    "output_operand_aliases; in the custom call of 'foo'",
-    output_operand_aliases=lambda p: p.array([p.vhlo(10, listed([]), svarint(0), listed([]))]),
+    "output_operand_aliases of nested tuples; in the custom call of 'foo'",
+    output_operand_aliases=lambda p: p.array(
+        [p.vhlo(10, listed([svarint(0), svarint(1)]), svarint(0), listed([]))]
+    ),
+)
+custom_case(
+    "custom_alias_result",
+    BAD,
+    "output_operand_aliases names no result",
+    output_operand_aliases=lambda p: p.array(
+        [p.vhlo(10, listed([svarint(1)]), svarint(0), listed([]))]
+    ),
 )
 custom_case(
     "custom_layout",
-    NOT,
-    "operand_layouts other than row-major",
+    BAD,
+    "a layout of operand_layouts has another rank than its value",
     operand_layouts=lambda p: p.array([p.numbers(0, 1)]),
+)
+custom_case(
+    "custom_layout_order",
+    BAD,
+    "a layout of operand_layouts is no permutation",
+    operand_layouts=lambda p: p.array([p.numbers(1)]),
 )
 custom_case(
     "custom_layouts", BAD, "result_layouts is not a list", result_layouts=lambda p: p.boolean(1)
