@@ -111,6 +111,12 @@ def register_ffi() -> None:
     ffi.register()
 
 
+def register_dlpack() -> None:
+    from jax_mps_c import dlpack
+
+    dlpack.register()
+
+
 def explain_compiled() -> None:
     from jax._src import stages
 
@@ -188,6 +194,13 @@ HOOKS = (
         "jaxlib keeps handlers for jax.ffi by the platform's name and has no table for ours; those of "
         "the CPU serve us too",
         register_ffi,
+    ),
+    Hook(
+        "dlpack",
+        "jax._src.dlpack.{xla_bridge,to_dlpack,from_dlpack}, Array.__dlpack_device__",
+        "0.10.2",
+        "arrays of platforms that jaxlib does not know can't be packed, and host memory lands on cpu",
+        register_dlpack,
     ),
     Hook(
         "text",
