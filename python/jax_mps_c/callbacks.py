@@ -75,6 +75,8 @@ class Entry:
     callback: Callable[..., Sequence[Any]]
     operands: tuple[Signature, ...]
     results: tuple[Signature, ...]
+    # Instead of the callback, for one that is given the memory itself (buffer_callbacks.py).
+    run_in_place: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
 
 
 _table: dict[int, Entry] = {}
@@ -113,6 +115,9 @@ def check_results(values: Sequence[Any], results: Sequence[Signature]) -> list[n
 
 
 def run(entry: Entry, inputs: Sequence[_Array], outputs: Sequence[_Array]) -> None:
+    if entry.run_in_place:
+        entry.run_in_place(inputs, outputs)
+        return
     arguments = [read_array(*pair) for pair in zip(inputs, entry.operands, strict=True)]
     arrays = check_results(entry.callback(*arguments), entry.results)
     for array, output in zip(arrays, outputs, strict=True):

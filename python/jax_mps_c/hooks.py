@@ -100,9 +100,10 @@ def promise_targets() -> None:
 
 
 def register_callbacks() -> None:
-    from jax_mps_c import callbacks
+    from jax_mps_c import buffer_callbacks, callbacks
 
     callbacks.register()
+    buffer_callbacks.register()
 
 
 def register_ffi() -> None:
@@ -181,7 +182,8 @@ HOOKS = (
     ),
     Hook(
         "callbacks",
-        "jax._src.callback.{emit_python_callback,xb}, jax._src.debugging.xla_bridge",
+        "jax._src.callback.{emit_python_callback,xb}, jax._src.debugging.xla_bridge, "
+        "jax._src.interpreters.pxla.ExecuteReplicated, jax._src.buffer_callback",
         "0.4.38 - 0.12.0.1",
         "callbacks, debug prints and checks are lowered for named platforms alone, and their "
         "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
