@@ -13,7 +13,7 @@
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
 #   make macos      cross-compile for arm64 macOS and check every symbol that is needed
 #   make qemu       the C tests on aarch64, under qemu
-#   make printed    the tests' kernels in Metal, run on the CPU, and in CUDA, run if there is a GPU
+#   make cuda       the tests' kernels as CUDA, compiled, and run if there is a GPU
 #   make kernels    the tests' kernels as code for x86-64-v2, -v3, -v4 and arm64, run where they can
 #   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part
 #   make rebase     rewrite golden files and generated documents
@@ -33,7 +33,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench kernels printed rebase clean ctest pytest devicetest thirdparty grid
+.PHONY: run test test-all check format asan tsan fuzz bench kernels cuda rebase clean ctest pytest devicetest thirdparty grid
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -159,9 +159,8 @@ FIND_LLVM = from importlib import util; import glob; \
 kernels: $(VENV)/installed
 	JAX_MPS_LLVM=$$($(BIN)/python -c '$(FIND_LLVM)') scripts/run_kernels.sh $(BUILD)
 
-printed: $(VENV)/installed
-	$(BIN)/python tests/metal/run_printed.py $(BUILD)/emit_printed
-	command -v nvcc >/dev/null && scripts/run_cuda.sh $(BUILD)/emit_printed
+cuda: $(VENV)/installed
+	scripts/run_cuda.sh $(BUILD)/emit_cuda
 
 # ---- upkeep --------------------------------------------------------------------------------------
 

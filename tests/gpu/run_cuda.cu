@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs the kernels that emit_printed.c wrote, and compares their bits: run_cuda PLAN [FIRST
+ * Runs the kernels that emit_cuda.c wrote, and compares their bits: run_cuda PLAN [FIRST
  * [LAST]], by the kernels' numbers. NaN is any NaN, in words of 16 bits of f16 or bf16 too. */
 #include <cuda_runtime.h>
 #include <unistd.h>

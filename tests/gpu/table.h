@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernels that emit_printed.c wrote. */
+ * The kernels that emit_cuda.c wrote. */
 typedef struct entry {
   const void *kernel;
   const char *name;

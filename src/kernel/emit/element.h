@@ -122,11 +122,19 @@ jm_float_unary jm_math_exp, jm_math_expm1, jm_math_log, jm_math_log1p, jm_math_l
     jm_math_sin, jm_math_cos, jm_math_tan, jm_math_asin, jm_math_acos, jm_math_cbrt, jm_math_erf,
     jm_math_erfc, jm_math_erf_inv;
 jm_float_binary jm_math_atan2, jm_math_pow, jm_math_hypot;
-/* fn of an f64, or of an f32 as the rounded one of f64. */
+/* fn of an f64, or of an f32 as the rounded one of f64; of an f32 itself if there is no f64. */
 jm_kval jm_math_through_f64(jm_kbuilder *b, jm_float_unary *fn, jm_kval x);
 /* exp where the result is a normal number. */
 jm_float_unary jm_math_exp_normal;
-/* Of an f32 or f64, as f64: correct to f32's last place, or f64's. */
+/* Is x an f32, and f64 not to be used (jm_kbuilder_allow_f64)? */
+static inline bool jm_math_is_single(const jm_kbuilder *b, jm_kval x) {
+  return jm_kbuild_type(b, x) == JM_KT_f32 && !jm_kbuilder_allows_f64(b);
+}
+/* Of f32 without f64 (math_single.c). pow: of a base that is not negative. */
+jm_float_unary jm_single_sin, jm_single_cos, jm_single_tan, jm_single_cbrt;
+jm_float_binary jm_single_pow;
+void jm_single_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine);
+/* Of an f32 or f64, as f64: correct to f32's last place, or f64's. As f32 if there is no f64. */
 void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine);
 /* Each of n factors (f64, at most 1) times e^x. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n);

@@ -77,14 +77,19 @@ jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x) {
   return jm_k_fma(b, scale, e.part, scale);
 }
 
-/* What of 2^k may overflow comes after the factor. Beyond 1400 no factor makes up for it. */
+/* What of 2^k may overflow comes after the factor. Beyond the limit no factor makes up for it. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
-  parts e = split(b, limit(b, x, -746, 1400), JM_KNONE);
-  const jm_ktype it = JM_KT_i64, t = JM_KT_f64;
-  jm_kval first = jm_k_smin(b, jm_k_smax(b, e.k, jm_k_int(b, it, -1000)), jm_k_int(b, it, 1000)),
-          rest = power_of_two(b, jm_k_isub(b, e.k, first));
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
+  const double most = wide ? 1400 : 170;
+  const int64_t normal = wide ? 1000 : 120;
+  parts e = split(b, limit(b, x, wide ? -746 : -105, most), JM_KNONE);
+  jm_kval first =
+      jm_k_smin(b, jm_k_smax(b, e.k, jm_k_int(b, it, -normal)), jm_k_int(b, it, normal));
+  jm_kval rest = power_of_two(b, jm_k_isub(b, e.k, first));
   jm_kval base = jm_k_fmul(b, jm_k_fadd(b, e.part, jm_k_float(b, t, 1)), power_of_two(b, first));
-  rest = jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, 1400), x), jm_k_float(b, t, __builtin_inf()),
+  rest = jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, most), x), jm_k_float(b, t, __builtin_inf()),
                      rest);
   for (int i = 0; i < n; i++) factors[i] = jm_k_fmul(b, jm_k_fmul(b, base, factors[i]), rest);
 }
@@ -133,20 +138,20 @@ jm_kval jm_math_tanh(jm_kbuilder *b, jm_kval x) {
                         x); /* -0 */
 }
 
-/* -- functions whose f32 is the rounded f64 */
+/* -- functions whose f32 is the rounded f64, where there is one */
 
 jm_kval jm_math_through_f64(jm_kbuilder *b, jm_float_unary *fn, jm_kval x) {
-  if (jm_kbuild_type(b, x) == JM_KT_f64) return fn(b, x);
+  if (jm_kbuild_type(b, x) == JM_KT_f64 || jm_math_is_single(b, x)) return fn(b, x);
   return jm_k_fptrunc(b, JM_KT_f32, fn(b, jm_k_fpext(b, JM_KT_f64, x)));
 }
 
-static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x) {
+static jm_kval sinh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
   const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   /* with a quarter of e^a, which may be twice the largest number */
   jm_kval a = jm_k_fabs(b, x);
-  parts e = split(b, limit(b, a, 0, 710.5), JM_KNONE);
+  parts e = split(b, limit(b, a, 0, wide ? 710.5 : 89.5), JM_KNONE);
   jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
   jm_kval large = jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter));
   jm_kval m = jm_k_fmul(
@@ -154,19 +159,20 @@ static jm_kval sinh_f64(jm_kbuilder *b, jm_kval x) {
       jm_k_fma(b, quarter, e.part, jm_k_fsub(b, quarter, jm_k_float(b, t, 0.25)))); /* e^a - 1 */
   jm_kval small = jm_k_fmul(b, jm_k_float(b, t, 0.5),
                             jm_k_fadd(b, m, jm_k_fdiv(b, m, jm_k_fadd(b, m, jm_k_float(b, t, 1)))));
-  return jm_k_fcopysign(b, jm_k_select(b, jm_k_folt(b, a, jm_k_float(b, t, 22)), small, large), x);
+  return jm_k_fcopysign(
+      b, jm_k_select(b, jm_k_folt(b, a, jm_k_float(b, t, wide ? 22 : 10)), small, large), x);
 }
 
-static jm_kval cosh_f64(jm_kbuilder *b, jm_kval x) {
+static jm_kval cosh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
   const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
-  parts e = split(b, limit(b, jm_k_fabs(b, x), 0, 710.5), JM_KNONE);
+  parts e = split(b, limit(b, jm_k_fabs(b, x), 0, wide ? 710.5 : 89.5), JM_KNONE);
   jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
   jm_kval half =
       jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter)); /* of e^|x| */
   return jm_k_fadd(b, half, jm_k_fdiv(b, jm_k_float(b, t, 0.25), half));
 }
 
-jm_kval jm_math_sinh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, sinh_f64, x); }
-jm_kval jm_math_cosh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, cosh_f64, x); }
+jm_kval jm_math_sinh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, sinh_of, x); }
+jm_kval jm_math_cosh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, cosh_of, x); }

@@ -102,13 +102,14 @@ jm_kval jm_math_log1p(jm_kbuilder *b, jm_kval x) {
   return with_edges(b, x, -1, result);
 }
 
-/* -- functions whose f32 is the rounded f64 */
+/* -- functions whose f32 is the rounded f64, where there is one */
 
 /* log(a + sqrt(a^2 + 1)) = log1p(a + a^2 / (1 + sqrt(a^2 + 1))); log 2a where squares overflow */
-static jm_kval asinh_f64(jm_kbuilder *b, jm_kval x) {
+static jm_kval asinh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   jm_kval a = jm_k_fabs(b, x), a2 = jm_k_fmul(b, a, a),
-          large = jm_k_folt(b, jm_k_float(b, t, 0x1p28), a);
+          large = jm_k_folt(b, jm_k_float(b, t, wide ? 0x1p28 : 0x1p12), a);
   jm_kval m = jm_k_fadd(b, a,
                         jm_k_fdiv(b, a2,
                                   jm_k_fadd(b, jm_k_float(b, t, 1),
@@ -120,10 +121,11 @@ static jm_kval asinh_f64(jm_kbuilder *b, jm_kval x) {
 }
 
 /* log(x + sqrt(x^2 - 1)), in terms of x - 1 */
-static jm_kval acosh_f64(jm_kbuilder *b, jm_kval x) {
+static jm_kval acosh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
   jm_kval m = jm_k_fsub(b, x, jm_k_float(b, t, 1)),
-          large = jm_k_folt(b, jm_k_float(b, t, 0x1p28), x);
+          large = jm_k_folt(b, jm_k_float(b, t, wide ? 0x1p28 : 0x1p12), x);
   jm_kval arg = jm_k_select(
       b, large, m,
       jm_k_fadd(b, m, jm_k_fsqrt(b, jm_k_fmul(b, m, jm_k_fadd(b, x, jm_k_float(b, t, 1))))));
@@ -134,7 +136,7 @@ static jm_kval acosh_f64(jm_kbuilder *b, jm_kval x) {
 }
 
 /* log((1 + a) / (1 - a)) / 2 */
-static jm_kval atanh_f64(jm_kbuilder *b, jm_kval x) {
+static jm_kval atanh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   jm_kval a = jm_k_fabs(b, x), twice = jm_k_fadd(b, a, a);
   jm_kval arg = jm_k_fadd(
@@ -144,6 +146,6 @@ static jm_kval atanh_f64(jm_kbuilder *b, jm_kval x) {
                      result);
 }
 
-jm_kval jm_math_asinh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, asinh_f64, x); }
-jm_kval jm_math_acosh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, acosh_f64, x); }
-jm_kval jm_math_atanh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, atanh_f64, x); }
+jm_kval jm_math_asinh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, asinh_of, x); }
+jm_kval jm_math_acosh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, acosh_of, x); }
+jm_kval jm_math_atanh(jm_kbuilder *b, jm_kval x) { return jm_math_through_f64(b, atanh_of, x); }

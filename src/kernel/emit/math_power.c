@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Powers and roots, without branches. pow of f32 is computed in f64; that of f64 is the C
- * library's. Measured over sweeps (tests/unit/math_test.c), in ulp of the type: pow of f32 1, cbrt
- * 1, hypot 1.5. */
+ * Powers and roots, without branches. pow of f32 is computed in f64 where there is one; that of f64
+ * is the C library's. Measured over sweeps (tests/unit/math_test.c), in ulp of the type: pow of f32
+ * 1, cbrt 1, hypot 1.5. */
 #include "kernel/emit/element.h"
 
-/* |x|^y by logarithms, then C's rules: a negative base takes integers only, and y^0 = 1^x = 1. */
-static jm_kval pow_f32(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  const jm_ktype t = JM_KT_f64;
-  const jm_ktype it = JM_KT_i64;
-  x = jm_k_fpext(b, JM_KT_f64, x);
-  y = jm_k_fpext(b, JM_KT_f64, y);
+/* C's rules, where `result` is |x|^y: a negative base takes integers only, and y^0 = 1^x = 1. */
+static jm_kval with_edges(jm_kbuilder *b, jm_kval x, jm_kval y, jm_kval result) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const jm_ktype it = t == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32;
   jm_kval a = jm_k_fabs(b, x), infinite = jm_k_float(b, t, __builtin_inf());
-  jm_kval result = jm_math_exp(b, jm_k_fmul(b, y, jm_math_log(b, a)));
   jm_kval half = jm_k_fmul(b, y, jm_k_float(b, t, 0.5));
   jm_kval whole = jm_k_foeq(b, jm_k_ffloor(b, y), y);
   jm_kval even = jm_k_foeq(b, jm_k_ffloor(b, half), half);
@@ -28,13 +25,17 @@ static jm_kval pow_f32(jm_kbuilder *b, jm_kval x, jm_kval y) {
   one = jm_k_or(
       b, one,
       jm_k_and(b, jm_k_foeq(b, a, jm_k_float(b, t, 1)), jm_k_foeq(b, jm_k_fabs(b, y), infinite)));
-  return jm_k_fptrunc(b, JM_KT_f32, jm_k_select(b, one, jm_k_float(b, t, 1), result));
+  return jm_k_select(b, one, jm_k_float(b, t, 1), result);
 }
 
 jm_kval jm_math_pow(jm_kbuilder *b, jm_kval x, jm_kval y) {
   const jm_kval args[2] = {x, y};
   if (jm_kbuild_type(b, x) == JM_KT_f64) return jm_kbuild_call(b, JM_KCALL_pow, args);
-  return pow_f32(b, x, y);
+  if (jm_math_is_single(b, x)) return with_edges(b, x, y, jm_single_pow(b, jm_k_fabs(b, x), y));
+  x = jm_k_fpext(b, JM_KT_f64, x);
+  y = jm_k_fpext(b, JM_KT_f64, y);
+  jm_kval result = jm_math_exp(b, jm_k_fmul(b, y, jm_math_log(b, jm_k_fabs(b, x))));
+  return jm_k_fptrunc(b, JM_KT_f32, with_edges(b, x, y, result));
 }
 
 /* cbrt on [1, 8]: to 0.5 % */
@@ -77,21 +78,26 @@ static jm_kval cbrt_f64(jm_kbuilder *b, jm_kval x) {
 
 jm_kval jm_math_cbrt(jm_kbuilder *b, jm_kval x) {
   if (jm_kbuild_type(b, x) == JM_KT_f64) return cbrt_f64(b, x);
+  if (jm_math_is_single(b, x)) return jm_single_cbrt(b, x);
   return jm_k_fptrunc(b, JM_KT_f32, cbrt_f64(b, jm_k_fpext(b, JM_KT_f64, x)));
 }
 
 /* sqrt(x^2 + y^2), scaled where squares would leave the range. */
-static jm_kval hypot_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  const jm_ktype t = JM_KT_f64;
+static jm_kval hypot_of(jm_kbuilder *b, jm_kval x, jm_kval y) {
+  const jm_ktype t = jm_kbuild_type(b, x);
+  const bool wide = t == JM_KT_f64;
+  /* sizes from which squares leave the range, and powers of two that bring them back */
+  const double most = wide ? 0x1p500 : 0x1p60, least = wide ? 0x1p-400 : 0x1p-40;
+  const double far = wide ? 0x1p600 : 0x1p100;
   jm_kval ax = jm_k_fabs(b, x), ay = jm_k_fabs(b, y), steep = jm_k_folt(b, ax, ay),
           infinite = jm_k_float(b, t, __builtin_inf());
   jm_kval low = jm_k_select(b, steep, ax, ay), high = jm_k_select(b, steep, ay, ax);
-  jm_kval large = jm_k_folt(b, jm_k_float(b, t, 0x1p500), high),
-          small = jm_k_folt(b, high, jm_k_float(b, t, 0x1p-400));
-  jm_kval down = jm_k_select(b, large, jm_k_float(b, t, 0x1p-600),
-                             jm_k_select(b, small, jm_k_float(b, t, 0x1p600), jm_k_float(b, t, 1)));
-  jm_kval up = jm_k_select(b, large, jm_k_float(b, t, 0x1p600),
-                           jm_k_select(b, small, jm_k_float(b, t, 0x1p-600), jm_k_float(b, t, 1)));
+  jm_kval large = jm_k_folt(b, jm_k_float(b, t, most), high),
+          small = jm_k_folt(b, high, jm_k_float(b, t, least));
+  jm_kval down = jm_k_select(b, large, jm_k_float(b, t, 1 / far),
+                             jm_k_select(b, small, jm_k_float(b, t, far), jm_k_float(b, t, 1)));
+  jm_kval up = jm_k_select(b, large, jm_k_float(b, t, far),
+                           jm_k_select(b, small, jm_k_float(b, t, 1 / far), jm_k_float(b, t, 1)));
   low = jm_k_fmul(b, low, down);
   high = jm_k_fmul(b, high, down);
   jm_kval square = jm_k_fmul(b, high, high), lost = jm_k_fma(b, high, high, jm_k_fneg(b, square));
@@ -101,7 +107,7 @@ static jm_kval hypot_f64(jm_kbuilder *b, jm_kval x, jm_kval y) {
 }
 
 jm_kval jm_math_hypot(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  if (jm_kbuild_type(b, x) == JM_KT_f64) return hypot_f64(b, x, y);
+  if (jm_kbuild_type(b, x) == JM_KT_f64 || jm_math_is_single(b, x)) return hypot_of(b, x, y);
   return jm_k_fptrunc(b, JM_KT_f32,
-                      hypot_f64(b, jm_k_fpext(b, JM_KT_f64, x), jm_k_fpext(b, JM_KT_f64, y)));
+                      hypot_of(b, jm_k_fpext(b, JM_KT_f64, x), jm_k_fpext(b, JM_KT_f64, y)));
 }

@@ -47,6 +47,9 @@ void jm_kbuilder_fail(jm_kbuilder *b, jm_error *error) {
     b->error = error;
 }
 
+void jm_kbuilder_allow_f64(jm_kbuilder *b, bool allowed) { b->without_f64 = !allowed; }
+bool jm_kbuilder_allows_f64(const jm_kbuilder *b) { return !b->without_f64; }
+
 bool jm_kbuilder_failed(const jm_kbuilder *b) { return b->error != NULL; }
 
 static void out_of_memory(jm_kbuilder *b) { jm_kbuilder_fail(b, jm_error_out_of_memory()); }

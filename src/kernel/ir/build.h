@@ -21,6 +21,11 @@ void jm_kbuilder_destroy(jm_kbuilder *b); /* NULL is allowed; destroys an unfini
  * hands the kernel over. */
 jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) JM_MUST_USE;
 
+/* May functions of f32 be spelled out by way of f64? Kernels for machines that have none, or a slow
+ * one, say no; true at the start. What is f64 in the program stays so. */
+void jm_kbuilder_allow_f64(jm_kbuilder *b, bool allowed);
+bool jm_kbuilder_allows_f64(const jm_kbuilder *b);
+
 /* Makes the builder fail with this error (takes it over); the first one stays. */
 void jm_kbuilder_fail(jm_kbuilder *b, jm_error *error);
 bool jm_kbuilder_failed(const jm_kbuilder *b);

@@ -23,6 +23,7 @@ struct jm_kbuilder {
   jm_kinst *table; /* of pure instructions, by hash; JM_KNONE: free */
   uint32_t table_size, table_count;
   uint32_t nesting; /* of simplifications; bounds their recursion */
+  bool without_f64; /* jm_kbuilder_allow_f64 */
 };
 
 /* The instruction that defines v, NULL: an argument. */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writes the test kernels in a language of GPUs, and what each must make of some memory, as the
- * interpreter has it: emit_printed FOLDER cuda|metal [EVERY]. EVERY n takes each n-th kernel alone.
- * cuda: kernels.cu has all of them and a table, for run_cuda.cu. metal: a file for each, k0.metal,
- * k1.metal, ..., for tests/metal/run_printed.py. plan.bin has the memory of all of them, in order.
- */
+ * Writes the test kernels as CUDA, and what each must make of some memory, as the interpreter has
+ * it: emit_cuda FOLDER [EVERY]. EVERY n takes each n-th kernel alone. kernels.cu has all of them
+ * and a table, plan.bin the memory, in order; run_cuda.cu is the other half. */
 #include "kernel/print/c.h"
 #include "unit/printed_cases.h"
 #include "unit/test_target.h"
@@ -67,12 +65,12 @@ static void put_case(FILE *plan, uint32_t number) {
   destroy_memory(k, &after);
 }
 
-/* false: the dialect lacks something that the kernel needs. */
-static bool print_case(const jm_c_dialect *dialect, uint32_t number, jm_text *text) {
+/* false: the kernel needs more than CUDA has. */
+static bool print_case(uint32_t number, jm_text *text) {
   char symbol[16];
   const size_t before = text->size;
   snprintf(symbol, sizeof symbol, "k%u", (unsigned)number);
-  jm_error *error = jm_c_print_function(cases[number], dialect, symbol, text);
+  jm_error *error = jm_c_print_function(cases[number], &jm_c_cuda, symbol, text);
   if (!error) return true;
   CHECK(jm_error_code(error) == JM_UNIMPLEMENTED);
   jm_error_destroy(error);
@@ -87,15 +85,15 @@ static void put_text(const char *folder, const char *name, const jm_text *text) 
   fclose(file);
 }
 
-/* Both return how many kernels were written. */
-static uint32_t put_cuda(const char *folder, FILE *plan, uint32_t every) {
+/* Returns how many kernels were written. */
+static uint32_t put_cases(const char *folder, FILE *plan, uint32_t every) {
   uint32_t n = 0;
   jm_text text, table;
   jm_text_init(&text);
   jm_text_init(&table);
   jm_text_printf(&text, "#include \"gpu/table.h\"\n%s", jm_c_cuda.prelude);
   for (uint32_t i = 0; i < n_cases; i += every) {
-    if (!print_case(&jm_c_cuda, i, &text)) continue;
+    if (!print_case(i, &text)) continue;
     jm_text_printf(&table, "{(const void *)k%u, \"%s\"},\n", (unsigned)i, cases[i]->name);
     put_case(plan, i);
     n++;
@@ -107,37 +105,18 @@ static uint32_t put_cuda(const char *folder, FILE *plan, uint32_t every) {
   return n;
 }
 
-static uint32_t put_metal(const char *folder, FILE *plan, uint32_t every) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < n_cases; i += every) {
-    char name[32];
-    jm_text text;
-    jm_text_init(&text);
-    jm_text_printf(&text, "%s", jm_c_metal.prelude);
-    snprintf(name, sizeof name, "k%u.metal", (unsigned)i);
-    if (print_case(&jm_c_metal, i, &text)) {
-      put_text(folder, name, &text);
-      put_case(plan, i);
-      n++;
-    }
-    jm_text_deinit(&text);
-  }
-  return n;
-}
-
 int main(int argc, char **argv) {
-  const uint32_t every = argc > 3 ? (uint32_t)atoi(argv[3]) : 1;
-  const bool metal = argc > 2 && !strcmp(argv[2], "metal");
-  if (argc < 3 || !every || (!metal && strcmp(argv[2], "cuda"))) {
-    fprintf(stderr, "usage: emit_printed FOLDER cuda|metal [EVERY]\n");
+  const uint32_t every = argc > 2 ? (uint32_t)atoi(argv[2]) : 1;
+  if (argc < 2 || !every) {
+    fprintf(stderr, "usage: emit_cuda FOLDER [EVERY]\n");
     return 2;
   }
   target = test_target_with("x86-64-v2", 16 << 10);
   add_printed_cases(&target);
   FILE *plan = open_file(argv[1], "plan.bin");
-  const uint32_t n = (metal ? put_metal : put_cuda)(argv[1], plan, every);
+  const uint32_t n = put_cases(argv[1], plan, every);
   fclose(plan);
-  printf("%u kernels, %u refused\n", (unsigned)n, (unsigned)(n_cases / every - n));
+  printf("%u kernels, %u refused\n", (unsigned)n, (unsigned)((n_cases + every - 1) / every - n));
   destroy_cases();
   return check_failures != 0;
 }
