@@ -72,6 +72,8 @@ static inline void emit_want(emit_case *c) {
   CHECK_OK(jm_ref_evaluate(c->m, c->m->entry, args, results, NULL));
 }
 
+static bool emit_without_f64; /* kernels are built for machines that have none */
+
 /* One loop over the elements of each result. */
 static inline jm_kernel *emit_kernel(const emit_case *c, uint32_t width) {
   jm_kbuilder *b = NULL;
@@ -79,6 +81,7 @@ static inline jm_kernel *emit_kernel(const emit_case *c, uint32_t width) {
   jm_kernel *kernel = NULL;
   uint32_t to[EMIT_TENSORS];
   CHECK_OK(jm_kbuilder_create("emit", &b));
+  jm_kbuilder_allow_f64(b, !emit_without_f64);
   CHECK_OK(jm_emit_create(c->m, b, &e));
   for (uint32_t i = 0; i < c->entry->n_args; i++)
     jm_emit_leaf_param(e, c->entry->first_arg + i,

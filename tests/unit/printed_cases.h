@@ -58,7 +58,13 @@ static inline void add_elementwise_cases(void) {
                                    JM_DT_s64,  JM_DT_u64, JM_DT_f8e4m3fn, JM_DT_f16,
                                    JM_DT_bf16, JM_DT_f32, JM_DT_f64,      JM_DT_c64};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    for (int operands = 1; operands <= 2; operands++) add_elementwise_case(types[i], operands);
+    for (int operands = 1; operands <= 2; operands++) {
+      const bool single = types[i] == JM_DT_f16 || types[i] == JM_DT_f32 || types[i] == JM_DT_c64;
+      add_elementwise_case(types[i], operands);
+      emit_without_f64 = true; /* as for a GPU */
+      if (single) add_elementwise_case(types[i], operands);
+      emit_without_f64 = false;
+    }
 }
 
 static inline void add_printed_cases(const jm_target *target) {

@@ -50,15 +50,16 @@ static jm_element imag(jm_kbuilder *b, jm_element x) {
   return jm_element_of(x.part[1]);
 }
 
-/* -- computed in f64, as the reference engine does */
+/* -- computed in f64, as the reference engine does, where there is one */
 
 jm_kval jm_complex_widen(jm_kbuilder *b, jm_kval x) {
-  return jm_kbuild_type(b, x) == JM_KT_f64 ? x : jm_k_fpext(b, JM_KT_f64, x);
+  const bool stays = jm_kbuild_type(b, x) == JM_KT_f64 || jm_math_is_single(b, x);
+  return stays ? x : jm_k_fpext(b, JM_KT_f64, x);
 }
 
 /* A result in the type of x's parts. */
 jm_element jm_complex_narrow(jm_kbuilder *b, jm_element x, jm_kval re, jm_kval im) {
-  if (jm_kbuild_type(b, x.part[0]) == JM_KT_f64) return jm_element_pair(re, im);
+  if (jm_kbuild_type(b, x.part[0]) == jm_kbuild_type(b, re)) return jm_element_pair(re, im);
   return jm_element_pair(jm_k_fptrunc(b, JM_KT_f32, re), jm_k_fptrunc(b, JM_KT_f32, im));
 }
 
@@ -67,9 +68,9 @@ static jm_element magnitude(jm_kbuilder *b, jm_element x) {
 }
 
 static jm_element sign(jm_kbuilder *b, jm_element x) {
-  const jm_ktype t = JM_KT_f64;
   jm_kval re = jm_complex_widen(b, x.part[0]), im = jm_complex_widen(b, x.part[1]),
           size = jm_math_hypot(b, re, im);
+  const jm_ktype t = jm_kbuild_type(b, re);
   jm_kval zero = jm_k_foeq(b, size, jm_k_float(b, t, 0));
   return jm_complex_narrow(b, x, jm_k_select(b, zero, re, jm_k_fdiv(b, re, size)),
                            jm_k_select(b, zero, im, jm_k_fdiv(b, im, size)));
@@ -77,7 +78,7 @@ static jm_element sign(jm_kbuilder *b, jm_element x) {
 
 /* What is left of an infinite part: a sign, and 0 for a finite one. */
 static jm_kval box(jm_kbuilder *b, jm_kval x) {
-  const jm_ktype t = JM_KT_f64;
+  const jm_ktype t = jm_kbuild_type(b, x);
   return jm_k_fcopysign(
       b,
       jm_k_select(b, jm_k_foeq(b, jm_k_fabs(b, x), jm_k_float(b, t, __builtin_inf())),
@@ -86,14 +87,14 @@ static jm_kval box(jm_kbuilder *b, jm_kval x) {
 }
 
 static jm_kval are_finite(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  const jm_ktype t = JM_KT_f64;
+  const jm_ktype t = jm_kbuild_type(b, x);
   const jm_kval infinite = jm_k_float(b, t, __builtin_inf());
   return jm_k_and(b, jm_k_folt(b, jm_k_fabs(b, x), infinite),
                   jm_k_folt(b, jm_k_fabs(b, y), infinite));
 }
 
 static jm_kval one_is_infinite(jm_kbuilder *b, jm_kval x, jm_kval y) {
-  const jm_ktype t = JM_KT_f64;
+  const jm_ktype t = jm_kbuild_type(b, x);
   const jm_kval infinite = jm_k_float(b, t, __builtin_inf());
   return jm_k_or(b, jm_k_foeq(b, jm_k_fabs(b, x), infinite),
                  jm_k_foeq(b, jm_k_fabs(b, y), infinite));
@@ -102,7 +103,7 @@ static jm_kval one_is_infinite(jm_kbuilder *b, jm_kval x, jm_kval y) {
 /* scale * (p + i q) / (r + i s), the parts being 0, 1 or -1 or so: of boxed operands */
 static jm_element boxed_quotient(jm_kbuilder *b, double scale, jm_kval p, jm_kval q, jm_kval r,
                                  jm_kval s) {
-  const jm_ktype t = JM_KT_f64;
+  const jm_ktype t = jm_kbuild_type(b, p);
   jm_kval re = jm_k_fadd(b, jm_k_fmul(b, p, r), jm_k_fmul(b, q, s)),
           im = jm_k_fsub(b, jm_k_fmul(b, q, r), jm_k_fmul(b, p, s));
   return jm_element_pair(jm_k_fmul(b, jm_k_float(b, t, scale), re),
@@ -112,9 +113,9 @@ static jm_element boxed_quotient(jm_kbuilder *b, double scale, jm_kval p, jm_kva
 /* Smith's method; where it gives NaN alone, infinite / finite is infinite and finite / infinite 0.
  */
 jm_element jm_complex_divide(jm_kbuilder *b, jm_element x, jm_element y) {
-  const jm_ktype t = JM_KT_f64;
   jm_kval p = jm_complex_widen(b, x.part[0]), q = jm_complex_widen(b, x.part[1]);
   jm_kval r = jm_complex_widen(b, y.part[0]), s = jm_complex_widen(b, y.part[1]);
+  const jm_ktype t = jm_kbuild_type(b, p);
   jm_kval by_real = jm_k_fole(b, jm_k_fabs(b, s), jm_k_fabs(b, r));
   jm_kval high = jm_k_select(b, by_real, r, s), low = jm_k_select(b, by_real, s, r);
   jm_kval u = jm_k_select(b, by_real, p, q), v = jm_k_select(b, by_real, q, p);
