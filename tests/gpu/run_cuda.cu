@@ -13,7 +13,7 @@
 
 #include "gpu/table.h"
 
-enum { I16 = 2, F32 = 5, F64 = 6 }; /* of jm_ktype */
+enum { I8 = 1, I16 = 2, F32 = 5, F64 = 6 }; /* of jm_ktype */
 
 static void get(FILE *plan, void *bytes, size_t size) {
   if (fread(bytes, 1, size, plan) != size) {
@@ -63,11 +63,17 @@ static size_t size_of(int64_t type) {
   return sizes[type];
 }
 
+/* The two NaNs of f8e4m3fn: bytes of kernels with this name are numbers of it. */
+static bool is_nan8(int64_t type, char x, const char *name) {
+  return type == I8 && (x & 0x7f) == 0x7f && !strcmp(name, "f8e4m3fn");
+}
+
 static bool is_same(int64_t type, const std::vector<char> &want, const std::vector<char> &have,
                     double ulps, const char *name, int64_t buffer) {
   size_t size = size_of(type);
   for (size_t i = 0; i < want.size(); i += size) {
     if (!memcmp(&want[i], &have[i], size)) continue;
+    if (is_nan8(type, want[i], name) && is_nan8(type, have[i], name)) continue;
     double d = type == I16 || type == F32 || type == F64 ? distance(type, &want[i], &have[i]) : -1;
     if (d >= 0 && d <= ulps) continue;
     uint64_t a = 0, b = 0;
