@@ -148,6 +148,21 @@ bool jm_emit_supports(const jm_module *module, const jm_op *op) {
   return row && (!row->check || row->check(module, op));
 }
 
+static bool is_wide(const jm_type *type) { return jm_dtype_real(type->dtype) == JM_DT_f64; }
+
+bool jm_emit_needs_f64(const jm_module *m, const jm_op *op) {
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (is_wide(jm_op_operand_type(m, op, i))) return true;
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (is_wide(jm_op_result_type(m, op, i))) return true;
+  for (uint32_t r = 0; r < op->n_regions; r++) {
+    const jm_region *region = jm_op_region(m, op, r);
+    for (uint32_t i = 0; i < region->n_ops; i++)
+      if (jm_emit_needs_f64(m, jm_module_op(m, region->ops[i]))) return true;
+  }
+  return false;
+}
+
 jm_emit_cost jm_emit_estimate(const jm_module *module, const jm_op *op) {
   const jm_emit_row *row = jm_emit_row_find(op->code);
   if (!row) return (jm_emit_cost){0};

@@ -67,7 +67,8 @@ jm_element jm_emit_constant(jm_emit *e, jm_dtype dtype, const void *bytes);
 
 /* -- what can be emitted, and at what price. Constant ops only if they are splats. */
 bool jm_emit_supports(const jm_module *module, const jm_op *op);
-/* Does it compute in f64 although its operands and results are narrower? */
+/* Is something in it f64, in its regions too? A builder may say that nothing else becomes f64
+ * (jm_kbuilder_allow_f64). */
 bool jm_emit_needs_f64(const jm_module *module, const jm_op *op);
 typedef struct jm_emit_cost {
   double flops; /* of one element of the result, exp and the like as what they expand to */

@@ -8,6 +8,8 @@
 jm_error *jm_launch_begin(jm_scheduler *s, jm_launch_builder *l) {
   *l = (jm_launch_builder){.s = s, .registers = 1, .element_bytes = 4, .threads = 1};
   JM_TRY(jm_kbuilder_create(s->schedule->name, &l->b));
+  /* a GPU has no f64, or a slow one */
+  jm_kbuilder_allow_f64(l->b, s->target->has_f64 && s->target->lanes == JM_BIND_VECTOR);
   jm_error *error = jm_emit_create(s->m, l->b, &l->e);
   if (error) jm_kbuilder_destroy(l->b);
   memset(s->pulled, JM_PULL_NONE, s->m->n_values);
