@@ -7,6 +7,7 @@
     // expect:
     module "output" { ... }
 
+Files in kernel/ expect kernels, or their text in some language, in place of a module (--emit).
 Files in bad/ expect a refusal: what follows `// expect:` is the text on standard error. Each
 artifact is read, verified, optimised with verification after every pass, and its text must survive
 being read back.
@@ -30,7 +31,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = "skipped"
-FOLDERS = ["text", "pass", "bad"]
+FOLDERS = ["text", "pass", "kernel", "bad"]
 EXPECT = "// expect:\n"
 
 
