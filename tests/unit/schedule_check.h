@@ -13,6 +13,7 @@
 #include "engine/ref/ref.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
+#include "kernel/print/c.h"
 #include "kernel/schedule/schedule.h"
 #include "pass/pass.h"
 #include "unit/check.h"
@@ -172,6 +173,18 @@ static void run_compiled(const group *g) {
   for (uint32_t i = 0; i < g->schedule->n_launches; i++) jm_jit_code_release(codes[i]);
 }
 
+/* A GPU's kernels have text in its language and need no more memory than a group has. */
+static void check_text(const jm_schedule *s, const jm_target *target) {
+  const jm_c_dialect *dialect = strcmp(target->name, "metal") ? &jm_c_cuda : &jm_c_metal;
+  for (uint32_t i = 0; i < s->n_launches; i++) {
+    jm_text text;
+    jm_text_init(&text);
+    CHECK_OK(jm_c_print_function(s->launches[i].kernel, dialect, "k", &text));
+    CHECK(jm_c_shared_bytes(s->launches[i].kernel) <= target->scratch_bytes);
+    jm_text_deinit(&text);
+  }
+}
+
 /* Runs one fusion op; it must have been scheduled as named. */
 static void check_group(const jm_module *m, const jm_op *op, const jm_target *target,
                         const char *schedule) {
@@ -195,7 +208,10 @@ static void check_group(const jm_module *m, const jm_op *op, const jm_target *ta
     CHECK(!schedule || !strcmp(schedule, g.schedule->name));
     run(target->name, &g, NULL, false);
     if (target->may_alias) run("interpreted in place", &g, NULL, true);
-    if (target == &targets[HOST]) run_compiled(&g);
+    if (target == &targets[HOST])
+      run_compiled(&g);
+    else
+      check_text(g.schedule, target);
     jm_schedule_destroy(g.schedule);
   }
   for (uint32_t i = 0; i < op->n_operands; i++) jm_free(g.in[i].data);

@@ -147,7 +147,9 @@ static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm
   jm_kval steps = jm_k_isub(b, jm_launch_add(l, outer, jm_kbuild_index(b, lines - 1)), line);
   steps = jm_k_udiv(b, steps, jm_kbuild_index(b, lines));
   steps = jm_k_select(b, jm_k_slt(b, at, inner), steps, zero);
-  at = jm_k_smin(b, at, jm_k_isub(b, inner, one)); /* what only depends on it is in bounds, too */
+  /* What depends on these alone may be read without a step: in bounds, too. */
+  at = jm_k_smin(b, at, jm_k_isub(b, inner, one));
+  line = jm_k_smin(b, line, jm_k_isub(b, outer, one));
   jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, zero, steps, NULL, 0, &loop);
   line = jm_launch_add(l, line, jm_launch_scale(l, loop.index, lines));
   t->p = fill ? line : at;
