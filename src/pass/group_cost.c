@@ -17,7 +17,7 @@ bool jm_group_is_loop(const jm_module *m, const jm_op *op, const jm_target *targ
 static bool holds(const jm_target *target, const jm_type *type) {
   for (uint32_t d = 0; d < type->rank; d++)
     if (type->dims[d] > target->max_size) return false;
-  return !target->dtypes || (target->dtypes >> type->dtype & 1);
+  return jm_target_holds(target, type->dtype);
 }
 
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {

@@ -221,7 +221,7 @@ static void check_group(const jm_module *m, const jm_op *op, const jm_target *ta
 /* Does the target have the types of all values? */
 static bool holds_all(const jm_target *target, const jm_module *m) {
   for (jm_value v = 0; v < m->n_values; v++)
-    if (target->dtypes && !(target->dtypes >> jm_module_typeof(m, v)->dtype & 1)) return false;
+    if (!jm_target_holds(target, jm_module_typeof(m, v)->dtype)) return false;
   return true;
 }
 

@@ -142,4 +142,8 @@ extern const jm_target jm_target_metal, jm_target_cuda;
  * x86-64-v4 and arm64. NOT_FOUND lists the names. */
 jm_error *jm_target_find(const char *name, size_t size, jm_target *out) JM_MUST_USE;
 
+static inline bool jm_target_holds(const jm_target *target, jm_dtype dtype) {
+  return !target->dtypes || (target->dtypes >> dtype & 1);
+}
+
 #endif
