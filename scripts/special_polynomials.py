@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/engine/ref/special_polynomials.h: the polynomials of the special functions.
+"""Writes src/engine/elementwise/special_polynomials.h: the polynomials of the special functions.
 
     pip install mpmath; scripts/special_polynomials.py
 

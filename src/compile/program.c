@@ -11,6 +11,7 @@
 #include "compile/cost.h"
 #include "compile/debug.h"
 #include "compile/record.h"
+#include "engine/host/library/library.h"
 #include "engine/ref/ref.h"
 #include "ffi/ffi.h"
 #include "ir/print.h"
@@ -77,16 +78,10 @@ static jm_error *check_ops(const jm_module *m, jm_region_id id) {
   const jm_region *region = jm_module_region(m, id);
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = jm_module_op(m, region->ops[i]);
-    JM_TRY(jm_ref_check(m, op));
+    JM_TRY(jm_library_check(m, op));
     for (uint32_t k = 0; k < op->n_regions; k++) JM_TRY(check_ops(m, op->first_region + k));
   }
   return NULL;
-}
-
-static jm_error *fold_evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
-                               const jm_tensor *out) {
-  const jm_ref_call call = {m, op, in, out, NULL};
-  return jm_ref_fns[op->code](&call);
 }
 
 static void callbacks_release(jm_program *program) {
@@ -110,7 +105,7 @@ static jm_error *callbacks_hold(jm_program *program) {
 }
 
 static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
-  const jm_pass_options options = {.evaluate = fold_evaluate,
+  const jm_pass_options options = {.evaluate = jm_ref_fold,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
   JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
   JM_TRY(jm_module_verify(program->module));
@@ -142,7 +137,7 @@ static jm_error *lower(jm_program *program, jm_engine *engine) {
   if (program->backend)
     return jm_error_invalid("'%s' was compiled for another kind of engine than %s",
                             program->facts.name, engine->fact.name);
-  const jm_pass_options options = {.evaluate = fold_evaluate,
+  const jm_pass_options options = {.evaluate = jm_ref_fold,
                                    .expands = backend->expands,
                                    .target = backend->find_target(engine),
                                    .takes_pattern = backend->takes_pattern ? takes_pattern : NULL,

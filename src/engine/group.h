@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The participants of one launch of a program on several devices, as its collectives see them. One
  * operation serves every collective: the members of a group meet at an op, and each reads what the
- * others brought. What a collective makes of it is engine/ref/collective.c's. */
+ * others brought. What a collective makes of it is engine/host/library/collective.c's. */
 #ifndef JM_ENGINE_GROUP_H
 #define JM_ENGINE_GROUP_H
 

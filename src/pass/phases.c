@@ -14,7 +14,7 @@
  *
  * One spatial dimension at a time, the others by recursion. Dimensions with a stride or a dilated
  * kernel stay (JAX makes none with a dilated input). No element is multiplied by an inserted zero,
- * so that an infinity of the kernel does not become NaN there; the reference engine agrees. */
+ * so that an infinity of the kernel does not become NaN there; the library agrees. */
 #include <string.h>
 
 #include "pass/rewrite.h"

@@ -107,15 +107,8 @@ static jm_error *read_module(const jm_text *bytes, jm_module **out) {
                   : jm_module_parse(jm_text_bytes(bytes), bytes->size, out);
 }
 
-static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
-                          const jm_tensor *out) {
-  const jm_ref_call call = {m, op, in, out, NULL};
-  JM_TRY(jm_ref_check(m, op));
-  return jm_ref_fns[op->code](&call);
-}
-
 static jm_error *run_passes(jm_module *m, const arguments *args, const jm_target *target) {
-  const jm_pass_options options = {.evaluate = evaluate,
+  const jm_pass_options options = {.evaluate = jm_ref_fold,
                                    .expands = args->emit != NULL,
                                    .target = target,
                                    .verify = args->verify_each};

@@ -11,6 +11,7 @@
 #include "base/number.h"
 #include "compile/program.h"
 #include "engine/host/engine.h"
+#include "engine/host/library/library.h"
 #include "engine/ref/ref.h"
 #include "ir/element.h"
 #include "ir/parse.h"
@@ -167,17 +168,11 @@ static void print_result(uint32_t index, jm_dtype dtype, size_t count, const cha
   jm_text_deinit(&text);
 }
 
-/* -- a module on the reference engine */
-
-static jm_error *evaluate(const jm_module *m, const jm_op *op, const jm_tensor *in,
-                          const jm_tensor *out) {
-  const jm_ref_call call = {m, op, in, out, NULL};
-  JM_TRY(jm_ref_check(m, op));
-  return jm_ref_fns[op->code](&call);
-}
+/* -- a module on the oracle */
 
 static jm_error *optimize(jm_module *m, const char *names) {
-  const jm_pass_options options = {.evaluate = evaluate, .target = &jm_target_host, .verify = true};
+  const jm_pass_options options = {
+      .evaluate = jm_ref_fold, .target = &jm_target_host, .verify = true};
   return names ? jm_pass_run(m, names, &options) : jm_pass_optimize(m, &options);
 }
 
@@ -193,7 +188,7 @@ static jm_error *read_module(const arguments *args, const jm_text *bytes, bool p
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
     const jm_region *region = jm_module_region(*out, r);
     for (uint32_t i = 0; i < region->n_ops; i++)
-      JM_TRY(jm_ref_check(*out, jm_module_op(*out, region->ops[i])));
+      JM_TRY(jm_library_check(*out, jm_module_op(*out, region->ops[i])));
   }
   return NULL;
 }

@@ -43,7 +43,7 @@ def test_steps(python, name, waits):
         ]
         if platform == "mps":
             assert counted["device_ops"] > 100, counted
-            assert counted["ref_steps"] == 0, counted
+            assert counted["library_steps"] == 0, counted
             assert waits or not counted["device_waits"], counted
     assert len(values["mps"]) == steps
     np.testing.assert_allclose(values["mps"], values["cpu"], rtol=TOLERANCE)

@@ -7,3 +7,14 @@ import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "mps,cpu")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import pytest  # noqa: E402 - the settings come first
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_oracle():
+    """No program's op runs in the oracle (src/engine/ref): the library serves what no kernel does."""
+    yield
+    from jax_mps_c import counters
+
+    assert counters.read()["oracle_ops"] == 0

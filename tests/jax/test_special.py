@@ -76,7 +76,7 @@ def steps_of(function, *arguments):
 
     def steps():
         counted = counters.read()
-        return counted["ref_steps"] + counted["kernel_runs"]
+        return counted["library_steps"] + counted["kernel_runs"]
 
     jax.block_until_ready(function(*arguments))
     before = steps()

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * convert, compare, select, clamp, reduce_precision and bitcast_convert of the reference engine.
+ * convert, compare, select, clamp, reduce_precision and bitcast_convert of engine/elementwise.
  * The expected values are those of JAX on CPU. */
 #include <math.h>
 
+#include "base/convert.h"
 #include "base/number.h"
 #include "unit/ref_case.h"
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * For tests of emission: a module's entry as one map kernel over each result (by the interpreter
- * and, where there is an LLVM, compiled as well), against the reference engine. */
+ * and, where there is an LLVM, compiled as well), against the oracle. */
 #ifndef JM_TESTS_EMIT_CASE_H
 #define JM_TESTS_EMIT_CASE_H
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/convert.h"
 #include "base/number.h"
 #include "engine/host/jit.h"
 #include "engine/ref/ref.h"
@@ -57,7 +58,7 @@ static inline void emit_end(emit_case *c) {
   jm_module_destroy(c->m);
 }
 
-/* The reference engine's results; afterwards those stay as they are. */
+/* The oracle's results; afterwards those stay as they are. */
 static inline void emit_want(emit_case *c) {
   jm_tensor args[EMIT_TENSORS], results[EMIT_TENSORS];
   for (uint32_t i = 0; i < c->entry->n_args; i++)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Emission against the reference engine: every op of every element type that jm_emit_supports says
+ * Emission against the oracle: every op of every element type that jm_emit_supports says
  * yes to, as a kernel run by the interpreter and, where there is an LLVM, compiled. */
 #include "unit/elementwise_cases.h"
 
 /* -- elementwise */
 
-/* What may differ from the reference engine by so many units of the last place; others: none. */
+/* What may differ from the oracle by so many units of the last place; others: none. */
 typedef struct tolerance {
   jm_opcode code;
   double ulps;

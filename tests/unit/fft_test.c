@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fft of the reference engine against the definition, summed in long double. */
+ * fft of the library against the definition, summed in long double. */
 #include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "engine/ref/ref.h"
+#include "engine/host/library/library.h"
 #include "unit/check.h"
+#include "unit/oracle.h"
 
-jm_ref_fn jm_ref_fft;
+jm_call_fn jm_library_fft;
 
 static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
   const jm_type *type = NULL;
   CHECK_OK(jm_module_type(m, dtype, rank, dims, &type));
   return type;
+}
+
+static bool has_nan(const jm_tensor *t) {
+  size_t n = (size_t)t->type->count * (jm_dtype_is_complex(t->type->dtype) ? 2 : 1);
+  double *x = oracle_numbers(t->type->dtype, t->data, n);
+  bool found = false;
+  for (size_t i = 0; x && i < n; i++) found |= isnan(x[i]);
+  free(x);
+  return found;
 }
 
 static void fft(jm_fft_kind kind, bool is_double, uint32_t rank, const int64_t *dims,
@@ -31,7 +41,10 @@ static void fft(jm_fft_kind kind, bool is_double, uint32_t rank, const int64_t *
   if (kind == JM_FFT_IRFFT) in_dims[rank - 1] = last / 2 + 1, out_dims[rank - 1] = last;
   jm_tensor source = {type_of(m, kind == JM_FFT_RFFT ? real : complex_of, rank, in_dims), in};
   jm_tensor target = {type_of(m, kind == JM_FFT_IRFFT ? real : complex_of, rank, out_dims), out};
-  CHECK_OK(jm_ref_fft(&(jm_ref_call){m, &op, &source, &target, NULL}));
+  const jm_call call = {m, &op, &source, &target, NULL};
+  CHECK_OK(jm_library_fft(&call));
+  /* The imaginary part at frequency 0 of a real line with a NaN is 0 to one, NaN to the other. */
+  if (target.type->count < 512 && !has_nan(&source)) check_oracle(&call, 256);
   jm_module_destroy(m);
 }
 
@@ -175,7 +188,7 @@ static void test_no_memory(void) {
     int64_t after = 0;
     for (; after < 100; after++) {
       jm_alloc_fail_after(after);
-      jm_error *error = jm_ref_fft(&(jm_ref_call){m, &op, &source, &target, NULL});
+      jm_error *error = jm_library_fft(&(jm_call){m, &op, &source, &target, NULL});
       jm_alloc_fail_after(-1);
       if (!error) break;
       CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED);

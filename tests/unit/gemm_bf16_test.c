@@ -2,7 +2,7 @@
  * Products of bf16 in the instruction made for them: every layout and block edge against exact
  * sums, and what the instruction does with rounding, subnormals and NaN. On a machine without it
  * only that it isn't offered is tested. */
-#include "engine/ref/gemm_bf16.h"
+#include "engine/host/library/gemm_bf16.h"
 
 #include <math.h>
 #include <stdlib.h>

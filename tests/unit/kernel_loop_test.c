@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops as one kernel, interpreted, against the reference engine: each program is wrapped into a
+ * Loops as one kernel, interpreted, against the oracle: each program is wrapped into a
  * fusion, scheduled and run. */
 #include <math.h>
 #include <stdatomic.h>

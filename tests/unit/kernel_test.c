@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The elementwise kernels of the reference engine: that every op has one for every type it permits,
+ * The elementwise kernels of engine/elementwise: that every op has one for every type it permits,
  * and edge values. The expected values are those of JAX on CPU. */
 #include <complex.h>
 #include <math.h>
 
 #include "base/number.h"
-#include "engine/ref/functions.h"
+#include "engine/host/library/functions.h"
 #include "unit/ref_case.h"
 
 /* ops.def's classes as jm_op_fact.types has them, for real floats without a complex type */
@@ -16,10 +16,10 @@ static bool has_kernel(jm_opcode code, jm_dtype dtype) {
 static void test_complete(void) {
   int n = 0;
   for (jm_opcode code = 0; code < JM_N_OPS; code++) {
-    if (jm_ref_fns[code] != jm_ref_elementwise) continue;
+    if (jm_library_fns[code] != jm_elementwise_run) continue;
     for (jm_dtype d = 0; d < JM_N_DTYPES; d++) {
       bool allowed = jm_op_facts[code].types >> jm_dtype_classof(d) & 1 && has_kernel(code, d);
-      bool present = jm_ref_kernel_find(code, d);
+      bool present = jm_elementwise_find(code, d);
       if (allowed != present)
         fprintf(stderr, "%s of %s\n", jm_op_facts[code].name, jm_dtype_name(d));
       CHECK(allowed == present);
@@ -129,7 +129,7 @@ enum { LANES = 531 };
 static void test_integers(void) {
   for (size_t k = 0; k < sizeof integers / sizeof *integers; k++) {
     const integer_row *row = &integers[k];
-    jm_ref_kernel *kernel = jm_ref_kernel_find(row->code, row->dtype);
+    jm_elementwise_kernel *kernel = jm_elementwise_find(row->code, row->dtype);
     size_t bytes = jm_dtype_bytes(row->dtype);
     uint64_t x[LANES], y[LANES], out[LANES];
     bool ok = true;
@@ -155,11 +155,11 @@ static void test_integers(void) {
 static void test_upper_bits(void) {
   uint8_t x[] = {0x0f, 0xff, 0x71}, y[] = {0x01, 0xf1, 0x01}, out[3];
   const void *in[2] = {x, y};
-  jm_ref_kernel_find(JM_OP_add, JM_DT_s4)(in, out, 3);
+  jm_elementwise_find(JM_OP_add, JM_DT_s4)(in, out, 3);
   CHECK(out[0] == 0 && out[1] == 0 && out[2] == 2);
-  jm_ref_kernel_find(JM_OP_divide, JM_DT_u4)(in, out, 3);
+  jm_elementwise_find(JM_OP_divide, JM_DT_u4)(in, out, 3);
   CHECK(out[0] == 15 && out[1] == 15 && out[2] == 1);
-  jm_ref_kernel_find(JM_OP_negate, JM_DT_s4)(in, out, 3);
+  jm_elementwise_find(JM_OP_negate, JM_DT_s4)(in, out, 3);
   CHECK(out[0] == 1 && out[1] == 1 && out[2] == 0xff);
 }
 
@@ -264,7 +264,7 @@ static void test_floats(void) {
         }
         const void *in[2] = {x, y};
         double *results[] = {out, x, y};
-        jm_ref_kernel_find(row->code, d)(in, results[where], LANES);
+        jm_elementwise_find(row->code, d)(in, results[where], LANES);
         for (size_t i = 0; i < LANES; i++) {
           CHECK_OK(jm_convert_run(d, JM_DT_f64, (char *)results[where] + i * bytes, &got, 1));
           ok &= same_value(got, want);
@@ -319,7 +319,7 @@ static void test_accuracy(void) {
       x[i] = exp2f(floorf(size)) * digits * (i & 1 ? -1 : 1);
     }
     const void *in[1] = {x};
-    jm_ref_kernel_find(functions[k].code, JM_DT_f32)(in, got, N);
+    jm_elementwise_find(functions[k].code, JM_DT_f32)(in, got, N);
     double worst = 0, at = 0;
     for (int i = 0; i < N; i++) {
       double error = ulps(got[i], functions[k].exact(x[i]));
@@ -336,10 +336,10 @@ static void test_is_finite(void) {
   float x[] = {1, INFINITY, -INFINITY, NAN, -0.0f};
   uint8_t out[5], f8[] = {0x7b, 0x7c, 0x7e, 0xfc, 0x80};
   const void *in[1] = {x};
-  jm_ref_kernel_find(JM_OP_is_finite, JM_DT_f32)(in, out, 5);
+  jm_elementwise_find(JM_OP_is_finite, JM_DT_f32)(in, out, 5);
   CHECK(out[0] == 1 && !out[1] && !out[2] && !out[3] && out[4] == 1);
   in[0] = f8;
-  jm_ref_kernel_find(JM_OP_is_finite, JM_DT_f8e5m2)(in, out, 5);
+  jm_elementwise_find(JM_OP_is_finite, JM_DT_f8e5m2)(in, out, 5);
   CHECK(out[0] == 1 && !out[1] && !out[2] && !out[3] && out[4] == 1);
 }
 
@@ -348,7 +348,7 @@ static void test_narrow_rounding(void) {
   uint16_t x[] = {jm_bf16_from_f32(256), jm_bf16_from_f32(258)}, y[2], out[2];
   y[0] = y[1] = jm_bf16_from_f32(1);
   const void *in[2] = {x, y};
-  jm_ref_kernel_find(JM_OP_add, JM_DT_bf16)(in, out, 2);
+  jm_elementwise_find(JM_OP_add, JM_DT_bf16)(in, out, 2);
   CHECK(jm_bf16_to_f32(out[0]) == 256 && jm_bf16_to_f32(out[1]) == 260);
 }
 
@@ -398,11 +398,11 @@ static void test_complex(void) {
     const complex_row *row = &complexes[k];
     double out[2];
     const void *in[2] = {row->x, row->y};
-    jm_ref_kernel_find(row->code, JM_DT_c128)(in, out, 1);
+    jm_elementwise_find(row->code, JM_DT_c128)(in, out, 1);
     bool ok = near_value(out[0], row->want[0]) && near_value(out[1], row->want[1]);
     float x[2] = {(float)row->x[0], (float)row->x[1]}, y[2] = {(float)row->y[0], (float)row->y[1]};
     const void *in32[2] = {x, y};
-    jm_ref_kernel_find(row->code, JM_DT_c64)(in32, x, 1);
+    jm_elementwise_find(row->code, JM_DT_c64)(in32, x, 1);
     ok &= near_value(x[0], row->want[0]) && near_value(x[1], row->want[1]);
     if (!ok)
       fprintf(stderr, "%s(%g+%gi, %g+%gi) = %g+%gi, c64 %g+%gi\n", jm_op_facts[row->code].name,
@@ -411,12 +411,12 @@ static void test_complex(void) {
   }
   float z[] = {3, -4, 0, 0}, re[2];
   const void *in[1] = {z};
-  jm_ref_kernel_find(JM_OP_abs, JM_DT_c64)(in, re, 2);
+  jm_elementwise_find(JM_OP_abs, JM_DT_c64)(in, re, 2);
   CHECK(re[0] == 5 && re[1] == 0);
-  jm_ref_kernel_find(JM_OP_imag, JM_DT_c64)(in, re, 2);
+  jm_elementwise_find(JM_OP_imag, JM_DT_c64)(in, re, 2);
   CHECK(re[0] == -4 && re[1] == 0);
   const void *parts[2] = {(float[]){1, 2}, (float[]){3, 4}};
-  jm_ref_kernel_find(JM_OP_complex, JM_DT_f32)(parts, z, 2);
+  jm_elementwise_find(JM_OP_complex, JM_DT_f32)(parts, z, 2);
   CHECK(z[0] == 1 && z[1] == 3 && z[2] == 2 && z[3] == 4);
 }
 
@@ -424,7 +424,7 @@ static void test_complex(void) {
 static void test_log_plus_one_cancels(void) {
   double z[2] = {-0x1p-21, 0x1p-10}, out[2]; /* 2 re + im^2 = 0, so the result is re^2 / 2 */
   const void *in[1] = {z};
-  jm_ref_kernel_find(JM_OP_log_plus_one, JM_DT_c128)(in, out, 1);
+  jm_elementwise_find(JM_OP_log_plus_one, JM_DT_c128)(in, out, 1);
   CHECK(fabs(out[0] - 0x1p-43) < 1e-12 * 0x1p-43);
 }
 

@@ -3,8 +3,8 @@
  * (values against JAX CPU: tests/jax/test_linalg.py). */
 #include <math.h>
 
-#include "engine/ref/custom_call.h"
-#include "engine/ref/lapack_call.h"
+#include "engine/host/library/custom_call.h"
+#include "engine/host/library/lapack_call.h"
 #include "unit/ref_case.h"
 
 #define STR(text) {text, sizeof text - 1}
@@ -29,7 +29,7 @@ static void make(ref_case *c, const char *target, const jm_dict_entry *entries, 
   case_op(c, JM_OP_custom_call, &attrs, 0);
 }
 
-static jm_error *check(ref_case *c) { return jm_ref_check(c->m, jm_module_op(c->m, c->op)); }
+static jm_error *check(ref_case *c) { return jm_library_check(c->m, jm_module_op(c->m, c->op)); }
 
 static const shape square = {JM_DT_f32, 3, {2, 3, 3}}, flat = {JM_DT_f32, 2, {3, 3}};
 static const shape vector = {JM_DT_f32, 2, {2, 3}}, shorter = {JM_DT_f32, 2, {2, 2}};

@@ -4,10 +4,10 @@
 #include <complex.h>
 #include <math.h>
 
-#include "engine/ref/functions.h"
-#include "engine/ref/lapack.h"
-#include "engine/ref/lapack_loops.h"
-#include "engine/ref/linalg.h"
+#include "engine/host/library/functions.h"
+#include "engine/host/library/lapack.h"
+#include "engine/host/library/lapack_loops.h"
+#include "engine/host/library/linalg.h"
 #include "ir/build.h"
 #include "unit/product.h"
 
@@ -104,7 +104,7 @@ static void check_cholesky(jm_dtype d, size_t n, bool lower) {
   int64_t dims[3] = {3, (int64_t)n, (int64_t)n};
   jm_type type;
   jm_tensor from = tensor(&type, d, 3, dims, in), to = tensor(&type, d, 3, dims, out);
-  CHECK_OK(jm_ref_cholesky(&(jm_ref_call){.op = &op, .in = &from, .out = &to}));
+  CHECK_OK(jm_library_cholesky(&(jm_call){.op = &op, .in = &from, .out = &to}));
   load_all(d, (char *)out + bytes, n * n, factor);
   bool all_nan = true;
   for (size_t i = 0; i < n * n; i++) all_nan &= isnan(creal(factor[i])) != 0;
@@ -134,7 +134,7 @@ static void test_cholesky_narrow(void) {
   jm_type type;
   jm_tensor from = tensor(&type, JM_DT_bf16, 2, dims, in);
   jm_tensor to = tensor(&type, JM_DT_bf16, 2, dims, out);
-  CHECK_OK(jm_ref_cholesky(&(jm_ref_call){.op = &op, .in = &from, .out = &to}));
+  CHECK_OK(jm_library_cholesky(&(jm_call){.op = &op, .in = &from, .out = &to}));
   CHECK(out[0] == 0x4000 && out[1] == 0 && out[2] == 0x3f80 && out[3] == 0x3fb5);
 }
 
@@ -174,7 +174,7 @@ static void check_solve(jm_dtype d, size_t m, size_t n, unsigned flags, jm_lapac
   jm_type a_type, b_type;
   jm_tensor in[2] = {tensor(&a_type, d, 2, a_dims, matrix), tensor(&b_type, d, 2, b_dims, b)};
   jm_tensor out = tensor(&b_type, d, 2, b_dims, results[0]);
-  CHECK_OK(jm_ref_triangular_solve(&(jm_ref_call){.op = &op, .in = in, .out = &out}));
+  CHECK_OK(jm_library_triangular_solve(&(jm_call){.op = &op, .in = in, .out = &out}));
   memcpy(results[1], b, sizeof b);
   jm_lapack_triangular problem = {d, m, n, left, lower, unit, how, matrix, results[1]};
   jm_loops_find(d)->solve(&problem);
@@ -240,7 +240,7 @@ static void check_qr(jm_dtype d, size_t m, size_t cols) {
   jm_op op = {.code = JM_OP_custom_call, .n_operands = 1, .n_results = 2};
   jm_tensor from = tensor(&type, d, 3, dims, in);
   jm_tensor to[2] = {tensor(&type, d, 3, dims, out), tensor(&tau_type, d, 2, tau_dims, tau)};
-  CHECK_OK(jm_qr_run(&(jm_ref_call){.op = &op, .in = &from, .out = to}));
+  CHECK_OK(jm_qr_run(&(jm_call){.op = &op, .in = &from, .out = to}));
   size_t q_bytes = m * n * jm_dtype_bytes(d);
   for (size_t i = 0; i < 2; i++) {
     load_all(d, (char *)out + i * bytes, m * cols, factor);
@@ -249,7 +249,7 @@ static void check_qr(jm_dtype d, size_t m, size_t cols) {
   op = (jm_op){.code = JM_OP_custom_call, .n_operands = 2, .n_results = 1};
   jm_tensor pair[2] = {tensor(&q_type, d, 3, q_dims, part), to[1]};
   jm_tensor product = tensor(&q_type, d, 3, q_dims, in);
-  CHECK_OK(jm_householder_run(&(jm_ref_call){.op = &op, .in = pair, .out = &product}));
+  CHECK_OK(jm_householder_run(&(jm_call){.op = &op, .in = pair, .out = &product}));
   load_all(d, (char *)in + q_bytes, m * n, q);
   CHECK(is_qr(d, m, cols, n));
   for (size_t i = 0; i < m * cols; i++) store(d, out, i, given[i]);
@@ -276,10 +276,12 @@ static void test_permute(void) {
             to = tensor(&type, JM_DT_f32, 1, dims, out);
   jm_collective_permute_attrs attrs = {.source_target_pairs = {self, 2}};
   jm_op op = {.code = JM_OP_collective_permute, .n_operands = 1, .n_results = 1, .attrs = &attrs};
-  CHECK_OK(jm_ref_collective(&(jm_ref_call){.op = &op, .in = &from, .out = &to}));
+  const jm_module alone = {.n_replicas = 1, .n_partitions = 1};
+  const jm_call call = {.module = &alone, .op = &op, .in = &from, .out = &to};
+  CHECK_OK(jm_library_collective(&call));
   CHECK(out[0] == 3 && out[1] == 4);
   attrs.source_target_pairs.n = 0;
-  CHECK_OK(jm_ref_collective(&(jm_ref_call){.op = &op, .in = &from, .out = &to}));
+  CHECK_OK(jm_library_collective(&call));
   CHECK(out[0] == 0 && out[1] == 0);
 }
 
@@ -305,7 +307,7 @@ static jm_error *check_op(jm_opcode code, const void *attrs, jm_dtype dtype,
                      .attrs = attrs,
                      .loc = JM_NONE};
   CHECK_OK(jm_build_op(m, region, &spec, &id));
-  jm_error *error = jm_ref_check(m, jm_module_op(m, id));
+  jm_error *error = jm_library_check(m, jm_module_op(m, id));
   jm_module_destroy(m);
   return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * For tests of the MLX engine's lowerings: a program in text form, run by MLX's CPU device and by
- * the reference engine on the same pseudo-random operands. The counters prove which engine ran its
+ * the oracle on the same pseudo-random operands. The counters prove which engine ran its
  * ops. */
 #ifndef JM_TESTS_MLX_CASE_H
 #define JM_TESTS_MLX_CASE_H
@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/convert.h"
 #include "base/counters.h"
 #include "base/data.h"
 #include "base/number.h"

@@ -6,6 +6,7 @@
 
 #include "engine/host/engine.h"
 #include "engine/host/host.h"
+#include "engine/ref/ref.h"
 #include "ir/build.h"
 #include "ir/parse.h"
 #include "ir/print.h"

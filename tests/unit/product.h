@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/convert.h"
 #include "base/data.h"
 #include "base/scratch.h"
 #include "engine/ref/ref.h"
@@ -118,7 +119,7 @@ static inline bool array_is_right(const array *a) {
 }
 
 /* Lets the first, second, ... allocation of the call fail until it gets by. */
-static inline void check_without_memory(jm_ref_fn *run, const jm_ref_call *call) {
+static inline void check_without_memory(jm_call_fn *run, const jm_call *call) {
   for (int64_t n = 0;; n++) {
     jm_data_trim();
     jm_scratch_trim();

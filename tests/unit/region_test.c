@@ -2,6 +2,7 @@
  * Regions: on many lanes, lane by lane where they can't be lifted, and whole ones with control. */
 #include <math.h>
 
+#include "engine/host/library/region.h"
 #include "unit/ref_case.h"
 
 static const jm_type *scalar(ref_case *c, jm_dtype dtype) { return case_type(c, dtype, 0, NULL); }
@@ -45,17 +46,17 @@ static void test_lanes(void) {
   results[1] = x;
   CHECK_OK(jm_build_results(c.m, r, results, 2));
 
-  jm_ref_region *region = NULL;
+  jm_library_region *region = NULL;
   jm_tensor capture_tensor = {scalar(&c, JM_DT_s32), &captured};
-  CHECK_OK(jm_ref_region_create(c.m, r, &capture_tensor, 1, 500, &region));
-  CHECK(jm_ref_region_lanes(region) == 500);
+  CHECK_OK(jm_library_region_create(c.m, r, &capture_tensor, 1, 500, &region));
+  CHECK(jm_library_region_lanes(region) == 500);
   static int32_t xs[500];
   static float ys[500];
   const size_t sizes[] = {500, 1, 0, 77};
   for (size_t s = 0; s < 4; s++) {
     for (int i = 0; i < 500; i++) xs[i] = i - 250, ys[i] = (float)(i % 7);
     /* results in the memory of the other argument */
-    CHECK_OK(jm_ref_region_run(region, (const void *[]){xs, ys}, (void *[]){xs, ys}, sizes[s]));
+    CHECK_OK(jm_library_region_run(region, (const void *[]){xs, ys}, (void *[]){xs, ys}, sizes[s]));
     bool ok = true;
     for (int i = 0; i < (int)sizes[s]; i++) {
       int32_t was = i - 250, now;
@@ -66,7 +67,7 @@ static void test_lanes(void) {
     }
     CHECK(ok);
   }
-  jm_ref_region_destroy(region);
+  jm_library_region_destroy(region);
   case_end(&c);
 }
 
@@ -174,14 +175,14 @@ static void test_not_lifted(void) {
   jm_value n = arg(&c, c.entry, s32), step = arg(&c, c.entry, s32);
   jm_value results[] = {build_while(&c, c.entry, n, step), n};
   CHECK_OK(jm_build_results(c.m, c.entry, results, 2));
-  jm_ref_region *region = NULL;
-  CHECK_OK(jm_ref_region_create(c.m, c.entry, NULL, 0, 100, &region));
-  CHECK(jm_ref_region_lanes(region) == 1);
+  jm_library_region *region = NULL;
+  CHECK_OK(jm_library_region_create(c.m, c.entry, NULL, 0, 100, &region));
+  CHECK(jm_library_region_lanes(region) == 1);
   int32_t ns[] = {5, 0, 3}, steps[] = {3, 9, 1};
-  CHECK_OK(jm_ref_region_run(region, (const void *[]){ns, steps}, (void *[]){ns, steps}, 3));
+  CHECK_OK(jm_library_region_run(region, (const void *[]){ns, steps}, (void *[]){ns, steps}, 3));
   CHECK(ns[0] == 45 && ns[1] == 0 && ns[2] == 6);
   CHECK(steps[0] == 5 && steps[1] == 0 && steps[2] == 3);
-  jm_ref_region_destroy(region);
+  jm_library_region_destroy(region);
   case_end(&c);
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Random numbers of the reference engine: bits and states against those of XLA's CPU backend, and
+ * Random numbers of the library: bits and states against those of XLA's CPU backend, and
  * the ranges and moments of rng. */
 #include <math.h>
 
-#include "engine/ref/ref.h"
+#include "engine/host/library/library.h"
 #include "unit/check.h"
+#include "unit/oracle.h"
 
-jm_ref_fn jm_ref_rng_bit_generator, jm_ref_rng;
+jm_call_fn jm_library_rng_bit_generator, jm_library_rng;
 
 static const jm_type *type_of(jm_module *m, jm_dtype dtype, uint32_t rank, const int64_t *dims) {
   const jm_type *type = NULL;
@@ -26,8 +27,9 @@ static jm_error *bits(jm_rng_algorithm algorithm, jm_dtype state_dtype, int64_t 
   memcpy(copy, state, jm_type_bytes(state_type));
   jm_tensor in = {state_type, copy};
   jm_tensor outputs[] = {{state_type, new_state}, {type_of(m, dtype, rank, dims), out}};
-  jm_ref_call call = {m, &op, &in, outputs, NULL};
-  jm_error *error = jm_ref_rng_bit_generator(&call);
+  jm_call call = {m, &op, &in, outputs, NULL};
+  jm_error *error = jm_library_rng_bit_generator(&call);
+  if (!error) check_oracle(&call, 0);
   jm_module_destroy(m);
   return error;
 }
@@ -149,7 +151,7 @@ static jm_error *draw(jm_rng_distribution distribution, jm_dtype dtype, const vo
   const jm_type *scalar = type_of(m, dtype, 0, NULL);
   jm_tensor in[] = {{scalar, (void *)(uintptr_t)a}, {scalar, (void *)(uintptr_t)b}};
   jm_tensor result = {type_of(m, dtype, 1, &n), out};
-  jm_error *error = jm_ref_rng(&(jm_ref_call){m, &op, in, &result, NULL});
+  jm_error *error = jm_library_rng(&(jm_call){m, &op, in, &result, NULL});
   jm_module_destroy(m);
   return error;
 }

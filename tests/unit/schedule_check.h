@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Groups and schedules against the reference engine: every group that grouping forms of a program,
+ * Groups and schedules against the oracle: every group that grouping forms of a program,
  * for the host and for GPUs, is scheduled and run by the interpreter, in two parts, which finds
  * races between the threads of a GPU's groups. Those of the host also run, where there is an LLVM,
  * as compiled code, and in the memory of operands where the schedule allows that. */
@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/convert.h"
 #include "engine/host/jit.h"
 #include "engine/ref/ref.h"
 #include "ir/parse.h"

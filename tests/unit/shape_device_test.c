@@ -54,7 +54,7 @@ static void run_op(const trial *t, const jm_module *m, const jm_op *op, void **v
     values[op->first_result + i] = out[i].data;
   }
   if (op->code != JM_OP_fusion) {
-    CHECK_OK(jm_ref_fns[op->code](&(jm_ref_call){m, op, in, out, NULL}));
+    CHECK_OK(jm_ref_fns[op->code](&(jm_call){m, op, in, out, NULL}));
     return;
   }
   CHECK_OK(jm_schedule_build(m, op, &target, &schedule));

@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/convert.h"
 #include "engine/host/engine.h"
 #include "engine/host/host.h"
+#include "engine/host/library/library.h"
 #include "pass/pass.h"
 #include "unit/shape_trial.h"
 
@@ -99,7 +101,7 @@ static void run_trial(const shape_row *row, jm_dtype dtype, const shape *s, uint
   if (!m) return;
   const jm_region *entry = jm_module_region(m, m->entry);
   for (uint32_t i = 0; i < entry->n_ops; i++)
-    CHECK_OK(jm_ref_check(m, jm_module_op(m, entry->ops[i])));
+    CHECK_OK(jm_library_check(m, jm_module_op(m, entry->ops[i])));
   begin_trial(t, m);
   if (keeps) evaluate(t, m);
   jm_host_program *host = NULL;

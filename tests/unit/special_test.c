@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Special functions of the reference engine against values that mpmath gave with 30 digits, and
+ * Special functions of engine/elementwise against values that mpmath gave with 30 digits, and
  * threefry2x32 against the vectors that its authors published. */
 #include <math.h>
 
+#include "base/convert.h"
 #include "unit/ref_case.h"
 
 static const struct {

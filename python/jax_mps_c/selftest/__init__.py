@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     ran = {name: after[name] - before[name] for name in after}
     print(
         f"ops on the device: {ran['device_ops']}, on the host beside it: {ran['host_ops']}, "
-        f"reference engine: {ran['ref_steps']}"
+        f"library: {ran['library_steps']}"
     )
     print(
         f"{n_run} of {len(CASES)} cases in {time.monotonic() - began:.0f} s: "

@@ -13,7 +13,7 @@ typedef struct frame {
   const jm_context *context;
   jm_tensor *tensors; /* one per plan->operands */
   char *arena;
-  uint64_t steps, kernels; /* that were run: on the reference engine, compiled */
+  uint64_t steps, kernels; /* that were run: by the library, compiled */
 } frame;
 
 static jm_error *block_run(frame *f, uint32_t block);
@@ -21,8 +21,8 @@ static jm_error *block_run(frame *f, uint32_t block);
 static jm_error *op_run(frame *f, const jm_step *step) {
   const jm_host_code *code = (const jm_host_code *)step->code;
   const jm_tensor *in = f->tensors + step->first_operand, *out = in + step->n_reads;
-  const jm_ref_call call = {f->plan->module, jm_module_op(f->plan->module, step->op), in, out,
-                            f->context};
+  const jm_call call = {f->plan->module, jm_module_op(f->plan->module, step->op), in, out,
+                        f->context};
   if (code->run) {
     f->steps++;
     return code->run(&call);
@@ -96,7 +96,7 @@ jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) {
       f.tensors[i] = (jm_tensor){operand->type, data};
     }
     error = block_run(&f, 0);
-    jm_counter_add(JM_COUNTER_ref_steps, f.steps);
+    jm_counter_add(JM_COUNTER_library_steps, f.steps);
     jm_counter_add(JM_COUNTER_kernel_runs, f.kernels);
   }
   jm_data_give(f.arena, plan->arena_bytes);

@@ -3,7 +3,7 @@
 
 #include "base/parallel.h"
 #include "base/scratch.h"
-#include "engine/host/library.h"
+#include "engine/host/library/library.h"
 
 /* -- compiling */
 
@@ -22,8 +22,7 @@ static void code_release(void *code) { jm_jit_code_release(code); }
 
 static jm_host_code code_make(const jm_module *m, const jm_op *op, const jm_group_code *group) {
   if (!group) {
-    jm_ref_fn *library = jm_library_find(m, op);
-    return (jm_host_code){.run = library ? library : jm_ref_fns[op->code]};
+    return (jm_host_code){.run = jm_library_find(m, op)};
   }
   const jm_schedule *schedule = group->schedule;
   return (jm_host_code){.base = {.name = schedule->name,
@@ -94,7 +93,7 @@ static void run_range(void *context, size_t begin, size_t end) {
   }
 }
 
-static void *argument_address(const jm_launch_argument *argument, const jm_ref_call *call,
+static void *argument_address(const jm_launch_argument *argument, const jm_call *call,
                               const jm_tensor *temporaries) {
   switch (argument->memory) {
     case JM_LAUNCH_OPERAND:
@@ -107,7 +106,7 @@ static void *argument_address(const jm_launch_argument *argument, const jm_ref_c
   return temporaries[argument->index].data;
 }
 
-static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_ref_call *call,
+static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_call *call,
                             const jm_tensor *temporaries, void **buffers) {
   const jm_kernel *kernel = what->kernel;
   uint32_t n = 0;
@@ -127,7 +126,7 @@ static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_re
   return NULL;
 }
 
-jm_error *jm_host_group_run(const jm_group_code *group, const jm_ref_call *call,
+jm_error *jm_host_group_run(const jm_group_code *group, const jm_call *call,
                             const jm_tensor *temporaries) {
   const jm_schedule *schedule = group->schedule;
   for (uint32_t i = 0; i < schedule->n_launches; i++) {

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The host engine's code of a module: its fusion ops scheduled and compiled, its other ops as
- * routines of the library (library.h) or the reference engine, and how one of them is run. It plans
+ * routines of the library (library/library.h), and how one of them is run. It plans
  * nothing and owns no tensor: memory comes from the plan. */
 #ifndef JM_ENGINE_HOST_HOST_H
 #define JM_ENGINE_HOST_HOST_H
 
+#include "engine/call.h"
 #include "engine/engine.h"
 #include "engine/host/jit.h"
-#include "engine/ref/ref.h"
 #include "kernel/schedule/groups.h"
 
 /* What runs one op. */
 typedef struct jm_host_code {
   jm_step_code base;
-  jm_ref_fn *run;             /* NULL: a group */
+  jm_call_fn *run;            /* NULL: a group */
   const jm_group_code *group; /* codes: jm_jit_code */
 } jm_host_code;
 
@@ -30,7 +30,7 @@ void jm_host_program_destroy(jm_host_program *program); /* NULL is allowed */
 
 /* Runs a group. temporaries: one per schedule->n_temporaries, of as many bytes as it says, aligned
  * to JM_DATA_ALIGNMENT. */
-jm_error *jm_host_group_run(const jm_group_code *group, const jm_ref_call *call,
+jm_error *jm_host_group_run(const jm_group_code *group, const jm_call *call,
                             const jm_tensor *temporaries) JM_MUST_USE;
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "base/counters.h"
 #include "base/data.h"
-#include "engine/ref/ref.h"
+#include "engine/host/library/library.h"
 
 enum {
   SMALL = 64, /* bytes: what the host computes faster than a launch takes */
@@ -43,7 +43,7 @@ static jm_error *codes_make(jm_mlx_program *program) {
       continue;
     }
     code->lower = jm_lower_find(m, op);
-    if (!code->lower) JM_TRY(jm_ref_check(m, op));
+    if (!code->lower) JM_TRY(jm_library_check(m, op));
     if (op->code == JM_OP_fusion)
       code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
   }
@@ -123,7 +123,7 @@ static bool belongs_on_host(execution *x, const jm_op *op) {
   if (!op->n_operands) {
     for (uint32_t i = 0; i < op->n_results; i++)
       if (!is_small_integer(jm_op_result_type(x->m, op, i))) return false;
-    return jm_ref_fns[op->code] != NULL;
+    return jm_library_find(x->m, op) != NULL;
   }
   for (uint32_t i = 0; i < op->n_operands; i++) {
     const jm_mlx_value *value = value_at(x, op->operands[i]);
@@ -131,7 +131,7 @@ static bool belongs_on_host(execution *x, const jm_op *op) {
   }
   for (uint32_t i = 0; i < op->n_results; i++)
     if (!is_small_integer(jm_op_result_type(x->m, op, i))) return false;
-  return jm_ref_fns[op->code] != NULL;
+  return jm_library_find(x->m, op) != NULL;
 }
 
 /* Drops operands that nobody uses any more, and results that nobody uses at all. */
@@ -156,9 +156,9 @@ static jm_error *run_on_host(execution *x, const jm_op *op) {
     JM_TRY(block_create(x, value->type, &value->block));
     out[i] = (jm_tensor){value->type, value->block->data};
   }
-  const jm_ref_call call = {x->m, op, in, out, x->context};
+  const jm_call call = {x->m, op, in, out, x->context};
   jm_counter_add(JM_COUNTER_host_ops, 1);
-  return jm_ref_fns[op->code](&call);
+  return jm_library_find(x->m, op)(&call);
 }
 
 /* -- ops on the device */

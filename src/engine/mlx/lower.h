@@ -79,7 +79,7 @@ bool jm_lower_type_supported(const jm_type *type);
 
 typedef void jm_lower_fn(jm_lowering *l);
 
-/* The lowering of an op, NULL if MLX can't do it: then the reference engine runs it on the host.
+/* The lowering of an op, NULL if MLX can't do it: then the host's library runs it.
  * Looks at element types, attributes and regions, never at values. */
 jm_lower_fn *jm_lower_find(const jm_module *module, const jm_op *op);
 

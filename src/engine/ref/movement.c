@@ -1,216 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement: every op here says where its elements lie and leaves the rest to copy.h. Strides
- * are only computed for tensors that are not empty: with a size of 0 they may overflow. */
-#include "engine/ref/copy.h"
+ * Ops that move elements: for each index of the result, the index in the operand that it comes
+ * from.
+ */
+#include <string.h>
+
 #include "engine/ref/functions.h"
 
-static char *at(const jm_tensor *tensor, int64_t element) {
-  return (char *)tensor->data + element * (int64_t)jm_dtype_bytes(tensor->type->dtype);
-}
+/* Writes the operand's index that belongs to the result's; false: there is none. */
+typedef bool source_fn(const jm_call *call, const int64_t *to, int64_t *from);
 
-/* The elements of `to` from offset to_start with its own strides, those of `from` likewise, for a
- * box of the given sizes (NULL: all of from's). */
-static void box_copy(const jm_tensor *to, int64_t to_start, const jm_tensor *from,
-                     int64_t from_start, const int64_t *sizes) {
-  jm_rect rect;
-  jm_rect_init(&rect);
-  int64_t to_stride = 1, from_stride = 1;
-  for (uint32_t d = from->type->rank; d--;) {
-    jm_rect_add(&rect, sizes ? sizes[d] : from->type->dims[d], to_stride, from_stride);
-    if (rect.empty) return;
-    to_stride *= to->type->dims[d];
-    from_stride *= from->type->dims[d];
-  }
-  jm_rect_copy(&rect, jm_dtype_bytes(to->type->dtype), at(to, to_start), at(from, from_start));
-}
-
-jm_error *jm_ref_broadcast_in_dim(const jm_ref_call *call) {
-  const jm_broadcast_in_dim_attrs *attrs = call->op->attrs;
+/* Elements without a source are not touched. */
+static jm_error *move(const jm_call *call, source_fn *source) {
   const jm_tensor *in = &call->in[0], *out = &call->out[0];
+  size_t bytes = jm_dtype_bytes(out->type->dtype);
+  int64_t to[JM_RANK_MAX] = {0}, from[JM_RANK_MAX] = {0};
   if (!out->type->count) return NULL;
-  jm_rect rect;
-  jm_rect_init(&rect);
-  int64_t to = 1;
-  for (uint32_t d = out->type->rank; d--; to *= out->type->dims[d]) {
-    int64_t from = 0;
-    for (uint32_t i = 0; i < attrs->dims.n; i++)
-      if (attrs->dims.data[i] == (int64_t)d && in->type->dims[i] != 1)
-        from = jm_type_stride(in->type, i);
-    jm_rect_add(&rect, out->type->dims[d], to, from);
+  do {
+    if (source(call, to, from)) memcpy(jm_ref_at(out, to), jm_ref_at(in, from), bytes);
+  } while (jm_ref_next(out->type->dims, out->type->rank, to));
+  return NULL;
+}
+
+static void fill(const jm_tensor *out, const void *element) {
+  size_t bytes = jm_dtype_bytes(out->type->dtype);
+  for (int64_t i = 0; i < out->type->count; i++)
+    memcpy((char *)out->data + i * (int64_t)bytes, element, bytes);
+}
+
+static bool broadcast_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  const jm_i64s dims = ((const jm_broadcast_in_dim_attrs *)call->op->attrs)->dims;
+  for (uint32_t i = 0; i < dims.n; i++)
+    from[i] = call->in[0].type->dims[i] == 1 ? 0 : to[dims.data[i]];
+  return true;
+}
+jm_error *jm_ref_broadcast_in_dim(const jm_call *call) { return move(call, broadcast_source); }
+
+static bool transpose_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  const jm_i64s order = ((const jm_transpose_attrs *)call->op->attrs)->permutation;
+  for (uint32_t d = 0; d < order.n; d++) from[order.data[d]] = to[d];
+  return true;
+}
+jm_error *jm_ref_transpose(const jm_call *call) { return move(call, transpose_source); }
+
+static bool reverse_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  const jm_i64s dims = ((const jm_reverse_attrs *)call->op->attrs)->dims;
+  for (uint32_t d = 0; d < call->in[0].type->rank; d++)
+    from[d] = jm_i64s_contains(dims, d) ? call->in[0].type->dims[d] - 1 - to[d] : to[d];
+  return true;
+}
+jm_error *jm_ref_reverse(const jm_call *call) { return move(call, reverse_source); }
+
+static bool slice_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  const jm_slice_attrs *a = call->op->attrs;
+  for (uint32_t d = 0; d < call->in[0].type->rank; d++) /* a stride that is not used may be huge */
+    from[d] = a->start.data[d] + (to[d] ? to[d] * a->stride.data[d] : 0);
+  return true;
+}
+jm_error *jm_ref_slice(const jm_call *call) { return move(call, slice_source); }
+
+/* The result's index lies low + i * (interior + 1) from the operand's i, or on padding. */
+static bool pad_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  const jm_pad_attrs *a = call->op->attrs;
+  for (uint32_t d = 0; d < call->in[0].type->rank; d++) {
+    int64_t n = call->in[0].type->dims[d], at = to[d] - a->low.data[d];
+    int64_t step = n > 1 ? a->interior.data[d] + 1 : 1;
+    if (at < 0 || at % step || at / step >= n) return false;
+    from[d] = at / step;
   }
-  jm_rect_copy(&rect, jm_dtype_bytes(out->type->dtype), out->data, in->data);
-  return NULL;
+  return true;
+}
+jm_error *jm_ref_pad(const jm_call *call) {
+  fill(&call->out[0], call->in[1].data);
+  return move(call, pad_source);
 }
 
-jm_error *jm_ref_concatenate(const jm_ref_call *call) {
-  const jm_concatenate_attrs *attrs = call->op->attrs;
-  const jm_tensor *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  int64_t start = 0, stride = jm_type_stride(out->type, (uint32_t)attrs->dim);
-  for (uint32_t i = 0; i < call->op->n_operands; i++) {
-    if (call->in[i].type->count) box_copy(out, start * stride, &call->in[i], 0, NULL);
-    start += call->in[i].type->dims[attrs->dim];
-  }
-  return NULL;
+/* Starts are clamped so that the slice lies within. */
+static int64_t start_of(const jm_tensor *start, int64_t size, int64_t slice) {
+  return jm_index_clamp(jm_index_read(start->type->dtype, start->data, 0), 0, size - slice);
 }
 
-jm_error *jm_ref_constant(const jm_ref_call *call) {
-  const jm_constant_attrs *attrs = call->op->attrs;
-  const jm_tensor *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  if (attrs->value.splat)
-    jm_copy_fill(out->data, attrs->value.bytes, jm_dtype_bytes(out->type->dtype), out->type->count);
-  else
-    jm_copy_bytes(out->data, attrs->value.bytes, jm_type_bytes(out->type));
-  return NULL;
+static bool dynamic_slice_source(const jm_call *call, const int64_t *to, int64_t *from) {
+  for (uint32_t d = 0; d < call->in[0].type->rank; d++)
+    from[d] =
+        to[d] + start_of(&call->in[1 + d], call->in[0].type->dims[d], call->out[0].type->dims[d]);
+  return true;
 }
+jm_error *jm_ref_dynamic_slice(const jm_call *call) { return move(call, dynamic_slice_source); }
 
-jm_error *jm_ref_reshape(const jm_ref_call *call) {
-  if (call->out[0].data != call->in[0].data)
-    jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
-  return NULL;
-}
-
-/* Where the box starts in the operand, from one scalar start per dimension, clamped so that the box
- * fits. The tensor is not empty. */
-static int64_t dynamic_start(const jm_tensor *starts, const jm_type *type, const int64_t *sizes) {
-  int64_t offset = 0, stride = 1;
-  for (uint32_t d = type->rank; d--; stride *= type->dims[d]) {
-    int64_t start = jm_index_read(starts[d].type->dtype, starts[d].data, 0);
-    offset += jm_index_clamp(start, 0, type->dims[d] - sizes[d]) * stride;
-  }
-  return offset;
-}
-
-jm_error *jm_ref_dynamic_slice(const jm_ref_call *call) {
-  const jm_tensor *in = &call->in[0], *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  const int64_t *sizes = out->type->dims;
-  box_copy(out, 0, in, dynamic_start(call->in + 1, in->type, sizes), sizes);
-  return NULL;
-}
-
-jm_error *jm_ref_dynamic_update_slice(const jm_ref_call *call) {
-  const jm_tensor *in = &call->in[0], *update = &call->in[1], *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  if (out->data != in->data) jm_copy_bytes(out->data, in->data, jm_type_bytes(out->type));
+jm_error *jm_ref_dynamic_update_slice(const jm_call *call) {
+  const jm_tensor *update = &call->in[1], *out = &call->out[0];
+  size_t bytes = jm_dtype_bytes(out->type->dtype);
+  int64_t from[JM_RANK_MAX] = {0}, to[JM_RANK_MAX];
+  memmove(out->data, call->in[0].data, jm_type_bytes(out->type));
   if (!update->type->count) return NULL;
-  box_copy(out, dynamic_start(call->in + 2, in->type, update->type->dims), update, 0, NULL);
+  do {
+    for (uint32_t d = 0; d < out->type->rank; d++)
+      to[d] = from[d] + start_of(&call->in[2 + d], out->type->dims[d], update->type->dims[d]);
+    memcpy(jm_ref_at(out, to), jm_ref_at(update, from), bytes);
+  } while (jm_ref_next(update->type->dims, update->type->rank, from));
   return NULL;
 }
 
-/* One line of numbers, converted as `convert` does (integers wrap, floats round), then repeated. */
-jm_error *jm_ref_iota(const jm_ref_call *call) {
-  const jm_iota_attrs *attrs = call->op->attrs;
+jm_error *jm_ref_reshape(const jm_call *call) {
+  memmove(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
+  return NULL;
+}
+
+jm_error *jm_ref_concatenate(const jm_call *call) {
+  int64_t dim = ((const jm_concatenate_attrs *)call->op->attrs)->dim, start = 0;
   const jm_tensor *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  int64_t n = out->type->dims[attrs->dim];
-  size_t bytes = jm_dtype_bytes(out->type->dtype);
-  int64_t *numbers = jm_alloc_data((size_t)n * sizeof *numbers);
-  void *line = jm_alloc_data((size_t)n * bytes);
-  jm_error *error = NULL;
-  if (numbers && line) {
-    for (int64_t i = 0; i < n; i++) numbers[i] = i;
-    error = jm_convert_run(JM_DT_s64, out->type->dtype, numbers, line, (size_t)n);
-  } else {
-    error = jm_error_out_of_memory();
+  for (uint32_t i = 0; i < call->op->n_operands; i++) {
+    const jm_tensor *in = &call->in[i];
+    int64_t from[JM_RANK_MAX] = {0}, to[JM_RANK_MAX];
+    if (in->type->count) do {
+        memcpy(to, from, in->type->rank * sizeof *to);
+        to[dim] += start;
+        memcpy(jm_ref_at(out, to), jm_ref_at(in, from), jm_dtype_bytes(out->type->dtype));
+      } while (jm_ref_next(in->type->dims, in->type->rank, from));
+    start += in->type->dims[dim];
   }
-  if (!error) {
-    int64_t stride = jm_type_stride(out->type, (uint32_t)attrs->dim);
-    jm_rect rect;
-    jm_rect_init(&rect);
-    jm_rect_add(&rect, stride, 1, 0);
-    jm_rect_add(&rect, n, stride, 1);
-    jm_rect_add(&rect, out->type->count / (n * stride), n * stride, 0);
-    jm_rect_copy(&rect, bytes, out->data, line);
-  }
-  jm_free(line);
-  jm_free(numbers);
-  return error;
-}
-
-/* Along one dimension: element i of the operand lands on low + i * step if that is in [0, size).
- * Returns how many do, and the first of them. n is not 0. */
-static int64_t pad_range(int64_t n, int64_t low, int64_t step, int64_t size, int64_t *first) {
-  int64_t span = (n - 1) * step;
-  *first = 0;
-  if (low < -span || low >= size) return 0;
-  if (low < 0) *first = (-low + step - 1) / step;
-  int64_t last = (size - 1 - low) / step;
-  return (last < n - 1 ? last : n - 1) - *first + 1;
-}
-
-jm_error *jm_ref_pad(const jm_ref_call *call) {
-  const jm_pad_attrs *attrs = call->op->attrs;
-  const jm_tensor *in = &call->in[0], *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  size_t bytes = jm_dtype_bytes(out->type->dtype);
-  int64_t to_start = 0, from_start = 0, to = 1, from = 1;
-  jm_rect rect;
-  jm_rect_init(&rect);
-  if (!in->type->count) rect.empty = true;
-  for (uint32_t d = out->type->rank; d-- && !rect.empty;) {
-    int64_t n = in->type->dims[d], low = attrs->low.data[d], first;
-    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1; /* may be huge where it is not used */
-    int64_t count = pad_range(n, low, step, out->type->dims[d], &first);
-    jm_rect_add(&rect, count, to * step, from);
-    to_start += (low + first * step) * to;
-    from_start += first * from;
-    to *= out->type->dims[d];
-    from *= in->type->dims[d];
-  }
-  if (jm_rect_count(&rect) < out->type->count)
-    jm_copy_fill(out->data, call->in[1].data, bytes, out->type->count);
-  if (!rect.empty) jm_rect_copy(&rect, bytes, at(out, to_start), at(in, from_start));
   return NULL;
 }
 
-jm_error *jm_ref_reverse(const jm_ref_call *call) {
-  const jm_reverse_attrs *attrs = call->op->attrs;
-  const jm_tensor *in = &call->in[0], *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  int64_t start = 0, stride = 1;
-  jm_rect rect;
-  jm_rect_init(&rect);
-  for (uint32_t d = out->type->rank; d--; stride *= out->type->dims[d]) {
-    bool reversed = false;
-    for (uint32_t i = 0; i < attrs->dims.n; i++) reversed |= attrs->dims.data[i] == (int64_t)d;
-    if (reversed) start += (out->type->dims[d] - 1) * stride;
-    jm_rect_add(&rect, out->type->dims[d], stride, reversed ? -stride : stride);
-  }
-  jm_rect_copy(&rect, jm_dtype_bytes(out->type->dtype), out->data, at(in, start));
+jm_error *jm_ref_constant(const jm_call *call) {
+  const jm_data value = ((const jm_constant_attrs *)call->op->attrs)->value;
+  if (value.splat)
+    fill(&call->out[0], value.bytes);
+  else if (call->out[0].type->count)
+    memcpy(call->out[0].data, value.bytes, jm_type_bytes(call->out[0].type));
   return NULL;
 }
 
-jm_error *jm_ref_slice(const jm_ref_call *call) {
-  const jm_slice_attrs *attrs = call->op->attrs;
-  const jm_tensor *in = &call->in[0], *out = &call->out[0];
+/* Numbers are converted as `convert` does: integers wrap, floats round. */
+jm_error *jm_ref_iota(const jm_call *call) {
+  const jm_tensor *out = &call->out[0];
+  int64_t dim = ((const jm_iota_attrs *)call->op->attrs)->dim, at[JM_RANK_MAX] = {0};
   if (!out->type->count) return NULL;
-  int64_t start = 0, to = 1, from = 1;
-  jm_rect rect;
-  jm_rect_init(&rect);
-  for (uint32_t d = out->type->rank; d--;) {
-    /* The stride of a dimension with one element may be huge. */
-    int64_t step = out->type->dims[d] > 1 ? attrs->stride.data[d] : 1;
-    jm_rect_add(&rect, out->type->dims[d], to, from * step);
-    start += attrs->start.data[d] * from;
-    to *= out->type->dims[d];
-    from *= in->type->dims[d];
-  }
-  jm_rect_copy(&rect, jm_dtype_bytes(out->type->dtype), out->data, at(in, start));
-  return NULL;
-}
-
-jm_error *jm_ref_transpose(const jm_ref_call *call) {
-  const jm_transpose_attrs *attrs = call->op->attrs;
-  const jm_tensor *in = &call->in[0], *out = &call->out[0];
-  if (!out->type->count) return NULL;
-  int64_t to = 1;
-  jm_rect rect;
-  jm_rect_init(&rect);
-  for (uint32_t d = out->type->rank; d--; to *= out->type->dims[d])
-    jm_rect_add(&rect, out->type->dims[d], to,
-                jm_type_stride(in->type, (uint32_t)attrs->permutation.data[d]));
-  jm_rect_copy(&rect, jm_dtype_bytes(out->type->dtype), out->data, in->data);
+  do {
+    JM_TRY(jm_convert_run(JM_DT_s64, out->type->dtype, &at[dim], jm_ref_at(out, at), 1));
+  } while (jm_ref_next(out->type->dims, out->type->rank, at));
   return NULL;
 }

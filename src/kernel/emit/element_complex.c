@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Ops of complex values: sums, products and order in the type's own precision, quotients in f64;
- * the formulas are those of the reference engine. Functions are in element_complex_functions.c.
+ * the formulas are those of engine/elementwise. Functions are in element_complex_functions.c.
  */
 #include "kernel/emit/element.h"
 
@@ -50,7 +50,7 @@ static jm_element imag(jm_kbuilder *b, jm_element x) {
   return jm_element_of(x.part[1]);
 }
 
-/* -- computed in f64, as the reference engine does, where there is one */
+/* -- computed in f64, as engine/elementwise does, where there is one */
 
 jm_kval jm_complex_widen(jm_kbuilder *b, jm_kval x) {
   const bool stays = jm_kbuild_type(b, x) == JM_KT_f64 || jm_math_is_single(b, x);

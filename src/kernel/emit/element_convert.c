@@ -14,7 +14,7 @@ static jm_kval integer_to_integer(jm_kbuilder *b, jm_dtype from, jm_dtype to, jm
   return jm_element_wrap(b, to, x);
 }
 
-/* Narrow floats through f32, as the reference engine: rounded twice if there are many digits. */
+/* Narrow floats through f32, as base/convert.c: rounded twice if there are many digits. */
 static jm_kval integer_to_float(jm_kbuilder *b, jm_dtype from, jm_dtype to, jm_kval x) {
   jm_kopcode code = jm_dtype_classof(from) == JM_CLASS_SINT ? JM_K_sitofp : JM_K_uitofp;
   return jm_element_round(b, to, jm_kbuild_cast(b, code, jm_element_type(to), x));

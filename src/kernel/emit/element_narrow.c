@@ -242,7 +242,7 @@ static jm_kval reduce_bits(jm_kbuilder *b, jm_kval bits, int digits, int own_bia
   return jm_k_select(b, nan, bits, jm_k_or(b, sign, x));
 }
 
-/* The attributes' limits are those of the reference engine. */
+/* The attributes' limits are those of engine/elementwise. */
 jm_kval jm_element_reduce_precision(jm_kbuilder *b, jm_dtype dtype, jm_kval x, int64_t exponent,
                                     int64_t mantissa) {
   int e = exponent > 16 ? 16 : (int)exponent, m = mantissa > 64 ? 64 : (int)mantissa;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data movement with indices that are data: dynamic_slice, dynamic_update_slice and gather. Starts
- * are clamped so that the window fits, as the reference engine does. */
+ * are clamped so that the window fits, as the library does. */
 #include "kernel/emit/emit_rules.h"
 
 /* An integer clamped to [0, last], as i64; a u64 past INT64_MAX is `last` too. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inverse of the error function: x times a function of w = -log((1 - x) (1 + x)) near 0, of
- * sqrt(w) near 1 and -1. The polynomials are those of the reference engine, made by
+ * sqrt(w) near 1 and -1. The polynomials are those of engine/elementwise, made by
  * scripts/special_polynomials.py. */
 #include "kernel/emit/element.h"
 

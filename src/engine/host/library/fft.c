@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Discrete Fourier transforms of any length, one dimension after another. c64 is computed in single
+ * precision where the length has small factors, else, and c128, in double. Lines go through a plan
+ * (fft_lines.h) several at a time: complex elements are turned from [line][k] to [k][line] as
+ * 8-byte units, and their parts set apart. */
+#include <math.h>
+#include <string.h>
+
+#include "base/loop.h"
+#include "base/parallel.h"
+#include "base/scratch.h"
+#include "engine/call.h"
+#include "engine/host/library/transpose.h"
+
+enum {
+  MAX_FACTORS = 64,
+  MAX_RADIX = 61,   /* above, Bluestein is faster */
+  MAX_LANES = 16,   /* of single precision; of double half as many */
+  CACHED = 1 << 17, /* bytes of an array that still do well in cache */
+  GRAIN = 1 << 13,  /* elements that are worth a thread's while */
+  STEP = 64,        /* elements of lines that are turned at a time */
+};
+
+/* cos and sin of 2 pi k / n, from an angle of at most pi/4, so that symmetric values are equal. */
+static void unit_root(size_t k, size_t n, double *cosine, double *sine) {
+  size_t octant = 8 * k / n, rest = 8 * k % n; /* the angle is (octant + rest / n) pi / 4 */
+  size_t quadrant = ((octant + 1) / 2) % 4;    /* the nearest axis */
+  double angle = octant % 2 ? (double)rest - (double)n : (double)rest;
+  angle *= 0.78539816339744830962 / (double)n;
+  double c = cos(angle), s = sin(angle);
+  *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+  *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
+}
+
+/* Factors of 8 and 4 first (a pass costs the same memory traffic whatever its radix), then other
+ * small primes; false if a larger prime is left. */
+static bool factorise(size_t n, uint32_t *factors, uint32_t *n_factors) {
+  *n_factors = 0;
+  unsigned twos = (unsigned)__builtin_ctzll(n);
+  n >>= twos;
+  while (twos) {
+    unsigned bits = twos == 1 ? 1 : twos == 2 || twos == 4 ? 2 : 3;
+    factors[(*n_factors)++] = 1u << bits;
+    twos -= bits;
+  }
+  for (uint32_t p = 3; p <= MAX_RADIX; p += 2)
+    while (n % p == 0) factors[(*n_factors)++] = p, n /= p;
+  return n == 1;
+}
+
+static size_t good_length(size_t at_least) {
+  size_t best = 1;
+  while (best < at_least) best *= 2;
+  for (size_t five = 1; five < best; five *= 5)
+    for (size_t three = five; three < best; three *= 3) {
+      size_t m = three;
+      while (m < at_least) m *= 2;
+      if (m < best) best = m;
+    }
+  return best;
+}
+
+/* -- dimensions */
+
+typedef enum form { FORM_COMPLEX, FORM_TO_REAL, FORM_FROM_REAL } form;
+typedef struct precision precision;
+
+/* One dimension of a tensor, transformed from `in` to `out` (they may be the same memory if both
+ * are complex). A line's elements lie `inner` apart. */
+typedef struct dimension {
+  const jm_call *call;
+  form form;
+  bool inverse, is_double; /* is_double: f64 and c128, else f32 and c64 */
+  size_t n;                /* the transform's length */
+  size_t n_in, n_out;      /* elements of a line: n, or n / 2 + 1 where n reals are stored so */
+  size_t outer, inner;
+  const void *in;
+  void *out;
+  const precision *precision; /* of the arithmetic */
+  void *plan;
+  bool halved; /* reals of an even length: a plan of n / 2, and the roots of n up to n / 4 */
+  void *cosine, *sine;
+  size_t lanes;       /* that go through the plan at a time */
+  atomic_bool failed; /* no memory */
+} dimension;
+
+/* Where a line starts, in elements, if lines have n elements. */
+static size_t line_start(const dimension *d, size_t line, size_t n) {
+  return line / d->inner * n * d->inner + line % d->inner;
+}
+
+/* Lines that lie next to each other, element by element. */
+static bool side_by_side(const dimension *d, size_t first, size_t lanes) {
+  return d->inner > 1 && first % d->inner + lanes <= d->inner;
+}
+
+#define REAL float
+#define NAME(x) x##_single
+#include "engine/host/library/fft_lines.h"
+
+#define REAL double
+#define NAME(x) x##_double
+#include "engine/host/library/fft_lines.h"
+
+/* -- lines first .. first + lanes, to and from [n][lanes]. An inverse transform is the forward one
+ * of the conjugate, conjugated and scaled. */
+
+#define LINES(suffix, REAL, NAME, type)                                                            \
+  JM_CLONES static void split_##suffix(const type *restrict from, size_t n, REAL sign,             \
+                                       REAL *restrict re, REAL *restrict im) {                     \
+    for (size_t i = 0; i < n; i++) {                                                               \
+      re[i] = (REAL)from[2 * i];                                                                   \
+      im[i] = sign * (REAL)from[2 * i + 1];                                                        \
+    }                                                                                              \
+  }                                                                                                \
+  JM_CLONES static void join_##suffix(const REAL *restrict re, const REAL *restrict im, size_t n,  \
+                                      REAL scale, REAL sign, type *restrict to) {                  \
+    for (size_t i = 0; i < n; i++) {                                                               \
+      to[2 * i] = (type)(scale * re[i]);                                                           \
+      to[2 * i + 1] = (type)(sign * im[i]);                                                        \
+    }                                                                                              \
+  }                                                                                                \
+  /* n pairs of each line: complex elements, or two reals. */                                      \
+  static void load_pairs_##suffix(const dimension *d, size_t first, size_t lanes, size_t n,        \
+                                  REAL sign, REAL *re, REAL *im) {                                 \
+    const type *in = d->in;                                                                        \
+    type turned[2 * STEP * MAX_LANES];                                                             \
+    if (side_by_side(d, first, lanes)) {                                                           \
+      size_t start = line_start(d, first, d->n_in);                                                \
+      for (size_t k = 0; k < n; k++)                                                               \
+        split_##suffix(in + 2 * (start + k * d->inner), lanes, sign, re + k * lanes,               \
+                       im + k * lanes);                                                            \
+      return;                                                                                      \
+    }                                                                                              \
+    for (size_t k0 = 0; k0 < n; k0 += STEP) {                                                      \
+      size_t count = n - k0 < STEP ? n - k0 : STEP;                                                \
+      if (d->inner == 1 && sizeof(type) == 4) {                                                    \
+        size_t line = d->form == FORM_FROM_REAL ? d->n_in : 2 * d->n_in;                           \
+        jm_transpose_8(turned, (ptrdiff_t)(lanes * 8), in + first * line + 2 * k0,                 \
+                       (ptrdiff_t)(line * 4), count, lanes);                                       \
+      } else {                                                                                     \
+        bool reals = d->form == FORM_FROM_REAL;                                                    \
+        for (size_t l = 0; l < lanes; l++) {                                                       \
+          const type *x = in + line_start(d, first + l, d->n_in) * (reals ? 1 : 2);                \
+          for (size_t k = 0; k < count; k++)                                                       \
+            for (size_t part = 0; part < 2; part++)                                                \
+              turned[2 * (k * lanes + l) + part] =                                                 \
+                  reals ? x[(2 * (k0 + k) + part) * d->inner] : x[2 * (k0 + k) * d->inner + part]; \
+        }                                                                                          \
+      }                                                                                            \
+      split_##suffix(turned, count *lanes, sign, re + k0 * lanes, im + k0 * lanes);                \
+    }                                                                                              \
+  }                                                                                                \
+  static void store_pairs_##suffix(const dimension *d, size_t first, size_t lanes, size_t n,       \
+                                   REAL scale, REAL sign, const REAL *re, const REAL *im) {        \
+    type *out = d->out;                                                                            \
+    type turned[2 * STEP * MAX_LANES];                                                             \
+    if (side_by_side(d, first, lanes)) {                                                           \
+      size_t start = line_start(d, first, d->n_out);                                               \
+      for (size_t k = 0; k < n; k++)                                                               \
+        join_##suffix(re + k * lanes, im + k * lanes, lanes, scale, sign,                          \
+                      out + 2 * (start + k * d->inner));                                           \
+      return;                                                                                      \
+    }                                                                                              \
+    for (size_t k0 = 0; k0 < n; k0 += STEP) {                                                      \
+      size_t count = n - k0 < STEP ? n - k0 : STEP;                                                \
+      join_##suffix(re + k0 * lanes, im + k0 * lanes, count * lanes, scale, sign, turned);         \
+      if (d->inner == 1 && sizeof(type) == 4) {                                                    \
+        size_t line = d->form == FORM_TO_REAL ? d->n_out : 2 * d->n_out;                           \
+        jm_transpose_8(out + first * line + 2 * k0, (ptrdiff_t)(line * 4), turned,                 \
+                       (ptrdiff_t)(lanes * 8), lanes, count);                                      \
+        continue;                                                                                  \
+      }                                                                                            \
+      bool reals = d->form == FORM_TO_REAL;                                                        \
+      for (size_t l = 0; l < lanes; l++) {                                                         \
+        type *x = out + line_start(d, first + l, d->n_out) * (reals ? 1 : 2);                      \
+        for (size_t k = 0; k < count; k++)                                                         \
+          for (size_t part = 0; part < 2; part++)                                                  \
+            x[reals ? (2 * (k0 + k) + part) * d->inner : 2 * (k0 + k) * d->inner + part] =         \
+                turned[2 * (k * lanes + l) + part];                                                \
+      }                                                                                            \
+    }                                                                                              \
+  }                                                                                                \
+  static void load_##suffix(const dimension *d, size_t first, size_t lanes, void *to_re,           \
+                            void *to_im) {                                                         \
+    REAL *re = to_re, *im = to_im;                                                                 \
+    const type *in = d->in;                                                                        \
+    if (d->form != FORM_FROM_REAL || d->halved) {                                                  \
+      size_t n = d->form == FORM_FROM_REAL ? d->n / 2 : d->n_in;                                   \
+      load_pairs_##suffix(d, first, lanes, n, d->inverse && !d->halved ? -1 : 1, re, im);          \
+    } else {                                                                                       \
+      for (size_t l = 0; l < lanes; l++)                                                           \
+        for (size_t k = 0; k < d->n_in; k++) {                                                     \
+          re[k * lanes + l] = (REAL)in[line_start(d, first + l, d->n_in) + k * d->inner];          \
+          im[k * lanes + l] = 0;                                                                   \
+        }                                                                                          \
+    }                                                                                              \
+    if (d->form == FORM_TO_REAL && d->halved)                                                      \
+      NAME(join_halves)(d, lanes, re, im);                                                         \
+    else if (d->form == FORM_TO_REAL)                                                              \
+      NAME(fill_mirror)(d->n, lanes, re, im);                                                      \
+  }                                                                                                \
+  static void store_##suffix(const dimension *d, size_t first, size_t lanes, void *from_re,        \
+                             void *from_im) {                                                      \
+    REAL *re = from_re, *im = from_im;                                                             \
+    type *out = d->out;                                                                            \
+    const REAL scale = d->inverse ? 1 / (REAL)d->n : 1, sign = d->inverse ? -scale : scale;        \
+    if (d->form == FORM_FROM_REAL && d->halved) NAME(split_halves)(d, lanes, re, im);              \
+    if (d->form != FORM_TO_REAL || d->halved) {                                                    \
+      size_t n = d->form == FORM_TO_REAL ? d->n / 2 : d->n_out;                                    \
+      store_pairs_##suffix(d, first, lanes, n, scale, sign, re, im);                               \
+      return;                                                                                      \
+    }                                                                                              \
+    for (size_t l = 0; l < lanes; l++)                                                             \
+      for (size_t k = 0; k < d->n_out; k++)                                                        \
+        out[line_start(d, first + l, d->n_out) + k * d->inner] =                                   \
+            (type)(scale * re[k * lanes + l]);                                                     \
+  }
+
+#define SINGLE(x) x##_single
+#define DOUBLE(x) x##_double
+LINES(single, float, SINGLE, float)
+LINES(mixed, double, DOUBLE, float)
+LINES(double, double, DOUBLE, double)
+
+/* A precision of the arithmetic over a type of elements. */
+typedef void lines_fn(const dimension *d, size_t first, size_t lanes, void *re, void *im);
+struct precision {
+  size_t bytes;
+  lines_fn *load, *store;
+  jm_error *(*create)(size_t n, void **plan);
+  void (*destroy)(void *plan);
+  size_t (*room)(const void *plan);
+  void (*transform)(const void *plan, size_t lanes, void **re, void **im, void *spare_re,
+                    void *spare_im);
+};
+
+#define ERASE(name, REAL)                                                                   \
+  static jm_error *erased_create_##name(size_t n, void **plan) {                            \
+    plan_##name *made = NULL;                                                               \
+    jm_error *error = plan_create_##name(n, &made);                                         \
+    *plan = made;                                                                           \
+    return error;                                                                           \
+  }                                                                                         \
+  static void erased_destroy_##name(void *plan) { plan_destroy_##name(plan); }              \
+  static size_t erased_room_##name(const void *plan) { return plan_room_##name(plan); }     \
+  static void erased_transform_##name(const void *plan, size_t lanes, void **re, void **im, \
+                                      void *spare_re, void *spare_im) {                     \
+    REAL *r = *re, *i = *im;                                                                \
+    transform_##name(plan, lanes, &r, &i, spare_re, spare_im);                              \
+    *re = r, *im = i;                                                                       \
+  }
+ERASE(single, float)
+ERASE(double, double)
+#define ROW(size, lines, name) \
+  {size,                       \
+   load_##lines,               \
+   store_##lines,              \
+   erased_create_##name,       \
+   erased_destroy_##name,      \
+   erased_room_##name,         \
+   erased_transform_##name}
+static const precision single_precision = ROW(sizeof(float), single, single);
+static const precision mixed_precision = ROW(sizeof(double), mixed, double);
+static const precision double_precision = ROW(sizeof(double), double, double);
+
+/* Lines [begin, end), `lanes` at a time. */
+static void run_lines(void *context, size_t begin, size_t end) {
+  dimension *d = context;
+  const precision *p = d->precision;
+  size_t room = (p->room(d->plan) + 1) * d->lanes * p->bytes; /* X has one element more than Z */
+  char *memory = jm_scratch_take(4 * room);                   /* run_dimension saw to it */
+  if (!memory) atomic_store(&d->failed, true);
+  for (size_t first = begin; first < end; first += d->lanes) {
+    if (atomic_load(&d->failed) || jm_context_is_cancelled(d->call->context)) break;
+    void *re = memory, *im = memory + room;
+    size_t lanes = end - first < d->lanes ? end - first : d->lanes;
+    p->load(d, first, lanes, re, im);
+    p->transform(d->plan, lanes, &re, &im, memory + 2 * room, memory + 3 * room);
+    p->store(d, first, lanes, re, im);
+  }
+  jm_scratch_give(memory);
+}
+
+static jm_error *dimension_plan(dimension *d) {
+  d->halved = d->form != FORM_COMPLEX && d->n % 2 == 0;
+  size_t n = d->halved ? d->n / 2 : d->n;
+  uint32_t factors[MAX_FACTORS], n_factors;
+  d->precision = d->is_double                        ? &double_precision
+                 : factorise(n, factors, &n_factors) ? &single_precision
+                                                     : &mixed_precision;
+  if (!d->halved) return d->precision->create(n, &d->plan);
+  d->cosine = jm_alloc(d->n / 4 + 1, d->precision->bytes);
+  d->sine = jm_alloc(d->n / 4 + 1, d->precision->bytes);
+  if (!d->cosine || !d->sine) return jm_error_out_of_memory();
+  for (size_t k = 0; k <= d->n / 4; k++) {
+    double c, s;
+    unit_root(k, d->n, &c, &s);
+    if (d->precision->bytes == sizeof(float))
+      ((float *)d->cosine)[k] = (float)c, ((float *)d->sine)[k] = (float)-s;
+    else
+      ((double *)d->cosine)[k] = c, ((double *)d->sine)[k] = -s;
+  }
+  return d->precision->create(n, &d->plan);
+}
+
+/* Transforms along dimension `dim` of a tensor whose other dimensions are those of `type`. */
+static jm_error *run_dimension(const jm_call *call, form form, bool inverse, const jm_type *type,
+                               uint32_t dim, size_t n, const void *in, void *out) {
+  dimension d = {.call = call, .form = form, .inverse = inverse, .n = n, .in = in, .out = out};
+  d.is_double = jm_dtype_real(call->in[0].type->dtype) == JM_DT_f64;
+  d.n_in = form == FORM_TO_REAL ? n / 2 + 1 : n;
+  d.n_out = form == FORM_FROM_REAL ? n / 2 + 1 : n;
+  d.outer = d.inner = 1;
+  for (uint32_t i = 0; i < type->rank; i++)
+    if (i != dim) *(i < dim ? &d.outer : &d.inner) *= (size_t)type->dims[i];
+  size_t n_lines = d.outer * d.inner, bytes;
+  jm_error *error = dimension_plan(&d);
+  size_t element = d.precision->bytes;
+  d.lanes = MAX_LANES * sizeof(float) / element;
+  while (d.inner == 1 && d.lanes > 1 && d.lanes * n * element > CACHED) d.lanes /= 2;
+  if (!error && !jm_size_mul(d.precision->room(d.plan) + 1, 4 * d.lanes * element, &bytes))
+    error = jm_error_out_of_memory();
+  if (!error) jm_parallel_for(n_lines, (GRAIN / n / d.lanes + 1) * d.lanes, run_lines, &d);
+  d.precision->destroy(d.plan);
+  jm_free(d.cosine);
+  jm_free(d.sine);
+  if (!error && atomic_load(&d.failed)) error = jm_error_out_of_memory();
+  if (!error && jm_context_is_cancelled(call->context))
+    error = jm_error_create(JM_CANCELLED, "fft was cancelled");
+  return error;
+}
+
+/* Real transforms treat the last dimension as real: from real first, to real last. */
+jm_error *jm_library_fft(const jm_call *call) {
+  const jm_fft_attrs *attrs = call->op->attrs;
+  const jm_type *in = call->in[0].type, *out = call->out[0].type;
+  bool to_real = attrs->kind == JM_FFT_IRFFT, from_real = attrs->kind == JM_FFT_RFFT;
+  bool inverse = to_real || attrs->kind == JM_FFT_IFFT;
+  jm_dtype real = jm_dtype_real(in->dtype);
+  uint32_t first = in->rank - attrs->length.n, last = in->rank - 1;
+  const int64_t *length = attrs->length.data;
+  if (real != JM_DT_f32 && real != JM_DT_f64)
+    return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "this element type");
+  if (out->count == 0) return NULL;
+  const void *source = call->in[0].data;
+  void *target = call->out[0].data, *copy = NULL;
+  if (attrs->length.n == 0) {
+    memcpy(target, source, jm_type_bytes(out));
+    return NULL;
+  }
+  if (to_real && first < last) {
+    target = copy = jm_scratch_take(jm_type_bytes(in));
+    if (!copy) return jm_error_out_of_memory();
+  }
+  jm_error *error = NULL;
+  const jm_type *shape = to_real ? in : out; /* of everything but the real dimension's steps */
+  if (!to_real) {
+    error = run_dimension(call, from_real ? FORM_FROM_REAL : FORM_COMPLEX, inverse, shape, last,
+                          (size_t)length[last - first], source, target);
+    source = target;
+  }
+  for (uint32_t d = first; !error && d < last; d++) {
+    error = run_dimension(call, FORM_COMPLEX, inverse, shape, d, (size_t)length[d - first], source,
+                          target);
+    source = target;
+  }
+  if (!error && to_real)
+    error = run_dimension(call, FORM_TO_REAL, true, shape, last, (size_t)length[last - first],
+                          source, call->out[0].data);
+  jm_scratch_give(copy);
+  return error;
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, where
+ * only one task needs a panel, by that task when it does, so that the panel never leaves the cache
+ * and no thread waits for another. Blocks of a are read in place if their rows are consecutive,
+ * else copied into the cache first. The blocks, and so the order of additions, depend on the sizes
+ * alone. */
+#include "engine/host/library/gemm_vector.h"
+
+#include <string.h>
+
+#include "base/parallel.h"
+#include "base/scratch.h"
+#include "engine/host/library/pack.h"
+
+enum {
+  ROWS = 6,   /* of a tile */
+  DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
+  ,
+  MOST_ROWS = 96,  /* of a task: its block of a stays in the second cache */
+  LONE_ROWS = 192, /* of a task that is to be the only one of its columns: that much still fits */
+  MOST_COLUMNS = 256,    /* of a task */
+  MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
+  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread's while */
+  FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
+  LARGEST_PANEL = 64,    /* columns */
+  PACK_GRAIN = 1 << 14,  /* elements */
+};
+
+typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
+                     ptrdiff_t b_row, size_t k, void *c, size_t ldc, bool add);
+
+typedef struct kernels {
+  size_t element, lanes, vectors; /* of the widest tile */
+  tile_fn *tiles[4][ROWS];        /* [vectors - 1][rows - 1] */
+} kernels;
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define NAME(x) f32_512_##x
+#define T float
+#define V __m512
+#define LANES 16
+#define VECTORS 4
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, x) _mm512_storeu_ps(p, x)
+#define SPLAT(x) _mm512_set1_ps(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
+#include "engine/host/library/gemm_tile.h"
+
+#define NAME(x) f64_512_##x
+#define T double
+#define V __m512d
+#define LANES 8
+#define VECTORS 4
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_pd(p)
+#define STORE(p, x) _mm512_storeu_pd(p, x)
+#define SPLAT(x) _mm512_set1_pd(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
+#include "engine/host/library/gemm_tile.h"
+
+#define NAME(x) f32_256_##x
+#define T float
+#define V __m256
+#define LANES 8
+#define VECTORS 2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, x) _mm256_storeu_ps(p, x)
+#define SPLAT(x) _mm256_set1_ps(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
+#include "engine/host/library/gemm_tile.h"
+
+#define NAME(x) f64_256_##x
+#define T double
+#define V __m256d
+#define LANES 4
+#define VECTORS 2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_pd(p)
+#define STORE(p, x) _mm256_storeu_pd(p, x)
+#define SPLAT(x) _mm256_set1_pd(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
+#include "engine/host/library/gemm_tile.h"
+
+static const kernels *find_kernels(jm_dtype dtype) {
+  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
+  if (__builtin_cpu_supports("avx512f"))
+    return dtype == JM_DT_f32 ? &f32_512_kernels : &f64_512_kernels;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
+  return NULL;
+}
+#else
+static const kernels *find_kernels(jm_dtype dtype) {
+  (void)dtype;
+  return NULL;
+}
+#endif
+
+bool jm_gemm_vector_supports(jm_dtype dtype) { return find_kernels(dtype) != NULL; }
+
+typedef struct product {
+  const jm_gemm *g;
+  const jm_gemm_groups *groups; /* NULL: one of each */
+  size_t group_depth;           /* k, if there is one group */
+  const kernels *kernels;
+  size_t panel;                    /* columns of the widest tile */
+  size_t padded;                   /* columns of packed b: whole vectors */
+  char *packed;                    /* [block of k][panel][depth][columns of the panel] */
+  size_t row_tasks, rows, columns; /* of a task */
+  size_t column_tasks;
+  size_t depth_blocks, panels; /* blocks of a group */
+  bool a_in_place, b_in_place;
+  _Atomic bool failed; /* no memory */
+} product;
+
+static size_t least(size_t x, size_t y) { return x < y ? x : y; }
+static size_t divide_up(size_t x, size_t y) { return (x + y - 1) / y; }
+
+/* -- b */
+
+/* Columns of packed b from column j on, at most a panel: whole vectors. */
+static size_t panel_width(const product *p, size_t j) { return least(p->padded - j, p->panel); }
+
+static char *panel_at(const product *p, size_t k0, size_t depth, size_t j) {
+  return p->packed + (k0 * p->padded + depth * j) * p->kernels->element;
+}
+
+/* Depth k0 .. k0 + depth of the panel from column j on; missing columns are 0. */
+static void pack_panel(const product *p, size_t k0, size_t depth, size_t j, char *to) {
+  const jm_gemm *g = p->g;
+  size_t element = p->kernels->element, width = panel_width(p, j), columns = least(g->n - j, width);
+  const char *from = (const char *)g->b +
+                     ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j * g->b_col) * (ptrdiff_t)element;
+  if (columns < width) memset(to, 0, depth * width * element);
+  const jm_pack_plane plane = {element, depth, columns, g->b_row, g->b_col, (ptrdiff_t)width, 1};
+  jm_pack_run_plane(&plane, from, to);
+}
+
+static void pack_panels(void *context, size_t begin, size_t end) {
+  const product *p = context;
+  for (size_t i = begin; i < end; i++) {
+    size_t block = i / p->panels, j = i % p->panels * p->panel;
+    size_t at = block % p->depth_blocks * DEPTH;
+    size_t k0 = block / p->depth_blocks * p->group_depth + at;
+    size_t depth = least(p->group_depth - at, DEPTH);
+    pack_panel(p, k0, depth, j, panel_at(p, k0, depth, j));
+  }
+}
+
+static jm_error *pack_b(product *p) {
+  const jm_gemm *g = p->g;
+  p->packed = jm_scratch_take(p->padded * g->k * p->kernels->element);
+  if (!p->packed) return jm_error_out_of_memory();
+  size_t n_groups = p->groups ? p->groups->n_depth_groups : 1;
+  size_t items = p->panels * p->depth_blocks * n_groups,
+         grain = PACK_GRAIN / (p->panel * DEPTH) + 1;
+  jm_parallel_for(items, g->one_thread ? items : grain, pack_panels, p);
+  return NULL;
+}
+
+/* -- tasks */
+
+/* A block of the result's columns that is narrower than its panel goes through a buffer. */
+static void run_tile(const product *p, const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                     const char *b, ptrdiff_t b_row, size_t depth, size_t rows, size_t width,
+                     size_t columns, char *c, bool add) {
+  const kernels *kernels = p->kernels;
+  tile_fn *tile = kernels->tiles[width / kernels->lanes - 1][rows - 1];
+  if (columns == width) {
+    tile(a, a_row, a_col, b, b_row, depth, c, p->g->ldc, add);
+    return;
+  }
+  double edge[ROWS * LARGEST_PANEL];
+  tile(a, a_row, a_col, b, b_row, depth, edge, width, false);
+  for (size_t r = 0; r < rows; r++) {
+    char *to = c + r * p->g->ldc * kernels->element;
+    const char *from = (const char *)edge + r * width * kernels->element;
+    if (!add)
+      memcpy(to, from, columns * kernels->element);
+    else if (kernels->element == sizeof(float))
+      for (size_t j = 0; j < columns; j++) ((float *)to)[j] += ((const float *)from)[j];
+    else
+      for (size_t j = 0; j < columns; j++) ((double *)to)[j] += ((const double *)from)[j];
+  }
+}
+
+/* A block of a: where it is, or a copy with consecutive rows or columns. */
+typedef struct block {
+  const char *data;
+  ptrdiff_t row, col;
+} block;
+
+static block take_block(const product *p, size_t i, size_t rows, size_t k0, size_t depth,
+                        char *room) {
+  const jm_gemm *g = p->g;
+  ptrdiff_t element = (ptrdiff_t)p->kernels->element;
+  block b = {(const char *)g->a + ((ptrdiff_t)i * g->a_row + (ptrdiff_t)k0 * g->a_col) * element,
+             g->a_row, g->a_col};
+  if (p->a_in_place) return b;
+  const jm_pack_plane plane = {(size_t)element,    depth, rows, g->a_col, g->a_row,
+                               (ptrdiff_t)p->rows, 1};
+  jm_pack_run_plane(&plane, b.data, room);
+  return (block){room, 1, (ptrdiff_t)p->rows};
+}
+
+/* The panel of a task, from where it is or made now. */
+static block take_panel(const product *p, size_t k0, size_t depth, size_t j, char *room) {
+  const jm_gemm *g = p->g;
+  if (p->b_in_place)
+    return (block){(const char *)g->b +
+                       ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j) * (ptrdiff_t)p->kernels->element,
+                   g->b_row, 1};
+  block b = {p->packed ? panel_at(p, k0, depth, j) : room, (ptrdiff_t)panel_width(p, j), 1};
+  if (!p->packed) pack_panel(p, k0, depth, j, room);
+  return b;
+}
+
+static size_t block_bytes(const product *p) {
+  return p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
+}
+
+static size_t panel_bytes(const product *p) {
+  return p->b_in_place || p->packed ? 0 : p->panel * DEPTH * p->kernels->element;
+}
+
+static void run_task(const product *p, size_t i0, size_t j0, char *room) {
+  const jm_gemm *g = p->g;
+  size_t element = p->kernels->element;
+  size_t rows = least(g->m - i0, p->rows), j1 = least(j0 + p->columns, g->n);
+  for (size_t k0 = 0; k0 < g->k; k0 += DEPTH) {
+    size_t depth = least(g->k - k0, DEPTH);
+    block a = take_block(p, i0, rows, k0, depth, room);
+    for (size_t j = j0; j < j1; j += p->panel) {
+      size_t width = panel_width(p, j), columns = least(g->n - j, width);
+      block b = take_panel(p, k0, depth, j, room ? room + block_bytes(p) : NULL);
+      for (size_t i = 0; i < rows; i += ROWS)
+        run_tile(p, a.data + (ptrdiff_t)i * a.row * (ptrdiff_t)element, a.row, a.col, b.data, b.row,
+                 depth, least(rows - i, ROWS), width, columns,
+                 (char *)g->c + ((i0 + i) * g->ldc + j) * element, k0 || g->accumulate);
+    }
+  }
+}
+
+static void run_tasks(void *context, size_t begin, size_t end) {
+  product *p = context;
+  size_t bytes = block_bytes(p) + panel_bytes(p);
+  char *room = bytes ? jm_scratch_take(bytes) : NULL;
+  if (bytes && !room) p->failed = true;
+  for (size_t t = begin; t < end && (room || !bytes); t++)
+    run_task(p, t % p->row_tasks * p->rows, t / p->row_tasks * p->columns, room);
+  jm_scratch_give(room);
+}
+
+/* Tasks as large as the caches take, smaller where there would be too few for many threads. */
+static void cut(product *p) {
+  const jm_gemm *g = p->g;
+  size_t most = g->m <= LONE_ROWS ? LONE_ROWS : MOST_ROWS;
+  p->rows = least(divide_up(g->m, ROWS) * ROWS, most);
+  p->columns = least(divide_up(g->n, p->panel) * p->panel, MOST_COLUMNS);
+  while (p->columns > p->panel && p->rows * p->columns * g->k > 2 * LEAST_TASK &&
+         divide_up(g->m, p->rows) * divide_up(g->n, p->columns) < 16)
+    p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
+  p->row_tasks = divide_up(g->m, p->rows);
+  p->column_tasks = divide_up(g->n, p->columns);
+}
+
+static jm_error *run_slab(const jm_gemm *g) {
+  const kernels *kernels = find_kernels(g->dtype);
+  product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
+  p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
+  p.group_depth = g->k;
+  p.depth_blocks = divide_up(g->k, DEPTH);
+  p.panels = divide_up(g->n, p.panel);
+  p.a_in_place = g->a_col == 1 || g->m <= ROWS;
+  cut(&p);
+  p.b_in_place = g->b_col == 1 && p.padded == g->n &&
+                 (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
+  if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
+  size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
+  jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
+  jm_scratch_give(p.packed);
+  return p.failed ? jm_error_out_of_memory() : NULL;
+}
+
+/* Columns that are packed at a time: a large b is never there twice, as long as every thread has
+ * enough to do on a part of it. */
+static size_t slab_columns(const jm_gemm *g, size_t element) {
+  if (g->m <= LONE_ROWS) return g->n; /* tasks pack what they need themselves */
+  size_t columns = MOST_PACKED / (g->k * element) / MOST_COLUMNS * MOST_COLUMNS;
+  size_t tasks = 4 * jm_parallel_threads(), rows = divide_up(g->m, MOST_ROWS);
+  size_t least_columns = divide_up(tasks, rows) * MOST_COLUMNS;
+  return columns > least_columns ? columns : least_columns;
+}
+
+jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+  size_t element = find_kernels(g->dtype)->element, columns = slab_columns(g, element);
+  for (size_t j = 0; j < g->n; j += columns) {
+    jm_gemm slab = *g;
+    slab.n = least(g->n - j, columns);
+    slab.b = (const char *)g->b + (ptrdiff_t)j * g->b_col * (ptrdiff_t)element;
+    slab.c = (char *)g->c + j * element;
+    JM_TRY(run_slab(&slab));
+  }
+  return NULL;
+}
+
+/* -- groups */
+
+/* Row groups [first, last), one panel after the other. */
+static void run_group_task(void *context, size_t first, size_t last) {
+  const product *p = context;
+  const jm_gemm *g = p->g;
+  const jm_gemm_groups *groups = p->groups;
+  ptrdiff_t element = (ptrdiff_t)p->kernels->element;
+  size_t group_rows = g->m / groups->n_row_groups;
+  for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
+    size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
+    ptrdiff_t along = groups->depth_groups[k0 / p->group_depth] + (ptrdiff_t)at;
+    for (size_t j = 0; j < g->n; j += p->panel) {
+      size_t width = panel_width(p, j), columns = least(g->n - j, width);
+      for (size_t group = first; group < last; group++) {
+        const char *a = (const char *)g->a + (groups->a_groups[group] + along) * element;
+        char *c = (char *)g->c + (groups->c_groups[group] + (ptrdiff_t)j) * element;
+        for (size_t i = 0; i < group_rows; i += ROWS)
+          run_tile(p, a + (ptrdiff_t)i * g->a_row * element, g->a_row, 1, panel_at(p, k0, depth, j),
+                   (ptrdiff_t)width, depth, least(group_rows - i, ROWS), width, columns,
+                   c + (ptrdiff_t)(i * g->ldc) * element, k0 || g->accumulate);
+      }
+    }
+  }
+}
+
+jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *groups) {
+  const kernels *kernels = find_kernels(g->dtype);
+  product p = {.g = g, .groups = groups, .kernels = kernels};
+  p.panel = kernels->lanes * kernels->vectors;
+  p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
+  p.group_depth = g->k / groups->n_depth_groups;
+  p.depth_blocks = divide_up(p.group_depth, DEPTH);
+  p.panels = divide_up(g->n, p.panel);
+  JM_TRY(pack_b(&p));
+  /* A panel serves that many rows while it is in the first cache. */
+  size_t grain = divide_up(2 * MOST_ROWS, g->m / groups->n_row_groups);
+  jm_parallel_for(groups->n_row_groups, grain, run_group_task, &p);
+  jm_scratch_give(p.packed);
+  return NULL;
+}

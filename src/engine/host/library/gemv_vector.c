@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Such a product takes as long as the matrix takes to come from memory. Where the result's elements
+ * lie side by side in the matrix, rows are added up, in registers; where the summed dimension does,
+ * each line is a scalar product. */
+#include "engine/host/library/gemv_vector.h"
+
+#include <string.h>
+
+#include "base/parallel.h"
+#include "base/scratch.h"
+
+enum {
+  UNIT = 64,         /* results that stay together: whole cache lines, and whole tiles */
+  PIECE = 3 << 14,   /* elements of the matrix that are worth a thread's while */
+  MOST_PIECES = 256, /* more only cost */
+  ON_STACK = 1024,   /* elements of a vector that isn't consecutive */
+};
+
+typedef struct loops {
+  size_t element, lanes;
+  void (*columns)(const void *x, const void *matrix, ptrdiff_t row, size_t k, void *y, size_t n,
+                  bool add);
+  void (*lines)(const void *x, const void *matrix, ptrdiff_t row, size_t k, void *y, ptrdiff_t step,
+                size_t n, bool add);
+} loops;
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+enum { AHEAD = 6 }; /* rows */
+
+static inline __attribute__((target("avx2"))) float sum_f32_256(__m256 x) {
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
+  __m128d two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+#define NAME(x) f32_512_##x
+#define T float
+#define V __m512
+#define LANES 16
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, x) _mm512_storeu_ps(p, x)
+#define SPLAT(x) _mm512_set1_ps(x)
+#define SUM(x) _mm512_reduce_add_ps(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
+#include "engine/host/library/gemv_lines.h"
+
+#define NAME(x) f64_512_##x
+#define T double
+#define V __m512d
+#define LANES 8
+#define TARGET __attribute__((target("avx512f")))
+#define LOAD(p) _mm512_loadu_pd(p)
+#define STORE(p, x) _mm512_storeu_pd(p, x)
+#define SPLAT(x) _mm512_set1_pd(x)
+#define SUM(x) _mm512_reduce_add_pd(x)
+#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
+#include "engine/host/library/gemv_lines.h"
+
+#define NAME(x) f32_256_##x
+#define T float
+#define V __m256
+#define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, x) _mm256_storeu_ps(p, x)
+#define SPLAT(x) _mm256_set1_ps(x)
+#define SUM(x) sum_f32_256(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
+#include "engine/host/library/gemv_lines.h"
+
+#define NAME(x) f64_256_##x
+#define T double
+#define V __m256d
+#define LANES 4
+#define TARGET __attribute__((target("avx2,fma")))
+#define LOAD(p) _mm256_loadu_pd(p)
+#define STORE(p, x) _mm256_storeu_pd(p, x)
+#define SPLAT(x) _mm256_set1_pd(x)
+#define SUM(x) sum_f64_256(x)
+#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
+#include "engine/host/library/gemv_lines.h"
+
+static const loops *find_loops(jm_dtype dtype) {
+  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
+  if (__builtin_cpu_supports("avx512f"))
+    return dtype == JM_DT_f32 ? &f32_512_loops : &f64_512_loops;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return dtype == JM_DT_f32 ? &f32_256_loops : &f64_256_loops;
+  return NULL;
+}
+#else
+static const loops *find_loops(jm_dtype dtype) {
+  (void)dtype;
+  return NULL;
+}
+#endif
+
+/* y = matrix x, whichever side of the product the matrix is on. */
+typedef struct product {
+  const loops *loops;
+  const char *matrix, *x;
+  char *y;
+  ptrdiff_t across, along; /* strides of the matrix: to the next result, to the next summand */
+  ptrdiff_t x_step, y_step;
+  size_t n, k;
+  bool add;
+} product;
+
+static product view(const jm_gemm *g) {
+  product p = {.loops = find_loops(g->dtype), .y = g->c, .k = g->k, .add = g->accumulate};
+  if (g->m == 1) {
+    p.matrix = g->b, p.across = g->b_col, p.along = g->b_row, p.n = g->n;
+    p.x = g->a, p.x_step = g->a_col, p.y_step = 1;
+  } else {
+    p.matrix = g->a, p.across = g->a_row, p.along = g->a_col, p.n = g->m;
+    p.x = g->b, p.x_step = g->b_row, p.y_step = (ptrdiff_t)g->ldc;
+  }
+  return p;
+}
+
+/* Rows are added up where the results, too, are consecutive. */
+static bool adds_rows(const product *p) { return p->across == 1 && p->y_step == 1; }
+
+bool jm_gemv_vector_fits(const jm_gemm *g) {
+  if ((g->m != 1 && g->n != 1) || !find_loops(g->dtype)) return false;
+  product p = view(g);
+  return p.along == 1 || p.k == 1 || adds_rows(&p);
+}
+
+static void run_units(void *context, size_t begin, size_t end) {
+  const product *p = context;
+  ptrdiff_t element = (ptrdiff_t)p->loops->element;
+  size_t first = begin * UNIT, last = end * UNIT < p->n ? end * UNIT : p->n;
+  const char *matrix = p->matrix + (ptrdiff_t)first * p->across * element;
+  char *y = p->y + (ptrdiff_t)first * p->y_step * element;
+  if (adds_rows(p))
+    p->loops->columns(p->x, matrix, p->along, p->k, y, last - first, p->add);
+  else
+    p->loops->lines(p->x, matrix, p->across, p->k, y, p->y_step, last - first, p->add);
+}
+
+jm_error *jm_gemv_vector_run(const jm_gemm *g) {
+  product p = view(g);
+  size_t element = p.loops->element;
+  double on_stack[ON_STACK];
+  char *x = NULL;
+  if (p.x_step != 1 && p.k > 1) {
+    x = p.k <= ON_STACK ? (char *)on_stack : jm_scratch_take(p.k * element);
+    if (!x) return jm_error_out_of_memory();
+    const char *from = p.x;
+    for (size_t l = 0; l < p.k; l++, from += p.x_step * (ptrdiff_t)element)
+      memcpy(x + l * element, from, element);
+    p.x = x;
+  }
+  size_t units = (p.n + UNIT - 1) / UNIT, grain = PIECE / (p.k * UNIT) + 1;
+  if (grain < units / MOST_PIECES) grain = units / MOST_PIECES;
+  jm_parallel_for(units, g->one_thread ? units : grain, run_units, &p);
+  if (x != (char *)on_stack) jm_scratch_give(x);
+  return NULL;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lapack.h's functions in own loops, one set per element type. Straightforward and unblocked: for
+ * machines without LAPACK, and for matrices so small that calling it is most of the work. */
+#ifndef JM_LIBRARY_LAPACK_LOOPS_H
+#define JM_LIBRARY_LAPACK_LOOPS_H
+
+#include "engine/host/library/lapack.h"
+
+enum { JM_LOOPS_FEW = 16 }; /* rows: loops are done before LAPACK has found its block size */
+
+typedef struct jm_loops {
+  bool (*cholesky)(size_t n, bool lower, void *a);
+  void (*solve)(const jm_lapack_triangular *problem);
+  jm_error *(*qr)(size_t m, size_t n, void *a, void *tau);
+  jm_error *(*householder)(size_t m, size_t n, size_t k, void *a, const void *tau);
+} jm_loops;
+
+/* For a type that jm_lapack_supports. */
+const jm_loops *jm_loops_find(jm_dtype dtype);
+
+/* Whether all n numbers of such a type are finite. */
+bool jm_loops_are_finite(jm_dtype dtype, const void *data, size_t n);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/host/library/product.h"
+
+#include "base/convert.h"
+#include "base/scratch.h"
+
+static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data, void **owned) {
+  *data = tensor->data;
+  if (tensor->type->dtype == dtype) return NULL;
+  size_t count = (size_t)tensor->type->count;
+  *data = *owned = jm_scratch_take(count * jm_dtype_bytes(dtype));
+  if (!*owned) return jm_error_out_of_memory();
+  return jm_convert_run(tensor->type->dtype, dtype, tensor->data, *owned, count);
+}
+
+jm_error *jm_product_init(const jm_call *call, jm_product *out) {
+  *out = (jm_product){0};
+  const jm_type *result = call->out[0].type;
+  if (!jm_dtype_of_product(call->in[0].type->dtype, call->in[1].type->dtype, result->dtype,
+                           &out->dtype))
+    return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "products of these types");
+  jm_error *error = convert(&call->in[0], out->dtype, &out->lhs, &out->owned[0]);
+  if (!error) error = convert(&call->in[1], out->dtype, &out->rhs, &out->owned[1]);
+  out->out = call->out[0].data;
+  if (!error && result->dtype != out->dtype) {
+    out->owned[2] = jm_scratch_take((size_t)result->count * jm_dtype_bytes(out->dtype));
+    out->out = out->owned[2];
+    if (!out->out) error = jm_error_out_of_memory();
+  }
+  if (error) jm_product_deinit(out);
+  return error;
+}
+
+jm_error *jm_product_store(const jm_call *call, const jm_product *product) {
+  if (product->out == call->out[0].data) return NULL;
+  return jm_convert_run(product->dtype, call->out[0].type->dtype, product->out, call->out[0].data,
+                        (size_t)call->out[0].type->count);
+}
+
+void jm_product_deinit(jm_product *product) {
+  for (int i = 0; i < 3; i++) jm_scratch_give(product->owned[i]);
+  *product = (jm_product){0};
+}
+
+jm_error *jm_product_check(const jm_module *module, const jm_op *op) {
+  jm_dtype dtype;
+  if (jm_dtype_of_product(jm_op_operand_type(module, op, 0)->dtype,
+                          jm_op_operand_type(module, op, 1)->dtype,
+                          jm_op_result_type(module, op, 0)->dtype, &dtype))
+    return NULL;
+  return jm_op_error(module, op, JM_UNIMPLEMENTED, "products of these types");
+}
