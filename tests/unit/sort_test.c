@@ -301,16 +301,18 @@ static void test_complex(void) {
     CHECK(bits_of(out[i]) == bits_of(expected[i]) || (isnan(out[i]) && isnan(expected[i])));
 }
 
-/* Each integer type and pred against the region's answer, wide keys and payloads among them. */
+/* Types of each kind against the region's answer, wide keys and payloads among them. */
 static void test_types(void) {
-  static const jm_dtype dtypes[] = {JM_DT_pred, JM_DT_s8,  JM_DT_u8,  JM_DT_s16,
-                                    JM_DT_u16,  JM_DT_s32, JM_DT_u32, JM_DT_s64,
-                                    JM_DT_u64,  JM_DT_f64, JM_DT_bf16};
+  static const jm_dtype dtypes[] = {JM_DT_pred,     JM_DT_s8,       JM_DT_u8,     JM_DT_s16,
+                                    JM_DT_u16,      JM_DT_s32,      JM_DT_u32,    JM_DT_s64,
+                                    JM_DT_u64,      JM_DT_f64,      JM_DT_bf16,   JM_DT_f4e2m1fn,
+                                    JM_DT_f6e2m3fn, JM_DT_f6e3m2fn, JM_DT_f8e5m2, JM_DT_f8e8m0fnu};
   static uint64_t in[500], out[500], other[500], payload[500], moved[500], moved_other[500];
   for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
     size_t bytes = 500 * jm_dtype_bytes(dtypes[t]);
+    unsigned bits = jm_dtype_facts[dtypes[t]].bits;
     for (size_t i = 0; i < bytes; i++)
-      ((uint8_t *)in)[i] = (uint8_t)(dtypes[t] == JM_DT_pred ? next_random() % 2 : next_random());
+      ((uint8_t *)in)[i] = (uint8_t)(next_random() & (bits < 8 ? (1u << bits) - 1 : 255));
     for (size_t i = 0; i < 500; i++) payload[i] = i;
     for (uint32_t inputs = 1; inputs <= 2; inputs++) {
       jm_dtype pair[] = {dtypes[t], JM_DT_u64};

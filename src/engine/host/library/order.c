@@ -73,7 +73,10 @@ static uint8_t byte_key(const jm_key_order *order, uint8_t bits, bool *lossy) {
   if (order->zero && fact->encoding == ENCODING_SIGNED && bits == sign) bits = 0;
   if (bits != kept) *lossy = true;
   if (fact->encoding == ENCODING_UNSIGNED) return bits;
-  if (fact->encoding == ENCODING_SIGNED) return bits & sign ? (uint8_t)~bits : bits ^ sign;
+  /* A negative number's bits are complemented, but not those of the byte that are not the type's.
+   */
+  if (fact->encoding == ENCODING_SIGNED)
+    return bits & sign ? (uint8_t)(~bits & (sign | (sign - 1))) : bits ^ sign;
   if (bits == sign) return 0;
   return bits & sign ? (uint8_t)(~bits + 1) : bits ^ sign;
 }
