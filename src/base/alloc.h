@@ -12,6 +12,10 @@
 
 /* Tensor data starts at a multiple of this many bytes (a cache line, and AVX-512's width). */
 #define JM_DATA_ALIGNMENT 64
+/* bytes, rounded up to whole units of it: where the next array may begin. */
+static inline size_t jm_alloc_lines(size_t bytes) {
+  return (bytes + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+}
 
 /* false on overflow */
 static inline bool jm_size_mul(size_t a, size_t b, size_t *out) {

@@ -338,9 +338,8 @@ static jm_error *decode(machine *m, void *const *buffers, void *scratch) {
       m->memory[i] = *buffers++;
       continue;
     }
-    size_t size = (size_t)param->elements * jm_ktype_bytes[param->element];
     m->memory[i] = next;
-    next += (size + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+    next += jm_kparam_bytes(param);
   }
   if (jm_kernel_threads(k)) JM_TRY(jm_races_create(k, m->memory, &m->races));
   return decode_block(m, 0);

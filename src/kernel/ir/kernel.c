@@ -72,9 +72,7 @@ size_t jm_kernel_scratch_bytes(const jm_kernel *kernel) {
   size_t bytes = 0;
   for (uint32_t i = 0; i < kernel->n_params; i++) {
     const jm_kparam *param = &kernel->params[i];
-    if (param->space != JM_SPACE_SCRATCH) continue;
-    size_t size = (size_t)param->elements * jm_ktype_bytes[param->element];
-    bytes += (size + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+    if (param->space == JM_SPACE_SCRATCH) bytes += jm_kparam_bytes(param);
   }
   return bytes;
 }

@@ -180,6 +180,11 @@ extern const uint32_t jm_kcall_arguments[JM_N_KCALLS];
 
 extern const char *const jm_kbinding_names[JM_N_BINDINGS];
 
+/* What a parameter in scratch memory takes of it, in whole lines; the next one follows. */
+static inline size_t jm_kparam_bytes(const jm_kparam *param) {
+  return jm_alloc_lines((size_t)param->elements * jm_ktype_bytes[param->element]);
+}
+
 static inline bool jm_ktype_is_float(jm_ktype t) { return t == JM_KT_f32 || t == JM_KT_f64; }
 /* Do lanes run the loop, so that what it carries needs a combination? */
 static inline bool jm_kbinding_has_lanes(jm_kbinding binding) {

@@ -259,8 +259,7 @@ static void print_addresses(printer *p) {
                 is_restricted(p, i) ? p->d->restricted : "", (unsigned)i, (unsigned)n++);
     } else {
       jm_c_line(p, "%s *p%u = (%s *)((char *)scratch + %zu);", type, (unsigned)i, type, scratch);
-      size_t bytes = (size_t)param->elements * jm_ktype_bytes[param->element];
-      scratch += (bytes + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+      scratch += jm_kparam_bytes(param);
     }
   }
 }

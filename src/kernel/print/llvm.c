@@ -572,8 +572,7 @@ static void print_params(printer *p) {
     } else {
       jm_text_printf(p->out, "  %%p%u = getelementptr inbounds i8, ptr %%scratch, i64 %zu\n",
                      (unsigned)i, scratch);
-      size_t bytes = (size_t)param->elements * jm_ktype_bytes[param->element];
-      scratch += (bytes + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+      scratch += jm_kparam_bytes(param);
     }
   }
 }

@@ -20,8 +20,7 @@ static jm_ktype carry_type(const printer *p, const jm_kinst_fact *f, uint32_t ca
 }
 
 static size_t carry_bytes(const jm_kernel *k, const jm_kinst_fact *f, uint32_t carry) {
-  size_t bytes = (size_t)f->width * jm_ktype_bytes[k->values[f->first_result + carry].type];
-  return (bytes + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+  return jm_alloc_lines((size_t)f->width * jm_ktype_bytes[k->values[f->first_result + carry].type]);
 }
 
 size_t jm_llvm_lane_bytes(const jm_kernel *k, jm_kblock block) {

@@ -91,7 +91,7 @@ uint32_t jm_launch_temporary(jm_launch_builder *l, uint32_t i, jm_dtype dtype, i
 size_t jm_launch_scratch_bytes(jm_dtype dtype, int64_t elements) {
   const size_t bytes =
       (size_t)elements * jm_emit_words(dtype) * jm_ktype_bytes[jm_emit_storage(dtype)];
-  return (bytes + JM_DATA_ALIGNMENT - 1) / JM_DATA_ALIGNMENT * JM_DATA_ALIGNMENT;
+  return jm_alloc_lines(bytes);
 }
 
 uint32_t jm_launch_scratch(jm_launch_builder *l, jm_dtype dtype, int64_t elements) {

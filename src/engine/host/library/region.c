@@ -108,7 +108,7 @@ static jm_type *lane_type(jm_library_region *r, jm_dtype dtype) {
 
 /* Bytes of one lane in all the values that take memory, each rounded up to whole cache lines. */
 static size_t slot_bytes(jm_dtype dtype, size_t lanes) {
-  return (jm_dtype_bytes(dtype) * lanes + JM_DATA_ALIGNMENT - 1) & ~(size_t)(JM_DATA_ALIGNMENT - 1);
+  return jm_alloc_lines(jm_dtype_bytes(dtype) * lanes);
 }
 
 static size_t memory_bytes(const jm_module *m, const jm_region *region, uint32_t n_captures,
