@@ -67,18 +67,8 @@ static void run_positions(void *context, size_t begin, size_t end) {
 
 static jm_error *run(gather *g, jm_arena *arena) {
   const jm_call *call = g->call;
-  const jm_gather_attrs *a = call->op->attrs;
-  JM_TRY(jm_places_init(&g->places, arena,
-                        &(jm_indexing_spec){.operand = call->in[0].type,
-                                            .indices = call->in[1].type,
-                                            .batched = call->out[0].type,
-                                            .window_dims = a->offset_dims,
-                                            .collapsed_dims = a->collapsed_slice_dims,
-                                            .operand_batch_dims = a->operand_batching_dims,
-                                            .indices_batch_dims = a->start_indices_batching_dims,
-                                            .start_map = a->start_index_map,
-                                            .index_vector_dim = a->index_vector_dim},
-                        call->in[1].data));
+  const jm_indexing_spec spec = jm_indexing_of_gather(call);
+  JM_TRY(jm_places_init(&g->places, arena, &spec, call->in[1].data));
   if (!g->places.is_contiguous) return jm_library_gather(call);
   size_t window = (size_t)g->places.window * g->bytes;
   size_t grain = GRAIN_BYTES / (window < LEAST_BYTES ? LEAST_BYTES : window) + 1;

@@ -10,7 +10,6 @@
 enum { POLL_ELEMENTS = 1 << 20 };
 
 static jm_error *gather(const jm_call *call, jm_arena *arena) {
-  const jm_gather_attrs *a = call->op->attrs;
   const jm_tensor *operand = &call->in[0], *indices = &call->in[1], *out = &call->out[0];
   size_t bytes = jm_dtype_bytes(out->type->dtype);
   if (!operand->type->count) { /* a collapsed dimension of size 0: there is nothing to take */
@@ -18,16 +17,8 @@ static jm_error *gather(const jm_call *call, jm_arena *arena) {
     return NULL;
   }
   jm_indexing x;
-  JM_TRY(jm_indexing_init(&x, arena,
-                          &(jm_indexing_spec){.operand = operand->type,
-                                              .indices = indices->type,
-                                              .batched = out->type,
-                                              .window_dims = a->offset_dims,
-                                              .collapsed_dims = a->collapsed_slice_dims,
-                                              .operand_batch_dims = a->operand_batching_dims,
-                                              .indices_batch_dims = a->start_indices_batching_dims,
-                                              .start_map = a->start_index_map,
-                                              .index_vector_dim = a->index_vector_dim}));
+  const jm_indexing_spec spec = jm_indexing_of_gather(call);
+  JM_TRY(jm_indexing_init(&x, arena, &spec));
   int64_t window = jm_rect_count(&x.window), done = 0;
   jm_copy copy;
   jm_copy_init(&copy, &x.window, bytes);

@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "base/scratch.h"
+#include "engine/host/library/cpu.h"
 #include "engine/host/library/pack.h"
 
 enum {
@@ -87,10 +88,14 @@ typedef struct kernels {
 
 static const kernels *find_kernels(jm_dtype dtype) {
   if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
-  if (__builtin_cpu_supports("avx512f"))
-    return dtype == JM_DT_f32 ? &f32_512_kernels : &f64_512_kernels;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
+  switch (jm_cpu_find_level()) {
+    case JM_CPU_AVX512:
+      return dtype == JM_DT_f32 ? &f32_512_kernels : &f64_512_kernels;
+    case JM_CPU_AVX2:
+      return dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
+    case JM_CPU_BASE:
+      break;
+  }
   return NULL;
 }
 #else

@@ -50,6 +50,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define SPLAT(x) _mm512_set1_ps(x)
 #define SUM(x) _mm512_reduce_add_ps(x)
 #define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
+#include "engine/host/library/cpu.h"
 #include "engine/host/library/gemv_lines.h"
 
 #define NAME(x) f64_512_##x
@@ -90,10 +91,14 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 
 static const loops *find_loops(jm_dtype dtype) {
   if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
-  if (__builtin_cpu_supports("avx512f"))
-    return dtype == JM_DT_f32 ? &f32_512_loops : &f64_512_loops;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return dtype == JM_DT_f32 ? &f32_256_loops : &f64_256_loops;
+  switch (jm_cpu_find_level()) {
+    case JM_CPU_AVX512:
+      return dtype == JM_DT_f32 ? &f32_512_loops : &f64_512_loops;
+    case JM_CPU_AVX2:
+      return dtype == JM_DT_f32 ? &f32_256_loops : &f64_256_loops;
+    case JM_CPU_BASE:
+      break;
+  }
   return NULL;
 }
 #else

@@ -7,6 +7,34 @@ static uint32_t free_dim(jm_i64s a, jm_i64s b, uint32_t k) {
     if (!jm_i64s_contains(a, d) && !jm_i64s_contains(b, d) && !k--) return d;
 }
 
+jm_indexing_spec jm_indexing_of_gather(const jm_call *call) {
+  const jm_gather_attrs *a = call->op->attrs;
+  return (jm_indexing_spec){.operand = call->in[0].type,
+                            .indices = call->in[1].type,
+                            .batched = call->out[0].type,
+                            .window_dims = a->offset_dims,
+                            .collapsed_dims = a->collapsed_slice_dims,
+                            .operand_batch_dims = a->operand_batching_dims,
+                            .indices_batch_dims = a->start_indices_batching_dims,
+                            .start_map = a->start_index_map,
+                            .index_vector_dim = a->index_vector_dim};
+}
+
+jm_indexing_spec jm_indexing_of_scatter(const jm_call *call) {
+  const jm_scatter_attrs *a = call->op->attrs;
+  uint32_t n = call->op->n_results;
+  return (jm_indexing_spec){.operand = call->in[0].type,
+                            .indices = call->in[n].type,
+                            .batched = call->in[n + 1].type,
+                            .window_dims = a->update_window_dims,
+                            .collapsed_dims = a->inserted_window_dims,
+                            .operand_batch_dims = a->input_batching_dims,
+                            .indices_batch_dims = a->scatter_indices_batching_dims,
+                            .start_map = a->scatter_dims_to_operand_dims,
+                            .index_vector_dim = a->index_vector_dim,
+                            .scatters = true};
+}
+
 jm_error *jm_indexing_init(jm_indexing *x, jm_arena *arena, const jm_indexing_spec *spec) {
   const jm_type *indices = spec->indices, *batched = spec->batched, *operand = spec->operand;
   int64_t vector_dim = spec->index_vector_dim;

@@ -35,6 +35,10 @@ typedef struct jm_indexing {
   int64_t *counters, index, batched, operand;
 } jm_indexing;
 
+/* What the attributes and tensors of a gather or a scatter say. */
+jm_indexing_spec jm_indexing_of_gather(const jm_call *call);
+jm_indexing_spec jm_indexing_of_scatter(const jm_call *call);
+
 jm_error *jm_indexing_init(jm_indexing *indexing, jm_arena *arena,
                            const jm_indexing_spec *spec) JM_MUST_USE;
 /* Batch positions in row-major order; false after the last. */

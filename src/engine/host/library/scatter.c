@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "engine/host/library/cpu.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/places.h"
 #include "ir/body.h"
@@ -64,7 +65,7 @@ __attribute__((target("avx512f,popcnt"))) static size_t select_512(const uint32_
 }
 
 static select_fn *find_select(void) {
-  return __builtin_cpu_supports("avx512f") ? select_512 : select_any;
+  return jm_cpu_find_level() == JM_CPU_AVX512 ? select_512 : select_any;
 }
 #else
 static select_fn *find_select(void) { return select_any; }
@@ -183,20 +184,9 @@ static bool is_vector(const scatter *s) {
 
 static jm_error *run(scatter *s, jm_arena *arena) {
   const jm_call *call = s->call;
-  const jm_scatter_attrs *a = call->op->attrs;
   jm_dtype dtype = call->out[0].type->dtype;
-  JM_TRY(jm_places_init(&s->places, arena,
-                        &(jm_indexing_spec){.operand = call->in[0].type,
-                                            .indices = call->in[1].type,
-                                            .batched = call->in[2].type,
-                                            .window_dims = a->update_window_dims,
-                                            .collapsed_dims = a->inserted_window_dims,
-                                            .operand_batch_dims = a->input_batching_dims,
-                                            .indices_batch_dims = a->scatter_indices_batching_dims,
-                                            .start_map = a->scatter_dims_to_operand_dims,
-                                            .index_vector_dim = a->index_vector_dim,
-                                            .scatters = true},
-                        call->in[1].data));
+  const jm_indexing_spec spec = jm_indexing_of_scatter(call);
+  JM_TRY(jm_places_init(&s->places, arena, &spec, call->in[1].data));
   if (!s->places.is_contiguous) return jm_library_scatter(call);
   jm_monoid monoid;
   if (!jm_body_monoid(call->module, call->op->first_region, &monoid)) {

@@ -33,30 +33,18 @@ static jm_error *run(const jm_call *call, jm_fold *fold, jm_indexing *x) {
 }
 
 jm_error *jm_library_scatter(const jm_call *call) {
-  const jm_scatter_attrs *a = call->op->attrs;
   uint32_t n = call->op->n_results;
   for (uint32_t i = 0; i < n; i++)
     if (call->out[i].data != call->in[i].data)
       jm_copy_bytes(call->out[i].data, call->in[i].data, jm_type_bytes(call->out[i].type));
   const jm_type *updates = call->in[n + 1].type;
   if (!call->out[0].type->count || !updates->count) return NULL;
+  const jm_indexing_spec spec = jm_indexing_of_scatter(call);
   jm_fold fold;
   jm_indexing x;
   jm_error *error =
       jm_fold_init(&fold, call, call->op->first_region, n, JM_N_DTYPES, updates->count);
-  if (!error)
-    error =
-        jm_indexing_init(&x, &fold.arena,
-                         &(jm_indexing_spec){.operand = call->in[0].type,
-                                             .indices = call->in[n].type,
-                                             .batched = updates,
-                                             .window_dims = a->update_window_dims,
-                                             .collapsed_dims = a->inserted_window_dims,
-                                             .operand_batch_dims = a->input_batching_dims,
-                                             .indices_batch_dims = a->scatter_indices_batching_dims,
-                                             .start_map = a->scatter_dims_to_operand_dims,
-                                             .index_vector_dim = a->index_vector_dim,
-                                             .scatters = true});
+  if (!error) error = jm_indexing_init(&x, &fold.arena, &spec);
   if (!error) error = run(call, &fold, &x);
   jm_fold_deinit(&fold);
   return error;

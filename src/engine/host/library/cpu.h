@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which vector instructions this machine has, of those that the library has code for. Kernels are
+ * compiled for the machine at hand (engine/host/jit.c), which knows more of it. */
+#ifndef JM_LIBRARY_CPU_H
+#define JM_LIBRARY_CPU_H
+
+typedef enum jm_cpu_level {
+  JM_CPU_BASE,   /* what the compiler assumes */
+  JM_CPU_AVX2,   /* with FMA */
+  JM_CPU_AVX512, /* F */
+} jm_cpu_level;
+
+static inline jm_cpu_level jm_cpu_find_level(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("avx512f")) return JM_CPU_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return JM_CPU_AVX2;
+#endif
+  return JM_CPU_BASE;
+}
+
+#endif
