@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Groups of ops that a library does in one call become `fusion` ops with a kind, for engines that
- * take the kind. The body is the ops as they were, so that the reference engine runs it op by op.
+ * take the kind. The body is the ops as they were, so that it also runs op by op.
  *
  *   %m = reduce %x, -inf dims=[1] { maximum }      %e: f32[4,9] = exponential (subtract %x, %m)
  *   %s = reduce %e, 0 dims=[1] { add }             %y = divide %e, %s

@@ -173,7 +173,7 @@ static void write_program(program *p) {
   jm_text_printf(&p->text, "\n}");
 }
 
-/* Values of the program's results, as the reference engine has them. */
+/* Values of the program's results, as the oracle has them. */
 static void evaluate(const jm_module *m, const jm_tensor *in, jm_tensor *out) {
   const jm_region *entry = jm_module_region(m, m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The schedules for GPUs over the shapes of shape_cases.h: run by the interpreter, whose race
- * detector watches the threads of a group, against the reference engine. The last chunks run
+ * detector watches the threads of a group, against the oracle. The last chunks run
  * first. */
 #include "kernel/schedule/schedule.h"
 #include "pass/pass.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A program of shape_cases.h with inputs, what the reference engine makes of them, and what
+ * A program of shape_cases.h with inputs, what the oracle makes of them, and what
  * somebody else does. */
 #ifndef JM_TESTS_SHAPE_TRIAL_H
 #define JM_TESTS_SHAPE_TRIAL_H

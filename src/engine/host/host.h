@@ -23,7 +23,7 @@ typedef struct jm_host_program {
 } jm_host_program;
 
 /* Schedules and compiles every fusion op that the entry reaches, for the target; NULL: fusion ops
- * run op by op on the reference engine. */
+ * run op by op in the library. */
 jm_error *jm_host_compile(const jm_module *module, const jm_target *target,
                           jm_host_program **out) JM_MUST_USE;
 void jm_host_program_destroy(jm_host_program *program); /* NULL is allowed */
