@@ -82,6 +82,10 @@ devicetest: $(VENV)/mlx
 	$(MAKE) $(VENV)/installed
 	JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} $(BIN)/python -m pytest -q -n $(JOBS) \
 	  --dist loadfile -m "not slow" tests/device tests/jax/test_buffers.py tests/jax/test_programs.py $(PYTEST_ARGS)
+	JAX_MPS_KERNELS=cuda JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} \
+	  $(BIN)/python -m pytest -q tests/device/test_kernels.py $(PYTEST_ARGS)
+	JAX_MPS_KERNELS=0 JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} \
+	  $(BIN)/python -m pytest -q tests/device/test_groups.py $(PYTEST_ARGS)
 
 # Other projects, on mps against the same on cpu. What they need besides the package's own tests:
 LIBRARIES = absl-py chex diffrax dm-tree equinox jmp numpyro scikit-learn scipy tabulate

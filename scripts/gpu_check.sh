@@ -30,13 +30,14 @@ part() { # NAME SECONDS COMMAND...
 }
 
 export PYTHONPATH="$PWD/python${PYTHONPATH:+:$PYTHONPATH}"
+export JAX_MPS_TF32=${JAX_MPS_TF32:-0} # cases compare float32; the speed table sets it itself
 export JAX_MPS_LIBRARY_PATH=$PWD/build/gpu/libpjrt_plugin_mps.so JAX_MPS_DEVICE=gpu
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 part build 240 sh -c "cmake -G Ninja -S . -B build/gpu -DPython3_EXECUTABLE=\$(command -v $python) && cmake --build build/gpu --target pjrt_plugin_mps jm_engine_mlx_0_32_4"
 part doctor 60 env JAX_PLATFORMS=mps "$python" -m jax_mps_c
 part selftest 120 env JAX_PLATFORMS=mps,cpu "$python" -m jax_mps_c selftest --all
 part device 240 env JAX_PLATFORMS=mps,cpu "$python" -m pytest -q -p no:cacheprovider tests/device
-part speed 420 "$python" scripts/gpu_speed.py --output "$out/speed.json"
+part speed 420 env -u JAX_MPS_TF32 "$python" scripts/gpu_speed.py --output "$out/speed.json"
 part sweep 240 "$python" scripts/gpu_speed.py --sweep --output "$out/sweep.json"
 if [ -n "$jax_source" ]; then
   outcomes=$(mktemp -d)

@@ -127,3 +127,18 @@ def is_apple_gpu(library: pathlib.Path) -> bool:
         return False
     mlx = find_mlx()
     return mlx is not None and find_engine(library, mlx) is not None
+
+
+def kernel_cache() -> pathlib.Path | None:
+    """The folder for kernels compiled for a GPU: beside JAX's compilation cache if there is one, else
+    the user's cache folder; None if the user has no home."""
+    import jax
+
+    if folder := jax.config.jax_compilation_cache_dir:
+        # A cache in a bucket has no folder here.
+        return None if "://" in folder else pathlib.Path(folder) / "jax_mps_c"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return pathlib.Path(home) / "jax_mps_c"

@@ -39,7 +39,11 @@ state = State()
 
 def client_options() -> dict[str, str]:
     """Options of PJRT_Client_Create. JAX_MPS_* in the environment win over them in the library."""
-    found = {"blas_library": locate.find_blas(), "llvm_library": locate.find_llvm()}
+    found = {
+        "blas_library": locate.find_blas(),
+        "llvm_library": locate.find_llvm(),
+        "kernel_cache": locate.kernel_cache(),
+    }
     return {name: str(path) for name, path in found.items() if path} | mlx_options()
 
 

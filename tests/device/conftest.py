@@ -12,6 +12,8 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "mps,cpu")
 os.environ.setdefault("JAX_MPS_DEVICE", "mlx-cpu")
+# On an NVIDIA GPU products would round to TF32: what is compared here is float32.
+os.environ.setdefault("JAX_MPS_TF32", "0")
 
 from jax_mps_c import counters, locate  # noqa: E402 - the settings come first
 
