@@ -174,9 +174,10 @@ def test_too_large(program):
         fails("RESOURCE_EXHAUSTED", lambda: jnp.ones((1 << 20, 1 << 20)))
         row = jnp.ones(1 << 20)
         fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: jnp.outer(x, x) + x)(row))
-        fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: (x[:, None] * x).sum())(row))
+        # Sorted, it must be there; summed, a kernel would never have it.
+        fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: jnp.sort(x[:, None] * x, 1)[0])(row))
         fails("RESOURCE_EXHAUSTED", lambda: jax.jit(lambda x: lax.fori_loop(
-            0, 5, lambda i, y: jnp.concatenate([y[:1], jnp.outer(x, x).ravel()])[:9], x[:9]))(row))
+            0, 5, lambda i, y: jnp.sort(jnp.outer(x, x) + y[0], 1)[0, :9], x[:9]))(row))
     """)
 
 
@@ -209,7 +210,12 @@ def faulty(tmp_path_factory):
         check=True,
     )
     engine, library = paths()
-    return {"JAX_MPS_MLX_ENGINE": path, "JAX_MPS_MLX_LIBRARY": library, "JM_REAL_ENGINE": engine}
+    return {
+        "JAX_MPS_MLX_ENGINE": path,
+        "JAX_MPS_MLX_LIBRARY": library,
+        "JM_REAL_ENGINE": engine,
+        "JAX_MPS_KERNELS": "0",  # sin and cos are MLX's then
+    }
 
 
 @pytest.fixture(params=["worker thread", "wait"])
