@@ -51,9 +51,10 @@ static jm_error *list_uses(jm_grouping *g, const jm_region *region) {
   return NULL;
 }
 
-/* Does the op make control values, which a device's engine keeps on the host? */
+/* Does the op make control values, which a device's engine keeps on the host? Constants are cheap
+ * to have in both places, and an operand less for a kernel. */
 static bool is_control(const bool *control, const jm_op *op) {
-  return control && op->n_results && control[op->first_result];
+  return control && op->n_results && op->n_operands && control[op->first_result];
 }
 
 static jm_error *grouping_init(jm_grouping *g, jm_module *m, const jm_target *target,

@@ -176,7 +176,8 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
   *weight = op_weight(g, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
-  if (g->groups[group].weight + *weight > t->group.weight) return false;
+  /* A constant outside of a full group would be an operand of it, which is no less code. */
+  if (op->n_operands && g->groups[group].weight + *weight > t->group.weight) return false;
   jm_space space; /* of an anchor: its results are at hand wherever they are wanted */
   if (asked <= count * 1.001 || jm_cluster_find_anchor(g->target, g->m, op, &space)) return true;
   if (flops >= t->group.expensive_flops && type->count > t->group.few) return false;

@@ -29,12 +29,9 @@ HOST = {
     r"conv_int32": "sums that are not exact in float32",
     r"triangular_unit": "LAPACK",
 }
-# What MLX can't do and a kernel can: with JAX_MPS_KERNELS=0 the host runs it. Kernels for Metal have
-# no f64, in which the functions of complex numbers are computed inside.
-KERNELS = os.environ.get("JAX_MPS_KERNELS", "metal")
-if KERNELS == "0":
+# What MLX can't do and a kernel can: with JAX_MPS_KERNELS=0 the host runs it.
+if os.environ.get("JAX_MPS_KERNELS") == "0":
     HOST[r"reduce_precision"] = "MLX has no such rounding"
-if KERNELS != "cuda" and os.environ["JAX_MPS_DEVICE"] == "mlx-cpu":
     HOST[r"(expm1|rsqrt)_complex64"] = "MLX has no such function of complex numbers"
 # MLX runs a part; the rest, on the host, waits for it.
 PARTLY = {

@@ -72,7 +72,12 @@ FOUND = {
     "layer_norm_of_flax": (layer_norm_of_flax, [ROWS, *VECTORS], 1),
     "layer_norm": (layer_norm, [ROWS, *VECTORS], 1),
     "rms_norm": (rms_norm, [ROWS, VECTORS[0]], 1),
-    "product_bias": (lambda x, w, b: x @ w + b, [ROWS, ROWS[0].T, VECTORS[1][:5]], 1),
+    # With kernels the bias is one of ours, with what follows it.
+    "product_bias": (
+        lambda x, w, b: x @ w + b,
+        [ROWS, ROWS[0].T, VECTORS[1][:5]],
+        1 if os.environ.get("JAX_MPS_KERNELS") == "0" else 2,
+    ),
     "attention": (lambda q, k, v: weighted(scores(q, k), v), BHTD, 1),
     "attention_divided": (lambda q, k, v: weighted(scores(q, k, 1) / 4, v), BHTD, 1),
     "attention_unscaled": (lambda q, k, v: weighted(scores(q, k, 1), v), BHTD, 1),
