@@ -6,7 +6,8 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
-#   make thirdparty grid  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
+#   make thirdparty  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
+#   make grid       the selftest on every version of jax that this Python can install
 #   make check      format, include directions, sizes, generated files, warnings as errors
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
