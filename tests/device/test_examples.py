@@ -42,7 +42,7 @@ def test_steps(python, name, waits):
             float(v) for v in re.findall(r"^step \d+ \w+ (\S+)$", text, re.MULTILINE)
         ]
         if platform == "mps":
-            assert counted["device_ops"] > 100, counted
+            assert counted["device_ops"] > 50, counted
             assert counted["library_steps"] == 0, counted
             assert waits or not counted["device_waits"], counted
     assert len(values["mps"]) == steps
@@ -64,6 +64,6 @@ def test_resnet(python, tmp_path):
         )
         found[platform] = json.loads(report.read_text())["losses"]
         if platform == "mps":
-            assert counted["device_ops"] > 1000, counted
+            assert counted["device_ops"] > 500, counted
             assert counted["device_waits"] == 0, counted
     np.testing.assert_allclose(found["mps"], found["cpu"], rtol=TOLERANCE)

@@ -88,6 +88,9 @@ typedef struct jm_mlx_kernel_spec {
                              *out; /* of a text: names of parameters; NULL: in0, ..., out0, ... */
   uint32_t n_in, n_out;
   const jm_mlx_buffer *outputs;
+  /* Per output: the input whose memory it may take where nothing else holds that, -1: none. NULL:
+   * none at all. MLX's CPU device alone; a GPU's custom kernels write to fresh memory. */
+  const int32_t *reuse;
   uint32_t grid[3], group[3]; /* threads of a launch, of one of its groups */
   uint32_t shared_bytes;      /* CUDA: dynamic shared memory of a group */
   /* MLX's CPU device: runs the whole launch on MLX's thread; buffers: inputs, then outputs. An
@@ -138,8 +141,8 @@ typedef struct jm_mlx_api {
   /* Copies what it needs of the spec. The context is taken over, also on an error. Any thread. */
   jm_error *(*kernel_create)(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
   void (*kernel_release)(jm_mlx_kernel *kernel); /* launches under way keep what they need */
-  /* One lazy launch: n_in arrays in, n_out fresh arrays out. Inputs that are not dense are copied
-   * first. */
+  /* One lazy launch: n_in arrays in, n_out arrays out. Inputs that are not dense are copied first.
+   */
   jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 
 #define PRIM1(name, function) jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * *out);

@@ -32,6 +32,7 @@ struct kernel_code {
   std::vector<std::string> in, out;  // names of a text's parameters
   std::vector<core::Shape> shapes;
   std::vector<core::Dtype> dtypes;
+  std::vector<int> reuse;                 // as in the spec; empty: none
   std::tuple<int, int, int> grid, group;  // in threads
   int shared_bytes = 0;
   size_t largest_output = 0;
@@ -90,8 +91,9 @@ class HostLaunch : public core::Primitive {
       buffers.push_back(const_cast<void *>(data));
       encoder.set_input_array(in);
     }
-    for (core::array &out : outputs) {
-      out.set_data(core::allocator::malloc(out.nbytes()));
+    for (size_t i = 0; i < outputs.size(); i++) {
+      core::array &out = outputs[i];
+      if (!take_donated(inputs, i, out)) out.set_data(core::allocator::malloc(out.nbytes()));
       buffers.push_back(out.data<char>());
       encoder.set_output_array(out);
     }
@@ -107,6 +109,21 @@ class HostLaunch : public core::Primitive {
   const char *name() const override { return "JmHostLaunch"; }
 
  private:
+  // Gives output i the memory of an input that only this launch holds.
+  bool take_donated(const std::vector<core::array> &inputs, size_t i, core::array &out) const {
+    if (kernel_->reuse.empty() || kernel_->reuse[i] < 0) return false;
+    const core::array &in = inputs[static_cast<size_t>(kernel_->reuse[i])];
+    if (!in.is_donatable() || !in.flags().row_contiguous || in.nbytes() != out.nbytes() ||
+        in.buffer_size() != out.nbytes())
+      return false;
+    auto flags = out.flags();
+    flags.contiguous = flags.row_contiguous = true;
+    flags.col_contiguous = std::count_if(out.shape().begin(), out.shape().end(),
+                                         [](auto size) { return size > 1; }) <= 1;
+    out.copy_shared_buffer(in, out.strides(), flags, out.size());
+    return true;
+  }
+
   // Its values are there when the copy runs, not when it is scheduled.
   static const void *copied(core::cpu::CommandEncoder &encoder, const core::array &in) {
     core::array dense(in.shape(), in.dtype(), nullptr, {});
@@ -151,6 +168,7 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
     for (int size : kernel->shapes.back()) bytes *= static_cast<size_t>(size);
     kernel->largest_output = std::max(kernel->largest_output, bytes);
   }
+  if (spec->reuse) kernel->reuse.assign(spec->reuse, spec->reuse + spec->n_out);
   kernel->grid = extent(spec->grid);
   kernel->group = extent(spec->group);
   kernel->shared_bytes = static_cast<int>(spec->shared_bytes);

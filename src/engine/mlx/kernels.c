@@ -40,6 +40,7 @@ jm_target jm_mlx_kernels_target(const jm_mlx_device_fact *device, const char **w
   if (!device->is_gpu) name = jm_setting_has_word(JM_SETTING_KERNELS, "cuda") ? "cuda" : "metal";
   jm_target target = strcmp(name, "cuda") ? jm_target_metal : jm_target_cuda;
   target.rounds_to_tf32 = device->rounds_to_tf32;
+  target.may_alias = !device->is_gpu; /* a launch of the CPU device is a primitive of ours */
   *why = "JAX_MPS_KERNELS=0";
   if (jm_setting_has_word(JM_SETTING_KERNELS, "0"))
     target.has_kernels = false;
@@ -149,14 +150,27 @@ static jm_error *buffer_describe(jm_mlx_kernels *k, const jm_op *op, const jm_kp
   return NULL;
 }
 
+/* The input of the same alias class as a written parameter, -1: none. */
+static int32_t find_reuse(const jm_kernel *kernel, const jm_kparam *written) {
+  int32_t in = 0;
+  for (uint32_t i = 0; written->alias && i < kernel->n_params; i++) {
+    const jm_kparam *param = &kernel->params[i];
+    if (param->space != JM_SPACE_GLOBAL || param->written) continue;
+    if (param->alias == written->alias) return in;
+    in++;
+  }
+  return -1;
+}
+
 /* Parameters in order, the unwritten ones first. */
 static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_launch *from,
-                                launch *to, jm_mlx_buffer **outputs) {
+                                launch *to, jm_mlx_buffer **outputs, int32_t **reuse) {
   const jm_kernel *kernel = from->kernel;
   to->in = jm_arena_alloc(&k->arena, kernel->n_params, sizeof *to->in);
   to->out = jm_arena_alloc(&k->arena, kernel->n_params, sizeof *to->out);
   *outputs = jm_arena_alloc(&k->arena, kernel->n_params, sizeof **outputs);
-  if (!to->in || !to->out || !*outputs) return jm_error_out_of_memory();
+  *reuse = jm_arena_alloc(&k->arena, kernel->n_params, sizeof **reuse);
+  if (!to->in || !to->out || !*outputs || !*reuse) return jm_error_out_of_memory();
   uint32_t n = 0;
   for (uint32_t i = 0; i < kernel->n_params; i++) {
     const jm_kparam *param = &kernel->params[i];
@@ -164,6 +178,7 @@ static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_lau
     const jm_launch_argument *argument = &from->arguments[n++];
     if (param->written) {
       JM_TRY(buffer_describe(k, op, param, argument, &(*outputs)[to->n_out]));
+      (*reuse)[to->n_out] = find_reuse(kernel, param);
       to->out[to->n_out++] = argument;
     } else {
       to->in[to->n_in++] = argument;
@@ -176,12 +191,14 @@ static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_lau
 static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_launch *from,
                                void **code, launch *to) {
   jm_mlx_buffer *outputs;
+  int32_t *reuse;
   const uint32_t threads = jm_kernel_threads(from->kernel), lanes = threads ? threads : 1;
   const int64_t chunks = from->kernel->chunks, most = k->target->max_groups;
-  JM_TRY(arguments_sort(k, op, from, to, &outputs));
+  JM_TRY(arguments_sort(k, op, from, to, &outputs, &reuse));
   jm_mlx_kernel_spec spec = {.n_in = to->n_in,
                              .n_out = to->n_out,
                              .outputs = outputs,
+                             .reuse = reuse,
                              .grid = {(uint32_t)(chunks < most ? chunks : most) * lanes, 1, 1},
                              .group = {lanes, 1, 1}};
   if (k->on_host) {
