@@ -133,11 +133,23 @@ class Fuzzer:
     eager_every: int
     workers: dict[str, Worker] = dataclasses.field(default_factory=dict)
     run: int = 0
-    theirs: int = 0  # programs that XLA compiled to something else
+    theirs: int = 0  # programs that XLA compiled to something else, or died of
 
     def __post_init__(self) -> None:
+        self.workers["cpu"] = Worker("cpu", {})  # it may die, too
         for name, setting in SETTINGS.items():
             self.workers[name] = Worker("mps", setting)
+
+    def run_on_cpu(self, program: Any, way: str) -> Any:
+        self.workers["cpu"].ask(program, (way,))
+        return self.answer_of_cpu(way)
+
+    def answer_of_cpu(self, way: str) -> Any:
+        answer = self.workers["cpu"].answer()
+        if isinstance(answer, str):
+            self.theirs += 1
+            return answer
+        return answer[way]
 
     def check(self, program: Any, kinds: set[str] | None = None) -> list[Any]:
         """The program's differences; of these kinds alone, if they are given."""
@@ -151,7 +163,8 @@ class Fuzzer:
         for name in asked:
             ways = ("jit", "eager") if name == "mps" and eager else ("jit",)
             self.workers[name].ask(program, ways)
-        theirs = run_program(program, eager=False)
+        self.workers["cpu"].ask(program, ("jit",))
+        theirs = self.answer_of_cpu("jit")
         results: dict[str, Any] = {}
         found = []
         for name in asked:
@@ -164,7 +177,7 @@ class Fuzzer:
         for name, result in list(results.items()):
             fails = isinstance(result, str) and not isinstance(theirs, str)
             if fails and name == "eager":  # does the CPU, too?
-                fails = not isinstance(run_program(program, eager=True), str)
+                fails = not isinstance(self.run_on_cpu(program, "eager"), str)
             if fails:
                 found.append(Difference("error", f"{name}: {result:.600}"))
             if isinstance(result, str):
@@ -189,7 +202,7 @@ class Fuzzer:
         """Op by op the CPU's results are ours: XLA changed the program's meaning."""
         from chance.judge import find_unlike
 
-        theirs = run_program(program, eager=True)
+        theirs = self.run_on_cpu(program, "eager")
         return not isinstance(theirs, str) and not find_unlike(ours, theirs)
 
     def close(self) -> None:
