@@ -45,3 +45,10 @@ def test_sum_beside_a_transpose():
 @pytest.mark.parametrize("transform", [jnp.fft.irfft, jnp.fft.hfft])
 def test_inverse_transform_to_no_points(transform):
     assert transform(jnp.ones((2, 3, 1), jnp.complex64)).shape == (2, 3, 0)
+
+
+def test_ones_of_small_integers():
+    """JAX's CPU backend counts those of the 8 bits that hold one."""
+    x = np.arange(-8, 8).astype(jnp.int4)
+    ones = [bin(int(v) & 15).count("1") for v in x]
+    np.testing.assert_array_equal(jax.jit(jax.lax.population_count)(x).astype(np.int32), ones)
