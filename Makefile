@@ -6,12 +6,13 @@
 #   make test       the C tests and the Python tests (PYTHON=python3.12 for another Python)
 #   make test-all   the slow ones too
 #   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
-#   make thirdparty  tests of optax and dm-haiku, programs of Diffrax, Equinox and NumPyro
+#   make thirdparty  tests of optax and dm-haiku, programs of docs/LIBRARIES.md
 #   make grid       the selftest on every version of jax that this Python can install
 #   make check      format, include directions, sizes, generated files, warnings as errors
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
+#   make fuzz-programs  300 random JAX programs against JAX on the CPU; FUZZ_PROGRAMS='--seed 7 --count 5000'
 #   make macos      cross-compile for arm64 macOS and check every symbol that is needed
 #   make qemu       the C tests on aarch64, under qemu
 #   make cuda       the tests' kernels as CUDA, compiled, and run if there is a GPU
@@ -34,7 +35,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz bench kernels cuda rebase clean ctest pytest devicetest thirdparty grid
+.PHONY: run test test-all check format asan tsan fuzz fuzz-programs bench kernels cuda rebase clean ctest pytest devicetest thirdparty grid
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -89,7 +90,7 @@ devicetest: $(VENV)/mlx
 	  $(BIN)/python -m pytest -q tests/device/test_groups.py $(PYTEST_ARGS)
 
 # Other projects, on mps against the same on cpu. What they need besides the package's own tests:
-LIBRARIES = absl-py chex diffrax dm-tree equinox jmp numpyro scikit-learn scipy tabulate
+LIBRARIES = absl-py blackjax chex diffrax dm-haiku dm-tree equinox flax jmp keras numpyro optax scikit-learn scipy tabulate
 
 $(VENV)/libraries: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet $(LIBRARIES)
@@ -146,6 +147,10 @@ fuzz: $(VENV)/tools
 	CC=clang $(CONFIGURE) -B build/fuzz -DJM_FUZZ=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	$(WITH_VENV) cmake --build build/fuzz --target $(FUZZERS)
 	$(BIN)/python scripts/run_fuzz.py --build build/fuzz --seconds $(FUZZ_SECONDS)
+
+# Random programs, seeded by the commit.
+fuzz-programs: $(VENV)/installed $(VENV)/llvm
+	$(BIN)/python scripts/fuzz_programs.py $(FUZZ_PROGRAMS)
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -13,6 +13,7 @@ import atexit
 import ctypes
 import dataclasses
 import functools
+import importlib
 import itertools
 import secrets
 import sys
@@ -340,6 +341,8 @@ def register() -> None:
             if hasattr(getattr(user, name, None), "local_devices"):
                 setattr(user, name, Backends(getattr(user, name)))
     module.emit_python_callback = emit_python_callback
+    public = importlib.import_module("jax.interpreters.mlir")  # from where libraries take it
+    public.emit_python_callback = emit_python_callback
     for primitive, rule in rules:
         compat.register_lowering(primitive, rule)
     wait_for_effects()

@@ -24,7 +24,7 @@ from jax_mps_c import extension, plan_svg
 
 _KIND = 0x6A6F  # src/pjrt/extensions.h
 _BYTECODE = b"ML\xefR"  # what MLIR's bytecode begins with
-_SERIALIZED = b"jmpsexe1"  # our executables, serialized: src/pjrt/executable.c
+_SEAL = b"jmseal01"  # before our executables, serialized: src/base/seal.c, src/pjrt/executable.c
 
 
 class _Explanation(ctypes.Structure):
@@ -86,11 +86,12 @@ def explain_compiled(compiled: Any) -> Plan:
 def explain_executable(executable: Any) -> Plan:
     """The plan of jaxlib's executable."""
     # jaxlib puts a record of its own around what the plugin serialized: options and the artifact.
-    _, magic, rest = executable.client.serialize_executable(executable).partition(_SERIALIZED)
+    _, magic, rest = executable.client.serialize_executable(executable).partition(_SEAL)
     if not magic:
         raise ValueError(f"compiled for {executable.client.platform}, not for mps")
-    size = int.from_bytes(rest[:8], "little")
-    return explain_artifact(rest[16 : 16 + size])
+    content = rest[16:]  # behind size and checksum
+    size = int.from_bytes(content[:8], "little")
+    return explain_artifact(content[16 : 16 + size])
 
 
 def text(compiled: Any) -> str:

@@ -91,6 +91,12 @@ def register_platform_branches() -> None:
     lowerings.register_platform_branches()
 
 
+def register_cpu_rules() -> None:
+    from jax_mps_c import lowerings
+
+    lowerings.register_cpu_rules()
+
+
 def promise_targets() -> None:
     from jax._src.export import _export
 
@@ -171,6 +177,13 @@ HOOKS = (
         "lax.platform_dependent without a default is an error on a platform that it does not name, "
         "though it names the CPU",
         register_platform_branches,
+    ),
+    Hook(
+        "cpu_rules",
+        "jax._src.interpreters.mlir._platform_specific_lowerings",
+        "0.4.38 - 0.12.0.1",
+        "JAX and libraries have primitives with a rule for the CPU alone, which is right here, too",
+        register_cpu_rules,
     ),
     Hook(
         "export",

@@ -317,6 +317,37 @@ def register_platform_branches() -> None:
         compat.register_lowering(primitive, rule)
 
 
+# -- rules for the CPU alone
+
+
+class Rules(dict):
+    """The rules of our platform. A primitive that has neither one here nor one for every platform, but
+    one for the CPU, is lowered by that: its callbacks and FFI handlers are on the host, where ours
+    run. The rule may be registered at any time, by JAX (spsolve) or by a library."""
+
+    def __init__(self, ours: Any, everywhere: Any, cpu: Any) -> None:
+        super().__init__(ours)
+        self._everywhere, self._cpu = everywhere, cpu
+
+    def __contains__(self, primitive: Any) -> bool:
+        if super().__contains__(primitive):
+            return True
+        return primitive in self._cpu and primitive not in self._everywhere
+
+    def __missing__(self, primitive: Any) -> Any:
+        if primitive in self:
+            return self._cpu[primitive]
+        raise KeyError(primitive)
+
+
+def register_cpu_rules() -> None:
+    from jax._src.interpreters import mlir
+
+    tables = mlir._platform_specific_lowerings
+    if not isinstance(tables[PLATFORM], Rules):
+        tables[PLATFORM] = Rules(tables[PLATFORM], mlir._lowerings, tables["cpu"])
+
+
 # -- the tables
 
 

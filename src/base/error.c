@@ -45,6 +45,7 @@ jm_error *jm_error_create(jm_code code, const char *format, ...) {
 }
 
 jm_error *jm_error_note(jm_error *error, const char *format, ...) {
+  if (error == &out_of_memory) error = jm_error_create(error->code, "%s", error->message);
   if (!error || error == &out_of_memory) return error;
   size_t size = strlen(error->message); /* a callback's text is long, and its end says the most */
   char *prefix = jm_alloc(size + 3, 1);

@@ -91,12 +91,12 @@ static void print_indent(printer *p, uint32_t depth) {
   jm_text_printf(p->text, "%*s", 2 * (int)depth, "");
 }
 
-static void print_bytes(printer *p, size_t bytes) {
+static void print_bytes(jm_text *text, size_t bytes) {
   static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
   double value = (double)bytes;
   uint32_t unit = 0;
   for (; value >= 1024 && unit < 4; unit++) value /= 1024;
-  jm_text_printf(p->text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+  jm_text_printf(text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
 /* The end of a line. */
@@ -120,7 +120,7 @@ static void print_operands(printer *p, const char *what, const jm_operand *opera
     if (operands[i].type)
       jm_type_print(operands[i].type, p->text);
     else
-      print_bytes(p, operand_bytes(p->plan, &operands[i]));
+      print_bytes(p->text, operand_bytes(p->plan, &operands[i]));
   }
   jm_text_printf(p->text, "\n");
 }
@@ -198,14 +198,53 @@ void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   jm_text_printf(text, "  ");
   if (plan->engine->backend->assigns_memory) {
     jm_text_printf(text, "arena of ");
-    print_bytes(&p, plan->arena_bytes);
+    print_bytes(text, plan->arena_bytes);
     jm_text_printf(text, "; ");
   }
   jm_text_printf(text, "all steps, loops once, read ");
-  print_bytes(&p, totals.read);
+  print_bytes(text, totals.read);
   jm_text_printf(text, " and write ");
-  print_bytes(&p, totals.written);
+  print_bytes(text, totals.written);
   jm_text_printf(text, "\n  compiler: %s\n",
                  plan->engine->backend->describe_compiler(plan->engine));
   print_block(&p, 0, 1);
+}
+
+/* -- the largest piece of the arena */
+
+typedef struct largest {
+  const jm_step *step;
+  const jm_operand *operand;
+  size_t bytes;
+} largest;
+
+static void largest_find(const jm_plan *plan, const jm_step *step, largest *found) {
+  const jm_operand *written = jm_step_writes(plan, step);
+  for (uint32_t i = 0; i < step->n_writes + step->n_temporaries; i++) {
+    const size_t bytes = operand_bytes(plan, &written[i]);
+    /* An op says more than the copy of a loop's initial value. */
+    const bool larger =
+        bytes > found->bytes || (bytes == found->bytes && bytes && found->step->op == JM_NONE);
+    if (plan->slots[written[i].slot].kind == JM_SLOT_ARENA && larger)
+      *found = (largest){step, &written[i], bytes};
+  }
+}
+
+void jm_plan_print_largest(const jm_plan *plan, jm_text *text) {
+  largest found = {0};
+  for (uint32_t b = 0; b < plan->n_blocks; b++)
+    for (uint32_t i = 0; i < plan->blocks[b].n_steps; i++)
+      largest_find(plan, &plan->blocks[b].steps[i], &found);
+  if (!found.bytes) return;
+  if (found.operand->type)
+    jm_type_print(found.operand->type, text);
+  else
+    jm_text_printf(text, "working memory");
+  jm_text_printf(text, " (");
+  print_bytes(text, found.bytes);
+  jm_text_printf(text, ") of ");
+  jm_step_print_title(plan, found.step, text);
+  if (found.step->op == JM_NONE) return;
+  jm_text_printf(text, " ");
+  jm_location_print(plan->module, jm_module_op(plan->module, found.step->op), text);
 }

@@ -16,6 +16,10 @@ void jm_plan_explain(const jm_plan *plan, jm_text *text);
  * "steps"}]}]} */
 void jm_plan_export(const jm_plan *plan, jm_text *json);
 
+/* The largest value or temporary of the arena and the op that makes it, for an error:
+ * "f32[1024,1024] (4.0 MiB) of dot_general model.py:12". Nothing if there is none. */
+void jm_plan_print_largest(const jm_plan *plan, jm_text *text);
+
 /* "parameter 3", "arena+128" */
 void jm_slot_print(const jm_slot *slot, jm_text *text);
 /* Its slot; "%12" if no memory is assigned. */

@@ -183,6 +183,19 @@ def test_linear_algebra_exported_for_the_cpu():
         np.testing.assert_allclose(out, value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_fourier_transform_exported_for_the_cpu():
+    """An op of StableHLO, no custom call."""
+    x = np.random.default_rng(4).normal(size=(3, 12)).astype(F32)
+    f = jax.jit(lambda x: jnp.fft.irfft(jnp.fft.rfft(x, axis=0) * 2, n=3, axis=0))
+    program = export.deserialize(export.export(f, platforms=["cpu"])(x).serialize())
+    assert "custom_call" not in program.mlir_module()
+    checks = (export.DisabledSafetyCheck.platform(),)
+    program = dataclasses.replace(program, disabled_safety_checks=checks)
+    out = jax.jit(program.call)(x)
+    assert out.devices() == {jax.devices("mps")[0]}
+    np.testing.assert_allclose(out, 2 * x, rtol=1e-5, atol=1e-6)
+
+
 def test_the_example():
     example = ROOT / "examples" / "ffi" / "rms_norm.py"
     done = subprocess.run(

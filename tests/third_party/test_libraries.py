@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of Diffrax, Equinox and NumPyro: the numbers of JAX's CPU backend, progress bars and
+"""Programs of the libraries in docs/LIBRARIES.md: the numbers of JAX's CPU backend, progress bars and
 failing checks included, with and without a cpu client beside mps."""
 
 import functools
@@ -17,8 +17,13 @@ PROGRAMS = pathlib.Path(__file__).parent / "programs"
 
 # Program: package, relative tolerance, text of its error, what its progress prints.
 ROWS = {
+    "blackjax_nuts": ("blackjax", 1e-5, "", ""),
     "diffrax_ode": ("diffrax", 1e-4, "maximum number of solver steps", "100"),
     "equinox_train": ("equinox", 1e-3, "the input is not finite", ""),
+    "environment": ("jax", 1e-3, "", ""),
+    "flax_train": ("flax", 2e-3, "", ""),
+    "haiku_train": ("haiku", 1e-3, "", ""),
+    "keras_fit": ("keras", 2e-3, "", "accuracy"),
     "numpyro_nuts": ("numpyro", 1e-5, "", "120/120"),
 }
 

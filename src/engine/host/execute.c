@@ -7,6 +7,8 @@
 #include "base/data.h"
 #include "engine/host/engine.h"
 #include "engine/host/host.h"
+#include "ir/print.h"
+#include "plan/explain.h"
 
 typedef struct frame {
   const jm_plan *plan;
@@ -18,6 +20,19 @@ typedef struct frame {
 
 static jm_error *block_run(frame *f, uint32_t block);
 
+/* An op that found no memory does not know what it is. */
+static jm_error *op_note(const frame *f, const jm_op *op, jm_error *error) {
+  if (jm_error_code(error) != JM_RESOURCE_EXHAUSTED) return error;
+  jm_text text;
+  jm_text_init(&text);
+  jm_op_print(f->plan->module, op, &text);
+  jm_text_printf(&text, " ");
+  jm_location_print(f->plan->module, op, &text);
+  error = jm_error_note(error, "in %s", jm_text_bytes(&text));
+  jm_text_deinit(&text);
+  return error;
+}
+
 static jm_error *op_run(frame *f, const jm_step *step) {
   const jm_host_code *code = (const jm_host_code *)step->code;
   const jm_tensor *in = f->tensors + step->first_operand, *out = in + step->n_reads;
@@ -25,10 +40,10 @@ static jm_error *op_run(frame *f, const jm_step *step) {
                         f->context};
   if (code->run) {
     f->steps++;
-    return code->run(&call);
+    return op_note(f, call.op, code->run(&call));
   }
   f->kernels += code->base.n_kernels;
-  return jm_host_group_run(code->group, &call, out + step->n_writes);
+  return op_note(f, call.op, jm_host_group_run(code->group, &call, out + step->n_writes));
 }
 
 static jm_error *copy_run(frame *f, const jm_step *step) {
@@ -84,11 +99,23 @@ static void *slot_address(const frame *f, const jm_slot *slot, const jm_engine_r
   return f->arena + slot->offset;
 }
 
+static jm_error *arena_error(const jm_plan *plan) {
+  jm_text text;
+  jm_text_init(&text);
+  jm_plan_print_largest(plan, &text);
+  jm_error *error = jm_error_create(JM_RESOURCE_EXHAUSTED,
+                                    "out of memory: %zu bytes for temporaries, the largest: %s",
+                                    plan->arena_bytes, jm_text_bytes(&text));
+  jm_text_deinit(&text);
+  return error;
+}
+
 jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) {
   frame f = {.plan = plan, .context = run->context};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
   f.arena = jm_data_take(plan->arena_bytes);
-  jm_error *error = f.tensors && f.arena ? NULL : jm_error_out_of_memory();
+  jm_error *error = f.arena ? NULL : arena_error(plan);
+  if (!error && !f.tensors) error = jm_error_out_of_memory();
   if (!error) {
     for (uint32_t i = 0; i < plan->n_operands; i++) {
       const jm_operand *operand = &plan->operands[i];

@@ -44,7 +44,8 @@ const jm_target jm_target_host = {
             .lane_rows = 128,   /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
-            .block = 32 << 10},
+            .block = 32 << 10,
+            .terms = 64},               /* combining lanes once for so many is hardly seen */
     .column = {.accumulators = 4 << 10, /* 16 KiB of f32: half of the first cache */
                .strip = 8,              /* rows: a load and a store of accumulators for each */
                .least_line = 256,       /* shorter lines waste the prefetcher's start */
@@ -106,7 +107,8 @@ const jm_target jm_target_host = {
           .lane_rows = 128,                                                                       \
           .lane_points = 8, /* combining lanes takes about as long as some points do */           \
           .keep_flops = 8,                                                                        \
-          .block = 2048 /* `lane_points` of each lane */},                                        \
+          .block = 2048 /* `lane_points` of each lane */,                                         \
+          .terms = 0 /* the lanes are many, and their points few */},                             \
   .column = {.accumulators = 256, /* a lane each */                                               \
              .strip = 1,                                                                          \
              .least_line = 0,                                                                     \

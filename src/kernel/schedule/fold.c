@@ -11,8 +11,23 @@ typedef struct fold {
   jm_fold_point *point;
   void *context;
   bool grouped, partial;
+  int64_t terms; /* of a lane, before they join the sum of others; 0: any number */
+  /* Of the line at hand: its first point's number, lanes. */
+  jm_kval first;
+  uint32_t width;
   jm_kval x[JM_CLUSTER_RANK * 2];
 } fold;
+
+int64_t jm_fold_terms(const jm_target *target, const jm_reduction *const *reductions, uint32_t n) {
+  bool rounds = false, grouped = true;
+  for (uint32_t i = 0; i < n; i++) {
+    grouped &= reductions[i]->grouped;
+    const jm_dtype dtype = reductions[i]->dtypes[0];
+    rounds |= reductions[i]->monoid.code == JM_OP_add &&
+              (jm_dtype_is_float(dtype) || jm_dtype_is_complex(dtype));
+  }
+  return rounds && grouped ? target->row.terms : 0;
+}
 
 static bool takes_points(const jm_target *target, bool serial) {
   return target->lanes == JM_BIND_THREADS && !serial;
@@ -60,16 +75,56 @@ static void end_loop(fold *f, jm_kloop *loop, uint32_t width, const jm_kval *nex
   memcpy(carries, loop->carries, n * sizeof *carries);
 }
 
-/* [lower, upper) of the last axis in steps of width, from the accumulators in carries, which it
- * replaces. */
-static void run_piece(fold *f, jm_kval lower, jm_kval upper, uint32_t width, jm_kval first,
-                      jm_kval *carries, uint32_t n) {
+/* From the accumulators in carries, which it replaces. */
+typedef void run_fn(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n);
+
+/* A sum of many terms loses digits with each: it is of few, and such sums are added up. size: steps
+ * of one; 0: any number. Where that matters, carries hold what is neutral. */
+static void run_blocks(fold *f, jm_fold_range range, int64_t size, run_fn *run, jm_kval *carries,
+                       uint32_t n) {
+  jm_launch_builder *l = f->l;
+  if (!size || range.most < 2 * size) {
+    run(f, range, carries, n);
+    return;
+  }
+  jm_kval start[JM_FOLD_PARTS], sums[JM_FOLD_PARTS];
+  jm_kloop loop;
+  jm_fold_range block = range;
+  memcpy(start, carries, n * sizeof *start);
+  const jm_kval steps = jm_k_isub(l->b, range.upper, range.lower);
+  const jm_kval blocks = jm_k_udiv(l->b, steps, jm_kbuild_index(l->b, size));
+  jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), blocks, start, n, &loop);
+  block.lower = jm_launch_add(l, range.lower, jm_launch_scale(l, loop.index, size));
+  block.upper = jm_launch_add(l, block.lower, jm_kbuild_index(l->b, size));
+  block.most = size;
+  memcpy(sums, start, n * sizeof *sums);
+  run(f, block, sums, n);
+  combine(f, l->b, loop.carries, sums, sums);
+  jm_kbuild_loop_end(l->b, &loop, sums);
+  memcpy(carries, loop.carries, n * sizeof *carries);
+  uint64_t all;
+  if (jm_kbuild_is_const(l->b, steps, &all) && all % (uint64_t)size == 0) return;
+  block.lower = jm_launch_add(l, range.lower, jm_launch_scale(l, blocks, size));
+  block.upper = range.upper;
+  memcpy(sums, start, n * sizeof *sums);
+  run(f, block, sums, n);
+  combine(f, l->b, carries, sums, carries);
+}
+
+/* [lower, upper) of the last axis in lanes. */
+static void run_terms(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n) {
+  const uint32_t width = f->width;
   jm_kval next[JM_FOLD_PARTS];
   jm_kloop loop;
-  jm_launch_loop(f->l, width, lower, upper, carries, n, &loop);
+  jm_launch_loop(f->l, width, range.lower, range.upper, carries, n, &loop);
   f->x[f->axes->n - 1] = loop.index;
-  step(f, jm_launch_add(f->l, first, loop.index), loop.carries, next);
+  step(f, jm_launch_add(f->l, f->first, loop.index), loop.carries, next);
   end_loop(f, &loop, width, next, carries, n);
+}
+
+static void run_piece(fold *f, jm_fold_range range, uint32_t width, jm_kval *carries, uint32_t n) {
+  f->width = width;
+  run_blocks(f, range, f->terms * width, run_terms, carries, n);
 }
 
 /* Points [lower, upper) of all axes. */
@@ -85,8 +140,8 @@ static void run_points(fold *f, jm_fold_range range, jm_kval *carries, uint32_t 
 
 /* Where all of a line's size is known: what remains behind the widest lanes is done in those of one
  * register, then in fewer, and the last few points one by one. */
-static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, jm_kval first,
-                       jm_kval *carries, uint32_t n) {
+static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, jm_kval *carries,
+                       uint32_t n) {
   jm_kbuilder *b = f->l->b;
   const jm_target *target = f->l->s->target;
   const uint32_t widths[] = {width, target->vector_bytes / 4, target->vector.least_lanes};
@@ -97,8 +152,10 @@ static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, 
     uint64_t count = (upper - lower) / widths[i] * widths[i];
     if (!count || (i && widths[i] >= width)) continue;
     memcpy(part, start, n * sizeof *part);
-    run_piece(f, jm_kbuild_index(b, (int64_t)lower), jm_kbuild_index(b, (int64_t)(lower + count)),
-              widths[i], first, part, n);
+    const jm_fold_range piece = {.lower = jm_kbuild_index(b, (int64_t)lower),
+                                 .upper = jm_kbuild_index(b, (int64_t)(lower + count)),
+                                 .most = (int64_t)count};
+    run_piece(f, piece, widths[i], part, n);
     if (begun && n)
       combine(f, b, carries, part, carries);
     else
@@ -106,22 +163,25 @@ static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, 
     begun = true;
     lower += count;
   }
-  if (lower < upper)
-    run_piece(f, jm_kbuild_index(b, (int64_t)lower), jm_kbuild_index(b, (int64_t)upper), 1, first,
-              carries, n);
+  if (lower == upper) return;
+  const jm_fold_range last = {.lower = jm_kbuild_index(b, (int64_t)lower),
+                              .upper = jm_kbuild_index(b, (int64_t)upper)};
+  f->width = 1;
+  run_terms(f, last, carries, n);
 }
 
-/* Along the last axis, from the accumulators in carries, which it replaces; where there may be
- * lanes, they hold what is neutral. */
+/* Along the last axis, whose first point is this one; where there may be lanes, carries hold what
+ * is neutral. */
 static void run_line(fold *f, jm_fold_range range, jm_kval first, jm_kval *carries, uint32_t n) {
   const uint32_t width = f->grouped ? jm_launch_width(f->l, range.most) : 1;
   const uint32_t few = f->l->s->target->vector.least_lanes;
   uint64_t lower, upper;
+  f->first = first;
   if (f->grouped && width > few && jm_kbuild_is_const(f->l->b, range.lower, &lower) &&
       jm_kbuild_is_const(f->l->b, range.upper, &upper) && (upper - lower) % width >= few)
-    run_pieces(f, lower, upper, width, first, carries, n);
+    run_pieces(f, lower, upper, width, carries, n);
   else
-    run_piece(f, range.lower, range.upper, width, first, carries, n);
+    run_piece(f, range, width, carries, n);
 }
 
 /* Lines [lower, upper) of the last axis, one after the other. */
@@ -147,7 +207,15 @@ static void run_lines(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n
 void jm_launch_fold(jm_launch_builder *l, const jm_axes *axes, jm_fold_range range,
                     const jm_reduction *const *reductions, uint32_t n, jm_fold_point *point,
                     void *context, jm_element *const *results) {
-  fold f = {l, axes, reductions, n, point, context, !range.serial, range.partial, {0}};
+  fold f = {.l = l,
+            .axes = axes,
+            .reductions = reductions,
+            .n = n,
+            .point = point,
+            .context = context,
+            .grouped = !range.serial,
+            .partial = range.partial,
+            .terms = jm_fold_terms(l->s->target, reductions, n)};
   jm_kval carries[JM_FOLD_PARTS];
   uint32_t parts = 0, at = 0;
   for (uint32_t i = 0; i < n; i++) {
@@ -161,7 +229,7 @@ void jm_launch_fold(jm_launch_builder *l, const jm_axes *axes, jm_fold_range ran
   else if (axes->n == 1)
     run_line(&f, range, jm_kbuild_index(l->b, 0), carries, parts);
   else
-    run_lines(&f, range, carries, parts);
+    run_blocks(&f, range, f.terms, run_lines, carries, parts);
   for (uint32_t i = 0; i < n; i++)
     at += jm_reduction_unpack(reductions[i], carries + at, results[i]);
 }

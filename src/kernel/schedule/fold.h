@@ -21,6 +21,10 @@ typedef struct jm_fold_range {
  * of a group of threads it is a point. How many there are. */
 int64_t jm_fold_steps(const jm_target *target, const jm_axes *axes, bool serial);
 
+/* How many terms are added up in a row before they join the sum of others: float sums are as exact
+ * as that. 0: any number. */
+int64_t jm_fold_terms(const jm_target *target, const jm_reduction *const *reductions, uint32_t n);
+
 /* Builds the elements to reduce at positions x on the axes; place: the point's number. */
 typedef void jm_fold_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_kval place,
                            jm_element (*elements)[JM_REDUCTION_RESULTS]);

@@ -332,12 +332,14 @@ static void start_column(task *t, jm_launch_builder *l, jm_kval column) {
   store(t, l, t->accumulators, column, acc);
 }
 
-/* The next strip of rows joins the accumulators. */
+/* The next strip of rows joins the accumulators: row by row, or as a float sum of its own. */
 static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], y[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_kval start[JM_FOLD_PARTS], next[JM_FOLD_PARTS];
+  const bool alone = jm_fold_terms(t->s->target, t->listed, t->n) && t->strip > 1;
   uint32_t n = 0;
-  load(t, l, t->accumulators, column, acc);
+  if (!alone) load(t, l, t->accumulators, column, acc);
+  for (uint32_t i = 0; alone && i < t->n; i++) jm_reduction_start(&t->reductions[i], l->e, acc[i]);
   for (uint32_t i = 0; i < t->n; i++) n += jm_reduction_pack(&t->reductions[i], acc[i], start + n);
   jm_kloop loop;
   jm_kval end = jm_launch_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
@@ -356,6 +358,9 @@ static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
   n = 0;
   for (uint32_t i = 0; i < t->n; i++)
     n += jm_reduction_unpack(&t->reductions[i], loop.carries + n, acc[i]);
+  if (alone) load(t, l, t->accumulators, column, y);
+  for (uint32_t i = 0; alone && i < t->n; i++)
+    jm_reduction_step(&t->reductions[i], l->e, y[i], acc[i], acc[i]);
   store(t, l, t->accumulators, column, acc);
 }
 
@@ -474,6 +479,10 @@ static void cut_columns(task *t, int64_t *row_block) {
   bool in_order =
       t->columns >= target->column.least_line && t->columns * t->parts <= target->column.max_line;
   t->strip = in_order ? 1 : target->column.strip;
+  /* Of few columns, more rows of a strip stay in the cache: its sums are those of more terms. */
+  const int64_t terms = jm_fold_terms(target, t->listed, t->n);
+  const int64_t cached = target->column.accumulators / (t->columns ? t->columns : 1);
+  if (terms && !in_order && cached > t->strip) t->strip = cached < terms ? cached : terms;
   const int64_t strips = (t->columns + t->chunk_columns - 1) / t->chunk_columns;
   const int64_t chunks = strips * (kept(t) / t->columns), enough = target->chunk.enough;
   *row_block = rows;

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ops of programs by chance, and how each is computed. Parameters are plain Python values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from chance.program import Context, op
+
+# name: whether a rounding of the argument can change the result by much
+UNARY = {
+    **dict.fromkeys(
+        (
+            *("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asinh"),
+            *("acosh", "atanh", "asin", "acos", "atan", "logistic", "sqrt", "rsqrt", "cbrt", "erf"),
+            *("erfc", "erf_inv", "lgamma", "digamma", "exp2", "square", "bessel_i1e"),
+        ),
+        False,
+    ),
+}
+UNARY_EXACT = {
+    **dict.fromkeys(("neg", "abs", "real", "imag", "conj"), False),
+    **dict.fromkeys(("floor", "ceil", "sign", "is_finite", "bitwise_not"), True),
+    **dict.fromkeys(("population_count", "clz"), True),
+}
+BINARY = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "pow", "atan2", "igamma"), False),
+    **dict.fromkeys(("rem",), True),
+}
+BINARY_EXACT = {
+    **dict.fromkeys(("max", "min"), False),
+    **dict.fromkeys(
+        (
+            *("eq", "ne", "lt", "le", "gt", "ge", "nextafter", "bitwise_and", "bitwise_or"),
+            *("bitwise_xor", "shift_left", "shift_right_logical", "shift_right_arithmetic"),
+        ),
+        True,
+    ),
+}
+SERIES = ("digamma", "lgamma", "igamma")  # which cancel near their zeros
+REDUCERS = {
+    **dict.fromkeys(("sum", "prod", "logsumexp", "mean", "var"), False),
+}
+REDUCERS_EXACT = {
+    **dict.fromkeys(("max", "min", "all", "any"), False),
+    **dict.fromkeys(("argmax", "argmin"), True),
+}
+CUMULATIVE = ("cumsum", "cumprod", "cumlogsumexp")
+CUMULATIVE_EXACT = ("cummax", "cummin")
+
+
+def lax_function(name: str) -> Any:
+    def apply(context: Context, params: dict, bodies: list, *args: Any) -> Any:
+        args = jnp.broadcast_arrays(*args) if len(args) > 1 else args
+        return getattr(jax.scipy.special if name == "logsumexp" else lax, name)(*args)
+
+    return apply
+
+
+def reducer(name: str) -> Any:
+    def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
+        f = jax.scipy.special.logsumexp if name == "logsumexp" else getattr(jnp, name)
+        out = f(x, axis=params["axis"], keepdims=params["keepdims"])
+        return out.astype(context.dtype(params["dtype"])) if "dtype" in params else out
+
+    return apply
+
+
+def cumulative(name: str) -> Any:
+    def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
+        return getattr(lax, name)(x, axis=params["axis"], reverse=params["reverse"])
+
+    return apply
+
+
+for table, exact in ((UNARY, False), (UNARY_EXACT, True), (BINARY, False), (BINARY_EXACT, True)):
+    for name, jumps in table.items():
+        op(name, exact, jumps, sums=name in SERIES)(lax_function(name))
+for table, exact in ((REDUCERS, False), (REDUCERS_EXACT, True)):
+    for name, jumps in table.items():
+        op(f"reduce_{name}", exact, jumps, sums=not exact)(reducer(name))
+for names, exact in ((CUMULATIVE, False), (CUMULATIVE_EXACT, True)):
+    for name in names:
+        op(name, exact, sums=not exact)(cumulative(name))
+
+# ---- elements ------------------------------------------------------------------------------------
+
+
+@op("round", exact=True, jumps=True)
+def apply_round(context, params, bodies, x):
+    method = lax.RoundingMethod.TO_NEAREST_EVEN if params["even"] else None
+    return lax.round(x, method or lax.RoundingMethod.AWAY_FROM_ZERO)
+
+
+@op("integer_pow")
+def apply_integer_pow(context, params, bodies, x):
+    return lax.integer_pow(x, params["power"])
+
+
+@op("convert", exact=True, jumps=True)
+def apply_convert(context, params, bodies, x):
+    if context.wide and jnp.issubdtype(x.dtype, jnp.inexact):
+        x = context.narrow(x, params["from"])
+    return x.astype(params["to"]).astype(context.dtype(params["to"]))
+
+
+@op("bitcast", exact=True, jumps=True)
+def apply_bitcast(context, params, bodies, x):
+    x = lax.bitcast_convert_type(context.narrow(x, params["from"]), params["to"])
+    return x.astype(context.dtype(params["to"]))
+
+
+@op("select", exact=True)
+def apply_select(context, params, bodies, which, x, y):
+    which, x, y = jnp.broadcast_arrays(which, x, y)
+    return lax.select(which, x, y)
+
+
+@op("clamp", exact=True)
+def apply_clamp(context, params, bodies, low, x, high):
+    return lax.clamp(*jnp.broadcast_arrays(low, x, high))
+
+
+@op("literal", exact=True)
+def apply_literal(context, params, bodies):
+    return jnp.asarray(np.array(params["value"]).astype(params["dtype"])).astype(
+        context.dtype(params["dtype"])
+    )
+
+
+@op("kernel", exact=True)
+def apply_kernel(context, params, bodies):
+    """An array that a program has in it."""
+    values = np.random.default_rng(params["seed"]).normal(size=params["shape"])
+    return jnp.asarray(values.astype(params["dtype"])).astype(context.dtype(params["dtype"]))
+
+
+@op("iota", exact=True)
+def apply_iota(context, params, bodies):
+    dtype = params["dtype"]
+    return lax.broadcasted_iota(dtype, params["shape"], params["axis"]).astype(context.dtype(dtype))
+
+
+@op("complex", exact=True)
+def apply_complex(context, params, bodies, x, y):
+    return lax.complex(*jnp.broadcast_arrays(x, y))
+
+
+# ---- movement ------------------------------------------------------------------------------------
+
+
+@op("reshape", exact=True)
+def apply_reshape(context, params, bodies, x):
+    return x.reshape(params["shape"])
+
+
+@op("transpose", exact=True)
+def apply_transpose(context, params, bodies, x):
+    return x.transpose(params["axes"])
+
+
+@op("rev", exact=True)
+def apply_rev(context, params, bodies, x):
+    return lax.rev(x, params["axes"])
+
+
+@op("broadcast", exact=True)
+def apply_broadcast(context, params, bodies, x):
+    return jnp.broadcast_to(x, params["shape"])
+
+
+@op("slice", exact=True)
+def apply_slice(context, params, bodies, x):
+    return lax.slice(x, params["start"], params["limit"], params["stride"])
+
+
+@op("pad", exact=True)
+def apply_pad(context, params, bodies, x, value):
+    return lax.pad(x, value, params["config"])
+
+
+@op("concatenate", exact=True)
+def apply_concatenate(context, params, bodies, *xs):
+    return jnp.concatenate(xs, params["axis"])
+
+
+@op("roll", exact=True)
+def apply_roll(context, params, bodies, x):
+    return jnp.roll(x, params["shift"], params["axis"])
+
+
+@op("tile", exact=True)
+def apply_tile(context, params, bodies, x):
+    return jnp.tile(x, params["times"])
+
+
+@op("dynamic_slice", exact=True)
+def apply_dynamic_slice(context, params, bodies, x, at):
+    starts = [jnp.int32(s) + at.astype(jnp.int32) * m for s, m in params["starts"]]
+    return lax.dynamic_slice(x, starts, params["sizes"])
+
+
+@op("dynamic_update_slice", exact=True)
+def apply_dynamic_update_slice(context, params, bodies, x, y, at):
+    starts = [jnp.int32(s) + at.astype(jnp.int32) * m for s, m in params["starts"]]
+    return lax.dynamic_update_slice(x, lax.slice(y, [0] * y.ndim, params["sizes"]), starts)
+
+
+# ---- indices, also out of range and twice ---------------------------------------------------------
+
+
+@op("take", exact=True)
+def apply_take(context, params, bodies, x, index):
+    return jnp.take(x, index.astype(jnp.int32), axis=params["axis"], mode=params["mode"])
+
+
+@op("take_along", exact=True)
+def apply_take_along(context, params, bodies, x, index):
+    axis = params["axis"]
+    index = jnp.broadcast_to(
+        index.astype(jnp.int32).reshape([-1 if a == axis else 1 for a in range(x.ndim)]),
+        [index.size if a == axis else n for a, n in enumerate(x.shape)],
+    )
+    return jnp.take_along_axis(x, index, axis=axis, mode=params["mode"])
+
+
+@op("scatter", sums=True)
+def apply_scatter(context, params, bodies, x, index, y):
+    rows = jnp.broadcast_to(y, (index.size, *x.shape[1:]))
+    at = x.at[index.astype(jnp.int32).ravel()]
+    return getattr(at, params["how"])(rows, mode=params["mode"])
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+@op("sort", exact=True)
+def apply_sort(context, params, bodies, x):
+    return lax.sort(x, dimension=params["axis"])
+
+
+@op("argsort", exact=True, jumps=True)
+def apply_argsort(context, params, bodies, x):
+    return jnp.argsort(x, axis=params["axis"], descending=params["descending"])
+
+
+@op("sort_by", exact=True, jumps=True)
+def apply_sort_by(context, params, bodies, keys, x):
+    return lax.sort((keys, jnp.broadcast_to(x, keys.shape)), dimension=params["axis"])[1]
+
+
+@op("top_k", exact=True)
+def apply_top_k(context, params, bodies, x):
+    if jnp.issubdtype(x.dtype, jnp.floating):  # its order knows a NaN's sign, which nobody promises
+        x = jnp.where(x != x, jnp.asarray(np.nan, x.dtype), x)
+    return lax.top_k(x, params["k"])[0]
+
+
+# ---- windows and products ------------------------------------------------------------------------
+
+
+@op("window", sums=True)
+def apply_window(context, params, bodies, x):
+    init, f = {
+        "add": (0, lax.add),
+        "max": (-np.inf if jnp.issubdtype(x.dtype, jnp.floating) else None, lax.max),
+        "min": (np.inf if jnp.issubdtype(x.dtype, jnp.floating) else None, lax.min),
+    }[params["how"]]
+    if init is None:
+        info = jnp.iinfo(x.dtype)
+        init = info.min if params["how"] == "max" else info.max
+    return lax.reduce_window(
+        x,
+        np.array(init).astype(x.dtype),
+        f,
+        params["sizes"],
+        params["strides"],
+        params["padding"],
+        params["base"],
+        params["window"],
+    )
+
+
+@op("convolution", sums=True)
+def apply_convolution(context, params, bodies, x, kernel):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        params["strides"],
+        params["padding"],
+        lhs_dilation=params["base"],
+        rhs_dilation=params["window"],
+        feature_group_count=params["groups"],
+        precision="highest",
+    )
+
+
+@op("dot", sums=True)
+def apply_dot(context, params, bodies, x, y):
+    return lax.dot_general(
+        x, y, (params["contract"], params["batch"]), precision=lax.Precision.HIGHEST
+    )
+
+
+@op("fft", sums=True)
+def apply_fft(context, params, bodies, x):
+    return getattr(jnp.fft, params["how"])(x, axis=params["axis"]).astype(
+        context.dtype(params["dtype"])
+    )
+
+
+@op("random", exact=True)
+def apply_random(context, params, bodies):
+    key = jax.random.key(params["key"], impl="threefry2x32")
+    return jax.random.bits(key, params["shape"], params["dtype"])
+
+
+# ---- control -------------------------------------------------------------------------------------
+
+
+@op("fori")
+def apply_fori(context, params, bodies, x, *captured):
+    def body(i, carry):
+        return bodies[0](carry, i.astype(jnp.int32), *captured).astype(x.dtype)
+
+    return lax.fori_loop(jnp.int32(params["from"]), jnp.int32(params["to"]), body, x)
+
+
+@op("while")
+def apply_while(context, params, bodies, x, n, *captured):
+    n = n.astype(jnp.int32) % params["most"]
+
+    def proceed(state):
+        return state[0] < n
+
+    def body(state):
+        return state[0] + 1, bodies[0](state[1], state[0], *captured).astype(x.dtype)
+
+    return lax.while_loop(proceed, body, (jnp.int32(0), x))[1]
+
+
+@op("scan")
+def apply_scan(context, params, bodies, x, xs, *captured):
+    def body(carry, row):
+        carry = bodies[0](carry, row, *captured).astype(carry.dtype)
+        return carry, carry
+
+    carry, stacked = lax.scan(body, x, xs, reverse=params["reverse"], unroll=params["unroll"])
+    return stacked if params["stacked"] else carry
+
+
+@op("switch")
+def apply_switch(context, params, bodies, which, *args):
+    branches = [lambda *a, f=f: f(*a).astype(args[0].dtype) for f in bodies]
+    return lax.switch(which.astype(jnp.int32), branches, *args)

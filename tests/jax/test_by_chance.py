@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts/fuzz_programs.py found, each with NumPy's value in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def on_mps():
+    with jax.default_device(jax.devices("mps")[0]):
+        yield
+
+
+SHAPES = [(11904,), (3, 31, 2, 64), (1_000_003,), (1000, 1000), (4, 250_000), (250_000, 4)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_long_sums(shape):
+    """Terms of one size: each addition to a running sum rounds to the same side, so that a sum of n in
+    a row is off by about n / 60 roundings."""
+    x = np.float32(1.0002327) - np.random.default_rng(0).integers(0, 2, shape) * np.float32(0.0453)
+    wide = x.astype(np.float64)
+    for axis in (None, 0, -1):
+        got = jax.jit(lambda x, axis=axis: jnp.sum(x, axis))(x)
+        np.testing.assert_allclose(got, wide.sum(axis), rtol=2e-6)
+        got = jax.jit(lambda x, axis=axis: jnp.sum(x * x, axis))(x)
+        np.testing.assert_allclose(got, (wide * wide).sum(axis), rtol=2e-6)
+
+
+def test_sum_beside_a_transpose():
+    """The transpose makes the sum's axes short: 2 at a time, 5952 times."""
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 31, 2, 64)).astype(np.float32)
+
+    @jax.jit
+    def f(x):
+        s = jnp.sign(x) * 1.01
+        return jnp.var(s), s.transpose(1, 3, 0, 2)
+
+    expected = (np.sign(x).astype(np.float64) * np.float32(1.01)).var()
+    np.testing.assert_allclose(f(x)[0], expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("transform", [jnp.fft.irfft, jnp.fft.hfft])
+def test_inverse_transform_to_no_points(transform):
+    assert transform(jnp.ones((2, 3, 1), jnp.complex64)).shape == (2, 3, 0)
+
+
+def test_ones_of_small_integers():
+    """JAX's CPU backend counts those of the 8 bits that hold one."""
+    x = np.arange(-8, 8).astype(jnp.int4)
+    ones = [bin(int(v) & 15).count("1") for v in x]
+    np.testing.assert_array_equal(jax.jit(jax.lax.population_count)(x).astype(np.int32), ones)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/fuzz_programs.py judges and reduces: a wrong result is seen, rounding is not, and a failing
+program becomes a small one. That programs are right is what `make fuzz-programs` says."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+TEXT = """
+import json, sys
+sys.path.insert(0, "scripts")
+import numpy as np
+import fuzz_programs
+from chance import generate, judge, program, reduce
+
+found = {}
+programs = [generate.generate(seed) for seed in range(40)]
+again = [generate.generate(seed) for seed in range(40)]
+same = [program.print_program(a) == program.print_program(b) for a, b in zip(programs, again)]
+found["repeats"] = all(same)
+found["wrappers"] = sorted({w for p in programs for w in p.wrappers})
+found["ops"] = len({s.op for p in programs for s in p.steps})
+
+X = program.Input((50,), "float32", "plain", 3)
+Step = program.Step
+steps = [
+    Step("sin", (0,), {}, "float32", (50,)),
+    Step("sort", (1,), {"axis": 0}, "float32", (50,)),
+    Step("reduce_sum", (2,), {"axis": 0, "keepdims": False, "dtype": "float32"}, "float32", ()),
+    Step("exp", (0,), {}, "float32", (50,)),
+]
+p = program.Program(0, [X], steps, (3, 4), ("remat",))
+right = fuzz_programs.run_program(p, eager=False)
+found["right"] = len(judge.compare(p, right, right, "cpu", "value"))
+near = [right[0] * np.float32(1 + 3e-7), right[1]]
+found["rounding"] = len(judge.compare(p, near, right, "cpu", "value"))
+wrong = [right[0], right[1].copy()]
+wrong[1][7] *= np.float32(1.001)
+found["wrong"] = [d.kind for d in judge.compare(p, wrong, right, "cpu", "value")]
+small = reduce.reduce(p, lambda q: any(s.op == "sort" for s in q.steps), 60)
+found["reduced"] = [s.op for s in small.steps]
+found["inputs"], found["outputs"] = len(small.inputs), len(small.outputs)
+print(json.dumps(found))
+"""
+
+
+def test_judge_and_reduce():
+    done = subprocess.run(
+        [sys.executable, "-c", TEXT],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("ops") > 60
+    assert found == {
+        "repeats": True,
+        "wrappers": ["donate", "grad", "remat", "vmap"],
+        "right": 0,
+        "rounding": 0,
+        "wrong": ["value"],
+        "reduced": ["sort"],
+        "inputs": 1,
+        "outputs": 1,
+    }
+
+
+SAID = (
+    "the platform 'mps' is not available",
+    "which is not a file",
+    "and so takes the JAX platform name",
+    "not applied, this jax differs",
+    "it may be auto, gpu, mlx-cpu or host",
+    "the program comes from a newer release",
+    "only those of the host run",
+    "bytes for temporaries, the largest",
+    "out of memory: a buffer of",
+    "Buffer has been deleted or donated",
+    "a callback failed",
+    "the program's callback is not of this process, or is gone",
+    "(JAX_MPS_COLLECTIVE_TIMEOUT) these of",
+    "is damaged: its checksum differs",
+    "is cut or damaged",
+    "is not one of this version of the plugin",
+    "DLPack has no element type for",
+    "Specified copy=False, which requires a copy",
+)
+
+
+def test_troubleshooting_quotes_what_is_said():
+    """Messages of docs/TROUBLESHOOTING.md stand in the sources."""
+    text = (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    files = [path for f in ("src", "python") for path in (ROOT / f).rglob("*.[cp]*")]
+    sources = "\n".join(p.read_text(encoding="utf-8") for p in files if p.suffix in (".c", ".py"))
+    sources = re.sub(r'"\s*\n\s*f?"', "", sources)  # strings over several lines
+    text = " ".join(text.split())
+    assert [said for said in SAID if said not in text] == []
+    assert [said for said in SAID if said not in sources] == []
