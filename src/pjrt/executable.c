@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/seal.h"
 #include "pjrt/executable.h"
 
 static jm_error *compile(const PJRT_Program *program, const char *options, size_t n_options,
@@ -256,10 +257,9 @@ jm_error *jm_slot_Executable_GetCompileOptions(PJRT_Executable_GetCompileOptions
   return NULL;
 }
 
-/* The serialised form: magic, two sizes of 8 bytes (little-endian), program, options. It holds what
- * the program was compiled from, not code, so that any version on any machine can load it. */
-static const char magic[8] = {'j', 'm', 'p', 's', 'e', 'x', 'e', '1'};
-enum { HEADER = 24 };
+/* The serialised form, in a seal: two sizes of 8 bytes (little-endian), program, options. It holds
+ * what the program was compiled from, not code, so that any machine can load it. */
+enum { HEADER = 16 };
 
 struct PJRT_SerializedExecutable {
   size_t n_bytes;
@@ -281,30 +281,31 @@ static void delete_serialized(PJRT_SerializedExecutable *serialized) { jm_free(s
 jm_error *jm_slot_Executable_Serialize(PJRT_Executable_Serialize_Args *args) {
   const jm_executable *executable = args->executable->executable;
   size_t n_bytes = HEADER + executable->n_code + executable->n_options;
-  PJRT_SerializedExecutable *serialized = jm_alloc(1, sizeof *serialized + n_bytes);
+  PJRT_SerializedExecutable *serialized = jm_alloc(1, sizeof *serialized + JM_SEAL_BYTES + n_bytes);
   if (!serialized) return jm_error_out_of_memory();
-  serialized->n_bytes = n_bytes;
-  char *bytes = serialized->bytes;
-  memcpy(bytes, magic, sizeof magic);
-  write_size(bytes + 8, executable->n_code);
-  write_size(bytes + 16, executable->n_options);
+  serialized->n_bytes = JM_SEAL_BYTES + n_bytes;
+  char *bytes = serialized->bytes + JM_SEAL_BYTES;
+  write_size(bytes, executable->n_code);
+  write_size(bytes + 8, executable->n_options);
   memcpy(bytes + HEADER, executable->code, executable->n_code);
   memcpy(bytes + HEADER + executable->n_code, executable->option_bytes, executable->n_options);
-  args->serialized_bytes = bytes;
-  args->serialized_bytes_size = n_bytes;
+  jm_seal_write(serialized->bytes, n_bytes);
+  args->serialized_bytes = serialized->bytes;
+  args->serialized_bytes_size = serialized->n_bytes;
   args->serialized_executable = serialized;
   args->serialized_executable_deleter = delete_serialized;
   return NULL;
 }
 
 jm_error *jm_slot_Executable_DeserializeAndLoad(PJRT_Executable_DeserializeAndLoad_Args *args) {
-  const char *bytes = args->serialized_executable;
-  size_t n_bytes = args->serialized_executable_size;
-  if (!bytes || n_bytes < HEADER || memcmp(bytes, magic, sizeof magic))
-    return jm_error_invalid("the serialized executable is not one of this plugin");
-  uint64_t n_code = read_size(bytes + 8), n_options = read_size(bytes + 16);
-  if (n_code > n_bytes - HEADER || n_options != n_bytes - HEADER - n_code)
-    return jm_error_invalid("the serialized executable is cut or damaged: %llu + %llu bytes in %zu",
+  const char *bytes;
+  size_t n_bytes;
+  JM_TRY(jm_seal_read("serialized executable", args->serialized_executable,
+                      args->serialized_executable_size, &bytes, &n_bytes));
+  uint64_t n_code = n_bytes < HEADER ? 0 : read_size(bytes);
+  uint64_t n_options = n_bytes < HEADER ? 0 : read_size(bytes + 8);
+  if (n_bytes < HEADER || n_code > n_bytes - HEADER || n_options != n_bytes - HEADER - n_code)
+    return jm_error_invalid("the serialized executable has %llu + %llu bytes in %zu",
                             (unsigned long long)n_code, (unsigned long long)n_options, n_bytes);
   const char *options = bytes + HEADER + n_code;
   if (JM_HAS(args, overridden_serialized_compile_options_size) &&

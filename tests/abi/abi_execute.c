@@ -223,6 +223,20 @@ static void test_text(PJRT_Executable *executable, const void *code, size_t n_co
   FAILS(abi_Executable_OptimizedProgram(ARGS(Executable_OptimizedProgram, executable)), 3, "NULL");
 }
 
+/* No bit may change unseen. */
+static void test_damage(const char *sound, size_t n_bytes) {
+  char *damaged = malloc(n_bytes);
+  memcpy(damaged, sound, n_bytes);
+  PJRT_Executable_DeserializeAndLoad_Args *args =
+      ARGS(Executable_DeserializeAndLoad, client, damaged, n_bytes);
+  for (size_t bit = 0; bit < 8 * n_bytes; bit++) {
+    damaged[bit / 8] ^= (char)(1 << bit % 8);
+    FAILS(abi_Executable_DeserializeAndLoad(args), 3, "serialized executable");
+    damaged[bit / 8] = sound[bit / 8];
+  }
+  free(damaged);
+}
+
 static void test_serialisation(PJRT_Executable *executable) {
   PJRT_Executable_Serialize_Args *bytes = ARGS(Executable_Serialize, executable);
   OK(abi_Executable_Serialize(bytes));
@@ -235,6 +249,7 @@ static void test_serialisation(PJRT_Executable *executable) {
     again->serialized_executable_size = cut;
     FAILS(abi_Executable_DeserializeAndLoad(again), 3, "serialized executable");
   }
+  test_damage(bytes->serialized_bytes, bytes->serialized_bytes_size);
   bytes->serialized_executable_deleter(bytes->serialized_executable);
   PJRT_Executable_GetCompileOptions_Args *options = ARGS(Executable_GetCompileOptions, executable);
   OK(abi_Executable_GetCompileOptions(options));
