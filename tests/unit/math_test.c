@@ -173,7 +173,7 @@ static void check_row(const row *r, bool wide, bool single, bool compiled) {
   if (compiled) {
     const jm_kernel *kernels[1] = {kernel};
     jm_jit_code *code = NULL;
-    CHECK_OK(jm_jit_compile(kernels, 1, &code));
+    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
     if (code) jm_jit_code_function(code)(all, NULL, 0, 1, NULL);
     jm_jit_code_release(code);
   } else {
