@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # In the order of printing. A group is a module of `entries` with the rows ENTRIES.
-GROUPS = ("kernels", "models", "loops", "linalg", "science", "dispatch", "compile", "start")
+GROUPS = ("kernels", "models", "loops", "linalg", "science", "dispatch", "compile", "start", "wide")
 HEADLINE = ("kernels", "models", "loops")
 
 
