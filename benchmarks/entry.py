@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # In the order of printing. A group is a module of `entries` with the rows ENTRIES.
-GROUPS = ("kernels", "models", "loops", "linalg", "science", "dispatch", "compile")
+GROUPS = ("kernels", "models", "loops", "linalg", "science", "dispatch", "compile", "start", "wide")
 HEADLINE = ("kernels", "models", "loops")
 
 
@@ -27,7 +27,8 @@ class Entry:
     counted  whether the plugin's counters must show that it ran the program
     judge    what has to agree of (inputs, results), where the results themselves need not
     x64      with jax_enable_x64
-    figure   the figure that stands for the entry: steady, or compile (first call without tracing)
+    figure   the figure that stands for the entry: steady, compile (first call without tracing), or
+             cached (the same in a process that finds the program in JAX's compilation cache)
     """
 
     name: str

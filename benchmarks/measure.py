@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing
+import pathlib
 import statistics
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +38,7 @@ class Effort:
     rounds: int  # of a block on each platform
     block_s: float
     first_s: float  # to give to the first ten calls
-    cold: int  # processes for the first call without tracing, where that is the entry's figure
+    cold: int  # processes for the first call without tracing, or from a cache, as the figure is
     limit_s: float  # for anything that a process is told to do
 
 
@@ -146,6 +148,23 @@ def first_compared(record: dict, group: str, entry: Entry, effort: Effort, cold:
                     raise Failure("mps", f"wrong: {text}")
 
 
+def cached(record: dict, group: str, entry: Entry, effort: Effort) -> None:
+    """The first call without tracing, in processes that find the program in JAX's cache."""
+    runs: dict[str, list[dict]] = {platform: [] for platform in PLATFORMS}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(effort.cold + 1):
+            with workers(group, entry.name, effort.limit_s) as (pair, _):
+                for platform, worker in pair.items():
+                    place = pathlib.Path(folder) / platform
+                    run = worker.ask(effort.limit_s, "cached", str(place))
+                    if not any(place.iterdir()):
+                        raise Failure(platform, "JAX kept nothing in its compilation cache")
+                    if number:  # the first process filled the cache
+                        runs[platform].append(run)
+    for platform, rows in runs.items():
+        record[platform].update(medians(rows))
+
+
 def medians(rows: list[dict]) -> dict[str, Any]:
     return {
         name: None if value is None else statistics.median(row[name] for row in rows)
@@ -174,6 +193,7 @@ FIGURES = {  # ratio: the seconds (or bytes) that it compares
     "best": "best_s",
     "traced": "traced_s",
     "compile": "first_s",
+    "cached": "cached_s",
     "ten": "ten_s",
     "memory": "memory_bytes",
 }
@@ -202,6 +222,8 @@ def measure(group: str, entry: Entry, effort: Effort) -> dict[str, Any]:
         cold = effort.cold if entry.figure == "compile" else 1
         first_compared(record, group, entry, effort, cold)
         timed(record, group, entry, effort)
+        if entry.figure == "cached":
+            cached(record, group, entry, effort)
     except Failure as failure:
         record["error"] = str(failure)
         if failure.late is not None and failure.platform == "mps":

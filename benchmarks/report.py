@@ -25,11 +25,12 @@ COLUMNS = {
     "best": "best",
     "traced": "first",
     "compile": "untraced",
+    "cached": "cached",
     "ten": "first 10",
 }
 COLUMNS |= {"memory": "memory"}
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
-FIELDS = {"steady": "steady_s", "compile": "first_s"}
+FIELDS = {"steady": "steady_s", "compile": "first_s", "cached": "cached_s"}
 
 
 # ---- what the figures say --------------------------------------------------------------------------
@@ -130,7 +131,10 @@ def line(record: dict) -> str:
 
 
 def summary(result: dict) -> str:
-    rows = ["geometric mean of cpu / mps (compile: of the first call without tracing)"]
+    rows = [
+        "geometric mean of cpu / mps (compile: of the first call without tracing; start: of the same "
+        "from JAX's cache)"
+    ]
     for name, (ratio, note) in means(result).items():
         rows.append(f"  {name:9} {times(ratio):>6}{'   ' + note if note else ''}")
     if rows_below := low(result):
@@ -195,6 +199,7 @@ def markdown(result: dict, picture: str) -> str:
     lines += [
         "",
         "best: the fastest block of each; first: the first call, with tracing; untraced: without it;",
+        "cached: the same in a process that finds the program in JAX's compilation cache;",
         "first 10: ten calls together; memory: growth of the peak while executing.",
         "",
         "</details>",

@@ -46,7 +46,10 @@ def claim_of(distribution: importlib.metadata.Distribution) -> str:
 def find_clashes() -> list[Clash]:
     clashes = {}
     for distribution in importlib.metadata.distributions():
+        # Most claim nothing: parsing all their metadata would take as long as starting the plugin.
+        if not (claim := claim_of(distribution)):
+            continue
         name = distribution.metadata["Name"]
-        if name and normal(name) != OURS and (claim := claim_of(distribution)):
+        if name and normal(name) != OURS:
             clashes[name] = Clash(name, distribution.version, claim)
     return [clashes[name] for name in sorted(clashes)]

@@ -131,7 +131,7 @@ static bool takes_pattern(void *engine, const jm_module *m, const jm_op *fusion)
 }
 
 /* In place, and so for engines of one kind alone. */
-static jm_error *lower(jm_program *program, jm_engine *engine) {
+static jm_error *lower(jm_program *program, jm_engine *engine, const jm_engine_code *code) {
   const jm_backend *backend = engine->backend;
   if (program->backend == backend) return NULL;
   if (program->backend)
@@ -139,7 +139,7 @@ static jm_error *lower(jm_program *program, jm_engine *engine) {
                             program->facts.name, engine->fact.name);
   const jm_pass_options options = {.evaluate = jm_ref_fold,
                                    .expands = backend->expands,
-                                   .target = backend->find_target(engine),
+                                   .target = backend->find_target(engine, code),
                                    .takes_pattern = backend->takes_pattern ? takes_pattern : NULL,
                                    .engine = engine,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
@@ -150,22 +150,34 @@ static jm_error *lower(jm_program *program, jm_engine *engine) {
   return NULL;
 }
 
-static jm_error *prepare(jm_program *program, jm_prepared *prepared) {
+static jm_error *prepare_with(jm_program *program, jm_prepared *prepared, jm_engine_code *code) {
   jm_engine *engine = prepared->engine;
-  JM_TRY(lower(program, engine));
-  JM_TRY(engine->backend->compile(engine, program->module, &prepared->compiled));
+  JM_TRY(lower(program, engine, code));
+  JM_TRY(engine->backend->compile(engine, program->module, code, &prepared->compiled));
   JM_TRY(jm_plan_build(program->module, engine, prepared->compiled, &prepared->plan));
   JM_TRY(jm_debug_explain(prepared->plan));
   return jm_record_add(prepared->plan);
 }
 
-jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_prepared **out) {
+static jm_error *prepare(jm_program *program, jm_prepared *prepared, const jm_saved *saved) {
+  jm_engine *engine = prepared->engine;
+  const jm_backend *backend = engine->backend;
+  jm_engine_code *code = NULL;
+  if (saved && saved->n_bytes && backend->code_open)
+    JM_TRY(backend->code_open(engine, saved->bytes, saved->n_bytes, &code));
+  jm_error *error = prepare_with(program, prepared, code);
+  if (code) backend->code_close(code);
+  return error;
+}
+
+jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_saved *saved,
+                             const jm_prepared **out) {
   for (*out = program->prepared; *out; *out = (*out)->next)
     if ((*out)->engine == engine) return NULL;
   jm_prepared *prepared = jm_alloc(1, sizeof *prepared);
   if (!prepared) return jm_error_out_of_memory();
   prepared->engine = engine;
-  jm_error *error = prepare(program, prepared);
+  jm_error *error = prepare(program, prepared, saved);
   if (error) {
     prepared_destroy(prepared);
     return error;
@@ -174,6 +186,13 @@ jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_pr
   program->prepared = prepared;
   program->facts.temporary_bytes = prepared->plan->arena_bytes;
   *out = prepared;
+  return NULL;
+}
+
+jm_error *jm_program_save(const jm_program *program, jm_text *out) {
+  for (const jm_prepared *p = program->prepared; p; p = p->next)
+    if (p->engine->backend->code_save)
+      return p->engine->backend->code_save(p->engine, p->compiled, out);
   return NULL;
 }
 

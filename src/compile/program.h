@@ -52,13 +52,23 @@ typedef struct jm_program_facts {
  * kept. */
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) JM_MUST_USE;
 
+/* Machine code that jm_program_save wrote, in whatever process. */
+typedef struct jm_saved {
+  const void *bytes;
+  size_t n_bytes; /* 0: none */
+} jm_saved;
+
 /* Makes what an engine needs to run the program: the module is lowered for it (once, so that all
- * engines of a program are of one kind: INVALID_ARGUMENT), its code compiled, its plan made. A
- * second time for the same engine it is only found. Not thread safe. The engine must outlive the
- * program; *out lives as long as the program, and any number of threads may run it at once. */
+ * engines of a program are of one kind: INVALID_ARGUMENT), its code compiled, or taken from
+ * what was saved of the same program (NULL: nothing), its plan made. A second time for the same
+ * engine it is only found. Not thread safe. The engine must outlive the program; *out lives as long
+ * as the program, and any number of threads may run it at once. INVALID_ARGUMENT if what was saved
+ * is damaged; what another machine or build saved is not used. */
 typedef struct jm_prepared jm_prepared;
-jm_error *jm_program_prepare(jm_program *program, jm_engine *engine,
+jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_saved *saved,
                              const jm_prepared **out) JM_MUST_USE;
+/* Appends the machine code that the program was prepared with; nothing if it has none. */
+jm_error *jm_program_save(const jm_program *program, jm_text *out) JM_MUST_USE;
 void jm_program_destroy(jm_program *program); /* NULL is allowed */
 
 const jm_program_facts *jm_program_describe(const jm_program *program);

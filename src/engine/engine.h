@@ -18,6 +18,7 @@ struct jm_target;
 typedef struct jm_engine jm_engine;
 typedef struct jm_engine_array jm_engine_array; /* counted; memory of the device */
 typedef struct jm_engine_fence jm_engine_fence; /* the end of submitted work */
+typedef struct jm_engine_code jm_engine_code;   /* machine code that was saved, opened */
 
 /* -- for the compiler and the planner */
 
@@ -41,17 +42,25 @@ typedef struct jm_backend {
   bool assigns_memory;
   /* Special functions (digamma, igamma, the cipher of random numbers, ...) in simpler ops. */
   bool expands;
-  /* The machine that ops are grouped into kernels for; NULL: none are. */
-  const struct jm_target *(*find_target)(jm_engine *engine);
+  /* The machine that ops are grouped into kernels for; NULL: none are. code: as in compile. */
+  const struct jm_target *(*find_target)(jm_engine *engine, const jm_engine_code *code);
   /* What makes the code, for people: "LLVM 22.1.0", or why there is nothing that does. */
   const char *(*describe_compiler)(jm_engine *engine);
   /* Does the engine do this in one call? Asked of a `fusion` with a kind before it is made
    * (pass/patterns.c lists the kinds), and so without its region. NULL: no pattern is taken. */
   bool (*takes_pattern)(jm_engine *engine, const jm_module *module, const jm_op *fusion);
   /* Makes the code of all ops of a lowered module, which outlives it. Compile-time errors
-   * (UNIMPLEMENTED) come from here. */
-  jm_error *(*compile)(jm_engine *engine, const jm_module *module, void **compiled);
+   * (UNIMPLEMENTED) come from here. code: what was saved of the same program, NULL: nothing. */
+  jm_error *(*compile)(jm_engine *engine, const jm_module *module, jm_engine_code *code,
+                       void **compiled);
   void (*compiled_destroy)(jm_engine *engine, void *compiled); /* any thread; NULL is allowed */
+  /* Machine code as bytes for another process: code_save appends it, or nothing; code_open reads
+   * it, *out NULL if it does not fit this machine or this build (INVALID_ARGUMENT if it is
+   * damaged), and the bytes must stay until code_close. All NULL: the engine saves none. */
+  jm_error *(*code_save)(jm_engine *engine, const void *compiled, jm_text *out);
+  jm_error *(*code_open)(jm_engine *engine, const void *bytes, size_t n_bytes,
+                         jm_engine_code **out);
+  void (*code_close)(jm_engine_code *code);
   /* The code of an op that is not control; it lives as long as `compiled`. */
   const jm_step_code *(*bind)(void *compiled, jm_op_id op);
   /* Prints a group's kernels as indented lines for people; NULL: there is nothing to print. */

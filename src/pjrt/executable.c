@@ -20,16 +20,16 @@ static jm_error *compile(const PJRT_Program *program, const char *options, size_
 
 /* Loads and wraps. */
 static jm_error *load(jm_executable *executable, const jm_compile_options *options,
-                      jm_client *client, PJRT_LoadedExecutable **out) {
+                      const jm_saved *saved, jm_client *client, PJRT_LoadedExecutable **out) {
   jm_loaded_executable *loaded;
-  JM_TRY(jm_executable_load(executable, options, client, &loaded));
+  JM_TRY(jm_executable_load(executable, options, saved, client, &loaded));
   return jm_loaded_executable_wrap(loaded, out);
 }
 
 jm_error *jm_slot_Client_Compile(PJRT_Client_Compile_Args *args) {
   jm_executable *executable;
   JM_TRY(compile(args->program, args->compile_options, args->compile_options_size, &executable));
-  jm_error *error = load(executable, NULL, jm_client_in(args->client), &args->executable);
+  jm_error *error = load(executable, NULL, NULL, jm_client_in(args->client), &args->executable);
   jm_executable_release(executable);
   return error;
 }
@@ -46,8 +46,8 @@ jm_error *jm_slot_Client_Load(PJRT_Client_Load_Args *args) {
   bool given = args->compile_options && args->compile_options_size;
   if (given)
     JM_TRY(jm_compile_options_read(args->compile_options, args->compile_options_size, &options));
-  return load(args->executable->executable, given ? &options : NULL, jm_client_in(args->client),
-              &args->loaded_executable);
+  return load(args->executable->executable, given ? &options : NULL, NULL,
+              jm_client_in(args->client), &args->loaded_executable);
 }
 
 jm_error *jm_slot_Executable_Destroy(PJRT_Executable_Destroy_Args *args) {
@@ -257,17 +257,19 @@ jm_error *jm_slot_Executable_GetCompileOptions(PJRT_Executable_GetCompileOptions
   return NULL;
 }
 
-/* The serialised form, in a seal: two sizes of 8 bytes (little-endian), program, options. It holds
- * what the program was compiled from, not code, so that any machine can load it. */
+/* The serialised form, in a seal: two sizes of 8 bytes (little-endian), program, options, machine
+ * code. Any machine can load it: what the program was compiled from is there, and the code is left
+ * aside where it does not fit. */
 enum { HEADER = 16 };
 
 struct PJRT_SerializedExecutable {
-  size_t n_bytes;
-  char bytes[];
+  jm_text text;
 };
 
-static void write_size(char *to, uint64_t value) {
-  for (int i = 0; i < 8; i++) to[i] = (char)(value >> (8 * i));
+static void append_size(jm_text *text, uint64_t value) {
+  char bytes[8];
+  for (int i = 0; i < 8; i++) bytes[i] = (char)(value >> (8 * i));
+  jm_text_append(text, bytes, sizeof bytes);
 }
 
 static uint64_t read_size(const char *from) {
@@ -276,49 +278,82 @@ static uint64_t read_size(const char *from) {
   return value;
 }
 
-static void delete_serialized(PJRT_SerializedExecutable *serialized) { jm_free(serialized); }
+static void delete_serialized(PJRT_SerializedExecutable *serialized) {
+  jm_text_deinit(&serialized->text);
+  jm_free(serialized);
+}
+
+static jm_error *serialize(jm_executable *executable, jm_text *text) {
+  static const char unsealed[JM_SEAL_BYTES];
+  jm_text_append(text, unsealed, sizeof unsealed);
+  append_size(text, executable->n_code);
+  append_size(text, executable->n_options);
+  jm_text_append(text, executable->code, executable->n_code);
+  jm_text_append(text, executable->option_bytes, executable->n_options);
+  JM_TRY(jm_executable_save(executable, text));
+  JM_TRY(jm_text_error(text));
+  jm_seal_write(text->bytes, text->size - JM_SEAL_BYTES);
+  return NULL;
+}
 
 jm_error *jm_slot_Executable_Serialize(PJRT_Executable_Serialize_Args *args) {
-  const jm_executable *executable = args->executable->executable;
-  size_t n_bytes = HEADER + executable->n_code + executable->n_options;
-  PJRT_SerializedExecutable *serialized = jm_alloc(1, sizeof *serialized + JM_SEAL_BYTES + n_bytes);
+  PJRT_SerializedExecutable *serialized = jm_alloc(1, sizeof *serialized);
   if (!serialized) return jm_error_out_of_memory();
-  serialized->n_bytes = JM_SEAL_BYTES + n_bytes;
-  char *bytes = serialized->bytes + JM_SEAL_BYTES;
-  write_size(bytes, executable->n_code);
-  write_size(bytes + 8, executable->n_options);
-  memcpy(bytes + HEADER, executable->code, executable->n_code);
-  memcpy(bytes + HEADER + executable->n_code, executable->option_bytes, executable->n_options);
-  jm_seal_write(serialized->bytes, n_bytes);
-  args->serialized_bytes = serialized->bytes;
-  args->serialized_bytes_size = serialized->n_bytes;
+  jm_text_init(&serialized->text);
+  jm_error *error = serialize(args->executable->executable, &serialized->text);
+  if (error) {
+    delete_serialized(serialized);
+    return error;
+  }
+  args->serialized_bytes = serialized->text.bytes;
+  args->serialized_bytes_size = serialized->text.size;
   args->serialized_executable = serialized;
   args->serialized_executable_deleter = delete_serialized;
   return NULL;
 }
 
-jm_error *jm_slot_Executable_DeserializeAndLoad(PJRT_Executable_DeserializeAndLoad_Args *args) {
+/* A part of serialized bytes. */
+typedef struct span {
+  const char *bytes;
+  size_t n;
+} span;
+
+typedef struct parts {
+  span program, options, machine_code;
+} parts;
+
+static jm_error *read_parts(const char *sealed, size_t n_sealed, parts *out) {
   const char *bytes;
   size_t n_bytes;
-  JM_TRY(jm_seal_read("serialized executable", args->serialized_executable,
-                      args->serialized_executable_size, &bytes, &n_bytes));
-  uint64_t n_code = n_bytes < HEADER ? 0 : read_size(bytes);
-  uint64_t n_options = n_bytes < HEADER ? 0 : read_size(bytes + 8);
-  if (n_bytes < HEADER || n_code > n_bytes - HEADER || n_options != n_bytes - HEADER - n_code)
+  JM_TRY(jm_seal_read("serialized executable", sealed, n_sealed, &bytes, &n_bytes));
+  const size_t n = n_bytes < HEADER ? 0 : n_bytes - HEADER;
+  const uint64_t n_program = n ? read_size(bytes) : 0, n_options = n ? read_size(bytes + 8) : 0;
+  if (n_bytes < HEADER || n_program > n || n_options > n - n_program)
     return jm_error_invalid("the serialized executable has %llu + %llu bytes in %zu",
-                            (unsigned long long)n_code, (unsigned long long)n_options, n_bytes);
-  const char *options = bytes + HEADER + n_code;
+                            (unsigned long long)n_program, (unsigned long long)n_options, n_bytes);
+  const char *at = bytes + HEADER;
+  *out = (parts){{at, n_program},
+                 {at + n_program, n_options},
+                 {at + n_program + n_options, n - n_program - n_options}};
+  return NULL;
+}
+
+jm_error *jm_slot_Executable_DeserializeAndLoad(PJRT_Executable_DeserializeAndLoad_Args *args) {
+  parts p;
+  JM_TRY(read_parts(args->serialized_executable, args->serialized_executable_size, &p));
   if (JM_HAS(args, overridden_serialized_compile_options_size) &&
       args->overridden_serialized_compile_options &&
-      args->overridden_serialized_compile_options_size) {
-    options = args->overridden_serialized_compile_options;
-    n_options = args->overridden_serialized_compile_options_size;
-  }
+      args->overridden_serialized_compile_options_size)
+    p.options = (span){args->overridden_serialized_compile_options,
+                       args->overridden_serialized_compile_options_size};
   jm_compile_options parsed;
-  JM_TRY(jm_compile_options_read(options, n_options, &parsed));
+  JM_TRY(jm_compile_options_read(p.options.bytes, p.options.n, &parsed));
   jm_executable *executable;
-  JM_TRY(jm_executable_compile(bytes + HEADER, n_code, options, n_options, &parsed, &executable));
-  jm_error *error = load(executable, NULL, jm_client_in(args->client), &args->loaded_executable);
+  JM_TRY(jm_executable_compile(p.program.bytes, p.program.n, p.options.bytes, p.options.n, &parsed,
+                               &executable));
+  const jm_saved saved = {p.machine_code.bytes, p.machine_code.n};
+  jm_error *error =
+      load(executable, NULL, &saved, jm_client_in(args->client), &args->loaded_executable);
   jm_executable_release(executable);
   return error;
 }

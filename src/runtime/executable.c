@@ -131,22 +131,30 @@ static jm_error *find_devices(const jm_program_facts *facts, const jm_compile_op
 
 /* Under the lock. Engines that clients share serve any client; those of one alone must live as long
  * as what was prepared for them, so that the executable keeps their client. */
-static jm_error *prepare(jm_executable *executable, jm_device *device, const jm_prepared **out) {
+static jm_error *prepare(jm_executable *executable, jm_device *device, const jm_saved *saved,
+                         const jm_prepared **out) {
   jm_client *first = executable->client;
   if (first && first != device->client && first->engines[0] != device->engine)
     return jm_error_invalid("'%s' was compiled for another client's processor",
                             executable->facts->name);
-  JM_TRY(jm_program_prepare(executable->program, device->engine, out));
+  JM_TRY(jm_program_prepare(executable->program, device->engine, saved, out));
   if (!first) executable->client = jm_client_retain(device->client);
   return NULL;
 }
 
-jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device,
+jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device, const jm_saved *saved,
                                 const jm_prepared **out) {
   pthread_mutex_lock(&executable->lock);
   jm_float_state state = jm_float_state_enter();
-  jm_error *error = prepare(executable, device, out);
+  jm_error *error = prepare(executable, device, saved, out);
   jm_float_state_leave(state);
+  pthread_mutex_unlock(&executable->lock);
+  return error;
+}
+
+jm_error *jm_executable_save(jm_executable *executable, jm_text *out) {
+  pthread_mutex_lock(&executable->lock);
+  jm_error *error = jm_program_save(executable->program, out);
   pthread_mutex_unlock(&executable->lock);
   return error;
 }
@@ -155,21 +163,21 @@ jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *ou
   jm_program *program;
   const jm_prepared *prepared;
   JM_TRY(jm_program_compile(code, n_code, &program));
-  jm_error *error = jm_program_prepare(program, jm_host_engine(), &prepared);
+  jm_error *error = jm_program_prepare(program, jm_host_engine(), NULL, &prepared);
   if (!error) error = jm_prepared_explain(prepared, out);
   jm_program_destroy(program);
   return error;
 }
 
 jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
-                             jm_client *client, jm_loaded_executable **out) {
+                             const jm_saved *saved, jm_client *client, jm_loaded_executable **out) {
   if (!options) options = &executable->options;
   JM_TRY(check_options(options));
   jm_device *devices[JM_MAX_DEVICES];
   uint32_t n_devices;
   const jm_prepared *prepared;
   JM_TRY(find_devices(executable->facts, options, client, devices, &n_devices));
-  JM_TRY(jm_executable_prepare(executable, devices[0], &prepared));
+  JM_TRY(jm_executable_prepare(executable, devices[0], saved, &prepared));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   atomic_init(&loaded->refs, 1);

@@ -47,18 +47,23 @@ jm_error *jm_executable_compile(const void *code, size_t n_code, const void *opt
 jm_executable *jm_executable_retain(jm_executable *executable); /* returns it */
 void jm_executable_release(jm_executable *executable);          /* NULL is allowed */
 
-/* Binds to the devices that the options (NULL: those of the compilation) assign. INVALID_ARGUMENT
+/* Binds to the devices that the options (NULL: those of the compilation) assign, with the machine
+ * code that was saved (jm_program_prepare; NULL: none). INVALID_ARGUMENT
  * if the client doesn't have them, UNIMPLEMENTED for programs over several devices whose engine
  * does not work on the host's memory. */
 jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
-                             jm_client *client, jm_loaded_executable **out) JM_MUST_USE;
+                             const jm_saved *saved, jm_client *client,
+                             jm_loaded_executable **out) JM_MUST_USE;
 jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
 void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
 
 /* The program as a device's engine runs it, prepared at the first call. INVALID_ARGUMENT if it was
  * prepared for another client's engine. */
-jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device,
+jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device, const jm_saved *saved,
                                 const jm_prepared **out) JM_MUST_USE;
+
+/* Appends the machine code that it was prepared with: jm_program_save. */
+jm_error *jm_executable_save(jm_executable *executable, jm_text *out) JM_MUST_USE;
 
 /* What the host's plan of a program does, without a client. */
 jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) JM_MUST_USE;

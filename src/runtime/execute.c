@@ -380,7 +380,7 @@ jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
                            n_arguments));
   const jm_prepared *prepared = loaded->prepared;
   if (first->engine != loaded->device->engine)
-    JM_TRY(jm_executable_prepare(executable, first, &prepared));
+    JM_TRY(jm_executable_prepare(executable, first, NULL, &prepared));
   execution *runs[JM_MAX_DEVICES];
   uint32_t n_made = 0;
   jm_error *error = NULL;

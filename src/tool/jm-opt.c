@@ -201,7 +201,7 @@ static jm_error *emit_plan(const emission *e, jm_text *text) {
   if (e->target->lanes != JM_BIND_VECTOR)
     return jm_error_invalid("the plan for %s is its engine's, which jm-opt does not start",
                             e->target->name);
-  jm_error *error = engine->backend->compile(engine, e->m, &compiled);
+  jm_error *error = engine->backend->compile(engine, e->m, NULL, &compiled);
   if (!error) error = jm_plan_build(e->m, engine, compiled, &plan);
   if (!error) jm_plan_explain(plan, text);
   jm_plan_destroy(plan);

@@ -339,7 +339,7 @@ static jm_error *run_program(const arguments *args, const jm_text *bytes) {
   double start = milliseconds();
   const jm_prepared *prepared;
   JM_TRY(jm_program_compile(bytes->bytes, bytes->size, &program));
-  jm_error *failed = jm_program_prepare(program, jm_host_engine(), &prepared);
+  jm_error *failed = jm_program_prepare(program, jm_host_engine(), NULL, &prepared);
   if (failed) {
     jm_program_destroy(program);
     return failed;

@@ -66,9 +66,15 @@ jm_error *jm_program_print(const jm_program *program, char **text, size_t *size)
 }
 
 /* Prepared, a program is itself. */
-jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_prepared **out) {
-  (void)engine;
+jm_error *jm_program_prepare(jm_program *program, jm_engine *engine, const jm_saved *saved,
+                             const jm_prepared **out) {
+  (void)engine, (void)saved;
   *out = (const jm_prepared *)program;
+  return NULL;
+}
+
+jm_error *jm_program_save(const jm_program *program, jm_text *out) {
+  (void)program, (void)out;
   return NULL;
 }
 

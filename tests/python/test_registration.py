@@ -135,3 +135,73 @@ print(jax.jit(lambda x: jnp.sin(x) * 2 + 1)(jnp.zeros(3)))
     again, done = code(text)
     assert again == first
     assert "rror" not in done.stderr, done.stderr
+
+
+CACHED = """
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_compilation_cache_dir", {folder!r})
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+from jax_mps_c import counters
+x = np.linspace(0.1, 4, 5000, dtype=np.float32).reshape(50, 100)
+program = lambda x: jnp.tanh(jax.nn.softmax(x) @ x.T) + jnp.mod(x[:, :50], 0.3)
+y = np.asarray(jax.jit(program)(x))
+found = counters.read()
+print(y.tobytes().hex())
+print(found["host_kernels_compiled"] > 0, found["host_kernels_loaded"] > 0)
+print(any("llvm" in line.lower() for line in open("/proc/self/maps")))
+"""
+
+
+def cached_program(folder):
+    return next(folder.glob("jit__lambda*-cache"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_cache_holds_machine_code(code, tmp_path):
+    text = CACHED.format(folder=str(tmp_path))
+    (bits, kernels, llvm), done = code(text, JAX_MPS_DEVICE="host")
+    if kernels == "False False":
+        pytest.skip("no LLVM here, so there is no machine code")
+    assert (kernels, llvm) == ("True False", "True"), done.stderr
+    (again, kernels, llvm), done = code(text, JAX_MPS_DEVICE="host")
+    assert again == bits
+    assert (kernels, llvm) == ("False True", "False"), done.stderr
+    # Without any LLVM the cached code still runs.
+    (again, kernels, _), _ = code(text, JAX_MPS_DEVICE="host", JAX_MPS_LLVM="none")
+    assert (again, kernels) == (bits, "False True")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_damaged_cache_is_compiled_again(code, tmp_path):
+    text = CACHED.format(folder=str(tmp_path))
+    (bits, kernels, _), _ = code(text, JAX_MPS_DEVICE="host")
+    if kernels == "False False":
+        pytest.skip("no LLVM here, so there is no machine code")
+    path = cached_program(tmp_path)
+    from jax._src import compilation_cache
+
+    serialized, seconds = compilation_cache.extract_executable_and_time(
+        compilation_cache.decompress_executable(path.read_bytes())
+    )
+    damaged = bytearray(serialized)
+    damaged[-100] ^= 1  # an instruction
+    combined = compilation_cache.combine_executable_and_time(bytes(damaged), seconds)
+    path.write_bytes(compilation_cache.compress_executable(combined))
+    (again, kernels, _), done = code(text, JAX_MPS_DEVICE="host")
+    assert (again, kernels) == (bits, "True False")
+    assert "damaged" in done.stderr
+
+
+def test_exported_files_hold_no_machine_code(code):
+    text = """
+import jax, jax.numpy as jnp, numpy as np
+from jax import export
+x = np.ones((50, 100), np.float32)
+program = jax.jit(lambda x: jnp.tanh(jax.nn.softmax(x) @ x.T))
+y = program(x)
+exported = export.export(program)(x).serialize()
+print(b"jmcode" in bytes(exported))
+"""
+    lines, done = code(text, JAX_MPS_DEVICE="host")
+    assert lines == ["False"], done.stderr

@@ -3,6 +3,7 @@
 #include "base/data.h"
 #include "base/dtype.h"
 #include "base/scratch.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "unit/check.h"
 
@@ -115,5 +116,35 @@ static void test_scratch(void) {
   CHECK(!jm_scratch_take(SIZE_MAX - 8));
 }
 
-TEST_MAIN(test_error, test_error_without_memory, test_arena, test_dtype, test_text, test_data,
-          test_scratch)
+/* The examples of FIPS 180-4, and a text in pieces of many sizes. */
+static void test_sha256(void) {
+  static const struct {
+    const char *text;
+    unsigned char start[4], end[4];
+  } cases[] = {
+      {"", {0xe3, 0xb0, 0xc4, 0x42}, {0x78, 0x52, 0xb8, 0x55}},
+      {"abc", {0xba, 0x78, 0x16, 0xbf}, {0xf2, 0x00, 0x15, 0xad}},
+      {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+       {0x24, 0x8d, 0x6a, 0x61},
+       {0x19, 0xdb, 0x06, 0xc1}},
+  };
+  unsigned char digest[JM_SHA256_BYTES], whole[JM_SHA256_BYTES];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    jm_sha256_digest(cases[i].text, strlen(cases[i].text), digest);
+    CHECK(!memcmp(digest, cases[i].start, 4) && !memcmp(digest + 28, cases[i].end, 4));
+  }
+  char text[300];
+  for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(7 * i);
+  jm_sha256_digest(text, sizeof text, whole);
+  for (size_t step = 1; step < 130; step++) {
+    jm_sha256 sha;
+    jm_sha256_init(&sha);
+    for (size_t at = 0; at < sizeof text; at += step)
+      jm_sha256_add(&sha, text + at, sizeof text - at < step ? sizeof text - at : step);
+    jm_sha256_finish(&sha, digest);
+    CHECK(!memcmp(digest, whole, sizeof whole));
+  }
+}
+
+TEST_MAIN(test_sha256, test_error, test_error_without_memory, test_arena, test_dtype, test_text,
+          test_data, test_scratch)

@@ -7,6 +7,7 @@
 
 enum { ORACLE_WORK = 1 << 14 }; /* multiplications */
 static bool without_memory;     /* whether calls are made by check_without_memory */
+static int64_t only_value;      /* of all elements of operands; 0: random ones */
 
 jm_error *jm_library_dot_general(const jm_call *call);
 
@@ -61,6 +62,14 @@ static int64_t offset(const array *a, const int64_t *index) {
   return at;
 }
 
+static void fill(array *a) {
+  array_fill(a);
+  if (!only_value) return;
+  for (int64_t i = 0; i < a->type.count; i++) a->exact[i][0] = only_value;
+  jm_free(a->data);
+  a->data = array_round(a);
+}
+
 static void check_dot(const jm_dtype *types, const dims *batch, const dims *contract, dims *m,
                       dims *n) {
   const dims *left[3] = {batch, contract, m}, *right[3] = {batch, contract, n};
@@ -76,8 +85,8 @@ static void check_dot(const jm_dtype *types, const dims *batch, const dims *cont
   for (uint32_t i = 0; i < m->n; i++) os[rank++] = m->sizes[i] = ls[lw[2][i]];
   for (uint32_t i = 0; i < n->n; i++) os[rank++] = n->sizes[i] = rs[rw[2][i]];
   array_init(&out, types[2], rank, os);
-  array_fill(&lhs);
-  array_fill(&rhs);
+  fill(&lhs);
+  fill(&rhs);
   int64_t contracted = 1, at[RANK] = {0}, k[RANK] = {0};
   for (uint32_t i = 0; i < contract->n; i++) contracted *= contract->sizes[i];
   for (int64_t o = 0; o < out.type.count; o++, next(at, os, rank))
@@ -141,6 +150,24 @@ static void test_large(void) {
 static void test_slabs(void) {
   dims batch = {0, {0}}, m = {1, {250}}, k = {1, {1030}}, n = {1, {1100}};
   check_dot(product_types[0], &batch, &k, &m, &n);
+}
+
+/* Sums of small integers at and beyond what floats hold exactly. */
+static void test_small_integers(void) {
+  static const struct {
+    jm_dtype type;
+    int64_t value, terms;
+  } rows[] = {{JM_DT_s8, -128, 1023},  {JM_DT_s8, -128, 1024}, {JM_DT_s8, -128, 1025},
+              {JM_DT_s8, 127, 40000},  {JM_DT_u8, 255, 258},   {JM_DT_u8, 255, 259},
+              {JM_DT_s8, -128, 131071}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    const jm_dtype types[3] = {rows[i].type, rows[i].type, JM_DT_s32};
+    dims batch = {0, {0}}, m = {1, {5}}, k = {1, {rows[i].terms}}, n = {1, {9}};
+    only_value = rows[i].value;
+    check_dot(types, &batch, &k, &m, &n);
+    only_value = 0;
+    if (rows[i].terms < 2000) check_dot(types, &batch, &k, &m, &n);
+  }
 }
 
 static void test_without_memory(void) {
@@ -212,5 +239,5 @@ static void test_describe(void) {
   CHECK(!jm_blas_find("no_such_routine"));
 }
 
-TEST_MAIN(test_random, test_large, test_slabs, test_without_memory, test_nan, test_vector_ranges,
-          test_describe)
+TEST_MAIN(test_random, test_large, test_slabs, test_small_integers, test_without_memory, test_nan,
+          test_vector_ranges, test_describe)

@@ -118,7 +118,7 @@ static inline bool emit_have(emit_case *c, bool compiled, uint32_t width) {
   if (compiled) {
     const jm_kernel *kernels[1] = {kernel};
     jm_jit_code *code = NULL;
-    CHECK_OK(jm_jit_compile(kernels, 1, &code));
+    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
     if (code) jm_jit_code_function(code)(buffers, NULL, 0, 1, NULL);
     jm_jit_code_release(code);
   } else {

@@ -75,7 +75,7 @@ static jm_plan *plan;
 static void make_plan(void) {
   CHECK_OK(jm_module_parse(source, strlen(source), &module));
   CHECK_OK(jm_module_verify(module));
-  CHECK_OK(jm_host_compile(module, NULL, &host));
+  CHECK_OK(jm_host_compile(module, NULL, NULL, &host));
   CHECK_OK(jm_plan_build(module, jm_host_engine(), host, &plan));
 }
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "unit/kernel_memory.h"
 
 static bool has_llvm;
@@ -41,7 +42,7 @@ static void run_cases(void) {
   CHECK(n_cases);
   for (int quick = 0; quick < 2 && has_llvm; quick++) {
     jm_jit_limit_quick(quick ? INT64_MAX : 0);
-    CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, codes));
+    CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, NULL, codes));
     for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
       uint32_t w = widest(cases[i]);
       const int64_t sizes[] = {0, 1, w - 1, w, w + 1, 3 * w + 2};
@@ -114,9 +115,9 @@ static void test_sharing(void) {
   const jm_kernel *kernels[4] = {make_adder("a", 1), make_adder("b", 2), make_adder("c", 1),
                                  make_adder("d", 3)};
   jm_jit_code *first[4] = {0}, *second[4] = {0};
-  CHECK_OK(jm_jit_compile(kernels, 3, first));
+  CHECK_OK(jm_jit_compile(kernels, 3, NULL, first));
   CHECK(first[0] && first[0] == first[2] && first[0] != first[1]);
-  CHECK_OK(jm_jit_compile(kernels, 4, second));
+  CHECK_OK(jm_jit_compile(kernels, 4, NULL, second));
   CHECK(second[0] == first[0] && second[1] == first[1] && second[2] == first[0]);
   CHECK(second[3] && second[3] != first[0] && second[3] != first[1]);
   for (int i = 0; i < 3; i++) jm_jit_code_release(first[i]);
@@ -131,7 +132,7 @@ static void *compile_some(void *context) {
   const jm_kernel *const *kernels = context;
   for (int round = 0; round < 20; round++) {
     jm_jit_code *codes[4] = {0};
-    jm_error *error = jm_jit_compile(kernels, 4, codes);
+    jm_error *error = jm_jit_compile(kernels, 4, NULL, codes);
     if (error) return error;
     for (int i = 0; i < 4; i++) jm_jit_code_release(codes[i]);
   }
@@ -156,11 +157,11 @@ static void test_fork(void) {
   if (!has_llvm) return;
   const jm_kernel *kernels[2] = {make_adder("parent", 5), make_adder("child", 6)};
   jm_jit_code *codes[2] = {0};
-  CHECK_OK(jm_jit_compile(kernels, 1, codes));
+  CHECK_OK(jm_jit_compile(kernels, 1, NULL, codes));
   pid_t child = fork();
   if (!child) {
     bool ok = agrees(kernels[0], jm_jit_code_function(codes[0]), 9);
-    jm_error *error = jm_jit_compile(kernels + 1, 1, codes + 1);
+    jm_error *error = jm_jit_compile(kernels + 1, 1, NULL, codes + 1);
     ok = ok && !error && agrees(kernels[1], jm_jit_code_function(codes[1]), 9);
     _exit(ok ? 0 : 1);
   }
@@ -178,7 +179,7 @@ static void test_without_memory(void) {
   int64_t n = 0;
   do {
     jm_alloc_fail_after(n++);
-    error = jm_jit_compile(kernels, 2, codes);
+    error = jm_jit_compile(kernels, 2, NULL, codes);
     jm_alloc_fail_after(-1);
     if (error) CHECK(jm_error_code(error) == JM_RESOURCE_EXHAUSTED && !codes[0] && !codes[1]);
     jm_error_destroy(error);
@@ -186,6 +187,110 @@ static void test_without_memory(void) {
   CHECK(!error && n > 10);
   jm_jit_code_release(codes[0]);
   jm_jit_code_release(codes[1]);
+  destroy_cases();
+}
+
+/* -- saved code */
+
+/* z[i] = fmod(x[i], y[i]), which calls C. */
+static jm_kernel *make_caller(void) {
+  jm_kbuilder *b = begin_case("caller");
+  uint32_t x = case_param(b, JM_KT_f32, false, 0), y = case_param(b, JM_KT_f32, false, 0),
+           z = case_param(b, JM_KT_f32, true, 0);
+  jm_kloop loop;
+  jm_kbuild_loop_begin(b, JM_BIND_VECTOR, 8, jm_kbuild_index(b, 0), case_count(b), NULL, 0, &loop);
+  jm_kval operands[2] = {jm_kbuild_load(b, x, loop.index), jm_kbuild_load(b, y, loop.index)};
+  case_store(b, z, loop.index, jm_kbuild_call(b, JM_KCALL_fmod, operands));
+  jm_kbuild_loop_end(b, &loop, NULL);
+  add_case(b);
+  return cases[n_cases - 1];
+}
+
+/* Of n kernels, that nobody holds any more: what is loaded was not in the table. */
+static void save_kernels(const jm_kernel *const *kernels, uint32_t n, jm_text *out) {
+  jm_jit_code *codes[4] = {0};
+  jm_text_init(out);
+  CHECK_OK(jm_jit_compile(kernels, n, NULL, codes));
+  CHECK_OK(jm_jit_save(codes, n, out));
+  for (uint32_t i = 0; i < n; i++) jm_jit_code_release(codes[i]);
+}
+
+static uint64_t n_compiled(void) { return jm_counter_read(JM_COUNTER_host_kernels_compiled); }
+static uint64_t n_loaded(void) { return jm_counter_read(JM_COUNTER_host_kernels_loaded); }
+
+static void test_saving(void) {
+  if (!has_llvm) return;
+  const jm_kernel *kernels[4] = {make_adder("a", 11), make_caller(), make_adder("b", 11),
+                                 make_adder("c", 12)};
+  jm_text bytes;
+  save_kernels(kernels, 3, &bytes); /* two of which are equal */
+  jm_saved_code *saved = NULL;
+  CHECK_OK(jm_saved_code_open(bytes.bytes, bytes.size, &saved));
+  CHECK(saved);
+  uint64_t compiled = n_compiled(), loaded = n_loaded();
+  jm_jit_code *codes[4] = {0};
+  CHECK_OK(jm_jit_compile(kernels, 3, saved, codes));
+  CHECK(n_compiled() == compiled && n_loaded() == loaded + 2);
+  CHECK(codes[0] == codes[2] && codes[0] != codes[1]);
+  for (int i = 0; i < 3; i++) CHECK(agrees(kernels[i], jm_jit_code_function(codes[i]), 100));
+  for (int i = 0; i < 3; i++) jm_jit_code_release(codes[i]);
+  CHECK_OK(jm_jit_compile(kernels, 4, saved, codes)); /* the last one is not in it */
+  CHECK(n_compiled() == compiled + 1 && n_loaded() == loaded + 4);
+  jm_saved_code_close(saved);
+  jm_text again;
+  jm_text_init(&again);
+  CHECK_OK(jm_jit_save(codes, 4, &again)); /* code that was itself loaded, and new code */
+  CHECK_OK(jm_saved_code_open(again.bytes, again.size, &saved));
+  CHECK(saved && jm_saved_code_images(saved) > 1);
+  for (int i = 0; i < 4; i++) CHECK(agrees(kernels[i], jm_jit_code_function(codes[i]), 100));
+  for (int i = 0; i < 4; i++) jm_jit_code_release(codes[i]);
+  CHECK_OK(jm_jit_compile(kernels, 4, saved, codes));
+  CHECK(n_compiled() == compiled + 1);
+  jm_saved_code_close(saved);
+  jm_text_deinit(&bytes);
+  jm_text_deinit(&again);
+  for (int i = 0; i < 4; i++) CHECK(agrees(kernels[i], jm_jit_code_function(codes[i]), 100));
+  for (int i = 0; i < 4; i++) jm_jit_code_release(codes[i]);
+  destroy_cases();
+}
+
+/* No bit may change unseen, nor may the bytes be cut. */
+static void test_damaged_code(void) {
+  if (!has_llvm) return;
+  const jm_kernel *kernels[1] = {make_adder("a", 21)};
+  jm_text bytes;
+  save_kernels(kernels, 1, &bytes);
+  jm_saved_code *saved = NULL;
+  for (size_t i = 0; i < bytes.size; i++) {
+    bytes.bytes[i] ^= (char)(1 << i % 8);
+    CHECK_FAILS(jm_saved_code_open(bytes.bytes, bytes.size, &saved), JM_INVALID_ARGUMENT,
+                "damaged");
+    bytes.bytes[i] ^= (char)(1 << i % 8);
+  }
+  for (size_t n = 0; n < bytes.size; n += 1 + n / 16)
+    CHECK_FAILS(jm_saved_code_open(bytes.bytes, n, &saved), JM_INVALID_ARGUMENT, "damaged");
+  CHECK(!saved);
+  CHECK_OK(jm_saved_code_open(bytes.bytes, bytes.size, &saved));
+  CHECK(saved);
+  jm_saved_code_close(saved);
+  jm_text_deinit(&bytes);
+  destroy_cases();
+}
+
+/* Sound bytes of another machine or build are none. */
+static void test_foreign_code(void) {
+  if (!has_llvm) return;
+  enum { AT_DIGEST = 8, AT_IDENTITY = AT_DIGEST + JM_SHA256_BYTES };
+  const jm_kernel *kernels[1] = {make_adder("a", 31)};
+  jm_text bytes;
+  save_kernels(kernels, 1, &bytes);
+  bytes.bytes[AT_IDENTITY] ^= 1;
+  jm_sha256_digest(bytes.bytes + AT_IDENTITY, bytes.size - AT_IDENTITY,
+                   (unsigned char *)bytes.bytes + AT_DIGEST);
+  jm_saved_code *saved = NULL;
+  CHECK_OK(jm_saved_code_open(bytes.bytes, bytes.size, &saved));
+  CHECK(!saved);
+  jm_text_deinit(&bytes);
   destroy_cases();
 }
 
@@ -212,7 +317,7 @@ static void test_cancelling(void) {
   jm_kbuild_loop_end(b, &outer, NULL);
   add_case(b);
   jm_jit_code *codes[2] = {0};
-  CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, 2, codes));
+  CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, 2, NULL, codes));
   for (int i = 0; i < 2 && codes[i]; i++) {
     memory m;
     create_memory(cases[i], &m, NULL);
@@ -226,4 +331,5 @@ static void test_cancelling(void) {
 }
 
 TEST_MAIN(find_llvm, test_instructions, test_memory, test_loops, test_random, test_sharing,
-          test_threads, test_fork, test_without_memory, test_cancelling)
+          test_threads, test_fork, test_without_memory, test_saving, test_damaged_code,
+          test_foreign_code, test_cancelling)

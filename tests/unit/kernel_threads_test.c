@@ -545,7 +545,7 @@ static void run_compiled(void) {
   jm_jit_code **codes = jm_alloc(n_cases, sizeof *codes);
   for (int quick = 0; quick < 2 && has_llvm; quick++) {
     jm_jit_limit_quick(quick ? INT64_MAX : 0);
-    CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, codes));
+    CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, NULL, codes));
     for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
       const int64_t w = jm_kernel_threads(cases[i]);
       const int64_t sizes[] = {0, 1, w - 1, w, w + 1, 3 * w + 2};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernels' LLVM text, compiled for machines that need not be at hand: LLVM takes it, and the object
- * needs nothing from outside, because a symbol that is missing when code is loaded ends the
- * process. Needs an LLVM: JAX_MPS_LLVM; without one the text alone is made. */
+ * needs nothing from outside but the table of C functions. Needs an LLVM: JAX_MPS_LLVM; without one
+ * the text alone is made. */
 #include "engine/host/llvm_library.h"
 #include "unit/kernel_cases.h"
 #include "unit/kernel_object.h"

@@ -168,7 +168,7 @@ static void run_both(const char *what, const jm_module *m, how h, void **data, u
   jm_plan *plan = NULL;
   int64_t on_host = jm_counter_read(JM_COUNTER_host_ops);
   int64_t on_device = jm_counter_read(JM_COUNTER_device_ops);
-  CHECK_OK(engine->backend->compile(engine, m, &compiled));
+  CHECK_OK(engine->backend->compile(engine, m, NULL, &compiled));
   CHECK_OK(jm_plan_build(m, engine, compiled, &plan));
   jm_error *error = engine->run(engine, compiled, plan, &(jm_engine_run){given, made, NULL, NULL});
   if (error) fprintf(stderr, "%s: %s\n", what, jm_error_message(error));

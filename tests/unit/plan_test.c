@@ -213,7 +213,7 @@ typedef struct planned {
 
 static planned plan_make(void) {
   planned p;
-  MUST(jm_host_compile(m, NULL, &p.host));
+  MUST(jm_host_compile(m, NULL, NULL, &p.host));
   MUST(jm_plan_build(m, jm_host_engine(), p.host, &p.plan));
   return p;
 }

@@ -60,7 +60,7 @@ static void sweep_compile(const void *bytes, size_t size) {
     const jm_prepared *prepared = NULL;
     jm_alloc_fail_after(n);
     jm_error *error = jm_program_compile(bytes, size, &program);
-    if (!error) error = jm_program_prepare(program, jm_host_engine(), &prepared);
+    if (!error) error = jm_program_prepare(program, jm_host_engine(), NULL, &prepared);
     jm_alloc_fail_after(-1);
     done = !error;
     CHECK(done ? prepared != NULL : jm_error_code(error) == JM_RESOURCE_EXHAUSTED);
@@ -100,8 +100,8 @@ static void sweep(const char *name) {
   } else {
     sweep_compile(bytes, size);
     const jm_prepared *prepared = NULL, *again = NULL;
-    CHECK_OK(jm_program_prepare(program, jm_host_engine(), &prepared));
-    CHECK_OK(jm_program_prepare(program, jm_host_engine(), &again));
+    CHECK_OK(jm_program_prepare(program, jm_host_engine(), NULL, &prepared));
+    CHECK_OK(jm_program_prepare(program, jm_host_engine(), NULL, &again));
     CHECK(prepared == again);
     if (jm_program_describe(program)->n_partitions == 1) sweep_run(program, prepared);
     jm_program_destroy(program);

@@ -164,7 +164,7 @@ static void run_compiled(const group *g) {
   if (!jm_jit_find_target(&why)) return;
   for (uint32_t i = 0; i < g->schedule->n_launches; i++)
     kernels[i] = g->schedule->launches[i].kernel;
-  jm_error *error = jm_jit_compile(kernels, g->schedule->n_launches, codes);
+  jm_error *error = jm_jit_compile(kernels, g->schedule->n_launches, NULL, codes);
   if (error) {
     CHECK_OK(error);
     return;

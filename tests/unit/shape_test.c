@@ -84,7 +84,7 @@ static void run_fused(trial *t, uint32_t vector_bytes, const char *what) {
   if (vector_bytes) target.vector_bytes = vector_bytes;
   CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   CHECK_OK(jm_module_verify(m));
-  CHECK_OK(jm_host_compile(m, &target, &host));
+  CHECK_OK(jm_host_compile(m, &target, NULL, &host));
   if (host) {
     check_schedule(t, host);
     n_split[t->row - shape_rows] += split_groups(host);
@@ -105,7 +105,7 @@ static void run_trial(const shape_row *row, jm_dtype dtype, const shape *s, uint
   begin_trial(t, m);
   if (keeps) evaluate(t, m);
   jm_host_program *host = NULL;
-  CHECK_OK(jm_host_compile(m, NULL, &host));
+  CHECK_OK(jm_host_compile(m, NULL, NULL, &host));
   if (host) run_plan(t, m, host, "unfused");
   jm_host_program_destroy(host);
   keep_or_compare(t, "unfused, the number of threads shows");

@@ -5,14 +5,16 @@
 #include <unistd.h>
 
 #include "engine/host/host.h"
+#include "engine/host/machine.h"
 #include "ir/print.h"
 
 /* -- the backend */
 
-static const jm_target *find_target(jm_engine *engine) {
+/* Code that was saved needs no LLVM. */
+static const jm_target *find_target(jm_engine *engine, const jm_engine_code *code) {
   (void)engine;
   const char *why;
-  return jm_jit_find_target(&why);
+  return code ? jm_machine_find_target(&why) : jm_jit_find_target(&why);
 }
 
 static const char *describe_compiler(jm_engine *engine) {
@@ -21,12 +23,29 @@ static const char *describe_compiler(jm_engine *engine) {
   return jm_jit_find_target(&why) ? jm_jit_version() : why;
 }
 
-static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
+static jm_error *compile(jm_engine *engine, const jm_module *module, jm_engine_code *code,
+                         void **out) {
   jm_host_program *program;
-  JM_TRY(jm_host_compile(module, find_target(engine), &program));
+  JM_TRY(jm_host_compile(module, find_target(engine, code), (jm_saved_code *)code, &program));
   *out = program;
   return NULL;
 }
+
+static jm_error *code_save(jm_engine *engine, const void *compiled, jm_text *out) {
+  (void)engine;
+  return jm_host_save(compiled, out);
+}
+
+static jm_error *code_open(jm_engine *engine, const void *bytes, size_t n_bytes,
+                           jm_engine_code **out) {
+  (void)engine;
+  jm_saved_code *saved;
+  JM_TRY(jm_saved_code_open(bytes, n_bytes, &saved));
+  *out = (jm_engine_code *)saved;
+  return NULL;
+}
+
+static void code_close(jm_engine_code *code) { jm_saved_code_close((jm_saved_code *)code); }
 
 static void compiled_destroy(jm_engine *engine, void *compiled) {
   (void)engine;
@@ -90,6 +109,9 @@ static const jm_backend backend = {
     .describe_compiler = describe_compiler,
     .compile = compile,
     .compiled_destroy = compiled_destroy,
+    .code_save = code_save,
+    .code_open = code_open,
+    .code_close = code_close,
     .bind = bind,
     .print_code = print_code,
 };

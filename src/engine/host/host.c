@@ -7,12 +7,12 @@
 
 /* -- compiling */
 
+/* context: the saved code, or NULL */
 static jm_error *kernels_compile(void *context, const jm_kernel *const *kernels, uint32_t n,
                                  void **codes) {
-  (void)context;
   jm_jit_code **compiled = jm_alloc(n, sizeof *compiled);
   if (!compiled) return jm_error_out_of_memory();
-  jm_error *error = jm_jit_compile(kernels, n, compiled);
+  jm_error *error = jm_jit_compile(kernels, n, context, compiled);
   for (uint32_t i = 0; !error && i < n; i++) codes[i] = compiled[i];
   jm_free(compiled);
   return error;
@@ -33,13 +33,25 @@ static jm_host_code code_make(const jm_module *m, const jm_op *op, const jm_grou
                         .group = group};
 }
 
-jm_error *jm_host_compile(const jm_module *m, const jm_target *target, jm_host_program **out) {
+/* Code was saved that lacks a kernel, and there is no LLVM to compile it: no group is compiled. */
+static jm_error *give_up_groups(jm_groups **groups, jm_error *error) {
+  const char *why;
+  if (!error || jm_jit_find_target(&why)) return error;
+  jm_error_destroy(error);
+  jm_groups_destroy(*groups, code_release);
+  *groups = NULL;
+  return NULL;
+}
+
+jm_error *jm_host_compile(const jm_module *m, const jm_target *target, jm_saved_code *saved,
+                          jm_host_program **out) {
   jm_host_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   program->codes = jm_alloc(m->n_ops, sizeof *program->codes);
   jm_error *error = program->codes ? NULL : jm_error_out_of_memory();
   if (!error && target) error = jm_groups_schedule(m, target, &program->groups);
-  if (!error && target) error = jm_groups_compile(program->groups, kernels_compile, NULL);
+  if (!error && target) error = jm_groups_compile(program->groups, kernels_compile, saved);
+  if (saved) error = give_up_groups(&program->groups, error);
   if (error) {
     jm_host_program_destroy(program);
     return error;
@@ -48,6 +60,20 @@ jm_error *jm_host_compile(const jm_module *m, const jm_target *target, jm_host_p
     program->codes[id] = code_make(m, jm_module_op(m, id), jm_groups_find(program->groups, id));
   *out = program;
   return NULL;
+}
+
+jm_error *jm_host_save(const jm_host_program *program, jm_text *out) {
+  const jm_groups *groups = program->groups;
+  if (!groups) return NULL;
+  jm_jit_code **codes = jm_alloc(groups->n_launches, sizeof *codes);
+  if (!codes) return jm_error_out_of_memory();
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < groups->n_groups; i++)
+    for (uint32_t l = 0; l < groups->groups[i].schedule->n_launches; l++)
+      codes[n++] = groups->groups[i].codes[l];
+  jm_error *error = jm_jit_save(codes, n, out);
+  jm_free(codes);
+  return error;
 }
 
 void jm_host_program_destroy(jm_host_program *program) {

@@ -22,10 +22,12 @@ typedef struct jm_host_program {
   jm_host_code *codes; /* per op of the module; control has neither */
 } jm_host_program;
 
-/* Schedules and compiles every fusion op that the entry reaches, for the target; NULL: fusion ops
- * run op by op in the library. */
-jm_error *jm_host_compile(const jm_module *module, const jm_target *target,
+/* Schedules and compiles every fusion op that the entry reaches, for the target, with the code that
+ * was saved (NULL: none); target NULL: fusion ops run op by op in the library. */
+jm_error *jm_host_compile(const jm_module *module, const jm_target *target, jm_saved_code *saved,
                           jm_host_program **out) JM_MUST_USE;
+/* Appends the machine code of its kernels; nothing if no op was compiled. */
+jm_error *jm_host_save(const jm_host_program *program, jm_text *out) JM_MUST_USE;
 void jm_host_program_destroy(jm_host_program *program); /* NULL is allowed */
 
 /* Runs a group. temporaries: one per schedule->n_temporaries, of as many bytes as it says, aligned

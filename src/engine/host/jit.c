@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/counters.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "engine/host/image.h"
 #include "engine/host/llvm_library.h"
+#include "engine/host/machine.h"
+#include "engine/host/saved_code.h"
 
 enum {
   N_BUCKETS = 1024,
@@ -21,7 +24,7 @@ enum {
 
 /* A module's code, held by those of its kernels that are held. */
 typedef struct batch {
-  jm_llvm_code *code;
+  jm_image image;
   size_t held;
   bool quickly;
 } batch;
@@ -29,6 +32,7 @@ typedef struct batch {
 struct jm_jit_code {
   jm_kernel_fn *function;
   batch *batch;
+  uint64_t offset; /* in the batch's image */
   size_t held;
   uint64_t hash;
   jm_text text;    /* what it was compiled from */
@@ -45,54 +49,11 @@ static jm_jit_code *buckets[N_BUCKETS];
 static _Atomic int64_t quick_work = 1 << 18;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool found;
-static jm_target target;
+static const jm_target *found;
 static char reason[768];
 static char version[96];
 
-/* -- the machine */
-
-/* Of the second cache of a core. */
-static size_t cache_bytes(void) {
-#if defined(_SC_LEVEL2_CACHE_SIZE)
-  long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  if (bytes > 0) return (size_t)bytes;
-#endif
-  return 2 * jm_target_host.scratch_bytes;
-}
-
-#if defined(__x86_64__)
-/* Wide registers pay where using them does not slow the clock down. */
-static bool has_fast_avx512(void) {
-  static const char *const needed[] = {"avx512f", "avx512bw", "avx512dq", "avx512vl"};
-  static const char *const slow[] = {"skylake-avx512", "cascadelake", "cooperlake", "cannonlake"};
-  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-    if (!jm_llvm_host_has(needed[i])) return false;
-  for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
-    if (!strcmp(jm_llvm_host_name(), slow[i])) return false;
-  return true;
-}
-#endif
-
-static bool find_machine(void) {
-  target = jm_target_host;
-#if defined(__x86_64__)
-  if (!jm_llvm_host_has("sse4.1")) { /* rounding would need library calls */
-    snprintf(reason, sizeof reason, "no LLVM: the processor lacks SSE 4.1");
-    return false;
-  }
-  target.vector_bytes = has_fast_avx512() ? 64 : jm_llvm_host_has("avx2") ? 32 : 16;
-  target.fma = jm_llvm_host_has("fma");
-#elif defined(__aarch64__)
-  target.vector_bytes = 16;
-  target.fma = true;
-#else
-  snprintf(reason, sizeof reason, "no LLVM: only x86-64 and arm64 are known");
-  return false;
-#endif
-  target.scratch_bytes = target.kept_bytes = cache_bytes() / 2;
-  return true;
-}
+/* -- LLVM */
 
 /* A child has whatever locks LLVM held when it came to be: so no thread is inside LLVM then. */
 static pthread_rwlock_t inside = PTHREAD_RWLOCK_INITIALIZER;
@@ -109,6 +70,7 @@ static void after_fork_child(void) { /* whose thread is not the one that has the
   pthread_mutex_unlock(&lock);
   pthread_rwlock_init(&inside, NULL);
 }
+static void guard_forks(void) { pthread_atfork(before_fork, after_fork_parent, after_fork_child); }
 
 /* One function through all of LLVM, before anything depends on it. */
 static const char probe_text[] =
@@ -119,20 +81,28 @@ static const char probe_text[] =
     "}\n"
     "declare i64 @llvm.umax.i64(i64, i64)\n";
 
+static jm_error *run_probe(void) {
+  static const char *const symbol = "probe";
+  jm_llvm_object object;
+  jm_image image = {0};
+  uint64_t offset;
+  JM_TRY(jm_llvm_compile(probe_text, true, &object));
+  jm_error *error = jm_image_link(object.bytes, object.n_bytes, &symbol, 1, &offset, &image);
+  jm_llvm_object_release(&object);
+  if (error) return error;
+  const void *address = image.bytes + offset;
+  int64_t (*function)(int64_t);
+  memcpy(&function, &address, sizeof function);
+  const bool right = function(7) == 42;
+  jm_image_unmap(&image);
+  return right ? NULL : jm_error_internal("its code is wrong");
+}
+
 static bool probe(void) {
-  jm_llvm_code *code = NULL;
-  jm_error *error = jm_llvm_code_create(probe_text, true, &code);
-  if (!error) {
-    union {
-      void *address;
-      int64_t (*function)(int64_t);
-    } it = {jm_llvm_code_find(code, "probe")};
-    if (!it.address || it.function(7) != 42) error = jm_error_internal("its code is wrong");
-  }
+  jm_error *error = run_probe();
   if (error)
     snprintf(reason, sizeof reason, "%s does not work here: %.600s", jm_llvm_library_version(),
              jm_error_message(error));
-  jm_llvm_code_destroy(code);
   bool ok = !error;
   jm_error_destroy(error);
   return ok;
@@ -140,19 +110,18 @@ static bool probe(void) {
 
 static void prepare(void) {
   const char *why;
-  if (!jm_llvm_library_load(&why))
+  const jm_target *target = jm_machine_find_target(&why);
+  if (!target || !jm_llvm_library_load(&why))
     snprintf(reason, sizeof reason, "%s", why);
-  else
-    found = find_machine() && probe();
-  if (!found) return;
-  snprintf(version, sizeof version, "%s", jm_llvm_library_version());
-  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  else if (probe())
+    found = target;
+  if (found) snprintf(version, sizeof version, "%s", jm_llvm_library_version());
 }
 
 const jm_target *jm_jit_find_target(const char **why) {
   pthread_once(&once, prepare);
   *why = reason;
-  return found ? &target : NULL;
+  return found;
 }
 
 const char *jm_jit_version(void) {
@@ -184,6 +153,19 @@ static void free_code(jm_jit_code *code) {
   jm_free(code);
 }
 
+static void free_batch(batch *b) {
+  if (!b) return;
+  jm_image_unmap(&b->image);
+  jm_free(b);
+}
+
+/* The code starts here in its batch. */
+static void set_function(jm_jit_code *code, const batch *b, uint64_t offset) {
+  const void *address = b->image.bytes + offset;
+  code->offset = offset;
+  memcpy(&code->function, &address, sizeof address);
+}
+
 jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code) { return code->function; }
 
 void jm_jit_code_release(jm_jit_code *code) {
@@ -193,63 +175,96 @@ void jm_jit_code_release(jm_jit_code *code) {
   bool last_of_batch = last && !--code->batch->held;
   if (last) remove_code(code);
   pthread_mutex_unlock(&lock);
-  if (last_of_batch) {
-    jm_llvm_code_destroy(code->batch->code);
-    jm_free(code->batch);
-  }
+  if (last_of_batch) free_batch(code->batch);
   if (last) free_code(code);
 }
 
 /* -- compiling */
 
-/* A kernel that is not in the table; `code` is not in it either until it is compiled. */
+/* A kernel that is not in the table; `code` is not in it either until it is compiled or loaded. */
 typedef struct task {
   const jm_kernel *kernel;
   jm_jit_code *code;
+  bool loaded; /* from the saved code */
   bool quickly;
   uint32_t batch;
 } task;
 
 typedef struct compilation {
   task *tasks;
-  uint32_t n_tasks, n_batches;
-  uint64_t first_symbol; /* its number; unique in the process */
-  batch **batches;
-  jm_error **errors; /* one per batch */
+  uint32_t n_tasks, n_loaded, n_images, n_batches;
+  batch **batches;   /* those of the saved code's images first; NULL: nobody wanted one */
+  jm_error **errors; /* of the batches behind them, which are compiled */
 } compilation;
 
-static void symbol_of(const compilation *c, uint32_t task, char symbol[32]) {
-  snprintf(symbol, 32, "k%" PRIu64, c->first_symbol + task);
+enum { SYMBOL_BYTES = 16 };
+
+/* The functions of a module, and where they start once it is code. */
+typedef struct symbols {
+  char (*texts)[SYMBOL_BYTES];
+  const char **names;
+  uint64_t *offsets;
+  uint32_t n;
+} symbols;
+
+static jm_error *create_symbols(uint32_t n, symbols *out) {
+  *out = (symbols){.texts = jm_alloc(n, SYMBOL_BYTES),
+                   .names = jm_alloc(n, sizeof(char *)),
+                   .offsets = jm_alloc(n, sizeof(uint64_t))};
+  return out->texts && out->names && out->offsets ? NULL : jm_error_out_of_memory();
 }
 
-static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *module) {
-  char symbol[32];
+static void destroy_symbols(symbols *s) {
+  jm_free(s->texts);
+  jm_free(s->names);
+  jm_free(s->offsets);
+}
+
+/* The text of batch b. */
+static jm_error *print_module(const compilation *c, uint32_t b, jm_llvm_module *module,
+                              symbols *names, const char **text) {
   for (uint32_t i = 0; i < c->n_tasks; i++) {
     if (c->tasks[i].batch != b) continue;
-    symbol_of(c, i, symbol);
-    JM_TRY(jm_llvm_module_add(module, c->tasks[i].kernel, symbol));
+    snprintf(names->texts[names->n], SYMBOL_BYTES, "k%u", (unsigned)names->n);
+    names->names[names->n] = names->texts[names->n];
+    JM_TRY(jm_llvm_module_add(module, c->tasks[i].kernel, names->names[names->n++]));
   }
+  return jm_llvm_module_finish(module, text);
+}
+
+static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *module,
+                                symbols *names) {
   const char *text;
-  JM_TRY(jm_llvm_module_finish(module, &text));
-  JM_TRY(jm_llvm_code_create(text, c->batches[b]->quickly, &c->batches[b]->code));
-  for (uint32_t i = 0; i < c->n_tasks; i++) {
-    if (c->tasks[i].batch != b) continue;
-    symbol_of(c, i, symbol);
-    void *address = jm_llvm_code_find(c->batches[b]->code, symbol);
-    if (!address) return jm_error_internal("LLVM lost kernel %s", c->tasks[i].kernel->name);
-    memcpy(&c->tasks[i].code->function, &address, sizeof address);
-  }
+  jm_llvm_object object;
+  batch *made = c->batches[b];
+  JM_TRY(print_module(c, b, module, names, &text));
+  JM_TRY(jm_llvm_compile(text, made->quickly, &object));
+  jm_error *error = jm_image_link(object.bytes, object.n_bytes, names->names, names->n,
+                                  names->offsets, &made->image);
+  jm_llvm_object_release(&object);
+  if (error) return error;
+  for (uint32_t i = 0, k = 0; i < c->n_tasks; i++)
+    if (c->tasks[i].batch == b) set_function(c->tasks[i].code, made, names->offsets[k++]);
+  jm_counter_add(JM_COUNTER_host_kernels_compiled, names->n);
   return NULL;
+}
+
+static jm_error *compile_batch(compilation *c, uint32_t b) {
+  jm_llvm_module *module = NULL;
+  symbols names;
+  jm_error *error = create_symbols(c->n_tasks, &names);
+  if (!error) error = jm_llvm_module_create(found, &module);
+  if (!error) error = compile_module(c, b, module, &names);
+  jm_llvm_module_destroy(module);
+  destroy_symbols(&names);
+  return error;
 }
 
 static void compile_batches(void *context, size_t begin, size_t end) {
   compilation *c = context;
-  for (size_t b = begin; b < end; b++) {
-    jm_llvm_module *module = NULL;
+  for (size_t i = begin; i < end; i++) {
     pthread_rwlock_rdlock(&inside);
-    c->errors[b] = jm_llvm_module_create(&target, &module);
-    if (!c->errors[b]) c->errors[b] = compile_module(c, (uint32_t)b, module);
-    jm_llvm_module_destroy(module);
+    c->errors[i] = compile_batch(c, c->n_images + (uint32_t)i);
     pthread_rwlock_unlock(&inside);
   }
 }
@@ -287,6 +302,7 @@ static bool is_quick(const jm_kernel *k) {
 
 static int compare_tasks(const void *a, const void *b) {
   const task *x = a, *y = b;
+  if (x->loaded != y->loaded) return y->loaded - x->loaded;
   if (x->quickly != y->quickly) return x->quickly - y->quickly;
   uint32_t n = x->kernel->n_insts, m = y->kernel->n_insts;
   return (n < m) - (n > m); /* larger ones first */
@@ -324,22 +340,22 @@ static jm_error *assign_batches(compilation *c, uint32_t begin, uint32_t end) {
   return NULL;
 }
 
+/* Compiles what was not loaded. */
 static jm_error *run_compilation(compilation *c) {
-  static _Atomic uint64_t n_symbols;
-  c->first_symbol = atomic_fetch_add(&n_symbols, c->n_tasks);
-  for (uint32_t i = 0; i < c->n_tasks; i++) c->tasks[i].quickly = is_quick(c->tasks[i].kernel);
+  const char *why;
+  if (c->n_loaded == c->n_tasks) return NULL;
+  if (!jm_jit_find_target(&why)) return jm_error_create(JM_UNIMPLEMENTED, "%s", why);
+  for (uint32_t i = 0; i < c->n_tasks; i++)
+    if (!c->tasks[i].loaded) c->tasks[i].quickly = is_quick(c->tasks[i].kernel);
   qsort(c->tasks, c->n_tasks, sizeof *c->tasks, compare_tasks);
-  size_t most = 2 * jm_parallel_threads();
-  c->batches = jm_alloc(most, sizeof(batch *));
-  c->errors = jm_alloc(most, sizeof(jm_error *));
-  if (!c->batches || !c->errors) return jm_error_out_of_memory();
-  uint32_t n_careful = 0;
+  uint32_t n_careful = c->n_loaded;
   while (n_careful < c->n_tasks && !c->tasks[n_careful].quickly) n_careful++;
-  JM_TRY(assign_batches(c, 0, n_careful));
+  JM_TRY(assign_batches(c, c->n_loaded, n_careful));
   JM_TRY(assign_batches(c, n_careful, c->n_tasks));
-  jm_parallel_for(c->n_batches, 1, compile_batches, c);
+  const uint32_t n = c->n_batches - c->n_images;
+  jm_parallel_for(n, 1, compile_batches, c);
   jm_error *error = NULL;
-  for (uint32_t b = 0; b < c->n_batches; b++) {
+  for (uint32_t b = 0; b < n; b++) {
     if (!error)
       error = c->errors[b];
     else
@@ -361,14 +377,11 @@ static void publish(compilation *c) {
     c->tasks[i].code = NULL;
   }
   for (uint32_t b = 0; b < c->n_batches; b++)
-    if (c->batches[b]->held) c->batches[b] = NULL;
+    if (c->batches[b] && c->batches[b]->held) c->batches[b] = NULL;
 }
 
 static void destroy_compilation(compilation *c) {
-  for (uint32_t b = 0; c->batches && b < c->n_batches; b++) {
-    if (c->batches[b]) jm_llvm_code_destroy(c->batches[b]->code);
-    jm_free(c->batches[b]);
-  }
+  for (uint32_t b = 0; c->batches && b < c->n_batches; b++) free_batch(c->batches[b]);
   for (uint32_t i = 0; i < c->n_tasks; i++) free_code(c->tasks[i].code);
   jm_free(c->tasks);
   jm_free(c->batches);
@@ -394,10 +407,30 @@ static jm_error *create_code(const jm_kernel *kernel, jm_jit_code **out) {
   return NULL;
 }
 
-/* What the table has; the rest become tasks, equal kernels one: wanted[i] is equal to
+/* A task's code from the saved code, whose image is mapped when the first kernel of it is wanted.
+ */
+static jm_error *load_code(compilation *c, const jm_saved_code *saved, task *t) {
+  jm_saved_kernel found_kernel;
+  if (!saved || !jm_saved_code_find(saved, t->code->key, t->code->key_size, &found_kernel))
+    return NULL;
+  batch **b = &c->batches[found_kernel.image];
+  if (!*b) {
+    *b = jm_alloc(1, sizeof **b);
+    if (!*b) return jm_error_out_of_memory();
+    JM_TRY(jm_saved_code_map(saved, found_kernel.image, &(*b)->image));
+  }
+  set_function(t->code, *b, found_kernel.offset);
+  t->loaded = true;
+  t->batch = found_kernel.image;
+  c->n_loaded++;
+  jm_counter_add(JM_COUNTER_host_kernels_loaded, 1);
+  return NULL;
+}
+
+/* What the table has; the others become tasks, equal kernels one: wanted[i] is equal to
  * what kernel i needs. */
-static jm_error *look_up(const jm_kernel *const *kernels, uint32_t n, jm_jit_code **codes,
-                         jm_jit_code **wanted, compilation *c) {
+static jm_error *look_up(const jm_kernel *const *kernels, uint32_t n, const jm_saved_code *saved,
+                         jm_jit_code **codes, jm_jit_code **wanted, compilation *c) {
   for (uint32_t i = 0; i < n; i++) {
     jm_jit_code *like;
     JM_TRY(create_code(kernels[i], &like));
@@ -412,21 +445,36 @@ static jm_error *look_up(const jm_kernel *const *kernels, uint32_t n, jm_jit_cod
       continue;
     }
     wanted[i] = like;
-    c->tasks[c->n_tasks++] = (task){.kernel = kernels[i], .code = like};
+    task *t = &c->tasks[c->n_tasks++];
+    *t = (task){.kernel = kernels[i], .code = like};
+    JM_TRY(load_code(c, saved, t));
   }
   return NULL;
 }
 
-jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, jm_jit_code **codes) {
-  const char *why;
-  if (!jm_jit_find_target(&why)) return jm_error_create(JM_UNIMPLEMENTED, "%s", why);
+static jm_error *create_compilation(uint32_t n, const jm_saved_code *saved, compilation *out) {
+  const uint32_t n_images = saved ? jm_saved_code_images(saved) : 0;
+  const size_t most = 2 * jm_parallel_threads(); /* careful ones, quick ones */
+  *out = (compilation){.tasks = jm_alloc(n, sizeof(task)),
+                       .n_images = n_images,
+                       .n_batches = n_images,
+                       .batches = jm_alloc(n_images + most, sizeof(batch *)),
+                       .errors = jm_alloc(most, sizeof(jm_error *))};
+  return out->tasks && out->batches && out->errors ? NULL : jm_error_out_of_memory();
+}
+
+jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_saved_code *saved,
+                         jm_jit_code **codes) {
+  static pthread_once_t guarded = PTHREAD_ONCE_INIT;
+  pthread_once(&guarded, guard_forks);
   memset(codes, 0, n * sizeof(jm_jit_code *));
-  compilation c = {.tasks = jm_alloc(n, sizeof(task))};
+  compilation c;
   jm_jit_code **wanted = jm_alloc(n, sizeof(jm_jit_code *));
-  jm_error *error = c.tasks && wanted ? NULL : jm_error_out_of_memory();
-  if (!error) error = look_up(kernels, n, codes, wanted, &c);
-  if (!error && c.n_tasks) error = run_compilation(&c);
-  if (!error && c.n_tasks) {
+  jm_error *error = create_compilation(n, saved, &c);
+  if (!error && !wanted) error = jm_error_out_of_memory();
+  if (!error) error = look_up(kernels, n, saved, codes, wanted, &c);
+  if (!error) error = run_compilation(&c);
+  if (!error) {
     pthread_mutex_lock(&lock);
     publish(&c);
     for (uint32_t i = 0; i < n; i++) {
@@ -442,5 +490,38 @@ jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, jm_jit_cod
   }
   destroy_compilation(&c);
   jm_free(wanted);
+  return error;
+}
+
+/* -- saving */
+
+/* The number of an element of a list, appended if it is not in it. */
+static uint32_t number_of(const void **list, uint32_t *n, const void *element) {
+  uint32_t i = 0;
+  while (i < *n && list[i] != element) i++;
+  if (i == *n) list[(*n)++] = element;
+  return i;
+}
+
+jm_error *jm_jit_save(jm_jit_code *const *codes, uint32_t n, jm_text *out) {
+  const void **distinct = jm_alloc(n, sizeof *distinct), **images = jm_alloc(n, sizeof *images);
+  jm_saved_kernel *kernels = jm_alloc(n, sizeof *kernels);
+  uint32_t n_kernels = 0, n_images = 0;
+  jm_error *error = distinct && images && kernels ? NULL : jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n && !error; i++) {
+    const jm_jit_code *code = codes[i];
+    const uint32_t before = n_kernels, k = number_of(distinct, &n_kernels, code);
+    if (k < before) continue;
+    kernels[k].image = number_of(images, &n_images, &code->batch->image);
+    kernels[k].offset = code->offset;
+    jm_sha256_digest(code->key, code->key_size, kernels[k].digest);
+  }
+  if (!error) {
+    jm_saved_code_write((const jm_image *const *)images, n_images, kernels, n_kernels, out);
+    error = jm_text_error(out);
+  }
+  jm_free(kernels);
+  jm_free(images);
+  jm_free(distinct);
   return error;
 }

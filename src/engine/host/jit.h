@@ -4,6 +4,7 @@
 #ifndef JM_ENGINE_HOST_JIT_H
 #define JM_ENGINE_HOST_JIT_H
 
+#include "engine/host/saved_code.h"
 #include "kernel/ir/target.h"
 
 /* The machine at hand, if there is an LLVM that passes its probe; else NULL, and *why is a line
@@ -17,10 +18,14 @@ typedef struct jm_jit_code jm_jit_code;
 jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code);
 void jm_jit_code_release(jm_jit_code *code); /* NULL is allowed */
 
-/* Compiles n kernels (those not in the cache), split over the cores; codes[i] is kernels[i]'s, held
- * for the caller. On an error none is held. */
-jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n,
+/* Compiles n kernels, split over the cores, but for those that the process has compiled already and
+ * those in the saved code (NULL: none), which need no LLVM; codes[i] is kernels[i]'s, held for the
+ * caller. On an error none is held; without LLVM it is UNIMPLEMENTED. */
+jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_saved_code *saved,
                          jm_jit_code **codes) JM_MUST_USE;
+
+/* Appends the machine code of kernels, equal ones once: jm_saved_code_open reads it. */
+jm_error *jm_jit_save(jm_jit_code *const *codes, uint32_t n, jm_text *out) JM_MUST_USE;
 
 /* For tests: kernels that execute fewer scalar instructions than this are compiled quickly rather
  * than well. Returns what it was. Does not touch what is compiled. */

@@ -40,13 +40,6 @@ typedef struct jm_llvm_binding {
   void *(*emit)(void *machine, void *module, bool object, const char **words); /* a buffer */
   const void *(*find_bytes)(void *buffer, size_t *size);
   void (*dispose_buffer)(void *buffer);
-
-  /* Where objects' code lies and runs. Takes the machine, even if it fails; the context outlives
-   * it. */
-  void *(*create_engine)(void *context, void *machine, const char **words);
-  bool (*load)(void *engine, const void *object, size_t size, const char **words);
-  void *(*find_function)(void *engine, const char *symbol); /* NULL: none */
-  void (*dispose_engine)(void *engine);
 } jm_llvm_binding;
 
 extern const jm_llvm_binding jm_llvm_binding_llvmlite, jm_llvm_binding_c;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * LLVM as libLLVM of a system offers it: LLVM's C interface (llvm-c/Core.h, IRReader.h, Analysis.h,
- * TargetMachine.h, LLJIT.h, Error.h), whose functions here are the same since 16. */
+ * TargetMachine.h), whose functions here are the same since 16. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/host/llvm_binding.h"
 
-/* FUNCTION(result, name, arguments), names without LLVM. LLVMBool is an int, an LLVMErrorRef a
- * pointer, an LLVMOrcJITTargetAddress 64 bits. */
+/* FUNCTION(result, name, arguments), names without LLVM. LLVMBool is an int. */
 #define FUNCTIONS                                                                               \
   FUNCTION(void, GetVersion, (unsigned *, unsigned *, unsigned *))                              \
   FUNCTION(void, DisposeMessage, (char *))                                                      \
@@ -28,15 +27,7 @@
   FUNCTION(int, TargetMachineEmitToMemoryBuffer, (void *, void *, int, char **, void **))       \
   FUNCTION(const char *, GetBufferStart, (void *))                                              \
   FUNCTION(size_t, GetBufferSize, (void *))                                                     \
-  FUNCTION(void, DisposeMemoryBuffer, (void *))                                                 \
-  FUNCTION(char *, GetErrorMessage, (void *))                                                   \
-  FUNCTION(char *, CreateMessage, (const char *))                                               \
-  FUNCTION(void, DisposeErrorMessage, (char *))                                                 \
-  FUNCTION(void *, OrcCreateLLJIT, (void **, void *))                                           \
-  FUNCTION(void *, OrcLLJITGetMainJITDylib, (void *))                                           \
-  FUNCTION(void *, OrcLLJITAddObjectFile, (void *, void *, void *))                             \
-  FUNCTION(void *, OrcLLJITLookup, (void *, uint64_t *, const char *))                          \
-  FUNCTION(void *, OrcDisposeLLJIT, (void *))
+  FUNCTION(void, DisposeMemoryBuffer, (void *))
 
 #define FUNCTION(result, name, arguments) static result(*name) arguments;
 FUNCTIONS
@@ -146,62 +137,12 @@ static const void *find_bytes(void *buffer, size_t *size) {
 }
 static void dispose_buffer(void *buffer) { DisposeMemoryBuffer(buffer); }
 
-/* An LLVMErrorRef, which this ends: was there one, and what did it say? */
-static bool failed(void *error, const char **words) {
-  if (!error) return false;
-  char *message = GetErrorMessage(error);
-  *words = CreateMessage(message); /* so that there is one way to dispose of words */
-  DisposeErrorMessage(message);
-  return true;
-}
-
-static void *create_engine(void *context, void *machine, const char **words) {
-  (void)context;
-  void *engine = NULL;
-  DisposeTargetMachine(machine); /* objects are all it gets */
-  return failed(OrcCreateLLJIT(&engine, NULL), words) ? NULL : engine;
-}
-
-static bool load(void *engine, const void *object, size_t size, const char **words) {
-  void *buffer = CreateMemoryBufferWithMemoryRangeCopy(object, size, "object");
-  return !failed(OrcLLJITAddObjectFile(engine, OrcLLJITGetMainJITDylib(engine), buffer), words);
-}
-
-static void *find_function(void *engine, const char *symbol) {
-  uint64_t address = 0;
-  const char *words = NULL;
-  if (!failed(OrcLLJITLookup(engine, &address, symbol), &words)) return (void *)(uintptr_t)address;
-  dispose_words(words);
-  return NULL;
-}
-
-static void dispose_engine(void *engine) {
-  const char *words = NULL;
-  if (failed(OrcDisposeLLJIT(engine), &words)) dispose_words(words);
-}
-
 /* 19 is the first that reads our text (splat). 20: its reader and code were tried as llvmlite's. */
 static const unsigned known_majors[] = {19, 20, 22, 0};
 
 const jm_llvm_binding jm_llvm_binding_c = {
-    bind,
-    find_version,
-    known_majors,
-    start,
-    start_all_targets,
-    dispose_words,
-    create_context,
-    dispose_context,
-    parse,
-    verify,
-    dispose_module,
-    create_machine,
-    dispose_machine,
-    emit,
-    find_bytes,
+    bind,           find_version,   known_majors,    start, start_all_targets,
+    dispose_words,  create_context, dispose_context, parse, verify,
+    dispose_module, create_machine, dispose_machine, emit,  find_bytes,
     dispose_buffer,
-    create_engine,
-    load,
-    find_function,
-    dispose_engine,
 };

@@ -33,14 +33,7 @@
   FUNCTION(void *, TargetMachineEmitToMemory, (void *, void *, int, const char **))            \
   FUNCTION(const void *, GetBufferStart, (void *))                                             \
   FUNCTION(size_t, GetBufferSize, (void *))                                                    \
-  FUNCTION(void, DisposeMemoryBuffer, (void *))                                                \
-  FUNCTION(void *, CreateMCJITCompiler, (void *, void *, bool, const char **))                 \
-  FUNCTION(void *, CreateObjectFile, (const void *, size_t))                                   \
-  FUNCTION(void, DisposeObjectFile, (void *))                                                  \
-  FUNCTION(void, MCJITAddObjectFile, (void *, void *))                                         \
-  FUNCTION(void, FinalizeObject, (void *))                                                     \
-  FUNCTION(uint64_t, GetFunctionAddress, (void *, const char *))                               \
-  FUNCTION(void, DisposeExecutionEngine, (void *))
+  FUNCTION(void, DisposeMemoryBuffer, (void *))
 
 #define FUNCTION(result, name, arguments) static result(*name) arguments;
 FUNCTIONS
@@ -100,7 +93,7 @@ static void dispose_module(void *module) { DisposeModule(module); }
 static void *create_machine(const jm_llvm_target_machine *wanted, const char **words) {
   void *target = GetTargetFromTriple(wanted->triple, words);
   if (!target) return NULL;
-  /* All of a module's memory comes from one block, within which relative addresses always reach. */
+  /* A module's code and constants lie in one block, within which relative addresses reach. */
   return CreateTargetMachine(target, wanted->triple, wanted->cpu, wanted->features, wanted->level,
                              "pic", "small", 0, wanted->jit, "");
 }
@@ -115,52 +108,12 @@ static const void *find_bytes(void *buffer, size_t *size) {
 }
 static void dispose_buffer(void *buffer) { DisposeMemoryBuffer(buffer); }
 
-static void *create_engine(void *context, void *machine, const char **words) {
-  void *module = ParseAssembly(context, "", words); /* an engine begins with one */
-  if (!module) {
-    DisposeTargetMachine(machine);
-    return NULL;
-  }
-  return CreateMCJITCompiler(module, machine, true, words); /* takes both, even if it fails */
-}
-
-static bool load(void *engine, const void *bytes, size_t size, const char **words) {
-  (void)words; /* it has none */
-  void *object = CreateObjectFile(bytes, size);
-  if (!object) return false;
-  MCJITAddObjectFile(engine, object); /* takes what is inside */
-  DisposeObjectFile(object);
-  FinalizeObject(engine);
-  return true;
-}
-
-static void *find_function(void *engine, const char *symbol) {
-  return (void *)(uintptr_t)GetFunctionAddress(engine, symbol);
-}
-static void dispose_engine(void *engine) { DisposeExecutionEngine(engine); }
-
 /* llvmlite 0.46 and 0.47, 0.48 to 0.50. */
 static const unsigned known_majors[] = {20, 22, 0};
 
 const jm_llvm_binding jm_llvm_binding_llvmlite = {
-    bind,
-    find_version,
-    known_majors,
-    start,
-    start_all_targets,
-    dispose_words,
-    create_context,
-    dispose_context,
-    parse,
-    verify,
-    dispose_module,
-    create_machine,
-    dispose_machine,
-    emit,
-    find_bytes,
+    bind,           find_version,   known_majors,    start, start_all_targets,
+    dispose_words,  create_context, dispose_context, parse, verify,
+    dispose_module, create_machine, dispose_machine, emit,  find_bytes,
     dispose_buffer,
-    create_engine,
-    load,
-    find_function,
-    dispose_engine,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Finds LLVM and drives it. Each module becomes an object file in a context of its own, so threads
- * share nothing but the moment of loading. */
+ * share nothing. */
 #include "engine/host/llvm_library.h"
 
 #include <dlfcn.h>
@@ -25,6 +25,21 @@ static bool refuse(const char *path, const char *what) {
 
 static const jm_llvm_binding *const bindings[] = {&jm_llvm_binding_llvmlite, &jm_llvm_binding_c};
 
+/* Objects are ELF on every system: elf.c reads no other format. On Apple's systems x18 is not ours.
+ */
+static void make_elf(jm_llvm_host *machine) {
+#if defined(__APPLE__) && defined(__aarch64__)
+  static char features[4096];
+  snprintf(features, sizeof features, "%s%s+reserve-x18", machine->features,
+           *machine->features ? "," : "");
+  *machine = (jm_llvm_host){"aarch64-none-elf", machine->cpu, features};
+#elif defined(__APPLE__)
+  machine->triple = "x86_64-none-elf";
+#else
+  (void)machine;
+#endif
+}
+
 /* Why a library does not serve stays in `reason`. */
 static bool load_library(const char *path) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: its code may be running */
@@ -43,7 +58,9 @@ static bool load_library(const char *path) {
     snprintf(what, sizeof what, " has %s, which this release was not tested with", version);
     return refuse(path, what);
   }
-  return llvm->start(&host) || refuse(path, " can't make code for this machine");
+  if (!llvm->start(&host)) return refuse(path, " can't make code for this machine");
+  make_elf(&host);
+  return true;
 }
 
 /* Without llvmlite: a system's own, newest first; Homebrew's on macOS. */
@@ -65,11 +82,6 @@ static bool load_system_library(void) {
                 "neither llvmlite nor a system's libLLVM is found, and JAX_MPS_LLVM names none");
 }
 
-/* Of all engines, and of the one that is filled. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static void before_fork(void) { pthread_mutex_lock(&lock); }
-static void after_fork(void) { pthread_mutex_unlock(&lock); }
-
 static void load(void) {
   const char *path = jm_setting_find(JM_SETTING_LLVM);
   if (!path)
@@ -78,7 +90,6 @@ static void load(void) {
     refuse("", "JAX_MPS_LLVM=none");
   else
     loaded = load_library(path);
-  if (loaded) pthread_atfork(before_fork, after_fork, after_fork);
 }
 
 bool jm_llvm_library_load(const char **why) {
@@ -88,18 +99,6 @@ bool jm_llvm_library_load(const char **why) {
 }
 
 const char *jm_llvm_library_version(void) { return version; }
-
-bool jm_llvm_host_has(const char *feature) {
-  size_t size = strlen(feature);
-  for (const char *f = host.features; f; f = strchr(f, ',')) {
-    f += *f == ',';
-    if (*f == '+' && !strncmp(f + 1, feature, size) && (f[1 + size] == ',' || !f[1 + size]))
-      return true;
-  }
-  return false;
-}
-
-const char *jm_llvm_host_name(void) { return host.cpu; }
 
 /* An error with LLVM's own words, which are given back. */
 static jm_error *refused(const char *what, const char *words) {
@@ -148,102 +147,17 @@ static jm_error *emit(const char *text, const jm_llvm_machine *m, bool jit, void
   return error;
 }
 
-/* -- code that can be called
- *
- * An engine brings tables of its target, most of a megabyte. So many modules' objects are loaded
- * into one engine, which goes when the last of their code does. Symbols are unique. */
-enum { MOST_LOADED = 64 };
-
-typedef struct yard {
-  void *context, *engine;
-  size_t loaded, held;
-} yard;
-
-struct jm_llvm_code {
-  yard *yard;
-};
-
-static yard *open_yard; /* that more is loaded into; under the lock */
-
-static void destroy_yard(yard *y) {
-  if (y->engine) llvm->dispose_engine(y->engine);
-  llvm->dispose_context(y->context);
-  jm_free(y);
-}
-
-static jm_error *fill_yard(yard *y) {
-  void *machine;
-  JM_TRY(create_machine(&(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = true},
-                        true, &machine));
-  const char *words = NULL;
-  y->engine = llvm->create_engine(y->context, machine, &words);
-  return y->engine ? NULL : refused("has no engine", words);
-}
-
-static jm_error *find_yard(yard **out) {
-  if (open_yard && open_yard->loaded < MOST_LOADED) {
-    *out = open_yard;
-    return NULL;
-  }
-  yard *y = jm_alloc(1, sizeof *y);
-  if (!y) return jm_error_out_of_memory();
-  y->context = llvm->create_context();
-  jm_error *error = fill_yard(y);
-  if (error)
-    destroy_yard(y);
-  else
-    *out = open_yard = y;
-  return error;
-}
-
-static jm_error *load_object(void *buffer, jm_llvm_code *code) {
-  JM_TRY(find_yard(&code->yard));
-  const char *words = NULL;
-  size_t size;
-  const void *bytes = llvm->find_bytes(buffer, &size);
-  if (!llvm->load(code->yard->engine, bytes, size, &words))
-    return refused("can't read its own object", words);
-  code->yard->loaded++;
-  code->yard->held++;
+jm_error *jm_llvm_compile(const char *text, bool quickly, jm_llvm_object *out) {
+  *out = (jm_llvm_object){0};
+  JM_TRY(emit(text, &(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = quickly},
+              true, &out->buffer));
+  out->bytes = llvm->find_bytes(out->buffer, &out->n_bytes);
   return NULL;
 }
 
-jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) {
-  jm_llvm_code *code = jm_alloc(1, sizeof *code);
-  if (!code) return jm_error_out_of_memory();
-  void *buffer = NULL;
-  jm_error *error =
-      emit(text, &(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = quickly}, true,
-           &buffer);
-  if (!error) {
-    pthread_mutex_lock(&lock);
-    error = load_object(buffer, code);
-    pthread_mutex_unlock(&lock);
-    llvm->dispose_buffer(buffer);
-  }
-  if (error)
-    jm_free(code);
-  else
-    *out = code;
-  return error;
-}
-
-void jm_llvm_code_destroy(jm_llvm_code *code) {
-  if (!code) return;
-  pthread_mutex_lock(&lock);
-  if (!--code->yard->held) {
-    if (open_yard == code->yard) open_yard = NULL;
-    destroy_yard(code->yard);
-  }
-  pthread_mutex_unlock(&lock);
-  jm_free(code);
-}
-
-void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol) {
-  pthread_mutex_lock(&lock);
-  void *address = llvm->find_function(code->yard->engine, symbol);
-  pthread_mutex_unlock(&lock);
-  return address;
+void jm_llvm_object_release(jm_llvm_object *object) {
+  if (object->buffer) llvm->dispose_buffer(object->buffer);
+  *object = (jm_llvm_object){0};
 }
 
 static pthread_once_t all_once = PTHREAD_ONCE_INIT;

@@ -17,18 +17,16 @@
 bool jm_llvm_library_load(const char **why);
 const char *jm_llvm_library_version(void); /* "LLVM 20.1.8" */
 
-/* Does the machine at hand have this feature, as LLVM names it ("avx2")? */
-bool jm_llvm_host_has(const char *feature);
-const char *jm_llvm_host_name(void); /* "znver5" */
-
-/* Machine code of one module, ready to be called. */
-typedef struct jm_llvm_code jm_llvm_code;
-/* Compiles a module's text for the machine at hand; quickly: with less care for the code's speed.
- * INTERNAL if LLVM refuses the text. Any thread. Symbols must be unique in the process. */
-jm_error *jm_llvm_code_create(const char *text, bool quickly, jm_llvm_code **out) JM_MUST_USE;
-void jm_llvm_code_destroy(jm_llvm_code *code); /* NULL is allowed */
-/* The address of a function of the module, NULL if there is none. */
-void *jm_llvm_code_find(jm_llvm_code *code, const char *symbol);
+/* A module of machine code for the machine at hand: a relocatable object file (ELF). */
+typedef struct jm_llvm_object {
+  const void *bytes;
+  size_t n_bytes;
+  void *buffer; /* LLVM's, which has the bytes */
+} jm_llvm_object;
+/* Compiles a module's text; quickly: with less care for the code's speed. INTERNAL if LLVM refuses
+ * the text. Any thread. */
+jm_error *jm_llvm_compile(const char *text, bool quickly, jm_llvm_object *out) JM_MUST_USE;
+void jm_llvm_object_release(jm_llvm_object *object); /* one that is zero is allowed */
 
 /* For tests: the module as an object file (or assembly) for a machine that need not be at hand. */
 typedef struct jm_llvm_machine {

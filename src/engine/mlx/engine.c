@@ -20,7 +20,10 @@ static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
 
 /* -- the backend */
 
-static const struct jm_target *find_target(jm_engine *engine) { return &engine_of(engine)->target; }
+static const struct jm_target *find_target(jm_engine *engine, const jm_engine_code *code) {
+  (void)code;
+  return &engine_of(engine)->target;
+}
 
 static const char *describe_compiler(jm_engine *engine) { return engine->fact.version; }
 
@@ -29,7 +32,9 @@ static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_o
   return jm_lower_takes_pattern(module, fusion, &e->device, e->target.has_kernels);
 }
 
-static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
+static jm_error *compile(jm_engine *engine, const jm_module *module, jm_engine_code *code,
+                         void **out) {
+  (void)code;
   const mlx_engine *e = engine_of(engine);
   jm_mlx_program *program;
   JM_TRY(jm_mlx_program_create(e->api, &e->device, &e->target, module, &program));

@@ -265,7 +265,7 @@ static jm_error *launches_create(jm_mlx_kernels *k) {
 static jm_error *compile_for_host(void *context, const jm_kernel *const *kernels, uint32_t n,
                                   void **codes) {
   (void)context;
-  return jm_jit_compile(kernels, n, (jm_jit_code **)codes);
+  return jm_jit_compile(kernels, n, NULL, (jm_jit_code **)codes);
 }
 
 static jm_error *compile_for_device(void *context, const jm_kernel *const *kernels, uint32_t n,

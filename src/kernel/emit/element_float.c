@@ -98,7 +98,7 @@ const jm_float_row jm_element_float[JM_N_OPS] = {
     [JM_OP_sinh] = {.unary = jm_math_sinh, .flops = 70, .flops_f64 = 70},
     [JM_OP_sqrt] = {.unary = jm_k_fsqrt, .flops = 6, .flops_f64 = 12},
     [JM_OP_tan] = {.unary = jm_math_tan, .flops = 105, .flops_f64 = 1200},
-    [JM_OP_tanh] = {.unary = jm_math_tanh, .flops = 28, .flops_f64 = 95},
+    [JM_OP_tanh] = {.unary = jm_math_tanh, .flops = 24, .flops_f64 = 60},
     [JM_OP_is_finite] = {.unary = is_finite, .flops = 2, .flops_f64 = 4, .exact = true},
     [JM_OP_add] = {.binary = jm_k_fadd, .flops = 1, .flops_f64 = 2},
     [JM_OP_atan2] = {.binary = jm_math_atan2, .flops = 120, .flops_f64 = 120},

@@ -177,6 +177,9 @@ extern const uint32_t jm_ktype_bits[JM_N_KTYPES];
 /* The C functions of calls.def: of f32, of f64; to be cast to their own types. */
 extern void (*const jm_kcall_functions[JM_N_KCALLS][2])(void);
 extern const uint32_t jm_kcall_arguments[JM_N_KCALLS];
+/* The symbol by which compiled code refers to the table above, the only one that it lacks: whoever
+ * loads the code gives it a copy. */
+#define JM_KCALL_TABLE "jm_kcall_functions"
 
 extern const char *const jm_kbinding_names[JM_N_BINDINGS];
 
@@ -234,7 +237,7 @@ jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, voi
 /* Appends the kernel to text as the LLVM function `void @name(ptr, ptr, i64, i64, ptr)`, a
  * jm_kernel_fn; declarations of intrinsics that it uses are gathered by jm_kernel_print_llvm_end.
  * Never prints half, bfloat, i128, or a symbol outside LLVM's intrinsics that are lowered inline on
- * the target; C functions are called by address. */
+ * the target; C functions are called through JM_KCALL_TABLE. */
 typedef struct jm_target jm_target; /* target.h */
 typedef struct jm_llvm_module jm_llvm_module;
 jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) JM_MUST_USE;

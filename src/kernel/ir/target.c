@@ -22,7 +22,7 @@ const jm_target jm_target_host = {
     .may_alias = true,
     .has_kernels = true,
     .has_loops = true,
-    .vector = {.unroll_flops = {8, 150}, /* beyond, the registers of a point itself are many */
+    .vector = {.unroll_flops = {40, 600}, /* beyond, the registers of a point itself are many */
                .least_lanes = 4,
                .exact_vectors = 8,
                .least_overlap = 3},

@@ -266,15 +266,19 @@ static void print_called(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t wi
   finish(p, f, width, id, type);
 }
 
-/* A C function by its address, lane by lane. */
+/* A C function, lane by lane. Its address is read from the table JM_KCALL_TABLE, which lies beside
+ * the code: so the code itself has no address and can be moved. */
 static void print_call(jm_llvm_printer *p, const jm_kinst_fact *f, jm_kcall call, uint32_t width) {
   jm_llvm_name names[3] = {{""}};
   for (uint32_t i = 0; i < f->n_operands; i++) names[i] = operand(p, f->operands[i], width);
   jm_ktype type = p->k->values[f->first_result].type;
   jm_llvm_name vector = jm_llvm_type(type, width);
-  unsigned long long address =
-      (unsigned long long)(uintptr_t)jm_kcall_functions[call][type == JM_KT_f64];
-  uint32_t all = 0;
+  uint32_t all = 0, function = p->next++;
+  jm_llvm_declare(p, "@" JM_KCALL_TABLE " = external hidden constant [%u x ptr]\n",
+                  (unsigned)(2 * JM_N_KCALLS));
+  jm_text_printf(p->out,
+                 "  %%v%u = load ptr, ptr getelementptr (ptr, ptr @" JM_KCALL_TABLE ", i64 %u)\n",
+                 (unsigned)function, 2 * (unsigned)call + (type == JM_KT_f64));
   for (uint32_t lane = 0; lane < width; lane++) {
     for (uint32_t i = 0; width > 1 && i < f->n_operands; i++)
       jm_text_printf(p->out, "  %%v%u = extractelement %s %s, i64 %u\n", (unsigned)(p->next + i),
@@ -282,8 +286,8 @@ static void print_call(jm_llvm_printer *p, const jm_kinst_fact *f, jm_kcall call
     uint32_t first = p->next;
     p->next += width > 1 ? f->n_operands : 0;
     uint32_t one = p->next++;
-    jm_text_printf(p->out, "  %%v%u = call %s inttoptr (i64 %llu to ptr)(", (unsigned)one,
-                   types[type], address);
+    jm_text_printf(p->out, "  %%v%u = call %s %%v%u(", (unsigned)one, types[type],
+                   (unsigned)function);
     for (uint32_t i = 0; i < f->n_operands; i++) {
       jm_text_printf(p->out, "%s%s ", i ? ", " : "", types[type]);
       if (width > 1)

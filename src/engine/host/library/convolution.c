@@ -147,7 +147,7 @@ jm_error *jm_library_convolution(const jm_call *call) {
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "more than %d dimensions",
                        (int)JM_PACK_RANK);
   jm_product product;
-  JM_TRY(jm_product_init(call, &product));
+  JM_TRY(jm_product_init(call, 0, &product));
   jm_window w = build_window(call, &product);
   jm_error *error = run_residues(&w, call->op->attrs);
   if (!error) error = jm_product_store(call, &product);

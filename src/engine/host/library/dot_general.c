@@ -177,7 +177,10 @@ jm_error *jm_library_dot_general(const jm_call *call) {
   jm_product product = {.dtype = JM_DT_bf16, .lhs = in[0].data, .rhs = in[1].data};
   product.out = out->data;
   if (!jm_gemm_bf16_supports(in[0].type->dtype, in[1].type->dtype, result)) {
-    JM_TRY(jm_product_init(call, &product));
+    int64_t terms = 1;
+    for (uint32_t i = 0; i < attrs->lhs_contract.n; i++)
+      terms *= in->type->dims[attrs->lhs_contract.data[i]];
+    JM_TRY(jm_product_init(call, terms, &product));
     result = product.dtype;
   }
   operand lhs, rhs;

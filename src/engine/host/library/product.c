@@ -13,12 +13,26 @@ static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **d
   return jm_convert_run(tensor->type->dtype, dtype, tensor->data, *owned, count);
 }
 
-jm_error *jm_product_init(const jm_call *call, jm_product *out) {
+/* The largest magnitude of a small integer; 0: it is none. */
+static double largest_of(jm_dtype dtype) {
+  return dtype == JM_DT_s8 ? 128 : dtype == JM_DT_u8 ? 255 : 0;
+}
+
+/* A float in which all partial sums are exact, so that BLAS multiplies small integers. */
+static void find_exact_float(const jm_call *call, int64_t terms, jm_dtype *dtype) {
+  const double most =
+      (double)terms * largest_of(call->in[0].type->dtype) * largest_of(call->in[1].type->dtype);
+  if (*dtype != JM_DT_s32 || most == 0 || most >= 0x1p31) return;
+  *dtype = most <= 0x1p24 ? JM_DT_f32 : JM_DT_f64;
+}
+
+jm_error *jm_product_init(const jm_call *call, int64_t terms, jm_product *out) {
   *out = (jm_product){0};
   const jm_type *result = call->out[0].type;
   if (!jm_dtype_of_product(call->in[0].type->dtype, call->in[1].type->dtype, result->dtype,
                            &out->dtype))
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "products of these types");
+  find_exact_float(call, terms, &out->dtype);
   jm_error *error = convert(&call->in[0], out->dtype, &out->lhs, &out->owned[0]);
   if (!error) error = convert(&call->in[1], out->dtype, &out->rhs, &out->owned[1]);
   out->out = call->out[0].data;

@@ -14,7 +14,10 @@ typedef struct jm_product {
   void *owned[3]; /* what jm_product_deinit frees */
 } jm_product;
 
-jm_error *jm_product_init(const jm_call *call, jm_product *out) JM_MUST_USE;
+/* terms: how many products each result is the sum of, which the caller adds up in whatever order
+ * but without any other operation; then small integers may be taken as floats, which is exact. 0:
+ * it promises nothing. */
+jm_error *jm_product_init(const jm_call *call, int64_t terms, jm_product *out) JM_MUST_USE;
 /* Rounds the result into the call's tensor. */
 jm_error *jm_product_store(const jm_call *call, const jm_product *product) JM_MUST_USE;
 void jm_product_deinit(jm_product *product);

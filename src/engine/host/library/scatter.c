@@ -2,6 +2,7 @@
  * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
  * sees its updates in the order of their positions: each thread owns a range of the operand and
  * walks all positions, so the number of threads changes nothing. */
+#include <pthread.h>
 #include <string.h>
 
 #include "base/parallel.h"
@@ -64,8 +65,42 @@ __attribute__((target("avx512f,popcnt"))) static size_t select_512(const uint32_
   return selected;
 }
 
+/* Of each set of lanes of 8, as bits: the numbers of its lanes, a byte each. */
+static uint64_t lanes_of[256];
+
+static void fill_lanes(void) {
+  for (unsigned set = 0; set < 256; set++)
+    for (unsigned lane = 0, n = 0; lane < 8; lane++)
+      if (set >> lane & 1) lanes_of[set] |= (uint64_t)lane << (8 * n++);
+}
+
+__attribute__((target("avx2,popcnt"))) static size_t select_256(const uint32_t *at, size_t count,
+                                                                uint32_t n, uint32_t *list) {
+  size_t selected = 0, i = 0;
+  __m256i largest = _mm256_set1_epi32((int)(n - 1));
+  for (; n && i + 8 <= count; i += 8) {
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(at + i));
+    __m256i less = _mm256_cmpeq_epi32(_mm256_min_epu32(x, largest), x);
+    unsigned set = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(less));
+    __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)lanes_of[set]));
+    lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32((int)i));
+    _mm256_storeu_si256((__m256i *)(void *)(list + selected), lanes);
+    selected += (size_t)__builtin_popcount(set);
+  }
+  for (; i < count; i++) {
+    list[selected] = (uint32_t)i;
+    selected += at[i] < n;
+  }
+  return selected;
+}
+
 static select_fn *find_select(void) {
-  return jm_cpu_find_level() == JM_CPU_AVX512 ? select_512 : select_any;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  const jm_cpu_level level = jm_cpu_find_level();
+  if (level == JM_CPU_AVX512) return select_512;
+  if (level != JM_CPU_AVX2) return select_any;
+  pthread_once(&once, fill_lanes);
+  return select_256;
 }
 #else
 static select_fn *find_select(void) { return select_any; }

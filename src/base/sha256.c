@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/sha256.h"
+
+#include <string.h>
+
+enum { BLOCK = 64 };
+
+/* FIPS 180-4, section 4.2.2: of the cube roots of the first 64 primes. */
+static const uint32_t constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static uint32_t rotate(uint32_t x, unsigned n) { return x >> n | x << (32 - n); }
+
+static uint32_t read_word(const unsigned char *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The message schedule of a block (section 6.2.2, step 1). */
+static void expand(const unsigned char *block, uint32_t w[64]) {
+  for (int t = 0; t < 16; t++) w[t] = read_word(block + 4 * t);
+  for (int t = 16; t < 64; t++) {
+    uint32_t a = w[t - 15], b = w[t - 2];
+    w[t] = (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10) + w[t - 7] +
+           (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[t - 16];
+  }
+}
+
+/* Round t + i. The eight words change roles instead of places. */
+static void run_round(uint32_t s[8], int i, uint32_t message) {
+  uint32_t a = s[(8 - i) & 7], b = s[(9 - i) & 7], c = s[(10 - i) & 7], *d = &s[(11 - i) & 7];
+  uint32_t e = s[(12 - i) & 7], f = s[(13 - i) & 7], g = s[(14 - i) & 7], *h = &s[(15 - i) & 7];
+  uint32_t first =
+      *h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + message;
+  uint32_t second = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+  *d += first;
+  *h = first + second;
+}
+
+static void add_block(uint32_t state[8], const unsigned char *block) {
+  uint32_t w[64], s[8];
+  expand(block, w);
+  memcpy(s, state, sizeof s);
+  for (int t = 0; t < 64; t += 8)
+    for (int i = 0; i < 8; i++) run_round(s, i, constants[t + i] + w[t + i]);
+  for (int i = 0; i < 8; i++) state[i] += s[i];
+}
+
+void jm_sha256_init(jm_sha256 *sha) {
+  *sha = (jm_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+                               0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
+
+void jm_sha256_add(jm_sha256 *sha, const void *bytes, size_t n) {
+  const unsigned char *p = bytes;
+  size_t pending = sha->n_bytes % BLOCK;
+  sha->n_bytes += n;
+  if (pending) {
+    size_t take = n < BLOCK - pending ? n : BLOCK - pending;
+    if (take) memcpy(sha->pending + pending, p, take);
+    p += take;
+    n -= take;
+    if (pending + take < BLOCK) return;
+    add_block(sha->state, sha->pending);
+  }
+  for (; n >= BLOCK; p += BLOCK, n -= BLOCK) add_block(sha->state, p);
+  if (n) memcpy(sha->pending, p, n);
+}
+
+void jm_sha256_finish(jm_sha256 *sha, unsigned char digest[JM_SHA256_BYTES]) {
+  static const unsigned char padding[BLOCK] = {0x80};
+  const uint64_t bits = sha->n_bytes * 8;
+  unsigned char length[8];
+  for (int i = 0; i < 8; i++) length[i] = (unsigned char)(bits >> (56 - 8 * i));
+  jm_sha256_add(sha, padding, (BLOCK + 56 - 1 - sha->n_bytes % BLOCK) % BLOCK + 1);
+  jm_sha256_add(sha, length, sizeof length);
+  for (int i = 0; i < JM_SHA256_BYTES; i++)
+    digest[i] = (unsigned char)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+void jm_sha256_digest(const void *bytes, size_t n, unsigned char digest[JM_SHA256_BYTES]) {
+  jm_sha256 sha;
+  jm_sha256_init(&sha);
+  jm_sha256_add(&sha, bytes, n);
+  jm_sha256_finish(&sha, digest);
+}
