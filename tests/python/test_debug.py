@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JAX_MPS_DEBUG, in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -36,5 +37,22 @@ def test_dump(tmp_path):
 
 def test_dump_to_nowhere_is_an_error():
     done = run("dump=/no/such/folder")
+    assert done.returncode != 0
+    assert "/no/such/folder" in done.stderr and "No such file" in done.stderr
+
+
+def test_trace(tmp_path):
+    path = tmp_path / "trace.json"
+    done = run(f"trace={path}")
+    assert done.returncode == 0, done.stderr
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    [execution] = [e for e in events if e["ph"] == "X" and e["args"].get("line") == "Executions"]
+    assert execution["name"] == "jit__lambda" and execution["dur"] > 0
+    threads = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert "Executions" in threads and threads & {"Kernels", "Library calls"}
+
+
+def test_trace_to_nowhere_is_an_error():
+    done = run("trace=/no/such/folder/trace.json")
     assert done.returncode != 0
     assert "/no/such/folder" in done.stderr and "No such file" in done.stderr

@@ -7,6 +7,7 @@
 #include "base/data.h"
 #include "engine/host/engine.h"
 #include "engine/host/host.h"
+#include "plan/label.h"
 
 typedef struct frame {
   const jm_plan *plan;
@@ -14,6 +15,7 @@ typedef struct frame {
   jm_tensor *tensors; /* one per plan->operands */
   char *arena;
   uint64_t steps, kernels; /* that were run: by the library, compiled */
+  bool is_traced;          /* by a session of the timeline that was open at the start */
 } frame;
 
 static jm_error *block_run(frame *f, uint32_t block);
@@ -55,6 +57,11 @@ static jm_error *case_run(frame *f, const jm_step *step) {
   return block_run(f, step->first_block + branch);
 }
 
+static void span_end(const frame *f, jm_step *step, int64_t start) {
+  jm_timeline_end(jm_step_span_kind(step), f->context ? f->context->device : 0,
+                  jm_step_label(f->plan, step), 0, start);
+}
+
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
       [JM_STEP_OP] = op_run,
@@ -64,8 +71,10 @@ static jm_error *block_run(frame *f, uint32_t index) {
   };
   const jm_block *block = &f->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {
-    const jm_step *step = &block->steps[i];
+    jm_step *step = &block->steps[i];
+    const int64_t start = f->is_traced ? jm_timeline_begin() : 0;
     JM_TRY(run[step->kind](f, step));
+    if (start) span_end(f, step, start);
   }
   return NULL;
 }
@@ -85,7 +94,7 @@ static void *slot_address(const frame *f, const jm_slot *slot, const jm_engine_r
 }
 
 jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) {
-  frame f = {.plan = plan, .context = run->context};
+  frame f = {.plan = plan, .context = run->context, .is_traced = jm_timeline_begin() != 0};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
   f.arena = jm_data_take(plan->arena_bytes);
   jm_error *error = f.tensors && f.arena ? NULL : jm_error_out_of_memory();
