@@ -4,17 +4,22 @@
 Pallas lowers a kernel for the TPU or for GPUs by name. For every platform it can interpret one: as
 a loop over the grid that cuts the blocks out of the arrays, runs the kernel's body on them as
 ordinary JAX, and writes them back. That is a program like any other, and the plugin compiles it.
+Most kernels go a shorter way, with independent iterations as a batch: pallas_grid.py.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import sys
 import types
 from collections.abc import Sequence
 from typing import Any
+
+logger = logging.getLogger("jax_mps_c")
 
 MODULE = "jax._src.pallas.pallas_call"
 
@@ -28,12 +33,21 @@ def register() -> None:
 
 
 def register_lowering(pallas_call: Any) -> None:
-    from jax_mps_c import compat
+    from jax._src.interpreters import mlir
 
-    original = pallas_call._pallas_call_lowering
+    from jax_mps_c import compat, pallas_grid
+
+    # Nothing is raised here: it would break the import of Pallas for every platform.
+    original = getattr(pallas_call, "_pallas_call_lowering", None)
+    if original is None:
+        logger.warning("pl.pallas_call needs interpret=True on mps: this jax differs")
+        return
 
     def rule(ctx: Any, *operands: Any, interpret: Any, **params: Any) -> Any:
-        # Parameters of an interpreter (that of the TPU, say) are the caller's choice.
+        # Who asks for an interpreter (True, or that of the TPU with its parameters) is given it.
+        if not interpret and not params["jaxpr"].constvars and pallas_grid.takes(params):
+            run = functools.partial(pallas_grid.run, **params)
+            return mlir.lower_fun(run, multiple_results=True)(ctx, *operands)
         return original(ctx, *operands, interpret=interpret or True, **params)
 
     compat.register_lowering(pallas_call.pallas_call_p, rule)
