@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 PROGRAM = "import jax\nprint(jax.jit(lambda x: x + 1)(1.0))\n"
 
@@ -50,6 +51,19 @@ def test_trace(tmp_path):
     assert execution["name"] == "jit__lambda" and execution["dur"] > 0
     threads = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
     assert "Executions" in threads and threads & {"Kernels", "Library calls"}
+
+
+def test_timeline_of_a_trace(tmp_path):
+    path, picture = tmp_path / "trace.json", tmp_path / "trace.svg"
+    assert run(f"trace={path}").returncode == 0
+    command = [sys.executable, "-m", "jax_mps_c", "timeline", str(path), "--svg", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert "Executions, jit__lambda" in done.stdout
+    root = xml.etree.ElementTree.fromstring(picture.read_text(encoding="utf-8"))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "mps:0 Executions" in texts
+    path.write_text("{}", encoding="utf-8")
+    assert subprocess.run(command, capture_output=True, timeout=120).returncode == 1
 
 
 def test_trace_to_nowhere_is_an_error():

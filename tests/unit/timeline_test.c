@@ -2,6 +2,7 @@
  * The timeline: sessions, lanes of spans that overlap, and both forms of a report. */
 #include "profile/timeline.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "profile/report.h"
@@ -136,4 +137,44 @@ static void test_chrome(void) {
   jm_timeline_destroy(session);
 }
 
-TEST_MAIN(test_without_session, test_sessions, test_bound, test_lanes, test_chrome)
+enum { THREADS = 4, ROUNDS = 2000 };
+
+static void *record(void *argument) {
+  const uint32_t device = *(const uint32_t *)argument;
+  const jm_span_label label = {"step", "program", "", "", "", 0, 0};
+  for (int i = 0; i < ROUNDS; i++)
+    jm_timeline_end(JM_SPAN_kernel, device, i ? 0 : jm_timeline_add_label(&label), 0,
+                    jm_timeline_begin());
+  return NULL;
+}
+
+/* Threads record while sessions come and go; one session is open all the time. */
+static void test_threads(void) {
+  jm_timeline_session *whole;
+  CHECK_OK(jm_timeline_open(&whole));
+  pthread_t threads[THREADS];
+  uint32_t devices[THREADS];
+  for (uint32_t i = 0; i < THREADS; i++) {
+    devices[i] = i;
+    CHECK(!pthread_create(&threads[i], NULL, record, &devices[i]));
+  }
+  for (int i = 0; i < 100; i++) {
+    jm_timeline_session *brief;
+    jm_report report;
+    CHECK_OK(jm_timeline_open(&brief));
+    CHECK_OK(jm_report_build(brief, &report));
+    jm_report_deinit(&report);
+    jm_timeline_destroy(brief);
+  }
+  for (uint32_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  jm_report report;
+  CHECK_OK(jm_report_build(whole, &report));
+  CHECK(report.n == THREADS * ROUNDS && !report.n_lost);
+  for (size_t i = 1; i < report.n; i++)
+    CHECK(report.spans[i - 1].device < report.spans[i].device ||
+          report.spans[i - 1].start <= report.spans[i].start);
+  jm_report_deinit(&report);
+  jm_timeline_destroy(whole);
+}
+
+TEST_MAIN(test_threads, test_without_session, test_sessions, test_bound, test_lanes, test_chrome)
