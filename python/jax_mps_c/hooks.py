@@ -213,7 +213,7 @@ HOOKS = (
     Hook(
         "pallas",
         "jax._src.pallas.pallas_call._pallas_call_lowering, when it is imported",
-        "0.10.2",
+        "0.4.38 - 0.12.0.1",
         "kernels are lowered for named platforms alone, and interpreted only where the caller says so",
         register_pallas,
     ),
