@@ -29,12 +29,14 @@ static double count_bytes(const jm_plan *plan, const jm_step *step) {
   return bytes;
 }
 
-/* Splits a location, "jit(f)/add at file.py:3:1", in place; without a name it is a source alone. */
+/* Splits a location, "jit(f)/add at file.py:3:1", in place. Either part may be missing; a source
+ * has a colon. */
 static void split_location(char *location, const char **scope, const char **source) {
   char *at = NULL;
   for (char *found = location; (found = strstr(found, " at ")); found++) at = found;
-  *scope = at ? location : "";
-  *source = at ? at + 4 : location;
+  const bool is_source = !at && strchr(location, ':');
+  *scope = is_source ? "" : location;
+  *source = at ? at + 4 : is_source ? location : "";
   if (at) *at = 0;
 }
 
