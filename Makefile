@@ -18,6 +18,8 @@
 #   make cuda       the tests' kernels as CUDA, compiled, and run if there is a GPU
 #   make kernels    the tests' kernels as code for x86-64-v2, -v3, -v4 and arm64, run where they can
 #   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part
+#   make wheel      the sdist and the wheel of a release in dist/, each installed and tried
+#                   (SELFTEST=--all for every case of the selftest, not the first minute)
 #   make rebase     rewrite golden files and generated documents
 
 PYTHON = python3
@@ -35,7 +37,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find src python -name '*.[ch]' -
 FUZZERS = $(notdir $(basename $(wildcard fuzz/*_fuzz.c)))
 CONFIGURE = $(WITH_VENV) cmake -G Ninja -S .
 
-.PHONY: run test test-all check format asan tsan fuzz fuzz-programs bench kernels cuda rebase clean ctest pytest devicetest thirdparty grid
+.PHONY: run test test-all check format asan tsan fuzz fuzz-programs bench kernels cuda rebase clean ctest pytest wheel devicetest thirdparty grid
 .DEFAULT_GOAL = run
 
 run: $(VENV)/installed
@@ -90,7 +92,7 @@ devicetest: $(VENV)/mlx
 	  $(BIN)/python -m pytest -q tests/device/test_groups.py $(PYTEST_ARGS)
 
 # Other projects, on mps against the same on cpu. What they need besides the package's own tests:
-LIBRARIES = absl-py blackjax chex diffrax dm-haiku dm-tree equinox flax jmp keras numpyro optax scikit-learn scipy tabulate
+LIBRARIES = absl-py blackjax chex diffrax dm-haiku dm-tree equinox flax jmp keras numba numpyro optax scikit-learn scipy tabulate
 
 $(VENV)/libraries: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet $(LIBRARIES)
@@ -98,7 +100,8 @@ $(VENV)/libraries: $(VENV)/installed
 
 thirdparty: $(VENV)/installed $(VENV)/libraries
 	$(BIN)/python scripts/third_party.py -j $(JOBS)
-	JM_REQUIRE_LIBRARIES=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/third_party $(PYTEST_ARGS)
+	JM_REQUIRE_LIBRARIES=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/third_party \
+	  tests/python/test_neighbours.py $(PYTEST_ARGS)
 
 # Every version of jax that this Python can install, with the library of this build.
 grid: $(VENV)/installed
@@ -171,6 +174,9 @@ kernels: $(VENV)/installed
 
 cuda: $(VENV)/installed
 	scripts/run_cuda.sh $(BUILD)/emit_cuda
+
+wheel:
+	PYTHON=$(PYTHON) SELFTEST=$(SELFTEST) scripts/wheel.sh dist
 
 # ---- upkeep --------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ KERNEL = ("kernel/ir", "kernel/emit", "kernel/schedule", "kernel/print")
 # folder under src/ -> the folders it may include, besides itself. Longest prefix wins.
 ALLOWED = {
     "base": (),
+    "profile": ("base",),
     "bytecode": ("base",),
     "ir": ("base",),
     "stablehlo": ("base", "bytecode", "ir"),
@@ -28,22 +29,22 @@ ALLOWED = {
     "engine/elementwise": ("base", "ir", "engine"),
     "engine/ref": ("base", "ir", "engine", "engine/elementwise"),
     "engine/host/library": ("base", "ir", "ffi", "engine", "engine/elementwise"),
-    "engine/host": ("base", "ir", *KERNEL, "engine", "engine/host/library", "plan"),
+    "engine/host": ("base", "ir", *KERNEL, "engine", "engine/host/library", "plan", "profile"),
     # The library: for ops that MLX can't run.
     "engine/mlx": (
-        *("base", "ir", *KERNEL, "engine", "plan"),
+        *("base", "ir", *KERNEL, "engine", "plan", "profile"),
         *("engine/host", "engine/host/library"),
     ),
     # Engines run plans: a plan knows the interface alone.
-    "plan": ("base", "ir", "engine"),
+    "plan": ("base", "profile", "ir", "engine"),
     # The compiler's driver, from the bytes on. The library says what can be run at all, the oracle
     # folds constants.
     "compile": (
         *("base", "stablehlo", "ir", *KERNEL, "pass", "plan", "ffi"),
         *("engine", "engine/host/library", "engine/ref"),
     ),
-    "runtime": ("base", "ir", "compile", "engine", "engine/host", "engine/mlx"),
-    "pjrt": ("base", "ffi", "runtime"),
+    "runtime": ("base", "profile", "ir", "compile", "engine", "engine/host", "engine/mlx"),
+    "pjrt": ("base", "profile", "ffi", "runtime"),
     "tool": (
         *("base", "bytecode", "stablehlo", "ir", *KERNEL, "pass", "plan", "compile"),
         *("engine", "engine/ref", "engine/host", "engine/host/library", "runtime"),

@@ -94,10 +94,13 @@ class Recorder:
         items[:] = keep
 
     def pytest_collection_finish(self, session) -> None:
+        from absl import flags
         from jax._src import config, test_util
 
         assert test_util._TEST_DUT is not None
         config.update("jax_test_dut", os.environ["JAX_TEST_DUT"])  # for files that parse no flags
+        if not flags.FLAGS.is_parsed():  # absl's temporary folders are flags, too
+            flags.FLAGS(sys.argv[:1], known_only=True)
         for item in session.items:
             self.write("collect", test_id(item.nodeid))
         self.write("collected")

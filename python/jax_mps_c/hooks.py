@@ -124,6 +124,12 @@ def register_dlpack() -> None:
     dlpack.register()
 
 
+def register_pallas() -> None:
+    from jax_mps_c import pallas
+
+    pallas.register()
+
+
 def explain_compiled() -> None:
     from jax._src import stages
 
@@ -216,6 +222,13 @@ HOOKS = (
         "0.10.2",
         "arrays of platforms that jaxlib does not know can't be packed, and host memory lands on cpu",
         register_dlpack,
+    ),
+    Hook(
+        "pallas",
+        "jax._src.pallas.pallas_call._pallas_call_lowering, when it is imported",
+        "0.4.38 - 0.12.0.1",
+        "kernels are lowered for named platforms alone, and interpreted only where the caller says so",
+        register_pallas,
     ),
     Hook(
         "text",

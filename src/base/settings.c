@@ -67,6 +67,20 @@ bool jm_setting_has_word(jm_setting setting, const char *word) {
   return false;
 }
 
+const char *jm_setting_find_argument(jm_setting setting, const char *word, size_t *size) {
+  const size_t length = strlen(word);
+  for (const char *at = jm_setting_find(setting); at;) {
+    const char *comma = strchr(at, ',');
+    const size_t left = comma ? (size_t)(comma - at) : strlen(at);
+    if (left > length + 1 && !memcmp(at, word, length) && at[length] == '=') {
+      *size = left - length - 1;
+      return at + length + 1;
+    }
+    at = comma ? comma + 1 : NULL;
+  }
+  return NULL;
+}
+
 jm_error *jm_setting_override(jm_setting setting, const char *value, size_t size) {
   override *newest = atomic_load(&overrides[setting]);
   if (newest && strlen(newest->value) == size && !memcmp(newest->value, value, size)) return NULL;

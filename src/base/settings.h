@@ -37,6 +37,10 @@ jm_error *jm_setting_read_number(jm_setting setting, int64_t least, int64_t most
 /* true if the comma-separated value has this word */
 bool jm_setting_has_word(jm_setting setting, const char *word);
 
+/* What stands behind "word=" in the comma-separated value, not NUL-terminated; NULL if the word is
+ * not there or nothing follows it. */
+const char *jm_setting_find_argument(jm_setting setting, const char *word, size_t *size);
+
 /* Sets a value from elsewhere (options of the client). The user's environment wins over it. */
 jm_error *jm_setting_override(jm_setting setting, const char *value, size_t size) JM_MUST_USE;
 

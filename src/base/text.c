@@ -62,6 +62,20 @@ void jm_text_quote(jm_text *text, const char *bytes, size_t size) {
   jm_text_append(text, "\"", 1);
 }
 
+void jm_text_quote_json(jm_text *text, const char *bytes, size_t size) {
+  jm_text_append(text, "\"", 1);
+  for (size_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)bytes[i];
+    if (c < 0x20)
+      jm_text_printf(text, "\\u%04x", c);
+    else if (c == '"' || c == '\\')
+      jm_text_printf(text, "\\%c", c);
+    else
+      jm_text_append(text, bytes + i, 1);
+  }
+  jm_text_append(text, "\"", 1);
+}
+
 const char *jm_text_bytes(const jm_text *text) { return text->bytes ? text->bytes : ""; }
 
 jm_error *jm_text_error(const jm_text *text) {

@@ -1,50 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compile/debug.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/settings.h"
 #include "ir/print.h"
 #include "plan/explain.h"
 
-/* The folder of the word dump=DIR; false: there is none. */
-static bool folder_find(const char **folder, size_t *size) {
-  const char *value = jm_setting_find(JM_SETTING_DEBUG);
-  for (const char *word = value; word; word = strchr(word, ',')) {
-    if (*word == ',') word++;
-    if (strncmp(word, "dump=", 5)) continue;
-    *folder = word + 5;
-    *size = strcspn(*folder, ",");
-    return *size > 0;
-  }
-  return false;
-}
-
-static jm_error *file_write(const char *path, const void *bytes, size_t n_bytes) {
-  FILE *file = fopen(path, "wb");
-  bool written = file && fwrite(bytes, 1, n_bytes, file) == n_bytes;
-  int failure = errno;
-  if (file && fclose(file)) written = false;
-  if (written) return NULL;
-  return jm_error_create(JM_FAILED_PRECONDITION, "JAX_MPS_DEBUG=dump: %s: %s", path,
-                         strerror(failure));
-}
-
 static jm_error *dump(const jm_module *module, const void *bytes, size_t n_bytes,
                       uint64_t fingerprint, const jm_text *text) {
-  const char *folder;
   size_t size;
-  if (!folder_find(&folder, &size)) return NULL;
+  const char *folder = jm_setting_find_argument(JM_SETTING_DEBUG, "dump", &size);
+  if (!folder) return NULL;
   char base[1024], path[1100];
   snprintf(base, sizeof base, "%.*s/%.100s-%016llx", (int)size, folder,
            *module->name && !strchr(module->name, '/') ? module->name : "program",
            (unsigned long long)fingerprint);
   snprintf(path, sizeof path, "%s.mlirbc", base);
-  JM_TRY(file_write(path, bytes, n_bytes));
+  JM_TRY(jm_file_write("JAX_MPS_DEBUG=dump", path, bytes, n_bytes));
   snprintf(path, sizeof path, "%s.ir", base);
-  return file_write(path, jm_text_bytes(text), text->size);
+  return jm_file_write("JAX_MPS_DEBUG=dump", path, jm_text_bytes(text), text->size);
 }
 
 jm_error *jm_debug_show(const jm_module *module, const void *bytes, size_t n_bytes,

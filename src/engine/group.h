@@ -18,6 +18,7 @@ typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *inputs)
 typedef struct jm_exchange {
   uint32_t op;             /* where they meet: the same op of the same module for all */
   const char *name;        /* of the op, for messages */
+  uint32_t device;         /* the caller's, whose timeline shows that it waits */
   uint32_t self;           /* the participant that calls, one of the members */
   const uint32_t *members; /* participants, replica * partitions + partition; for all members in the
                               same order, which is that of reductions */

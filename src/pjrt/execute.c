@@ -5,6 +5,7 @@
 
 #include "base/callback.h"
 #include "pjrt/executable.h"
+#include "pjrt/profiler_abi.h"
 
 jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded, PJRT_LoadedExecutable **out) {
   PJRT_LoadedExecutable *wrapped = jm_alloc(1, sizeof *wrapped);
@@ -148,7 +149,7 @@ jm_error *jm_slot_LoadedExecutable_Execute(PJRT_LoadedExecutable_Execute_Args *a
   jm_loaded_executable *loaded = args->executable->loaded;
   const jm_program_facts *facts = loaded->executable->facts;
   const uint32_t n = loaded->n_devices;
-  jm_execute_options options = {0};
+  jm_execute_options options = {.flow = jm_profiler_find_flow(args->extension_start)};
   JM_TRY(read_options(args->options, &options));
   if (args->num_devices != n)
     return jm_error_invalid("'%s' runs on %u device%s, arguments for %zu were given", facts->name,

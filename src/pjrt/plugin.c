@@ -5,6 +5,7 @@
 
 #include "pjrt/extensions.h"
 #include "pjrt/pjrt.h"
+#include "pjrt/profiler_abi.h"
 
 /* The smallest block that a function can work with, and whether its first object may be NULL. */
 static jm_error *check_block(const void *args, size_t required, bool object, const char *name) {
@@ -44,7 +45,7 @@ static jm_error *check_block(const void *args, size_t required, bool object, con
 
 static const PJRT_Api api = {
     .struct_size = sizeof api,
-    .extension_start = &jm_explain_extension.base,
+    .extension_start = &jm_profiler_extension.base,
     .pjrt_api_version = {.struct_size = sizeof(PJRT_Api_Version),
                          .major_version = PJRT_API_MAJOR,
                          .minor_version = PJRT_API_MINOR},

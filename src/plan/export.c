@@ -9,19 +9,9 @@ typedef struct printer {
   uint32_t next; /* number of the next step */
 } printer;
 
-/* The text becomes a JSON string. The bytes of a name that isn't ASCII pass: sources are UTF-8. */
+/* The text becomes a JSON string. */
 static void print_string(printer *p, jm_text *text) {
-  jm_text_append(p->json, "\"", 1);
-  for (size_t i = 0; i < text->size; i++) {
-    unsigned char c = (unsigned char)text->bytes[i];
-    if (c < 0x20)
-      jm_text_printf(p->json, "\\u%04x", c);
-    else if (c == '"' || c == '\\')
-      jm_text_printf(p->json, "\\%c", c);
-    else
-      jm_text_append(p->json, &text->bytes[i], 1);
-  }
-  jm_text_append(p->json, "\"", 1);
+  jm_text_quote_json(p->json, jm_text_bytes(text), text->size);
   if (text->failed) p->json->failed = true;
   jm_text_deinit(text);
 }

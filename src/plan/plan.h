@@ -62,6 +62,7 @@ typedef struct jm_step {
   const jm_step_code *code; /* NULL: control, or a copy */
   uint32_t first_operand, n_reads, n_writes, n_temporaries;
   uint32_t first_block, n_blocks;
+  _Atomic uint32_t label; /* of the timeline (label.h), 0: not made yet */
 } jm_step;
 
 /* A region that is walked: the entry, or one of a control op. */

@@ -8,6 +8,7 @@
 #include "base/settings.h"
 #include "engine/host/engine.h"
 #include "engine/mlx/engine.h"
+#include "profile/trace_file.h"
 
 enum { MAX_WORKERS = 4 }; /* programs at once; an engine's own threads are its own business */
 
@@ -133,6 +134,7 @@ static void build_device(jm_client *client, uint32_t index) {
 jm_error *jm_client_create(jm_client **out) {
   jm_topology topology;
   JM_TRY(jm_topology_read(&topology));
+  JM_TRY(jm_trace_file_start());
   jm_client *client = jm_alloc(1, sizeof *client + topology.n_devices * sizeof *client->devices);
   if (!client) return jm_error_out_of_memory();
   choice wanted;

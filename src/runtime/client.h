@@ -106,6 +106,11 @@ jm_device *jm_client_find_device(jm_client *client, int64_t id); /* NULL: none *
 bool jm_client_owns_device(const jm_client *client, const jm_device *device);
 bool jm_client_owns_memory(const jm_client *client, const jm_memory *memory);
 
+/* Within its client. */
+static inline uint32_t jm_device_index(const jm_device *device) {
+  return (uint32_t)(device - device->client->devices);
+}
+
 static inline jm_memory *jm_device_default_memory(jm_device *device) {
   return &device->memories[JM_MEMORY_DEVICE];
 }

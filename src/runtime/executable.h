@@ -28,6 +28,7 @@ typedef struct jm_executable {
   size_t n_code, n_options; /* bytes as they came, for serialisation */
   char *code;
   char *option_bytes;
+  _Atomic uint32_t label; /* of its runs on the timeline, 0: not made yet */
 } jm_executable;
 
 typedef struct jm_loaded_executable {
@@ -72,6 +73,7 @@ typedef struct jm_execute_options {
   jm_device *device;   /* NULL: those of the executable; only for programs of one device */
   const int64_t *kept; /* indices of arguments that must not be donated */
   size_t n_kept;
+  uint64_t flow; /* JAX's number of this call in its own trace, 0: none */
 } jm_execute_options;
 
 /* Starts an execution on every device of the executable, each with a list of arguments and of

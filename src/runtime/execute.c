@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/float_state.h"
+#include "profile/timeline.h"
 #include "runtime/executable.h"
 #include "runtime/rendezvous.h"
 #include "runtime/task.h"
@@ -20,6 +21,8 @@ typedef struct execution {
   jm_rendezvous *peers; /* of a program on several devices */
   uint32_t participant;
   jm_event *done; /* of all outputs */
+  int64_t start;  /* on the timeline, 0: no session was open */
+  uint64_t flow;  /* from the call of the C API that asked for it, in JAX's own trace */
   /* With fences: */
   jm_flight flight;
   jm_event *submitted;
@@ -69,8 +72,8 @@ static jm_error *execution_create(jm_executable *executable, const jm_prepared *
   fresh->device = device;
   fresh->executable = jm_executable_retain(executable);
   fresh->client = jm_client_retain(device->client);
-  fresh->context = (jm_context){.cancelled = &fresh->client->stopping,
-                                .device = (uint32_t)(device - fresh->client->devices)};
+  fresh->context =
+      (jm_context){.cancelled = &fresh->client->stopping, .device = jm_device_index(device)};
   jm_error *error = jm_event_create(&fresh->done);
   if (!error && device->inflight) error = jm_event_create(&fresh->submitted);
   if (!error) {
@@ -147,9 +150,29 @@ static jm_error *run_program(execution *run) {
   return error;
 }
 
+/* The label of a program's runs, made at the first. */
+static uint32_t label_of(jm_executable *executable) {
+  uint32_t number = atomic_load_explicit(&executable->label, memory_order_relaxed);
+  if (number) return number;
+  const jm_program_facts *facts = executable->facts;
+  const jm_span_label label = {.name = *facts->name ? facts->name : "a program",
+                               .program = facts->name,
+                               .op = "",
+                               .scope = "",
+                               .source = "",
+                               .flops = facts->flops,
+                               .bytes = facts->bytes_accessed};
+  number = jm_timeline_add_label(&label);
+  atomic_store_explicit(&executable->label, number, memory_order_relaxed);
+  return number;
+}
+
 /* Takes the error. */
 static void execution_finish(execution *run, jm_error *error) {
   if (error && run->peers) jm_rendezvous_fail(run->peers, run->participant, error);
+  if (run->start)
+    jm_timeline_end(JM_SPAN_run, run->context.device, label_of(run->executable), run->flow,
+                    run->start);
   jm_event *done = jm_event_retain(run->done);
   execution_destroy(run); /* first: the next execution may then reuse what this one held */
   jm_event_fire(done, error);
@@ -185,6 +208,7 @@ static void execution_run(jm_task *task, const jm_error *failed) {
   execution *run = (execution *)task;
   jm_inflight *inflight = run->device->inflight;
   if (inflight) jm_inflight_make_room(inflight, run->flight.bytes);
+  run->start = jm_timeline_begin();
   jm_error *error = failed ? jm_error_clone(failed) : run_program(run);
   if (inflight) {
     if (error) blame_awaited(run, error);
@@ -315,6 +339,8 @@ static jm_error *participant_create(const jm_loaded_executable *loaded, const jm
   execution *run = NULL;
   JM_TRY(execution_create(loaded->executable, prepared, device, execution_run, &run));
   run->flight.bytes = (size_t)facts->bytes_accessed;
+  run->flight.device = run->context.device;
+  run->flow = options->flow;
   jm_error *error = create_outputs(run, device, outputs);
   if (!error) {
     error = take_inputs(run, options, arguments);

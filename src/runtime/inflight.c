@@ -2,6 +2,7 @@
 #include "runtime/inflight.h"
 
 #include "base/counters.h"
+#include "profile/timeline.h"
 
 enum {
   MOST_RUNS = 64,
@@ -19,13 +20,20 @@ void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
   inflight->bytes += flight->bytes;
 }
 
+static jm_error *await_end(jm_engine *engine, const jm_flight *flight) {
+  const int64_t start = engine->fence_is_done(engine, flight->fence) ? 0 : jm_timeline_begin();
+  jm_error *error = engine->fence_wait(engine, flight->fence);
+  jm_timeline_end(JM_SPAN_wait_end, flight->device, 0, 0, start);
+  return error;
+}
+
 static void land_first(jm_inflight *inflight) {
   jm_flight *flight = inflight->first;
   inflight->first = flight->next;
   if (!inflight->first) inflight->last = NULL;
   inflight->n--;
   inflight->bytes -= flight->bytes;
-  jm_error *error = inflight->engine->fence_wait(inflight->engine, flight->fence);
+  jm_error *error = await_end(inflight->engine, flight);
   flight->fence = NULL;
   if (error)
     jm_error_destroy(flight->fate);

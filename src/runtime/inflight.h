@@ -12,8 +12,9 @@
 typedef struct jm_flight {
   struct jm_flight *next;
   jm_engine_fence *fence;
-  size_t bytes;   /* that the run holds, an estimate */
-  jm_error *fate; /* what it fails with though its fence may know of nothing; NULL: nothing */
+  size_t bytes;    /* that the run holds, an estimate */
+  uint32_t device; /* whose timeline shows that it is waited for */
+  jm_error *fate;  /* what it fails with though its fence may know of nothing; NULL: nothing */
   /* The run has ended; takes the error and owns the flight. */
   void (*land)(struct jm_flight *flight, jm_error *error);
 } jm_flight;

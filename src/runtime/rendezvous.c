@@ -9,6 +9,7 @@
 #include "base/blocking.h"
 #include "base/settings.h"
 #include "base/text.h"
+#include "profile/timeline.h"
 
 enum { DEFAULT_SECONDS = 120, MOST_SECONDS = 86400, POLL_NANOSECONDS = 50000000 };
 
@@ -159,7 +160,9 @@ static jm_error *attend(jm_rendezvous *r, const jm_exchange *e) {
     close_meeting(r, m);
     pthread_cond_broadcast(&r->changed);
   }
+  const int64_t start = m->ready ? 0 : jm_timeline_begin();
   await_arrivals(r, m, e);
+  jm_timeline_end(JM_SPAN_wait_peers, e->device, 0, 0, start);
   jm_error *error = NULL;
   if (m->ready) {
     pthread_mutex_unlock(&r->lock);

@@ -3,6 +3,7 @@
  * its source and holds its storage meanwhile. */
 #include <string.h>
 
+#include "profile/timeline.h"
 #include "runtime/buffer.h"
 #include "runtime/task.h"
 
@@ -21,7 +22,7 @@ struct jm_transfer {
   bool strided;
   bool may_run_here; /* on the thread that asks: not where an engine's thread owns the bytes */
   size_t element;
-  uint32_t rank;
+  uint32_t rank, device;   /* device: of the source */
   int64_t *dims, *strides; /* in the same block */
 };
 
@@ -36,6 +37,7 @@ static void transfer_destroy(jm_transfer *move) {
 
 static jm_error *move_bytes(jm_transfer *move) {
   void *source, *target = move->target;
+  const int64_t start = jm_timeline_begin();
   JM_TRY(jm_storage_data(move->source, &source));
   if (move->target_storage) JM_TRY(jm_storage_data(move->target_storage, &target));
   if (move->strided) {
@@ -45,6 +47,8 @@ static jm_error *move_bytes(jm_transfer *move) {
   } else if (move->n_bytes) {
     memcpy(target, (const char *)source + move->offset, move->n_bytes);
   }
+  jm_timeline_end(move->target_storage ? JM_SPAN_copy_across : JM_SPAN_copy_out, move->device, 0,
+                  move->n_bytes, start);
   return NULL;
 }
 
@@ -72,6 +76,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
   move->may_run_here = buffer->memory->device->engine->fact.any_thread;
   move->element = jm_dtype_bytes(buffer->dtype);
   move->rank = buffer->rank;
+  move->device = jm_device_index(buffer->memory->device);
   move->dims = (int64_t *)(move + 1);
   move->strides = move->dims + buffer->rank;
   move->n_bytes = buffer->n_bytes;
@@ -208,6 +213,7 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
   jm_buffer *buffer;
   JM_TRY(jm_buffer_create(memory, dtype, rank, dims, NULL, jm_event_always(), &buffer));
   void *target;
+  const int64_t start = jm_timeline_begin();
   jm_error *error = jm_storage_data(buffer->storage, &target);
   if (error) {
     jm_buffer_release(buffer);
@@ -220,6 +226,7 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
     jm_strides_dense(element, rank, dims, target_strides);
     jm_copy_strided(target, target_strides, data, strides, element, rank, dims);
   }
+  jm_timeline_end(JM_SPAN_copy_in, jm_device_index(memory->device), 0, n_bytes, start);
   *done = jm_event_always();
   *out = buffer;
   return NULL;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions: layouts, shardings, explanations. */
+ * The extensions: layouts, shardings, explanations, the profiler. */
 #include "pjrt/extensions.h"
 
+#include <stdlib.h>
+
 #include "abi/abi.h"
+#include "pjrt/profiler_abi.h"
 
 static PJRT_Extension_Base *find_extension(int type) {
   PJRT_Extension_Base *extension = api->extension_start;
@@ -67,6 +70,56 @@ static void test_explanations(const void *code, size_t n_code) {
   CHECK(!explain->take(&answer));
 }
 
+static bool has_bytes(const uint8_t *bytes, size_t size, const char *text) {
+  const size_t length = strlen(text);
+  for (size_t i = 0; i + length <= size; i++)
+    if (!memcmp(bytes + i, text, length)) return true;
+  return false;
+}
+
+/* Both ways to collect: into the profiler's own memory, and into the caller's. */
+static void test_collection(const PLUGIN_Profiler_Api *profiler, PLUGIN_Profiler *one) {
+  PLUGIN_Profiler_CollectData_Args data = {sizeof data, one, NULL, 0};
+  CHECK(!profiler->collect_data(&data));
+  if (!data.buffer || !data.buffer_size_in_bytes) {
+    CHECK(!"nothing was collected");
+    return;
+  }
+  CHECK(has_bytes(data.buffer, data.buffer_size_in_bytes, "/device:CUSTOM:mps:0"));
+  CHECK(has_bytes(data.buffer, data.buffer_size_in_bytes, "host to device"));
+  const uint8_t *own = data.buffer;
+  data.buffer = malloc(data.buffer_size_in_bytes);
+  CHECK(!profiler->collect_data(&data));
+  CHECK(!memcmp(own, data.buffer, data.buffer_size_in_bytes));
+  free(data.buffer);
+}
+
+static void test_profiler(void) {
+  const PJRT_Profiler_Extension *extension =
+      (const PJRT_Profiler_Extension *)find_extension(PJRT_Extension_Type_Profiler);
+  if (!extension) return;
+  const PLUGIN_Profiler_Api *profiler = extension->profiler_api;
+  PLUGIN_Profiler_Create_Args create = {sizeof create, "", 0, NULL};
+  CHECK(!profiler->create(&create) && create.profiler);
+  PLUGIN_Profiler_Args args = {sizeof args, create.profiler};
+  PLUGIN_Profiler_CollectData_Args none = {sizeof none, create.profiler, NULL, 0};
+  CHECK(!profiler->collect_data(&none) && !none.buffer_size_in_bytes);
+  CHECK(!profiler->stop(&args)); /* not started: nothing to stop */
+  CHECK(!profiler->start(&args));
+  PLUGIN_Profiler_Error *error = profiler->start(&args);
+  PLUGIN_Profiler_Error_Message_Args message = {.struct_size = sizeof message, .error = error};
+  profiler->error_message(&message);
+  CHECK(error && strstr(message.message, "started already"));
+  PLUGIN_Profiler_Error_GetCode_Args code = {.struct_size = sizeof code, .error = error};
+  CHECK(!profiler->error_get_code(&code) && code.code == 9);
+  PLUGIN_Profiler_Error_Destroy_Args end = {.struct_size = sizeof end, .error = error};
+  profiler->error_destroy(&end);
+  destroy_buffer(put_floats(0));
+  CHECK(!profiler->stop(&args));
+  test_collection(profiler, create.profiler);
+  CHECK(!profiler->destroy(&args));
+}
+
 void test_extensions(const void *code, size_t n_code) {
   PJRT_Layouts_Extension *layouts =
       (PJRT_Layouts_Extension *)find_extension(PJRT_Extension_Type_Layouts);
@@ -75,6 +128,7 @@ void test_extensions(const void *code, size_t n_code) {
   if (!layouts || !shardings) return;
   test_defaults(layouts);
   test_explanations(code, n_code);
+  test_profiler();
   PJRT_Program program = {.struct_size = sizeof program,
                           .code = (char *)code,
                           .code_size = n_code,

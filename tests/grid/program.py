@@ -2,6 +2,9 @@
 """What must work on every version of jax that is not refused; raises where it does not. Run with
 JAX_PLATFORMS=mps by scripts/grid.py."""
 
+import pathlib
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,4 +67,25 @@ else:
 donated = jnp.ones(8)
 jax.jit(lambda x: x + 1, donate_argnums=0)(donated).block_until_ready()
 assert donated.is_deleted()
+
+# Pallas
+from jax.experimental import pallas as pl  # noqa: E402 - behind the platform's first use
+
+
+def double(x_ref, o_ref):
+    o_ref[...] = 2 * x_ref[...] + pl.program_id(0)
+
+
+rows = pl.BlockSpec((1, 4), lambda i: (i, 0))
+shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+kernel = pl.pallas_call(double, grid=(3,), in_specs=[rows], out_specs=rows, out_shape=shape)
+close(kernel(x), 2 * x + np.arange(3)[:, None])
+
+# The profiler
+with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+        jnp.sin(jnp.ones(8)).block_until_ready()
+    [space] = pathlib.Path(folder).glob("plugins/profile/*/*.xplane.pb")
+    profile = space.read_bytes()
+assert b"/device:CUSTOM:mps:0" in profile and b"Executions" in profile
 print("ok", jax.__version__)

@@ -32,7 +32,7 @@ def test_commands(python, line):
         assert (ROOT / "pyproject.toml").exists()
     else:
         words = line.split()
-        environment = dict(word.split("=") for word in words if re.match(r"[A-Z_]+=", word))
+        environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         program, *arguments = [word for word in words if not re.match(r"[A-Z_]+=", word)]
         assert program == "python", f"who runs {line}?"
         done = python(*arguments, **environment)

@@ -9,6 +9,7 @@
 #include "engine/host/host.h"
 #include "ir/print.h"
 #include "plan/explain.h"
+#include "plan/label.h"
 
 typedef struct frame {
   const jm_plan *plan;
@@ -16,6 +17,7 @@ typedef struct frame {
   jm_tensor *tensors; /* one per plan->operands */
   char *arena;
   uint64_t steps, kernels; /* that were run: by the library, compiled */
+  bool is_traced;          /* by a session of the timeline that was open at the start */
 } frame;
 
 static jm_error *block_run(frame *f, uint32_t block);
@@ -70,6 +72,11 @@ static jm_error *case_run(frame *f, const jm_step *step) {
   return block_run(f, step->first_block + branch);
 }
 
+static void span_end(const frame *f, jm_step *step, int64_t start) {
+  jm_timeline_end(jm_step_span_kind(step), f->context ? f->context->device : 0,
+                  jm_step_label(f->plan, step), 0, start);
+}
+
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
       [JM_STEP_OP] = op_run,
@@ -79,8 +86,10 @@ static jm_error *block_run(frame *f, uint32_t index) {
   };
   const jm_block *block = &f->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {
-    const jm_step *step = &block->steps[i];
+    jm_step *step = &block->steps[i];
+    const int64_t start = f->is_traced ? jm_timeline_begin() : 0;
     JM_TRY(run[step->kind](f, step));
+    if (start) span_end(f, step, start);
   }
   return NULL;
 }
@@ -111,7 +120,7 @@ static jm_error *arena_error(const jm_plan *plan) {
 }
 
 jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) {
-  frame f = {.plan = plan, .context = run->context};
+  frame f = {.plan = plan, .context = run->context, .is_traced = jm_timeline_begin() != 0};
   f.tensors = jm_alloc(plan->n_operands, sizeof *f.tensors);
   f.arena = jm_data_take(plan->arena_bytes);
   jm_error *error = f.arena ? NULL : arena_error(plan);

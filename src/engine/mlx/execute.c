@@ -6,6 +6,7 @@
 #include "base/counters.h"
 #include "base/data.h"
 #include "engine/host/library/library.h"
+#include "plan/label.h"
 
 enum {
   SMALL = 64, /* bytes: what the host computes faster than a launch takes */
@@ -26,6 +27,8 @@ typedef struct execution {
   jm_mlx_array **results;
   jm_tensor *tensors; /* operands, then results, of a host op */
   uint32_t unstarted; /* ops in the graph that is being built */
+  bool is_traced;     /* by a session of the timeline that was open at the start */
+  jm_span_kind span;  /* where the last op ran */
 } execution;
 
 /* -- making a module ready */
@@ -82,6 +85,16 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
   jm_free(program);
 }
 
+/* -- the timeline */
+
+static uint32_t device_of(const execution *x) { return x->context ? x->context->device : 0; }
+
+static void span_end(const execution *x, jm_step *step, int64_t start) {
+  const bool is_op = step->kind == JM_STEP_OP || step->kind == JM_STEP_CONSTANT;
+  jm_timeline_end(is_op ? x->span : jm_step_span_kind(step), device_of(x),
+                  jm_step_label(x->plan, step), 0, start);
+}
+
 /* -- values */
 
 static jm_mlx_value *value_at(execution *x, jm_value v) { return &x->values[v]; }
@@ -95,6 +108,7 @@ static jm_error *block_create(execution *x, const jm_type *type, jm_mlx_block **
 /* Brings values to the host; the device is waited for once, however many there are. */
 static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) {
   bool waited = false;
+  const int64_t start = jm_timeline_begin();
   for (uint32_t i = 0; i < n; i++) {
     jm_mlx_value *value = value_at(x, values[i]);
     if (value->block) continue;
@@ -109,7 +123,10 @@ static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) 
       return error;
     }
   }
-  if (waited) x->unstarted = 0;
+  if (waited) {
+    x->unstarted = 0;
+    jm_timeline_end(JM_SPAN_wait_values, device_of(x), 0, 0, start);
+  }
   return NULL;
 }
 
@@ -144,6 +161,7 @@ static void dead_drop(execution *x, const jm_step *step) {
 /* -- ops on the host */
 
 static jm_error *run_on_host(execution *x, const jm_op *op) {
+  x->span = JM_SPAN_library;
   JM_TRY(values_fetch(x, op->operands, op->n_operands));
   jm_tensor *in = x->tensors, *out = in + op->n_operands;
   for (uint32_t i = 0; i < op->n_operands; i++) {
@@ -196,6 +214,7 @@ static void uploaded_keep(execution *x, jm_value v, jm_mlx_array *array) {
 }
 
 static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower) {
+  x->span = JM_SPAN_encode;
   jm_lowering *l = &x->lowering;
   l->op = op;
   l->in = x->operands;
@@ -384,8 +403,10 @@ static jm_error *run_block(execution *x, uint32_t index) {
   };
   const jm_block *block = &x->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {
-    const jm_step *step = &block->steps[i];
+    jm_step *step = &block->steps[i];
+    const int64_t start = x->is_traced ? jm_timeline_begin() : 0;
     JM_TRY(run[step->kind](x, step));
+    if (start) span_end(x, step, start);
     dead_drop(x, step);
   }
   return NULL;
@@ -429,6 +450,13 @@ static jm_error *host_output(const jm_mlx_value *value, jm_engine_value *out) {
   return NULL;
 }
 
+static jm_error *arrays_await(const execution *x, jm_mlx_array **arrays, uint32_t n) {
+  const int64_t start = jm_timeline_begin();
+  jm_error *error = x->api->arrays_wait(arrays, n);
+  jm_timeline_end(JM_SPAN_wait_end, device_of(x), 0, 0, start);
+  return error;
+}
+
 static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   const jm_region *entry = jm_module_region(x->m, x->m->entry);
   uint32_t n = entry->n_results, n_arrays = 0;
@@ -451,15 +479,19 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   if (!error && run->fence)
     error = x->api->arrays_submit(arrays, n_arrays, (jm_mlx_fence **)run->fence);
   else if (!error)
-    error = x->api->arrays_wait(arrays, n_arrays);
+    error = arrays_await(x, arrays, n_arrays);
   jm_free(arrays);
   return error;
 }
 
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
-  execution x = {
-      .api = api, .program = program, .plan = plan, .m = program->module, .context = run->context};
+  execution x = {.api = api,
+                 .program = program,
+                 .plan = plan,
+                 .m = program->module,
+                 .context = run->context,
+                 .is_traced = jm_timeline_begin() != 0};
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);

@@ -227,6 +227,7 @@ static jm_error *exchange_run(const jm_call *call) {
   const jm_exchange arguments = {
       .op = (uint32_t)(call->op - m->ops),
       .name = jm_op_facts[call->op->code].name,
+      .device = context->device,
       .self = e.self,
       .members = e.members,
       .n_members = e.n_members,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Estimates of a program's work, for cost analysis and for the choice to run inline. */
-#ifndef JM_COMPILE_COST_H
-#define JM_COMPILE_COST_H
+ * Estimates of a program's work: for cost analysis, for the choice to run inline, and for the
+ * timeline of a profile. */
+#ifndef JM_IR_COST_H
+#define JM_IR_COST_H
 
 #include "ir/module.h"
 
@@ -10,6 +11,9 @@ typedef struct jm_cost {
   double bytes;                /* read and written by ops, before fusion */
   bool has_loop, has_callback; /* a while, a callback: their time is unknown */
 } jm_cost;
+
+/* Arithmetic operations of one op; of a fusion, those of all its ops. */
+double jm_op_count_flops(const jm_module *module, const jm_op *op);
 
 jm_cost jm_cost_estimate(const jm_module *module);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compile/cost.h"
+#include "ir/cost.h"
 
 /* Multiply-adds per result element of a product. */
 static double product_depth(const jm_module *m, const jm_op *op) {
@@ -37,6 +37,15 @@ static double op_flops(const jm_module *m, const jm_op *op) {
     default:
       return jm_op_facts[op->code].traits & JM_TRAIT_ELEMENTWISE ? results : 0;
   }
+}
+
+double jm_op_count_flops(const jm_module *m, const jm_op *op) {
+  if (op->code != JM_OP_fusion) return op_flops(m, op);
+  double flops = 0;
+  const jm_region *region = jm_op_region(m, op, 0);
+  for (uint32_t i = 0; i < region->n_ops; i++)
+    flops += op_flops(m, jm_module_op(m, region->ops[i]));
+  return flops;
 }
 
 jm_cost jm_cost_estimate(const jm_module *m) {
