@@ -21,12 +21,13 @@ NOT_FROM_CASES = {
     "collective_broadcast",
     "create_token",
     "custom_call",
+    "full_to_shard",
     "fusion",
     "logistic",
-    "manual_computation",
     "map",
     "replica_id",
     "rng",
+    "shard_to_full",
 }
 # The wire's names of some ops of ours.
 SPELLING = {"case": "case|if"}

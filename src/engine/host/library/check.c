@@ -111,10 +111,6 @@ static jm_error *check_collective(const jm_module *m, const jm_op *op) {
   return NULL;
 }
 
-static jm_error *check_manual_computation(const jm_module *m, const jm_op *op) {
-  return is_alone(m) ? NULL : refuse(m, op, "a body per device that was not lowered");
-}
-
 static rule *const rules[JM_N_OPS] = {
     [JM_OP_convert] = check_convert,
     [JM_OP_compare] = check_compare,
@@ -134,7 +130,6 @@ static rule *const rules[JM_N_OPS] = {
     [JM_OP_collective_broadcast] = check_collective,
     [JM_OP_collective_permute] = check_collective,
     [JM_OP_reduce_scatter] = check_collective,
-    [JM_OP_manual_computation] = check_manual_computation,
 };
 
 jm_error *jm_library_check(const jm_module *module, const jm_op *op) {
