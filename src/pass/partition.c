@@ -180,20 +180,34 @@ static jm_error *localize(jm_module *m, const jm_op *op, const jm_value *operand
 
 /* -- an op on parts */
 
-/* An iota along a divided dimension counts on from where the device's part begins. */
+/* An iota along a divided dimension counts on from where the device's part begins: of floats, whose
+ * sums round, in integers. */
 static jm_error *finish_iota(partitioner *t, const jm_site *site, const jm_op *op,
                              const jm_sharding *sharding, jm_value *value) {
   jm_module *m = t->p.m;
-  const int64_t dim = ((const jm_iota_attrs *)op->attrs)->dim;
-  const jm_axes axes = jm_axes_of(sharding, (uint32_t)dim);
-  const jm_type *type = jm_module_typeof(m, *value), *scalar;
+  const uint32_t dim = (uint32_t)((const jm_iota_attrs *)op->attrs)->dim;
+  const jm_axes axes = jm_axes_of(sharding, dim);
+  const jm_type *type = jm_module_typeof(m, *value), *counts = type, *scalar;
   if (!axes.n) return NULL;
+  if (jm_dtype_is_float(type->dtype)) {
+    const jm_op_spec spec = {.code = JM_OP_iota,
+                             .result_types = &counts,
+                             .n_results = 1,
+                             .attrs = op->attrs,
+                             .loc = op->loc};
+    jm_op_id id;
+    JM_TRY(jm_module_type(m, JM_DT_s64, type->rank, type->dims, &counts));
+    JM_TRY(jm_build_op(m, site->region, &spec, &id));
+    *value = m->ops[id].first_result;
+  }
   jm_value start, spread;
-  JM_TRY(jm_module_type(m, type->dtype, 0, NULL, &scalar));
+  JM_TRY(jm_module_type(m, counts->dtype, 0, NULL, &scalar));
   JM_TRY(jm_reshard_start(site, sharding, axes, type->dims[dim], &start));
   JM_TRY(jm_build_unary(m, site->region, JM_OP_convert, start, scalar, site->loc, &start));
-  JM_TRY(jm_build_broadcast(m, site->region, start, NULL, 0, type, site->loc, &spread));
-  return jm_build_binary(m, site->region, JM_OP_add, *value, spread, type, site->loc, value);
+  JM_TRY(jm_build_broadcast(m, site->region, start, NULL, 0, counts, site->loc, &spread));
+  JM_TRY(jm_build_binary(m, site->region, JM_OP_add, *value, spread, counts, site->loc, value));
+  if (counts == type) return NULL;
+  return jm_build_unary(m, site->region, JM_OP_convert, *value, type, site->loc, value);
 }
 
 static jm_error *finish_result(partitioner *t, const jm_site *site, const jm_op *op, uint32_t i,
@@ -396,21 +410,50 @@ static jm_error *build_results(partitioner *t, jm_region_id from, jm_region_id t
     jm_result_fact *fact = &m->results[i];
     if (t->p.manual[v])
       return jm_error_invalid("result %u is computed by each device for itself", i);
-    if (!fact->divided) fact->parts = jm_placement_of(&t->p, v);
+    if (!fact->divided)
+      JM_TRY(jm_placement_nameable(&t->p, jm_placement_of(&t->p, v), &fact->parts));
     JM_TRY(bring(t, &site, v, fact->parts, &results[i]));
   }
   return jm_build_results(m, to, results, n);
 }
 
-/* An argument whose part is no longer of the type of its result's can't be donated to it. */
-static void drop_aliases(jm_module *m) {
+static const jm_type *argument_type(const jm_module *m, uint32_t i) {
+  return jm_module_typeof(m, jm_module_region(m, m->entry)->first_arg + i);
+}
+static const jm_type *result_type(const jm_module *m, uint32_t i) {
+  return jm_module_typeof(m, jm_module_region(m, m->entry)->results[i]);
+}
+
+/* The first result of the argument's type that no argument is donated to. */
+static int32_t find_recipient(const jm_module *m, uint32_t argument, const bool *taken) {
+  for (uint32_t i = 0; i < jm_module_region(m, m->entry)->n_results; i++)
+    if (!taken[i] && result_type(m, i) == argument_type(m, argument)) return (int32_t)i;
+  return -1;
+}
+
+/* Which result an argument is donated to depends on their parts: JAX names it for whole arrays, or
+ * leaves it to the compiler. */
+static jm_error *donate(partitioner *t) {
+  jm_module *m = t->p.m;
   const jm_region *entry = jm_module_region(m, m->entry);
+  bool *taken = jm_arena_alloc(&t->p.scratch, entry->n_results, sizeof *taken);
+  if (!taken) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < entry->n_args; i++) {
     jm_argument_fact *fact = &m->arguments[i];
-    if (fact->alias >= 0 && jm_module_typeof(m, entry->first_arg + i) !=
-                                jm_module_typeof(m, entry->results[fact->alias]))
+    if (fact->alias < 0) continue;
+    fact->donor = argument_type(m, i) != result_type(m, (uint32_t)fact->alias);
+    if (fact->donor)
       fact->alias = -1;
+    else
+      taken[fact->alias] = true;
   }
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    jm_argument_fact *fact = &m->arguments[i];
+    if (!fact->donor || fact->alias >= 0) continue;
+    fact->alias = find_recipient(m, i, taken);
+    if (fact->alias >= 0) taken[fact->alias] = true;
+  }
+  return NULL;
 }
 
 static jm_error *partition(partitioner *t) {
@@ -425,8 +468,7 @@ static jm_error *partition(partitioner *t) {
   JM_TRY(build_results(t, m->entry, entry));
   m->entry = entry;
   m->whole = false;
-  drop_aliases(m);
-  return NULL;
+  return donate(t);
 }
 
 jm_error *jm_pass_partition(jm_module *m, const jm_pass_options *options, bool *changed) {

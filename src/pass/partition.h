@@ -17,6 +17,8 @@ typedef struct jm_placement {
   bool *manual, *fixed;
   jm_value *tied;
   jm_factors **factors; /* by op; NULL: none, or of no interest */
+  jm_axes *mesh;        /* the axes that the program names: each one's prime factors */
+  uint32_t n_mesh, mesh_capacity;
 } jm_placement;
 
 static inline const jm_sharding *jm_placement_of(const jm_placement *p, jm_value v) {
@@ -25,6 +27,11 @@ static inline const jm_sharding *jm_placement_of(const jm_placement *p, jm_value
 
 /* Values that each device computes for itself, and the shardings of all others. */
 jm_error *jm_placement_find(jm_placement *p) JM_MUST_USE;
+
+/* What is left of a canonical sharding if the axes that the program names are divided no further.
+ */
+jm_error *jm_placement_nameable(jm_placement *p, const jm_sharding *sharding,
+                                const jm_sharding **out) JM_MUST_USE;
 
 /* The sharding that an op of this kind names; *out may not be canonical. */
 jm_error *jm_placement_named(jm_placement *p, const jm_op *op, uint32_t rank,

@@ -327,25 +327,82 @@ static jm_error *run_phase(walk *w, bool all) {
 
 /* -- the placement */
 
+static uint32_t count_factors(int64_t n) {
+  uint32_t count = 0;
+  for (int64_t f = 2; n > 1; f++)
+    for (; n % f == 0; n /= f) count++;
+  return count;
+}
+
+static bool begins_with(jm_axes axes, jm_axes run) {
+  return run.n && run.n <= axes.n && jm_axes_agree(axes, run);
+}
+
+/* Remembers the axes that a sharding was named by, each as its factors in the canonical form. */
+static jm_error *remember_axes(jm_placement *p, const jm_sharding *named,
+                               const jm_sharding *canonical) {
+  for (uint32_t d = 0; d < named->rank; d++) {
+    const jm_sharding_axis *at = canonical->dims[d].axes;
+    for (uint32_t i = 0; i < named->dims[d].n_axes; i++) {
+      const jm_axes run = {at, count_factors(named->dims[d].axes[i].size)};
+      at += run.n;
+      jm_axes *grown =
+          jm_arena_grow(&p->scratch, p->mesh, p->n_mesh + 1, &p->mesh_capacity, sizeof *grown);
+      if (!grown) return jm_error_out_of_memory();
+      p->mesh = grown;
+      bool known = false;
+      for (uint32_t k = 0; k < p->n_mesh; k++)
+        known |= run.n == grown[k].n && jm_axes_agree(run, grown[k]);
+      if (!known) grown[p->n_mesh++] = run;
+    }
+  }
+  return NULL;
+}
+
+jm_error *jm_placement_nameable(jm_placement *p, const jm_sharding *sharding,
+                                const jm_sharding **out) {
+  *out = sharding;
+  for (uint32_t d = 0; sharding && d < sharding->rank; d++) {
+    const jm_axes all = jm_axes_of(sharding, d);
+    uint32_t n = 0, longest = 0;
+    do {
+      const jm_axes left = {all.list + n, all.n - n};
+      longest = 0;
+      for (uint32_t k = 0; k < p->n_mesh; k++)
+        if (begins_with(left, p->mesh[k]) && p->mesh[k].n > longest) longest = p->mesh[k].n;
+      n += longest;
+    } while (longest);
+    if (n < all.n)
+      JM_TRY(jm_sharding_replace(&p->m->arena, *out, sharding->rank, p->m->n_partitions, d,
+                                 (jm_axes){all.list, n}, out));
+  }
+  return NULL;
+}
+
+static jm_error *canonicalize(jm_placement *p, const jm_sharding *named, const jm_sharding **out) {
+  JM_TRY(jm_sharding_canonicalize(&p->m->arena, named, out));
+  return named && jm_sharding_is_canonical(*out) ? remember_axes(p, named, *out) : NULL;
+}
+
 jm_error *jm_placement_named(jm_placement *p, const jm_op *op, uint32_t rank,
                              const jm_sharding **out) {
   const jm_sharding_constraint_attrs *a = op->attrs; /* the others begin with the same fields */
   const jm_sharding *named;
   JM_TRY(jm_sharding_decode(&p->m->arena, a->parts, a->ids, rank, p->m->n_partitions, &named));
-  return jm_sharding_canonicalize(&p->m->arena, named, out);
+  return canonicalize(p, named, out);
 }
 
 static jm_error *enter_arguments(jm_placement *p) {
   jm_module *m = p->m;
   const jm_region *entry = jm_module_region(m, m->entry);
   for (uint32_t i = 0; i < entry->n_args; i++) {
-    JM_TRY(jm_sharding_canonicalize(&m->arena, m->arguments[i].parts, &m->arguments[i].parts));
+    JM_TRY(canonicalize(p, m->arguments[i].parts, &m->arguments[i].parts));
     if (jm_sharding_is_canonical(m->arguments[i].parts))
       p->sharding[entry->first_arg + i] = m->arguments[i].parts;
     p->fixed[entry->first_arg + i] = true;
   }
   for (uint32_t i = 0; i < entry->n_results; i++)
-    JM_TRY(jm_sharding_canonicalize(&m->arena, m->results[i].parts, &m->results[i].parts));
+    JM_TRY(canonicalize(p, m->results[i].parts, &m->results[i].parts));
   return NULL;
 }
 
