@@ -92,12 +92,14 @@ typedef struct jm_argument_fact {
   const char *sharding;     /* as text, NULL: none */
   const jm_sharding *parts; /* what each partition is given; NULL: the whole. Before the pass
                                partition the argument's type is the whole's all the same. */
+  jm_sharding_sums sums;    /* for the caller alone: the program completes them. Not in the text */
 } jm_argument_fact;
 
 typedef struct jm_result_fact {
   const char *memory_kind, *sharding;
   const jm_sharding *parts; /* what each partition returns; NULL: the whole */
   bool divided;             /* the caller wants these parts; else the pass partition chooses */
+  jm_sharding_sums sums;    /* for the caller alone: the program divides them. Not in the text */
 } jm_result_fact;
 
 /* What an op means in simpler ones, as the program spelled it out: for engines that lack the op.

@@ -32,6 +32,12 @@ typedef struct jm_sharding {
   const jm_sharding_dim *dims;
 } jm_sharding;
 
+/* Groups of partitions each of which has a part of a sum: an array that is unreduced along axes. */
+typedef struct jm_sharding_sums {
+  jm_i64s groups; /* one after another; empty: there are no sums */
+  int64_t group_size;
+} jm_sharding_sums;
+
 enum { JM_SHARDING_AXES = 32 }; /* more factors than a number of partitions has */
 
 /* The index of the part that the position of the mesh has along a dimension. */

@@ -219,7 +219,44 @@ static jm_error *count_results(jm_vhlo *v, const jm_wire_op *op, uint32_t *out) 
   return NULL;
 }
 
-static jm_error *build_arguments(jm_vhlo *v, const jm_wire_block *block, jm_value *args) {
+/* The parts of sums that an argument or a result is met in. */
+static jm_error *read_unreduced(jm_vhlo *v, uint32_t dictionary, jm_sharding_sums *out) {
+  uint32_t index;
+  *out = (jm_sharding_sums){.group_size = 1};
+  if (v->m->n_partitions == 1 || dictionary == JM_WIRE_NONE) return NULL;
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "sdy.sharding", &index));
+  return index == JM_WIRE_NONE ? NULL : jm_vhlo_unreduced_read(v, index, NULL, out);
+}
+
+/* Parts of sums are each device's own: they are completed and divided as in a body written per
+ * device. */
+static jm_error *complete_argument(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *value) {
+  const jm_wire_attr *list;
+  const jm_sharding *parts = v->m->arguments[i].parts;
+  const jm_type *whole = jm_vhlo_typeof(v, *value);
+  jm_sharding_sums *sums = &v->m->arguments[i].sums;
+  uint32_t item;
+  JM_TRY(jm_vhlo_find(v, op, "arg_attrs", &list));
+  JM_TRY(find_item(v, list, i, &item));
+  JM_TRY(read_unreduced(v, item, sums));
+  if (!sums->groups.n) return NULL;
+  JM_TRY(jm_vhlo_enter_shard(v, op, parts, value));
+  JM_TRY(jm_vhlo_unreduced_complete(v, op, sums, value));
+  return jm_vhlo_leave_shard(v, op, parts, whole, value);
+}
+
+static jm_error *divide_result(jm_vhlo *v, const jm_wire_op *op, uint32_t item,
+                               jm_result_fact *fact, jm_value *value) {
+  const jm_type *whole = jm_vhlo_typeof(v, *value);
+  JM_TRY(read_unreduced(v, item, &fact->sums));
+  if (!fact->sums.groups.n) return NULL;
+  JM_TRY(jm_vhlo_enter_shard(v, op, fact->parts, value));
+  JM_TRY(jm_vhlo_unreduced_divide(v, op, &fact->sums, value));
+  return jm_vhlo_leave_shard(v, op, fact->parts, whole, value);
+}
+
+static jm_error *build_arguments(jm_vhlo *v, const jm_wire_op *op, const jm_wire_block *block,
+                                 jm_value *args) {
   jm_module *m = v->m;
   const jm_type *type = NULL, *part;
   for (uint32_t i = 0; i < block->n_arguments; i++) {
@@ -228,11 +265,13 @@ static jm_error *build_arguments(jm_vhlo *v, const jm_wire_block *block, jm_valu
                          "of argument %u", i));
     JM_TRY(jm_build_arg(m, m->entry, type, &args[i]));
   }
+  for (uint32_t i = 0; i < block->n_arguments; i++)
+    JM_TRY(jm_error_note(complete_argument(v, op, i, &args[i]), "of argument %u", i));
   return NULL;
 }
 
 /* How the program's caller wants the results; those that it says nothing of are free. */
-static jm_error *read_result_parts(jm_vhlo *v, const jm_wire_op *op, const jm_value *results,
+static jm_error *read_result_parts(jm_vhlo *v, const jm_wire_op *op, jm_value *results,
                                    uint32_t n) {
   const jm_wire_attr *list;
   JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
@@ -244,6 +283,7 @@ static jm_error *read_result_parts(jm_vhlo *v, const jm_wire_op *op, const jm_va
     JM_TRY(jm_error_note(read_parts(v, item, whole, &fact->parts), "of result %u", i));
     JM_TRY(jm_error_note(jm_build_part_type(v->m, fact->parts, whole, &part), "of result %u", i));
     fact->divided = fact->sharding != NULL;
+    JM_TRY(jm_error_note(divide_result(v, op, item, fact, &results[i]), "of result %u", i));
   }
   return NULL;
 }
@@ -263,7 +303,7 @@ static jm_error *read_main(jm_vhlo *v) {
   JM_TRY(jm_build_region(m, &v->region));
   m->entry = v->region;
   JM_TRY(read_facts(v, op, block, n_results));
-  JM_TRY(build_arguments(v, block, args));
+  JM_TRY(build_arguments(v, op, block, args));
   JM_TRY(jm_vhlo_inline_function(v, "main", 4, args, block->n_arguments, n_results, &results));
   for (uint32_t i = 0; i < n_results; i++)
     if (results[i] & JM_VHLO_TUPLE) return jm_error_unimplemented("the program returns a tuple");

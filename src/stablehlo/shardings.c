@@ -8,16 +8,15 @@
 
 /* -- reading */
 
-static bool is_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
-                      jm_error **error) {
-  for (uint32_t i = 0; i < names->n_attrs && !*error; i++) {
+jm_error *jm_vhlo_axis_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
+                              bool *out) {
+  *out = false;
+  for (uint32_t i = 0; i < names->n_attrs && !*out; i++) {
     const jm_wire_attr *name;
-    *error = jm_bytecode_read_attr(v->b, names->attrs[i], &name);
-    if (!*error && name->n_bytes == axis->name_size &&
-        !memcmp(name->bytes, axis->name, axis->name_size))
-      return true;
+    JM_TRY(jm_bytecode_read_attr(v->b, names->attrs[i], &name));
+    *out = name->n_bytes == axis->name_size && !memcmp(name->bytes, axis->name, axis->name_size);
   }
-  return false;
+  return NULL;
 }
 
 static jm_error *read_dim(jm_vhlo *v, const jm_vhlo_mesh *mesh, uint32_t index,
@@ -31,11 +30,10 @@ static jm_error *read_dim(jm_vhlo *v, const jm_vhlo_mesh *mesh, uint32_t index,
   *out = (jm_sharding_dim){axes, 0, 1};
   for (uint32_t i = 0; i < attr->n_attrs; i++) {
     jm_vhlo_axis axis;
-    jm_error *error = NULL;
+    bool counts = true;
     JM_TRY(jm_vhlo_mesh_axis(v, mesh, attr->attrs[i], &axis));
-    const bool counts = axis.size > 1 && (!manual || is_listed(v, manual, &axis, &error));
-    if (error) return error;
-    if (!counts) continue;
+    if (manual) JM_TRY(jm_vhlo_axis_listed(v, manual, &axis, &counts));
+    if (!counts || axis.size == 1) continue;
     axes[out->n_axes++] = (jm_sharding_axis){axis.stride, axis.size};
     if (axis.size > mesh->n_devices / out->n_parts)
       return jm_error_invalid("a sharding names an axis twice");
@@ -71,7 +69,9 @@ jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
   *out = NULL;
-  if (attr->dialect != JM_WIRE_SDY || attr->code != JM_WIRE_SDY_SHARDING)
+  if (attr->dialect != JM_WIRE_SDY ||
+      (attr->code != JM_WIRE_SDY_SHARDING && attr->code != JM_WIRE_SDY_UNREDUCED_1 &&
+       attr->code != JM_WIRE_SDY_UNREDUCED_2))
     return jm_error_unimplemented("this kind of sharding");
   const uint32_t rank = (uint32_t)attr->ints[0];
   if (rank != type->rank)
