@@ -27,13 +27,22 @@
 
 typedef struct partitioner {
   jm_placement p;
-  jm_value *local; /* by value of the program on whole arrays: its part */
+  jm_value *local;       /* by value of the program on whole arrays: its part */
+  uint32_t manual_depth; /* of regions in bodies written per device */
 } partitioner;
 
 static jm_error *build_region(partitioner *t, jm_region_id from, jm_region_id to);
 
 static const jm_type *whole_type(const partitioner *t, jm_value v) {
   return jm_module_typeof(t->p.m, v);
+}
+
+/* Each device computes it for itself. */
+static bool is_manual(const partitioner *t, const jm_op *op) {
+  bool manual = t->manual_depth > 0;
+  for (uint32_t i = 0; i < op->n_operands; i++) manual |= t->p.manual[op->operands[i]];
+  for (uint32_t i = 0; i < op->n_results; i++) manual |= t->p.manual[op->first_result + i];
+  return manual;
 }
 
 /* A value's part in another sharding; what is manual is as it is. */
@@ -108,10 +117,141 @@ static jm_error *build_whole(partitioner *t, const jm_site *site, const jm_op *o
     JM_TRY(bring(t, site, op->operands[i], NULL, &operands[i]));
   for (uint32_t i = 0; i < op->n_results; i++) types[i] = whole_type(t, op->first_result + i);
   JM_TRY(build_like(t, site, op, operands, types, op->attrs, &made));
+  const bool manual = is_manual(t, op);
+  t->manual_depth += manual;
   JM_TRY(build_regions(t, op, made));
+  t->manual_depth -= manual;
   for (uint32_t i = 0; i < op->n_results; i++)
     JM_TRY(take(t, site, op->first_result + i, NULL, t->p.m->ops[made].first_result + i));
   return NULL;
+}
+
+/* -- what is to happen once: on device 0, whose results the others are told
+
+   %0: u32[] = partition_id
+   %1: pred[] = compare %0, 0 direction=EQ
+   %2: f32[4] = case<2> %1 | %x { return 0 }, { return custom_call %x }
+   %3: f32[4] = collective_broadcast %2                                                        */
+
+static jm_error *build_is_first(partitioner *t, const jm_site *site, jm_value *out) {
+  static const uint32_t zero = 0;
+  const jm_compare_attrs attrs = {.direction = JM_COMPARE_EQ, .order = JM_ORDER_UNSIGNED};
+  jm_module *m = t->p.m;
+  const jm_type *id, *pred;
+  jm_value operands[2];
+  jm_op_id op;
+  JM_TRY(jm_module_type(m, JM_DT_u32, 0, NULL, &id));
+  JM_TRY(jm_module_type(m, JM_DT_pred, 0, NULL, &pred));
+  jm_op_spec spec = {
+      .code = JM_OP_partition_id, .result_types = &id, .n_results = 1, .loc = site->loc};
+  JM_TRY(jm_build_op(m, site->region, &spec, &op));
+  operands[0] = m->ops[op].first_result;
+  JM_TRY(jm_build_splat(m, site->region, id, &zero, site->loc, &operands[1]));
+  spec.code = JM_OP_compare;
+  spec.operands = operands;
+  spec.n_operands = 2;
+  spec.result_types = &pred;
+  spec.attrs = &attrs;
+  JM_TRY(jm_build_op(m, site->region, &spec, &op));
+  *out = m->ops[op].first_result;
+  return NULL;
+}
+
+/* The branch of the other devices: zeros. */
+static jm_error *build_nothing(partitioner *t, const jm_op *op, const jm_type *const *types,
+                               jm_region_id region, jm_value *results) {
+  static const char zero[16];
+  jm_module *m = t->p.m;
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const jm_op_spec token = {
+        .code = JM_OP_create_token, .result_types = &types[i], .n_results = 1, .loc = op->loc};
+    jm_op_id id;
+    if (types[i]->dtype != JM_DT_token) {
+      JM_TRY(jm_build_splat(m, region, types[i], zero, op->loc, &results[i]));
+      continue;
+    }
+    JM_TRY(jm_build_op(m, region, &token, &id));
+    results[i] = m->ops[id].first_result;
+  }
+  return jm_build_results(m, region, results, op->n_results);
+}
+
+static jm_error *build_branches(partitioner *t, const jm_op *op, const jm_type *const *types,
+                                jm_op_id chosen) {
+  jm_module *m = t->p.m;
+  jm_value *args, *results = jm_arena_alloc(&t->p.scratch, op->n_results, sizeof *results);
+  const jm_type **unused;
+  jm_op_id made;
+  if (!results) return jm_error_out_of_memory();
+  JM_TRY(allocate_lists(t, op, &args, &unused));
+  for (uint32_t r = 0; r < 2; r++) {
+    const jm_region_id region = m->ops[chosen].first_region + r;
+    const jm_site site = {m, region, op->loc};
+    for (uint32_t i = 0; i < op->n_operands; i++)
+      JM_TRY(jm_build_arg(m, region, whole_type(t, op->operands[i]), &args[i]));
+    if (!r) {
+      JM_TRY(build_nothing(t, op, types, region, results));
+      continue;
+    }
+    JM_TRY(build_like(t, &site, op, args, types, op->attrs, &made));
+    for (uint32_t i = 0; i < op->n_results; i++) results[i] = m->ops[made].first_result + i;
+    JM_TRY(jm_build_results(m, region, results, op->n_results));
+  }
+  return NULL;
+}
+
+static jm_error *build_told(partitioner *t, const jm_site *site, jm_value *value) {
+  jm_module *m = t->p.m;
+  const jm_type *type = jm_module_typeof(m, *value);
+  const jm_collective_broadcast_attrs attrs = {.channel = 1};
+  const jm_op_spec spec = {.code = JM_OP_collective_broadcast,
+                           .operands = value,
+                           .n_operands = 1,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .loc = site->loc};
+  jm_op_id id;
+  if (type->dtype == JM_DT_token) return NULL;
+  JM_TRY(jm_build_op(m, site->region, &spec, &id));
+  *value = m->ops[id].first_result;
+  return NULL;
+}
+
+static jm_error *build_once(partitioner *t, const jm_site *site, const jm_op *op) {
+  jm_module *m = t->p.m;
+  jm_value *operands, *all = jm_arena_alloc(&t->p.scratch, 1 + (size_t)op->n_operands, sizeof *all);
+  const jm_type **types;
+  jm_op_id chosen;
+  if (!all) return jm_error_out_of_memory();
+  JM_TRY(allocate_lists(t, op, &operands, &types));
+  JM_TRY(build_is_first(t, site, &all[0]));
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    JM_TRY(bring(t, site, op->operands[i], NULL, &all[1 + i]));
+  for (uint32_t i = 0; i < op->n_results; i++) types[i] = whole_type(t, op->first_result + i);
+  const jm_op_spec spec = {.code = JM_OP_case,
+                           .operands = all,
+                           .n_operands = 1 + op->n_operands,
+                           .n_captures = op->n_operands,
+                           .result_types = types,
+                           .n_results = op->n_results,
+                           .n_regions = 2,
+                           .loc = op->loc};
+  JM_TRY(jm_build_op(m, site->region, &spec, &chosen));
+  JM_TRY(build_branches(t, op, types, chosen));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    jm_value told = m->ops[chosen].first_result + i;
+    JM_TRY(build_told(t, site, &told));
+    JM_TRY(take(t, site, op->first_result + i, NULL, told));
+  }
+  return NULL;
+}
+
+static bool happens_once(const jm_op *op) {
+  int64_t callback;
+  return op->code == JM_OP_custom_call &&
+         (jm_op_callback_find(op, &callback) ||
+          ((const jm_custom_call_attrs *)op->attrs)->has_side_effect);
 }
 
 /* -- attributes that name sizes */
@@ -347,7 +487,8 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   const jm_site site = {t->p.m, region, op.loc};
   if (op.code == JM_OP_full_to_shard || op.code == JM_OP_shard_to_full)
     return build_edge(t, &site, &op);
-  if (op.n_results && t->p.manual[op.first_result]) return build_whole(t, &site, &op);
+  if (is_manual(t, &op)) return build_whole(t, &site, &op);
+  if (happens_once(&op)) return build_once(t, &site, &op);
   if (op.code == JM_OP_sharding_constraint) {
     const jm_value v = op.operands[0], result = op.first_result;
     return jm_reshard_build(&site, whole_type(t, v), jm_placement_of(&t->p, v),

@@ -149,9 +149,10 @@ void jm_plan_export(const jm_plan *plan, jm_text *json) {
   jm_text_printf(&name, "%s", plan->module->name);
   jm_text_printf(&compiler, "%s", plan->engine->backend->describe_compiler(plan->engine));
   jm_text_printf(json,
-                 "{\"arena\": %zu, \"read\": %zu, \"written\": %zu, \"collectives\": %u,"
-                 " \"sent\": %" PRIu64,
-                 plan->arena_bytes, totals.read, totals.written, totals.n_collectives, totals.sent);
+                 "{\"arena\": %zu, \"read\": %zu, \"written\": %zu, \"partitions\": %u,"
+                 " \"collectives\": %u, \"sent\": %" PRIu64,
+                 plan->arena_bytes, totals.read, totals.written, plan->module->n_partitions,
+                 totals.n_collectives, totals.sent);
   print_key(&p, "name");
   print_string(&p, &name);
   print_key(&p, "compiler");

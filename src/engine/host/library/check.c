@@ -95,9 +95,6 @@ static jm_error *check_rng(const jm_module *m, const jm_op *op) {
 static jm_error *check_custom_call(const jm_module *m, const jm_op *op) {
   const jm_custom_call_attrs *attrs = op->attrs;
   const jm_custom_call *found = jm_custom_call_find(attrs->target);
-  int64_t callback;
-  if (!is_alone(m) && jm_op_callback_find(op, &callback))
-    return refuse(m, op, "a callback in a program over several devices");
   if (found) return found->check(m, op);
   return jm_op_error(m, op, JM_UNIMPLEMENTED, "custom call of the unknown target \"%.*s\"",
                      (int)attrs->target.size, attrs->target.bytes ? attrs->target.bytes : "");
