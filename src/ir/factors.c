@@ -3,6 +3,8 @@
  * dimensions; what it leaves out must be whole. Dimensions of size 1 need no factor. */
 #include "ir/factors.h"
 
+#include <string.h>
+
 #include "ir/body.h"
 
 /* The arena is the caller's; `failed` is memory that ran out, asked once at the end. */
@@ -402,6 +404,38 @@ static void jm_factors_convolution(rule *r) {
   if (a->batch_groups != 1 || a->feature_groups != 1) return;
   pair(r, 1, a->kernel_output_feature, 2, a->output_feature);
   share_contracted(r, a->input_feature, a->kernel_input_feature);
+}
+
+/* -- custom calls */
+
+/* Those that work on each matrix, or vector, of a batch by itself. */
+static const struct {
+  const char *target;
+  uint32_t rank; /* of one of operand 0 */
+} batched_calls[] = {
+    {"mps.eigh", 2},  {"mps.eig", 2},
+    {"mps.schur", 2}, {"mps.hessenberg", 2},
+    {"mps.svd", 2},   {"mps.lu", 2},
+    {"mps.geqp3", 2}, {"mps.tridiagonal", 2},
+    {"mps.ormqr", 2}, {"mps.tridiagonal_solve", 1},
+    {"Qr", 2},        {"ProductOfElementaryHouseholderReflectors", 2},
+};
+
+static void share_batch(rule *r, uint32_t d) {
+  const int64_t size = type_of(r, 0)->dims[d];
+  for (uint32_t t = 0; t < r->f->n_tensors; t++)
+    if (type_of(r, t)->rank <= d || type_of(r, t)->dims[d] != size) return;
+  const int32_t factor = add(r, size, false);
+  for (uint32_t t = 0; t < r->f->n_tensors; t++) r->f->of[t][d] = factor;
+}
+
+static void jm_factors_custom_call(rule *r) {
+  const jm_custom_call_attrs *a = r->op->attrs;
+  if (!r->f->n_inputs || !a->target.size || a->has_side_effect) return;
+  for (size_t i = 0; i < sizeof batched_calls / sizeof *batched_calls; i++) {
+    if (strcmp(a->target.bytes, batched_calls[i].target) != 0) continue;
+    for (uint32_t d = 0; d + batched_calls[i].rank < type_of(r, 0)->rank; d++) share_batch(r, d);
+  }
 }
 
 /* -- the table */

@@ -613,8 +613,12 @@ static jm_error *partition(partitioner *t) {
 }
 
 jm_error *jm_pass_partition(jm_module *m, const jm_pass_options *options, bool *changed) {
+  enum { MOST_PARTITIONS = 4096 }; /* each collective lists all of them */
   (void)options;
   if (!m->whole) return NULL;
+  if (m->n_partitions > MOST_PARTITIONS)
+    return jm_error_unimplemented("a program over %u partitions; at most %d are supported",
+                                  m->n_partitions, MOST_PARTITIONS);
   if (m->n_replicas > 1 && m->n_partitions > 1)
     return jm_error_unimplemented("a program of %u replicas of %u partitions", m->n_replicas,
                                   m->n_partitions);

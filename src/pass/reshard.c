@@ -88,7 +88,7 @@ typedef struct step {
   jm_axes axes;
 } step;
 
-enum { MOST_STEPS = 2 * JM_SHARDING_AXES };
+enum { MOST_STEPS = 3 * JM_SHARDING_AXES }; /* of each kind at most one an axis */
 
 typedef struct plan {
   step steps[MOST_STEPS];

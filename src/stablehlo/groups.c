@@ -126,6 +126,7 @@ jm_error *jm_vhlo_mesh_groups(jm_vhlo *v, const jm_vhlo_mesh *in, const uint32_t
     size *= parts[i].size;
   }
   int64_t *list = NULL;
+  JM_TRY(jm_vhlo_charge(v, (uint64_t)in->n_devices / JM_VHLO_PER_ITEMS));
   JM_TRY(jm_vhlo_make_list(v, (uint32_t)in->n_devices, &list));
   uint32_t n_listed = 0;
   for (int64_t leader = 0; leader < in->n_devices; leader++) {

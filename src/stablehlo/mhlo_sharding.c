@@ -87,6 +87,7 @@ static jm_error *scan_devices(jm_vhlo *v, scanner *s, uint32_t rank, const jm_sh
   JM_TRY(scan_list(s, tiles, MOST_DIMS, &n));
   if (!accept(s, "]") || n < rank) return malformed(s);
   JM_TRY(check_sizes(s, tiles, n, n_devices));
+  JM_TRY(jm_vhlo_charge(v, n_devices / JM_VHLO_PER_ITEMS));
   JM_TRY(jm_vhlo_make_list(v, n_devices, &ids));
   if (accept(s, "<=["))
     JM_TRY(scan_iota(s, ids, n_devices));

@@ -51,6 +51,7 @@ static jm_error *read_devices(jm_vhlo *v, const jm_vhlo_mesh *mesh, jm_sharding 
   out->n_devices = n;
   if (!mesh->ids.n) return NULL;
   int64_t *ids;
+  JM_TRY(jm_vhlo_charge(v, n / JM_VHLO_PER_ITEMS));
   JM_TRY(jm_vhlo_make_list(v, n, &ids));
   bool *seen = jm_arena_alloc(&v->scratch, n, sizeof *seen);
   if (!seen) return jm_error_out_of_memory();

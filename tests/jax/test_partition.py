@@ -126,6 +126,12 @@ except ValueError as e:  # JAX checks it for whole dimensions
     assert "divisible" in str(e)
 compiled, got, found, bytes_sent = check(lambda x: x.reshape(4, 24) + 1, put((16, 6), "i"))
 assert got.shape == (4, 24)""",
+    # Factorizations of matrices in parts, on each device its own.
+    "batched_calls": """
+f = lambda x: (jnp.linalg.eigvalsh(x + x.mT), jnp.linalg.qr(x).R, jnp.linalg.inv(x + 9 * jnp.eye(4)))
+compiled, got, found, bytes_sent = check(f, put((16, 4, 4), "i"))
+assert not found, found
+assert all(g.sharding.is_equivalent_to(NamedSharding(mesh, P("i")), g.ndim) for g in got)""",
     "explain": """
 from jax_mps_c import explain
 plans = []
@@ -154,6 +160,10 @@ def run(arguments, timeout=600):
         timeout=timeout,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_older_shardings():
+    run([str(HERE / "older_shardings.py")])
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
