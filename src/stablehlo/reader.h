@@ -151,29 +151,6 @@ jm_error *jm_vhlo_mesh_groups(jm_vhlo *v, const jm_vhlo_mesh *in, const uint32_t
  * dimension is divided. */
 jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
                            const jm_wire_attr *manual, const jm_sharding **out) JM_MUST_USE;
-/* -- unreduced.c: parts of sums. Along the unreduced axes of a sharding each device has a part of a
- * sum. Inside of the program sums are complete; parts are met at its edges, and at those of bodies
- * written per device. */
-
-/* The sums that the sharding by attribute index speaks of; manual as in jm_vhlo_sharding. */
-jm_error *jm_vhlo_unreduced_read(jm_vhlo *v, uint32_t index, const jm_wire_attr *manual,
-                                 jm_sharding_sums *out) JM_MUST_USE;
-/* In a body written per device: a device's part becomes the sum, and a sum a device's part (that of
- * the first of a group is all of it). op: for its location, may be NULL. */
-jm_error *jm_vhlo_unreduced_complete(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
-                                     jm_value *value) JM_MUST_USE;
-jm_error *jm_vhlo_unreduced_divide(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
-                                   jm_value *value) JM_MUST_USE;
-
-/* -- mhlo_sharding.c */
-
-/* The same of the text of mhlo.sharding; *manual: it speaks of axes that a body written per device
- * has for itself. */
-jm_error *jm_vhlo_text_sharding(jm_vhlo *v, const char *text, uint32_t rank, bool *manual,
-                                const jm_sharding **out) JM_MUST_USE;
-/* Rules of the custom calls @Sharding, @SPMDFullToShardShape and @SPMDShardToFullShape in programs
- * over several partitions. */
-jm_vhlo_rule jm_vhlo_read_sharding_call, jm_vhlo_read_full_to_shard, jm_vhlo_read_shard_to_full;
 /* Whether the axis is among those of a list of names. */
 jm_error *jm_vhlo_axis_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
                               bool *out) JM_MUST_USE;
@@ -183,6 +160,30 @@ jm_error *jm_vhlo_enter_shard(jm_vhlo *v, const jm_wire_op *op, const jm_shardin
                               jm_value *value) JM_MUST_USE;
 jm_error *jm_vhlo_leave_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
                               const jm_type *whole, jm_value *value) JM_MUST_USE;
+
+/* -- unreduced.c: parts of sums. Along the unreduced axes of a sharding each device has a part of a
+ * sum. Inside of the program sums are complete; parts are met at its edges, and at those of bodies
+ * written per device. */
+
+/* The sums that the sharding by attribute index speaks of; manual as in jm_vhlo_sharding. */
+jm_error *jm_vhlo_unreduced_read(jm_vhlo *v, uint32_t index, const jm_wire_attr *manual,
+                                 jm_sharding_sums *out) JM_MUST_USE;
+/* In a body written per device: a device's part becomes the sum, and a sum a device's part (that of
+ * the first of a group is all of it). op: for its location. */
+jm_error *jm_vhlo_unreduced_complete(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
+                                     jm_value *value) JM_MUST_USE;
+jm_error *jm_vhlo_unreduced_divide(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
+                                   jm_value *value) JM_MUST_USE;
+
+/* -- mhlo_sharding.c */
+
+/* The sharding of an array of this rank by the text of mhlo.sharding; *manual: it speaks of axes
+ * that a body written per device has for itself. */
+jm_error *jm_vhlo_text_sharding(jm_vhlo *v, const char *text, uint32_t rank, bool *manual,
+                                const jm_sharding **out) JM_MUST_USE;
+/* Rules of the custom calls @Sharding, @SPMDFullToShardShape and @SPMDShardToFullShape in programs
+ * over several partitions. */
+jm_vhlo_rule jm_vhlo_read_sharding_call, jm_vhlo_read_full_to_shard, jm_vhlo_read_shard_to_full;
 
 /* -- groups.c: replica_groups (an attribute's index) as ids or as axes of a mesh */
 

@@ -28,6 +28,7 @@ NOT_FROM_CASES = {
     "replica_id",
     "rng",
     "shard_to_full",
+    "sharding_constraint",
 }
 # The wire's names of some ops of ours.
 SPELLING = {"case": "case|if"}
