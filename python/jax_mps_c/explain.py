@@ -15,9 +15,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax_mps_c import extension, plan_svg
@@ -99,17 +100,50 @@ def text(compiled: Any) -> str:
     return explain_compiled(compiled).text
 
 
-def comment(executable: Any) -> str:
-    """The plan of an executable of the host engine as comments of HLO, to stand behind it: what
-    JAX converts to HLO is the program as the plugin got it. Nothing for executables of others."""
+def _hlo_line(line: str) -> str:
+    """An op of ours as HLO spells it: `%2: f32[8] = all_reduce %1 dim=0` becomes
+    `%2 = f32[8] all-reduce(%1), dim=0`."""
+    results, equals, rest = line.partition(" = ")
+    if not equals:
+        return line
+    names, types = zip(*re.findall(r"(%\w+): (\w+\[[\d,]*\])", results), strict=True)
+    op, operands, rest = re.fullmatch(r"(\w+)(?:<\d+>)?((?: [^ =]+(?= |$))*)(.*)", rest).groups()
+    indent = " " * (len(line) - len(line.lstrip()))
+    attributes = re.sub(r" (\w+=)", r", \1", rest)
+    type_ = types[0] if len(types) == 1 else f"({', '.join(types)})"
+    return f"{indent}{', '.join(names)} = {type_} {op.replace('_', '-')}({operands.strip()}){attributes}"
+
+
+def _hlo_steps(steps: list[dict[str, Any]], indent: str) -> Iterator[str]:
+    for step in steps:
+        for line in step["ops"].splitlines():
+            yield indent + _hlo_line(line)
+        for block in step["blocks"]:
+            yield f"{indent}{block['name']}:"
+            yield from _hlo_steps(block["steps"], indent + "  ")
+
+
+def _partitioned(plan: Plan) -> str:
+    """What one device of several runs: collectives and all, in the manner of HLO."""
+    lines = _hlo_steps(plan.data["steps"], "  ")
+    head = f"HloModule {plan.data['name']}, num_partitions={plan.data['partitions']}"
+    return "\n".join([head, "", "ENTRY %main {", *lines, "}", ""])
+
+
+def program_text(executable: Any, original: Callable[[], str]) -> str:
+    """`as_text` of an executable: the program as the plugin got it, which is what JAX converts to
+    HLO, and its plan as comments. Of a program over several devices, what each of them runs.
+    The original text alone for executables of other engines."""
     client = executable.client
     if client.platform != "mps" or not client.platform_version.endswith("host engine"):
-        return ""
+        return original()
     try:
-        plan = explain_executable(executable).text
+        plan = explain_executable(executable)
     except (RuntimeError, ValueError) as error:
-        plan = f"no plan: {error}"
-    return "\n" + "".join(f"// {line}".rstrip() + "\n" for line in plan.splitlines())
+        return f"{original()}\n// no plan: {error}\n"
+    text = _partitioned(plan) if plan.data["partitions"] > 1 else original()
+    comments = (f"// {line}".rstrip() + "\n" for line in plan.text.splitlines())
+    return text + "\n" + "".join(comments)
 
 
 def explain_file(path: pathlib.Path) -> Plan:

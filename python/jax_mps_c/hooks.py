@@ -139,7 +139,9 @@ def explain_compiled() -> None:
 
     @functools.wraps(original)
     def as_text(self: Any) -> str:
-        return original(self) + explain.comment(self.xla_extension_executable())
+        return explain.program_text(
+            self.xla_extension_executable(), functools.partial(original, self)
+        )
 
     if not hasattr(original, "__wrapped__"):
         stages.Executable.as_text = as_text
@@ -235,7 +237,7 @@ HOOKS = (
         "jax._src.stages.Executable.as_text",
         "0.4.38 - 0.12.0.1",
         "compiled.as_text() shows the program as it came, converted to HLO; the plan that is run "
-        "stands behind it, as comments",
+        "stands behind it, as comments; of several devices, what one of them runs",
         explain_compiled,
     ),
 )

@@ -74,6 +74,9 @@ enum {
   JM_WIRE_SDY_AXIS_REF = 4,    /* bytes: name; attrs: sub axis or none */
   JM_WIRE_SDY_DIM = 5,         /* attrs: axes; ints: closed, priority or -1 */
   JM_WIRE_SDY_SHARDING = 6,    /* attrs: mesh, dims, replicated; ints: their counts */
+  /* the same, and attrs: unreduced; the second also ints: which sum it is a part of, 0 for one */
+  JM_WIRE_SDY_UNREDUCED_1 = 15,
+  JM_WIRE_SDY_UNREDUCED_2 = 17,
 };
 
 typedef struct jm_wire_attr {

@@ -53,12 +53,16 @@ static jm_error *facts_fill(jm_program *program) {
   if (!parameters || !outputs) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < entry->n_args; i++) {
     const jm_argument_fact *fact = &m->arguments[i];
-    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)), fact->alias,
-                                   fact->donor, fact->memory_kind, fact->parts};
+    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)),
+                                   fact->alias,
+                                   fact->donor,
+                                   fact->memory_kind,
+                                   fact->parts,
+                                   fact->sums};
   }
   for (uint32_t i = 0; i < entry->n_results; i++)
     outputs[i] = (jm_output){shape_of(jm_module_typeof(m, entry->results[i])),
-                             m->results[i].memory_kind, m->results[i].parts};
+                             m->results[i].memory_kind, m->results[i].parts, m->results[i].sums};
   const jm_cost cost = jm_cost_estimate(m);
   program->facts.name = m->name;
   program->facts.n_parameters = entry->n_args;

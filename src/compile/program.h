@@ -25,12 +25,14 @@ typedef struct jm_parameter {
   bool donor;    /* jax.buffer_donor: may be donated to any output */
   const char *memory_kind;  /* mhlo.memory_kind, NULL: default */
   const jm_sharding *parts; /* of the program's array that each partition gets; NULL: the whole */
+  jm_sharding_sums sums;
 } jm_parameter;
 
 typedef struct jm_output {
   jm_shape shape;
   const char *memory_kind;
   const jm_sharding *parts;
+  jm_sharding_sums sums;
 } jm_output;
 
 typedef struct jm_program_facts {

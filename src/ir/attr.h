@@ -128,9 +128,9 @@ typedef jm_transpose jm_attr_TRANSPOSE;
 
 /* struct jm_<op>_attrs, one per op; an op without attributes has the one padding byte. */
 #define ATTR(kind, name) jm_attr_##kind name;
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
-  typedef struct jm_##name##_attrs {                                                     \
-    attrs char end;                                                                      \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
+  typedef struct jm_##name##_attrs {                                                              \
+    attrs char end;                                                                               \
   } jm_##name##_attrs;
 #include "ir/ops.def"
 #undef ATTR

@@ -93,6 +93,21 @@ jm_error *jm_build_captures(jm_module *m, jm_op_id id, const jm_value *values, u
   return NULL;
 }
 
+jm_error *jm_build_part_type(jm_module *m, const jm_sharding *sharding, const jm_type *whole,
+                             const jm_type **out) {
+  int64_t dims[JM_RANK_MAX];
+  *out = whole;
+  if (!sharding) return NULL;
+  for (uint32_t d = 0; d < whole->rank; d++) {
+    const int64_t n = sharding->dims[d].n_parts;
+    if (whole->dims[d] % n)
+      return jm_error_invalid("dimension %u of size %lld is not a multiple of its %lld parts", d,
+                              (long long)whole->dims[d], (long long)n);
+    dims[d] = whole->dims[d] / n;
+  }
+  return jm_module_type(m, whole->dtype, whole->rank, dims, out);
+}
+
 static jm_error *build_one(jm_module *m, jm_region_id region, const jm_op_spec *spec,
                            jm_value *out) {
   jm_op_id id;

@@ -12,6 +12,11 @@ jm_error *jm_build_region(jm_module *m, jm_region_id *out) JM_MUST_USE;
 jm_error *jm_build_arg(jm_module *m, jm_region_id region, const jm_type *type,
                        jm_value *out) JM_MUST_USE;
 
+/* The type of one partition's part of an array; sharding may be NULL. INVALID_ARGUMENT if a
+ * dimension is not a multiple of the number of its parts. */
+jm_error *jm_build_part_type(jm_module *m, const jm_sharding *sharding, const jm_type *whole,
+                             const jm_type **out) JM_MUST_USE;
+
 typedef struct jm_op_spec {
   jm_opcode code;
   const jm_value *operands; /* captures last */

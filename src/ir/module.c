@@ -9,11 +9,11 @@
 /* Functions, because an offset needs the struct's name and ATTR(kind, field) doesn't carry it: the
  * typedef `self` is the one of the enclosing function. */
 #define ATTR(kind, field) {#field, JM_ATTR_##kind, offsetof(self, field)},
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary)   \
-  static const jm_attr_field *fields_of_##name(void) {                                     \
-    typedef jm_##name##_attrs self;                                                        \
-    static const jm_attr_field fields[] = {attrs{NULL, JM_ATTR_I64, offsetof(self, end)}}; \
-    return fields;                                                                         \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
+  static const jm_attr_field *fields_of_##name(void) {                                            \
+    typedef jm_##name##_attrs self;                                                               \
+    static const jm_attr_field fields[] = {attrs{NULL, JM_ATTR_I64, offsetof(self, end)}};        \
+    return fields;                                                                                \
   }
 #include "base/hash.h"
 #include "ir/ops.def"
@@ -30,7 +30,7 @@
 #define K JM_TRAIT_COMMUTATIVE
 #define S JM_TRAIT_EFFECT
 const jm_op_fact jm_op_facts[JM_N_OPS] = {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary)           \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary)  \
   {#name,  operands, results, regions, types, traits, fields_of_##name, sizeof(jm_##name##_attrs), \
    summary},
 #include "ir/ops.def"

@@ -34,7 +34,7 @@ static inline size_t jm_type_bytes(const jm_type *type) {
 }
 
 typedef enum jm_opcode {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   JM_OP_##name,
 #include "ir/ops.def"
   JM_N_OPS
@@ -90,12 +90,16 @@ typedef struct jm_argument_fact {
   bool donor;
   const char *memory_kind;  /* NULL: default */
   const char *sharding;     /* as text, NULL: none */
-  const jm_sharding *parts; /* what each partition is given; NULL: the whole */
+  const jm_sharding *parts; /* what each partition is given; NULL: the whole. Before the pass
+                               partition the argument's type is the whole's all the same. */
+  jm_sharding_sums sums;    /* for the caller alone: the program completes them. Not in the text */
 } jm_argument_fact;
 
 typedef struct jm_result_fact {
   const char *memory_kind, *sharding;
   const jm_sharding *parts; /* what each partition returns; NULL: the whole */
+  bool divided;             /* the caller wants these parts; else the pass partition chooses */
+  jm_sharding_sums sums;    /* for the caller alone: the program divides them. Not in the text */
 } jm_result_fact;
 
 /* What an op means in simpler ones, as the program spelled it out: for engines that lack the op.
@@ -119,6 +123,7 @@ typedef struct jm_module {
   jm_argument_fact *arguments; /* one per argument of the entry */
   jm_result_fact *results;     /* one per result of the entry */
   uint32_t n_replicas, n_partitions;
+  bool whole; /* types are those of whole arrays: the pass partition is still to come */
   jm_expansion *expansions;
   uint32_t n_expansions, expansions_capacity;
   /* Renders op.loc as text ("jit(f)/add at file.py:3:1"); NULL: no locations. The context is freed

@@ -444,6 +444,24 @@ static jm_error *parse_argument_facts(parser *p, jm_argument_fact *fact) {
   return NULL;
 }
 
+/* As in parts=[1,4,2,0] ids=[...]: the lists of jm_sharding_encode. */
+static jm_error *parse_parts(parser *p, uint32_t rank, const jm_sharding **out) {
+  const jm_token at = jm_lex_here(&p->lexer);
+  jm_i64s parts, ids = {0};
+  if (!jm_lex_accept_word(&p->lexer, "parts")) return NULL;
+  JM_TRY(jm_lex_expect(&p->lexer, "="));
+  JM_TRY(parse_i64s(p, &parts));
+  if (jm_lex_accept_word(&p->lexer, "ids")) {
+    JM_TRY(jm_lex_expect(&p->lexer, "="));
+    JM_TRY(parse_i64s(p, &ids));
+  }
+  jm_error *error = jm_sharding_decode(&p->m->arena, parts, ids, rank, p->m->n_partitions, out);
+  if (!error) return NULL;
+  jm_error *located = jm_lex_error(&p->lexer, &at, "%s", jm_error_message(error));
+  jm_error_destroy(error);
+  return located;
+}
+
 static jm_error *parse_placement(parser *p, const char **memory_kind, const char **sharding) {
   if (jm_lex_accept_word(&p->lexer, "memory_kind")) {
     JM_TRY(jm_lex_expect(&p->lexer, "="));
@@ -477,6 +495,7 @@ static jm_error *parse_region_args(parser *p, jm_region_id region) {
     jm_argument_fact *fact = &m->arguments[n++];
     JM_TRY(parse_argument_facts(p, fact));
     JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
+    JM_TRY(parse_parts(p, type->rank, &fact->parts));
   } while (jm_lex_accept(lexer, ","));
   return jm_lex_expect(lexer, ")");
 }
@@ -494,6 +513,8 @@ static jm_error *parse_return(parser *p, jm_region_id region) {
       if (!m->results) return jm_error_out_of_memory();
       jm_result_fact *fact = &m->results[n - 1];
       JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
+      JM_TRY(parse_parts(p, jm_module_typeof(m, values[n - 1])->rank, &fact->parts));
+      fact->divided = fact->sharding || fact->parts;
     } while (jm_lex_accept(&p->lexer, ","));
   return jm_build_results(m, region, values, n);
 }
@@ -528,6 +549,7 @@ static jm_error *parse_module(parser *p) {
   JM_TRY(parse_c_string(p, &p->m->name));
   JM_TRY(parse_count(p, "replicas", &p->m->n_replicas));
   JM_TRY(parse_count(p, "partitions", &p->m->n_partitions));
+  p->m->whole = jm_lex_accept_word(lexer, "whole");
   JM_TRY(jm_build_region(p->m, &p->m->entry));
   JM_TRY(parse_region(p, p->m->entry, 1));
   const jm_token end = jm_lex_here(lexer);

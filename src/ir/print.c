@@ -276,11 +276,29 @@ static void print_fact(printer *p, const char *name, const char *value) {
   jm_text_quote(p->text, value, strlen(value));
 }
 
+static void print_parts(printer *p, const jm_sharding *sharding) {
+  if (!sharding) return;
+  jm_arena arena;
+  jm_i64s parts, ids;
+  jm_arena_init(&arena);
+  jm_error *error = jm_sharding_encode(&arena, sharding, &parts, &ids);
+  if (!error) {
+    jm_text_printf(p->text, " parts=");
+    print_i64s(p->text, &parts);
+    if (ids.n) jm_text_printf(p->text, " ids=");
+    if (ids.n) print_i64s(p->text, &ids);
+  }
+  p->text->failed |= error != NULL;
+  jm_error_destroy(error);
+  jm_arena_deinit(&arena);
+}
+
 static void print_argument_facts(printer *p, const jm_argument_fact *fact) {
   if (fact->alias >= 0) jm_text_printf(p->text, " alias=%d", fact->alias);
   if (fact->donor) jm_text_append(p->text, " donor", 6);
   print_fact(p, "memory_kind", fact->memory_kind);
   print_fact(p, "sharding", fact->sharding);
+  print_parts(p, fact->parts);
 }
 
 static void print_region(printer *p, jm_region_id id, unsigned depth) {
@@ -303,6 +321,7 @@ static void print_region(printer *p, jm_region_id id, unsigned depth) {
     if (id == m->entry && m->results) {
       print_fact(p, "memory_kind", m->results[i].memory_kind);
       print_fact(p, "sharding", m->results[i].sharding);
+      print_parts(p, m->results[i].parts);
     }
   }
   jm_text_append(p->text, "\n", 1);
@@ -319,6 +338,7 @@ static void print_module(const jm_module *m, bool located, jm_text *text) {
   jm_text_quote(text, m->name, strlen(m->name));
   if (m->n_replicas != 1) jm_text_printf(text, " replicas=%u", m->n_replicas);
   if (m->n_partitions != 1) jm_text_printf(text, " partitions=%u", m->n_partitions);
+  if (m->whole) jm_text_append(text, " whole", 6);
   jm_text_append(text, " {\n", 3);
   print_region(&p, m->entry, 1);
   jm_text_append(text, "}\n", 2);

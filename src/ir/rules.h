@@ -6,7 +6,7 @@
 
 #include "ir/verify.h"
 
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_verify_fn jm_verify_##verify;
 #include "ir/ops.def"
 

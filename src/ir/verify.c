@@ -5,7 +5,7 @@
 #include "ir/rules.h"
 
 static jm_verify_fn *const rules[JM_N_OPS] = {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_verify_##verify,
 #include "ir/ops.def"
 };

@@ -262,6 +262,34 @@ jm_error *jm_verify_collective_permute(const jm_module *m, const jm_op *op) {
   return jm_verify_same(m, op);           /* (C5) */
 }
 
-jm_error *jm_verify_manual_computation(const jm_module *m, const jm_op *op) {
-  return jm_rule_region(m, op, 0, jm_rule_inputs(op), op->n_results);
+/* -- shardings */
+
+static jm_error *check_divided(const jm_module *m, const jm_op *op, const jm_sharding *sharding,
+                               const jm_type *whole, const jm_type *part) {
+  bool fits = whole->dtype == part->dtype && whole->rank == part->rank;
+  for (uint32_t d = 0; fits && d < whole->rank; d++) {
+    const int64_t n = sharding ? sharding->dims[d].n_parts : 1;
+    fits = whole->dims[d] % n == 0 && whole->dims[d] / n == part->dims[d];
+  }
+  return fits ? NULL : jm_rule_error(m, op, "a part has another type than the sharding says");
+}
+
+static jm_error *check_sharding(const jm_module *m, const jm_op *op, jm_arena *arena) {
+  const jm_sharding_constraint_attrs *a = op->attrs; /* the others begin with the same fields */
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  const jm_sharding *sharding;
+  JM_TRY(jm_sharding_decode(arena, a->parts, a->ids, from->rank, m->n_partitions, &sharding));
+  if (op->code == JM_OP_full_to_shard) return check_divided(m, op, sharding, from, to);
+  if (op->code == JM_OP_shard_to_full) return check_divided(m, op, sharding, to, from);
+  if (!jm_rule_dims(a->open, from->rank, true))
+    return jm_rule_error(m, op, "open dimensions that are not in ascending order or out of range");
+  return jm_verify_same(m, op);
+}
+
+jm_error *jm_verify_sharding(const jm_module *m, const jm_op *op) {
+  jm_arena arena;
+  jm_arena_init(&arena);
+  jm_error *error = check_sharding(m, op, &arena);
+  jm_arena_deinit(&arena);
+  return error;
 }

@@ -28,15 +28,16 @@ typedef struct jm_pass_options {
  * only be destroyed. */
 typedef jm_error *jm_pass_fn(jm_module *m, const jm_pass_options *options, bool *changed);
 
-jm_pass_fn jm_pass_dce;      /* ops whose results nobody uses */
-jm_pass_fn jm_pass_cse;      /* ops that compute the same */
-jm_pass_fn jm_pass_fold;     /* ops on constants */
-jm_pass_fn jm_pass_simplify; /* ops that do nothing, pairs of ops that are one */
-jm_pass_fn jm_pass_absorb;   /* transposes of operands, by products */
-jm_pass_fn jm_pass_captures; /* unused, equal and constant captures of regions */
-jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
-jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
-jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
+jm_pass_fn jm_pass_dce;       /* ops whose results nobody uses */
+jm_pass_fn jm_pass_cse;       /* ops that compute the same */
+jm_pass_fn jm_pass_partition; /* a program on whole arrays becomes that of one partition */
+jm_pass_fn jm_pass_fold;      /* ops on constants */
+jm_pass_fn jm_pass_simplify;  /* ops that do nothing, pairs of ops that are one */
+jm_pass_fn jm_pass_absorb;    /* transposes of operands, by products */
+jm_pass_fn jm_pass_captures;  /* unused, equal and constant captures of regions */
+jm_pass_fn jm_pass_carries;   /* unused and unchanged carries of loops */
+jm_pass_fn jm_pass_hoist;     /* what a loop computes alike in each round */
+jm_pass_fn jm_pass_compact;   /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the engine and the target in the options: */
 jm_pass_fn jm_pass_expand;    /* special functions in simpler ops */

@@ -40,6 +40,7 @@ static bool multiplies_dilation(const jm_pass_options *options) {
  * invariant), but few programs have work for a third round. */
 static const pass pipeline[] = {
     {START, "dce", jm_pass_dce, NULL},
+    {START, "partition", jm_pass_partition, NULL},
     {ROUND, "captures", jm_pass_captures, NULL},
     {ROUND, "fold", jm_pass_fold, NULL},
     {ROUND, "simplify", jm_pass_simplify, NULL},

@@ -2,8 +2,8 @@
  * How arguments and results are divided, as serialized OpSharding messages. */
 #include "pjrt/executable.h"
 
-enum { REPLICATED, OTHER = 3 };                                     /* OpSharding.Type */
-enum { TYPE = 1, DIMENSIONS = 3, DEVICES = 4, REPLICATE_LAST = 6 }; /* its fields */
+enum { REPLICATED, OTHER = 3, UNREDUCED = 6 };                                /* OpSharding.Type */
+enum { TYPE = 1, DIMENSIONS = 3, DEVICES = 4, REPLICATE_LAST = 6, LAST = 8 }; /* its fields */
 
 static void put_varint(jm_text *text, uint64_t value) {
   char bytes[10];
@@ -29,30 +29,61 @@ static void put_list(jm_text *text, uint64_t field, const int64_t *values, uint3
   jm_text_deinit(&packed);
 }
 
-/* Devices by the parts that they have, row-major; those with the same part one after another. */
-static void print(const jm_sharding *s, jm_text *text) {
-  int64_t tiles[JM_RANK_MAX + 1], devices[JM_MAX_DEVICES], n_tiles = 1;
-  uint32_t n = 0;
-  for (uint32_t d = 0; d < s->rank; d++) n_tiles *= tiles[d] = s->dims[d].n_parts;
-  for (int64_t tile = 0; tile < n_tiles; tile++)
-    for (uint32_t p = 0; p < s->n_devices; p++) {
-      int64_t at = 0;
-      for (uint32_t d = 0; d < s->rank; d++) at = at * tiles[d] + jm_sharding_part(s, d, p);
-      if (at == tile) devices[n++] = jm_sharding_partition(s, p);
-    }
-  const bool repeats = n_tiles < s->n_devices;
-  tiles[s->rank] = s->n_devices / n_tiles;
-  put_flag(text, TYPE, OTHER);
-  put_list(text, DIMENSIONS, tiles, s->rank + repeats);
-  put_list(text, DEVICES, devices, n);
-  if (repeats) put_flag(text, REPLICATE_LAST, 1);
+/* Which part of a sum a device has. */
+static int64_t find_summand(const jm_sharding_sums *sums, int64_t device) {
+  for (uint32_t i = 0; i < sums->groups.n; i++)
+    if (sums->groups.data[i] == device) return i % sums->group_size;
+  return 0;
 }
 
-static jm_error *add(jm_arena *arena, const jm_sharding *sharding, jm_kind_list *list, uint32_t i) {
+/* Where a device's part is in the row-major numbering of parts. */
+static int64_t find_tile(const jm_sharding *s, uint32_t n_devices, int64_t device) {
+  int64_t tile = 0;
+  for (uint32_t p = 0; s && p < n_devices; p++) {
+    if (jm_sharding_partition(s, p) != device) continue;
+    for (uint32_t d = 0; d < s->rank; d++)
+      tile = tile * s->dims[d].n_parts + jm_sharding_part(s, d, p);
+  }
+  return tile;
+}
+
+/* Devices by the parts that they have, row-major, and by their parts of sums; those with the same
+ * part one after another. */
+static void print(const jm_sharding *s, const jm_sharding_sums *sums, uint32_t rank,
+                  uint32_t n_devices, jm_text *text) {
+  int64_t tiles[JM_RANK_MAX + 2], devices[JM_MAX_DEVICES], kinds[2], n_tiles = 1;
+  uint32_t n = 0, n_dims = rank, n_kinds = 0;
+  for (uint32_t d = 0; d < rank; d++) n_tiles *= tiles[d] = s ? s->dims[d].n_parts : 1;
+  const int64_t n_sums = sums->groups.n ? sums->group_size : 1;
+  for (int64_t place = 0; place < n_tiles * n_sums; place++)
+    for (uint32_t device = 0; device < n_devices; device++)
+      if (find_tile(s, n_devices, device) * n_sums + find_summand(sums, device) == place)
+        devices[n++] = device;
+  if (n_sums > 1) {
+    kinds[n_kinds++] = UNREDUCED;
+    tiles[n_dims++] = n_sums;
+  }
+  if (n_tiles * n_sums < n_devices) {
+    kinds[n_kinds++] = REPLICATED;
+    tiles[n_dims++] = n_devices / (n_tiles * n_sums);
+  }
+  put_flag(text, TYPE, OTHER);
+  put_list(text, DIMENSIONS, tiles, n_dims);
+  put_list(text, DEVICES, devices, n);
+  if (n_sums > 1)
+    put_list(text, LAST, kinds, n_kinds);
+  else if (n_kinds)
+    put_flag(text, REPLICATE_LAST, 1);
+}
+
+static jm_error *add(jm_arena *arena, const jm_sharding *sharding, const jm_sharding_sums *sums,
+                     uint32_t rank, uint32_t n_devices, jm_kind_list *list, uint32_t i) {
   jm_text text;
   jm_text_init(&text);
-  if (sharding)
-    print(sharding, &text);
+  if (!sharding && sums->groups.n && sums->group_size == n_devices)
+    put_flag(&text, TYPE, UNREDUCED);
+  else if (sharding || sums->groups.n)
+    print(sharding, sums, rank, n_devices, &text);
   else
     put_flag(&text, TYPE, REPLICATED);
   jm_error *error = jm_text_error(&text);
@@ -75,9 +106,16 @@ jm_error *jm_shardings_build(PJRT_Executable *wrapped) {
     return jm_error_unimplemented("a program of %u partitions", facts->n_partitions);
   JM_TRY(allocate(&wrapped->arena, facts->n_parameters, &wrapped->parameter_shardings));
   JM_TRY(allocate(&wrapped->arena, facts->n_outputs, &wrapped->output_shardings));
-  for (uint32_t i = 0; i < facts->n_parameters; i++)
-    JM_TRY(add(&wrapped->arena, facts->parameters[i].parts, &wrapped->parameter_shardings, i));
-  for (uint32_t i = 0; i < facts->n_outputs; i++)
-    JM_TRY(add(&wrapped->arena, facts->outputs[i].parts, &wrapped->output_shardings, i));
+  const uint32_t n = facts->n_partitions;
+  for (uint32_t i = 0; i < facts->n_parameters; i++) {
+    const jm_parameter *p = &facts->parameters[i];
+    JM_TRY(add(&wrapped->arena, p->parts, &p->sums, p->shape.rank, n, &wrapped->parameter_shardings,
+               i));
+  }
+  for (uint32_t i = 0; i < facts->n_outputs; i++) {
+    const jm_output *o = &facts->outputs[i];
+    JM_TRY(
+        add(&wrapped->arena, o->parts, &o->sums, o->shape.rank, n, &wrapped->output_shardings, i));
+  }
   return NULL;
 }

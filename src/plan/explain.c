@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ir/collective.h"
 #include "ir/print.h"
 
 typedef struct printer {
@@ -65,8 +66,15 @@ static size_t operand_bytes(const jm_plan *plan, const jm_operand *operand) {
   return operand->type ? jm_type_bytes(operand->type) : plan->slots[operand->slot].bytes;
 }
 
+uint64_t jm_step_sends(const jm_plan *plan, const jm_step *step) {
+  if (step->op == JM_NONE) return 0;
+  return jm_collective_bytes(plan->module, jm_module_op(plan->module, step->op));
+}
+
 static void step_count(const jm_plan *plan, const jm_step *step, jm_plan_totals *totals) {
   totals->n_steps++;
+  totals->sent += jm_step_sends(plan, step);
+  totals->n_collectives += jm_step_sends(plan, step) != 0;
   if (step->code) {
     totals->n_groups += step->code->name != NULL;
     totals->n_kernels += step->code->n_kernels;
@@ -177,6 +185,12 @@ static void print_step(printer *p, const jm_step *step, uint32_t depth) {
   print_operands(p, "reads", jm_step_reads(plan, step), step->n_reads, depth + 1);
   print_operands(p, "writes", jm_step_writes(plan, step), step->n_writes, depth + 1);
   print_operands(p, "temporaries", jm_step_temporaries(plan, step), step->n_temporaries, depth + 1);
+  if (jm_step_sends(plan, step)) {
+    print_indent(p, depth + 1);
+    jm_text_printf(p->text, "sends ");
+    print_bytes(p->text, jm_step_sends(plan, step));
+    jm_text_printf(p->text, "\n");
+  }
   if (step->code && step->code->name)
     print_group(p, step, depth + 1);
   else if (step->code)
@@ -205,6 +219,11 @@ void jm_plan_explain(const jm_plan *plan, jm_text *text) {
   print_bytes(text, totals.read);
   jm_text_printf(text, " and write ");
   print_bytes(text, totals.written);
+  if (totals.n_collectives) {
+    jm_text_printf(text, "\n  partition of %u: collectives %u, each participant sends ",
+                   plan->module->n_partitions, totals.n_collectives);
+    print_bytes(text, totals.sent);
+  }
   jm_text_printf(text, "\n  compiler: %s\n",
                  plan->engine->backend->describe_compiler(plan->engine));
   print_block(&p, 0, 1);

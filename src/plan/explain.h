@@ -29,10 +29,14 @@ void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text
 /* What a step's block is for: "body", "branch 1". */
 void jm_block_print_name(const jm_step *step, uint32_t i, jm_text *text);
 
+/* Bytes that a participant sends in the step's collective; 0 for other steps. */
+uint64_t jm_step_sends(const jm_plan *plan, const jm_step *step);
+
 /* Of all steps, a loop's counted once. */
 typedef struct jm_plan_totals {
-  uint32_t n_steps, n_groups, n_kernels;
+  uint32_t n_steps, n_groups, n_kernels, n_collectives;
   size_t read, written; /* bytes */
+  uint64_t sent;        /* bytes that a participant sends in the collectives */
 } jm_plan_totals;
 jm_plan_totals jm_plan_count(const jm_plan *plan);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A plan as JSON, for programs that draw it; the form is in explain.h. */
+#include <inttypes.h>
+
 #include "ir/print.h"
 #include "plan/explain.h"
 
@@ -93,8 +95,8 @@ static void print_step(printer *p, const jm_step *step) {
   jm_step_print_title(plan, step, &title);
   if (step->op != JM_NONE)
     jm_location_print(plan->module, jm_module_op(plan->module, step->op), &source);
-  jm_text_printf(p->json, "{\"number\": %u, \"kernels\": %u", p->next++,
-                 step->code ? step->code->n_kernels : 0);
+  jm_text_printf(p->json, "{\"number\": %u, \"kernels\": %u, \"sends\": %" PRIu64, p->next++,
+                 step->code ? step->code->n_kernels : 0, jm_step_sends(plan, step));
   print_key(p, "title");
   print_string(p, &title);
   print_key(p, "source");
@@ -136,8 +138,11 @@ void jm_plan_export(const jm_plan *plan, jm_text *json) {
   jm_text_init(&compiler);
   jm_text_printf(&name, "%s", plan->module->name);
   jm_text_printf(&compiler, "%s", plan->engine->backend->describe_compiler(plan->engine));
-  jm_text_printf(json, "{\"arena\": %zu, \"read\": %zu, \"written\": %zu", plan->arena_bytes,
-                 totals.read, totals.written);
+  jm_text_printf(json,
+                 "{\"arena\": %zu, \"read\": %zu, \"written\": %zu, \"partitions\": %u,"
+                 " \"collectives\": %u, \"sent\": %" PRIu64,
+                 plan->arena_bytes, totals.read, totals.written, plan->module->n_partitions,
+                 totals.n_collectives, totals.sent);
   print_key(&p, "name");
   print_string(&p, &name);
   print_key(&p, "compiler");

@@ -274,33 +274,33 @@ static jm_error *read_approx_top_k(jm_vhlo *v, const jm_wire_op *op) {
 
 /* -- the rule */
 
-typedef enum treatment { IDENTITY, IDENTITY_ON_ONE, SINK, TOP_K } treatment;
+/* It only keeps its operands alive. */
+static jm_error *read_sink(jm_vhlo *v, const jm_wire_op *op) {
+  (void)v;
+  return op->n_results ? jm_error_invalid("dce_sink has results") : NULL;
+}
 
+/* Targets with a rule of their own; a call of another is a custom_call of the IR. */
 static const struct {
   const char *target;
-  treatment treatment;
+  jm_vhlo_rule *on_one, *on_several; /* devices */
 } known[] = {
-    {"Sharding", IDENTITY_ON_ONE},
-    {"SPMDFullToShardShape", IDENTITY_ON_ONE},
-    {"SPMDShardToFullShape", IDENTITY_ON_ONE},
-    {"LayoutConstraint", IDENTITY},
-    {"annotate_device_placement", IDENTITY},
-    {"dce_sink", SINK},
-    {"ApproxTopK", TOP_K},
+    {"Sharding", jm_vhlo_read_identity, jm_vhlo_read_sharding_call},
+    {"SPMDFullToShardShape", jm_vhlo_read_identity, jm_vhlo_read_full_to_shard},
+    {"SPMDShardToFullShape", jm_vhlo_read_identity, jm_vhlo_read_shard_to_full},
+    {"LayoutConstraint", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"annotate_device_placement", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"dce_sink", read_sink, read_sink},
+    {"ApproxTopK", read_approx_top_k, read_approx_top_k},
 };
 
 jm_error *jm_vhlo_read_custom_call(jm_vhlo *v, const jm_wire_op *op) {
   jm_str target = {0};
   JM_TRY(jm_vhlo_string(v, op, "call_target_name", &target));
   if (op->n_regions) return jm_error_invalid("it has regions");
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcmp(known[i].target, target.bytes)) continue;
-    treatment t = known[i].treatment;
-    if (t == IDENTITY || (t == IDENTITY_ON_ONE && jm_vhlo_one_device(v)))
-      return jm_vhlo_read_identity(v, op);
-    if (t == SINK && !op->n_results) return NULL;
-    if (t == TOP_K) return read_approx_top_k(v, op);
-  }
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(known[i].target, target.bytes))
+      return (v->m->n_partitions == 1 ? known[i].on_one : known[i].on_several)(v, op);
   bool done = false;
   JM_TRY(jm_vhlo_read_mhlo_call(v, op, target.bytes, &done));
   if (done) return NULL;

@@ -114,42 +114,48 @@ jm_error *jm_vhlo_mesh_axis(jm_vhlo *v, const jm_vhlo_mesh *in, uint32_t index, 
   return jm_error_invalid("an axis that the mesh does not have");
 }
 
-static jm_error *groups_of_mesh(jm_vhlo *v, const jm_wire_attr *attr, jm_i64s *groups,
-                                int64_t *group_size) {
-  jm_vhlo_mesh in = {.n = 0};
+jm_error *jm_vhlo_mesh_groups(jm_vhlo *v, const jm_vhlo_mesh *in, const uint32_t *refs, uint32_t n,
+                              jm_i64s *groups, int64_t *group_size) {
   jm_vhlo_axis parts[JM_VHLO_MAX_AXES];
-  const jm_wire_attr *refs;
-  JM_TRY(jm_vhlo_mesh_read(v, attr->attrs[0], &in));
-  JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[1], &refs));
-  if (refs->kind != JM_WIRE_ARRAY || refs->n_attrs > JM_VHLO_MAX_AXES)
-    return jm_error_invalid("the axes of replica groups are not a list");
+  if (n > JM_VHLO_MAX_AXES) return jm_error_invalid("more axes than a mesh has");
   int64_t size = 1;
-  for (uint32_t i = 0; i < refs->n_attrs; i++) {
-    JM_TRY(jm_vhlo_mesh_axis(v, &in, refs->attrs[i], &parts[i]));
-    if (parts[i].size > in.n_devices / size)
+  for (uint32_t i = 0; i < n; i++) {
+    JM_TRY(jm_vhlo_mesh_axis(v, in, refs[i], &parts[i]));
+    if (parts[i].size > in->n_devices / size)
       return jm_error_invalid("replica groups name an axis twice");
     size *= parts[i].size;
   }
   int64_t *list = NULL;
-  JM_TRY(jm_vhlo_make_list(v, (uint32_t)in.n_devices, &list));
-  uint32_t n = 0;
-  for (int64_t leader = 0; leader < in.n_devices; leader++) {
+  JM_TRY(jm_vhlo_charge(v, (uint64_t)in->n_devices / JM_VHLO_PER_ITEMS));
+  JM_TRY(jm_vhlo_make_list(v, (uint32_t)in->n_devices, &list));
+  uint32_t n_listed = 0;
+  for (int64_t leader = 0; leader < in->n_devices; leader++) {
     bool leads = true;
-    for (uint32_t k = 0; k < refs->n_attrs; k++)
-      leads &= leader / parts[k].stride % parts[k].size == 0;
+    for (uint32_t k = 0; k < n; k++) leads &= leader / parts[k].stride % parts[k].size == 0;
     if (!leads) continue;
     for (int64_t member = 0; member < size; member++) {
       int64_t position = leader, rest = member;
-      for (uint32_t k = refs->n_attrs; k-- > 0; rest /= parts[k].size)
+      for (uint32_t k = n; k-- > 0; rest /= parts[k].size)
         position += rest % parts[k].size * parts[k].stride;
-      if (n == in.n_devices || position >= in.n_devices)
+      if (n_listed == in->n_devices || position >= in->n_devices)
         return jm_error_invalid("replica groups name an axis twice");
-      list[n++] = in.ids.n ? in.ids.data[position] : position;
+      list[n_listed++] = in->ids.n ? in->ids.data[position] : position;
     }
   }
-  *groups = (jm_i64s){list, n};
+  *groups = (jm_i64s){list, n_listed};
   *group_size = size;
   return NULL;
+}
+
+static jm_error *groups_of_mesh(jm_vhlo *v, const jm_wire_attr *attr, jm_i64s *groups,
+                                int64_t *group_size) {
+  jm_vhlo_mesh in = {.n = 0};
+  const jm_wire_attr *refs;
+  JM_TRY(jm_vhlo_mesh_read(v, attr->attrs[0], &in));
+  JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[1], &refs));
+  if (refs->kind != JM_WIRE_ARRAY)
+    return jm_error_invalid("the axes of replica groups are not a list");
+  return jm_vhlo_mesh_groups(v, &in, refs->attrs, refs->n_attrs, groups, group_size);
 }
 
 jm_error *jm_vhlo_groups(jm_vhlo *v, uint32_t index, jm_i64s *groups, int64_t *group_size) {

@@ -155,7 +155,7 @@ static jm_error *find_shardings(jm_vhlo *v, const jm_wire_op *op, const char *na
 }
 
 /* Written per device: on one device the body is the program; on several it is, too, with parts of
- * the operands, cut along the manual axes. */
+ * the operands along the manual axes. */
 jm_error *jm_vhlo_read_manual_computation(jm_vhlo *v, const jm_wire_op *op) {
   if (jm_vhlo_one_device(v)) return jm_vhlo_read_inlined(v, op);
   const jm_wire_attr *manual, *in, *out;
@@ -169,20 +169,27 @@ jm_error *jm_vhlo_read_manual_computation(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(jm_vhlo_block(&op->regions[0], &block));
   JM_TRY(find_arguments(v, op, &values));
   const jm_sharding *sharding;
+  jm_sharding_sums sum;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     if (values[i] & JM_VHLO_TUPLE) return jm_error_invalid("an operand is a tuple");
     JM_TRY(jm_vhlo_sharding(v, in->attrs[i], jm_vhlo_typeof(v, values[i]), manual, &sharding));
-    JM_TRY(jm_error_note(jm_vhlo_cut(v, sharding, values[i], &values[i]), "of operand %u", i));
+    JM_TRY(jm_error_note(jm_vhlo_enter_shard(v, op, sharding, &values[i]), "of operand %u", i));
+    JM_TRY(jm_vhlo_unreduced_read(v, in->attrs[i], manual, &sum));
+    JM_TRY(jm_vhlo_unreduced_divide(v, op, &sum, &values[i]));
   }
+  v->manual_depth++;
   JM_TRY(jm_vhlo_inline_block(v, block, values, op->n_operands, op->n_results, &results));
+  v->manual_depth--;
   for (uint32_t i = 0; i < op->n_results; i++) {
     const jm_type *whole, *part;
     JM_TRY(jm_vhlo_result_type(v, op, i, &whole));
     JM_TRY(jm_vhlo_sharding(v, out->attrs[i], whole, manual, &sharding));
-    JM_TRY(jm_vhlo_part_type(v, sharding, whole, &part));
+    JM_TRY(jm_build_part_type(v->m, sharding, whole, &part));
     if ((results[i] & JM_VHLO_TUPLE) || jm_vhlo_typeof(v, results[i]) != part)
       return jm_error_invalid("result %u of the body is not a part of the result", i);
-    JM_TRY(jm_vhlo_gather(v, sharding, results[i], whole, &results[i]));
+    JM_TRY(jm_vhlo_unreduced_read(v, out->attrs[i], manual, &sum));
+    JM_TRY(jm_vhlo_unreduced_complete(v, op, &sum, &results[i]));
+    JM_TRY(jm_vhlo_leave_shard(v, op, sharding, whole, &results[i]));
   }
   define_all(v, op, results);
   return NULL;

@@ -147,9 +147,10 @@ static jm_error *read_parts(jm_vhlo *v, uint32_t dictionary, const jm_type *type
   if (v->m->n_partitions == 1 || dictionary == JM_WIRE_NONE) return NULL;
   JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "sdy.sharding", &index));
   if (index != JM_WIRE_NONE) return jm_vhlo_sharding(v, index, type, NULL, out);
-  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "mhlo.sharding", &index));
-  if (index == JM_WIRE_NONE) return NULL;
-  return jm_error_unimplemented("a sharding as mhlo.sharding, without sdy");
+  const char *text = NULL;
+  bool manual;
+  JM_TRY(find_text(v, dictionary, "mhlo.sharding", &text));
+  return text ? jm_vhlo_text_sharding(v, text, type->rank, &manual, out) : NULL;
 }
 
 static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_results,
@@ -218,44 +219,71 @@ static jm_error *count_results(jm_vhlo *v, const jm_wire_op *op, uint32_t *out) 
   return NULL;
 }
 
-/* The arguments as they are given, then as the program sees them. */
-static jm_error *build_arguments(jm_vhlo *v, const jm_wire_block *block, jm_value *args) {
+/* The parts of sums that an argument or a result is met in. */
+static jm_error *read_unreduced(jm_vhlo *v, uint32_t dictionary, jm_sharding_sums *out) {
+  uint32_t index;
+  *out = (jm_sharding_sums){.group_size = 1};
+  if (v->m->n_partitions == 1 || dictionary == JM_WIRE_NONE) return NULL;
+  JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "sdy.sharding", &index));
+  return index == JM_WIRE_NONE ? NULL : jm_vhlo_unreduced_read(v, index, NULL, out);
+}
+
+/* Parts of sums are each device's own: they are completed and divided as in a body written per
+ * device. */
+static jm_error *complete_argument(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *value) {
+  const jm_wire_attr *list;
+  const jm_sharding *parts = v->m->arguments[i].parts;
+  const jm_type *whole = jm_vhlo_typeof(v, *value);
+  jm_sharding_sums *sums = &v->m->arguments[i].sums;
+  uint32_t item;
+  JM_TRY(jm_vhlo_find(v, op, "arg_attrs", &list));
+  JM_TRY(find_item(v, list, i, &item));
+  JM_TRY(read_unreduced(v, item, sums));
+  if (!sums->groups.n) return NULL;
+  JM_TRY(jm_vhlo_enter_shard(v, op, parts, value));
+  JM_TRY(jm_vhlo_unreduced_complete(v, op, sums, value));
+  return jm_vhlo_leave_shard(v, op, parts, whole, value);
+}
+
+static jm_error *divide_result(jm_vhlo *v, const jm_wire_op *op, uint32_t item,
+                               jm_result_fact *fact, jm_value *value) {
+  const jm_type *whole = jm_vhlo_typeof(v, *value);
+  JM_TRY(read_unreduced(v, item, &fact->sums));
+  if (!fact->sums.groups.n) return NULL;
+  JM_TRY(jm_vhlo_enter_shard(v, op, fact->parts, value));
+  JM_TRY(jm_vhlo_unreduced_divide(v, op, &fact->sums, value));
+  return jm_vhlo_leave_shard(v, op, fact->parts, whole, value);
+}
+
+static jm_error *build_arguments(jm_vhlo *v, const jm_wire_op *op, const jm_wire_block *block,
+                                 jm_value *args) {
   jm_module *m = v->m;
   const jm_type *type = NULL, *part;
   for (uint32_t i = 0; i < block->n_arguments; i++) {
     JM_TRY(jm_vhlo_type(v, block->arguments[i], &type));
-    JM_TRY(jm_error_note(jm_vhlo_part_type(v, m->arguments[i].parts, type, &part), "of argument %u",
-                         i));
-    JM_TRY(jm_build_arg(m, m->entry, part, &args[i]));
+    JM_TRY(jm_error_note(jm_build_part_type(v->m, m->arguments[i].parts, type, &part),
+                         "of argument %u", i));
+    JM_TRY(jm_build_arg(m, m->entry, type, &args[i]));
   }
-  for (uint32_t i = 0; i < block->n_arguments; i++) {
-    JM_TRY(jm_vhlo_type(v, block->arguments[i], &type));
-    JM_TRY(jm_vhlo_gather(v, m->arguments[i].parts, args[i], type, &args[i]));
-  }
+  for (uint32_t i = 0; i < block->n_arguments; i++)
+    JM_TRY(jm_error_note(complete_argument(v, op, i, &args[i]), "of argument %u", i));
   return NULL;
 }
 
-/* A result that the program asks no sharding for stays as it is: whole, or in the parts that it was
- * gathered from. An argument that is no longer of its result's type can't be donated to it. */
-static jm_error *cut_results(jm_vhlo *v, const jm_wire_op *op, jm_value *results, uint32_t n) {
-  jm_module *m = v->m;
+/* How the program's caller wants the results; those that it says nothing of are free. */
+static jm_error *read_result_parts(jm_vhlo *v, const jm_wire_op *op, jm_value *results,
+                                   uint32_t n) {
   const jm_wire_attr *list;
   JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
   for (uint32_t i = 0; i < n; i++) {
-    jm_result_fact *fact = &m->results[i];
+    jm_result_fact *fact = &v->m->results[i];
+    const jm_type *whole = jm_vhlo_typeof(v, results[i]), *part;
     uint32_t item;
     JM_TRY(find_item(v, list, i, &item));
-    JM_TRY(jm_error_note(read_parts(v, item, jm_vhlo_typeof(v, results[i]), &fact->parts),
-                         "of result %u", i));
-    if (!fact->sharding) fact->parts = jm_vhlo_sharding_of(v, results[i]);
-    JM_TRY(jm_error_note(jm_vhlo_cut(v, fact->parts, results[i], &results[i]), "of result %u", i));
-  }
-  const jm_region *entry = jm_module_region(m, m->entry);
-  for (uint32_t i = 0; i < entry->n_args; i++) {
-    jm_argument_fact *fact = &m->arguments[i];
-    if (fact->alias >= 0 &&
-        jm_module_typeof(m, entry->first_arg + i) != jm_module_typeof(m, results[fact->alias]))
-      fact->alias = -1;
+    JM_TRY(jm_error_note(read_parts(v, item, whole, &fact->parts), "of result %u", i));
+    JM_TRY(jm_error_note(jm_build_part_type(v->m, fact->parts, whole, &part), "of result %u", i));
+    fact->divided = fact->sharding != NULL;
+    JM_TRY(jm_error_note(divide_result(v, op, item, fact, &results[i]), "of result %u", i));
   }
   return NULL;
 }
@@ -275,11 +303,11 @@ static jm_error *read_main(jm_vhlo *v) {
   JM_TRY(jm_build_region(m, &v->region));
   m->entry = v->region;
   JM_TRY(read_facts(v, op, block, n_results));
-  JM_TRY(build_arguments(v, block, args));
+  JM_TRY(build_arguments(v, op, block, args));
   JM_TRY(jm_vhlo_inline_function(v, "main", 4, args, block->n_arguments, n_results, &results));
   for (uint32_t i = 0; i < n_results; i++)
     if (results[i] & JM_VHLO_TUPLE) return jm_error_unimplemented("the program returns a tuple");
-  if (m->n_partitions > 1) JM_TRY(cut_results(v, op, results, n_results));
+  if (m->n_partitions > 1) JM_TRY(read_result_parts(v, op, results, n_results));
   return jm_build_results(m, m->entry, results, n_results);
 }
 
@@ -302,6 +330,7 @@ static jm_error *read_module(jm_vhlo *v) {
   JM_TRY(jm_vhlo_block(&op->regions[0], &v->body));
   JM_TRY(read_count(v, op, "mhlo.num_partitions", &v->m->n_partitions));
   JM_TRY(read_count(v, op, "mhlo.num_replicas", &v->m->n_replicas));
+  v->m->whole = v->m->n_partitions > 1;
   const jm_wire_attr *name;
   JM_TRY(jm_vhlo_find(v, op, "sym_name", &name));
   if (name && name->kind == JM_WIRE_STRING)

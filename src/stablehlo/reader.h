@@ -65,11 +65,10 @@ struct jm_vhlo {
   const jm_wire_block *body;   /* of the module */
   jm_vhlo_tuple *tuples;
   uint32_t n_tuples, tuples_capacity;
-  struct jm_vhlo_part *parts; /* shardings.c: what wholes were gathered from */
-  uint32_t n_parts, parts_capacity;
-  uint64_t budget; /* of jm_vhlo_charge */
-  uint32_t depth;  /* of regions and inlined calls */
-  bool located;    /* the error on its way up names its op */
+  uint32_t manual_depth; /* of bodies written per device */
+  uint64_t budget;       /* of jm_vhlo_charge */
+  uint32_t depth;        /* of regions and inlined calls */
+  bool located;          /* the error on its way up names its op */
   jm_arena scratch;
 };
 
@@ -142,23 +141,49 @@ jm_error *jm_vhlo_mesh_read(jm_vhlo *v, uint32_t index, jm_vhlo_mesh *out) JM_MU
 jm_error *jm_vhlo_mesh_axis(jm_vhlo *v, const jm_vhlo_mesh *in, uint32_t index,
                             jm_vhlo_axis *out) JM_MUST_USE;
 
+/* The groups of devices that differ along n axes, by references to them, alone. */
+jm_error *jm_vhlo_mesh_groups(jm_vhlo *v, const jm_vhlo_mesh *in, const uint32_t *refs, uint32_t n,
+                              jm_i64s *groups, int64_t *group_size) JM_MUST_USE;
+
 /* -- shardings.c: programs over several partitions */
 
 /* The sharding by attribute index. Of manual axes alone if a list of their names is given. NULL: no
  * dimension is divided. */
 jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
                            const jm_wire_attr *manual, const jm_sharding **out) JM_MUST_USE;
-/* The type of one device's part; sharding may be NULL: the whole. INVALID_ARGUMENT if a dimension
- * is not a multiple of the number of its parts. */
-jm_error *jm_vhlo_part_type(jm_vhlo *v, const jm_sharding *sharding, const jm_type *whole,
-                            const jm_type **out) JM_MUST_USE;
-/* The whole of which each device has its part, and this device's part of a whole. */
-jm_error *jm_vhlo_gather(jm_vhlo *v, const jm_sharding *sharding, jm_value part,
-                         const jm_type *whole, jm_value *out) JM_MUST_USE;
-jm_error *jm_vhlo_cut(jm_vhlo *v, const jm_sharding *sharding, jm_value whole,
-                      jm_value *out) JM_MUST_USE;
-/* What a whole was gathered from, if it was. */
-const jm_sharding *jm_vhlo_sharding_of(const jm_vhlo *v, jm_value whole);
+/* Whether the axis is among those of a list of names. */
+jm_error *jm_vhlo_axis_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
+                              bool *out) JM_MUST_USE;
+/* The value where a body written per device begins, and where it ends. The type of `whole` is that
+ * of the program on whole arrays. */
+jm_error *jm_vhlo_enter_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
+                              jm_value *value) JM_MUST_USE;
+jm_error *jm_vhlo_leave_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
+                              const jm_type *whole, jm_value *value) JM_MUST_USE;
+
+/* -- unreduced.c: parts of sums. Along the unreduced axes of a sharding each device has a part of a
+ * sum. Inside of the program sums are complete; parts are met at its edges, and at those of bodies
+ * written per device. */
+
+/* The sums that the sharding by attribute index speaks of; manual as in jm_vhlo_sharding. */
+jm_error *jm_vhlo_unreduced_read(jm_vhlo *v, uint32_t index, const jm_wire_attr *manual,
+                                 jm_sharding_sums *out) JM_MUST_USE;
+/* In a body written per device: a device's part becomes the sum, and a sum a device's part (that of
+ * the first of a group is all of it). op: for its location. */
+jm_error *jm_vhlo_unreduced_complete(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
+                                     jm_value *value) JM_MUST_USE;
+jm_error *jm_vhlo_unreduced_divide(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
+                                   jm_value *value) JM_MUST_USE;
+
+/* -- mhlo_sharding.c */
+
+/* The sharding of an array of this rank by the text of mhlo.sharding; *manual: it speaks of axes
+ * that a body written per device has for itself. */
+jm_error *jm_vhlo_text_sharding(jm_vhlo *v, const char *text, uint32_t rank, bool *manual,
+                                const jm_sharding **out) JM_MUST_USE;
+/* Rules of the custom calls @Sharding, @SPMDFullToShardShape and @SPMDShardToFullShape in programs
+ * over several partitions. */
+jm_vhlo_rule jm_vhlo_read_sharding_call, jm_vhlo_read_full_to_shard, jm_vhlo_read_shard_to_full;
 
 /* -- groups.c: replica_groups (an attribute's index) as ids or as axes of a mesh */
 
@@ -170,7 +195,7 @@ jm_error *jm_vhlo_groups(jm_vhlo *v, uint32_t index, jm_i64s *groups,
 /* attrs: jm_<op>_attrs, zeroed */
 jm_error *jm_vhlo_fields(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, void *attrs) JM_MUST_USE;
 typedef union jm_vhlo_attrs {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_##name##_attrs of_##name;
 #include "ir/ops.def"
 } jm_vhlo_attrs;

@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Programs over several partitions, as each device runs them: arguments are parts that are gathered
- * where the whole is wanted, everything outside of manual computations works on wholes, and results
- * are cut. Every op runs this way; propagating shardings so that ops work on parts is not done. */
+ * Shardings of programs over several partitions: of arguments and results, constraints inside, and
+ * where bodies written per device begin and end. What is read is the program on whole arrays; the
+ * pass partition makes the program of one device of it. */
 #include <string.h>
 
 #include "stablehlo/reader.h"
 
-struct jm_vhlo_part {
-  jm_value whole, part;
-  const jm_sharding *sharding;
-};
-
 /* -- reading */
 
-static bool is_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
-                      jm_error **error) {
-  for (uint32_t i = 0; i < names->n_attrs && !*error; i++) {
+jm_error *jm_vhlo_axis_listed(jm_vhlo *v, const jm_wire_attr *names, const jm_vhlo_axis *axis,
+                              bool *out) {
+  *out = false;
+  for (uint32_t i = 0; i < names->n_attrs && !*out; i++) {
     const jm_wire_attr *name;
-    *error = jm_bytecode_read_attr(v->b, names->attrs[i], &name);
-    if (!*error && name->n_bytes == axis->name_size &&
-        !memcmp(name->bytes, axis->name, axis->name_size))
-      return true;
+    JM_TRY(jm_bytecode_read_attr(v->b, names->attrs[i], &name));
+    *out = name->n_bytes == axis->name_size && !memcmp(name->bytes, axis->name, axis->name_size);
   }
-  return false;
+  return NULL;
 }
 
 static jm_error *read_dim(jm_vhlo *v, const jm_vhlo_mesh *mesh, uint32_t index,
@@ -36,11 +30,10 @@ static jm_error *read_dim(jm_vhlo *v, const jm_vhlo_mesh *mesh, uint32_t index,
   *out = (jm_sharding_dim){axes, 0, 1};
   for (uint32_t i = 0; i < attr->n_attrs; i++) {
     jm_vhlo_axis axis;
-    jm_error *error = NULL;
+    bool counts = true;
     JM_TRY(jm_vhlo_mesh_axis(v, mesh, attr->attrs[i], &axis));
-    const bool counts = axis.size > 1 && (!manual || is_listed(v, manual, &axis, &error));
-    if (error) return error;
-    if (!counts) continue;
+    if (manual) JM_TRY(jm_vhlo_axis_listed(v, manual, &axis, &counts));
+    if (!counts || axis.size == 1) continue;
     axes[out->n_axes++] = (jm_sharding_axis){axis.stride, axis.size};
     if (axis.size > mesh->n_devices / out->n_parts)
       return jm_error_invalid("a sharding names an axis twice");
@@ -58,6 +51,7 @@ static jm_error *read_devices(jm_vhlo *v, const jm_vhlo_mesh *mesh, jm_sharding 
   out->n_devices = n;
   if (!mesh->ids.n) return NULL;
   int64_t *ids;
+  JM_TRY(jm_vhlo_charge(v, n / JM_VHLO_PER_ITEMS));
   JM_TRY(jm_vhlo_make_list(v, n, &ids));
   bool *seen = jm_arena_alloc(&v->scratch, n, sizeof *seen);
   if (!seen) return jm_error_out_of_memory();
@@ -76,7 +70,9 @@ jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
   *out = NULL;
-  if (attr->dialect != JM_WIRE_SDY || attr->code != JM_WIRE_SDY_SHARDING)
+  if (attr->dialect != JM_WIRE_SDY ||
+      (attr->code != JM_WIRE_SDY_SHARDING && attr->code != JM_WIRE_SDY_UNREDUCED_1 &&
+       attr->code != JM_WIRE_SDY_UNREDUCED_2))
     return jm_error_unimplemented("this kind of sharding");
   const uint32_t rank = (uint32_t)attr->ints[0];
   if (rank != type->rank)
@@ -100,153 +96,53 @@ jm_error *jm_vhlo_sharding(jm_vhlo *v, uint32_t index, const jm_type *type,
   return read_devices(v, &mesh, sharding);
 }
 
-jm_error *jm_vhlo_part_type(jm_vhlo *v, const jm_sharding *sharding, const jm_type *whole,
-                            const jm_type **out) {
-  int64_t dims[JM_RANK_MAX];
-  *out = whole;
-  if (!sharding) return NULL;
-  for (uint32_t d = 0; d < whole->rank; d++) {
-    const int64_t n = sharding->dims[d].n_parts;
-    if (whole->dims[d] % n)
-      return jm_error_invalid("dimension %u of size %lld is not a multiple of its %lld parts", d,
-                              (long long)whole->dims[d], (long long)n);
-    dims[d] = whole->dims[d] / n;
-  }
-  return jm_module_type(v->m, whole->dtype, whole->rank, dims, out);
-}
+/* -- ops */
 
-/* -- gathering */
-
-static jm_error *build_op(jm_vhlo *v, jm_opcode code, const jm_value *operands, uint32_t n,
-                          const void *attrs, const jm_type *type, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = JM_NONE};
-  jm_op_id id;
-  JM_TRY(jm_vhlo_charge(v, 1));
-  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
-  *out = v->m->ops[id].first_result;
-  return NULL;
-}
-
-/* The positions that differ from `position` in the dimension's axes alone, by their part. */
-static void list_group(const jm_sharding *sharding, uint32_t dim, uint32_t position, int64_t *out) {
-  const jm_sharding_dim *d = &sharding->dims[dim];
-  int64_t leader = position;
-  for (uint32_t i = 0; i < d->n_axes; i++)
-    leader -= leader / d->axes[i].stride % d->axes[i].size * d->axes[i].stride;
-  for (int64_t part = 0; part < d->n_parts; part++) {
-    int64_t at = leader, rest = part;
-    for (uint32_t i = d->n_axes; i-- > 0; rest /= d->axes[i].size)
-      at += rest % d->axes[i].size * d->axes[i].stride;
-    out[part] = jm_sharding_partition(sharding, (uint32_t)at);
-  }
-}
-
-static jm_error *gather_dim(jm_vhlo *v, const jm_sharding *sharding, uint32_t dim,
-                            jm_value *value) {
-  const jm_type *from = jm_vhlo_typeof(v, *value), *to = NULL;
-  const int64_t n_parts = sharding->dims[dim].n_parts;
-  int64_t *groups, dims[JM_RANK_MAX];
-  JM_TRY(jm_vhlo_charge(v, sharding->n_devices));
-  JM_TRY(jm_vhlo_make_list(v, sharding->n_devices, &groups));
+/* Dimensions that a constraint leaves to propagation, beyond the axes that it names. */
+static jm_error *read_open(jm_vhlo *v, uint32_t index, uint32_t rank, jm_i64s *out) {
+  const jm_wire_attr *attr, *dim;
+  int64_t *list;
   uint32_t n = 0;
-  for (uint32_t p = 0; p < sharding->n_devices; p++)
-    if (!jm_sharding_part(sharding, dim, p)) {
-      list_group(sharding, dim, p, groups + n);
-      n += (uint32_t)n_parts;
-    }
-  memcpy(dims, from->dims, from->rank * sizeof *dims);
-  dims[dim] *= n_parts;
-  JM_TRY(jm_module_type(v->m, from->dtype, from->rank, dims, &to));
-  const jm_all_gather_attrs attrs = {.dim = dim,
-                                     .replica_groups = {groups, n},
-                                     .group_size = n_parts,
-                                     .channel = 1,
-                                     .use_global_device_ids = true};
-  return build_op(v, JM_OP_all_gather, value, 1, &attrs, to, value);
-}
-
-jm_error *jm_vhlo_gather(jm_vhlo *v, const jm_sharding *sharding, jm_value part,
-                         const jm_type *whole, jm_value *out) {
-  *out = part;
-  if (!sharding) return NULL;
-  for (uint32_t d = whole->rank; d-- > 0;) /* last dimension first: most is moved in long rows */
-    if (sharding->dims[d].n_parts > 1) JM_TRY(gather_dim(v, sharding, d, out));
-  v->parts =
-      jm_arena_grow(&v->scratch, v->parts, v->n_parts + 1, &v->parts_capacity, sizeof *v->parts);
-  if (!v->parts) return jm_error_out_of_memory();
-  v->parts[v->n_parts++] = (struct jm_vhlo_part){*out, part, sharding};
+  JM_TRY(jm_bytecode_read_attr(v->b, index, &attr));
+  JM_TRY(jm_vhlo_make_list(v, rank, &list));
+  for (uint32_t d = 0; d < rank; d++) {
+    JM_TRY(jm_bytecode_read_attr(v->b, attr->attrs[1 + d], &dim));
+    if (!dim->ints[0]) list[n++] = d;
+  }
+  *out = (jm_i64s){list, n};
   return NULL;
 }
 
-static const struct jm_vhlo_part *find_gathered(const jm_vhlo *v, jm_value whole) {
-  for (uint32_t i = v->n_parts; i-- > 0;)
-    if (v->parts[i].whole == whole) return &v->parts[i];
-  return NULL;
+jm_error *jm_vhlo_read_sharding_constraint(jm_vhlo *v, const jm_wire_op *op) {
+  if (v->m->n_partitions == 1 || v->manual_depth) return jm_vhlo_read_identity(v, op);
+  jm_sharding_constraint_attrs attrs = {.open = {0}};
+  const jm_sharding *sharding;
+  jm_value value = JM_NONE;
+  uint32_t index;
+  JM_TRY(jm_vhlo_arity(op, 1, 1, 0));
+  JM_TRY(jm_vhlo_operand(v, op, 0, &value));
+  JM_TRY(jm_bytecode_find_attr(v->b, op, "sharding", &index));
+  if (index == JM_WIRE_NONE) return jm_error_invalid("it has no sharding");
+  const jm_type *type = jm_vhlo_typeof(v, value);
+  JM_TRY(jm_vhlo_sharding(v, index, type, NULL, &sharding));
+  JM_TRY(read_open(v, index, type->rank, &attrs.open));
+  JM_TRY(jm_sharding_encode(&v->m->arena, sharding, &attrs.parts, &attrs.ids));
+  return jm_vhlo_build(v, op, JM_OP_sharding_constraint, &value, 1, &attrs, false);
 }
 
-const jm_sharding *jm_vhlo_sharding_of(const jm_vhlo *v, jm_value whole) {
-  const struct jm_vhlo_part *gathered = find_gathered(v, whole);
-  return gathered ? gathered->sharding : NULL;
+/* Into a body written per device, or out of it. */
+jm_error *jm_vhlo_enter_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
+                              jm_value *value) {
+  jm_full_to_shard_attrs attrs = {.nested = v->manual_depth > 0};
+  const jm_type *part;
+  JM_TRY(jm_build_part_type(v->m, sharding, jm_vhlo_typeof(v, *value), &part));
+  JM_TRY(jm_sharding_encode(&v->m->arena, sharding, &attrs.parts, &attrs.ids));
+  return jm_vhlo_emit(v, op, JM_OP_full_to_shard, value, 1, &attrs, part, value);
 }
 
-/* -- cutting */
-
-/* Where this device's part begins: looked up in a table by partition. */
-static jm_error *build_start(jm_vhlo *v, const jm_sharding *sharding, uint32_t dim, int64_t size,
-                             jm_value partition, jm_value *out) {
-  const int64_t n = sharding->n_devices, one = 1;
-  const jm_type *list, *element, *scalar;
-  JM_TRY(jm_module_type(v->m, JM_DT_s64, 1, &n, &list));
-  JM_TRY(jm_module_type(v->m, JM_DT_s64, 1, &one, &element));
-  JM_TRY(jm_module_type(v->m, JM_DT_s64, 0, NULL, &scalar));
-  int64_t *starts;
-  JM_TRY(jm_vhlo_charge(v, (uint64_t)n));
-  JM_TRY(jm_vhlo_make_list(v, (uint32_t)n, &starts));
-  for (uint32_t p = 0; p < n; p++)
-    starts[jm_sharding_partition(sharding, p)] = jm_sharding_part(sharding, dim, p) * size;
-  const jm_constant_attrs constant = {.value = {starts, false}};
-  jm_value operands[2] = {JM_NONE, partition}, row;
-  JM_TRY(build_op(v, JM_OP_constant, NULL, 0, &constant, list, &operands[0]));
-  int64_t *sizes;
-  JM_TRY(jm_vhlo_make_list(v, 1, &sizes));
-  sizes[0] = 1;
-  const jm_dynamic_slice_attrs slice = {.sizes = {sizes, 1}};
-  JM_TRY(build_op(v, JM_OP_dynamic_slice, operands, 2, &slice, element, &row));
-  return build_op(v, JM_OP_reshape, &row, 1, NULL, scalar, out);
-}
-
-jm_error *jm_vhlo_cut(jm_vhlo *v, const jm_sharding *sharding, jm_value whole, jm_value *out) {
-  *out = whole;
-  if (!sharding) return NULL;
-  const struct jm_vhlo_part *gathered = find_gathered(v, whole);
-  if (gathered && jm_sharding_equal(gathered->sharding, sharding)) {
-    *out = gathered->part;
-    return NULL;
-  }
-  const jm_type *from = jm_vhlo_typeof(v, whole), *to, *id, *scalar;
-  JM_TRY(jm_vhlo_part_type(v, sharding, from, &to));
-  JM_TRY(jm_module_type(v->m, JM_DT_u32, 0, NULL, &id));
-  JM_TRY(jm_module_type(v->m, JM_DT_s64, 0, NULL, &scalar));
-  jm_value partition, zero, operands[1 + JM_RANK_MAX] = {whole};
-  const int64_t nothing = 0;
-  JM_TRY(build_op(v, JM_OP_partition_id, NULL, 0, NULL, id, &partition));
-  const int64_t *none = jm_arena_copy(&v->m->arena, &nothing, 1, sizeof nothing);
-  if (!none) return jm_error_out_of_memory();
-  JM_TRY(jm_build_splat(v->m, v->region, scalar, none, JM_NONE, &zero));
-  int64_t *sizes;
-  JM_TRY(jm_vhlo_make_list(v, from->rank, &sizes));
-  for (uint32_t d = 0; d < from->rank; d++) {
-    sizes[d] = to->dims[d];
-    operands[1 + d] = zero;
-    if (sharding->dims[d].n_parts > 1)
-      JM_TRY(build_start(v, sharding, d, sizes[d], partition, &operands[1 + d]));
-  }
-  const jm_dynamic_slice_attrs attrs = {.sizes = {sizes, from->rank}};
-  return build_op(v, JM_OP_dynamic_slice, operands, 1 + from->rank, &attrs, to, out);
+jm_error *jm_vhlo_leave_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
+                              const jm_type *whole, jm_value *value) {
+  jm_shard_to_full_attrs attrs = {.nested = v->manual_depth > 0};
+  JM_TRY(jm_sharding_encode(&v->m->arena, sharding, &attrs.parts, &attrs.ids));
+  return jm_vhlo_emit(v, op, JM_OP_shard_to_full, value, 1, &attrs, whole, value);
 }

@@ -86,13 +86,20 @@ s = NamedSharding(mesh, P('i'))
 a = jax.device_put(x, s)
 equal(jax.jit(lambda v: v + 1, donate_argnums=0, out_shardings=s)(a), x + 1)
 assert a.is_deleted()""",
+    # In a body per device each one calls, elsewhere device 0 does for all.
     "callback": """
-try:
-    run(lambda v: (jax.debug.print('{}', v[0, 0]), v)[1], x)
-except Exception as e:
-    assert 'several devices' in str(e), e
-else:
-    raise AssertionError('no error')""",
+seen = []
+def f(v):
+    jax.debug.callback(lambda a: seen.append(float(a)), v[0, 0])
+    return jax.pure_callback(lambda a: a * 2, jax.ShapeDtypeStruct(v.shape, v.dtype), v)
+equal(run(f, x), x * 2)
+jax.effects_barrier()
+assert sorted(seen) == sorted(x[::2, 0].tolist()), seen
+seen.clear()
+a = jax.device_put(x, NamedSharding(mesh, P('i')))
+equal(jax.jit(f)(a), x * 2)
+jax.effects_barrier()
+assert seen == [0.0], seen""",
     "timeout": """
 def f(v):
     return lax.cond(lax.axis_index('i') < 6, lambda a: lax.psum(a, 'i'), lambda a: a, v)

@@ -263,7 +263,11 @@ static const struct {
     {"%x: f32[4] = reduce_scatter %f dim=-1 " ADD("f32[]"), "dim out of range"},
     {"%x: f32[4] = collective_permute %f source_target_pairs=[0]", "a source without a target"},
     {"%x: s32[] = partition_id", "the result is not a u32"},
-    {"%x: f32[4] = manual_computation %f { (): return }", "0 arguments instead of 1"},
+    {"%x: f32[4] = sharding_constraint %f parts=[1,1,2]", "1 devices don't have"},
+    {"%x: f32[4] = sharding_constraint %f parts=[0,0]", "more dimensions than its array"},
+    {"%x: f32[4] = sharding_constraint %f open=[1]", "out of range"},
+    {"%x: f32[2] = full_to_shard %f", "another type than the sharding says"},
+    {"%x: f32[8] = shard_to_full %f", "another type than the sharding says"},
 };
 
 static const char *const acceptances[] = {

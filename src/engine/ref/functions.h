@@ -17,7 +17,7 @@
 #define jm_ref_bitcast_convert jm_elementwise_bitcast_convert
 #define jm_ref_special jm_elementwise_special
 
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_error *jm_ref_##ref(const jm_call *call);
 #include "ir/ops.def"
 

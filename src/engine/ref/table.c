@@ -9,7 +9,7 @@
 
 #define jm_ref_CONTROL NULL /* run by jm_evaluate */
 jm_call_fn *const jm_ref_fns[JM_N_OPS] = {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_ref_##ref,
 #include "ir/ops.def"
 };
@@ -65,7 +65,6 @@ static bool is_alone(const jm_call *call) {
  * name it, which gives zeros. */
 jm_error *jm_ref_collective(const jm_call *call) {
   if (!is_alone(call)) return unimplemented(call);
-  if (call->op->code == JM_OP_manual_computation) return jm_ref_fusion(call);
   if (call->op->code != JM_OP_collective_permute) return jm_ref_identity(call);
   const jm_i64s pairs = ((const jm_collective_permute_attrs *)call->op->attrs)->source_target_pairs;
   for (uint32_t i = 0; i + 1 < pairs.n; i += 2)
@@ -78,6 +77,10 @@ jm_error *jm_ref_device_id(const jm_call *call) {
   if (!is_alone(call)) return unimplemented(call);
   memset(call->out[0].data, 0, jm_type_bytes(call->out[0].type));
   return NULL;
+}
+
+jm_error *jm_ref_sharding(const jm_call *call) {
+  return is_alone(call) ? jm_ref_identity(call) : unimplemented(call);
 }
 
 /* Annotations, which have as many results as operands, hand them through. */

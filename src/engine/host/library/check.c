@@ -95,9 +95,6 @@ static jm_error *check_rng(const jm_module *m, const jm_op *op) {
 static jm_error *check_custom_call(const jm_module *m, const jm_op *op) {
   const jm_custom_call_attrs *attrs = op->attrs;
   const jm_custom_call *found = jm_custom_call_find(attrs->target);
-  int64_t callback;
-  if (!is_alone(m) && jm_op_callback_find(op, &callback))
-    return refuse(m, op, "a callback in a program over several devices");
   if (found) return found->check(m, op);
   return jm_op_error(m, op, JM_UNIMPLEMENTED, "custom call of the unknown target \"%.*s\"",
                      (int)attrs->target.size, attrs->target.bytes ? attrs->target.bytes : "");
@@ -109,10 +106,6 @@ static jm_error *check_collective(const jm_module *m, const jm_op *op) {
     if (jm_op_operand_type(m, op, i)->count != jm_op_result_type(m, op, i)->count)
       return refuse(m, op, "a group of more than the program's one participant");
   return NULL;
-}
-
-static jm_error *check_manual_computation(const jm_module *m, const jm_op *op) {
-  return is_alone(m) ? NULL : refuse(m, op, "a body per device that was not lowered");
 }
 
 static rule *const rules[JM_N_OPS] = {
@@ -134,7 +127,6 @@ static rule *const rules[JM_N_OPS] = {
     [JM_OP_collective_broadcast] = check_collective,
     [JM_OP_collective_permute] = check_collective,
     [JM_OP_reduce_scatter] = check_collective,
-    [JM_OP_manual_computation] = check_manual_computation,
 };
 
 jm_error *jm_library_check(const jm_module *module, const jm_op *op) {

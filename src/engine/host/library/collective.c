@@ -5,9 +5,11 @@
  * same bits, and every run does. */
 #include <string.h>
 
+#include "base/counters.h"
 #include "engine/group.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/region.h"
+#include "ir/collective.h"
 
 typedef struct exchange {
   const jm_call *call;
@@ -224,6 +226,8 @@ static jm_error *exchange_run(const jm_call *call) {
   if (!e.n_members)
     return jm_op_error(m, call->op, JM_INVALID_ARGUMENT, "participant %u is in none of the groups",
                        e.self);
+  jm_counter_add(JM_COUNTER_collectives, 1);
+  jm_counter_add(JM_COUNTER_collective_bytes, jm_collective_bytes(m, call->op));
   const jm_exchange arguments = {
       .op = (uint32_t)(call->op - m->ops),
       .name = jm_op_facts[call->op->code].name,
@@ -252,12 +256,18 @@ static jm_error *permute_alone(const jm_call *call) {
 
 jm_error *jm_library_collective(const jm_call *call) {
   const jm_module *m = call->module;
-  if (call->op->code == JM_OP_manual_computation)
-    return jm_library_evaluate(m, call->op->first_region, call->in, call->out, call->context);
   if (call->context && call->context->group) return exchange_run(call);
   if (m->n_replicas * m->n_partitions > 1)
     return jm_op_error(m, call->op, JM_INTERNAL, "a collective runs without its participants");
   if (call->op->code == JM_OP_collective_permute) return permute_alone(call);
+  return jm_library_identity(call);
+}
+
+/* With several participants the pass partition has replaced it. */
+jm_error *jm_library_sharding(const jm_call *call) {
+  const jm_module *m = call->module;
+  if (m->n_replicas * m->n_partitions > 1)
+    return jm_op_error(m, call->op, JM_INTERNAL, "a sharding is left in a program that runs");
   return jm_library_identity(call);
 }
 

@@ -16,7 +16,7 @@
 #define jm_library_reduce_precision jm_elementwise_reduce_precision
 #define jm_library_bitcast_convert jm_elementwise_bitcast_convert
 
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_error *jm_library_##ref(const jm_call *call);
 #include "ir/ops.def"
 

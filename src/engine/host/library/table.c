@@ -5,7 +5,7 @@
 
 #define jm_library_CONTROL NULL /* while and case are run by whoever runs the steps */
 jm_call_fn *const jm_library_fns[JM_N_OPS] = {
-#define OP(name, operands, results, regions, types, traits, verify, ref, attrs, summary) \
+#define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_library_##ref,
 #include "ir/ops.def"
 };

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `jit` partitions programs over eight devices of the host: which collectives there are and the
+bytes that each device sends, and that programs with shardings by chance give what one device does
+(sharded_programs.py)."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+PRELUDE = """
+import collections, re
+import jax, numpy as np, jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax_mps_c import counters
+devices = jax.devices("mps")
+assert len(devices) == 8
+mesh = Mesh(np.array(devices), ("i",))
+grid = Mesh(np.array(devices).reshape(2, 4), ("a", "b"))
+rng = np.random.default_rng(0)
+def put(shape, *spec, m=mesh):
+    return jax.device_put(rng.standard_normal(shape).astype(np.float32), NamedSharding(m, P(*spec)))
+def plan(compiled):  # what a device runs follows the program as HLO
+    return compiled.as_text().partition("// plan of")[2]
+def collectives(compiled):
+    names = "all_gather|all_reduce|all_to_all|reduce_scatter|collective_permute"
+    return dict(collections.Counter(re.findall(rf" = ({names}) ", plan(compiled))))
+def sent(compiled, *arrays):  # by a device
+    before = counters.read()["collective_bytes"]
+    jax.block_until_ready(compiled(*arrays))
+    after = counters.read()["collective_bytes"]
+    assert (after - before) % 8 == 0
+    return (after - before) // 8
+def check(function, *arrays, out=None, **options):
+    compiled = jax.jit(function, out_shardings=out, **options).lower(*arrays).compile()
+    want = jax.tree.leaves(jax.jit(function)(*[np.asarray(a) for a in arrays]))
+    bytes_sent = sent(compiled, *arrays)
+    got = compiled(*arrays)
+    for g, w in zip(jax.tree.leaves(got), want):
+        np.testing.assert_allclose(np.asarray(g), w, rtol=1e-5, atol=1e-5)
+    return compiled, got, collectives(compiled), bytes_sent
+def step(w1, w2, x, y):
+    loss = lambda w1, w2: ((jnp.tanh(x @ w1) @ w2 - y) ** 2).sum()
+    value, (g1, g2) = jax.value_and_grad(loss, (0, 1))(w1, w2)
+    return w1 - 1e-3 * g1, w2 - 1e-3 * g2, value
+F32 = 4
+"""
+
+PROGRAMS = {
+    # Gradients are summed, nothing else is sent but the loss.
+    "data_parallel": """
+arrays = put((16, 32)), put((32, 8)), put((1024, 16), "i"), put((1024, 8), "i")
+compiled, got, found, bytes_sent = check(step, *arrays)
+assert found == {"all_reduce": 3}, found
+assert bytes_sent == 2 * 7 * (16 * 32 + 32 * 8 + 1) * F32 // 8, bytes_sent
+assert all(g.sharding.is_fully_replicated for g in got)""",
+    # Weights are gathered for the forward pass, gradients come back in parts.
+    "fully_sharded": """
+arrays = put((16, 32), "i"), put((32, 8), "i"), put((1024, 16), "i"), put((1024, 8), "i")
+compiled, got, found, bytes_sent = check(step, *arrays)
+assert found == {"all_gather": 2, "reduce_scatter": 2, "all_reduce": 1}, found
+assert bytes_sent == 2 * 7 * (16 * 32 + 32 * 8) * F32 // 8 + 2 * 7 * F32 // 8, bytes_sent
+for g, w in zip(got, arrays[:2]):
+    assert g.sharding.is_equivalent_to(w.sharding, 2), g.sharding""",
+    # The hidden dimension is divided: one sum at the end.
+    "tensor_parallel": """
+x, w1, w2 = put((64, 16)), put((16, 32), None, "i"), put((32, 8), "i")
+compiled, got, found, bytes_sent = check(lambda x, w1, w2: jnp.tanh(x @ w1) @ w2, x, w1, w2)
+assert found == {"all_reduce": 1}, found
+assert bytes_sent == 2 * 7 * 64 * 8 * F32 // 8, bytes_sent""",
+    "both": """
+x, w1, w2 = put((64, 16), "a", m=grid), put((16, 32), None, "b", m=grid), put((32, 8), "b", m=grid)
+compiled, got, found, bytes_sent = check(lambda x, w1, w2: jnp.tanh(x @ w1) @ w2, x, w1, w2)
+assert found == {"all_reduce": 1}, found
+assert bytes_sent == 2 * 3 * 32 * 8 * F32 // 4, bytes_sent
+assert got.sharding.is_equivalent_to(NamedSharding(grid, P("a")), 2), got.sharding""",
+    "elementwise": """
+compiled, got, found, bytes_sent = check(lambda x: jnp.sin(x) * 2 + jnp.arange(8.0), put((16, 8), "i"))
+assert not found and not bytes_sent, found
+assert got.sharding.is_equivalent_to(NamedSharding(mesh, P("i")), 2)
+assert "f32[2,8]" in plan(compiled) and "f32[16,8]" not in plan(compiled)""",
+    "reshard": """
+x = put((16, 8), "i")
+s = NamedSharding(mesh, P(None, "i"))
+compiled, got, found, bytes_sent = check(lambda x: x + 1, x, out=s)
+assert found == {"all_to_all": 1}, found
+assert bytes_sent == 7 * 16 * F32 // 8
+assert got.sharding.is_equivalent_to(s, 2)""",
+    "loop": """
+w = put((16, 16))
+def f(w, x):
+    return lax.fori_loop(0, 4, lambda k, c: jnp.tanh(c @ w), x)
+compiled, got, found, bytes_sent = check(f, w, put((64, 16), "i"))
+assert not found, found
+assert got.sharding.is_equivalent_to(NamedSharding(mesh, P("i")), 2)""",
+    "random_bits": """
+s = NamedSharding(mesh, P("i"))
+f = lambda seed: jax.random.uniform(jax.random.key(seed), (64, 8))
+compiled = jax.jit(f, out_shardings=s).lower(3).compile()
+assert not collectives(compiled) and "f32[64,8]" not in plan(compiled)
+np.testing.assert_array_equal(np.asarray(compiled(3)), np.asarray(jax.jit(f)(3)))""",
+    "shardings_are_reported": """
+x = put((16, 8), "a", "b", m=grid)
+compiled = jax.jit(lambda x: (x.T, x.sum())).lower(x).compile()
+assert compiled.input_shardings[0][0].is_equivalent_to(x.sharding, 2)
+first, second = compiled.output_shardings
+assert first.is_equivalent_to(NamedSharding(grid, P("b", "a")), 2), first
+assert second.is_fully_replicated""",
+    "donation_of_parts": """
+def pointers(x):
+    return sorted(a.unsafe_buffer_pointer() for a in jax.block_until_ready(x)._arrays)
+x = jax.jit(lambda x: x * 2)(put((1600, 80), "i"))
+where = pointers(x)
+y = jax.jit(lambda x: (x.sum(), x + 1), donate_argnums=0)(x)[1]
+assert x.is_deleted() and pointers(y) == where""",
+    "axes_that_do_not_divide": """
+x = put((12, 8))
+f = lambda x: lax.with_sharding_constraint(x * 2, NamedSharding(mesh, P("i")))
+try:
+    jax.jit(f)(x)
+except ValueError as e:  # JAX checks it for whole dimensions
+    assert "divisible" in str(e)
+compiled, got, found, bytes_sent = check(lambda x: x.reshape(4, 24) + 1, put((16, 6), "i"))
+assert got.shape == (4, 24)""",
+    # Factorizations of matrices in parts, on each device its own.
+    "batched_calls": """
+f = lambda x: (jnp.linalg.eigvalsh(x + x.mT), jnp.linalg.qr(x).R, jnp.linalg.inv(x + 9 * jnp.eye(4)))
+compiled, got, found, bytes_sent = check(f, put((16, 4, 4), "i"))
+assert not found, found
+assert all(g.sharding.is_equivalent_to(NamedSharding(mesh, P("i")), g.ndim) for g in got)""",
+    "explain": """
+from jax_mps_c import explain
+plans = []
+x = put((16, 1024), None, "i")
+with explain.record(plans):
+    jax.block_until_ready(jax.jit(lambda x: x @ x.T)(x))
+plan = plans[-1]
+assert plan.data["collectives"] == 1 and plan.data["sent"] == 2 * 7 * 16 * 16 * F32 // 8
+assert "collectives 1, each participant sends 1.8 KiB" in plan.text, plan.text[:600]""",
+}
+
+
+def run(arguments, timeout=600):
+    environment = dict(
+        os.environ,
+        JAX_PLATFORMS="mps",
+        JAX_MPS_DEVICE="host",
+        JAX_MPS_NUM_DEVICES="8",
+        JAX_MPS_NUM_THREADS="1",
+    )
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_older_shardings():
+    run([str(HERE / "older_shardings.py")])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_partition(name):
+    run(["-c", PRELUDE + PROGRAMS[name]])
+
+
+def test_shardings_by_chance():
+    run([str(HERE / "sharded_programs.py"), "0", "50"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(50, 1000, 95))
+def test_more_shardings_by_chance(first):
+    run([str(HERE / "sharded_programs.py"), str(first), str(first + 95)], timeout=1800)
