@@ -7,7 +7,7 @@
 
 #include "base/float_state.h"
 #include "runtime/executable.h"
-#include "runtime/rendezvous.h"
+#include "runtime/peers.h"
 #include "runtime/task.h"
 
 typedef struct execution {
@@ -17,7 +17,7 @@ typedef struct execution {
   jm_device *device;
   jm_client *client; /* the device's, retained */
   jm_context context;
-  jm_rendezvous *peers; /* of a program on several devices */
+  jm_peers *peers; /* of a program on several devices */
   uint32_t participant;
   jm_event *done; /* of all outputs */
   /* With fences: */
@@ -43,7 +43,7 @@ static void execution_destroy(execution *run) {
   for (uint32_t i = 0; i < run->n_awaited; i++) jm_event_release(run->awaited[i]);
   jm_event_release(run->submitted);
   jm_event_release(run->done);
-  jm_rendezvous_release(run->peers);
+  jm_peers_release(run->peers);
   jm_executable_release(run->executable);
   jm_client_release(run->client);
   jm_task_deinit(&run->task);
@@ -149,7 +149,7 @@ static jm_error *run_program(execution *run) {
 
 /* Takes the error. */
 static void execution_finish(execution *run, jm_error *error) {
-  if (error && run->peers) jm_rendezvous_fail(run->peers, run->participant, error);
+  if (error && run->peers) jm_peers_fail(run->peers, run->participant, error);
   jm_event *done = jm_event_retain(run->done);
   execution_destroy(run); /* first: the next execution may then reuse what this one held */
   jm_event_fire(done, error);
@@ -335,16 +335,20 @@ static void participant_discard(execution *run, jm_buffer **outputs) {
 }
 
 /* Tells the participants of each other. */
-static jm_error *introduce(const jm_program_facts *facts, execution **runs, uint32_t n) {
-  if (n == 1) return NULL;
-  jm_rendezvous *peers;
-  JM_TRY(jm_rendezvous_create(n, &peers));
-  for (uint32_t i = 0; i < n; i++) {
+static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs) {
+  const jm_program_facts *facts = loaded->executable->facts;
+  const jm_placement *placement = &loaded->placement;
+  jm_wire *wire = placement->spans && facts->has_collectives ? loaded->device->client->wire : NULL;
+  if (placement->n_participants == 1) return NULL;
+  jm_peers *peers;
+  JM_TRY(jm_peers_create(placement, wire, facts->fingerprint, facts->name, &peers));
+  for (uint32_t i = 0; i < placement->n_local; i++) {
+    const uint32_t participant = placement->local[i];
     runs[i]->peers = peers;
-    runs[i]->participant = i;
-    runs[i]->context.group = jm_rendezvous_group(peers);
-    runs[i]->context.replica = i / facts->n_partitions;
-    runs[i]->context.partition = i % facts->n_partitions;
+    runs[i]->participant = participant;
+    runs[i]->context.group = jm_peers_group(peers);
+    runs[i]->context.replica = participant / facts->n_partitions;
+    runs[i]->context.partition = participant % facts->n_partitions;
   }
   return NULL;
 }
@@ -356,9 +360,9 @@ static jm_error *find_target(const jm_loaded_executable *loaded, const jm_execut
     return jm_error_invalid("the executable '%s' has been deleted", facts->name);
   *out = options->device ? options->device : loaded->device;
   if (*out == loaded->device) return NULL;
-  if (loaded->n_devices > 1)
+  if (loaded->placement.n_participants > 1)
     return jm_error_invalid("'%s' runs on %u devices, not on %s alone", facts->name,
-                            loaded->n_devices, (*out)->description->text);
+                            loaded->placement.n_participants, (*out)->description->text);
   if (!loaded->executable->options.portable)
     return jm_error_invalid("'%s' was compiled for %s and can't run on %s", facts->name,
                             loaded->device->description->text, (*out)->description->text);
@@ -387,7 +391,7 @@ jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
   for (; !error && n_made < n; n_made += !error)
     error = participant_create(loaded, prepared, options, n_made ? loaded->devices[n_made] : first,
                                arguments[n_made], outputs[n_made], &runs[n_made]);
-  if (!error) error = introduce(executable->facts, runs, n);
+  if (!error) error = introduce(loaded, runs);
   if (error) {
     while (n_made-- > 0) participant_discard(runs[n_made], outputs[n_made]);
     return error;
