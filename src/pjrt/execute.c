@@ -158,7 +158,7 @@ jm_error *jm_slot_LoadedExecutable_Execute(PJRT_LoadedExecutable_Execute_Args *a
   JM_TRY(read_lists(args, facts, arguments, outputs));
   if (args->execute_device) {
     options.device = jm_device_in(args->execute_device);
-    if (!jm_client_owns_device(loaded->device->client, options.device))
+    if (!jm_client_owns_device(loaded->client, options.device))
       return jm_error_invalid("execute_device belongs to another client");
   }
   jm_event *done[JM_MAX_DEVICES];

@@ -150,9 +150,6 @@ static jm_error *check_processes(const jm_program_facts *facts, const jm_placeme
                                  const jm_processes *all) {
   bool takes_part[JM_MAX_DEVICES] = {false};
   uint32_t n = 0;
-  if (!p->n_local)
-    return jm_error_invalid("'%s' is assigned to no device of this process, which is %u",
-                            facts->name, all->self);
   if (!p->spans || !facts->has_collectives) return NULL;
   for (uint32_t i = 0; i < p->n_participants; i++) {
     n += !takes_part[p->process[i]];
@@ -222,7 +219,8 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
   jm_error *error = find_devices(executable->facts, options, client, loaded);
-  if (!error) error = jm_executable_prepare(executable, loaded->devices[0], &loaded->prepared);
+  if (!error && loaded->n_devices)
+    error = jm_executable_prepare(executable, loaded->devices[0], &loaded->prepared);
   if (error) {
     jm_free(loaded);
     return error;
@@ -230,7 +228,7 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
   atomic_init(&loaded->refs, 1);
   loaded->executable = jm_executable_retain(executable);
   loaded->device = loaded->devices[0];
-  jm_client_retain(client);
+  loaded->client = jm_client_retain(client);
   *out = loaded;
   return NULL;
 }
@@ -243,6 +241,6 @@ jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded) 
 void jm_loaded_executable_release(jm_loaded_executable *loaded) {
   if (!loaded || atomic_fetch_sub_explicit(&loaded->refs, 1, memory_order_acq_rel) != 1) return;
   jm_executable_release(loaded->executable);
-  jm_client_release(loaded->device->client);
+  jm_client_release(loaded->client);
   jm_free(loaded);
 }

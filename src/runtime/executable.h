@@ -35,7 +35,8 @@ typedef struct jm_loaded_executable {
   atomic_int refs;
   atomic_bool deleted;
   jm_executable *executable;
-  jm_device *device;      /* the first of this process; its client is retained */
+  jm_client *client;      /* retained */
+  jm_device *device;      /* the first of this process; NULL: it has none, and runs nothing */
   jm_placement placement; /* of the participants, replica * partitions + partition */
   uint32_t n_devices;     /* of this process, as in placement.local */
   jm_device *devices[JM_MAX_DEVICES];

@@ -334,14 +334,19 @@ static void participant_discard(execution *run, jm_buffer **outputs) {
   execution_destroy(run);
 }
 
+/* What the launch needs to reach other processes; NULL: it does not need to. */
+static jm_wire *find_wire(const jm_loaded_executable *loaded) {
+  const bool needs = loaded->placement.spans && loaded->executable->facts->has_collectives;
+  return needs ? loaded->client->wire : NULL;
+}
+
 /* Tells the participants of each other. */
 static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs) {
   const jm_program_facts *facts = loaded->executable->facts;
   const jm_placement *placement = &loaded->placement;
-  jm_wire *wire = placement->spans && facts->has_collectives ? loaded->device->client->wire : NULL;
   if (placement->n_participants == 1) return NULL;
   jm_peers *peers;
-  JM_TRY(jm_peers_create(placement, wire, facts->fingerprint, facts->name, &peers));
+  JM_TRY(jm_peers_create(placement, find_wire(loaded), facts->fingerprint, facts->name, &peers));
   for (uint32_t i = 0; i < placement->n_local; i++) {
     const uint32_t participant = placement->local[i];
     runs[i]->peers = peers;
@@ -371,10 +376,9 @@ static jm_error *find_target(const jm_loaded_executable *loaded, const jm_execut
 
 /* Participants that wait for each other keep no worker of the pool (base/blocking.h), so that it
  * doesn't matter in which order the participants of several launches come to run. */
-jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
-                                      const jm_execute_options *options,
-                                      jm_buffer *const *const *arguments, size_t n_arguments,
-                                      jm_buffer **const *outputs, jm_event **done) {
+static jm_error *launch(const jm_loaded_executable *loaded, const jm_execute_options *options,
+                        jm_buffer *const *const *arguments, size_t n_arguments,
+                        jm_buffer **const *outputs, jm_event **done) {
   jm_executable *executable = loaded->executable;
   const uint32_t n = loaded->n_devices;
   jm_device *first;
@@ -399,6 +403,30 @@ jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
   for (uint32_t i = 0; i < n; i++) done[i] = jm_event_retain(runs[i]->done);
   for (uint32_t i = 0; i < n; i++) start(runs[i], arguments[i]);
   return NULL;
+}
+
+/* A launch that is refused here may have started in other processes, which count it and wait for
+ * it: it is entered and left. */
+static void report_refusal(const jm_loaded_executable *loaded, const jm_error *error) {
+  const jm_program_facts *facts = loaded->executable->facts;
+  jm_wire *wire = find_wire(loaded);
+  jm_launch *refused;
+  if (!wire) return;
+  jm_error *broken = jm_wire_enter(wire, facts->fingerprint, facts->name, &refused);
+  if (broken)
+    jm_error_destroy(broken); /* then the others know */
+  else
+    jm_wire_leave(wire, refused, error);
+}
+
+jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
+                                      const jm_execute_options *options,
+                                      jm_buffer *const *const *arguments, size_t n_arguments,
+                                      jm_buffer **const *outputs, jm_event **done) {
+  if (!loaded->n_devices) return NULL;
+  jm_error *error = launch(loaded, options, arguments, n_arguments, outputs, done);
+  if (error) report_refusal(loaded, error);
+  return error;
 }
 
 jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,

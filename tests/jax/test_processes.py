@@ -124,6 +124,29 @@ try:
 except Exception as e:
     assert index != 0 and 'same programs' in str(e), e
 check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+    "refused_in_one": """
+s = NamedSharding(mesh, P('i'))
+gone = mapped(lambda v: lax.psum(v, 'i') + 1)
+a = share(x)
+check(gone(a), np.tile(blocks.sum(0), (N, 1)) + 1)
+b = share(x)
+if index == 0:
+    for shard in b.addressable_shards: shard.data.delete()
+try:
+    gone(b).block_until_ready()
+except Exception as e:
+    assert ('deleted' if index == 0 else 'failed in another process') in str(e), e
+else:
+    raise AssertionError('no error')
+check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+    "no_local_devices": """
+there = NamedSharding(Mesh(np.array(devices[:L]), ("i",)), P('i'))
+y = jax.make_array_from_callback((4, L), NamedSharding(there.mesh, P(None, 'i')),
+                                 lambda at: np.ones((4, L), np.float32)[at], dtype=np.float32)
+z = jax.jit(lambda v: v + 1)(y)
+assert len(z.addressable_shards) == (L if index == 0 else 0)
+check(z, np.full((4, L), 2, np.float32))
+check(psum(share(x)), np.tile(blocks.sum(0), (N, 1)))""",
     "killed": """
 a = share(x)
 psum(a).block_until_ready()
@@ -225,7 +248,9 @@ def test_processes(name, n, devices):
         assert status == 0, err[-4000:]
 
 
-@pytest.mark.parametrize("name", ["different_programs", "failure_in_one"])
+@pytest.mark.parametrize(
+    "name", ["different_programs", "failure_in_one", "refused_in_one", "no_local_devices"]
+)
 def test_disagreement(name):
     for status, _, err in finish(start(FAULTS[name], 2, 2)):
         assert status == 0, err[-4000:]
