@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import pathlib
+import socket
 from typing import Any
 
 from jax_mps_c import clashes, compat, hooks, locate
@@ -44,7 +45,29 @@ def client_options() -> dict[str, str]:
         "llvm_library": locate.find_llvm(),
         "kernel_cache": locate.kernel_cache(),
     }
-    return {name: str(path) for name, path in found.items() if path} | mlx_options()
+    options = {name: str(path) for name, path in found.items() if path}
+    return options | mlx_options() | job_options()
+
+
+def job_options() -> dict[str, str]:
+    """For a process of several: the address of the interface that leads to the coordinator.
+
+    No packet is sent: connecting a datagram socket only chooses the route."""
+    from jax._src import distributed
+
+    coordinator = getattr(distributed.global_state, "coordinator_address", None)
+    if distributed.global_state.client is None or not coordinator:
+        return {}
+    host, _, port = coordinator.rpartition(":")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, int(port)))
+            return {"collective_address": probe.getsockname()[0]}
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "no way to the coordinator %s (%s): set JAX_MPS_COLLECTIVE_ADDRESS", coordinator, error
+        )
+        return {}
 
 
 def mlx_options() -> dict[str, str]:

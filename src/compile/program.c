@@ -45,6 +45,22 @@ static bool is_cheap(const jm_cost *cost) {
   return !cost->has_loop && !cost->has_callback && cost->flops < 1e5 && cost->bytes < 256e3;
 }
 
+static bool has_collectives(const jm_module *m) {
+  if (m->n_replicas * m->n_partitions == 1) return false;
+  for (jm_op_id op = 0; op < m->n_ops; op++) switch (jm_module_op(m, op)->code) {
+      case JM_OP_all_gather:
+      case JM_OP_all_reduce:
+      case JM_OP_all_to_all:
+      case JM_OP_collective_broadcast:
+      case JM_OP_collective_permute:
+      case JM_OP_reduce_scatter:
+        return true;
+      default:
+        break;
+    }
+  return false;
+}
+
 static jm_error *facts_fill(jm_program *program) {
   jm_module *m = program->module;
   const jm_region *entry = jm_module_region(m, m->entry);
@@ -71,6 +87,7 @@ static jm_error *facts_fill(jm_program *program) {
   program->facts.outputs = outputs;
   program->facts.n_replicas = m->n_replicas;
   program->facts.n_partitions = m->n_partitions;
+  program->facts.has_collectives = has_collectives(m);
   program->facts.flops = cost.flops;
   program->facts.bytes_accessed = cost.bytes;
   program->facts.cheap = is_cheap(&cost);

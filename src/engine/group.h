@@ -23,7 +23,10 @@ typedef struct jm_exchange {
   const uint32_t *members; /* participants, replica * partitions + partition; for all members in the
                               same order, which is that of reductions */
   uint32_t n_members;
+  jm_i64s groups; /* all groups of the op, group_size ids each, -1 for none; empty: one */
+  uint32_t group_size;
   const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
+  uint32_t n_inputs;
   jm_exchange_fn *take;
   void *argument;
   const atomic_bool *cancelled; /* NULL: never */

@@ -15,13 +15,19 @@ static const PJRT_NamedValue attributes[] = {
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
 
+jm_error *jm_device_check_local(const jm_device *device) {
+  if (jm_device_is_local(device)) return NULL;
+  return jm_error_invalid("%s belongs to process %d, this is process %u", device->description->text,
+                          device->description->process, device->client->processes.self);
+}
+
 jm_error *jm_slot_DeviceDescription_Id(PJRT_DeviceDescription_Id_Args *args) {
   args->id = jm_description_in(args->device_description)->id;
   return NULL;
 }
 
 jm_error *jm_slot_DeviceDescription_ProcessIndex(PJRT_DeviceDescription_ProcessIndex_Args *args) {
-  args->process_index = 0;
+  args->process_index = jm_description_in(args->device_description)->process;
   return NULL;
 }
 
@@ -55,23 +61,27 @@ jm_error *jm_slot_Device_GetDescription(PJRT_Device_GetDescription_Args *args) {
 }
 
 jm_error *jm_slot_Device_IsAddressable(PJRT_Device_IsAddressable_Args *args) {
-  args->is_addressable = true;
+  args->is_addressable = jm_device_is_local(jm_device_in(args->device));
   return NULL;
 }
 
 jm_error *jm_slot_Device_LocalHardwareId(PJRT_Device_LocalHardwareId_Args *args) {
-  args->local_hardware_id = jm_device_in(args->device)->description->id;
+  const jm_device *device = jm_device_in(args->device);
+  args->local_hardware_id = jm_device_is_local(device) ? device->description->local_id : -1;
   return NULL;
 }
 
 jm_error *jm_slot_Device_AddressableMemories(PJRT_Device_AddressableMemories_Args *args) {
-  args->memories = (PJRT_Memory *const *)jm_device_in(args->device)->memory_list;
-  args->num_memories = JM_N_MEMORY_KINDS;
+  const jm_device *device = jm_device_in(args->device);
+  args->memories = (PJRT_Memory *const *)device->memory_list;
+  args->num_memories = jm_device_is_local(device) ? JM_N_MEMORY_KINDS : 0;
   return NULL;
 }
 
 jm_error *jm_slot_Device_DefaultMemory(PJRT_Device_DefaultMemory_Args *args) {
-  args->memory = jm_memory_out(jm_device_default_memory(jm_device_in(args->device)));
+  jm_device *device = jm_device_in(args->device);
+  JM_TRY(jm_device_check_local(device));
+  args->memory = jm_memory_out(jm_device_default_memory(device));
   return NULL;
 }
 
@@ -85,6 +95,7 @@ jm_error *jm_slot_Device_DefaultMemory(PJRT_Device_DefaultMemory_Args *args) {
 jm_error *jm_slot_Device_MemoryStats(PJRT_Device_MemoryStats_Args *args) {
   jm_device *device = jm_device_in(args->device);
   jm_memory_stats stats;
+  JM_TRY(jm_device_check_local(device));
   jm_device_read_stats(device, &stats);
   args->bytes_in_use = stats.bytes_in_use;
   STAT(peak_bytes_in_use, true, stats.peak_bytes_in_use);

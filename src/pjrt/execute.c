@@ -17,8 +17,9 @@ jm_error *jm_loaded_executable_wrap(jm_loaded_executable *loaded, PJRT_LoadedExe
   const uint32_t n_partitions = loaded->executable->facts->n_partitions;
   for (uint32_t i = 0; i < loaded->n_devices; i++) {
     wrapped->devices[i] = loaded->devices[i];
-    wrapped->ids[i].replica = (int)(i / n_partitions);
-    wrapped->ids[i].partition = (int)(i % n_partitions);
+    const uint32_t participant = loaded->placement.local[i];
+    wrapped->ids[i].replica = (int)(participant / n_partitions);
+    wrapped->ids[i].partition = (int)(participant % n_partitions);
   }
   snprintf(wrapped->fingerprint, sizeof wrapped->fingerprint, "%016llx",
            (unsigned long long)loaded->executable->facts->fingerprint);
@@ -81,7 +82,7 @@ jm_error *jm_slot_LoadedExecutable_GetDeviceAssignment(
   _Static_assert(JM_MAX_DEVICES < 126, "ids and lengths take one byte");
   const jm_loaded_executable *loaded = args->executable->loaded;
   const uint32_t n_partitions = loaded->executable->facts->n_partitions;
-  const uint32_t n_replicas = loaded->n_devices / n_partitions;
+  const uint32_t n_replicas = loaded->placement.n_participants / n_partitions;
   PJRT_DeviceAssignmentSerialized *assignment = jm_alloc(1, sizeof *assignment);
   if (!assignment) return jm_error_out_of_memory();
   char *to = assignment->bytes;
@@ -93,8 +94,7 @@ jm_error *jm_slot_LoadedExecutable_GetDeviceAssignment(
     const char head[] = {0x1a, (char)(n_replicas + 2), 0x0a, (char)n_replicas};
     memcpy(to, head, sizeof head);
     to += sizeof head;
-    for (uint32_t r = 0; r < n_replicas; r++)
-      *to++ = (char)loaded->devices[r * n_partitions + p]->description->id;
+    for (uint32_t r = 0; r < n_replicas; r++) *to++ = (char)loaded->ids[r * n_partitions + p];
   }
   args->serialized_bytes = assignment->bytes;
   args->serialized_bytes_size = (size_t)(to - assignment->bytes);
@@ -159,7 +159,7 @@ jm_error *jm_slot_LoadedExecutable_Execute(PJRT_LoadedExecutable_Execute_Args *a
   JM_TRY(read_lists(args, facts, arguments, outputs));
   if (args->execute_device) {
     options.device = jm_device_in(args->execute_device);
-    if (!jm_client_owns_device(loaded->device->client, options.device))
+    if (!jm_client_owns_device(loaded->client, options.device))
       return jm_error_invalid("execute_device belongs to another client");
   }
   jm_event *done[JM_MAX_DEVICES];

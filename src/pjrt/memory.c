@@ -34,7 +34,7 @@ jm_error *jm_slot_Memory_ToString(PJRT_Memory_ToString_Args *args) {
 
 jm_error *jm_slot_Memory_AddressableByDevices(PJRT_Memory_AddressableByDevices_Args *args) {
   jm_device *device = jm_memory_in(args->memory)->device;
-  args->devices = (PJRT_Device *const *)&device->client->device_list[device->description->id];
+  args->devices = (PJRT_Device *const *)&device->client->local_list[device->description->local_id];
   args->num_devices = 1;
   return NULL;
 }
@@ -47,9 +47,10 @@ jm_error *jm_memory_read(jm_client *client, const PJRT_Memory *memory, const PJR
       return jm_error_invalid("the memory space belongs to another client");
     return NULL;
   }
-  jm_device *owner = device ? jm_device_in(device) : client->device_list[0];
+  jm_device *owner = device ? jm_device_in(device) : client->local_list[0];
   if (!jm_client_owns_device(client, owner))
     return jm_error_invalid("the device belongs to another client");
+  JM_TRY(jm_device_check_local(owner));
   *out = jm_device_default_memory(owner);
   return NULL;
 }

@@ -47,6 +47,13 @@ jm_error *jm_dtype_read_pjrt(PJRT_Buffer_Type type, jm_dtype *out) JM_MUST_USE;
 jm_error *jm_memory_read(jm_client *client, const PJRT_Memory *memory, const PJRT_Device *device,
                          jm_memory **out) JM_MUST_USE;
 
+/* The key-value store that the caller of PJRT_Client_Create gives to a process of several; valid as
+ * long as the caller's client. */
+jm_error *jm_store_create(const PJRT_Client_Create_Args *args, jm_store **out) JM_MUST_USE;
+
+/* INVALID_ARGUMENT for a device of another process. */
+jm_error *jm_device_check_local(const jm_device *device) JM_MUST_USE;
+
 /* Byte strides that a layout means for a shape. NULL: dense row-major. */
 jm_error *jm_layout_read(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype, uint32_t rank,
                          const int64_t *dims, int64_t *strides) JM_MUST_USE;

@@ -173,7 +173,25 @@ typedef struct PJRT_LogicalDeviceIds {
 } PJRT_LogicalDeviceIds;
 JM_ABI_SIZE(PJRT_LogicalDeviceIds, partition, 8);
 
-typedef struct PJRT_ProcessInfo PJRT_ProcessInfo;           /* several processes: unused here */
+typedef enum PJRT_ProcessState {
+  PJRT_ProcessState_kUnspecified = 0,
+  PJRT_ProcessState_kUninitialized = 1,
+  PJRT_ProcessState_kDisconnected = 2,
+  PJRT_ProcessState_kConnected = 3,
+  PJRT_ProcessState_kError = 4,
+} PJRT_ProcessState;
+
+typedef struct PJRT_ProcessInfo {
+  size_t struct_size;
+  int task_id;
+  uint64_t incarnation_id;
+  PJRT_ProcessState state;
+  int error_code;
+  const char *error_message;
+  size_t error_message_size;
+} PJRT_ProcessInfo;
+JM_ABI_SIZE(PJRT_ProcessInfo, error_message_size, 48);
+
 typedef struct PJRT_SendCallbackInfo PJRT_SendCallbackInfo; /* send and recv ops: unused here */
 typedef struct PJRT_RecvCallbackInfo PJRT_RecvCallbackInfo;
 typedef struct PJRT_HloOutputCallbackInfo PJRT_HloOutputCallbackInfo;
@@ -238,9 +256,34 @@ typedef void (*PJRT_Event_OnReadyCallback)(PJRT_Error *error, void *user_arg);
 typedef void (*PJRT_Error_PayloadVisitor)(const char *key, size_t key_size, const char *value,
                                           size_t value_size, void *user_arg);
 /* Only multi-process clients may call these; in a single process the fields are uninitialised. */
-typedef void (*PJRT_KeyValueGetCallback)(void);
-typedef void (*PJRT_KeyValuePutCallback)(void);
-typedef void (*PJRT_KeyValueTryGetCallback)(void);
+typedef PJRT_Error *(*PJRT_CallbackError)(PJRT_Error_Code code, const char *message,
+                                          size_t message_size);
+typedef void (*PJRT_KeyValueGetCallback_ValueDeleter)(char *value);
+typedef struct PJRT_KeyValueGetCallback_Args {
+  JM_ARGS_HEAD
+  const char *key;
+  size_t key_size;
+  int timeout_in_ms;
+  PJRT_CallbackError *callback_error; /* with which the callee makes its errors */
+  void *user_arg;
+  char *value; /* out, and to be given to the deleter */
+  size_t value_size;
+  PJRT_KeyValueGetCallback_ValueDeleter value_deleter_callback;
+} PJRT_KeyValueGetCallback_Args;
+JM_ABI_SIZE(PJRT_KeyValueGetCallback_Args, value_deleter_callback, 80);
+typedef struct PJRT_KeyValuePutCallback_Args {
+  JM_ARGS_HEAD
+  const char *key;
+  size_t key_size;
+  const char *value;
+  size_t value_size;
+  PJRT_CallbackError *callback_error;
+  void *user_arg;
+} PJRT_KeyValuePutCallback_Args;
+JM_ABI_SIZE(PJRT_KeyValuePutCallback_Args, user_arg, 64);
+typedef PJRT_Error *(*PJRT_KeyValueGetCallback)(PJRT_KeyValueGetCallback_Args *args);
+typedef PJRT_Error *(*PJRT_KeyValuePutCallback)(PJRT_KeyValuePutCallback_Args *args);
+typedef void (*PJRT_KeyValueTryGetCallback)(void); /* not called */
 
 #include "pjrt/pjrt_args.h"
 

@@ -53,10 +53,20 @@ jm_error *jm_slot_TopologyDescription_Attributes(PJRT_TopologyDescription_Attrib
   return NULL;
 }
 
-/* The serialised form: a line of text, "<platform_version>\n<devices>\n". */
+/* The serialised form is text, "<platform_version>\n" and a line with the count of devices of each
+ * process. */
 struct PJRT_SerializedTopology {
   jm_text text;
 };
+
+/* Devices of the process whose first one this is. */
+static uint32_t count_devices(const jm_topology *topology, uint32_t first) {
+  uint32_t n = 1;
+  while (first + n < topology->n_devices &&
+         topology->devices[first + n].process == topology->devices[first].process)
+    n++;
+  return n;
+}
 
 static void delete_serialized(PJRT_SerializedTopology *serialized) {
   jm_text_deinit(&serialized->text);
@@ -68,7 +78,11 @@ jm_error *jm_slot_TopologyDescription_Serialize(PJRT_TopologyDescription_Seriali
   PJRT_SerializedTopology *serialized = jm_alloc(1, sizeof *serialized);
   if (!serialized) return jm_error_out_of_memory();
   jm_text_init(&serialized->text);
-  jm_text_printf(&serialized->text, "%s\n%u\n", topology->platform_version, topology->n_devices);
+  jm_text_printf(&serialized->text, "%s\n", topology->platform_version);
+  for (uint32_t i = 0, n; i < topology->n_devices; i += n) {
+    n = count_devices(topology, i);
+    jm_text_printf(&serialized->text, "%u\n", n);
+  }
   jm_error *error = jm_text_error(&serialized->text);
   if (error) {
     delete_serialized(serialized);
@@ -81,23 +95,35 @@ jm_error *jm_slot_TopologyDescription_Serialize(PJRT_TopologyDescription_Seriali
   return NULL;
 }
 
+/* A line with a number from 1 to the most devices. */
+static bool read_count(const char *bytes, size_t size, size_t *at, uint32_t *out) {
+  *out = 0;
+  while (*at < size && bytes[*at] >= '0' && bytes[*at] <= '9' && *out <= JM_MAX_DEVICES)
+    *out = *out * 10 + (uint32_t)(bytes[(*at)++] - '0');
+  return *out >= 1 && *out <= JM_MAX_DEVICES && *at < size && bytes[(*at)++] == '\n';
+}
+
 jm_error *jm_slot_TopologyDescription_Deserialize(PJRT_TopologyDescription_Deserialize_Args *args) {
   jm_topology *topology = jm_alloc(1, sizeof *topology);
   if (!topology) return jm_error_out_of_memory();
   const char *bytes = args->serialized_topology;
   size_t size = bytes ? args->serialized_topology_size : 0;
-  jm_topology_build_host(1, topology); /* for its version */
+  jm_topology_build_host(0, NULL, topology); /* for its version */
   size_t prefix = strlen(topology->platform_version);
-  uint32_t n_devices = 0;
+  uint32_t n_devices[JM_MAX_DEVICES], n = 0, total = 0;
   size_t at = prefix + 1;
-  if (size > at && !memcmp(bytes, topology->platform_version, prefix) && bytes[prefix] == '\n')
-    while (at < size && bytes[at] >= '0' && bytes[at] <= '9' && n_devices <= JM_MAX_DEVICES)
-      n_devices = n_devices * 10 + (uint32_t)(bytes[at++] - '0');
-  if (n_devices < 1 || n_devices > JM_MAX_DEVICES || at + 1 != size || bytes[at] != '\n') {
+  bool good =
+      size > at && !memcmp(bytes, topology->platform_version, prefix) && bytes[prefix] == '\n';
+  while (good && at < size) {
+    good = n < JM_MAX_DEVICES && read_count(bytes, size, &at, &n_devices[n]);
+    if (good) total += n_devices[n++];
+    good = good && total <= JM_MAX_DEVICES;
+  }
+  if (!good || !n) {
     jm_free(topology);
     return jm_error_invalid("the serialized topology is not one of this plugin's version");
   }
-  jm_topology_build_host(n_devices, topology);
+  jm_topology_build_host(n, n_devices, topology);
   args->topology = jm_topology_out(topology);
   return NULL;
 }
@@ -108,6 +134,8 @@ jm_error *jm_slot_TopologyDescription_Fingerprint(PJRT_TopologyDescription_Finge
   uint64_t hash = 14695981039346656037u;
   for (const char *c = topology->platform_version; *c; c++)
     hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+  for (uint32_t i = 0; i < topology->n_devices; i++)
+    hash = (hash ^ (uint32_t)topology->devices[i].process) * 1099511628211u;
   args->fingerprint = (hash ^ topology->n_devices) * 1099511628211u;
   return NULL;
 }

@@ -18,28 +18,50 @@ const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS] = {
     "unpinned_host",
 };
 
-void jm_topology_build(uint32_t n_devices, const jm_engine_fact *engine, jm_topology *out) {
-  out->n_devices = n_devices;
+static void topology_init(const jm_engine_fact *engine, jm_topology *out) {
+  out->n_devices = 0;
   snprintf(out->platform_version, sizeof out->platform_version, "jax-mps-c " JM_VERSION "; %s",
            engine->version);
+}
+
+static void topology_add(jm_topology *out, uint32_t process, uint32_t n_devices, const char *kind) {
   for (uint32_t i = 0; i < n_devices; i++) {
-    jm_description *device = &out->devices[i];
-    *device = (jm_description){.id = (int)i, .kind = engine->device_kind};
-    snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", i);
-    snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, i,
+    const uint32_t id = out->n_devices++;
+    jm_description *device = &out->devices[id];
+    *device =
+        (jm_description){.id = (int)id, .local_id = (int)i, .process = (int)process, .kind = kind};
+    snprintf(device->text, sizeof device->text, "MpsDevice(id=%u)", id);
+    snprintf(device->debug_text, sizeof device->debug_text, "%s:%u, %s", JM_PLATFORM, id,
              device->kind);
-    out->list[i] = device;
+    out->list[id] = device;
   }
 }
 
-void jm_topology_build_host(uint32_t n_devices, jm_topology *out) {
-  jm_topology_build(n_devices, &jm_host_engine()->fact, out);
+void jm_topology_build(const jm_processes *processes, const jm_engine_fact *engine,
+                       jm_topology *out) {
+  topology_init(engine, out);
+  for (uint32_t i = 0; i < processes->n; i++)
+    topology_add(out, i, processes->list[i].n_devices, processes->list[i].kind);
+}
+
+void jm_topology_build_host(uint32_t n_processes, const uint32_t *n_devices, jm_topology *out) {
+  const jm_engine_fact *engine = &jm_host_engine()->fact;
+  topology_init(engine, out);
+  for (uint32_t i = 0; i < n_processes; i++)
+    topology_add(out, i, n_devices[i], engine->device_kind);
+}
+
+static jm_error *read_device_count(uint32_t *out) {
+  int64_t n_devices;
+  JM_TRY(jm_setting_read_number(JM_SETTING_NUM_DEVICES, 1, JM_MAX_DEVICES, 1, &n_devices));
+  *out = (uint32_t)n_devices;
+  return NULL;
 }
 
 jm_error *jm_topology_read(jm_topology *out) {
-  int64_t n_devices;
-  JM_TRY(jm_setting_read_number(JM_SETTING_NUM_DEVICES, 1, JM_MAX_DEVICES, 1, &n_devices));
-  jm_topology_build_host((uint32_t)n_devices, out);
+  uint32_t n_devices;
+  JM_TRY(read_device_count(&n_devices));
+  jm_topology_build_host(1, &n_devices, out);
   return NULL;
 }
 
@@ -108,17 +130,16 @@ static jm_error *engines_start(jm_client *client, choice wanted) {
   return jm_pool_create(count_workers(), client->pools);
 }
 
-static void build_device(jm_client *client, uint32_t index) {
-  jm_device *device = &client->devices[index];
-  device->client = client;
-  device->description = &client->topology.devices[index];
-  device->engine = client->engines[index % client->n_engines];
-  device->pool = client->pools[index % client->n_engines];
-  if (device->engine->fence_wait) device->inflight = &client->inflight[index % client->n_engines];
-  pthread_mutex_init(&device->lock, NULL);
+/* What a device of this process has beyond its description. */
+static void build_local_device(jm_client *client, jm_device *device) {
+  const uint32_t index = (uint32_t)device->description->id;
+  const uint32_t local = (uint32_t)device->description->local_id;
+  device->engine = client->engines[local % client->n_engines];
+  device->pool = client->pools[local % client->n_engines];
+  if (device->engine->fence_wait) device->inflight = &client->inflight[local % client->n_engines];
   for (int kind = 0; kind < JM_N_MEMORY_KINDS; kind++) {
     jm_memory *memory = &device->memories[kind];
-    memory->id = (int)index * JM_N_MEMORY_KINDS + kind;
+    memory->id = (int)index * JM_N_MEMORY_KINDS + kind; /* in the job */
     memory->kind = (jm_memory_kind)kind;
     memory->device = device;
     snprintf(memory->text, sizeof memory->text, "%s:%u %s", JM_PLATFORM, index,
@@ -126,29 +147,82 @@ static void build_device(jm_client *client, uint32_t index) {
     snprintf(memory->debug_text, sizeof memory->debug_text, "memory %d: %s of %s", memory->id,
              jm_memory_kind_names[kind], device->description->text);
     device->memory_list[kind] = memory;
-    client->memory_list[memory->id] = memory;
+    client->memory_list[local * JM_N_MEMORY_KINDS + (uint32_t)kind] = memory;
   }
-  client->device_list[index] = device;
 }
 
-jm_error *jm_client_create(jm_client **out) {
-  jm_topology topology;
-  JM_TRY(jm_topology_read(&topology));
-  JM_TRY(jm_trace_file_start());
-  jm_client *client = jm_alloc(1, sizeof *client + topology.n_devices * sizeof *client->devices);
-  if (!client) return jm_error_out_of_memory();
+static void build_devices(jm_client *client) {
+  const jm_process *self = jm_processes_self(&client->processes);
+  jm_topology_build(&client->processes, &client->engines[0]->fact, &client->topology);
+  for (uint32_t i = 0; i < client->topology.n_devices; i++) {
+    jm_device *device = &client->devices[i];
+    device->client = client;
+    device->description = &client->topology.devices[i];
+    pthread_mutex_init(&device->lock, NULL);
+    client->device_list[i] = device;
+    if (device->description->process == (int)client->processes.self)
+      build_local_device(client, device);
+  }
+  client->n_local = self->n_devices;
+  client->local_list = client->device_list + self->first_device;
+}
+
+/* -- the client */
+
+static void engines_stop(jm_client *client) {
+  for (uint32_t i = 0; i < client->n_engines; i++) {
+    jm_pool_shutdown(client->pools[i]);
+    jm_pool_destroy(client->pools[i]);
+    client->engines[i]->destroy(client->engines[i]);
+  }
+}
+
+/* Takes the job's store. */
+static jm_error *join_job(jm_client *client, const jm_membership *job, uint32_t n_local) {
+  const char *kind = client->engines[0]->fact.device_kind;
+  if (job->n_processes <= 1) {
+    jm_processes_init_alone(&client->processes, n_local, kind);
+    return NULL;
+  }
+  JM_TRY(jm_processes_init_job(&client->processes, (uint32_t)job->self, (uint32_t)job->n_processes,
+                               job->store, n_local, kind));
+  jm_error *error = jm_wire_create(&client->processes, &client->wire);
+  if (error) jm_processes_deinit(&client->processes);
+  return error;
+}
+
+static jm_error *client_init(jm_client *client, const jm_membership *job) {
+  uint32_t n_local;
   choice wanted;
-  jm_error *error = choice_read(&wanted);
+  jm_error *error = read_device_count(&n_local);
+  if (!error) error = jm_trace_file_start();
+  if (!error) error = choice_read(&wanted);
   if (!error) error = engines_start(client, wanted);
   if (error) {
-    jm_free(client);
+    if (job->store) job->store->destroy(job->store);
     return error;
   }
+  error = join_job(client, job, n_local);
+  if (error)
+    engines_stop(client);
+  else
+    build_devices(client);
+  return error;
+}
+
+jm_error *jm_client_create(const jm_membership *job, jm_client **out) {
+  jm_client *client = jm_alloc(1, sizeof *client + JM_MAX_DEVICES * sizeof *client->devices);
+  if (!client) {
+    if (job->store) job->store->destroy(job->store);
+    return jm_error_out_of_memory();
+  }
   atomic_init(&client->refs, 1);
-  jm_topology_build(topology.n_devices, &client->engines[0]->fact, &client->topology);
-  for (uint32_t i = 0; i < topology.n_devices; i++) build_device(client, i);
-  *out = client;
-  return NULL;
+  jm_error *error = client_init(client, job);
+  if (error)
+    jm_free(client);
+  else
+    *out = client;
+  return error;
 }
 
 jm_client *jm_client_retain(jm_client *client) {
@@ -161,21 +235,26 @@ void jm_client_release(jm_client *client) {
   jm_client_shutdown(client);
   for (uint32_t i = 0; i < client->topology.n_devices; i++)
     pthread_mutex_destroy(&client->devices[i].lock);
-  for (uint32_t i = 0; i < client->n_engines; i++) {
-    jm_pool_destroy(client->pools[i]);
-    client->engines[i]->destroy(client->engines[i]);
-  }
+  engines_stop(client);
+  jm_wire_release(client->wire);
+  jm_processes_deinit(&client->processes);
   jm_free(client);
 }
 
 void jm_client_shutdown(jm_client *client) {
   atomic_store(&client->stopping, true);
   for (uint32_t i = 0; i < client->n_engines; i++) jm_pool_shutdown(client->pools[i]);
+  jm_wire_shutdown(client->wire);
 }
 
 jm_device *jm_client_find_device(jm_client *client, int64_t id) {
   if (id < 0 || id >= client->topology.n_devices) return NULL;
   return &client->devices[id];
+}
+
+jm_device *jm_client_find_local_device(jm_client *client, int64_t local_id) {
+  if (local_id < 0 || local_id >= client->n_local) return NULL;
+  return client->local_list[local_id];
 }
 
 bool jm_client_owns_device(const jm_client *client, const jm_device *device) {
@@ -185,14 +264,14 @@ bool jm_client_owns_device(const jm_client *client, const jm_device *device) {
 }
 
 bool jm_client_owns_memory(const jm_client *client, const jm_memory *memory) {
-  for (uint32_t i = 0; i < client->topology.n_devices * JM_N_MEMORY_KINDS; i++)
+  for (uint32_t i = 0; i < client->n_local * JM_N_MEMORY_KINDS; i++)
     if (client->memory_list[i] == memory) return true;
   return false;
 }
 
-jm_memory *jm_device_find_memory(jm_device *device, const char *kind) {
+jm_memory *jm_device_find_memory(const jm_device *device, const char *kind) {
   for (int k = 0; k < JM_N_MEMORY_KINDS; k++)
-    if (!strcmp(jm_memory_kind_names[k], kind)) return &device->memories[k];
+    if (!strcmp(jm_memory_kind_names[k], kind)) return device->memory_list[k];
   return NULL;
 }
 

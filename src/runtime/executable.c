@@ -88,7 +88,7 @@ static jm_error *count_devices(const jm_program_facts *facts, const jm_compile_o
   return NULL;
 }
 
-static jm_error *check_memory_kinds(const jm_program_facts *facts, jm_device *device) {
+static jm_error *check_memory_kinds(const jm_program_facts *facts, const jm_device *device) {
   for (uint32_t i = 0; i < facts->n_outputs; i++) {
     const char *kind = facts->outputs[i].memory_kind;
     if (kind && !jm_device_find_memory(device, kind))
@@ -100,33 +100,84 @@ static jm_error *check_memory_kinds(const jm_program_facts *facts, jm_device *de
   return NULL;
 }
 
-/* The devices of the participants in their order, and how many there are. */
+static jm_error *find_device(const jm_program_facts *facts, const jm_compile_options *options,
+                             jm_client *client, uint32_t i, jm_device **out) {
+  const uint32_t n = client->topology.n_devices;
+  const int64_t id = options->n_device_ids ? options->device_ids[i] : (int64_t)i;
+  *out = jm_client_find_device(client, id);
+  if (*out) return NULL;
+  return jm_error_invalid("'%s' is assigned to device %lld, the client has %u device%s",
+                          facts->name, (long long)id, n, n == 1 ? "" : "s");
+}
+
+static jm_error *check_device(const jm_program_facts *facts, const jm_loaded_executable *loaded,
+                              const jm_device *device) {
+  const uint32_t n = loaded->placement.n_participants;
+  JM_TRY(check_memory_kinds(facts, device));
+  if (n > 1 &&
+      (!device->engine->fact.is_host_memory || device->engine != loaded->devices[0]->engine))
+    return jm_error_unimplemented(
+        "'%s' is a program over %u devices; only those of the host run "
+        "such programs, with JAX_MPS_DEVICE=host",
+        facts->name, n);
+  return NULL;
+}
+
+/* Adds the next participant. */
+static jm_error *place(const jm_program_facts *facts, jm_device *device,
+                       jm_loaded_executable *loaded) {
+  jm_placement *p = &loaded->placement;
+  const uint32_t participant = p->n_participants;
+  const uint32_t process = (uint32_t)device->description->process;
+  for (uint32_t k = 0; k < participant; k++) {
+    if (loaded->ids[k] == device->description->id)
+      return jm_error_invalid("'%s' is assigned to device %d twice", facts->name, loaded->ids[k]);
+    p->slot[participant] += p->process[k] == process;
+    p->spans |= p->process[k] != process;
+  }
+  loaded->ids[participant] = device->description->id;
+  p->process[participant] = process;
+  if (p->slot[participant] >= p->n_slots) p->n_slots = p->slot[participant] + 1;
+  p->n_participants++;
+  if (!jm_device_is_local(device)) return NULL;
+  p->local[p->n_local++] = participant;
+  loaded->devices[loaded->n_devices++] = device;
+  return NULL;
+}
+
+/* What carries a program's data between processes has no part of them. */
+static jm_error *check_processes(const jm_program_facts *facts, const jm_placement *p,
+                                 const jm_processes *all) {
+  bool takes_part[JM_MAX_DEVICES] = {false};
+  uint32_t n = 0;
+  if (!p->spans || !facts->has_collectives) return NULL;
+  for (uint32_t i = 0; i < p->n_participants; i++) {
+    n += !takes_part[p->process[i]];
+    takes_part[p->process[i]] = true;
+  }
+  if (n < all->n)
+    return jm_error_unimplemented(
+        "'%s' has collectives between %u of the job's %u processes; all or one can take part",
+        facts->name, n, all->n);
+  return jm_wire_check();
+}
+
+/* Where the participants are. */
 static jm_error *find_devices(const jm_program_facts *facts, const jm_compile_options *options,
-                              jm_client *client, jm_device **out, uint32_t *n_out) {
-  uint32_t n, n_devices = client->topology.n_devices;
+                              jm_client *client, jm_loaded_executable *loaded) {
+  uint32_t n;
   JM_TRY(count_devices(facts, options, client, &n));
   if (n > 1 && options->n_device_ids && options->n_device_ids != n)
     return jm_error_invalid("'%s' needs %u devices, the device assignment has %u", facts->name, n,
                             options->n_device_ids);
   for (uint32_t i = 0; i < n; i++) {
-    int64_t id = options->n_device_ids ? options->device_ids[i] : (int64_t)i;
-    out[i] = jm_client_find_device(client, id);
-    if (!out[i])
-      return jm_error_invalid("'%s' is assigned to device %lld, the client has %u device%s",
-                              facts->name, (long long)id, n_devices, n_devices == 1 ? "" : "s");
-    for (uint32_t k = 0; k < i; k++)
-      if (out[k] == out[i])
-        return jm_error_invalid("'%s' is assigned to device %lld twice", facts->name,
-                                (long long)id);
-    JM_TRY(check_memory_kinds(facts, out[i]));
-    if (n > 1 && (!out[i]->engine->fact.is_host_memory || out[i]->engine != out[0]->engine))
-      return jm_error_unimplemented(
-          "'%s' is a program over %u devices; only those of the host run "
-          "such programs, with JAX_MPS_DEVICE=host",
-          facts->name, n);
+    jm_device *device;
+    JM_TRY(find_device(facts, options, client, i, &device));
+    JM_TRY(place(facts, device, loaded));
   }
-  *n_out = n;
-  return NULL;
+  for (uint32_t i = 0; i < loaded->n_devices; i++)
+    JM_TRY(check_device(facts, loaded, loaded->devices[i]));
+  return check_processes(facts, &loaded->placement, &client->processes);
 }
 
 /* Under the lock. Engines that clients share serve any client; those of one alone must live as long
@@ -173,20 +224,19 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
                              const jm_saved *saved, jm_client *client, jm_loaded_executable **out) {
   if (!options) options = &executable->options;
   JM_TRY(check_options(options));
-  jm_device *devices[JM_MAX_DEVICES];
-  uint32_t n_devices;
-  const jm_prepared *prepared;
-  JM_TRY(find_devices(executable->facts, options, client, devices, &n_devices));
-  JM_TRY(jm_executable_prepare(executable, devices[0], saved, &prepared));
   jm_loaded_executable *loaded = jm_alloc(1, sizeof *loaded);
   if (!loaded) return jm_error_out_of_memory();
+  jm_error *error = find_devices(executable->facts, options, client, loaded);
+  if (!error && loaded->n_devices)
+    error = jm_executable_prepare(executable, loaded->devices[0], saved, &loaded->prepared);
+  if (error) {
+    jm_free(loaded);
+    return error;
+  }
   atomic_init(&loaded->refs, 1);
   loaded->executable = jm_executable_retain(executable);
-  loaded->device = devices[0];
-  loaded->n_devices = n_devices;
-  memcpy(loaded->devices, devices, n_devices * sizeof *devices);
-  loaded->prepared = prepared;
-  jm_client_retain(client);
+  loaded->device = loaded->devices[0];
+  loaded->client = jm_client_retain(client);
   *out = loaded;
   return NULL;
 }
@@ -199,6 +249,6 @@ jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded) 
 void jm_loaded_executable_release(jm_loaded_executable *loaded) {
   if (!loaded || atomic_fetch_sub_explicit(&loaded->refs, 1, memory_order_acq_rel) != 1) return;
   jm_executable_release(loaded->executable);
-  jm_client_release(loaded->device->client);
+  jm_client_release(loaded->client);
   jm_free(loaded);
 }

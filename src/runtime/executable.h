@@ -8,6 +8,7 @@
 
 #include "compile/program.h"
 #include "runtime/buffer.h"
+#include "runtime/peers.h"
 
 /* What the compile options ask for, as far as it concerns us. */
 typedef struct jm_compile_options {
@@ -35,9 +36,12 @@ typedef struct jm_loaded_executable {
   atomic_int refs;
   atomic_bool deleted;
   jm_executable *executable;
-  jm_device *device;  /* the first; its client is retained */
-  uint32_t n_devices; /* one for each participant, replica * partitions + partition */
+  jm_client *client;      /* retained */
+  jm_device *device;      /* the first of this process; NULL: it has none, and runs nothing */
+  jm_placement placement; /* of the participants, replica * partitions + partition */
+  uint32_t n_devices;     /* of this process, as in placement.local */
   jm_device *devices[JM_MAX_DEVICES];
+  int ids[JM_MAX_DEVICES];     /* of each participant's device */
   const jm_prepared *prepared; /* for the device's engine; the executable's */
 } jm_loaded_executable;
 

@@ -8,7 +8,7 @@
 #include "base/float_state.h"
 #include "profile/timeline.h"
 #include "runtime/executable.h"
-#include "runtime/rendezvous.h"
+#include "runtime/peers.h"
 #include "runtime/task.h"
 
 typedef struct execution {
@@ -18,7 +18,7 @@ typedef struct execution {
   jm_device *device;
   jm_client *client; /* the device's, retained */
   jm_context context;
-  jm_rendezvous *peers; /* of a program on several devices */
+  jm_peers *peers; /* of a program on several devices */
   uint32_t participant;
   jm_event *done; /* of all outputs */
   int64_t start;  /* on the timeline, 0: no session was open */
@@ -46,7 +46,7 @@ static void execution_destroy(execution *run) {
   for (uint32_t i = 0; i < run->n_awaited; i++) jm_event_release(run->awaited[i]);
   jm_event_release(run->submitted);
   jm_event_release(run->done);
-  jm_rendezvous_release(run->peers);
+  jm_peers_release(run->peers);
   jm_executable_release(run->executable);
   jm_client_release(run->client);
   jm_task_deinit(&run->task);
@@ -169,7 +169,7 @@ static uint32_t label_of(jm_executable *executable) {
 
 /* Takes the error. */
 static void execution_finish(execution *run, jm_error *error) {
-  if (error && run->peers) jm_rendezvous_fail(run->peers, run->participant, error);
+  if (error && run->peers) jm_peers_fail(run->peers, run->participant, error);
   if (run->start)
     jm_timeline_end(JM_SPAN_run, run->context.device, label_of(run->executable), run->flow,
                     run->start);
@@ -360,17 +360,26 @@ static void participant_discard(execution *run, jm_buffer **outputs) {
   execution_destroy(run);
 }
 
+/* What the launch needs to reach other processes; NULL: it does not need to. */
+static jm_wire *find_wire(const jm_loaded_executable *loaded) {
+  const bool needs = loaded->placement.spans && loaded->executable->facts->has_collectives;
+  return needs ? loaded->client->wire : NULL;
+}
+
 /* Tells the participants of each other. */
-static jm_error *introduce(const jm_program_facts *facts, execution **runs, uint32_t n) {
-  if (n == 1) return NULL;
-  jm_rendezvous *peers;
-  JM_TRY(jm_rendezvous_create(n, &peers));
-  for (uint32_t i = 0; i < n; i++) {
+static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs) {
+  const jm_program_facts *facts = loaded->executable->facts;
+  const jm_placement *placement = &loaded->placement;
+  if (placement->n_participants == 1) return NULL;
+  jm_peers *peers;
+  JM_TRY(jm_peers_create(placement, find_wire(loaded), facts->fingerprint, facts->name, &peers));
+  for (uint32_t i = 0; i < placement->n_local; i++) {
+    const uint32_t participant = placement->local[i];
     runs[i]->peers = peers;
-    runs[i]->participant = i;
-    runs[i]->context.group = jm_rendezvous_group(peers);
-    runs[i]->context.replica = i / facts->n_partitions;
-    runs[i]->context.partition = i % facts->n_partitions;
+    runs[i]->participant = participant;
+    runs[i]->context.group = jm_peers_group(peers);
+    runs[i]->context.replica = participant / facts->n_partitions;
+    runs[i]->context.partition = participant % facts->n_partitions;
   }
   return NULL;
 }
@@ -382,9 +391,9 @@ static jm_error *find_target(const jm_loaded_executable *loaded, const jm_execut
     return jm_error_invalid("the executable '%s' has been deleted", facts->name);
   *out = options->device ? options->device : loaded->device;
   if (*out == loaded->device) return NULL;
-  if (loaded->n_devices > 1)
+  if (loaded->placement.n_participants > 1)
     return jm_error_invalid("'%s' runs on %u devices, not on %s alone", facts->name,
-                            loaded->n_devices, (*out)->description->text);
+                            loaded->placement.n_participants, (*out)->description->text);
   if (!loaded->executable->options.portable)
     return jm_error_invalid("'%s' was compiled for %s and can't run on %s", facts->name,
                             loaded->device->description->text, (*out)->description->text);
@@ -393,10 +402,9 @@ static jm_error *find_target(const jm_loaded_executable *loaded, const jm_execut
 
 /* Participants that wait for each other keep no worker of the pool (base/blocking.h), so that it
  * doesn't matter in which order the participants of several launches come to run. */
-jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
-                                      const jm_execute_options *options,
-                                      jm_buffer *const *const *arguments, size_t n_arguments,
-                                      jm_buffer **const *outputs, jm_event **done) {
+static jm_error *launch(const jm_loaded_executable *loaded, const jm_execute_options *options,
+                        jm_buffer *const *const *arguments, size_t n_arguments,
+                        jm_buffer **const *outputs, jm_event **done) {
   jm_executable *executable = loaded->executable;
   const uint32_t n = loaded->n_devices;
   jm_device *first;
@@ -413,7 +421,7 @@ jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
   for (; !error && n_made < n; n_made += !error)
     error = participant_create(loaded, prepared, options, n_made ? loaded->devices[n_made] : first,
                                arguments[n_made], outputs[n_made], &runs[n_made]);
-  if (!error) error = introduce(executable->facts, runs, n);
+  if (!error) error = introduce(loaded, runs);
   if (error) {
     while (n_made-- > 0) participant_discard(runs[n_made], outputs[n_made]);
     return error;
@@ -421,6 +429,30 @@ jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
   for (uint32_t i = 0; i < n; i++) done[i] = jm_event_retain(runs[i]->done);
   for (uint32_t i = 0; i < n; i++) start(runs[i], arguments[i]);
   return NULL;
+}
+
+/* A launch that is refused here may have started in other processes, which count it and wait for
+ * it: it is entered and left. */
+static void report_refusal(const jm_loaded_executable *loaded, const jm_error *error) {
+  const jm_program_facts *facts = loaded->executable->facts;
+  jm_wire *wire = find_wire(loaded);
+  jm_launch *refused;
+  if (!wire) return;
+  jm_error *broken = jm_wire_enter(wire, facts->fingerprint, facts->name, &refused);
+  if (broken)
+    jm_error_destroy(broken); /* then the others know */
+  else
+    jm_wire_leave(wire, refused, error);
+}
+
+jm_error *jm_loaded_executable_launch(jm_loaded_executable *loaded,
+                                      const jm_execute_options *options,
+                                      jm_buffer *const *const *arguments, size_t n_arguments,
+                                      jm_buffer **const *outputs, jm_event **done) {
+  if (!loaded->n_devices) return NULL;
+  jm_error *error = launch(loaded, options, arguments, n_arguments, outputs, done);
+  if (error) report_refusal(loaded, error);
+  return error;
 }
 
 jm_error *jm_loaded_executable_execute(jm_loaded_executable *loaded,

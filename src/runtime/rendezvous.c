@@ -7,11 +7,11 @@
 
 #include "base/alloc.h"
 #include "base/blocking.h"
-#include "base/settings.h"
 #include "base/text.h"
 #include "profile/timeline.h"
+#include "runtime/processes.h"
 
-enum { DEFAULT_SECONDS = 120, MOST_SECONDS = 86400, POLL_NANOSECONDS = 50000000 };
+enum { POLL_NANOSECONDS = 50000000 };
 
 /* The members of one group at one op. It is in the list until all have arrived; whoever comes to
  * the op after that, in a later round of a loop, opens another one. */
@@ -37,8 +37,7 @@ static jm_error *exchange(jm_group *group, const jm_exchange *e);
 
 jm_error *jm_rendezvous_create(uint32_t n_participants, jm_rendezvous **out) {
   int64_t seconds;
-  JM_TRY(jm_setting_read_number(JM_SETTING_COLLECTIVE_TIMEOUT, 1, MOST_SECONDS, DEFAULT_SECONDS,
-                                &seconds));
+  JM_TRY(jm_collective_seconds(&seconds));
   jm_rendezvous *r = jm_alloc(1, sizeof *r);
   if (!r) return jm_error_out_of_memory();
   r->group = (jm_group){n_participants, exchange};

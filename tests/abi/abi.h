@@ -68,6 +68,7 @@ int64_t bytes_in_use(void);
 /* The files of tests. */
 void test_events(void);
 void test_client(void);
+void test_processes(void);
 void test_buffers(void);
 void test_created_buffers(void);
 void test_transfers(void);

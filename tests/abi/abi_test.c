@@ -33,6 +33,7 @@ static void run_all(const void *code, size_t n_code) {
   device = lookup->device;
   test_events();
   test_client();
+  test_processes();
   test_buffers();
   test_created_buffers();
   test_transfers();

@@ -6,6 +6,7 @@
 
 #include "compile/program.h"
 #include "engine/host/engine.h"
+#include "engine/mlx/distributed.h"
 #include "engine/mlx/engine.h"
 #include "ffi/ffi.h"
 
@@ -137,6 +138,16 @@ jm_engine *jm_host_engine(void) {
 jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   (void)gpu, (void)out;
   return jm_error_unimplemented("the fake compiler has no device engine");
+}
+
+jm_error *jm_mlx_transport_check(void) {
+  return jm_error_unimplemented("the fake compiler has no transport");
+}
+
+jm_error *jm_mlx_transport_open(uint32_t self, uint32_t n, const char *const *addresses,
+                                jm_transport **out) {
+  (void)self, (void)n, (void)addresses, (void)out;
+  return jm_mlx_transport_check();
 }
 
 /* Handlers of jax.ffi belong to programs that are none of these. */

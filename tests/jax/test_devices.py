@@ -129,6 +129,30 @@ ts = [threading.Thread(target=work, args=z) for z in ((f, 0, total), (g, 1, tota
 for t in ts: t.start()
 for t in ts: t.join()
 assert not failed, failed""",
+    "delayed_inputs": """
+s = NamedSharding(mesh, P('i'))
+f = jax.jit(shard_map(lambda v: lax.psum(v, 'i'), mesh=mesh, in_specs=P('i'), out_specs=P('i')))
+g = jax.jit(shard_map(lambda v: lax.all_gather(lax.psum(v, 'i'), 'i', tiled=True) * 2, mesh=mesh,
+                      in_specs=P('i'), out_specs=P('i'), check_vma=False))
+delay = jax.jit(lambda v, n: lax.fori_loop(0, n, lambda k, c: jnp.sin(c) * 0 + v, v))
+failed = []
+def work(h, seed, want):
+    r = np.random.default_rng(seed)
+    try:
+        for _ in range(15):  # each device's part comes at a time of its own, in no order
+            parts = [None] * 8
+            for k in r.permutation(8):
+                part = jax.device_put(blocks[k], devices[k])
+                parts[k] = delay(part, int(r.integers(0, 3000)))
+            a = jax.make_array_from_single_device_arrays(x.shape, s, parts)
+            equal(np.asarray(h(a))[:2], want)
+    except BaseException as e:
+        failed.append(e)
+total = blocks.sum(0)
+ts = [threading.Thread(target=work, args=z) for z in ((f, 0, total), (g, 1, total * 2))]
+for t in ts: t.start()
+for t in ts: t.join()
+assert not failed, failed""",
 }
 
 

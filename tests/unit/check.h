@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-static int check_count, check_failures;
+static _Atomic int check_count, check_failures; /* some tests have threads */
 
 #define CHECK(condition)                                                            \
   do {                                                                              \

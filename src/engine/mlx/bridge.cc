@@ -186,11 +186,7 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
 
 jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
   return guard("opening its device", [&]() -> jm_error * {
-    if (std::strcmp(core::version(), built_for))
-      return error_create(JM_FAILED_PRECONDITION,
-                          "MLX %s is installed, this engine was built for MLX %s; try: pip install "
-                          "mlx==%s",
-                          core::version(), built_for, built_for);
+    if (jm_error *error = jm::version_check()) return error;
     core::Device device(gpu ? core::Device::gpu : core::Device::cpu);
     if (!core::is_available(device))
       return error_create(JM_FAILED_PRECONDITION, "MLX %s finds no %s on this machine", built_for,
@@ -721,6 +717,14 @@ jm_error *too_large(const char *what, size_t bytes) {
                       what, bytes, here.largest);
 }
 
+jm_error *version_check() {
+  if (!std::strcmp(core::version(), built_for)) return nullptr;
+  return error_create(
+      JM_FAILED_PRECONDITION,
+      "MLX %s is installed, this engine was built for MLX %s; try: pip install mlx==%s",
+      core::version(), built_for, built_for);
+}
+
 // For primitives, whose callers know that MLX has the type.
 core::Dtype dtype_of(jm_dtype ours) {
   if (const dtype_row *row = dtype_find(ours)) return row->theirs;
@@ -754,6 +758,9 @@ const jm_mlx_api api = {
     .kernel_create = jm::kernel_create,
     .kernel_release = jm::kernel_release,
     .kernel_launch = jm::kernel_launch,
+    .group_open = jm::group_open,
+    .group_gather = jm::group_gather,
+    .group_close = jm::group_close,
 #define PRIM1(name, function) .name = prim_##name,
 #define PRIM2(name, function) .name = prim_##name,
 #define PRIM_AXES(name, function) .name = prim_##name,

@@ -6,6 +6,7 @@
  *
  * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
  * the one thread that called device_open, but for array_release of evaluated arrays and memory_*.
+ * Those of a group need no open device, and one thread of their own.
  */
 #ifndef JM_ENGINE_MLX_BRIDGE_H
 #define JM_ENGINE_MLX_BRIDGE_H
@@ -22,7 +23,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 6 };
+enum { JM_MLX_ABI = 7 };
 
 /* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -61,6 +62,9 @@ typedef struct jm_mlx_device_fact {
 typedef struct jm_mlx_memory {
   int64_t active, peak, cached;
 } jm_mlx_memory;
+
+/* This process's place in a group of several. */
+typedef struct jm_mlx_group jm_mlx_group;
 
 /* A kernel of ours, ready to be launched on the device that is open. Counted. */
 typedef struct jm_mlx_kernel jm_mlx_kernel;
@@ -144,6 +148,15 @@ typedef struct jm_mlx_api {
   /* One lazy launch: n_in arrays in, n_out arrays out. Inputs that are not dense are copied first.
    */
   jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+
+  /* Joins MLX's group of all processes over a back end ("ring", "mpi", ...), which may wait for the
+   * others without a limit. host_file: the ring's, NULL where MLX's own variables set it up.
+   * FAILED_PRECONDITION if the process is in another group of that back end already. */
+  jm_error *(*group_open)(const char *backend, uint32_t rank, uint32_t size, const char *host_file,
+                          jm_mlx_group **out);
+  /* out: the n bytes of each process, by rank; n * size is at most 2^31 - 1. */
+  jm_error *(*group_gather)(jm_mlx_group *group, const void *bytes, size_t n, void *out);
+  void (*group_close)(jm_mlx_group *group); /* MLX keeps its connections as long as the process */
 
 #define PRIM1(name, function) jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * *out);
 #define PRIM2(name, function) \

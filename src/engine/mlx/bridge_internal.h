@@ -56,6 +56,15 @@ mlx::core::Dtype dtype_of(jm_dtype ours);             // throws for types that M
 
 void core_set(const jm_mlx_host *host);
 
+// FAILED_PRECONDITION if the MLX that was loaded is not the one that we were built for.
+jm_error *version_check();
+
+// bridge_group.cc: members of jm_mlx_api, described there.
+jm_error *group_open(const char *backend, uint32_t rank, uint32_t size, const char *host_file,
+                     jm_mlx_group **out);
+jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *out);
+void group_close(jm_mlx_group *group);
+
 // bridge_kernel.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
 void kernel_release(jm_mlx_kernel *kernel);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/mlx/engine.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/settings.h"
 #include "engine/mlx/execute.h"
+#include "engine/mlx/library.h"
 
 typedef struct mlx_engine {
   jm_engine base;
@@ -110,38 +110,6 @@ static void destroy(jm_engine *engine) {
   jm_free(e); /* the library stays loaded: MLX's own threads may still be in it */
 }
 
-/* MLX first, by its path: the engine library then binds to it by its name, and a later
- * `import mlx.core` shares it. */
-static jm_error *library_open(void **out) {
-  const char *mlx = jm_setting_find(JM_SETTING_MLX_LIBRARY);
-  const char *engine = jm_setting_find(JM_SETTING_MLX_ENGINE);
-  if (!engine)
-    return jm_error_create(JM_NOT_FOUND,
-                           "no MLX engine: pip install mlx[cpu]==" JM_MLX_VERSION
-                           " (an NVIDIA GPU: mlx[cuda13]==" JM_MLX_VERSION
-                           ", a Mac: mlx==" JM_MLX_VERSION
-                           ") and install jax-mps-c again, which then builds its engine; or set "
-                           "JAX_MPS_MLX_ENGINE");
-  if (mlx && !dlopen(mlx, RTLD_NOW | RTLD_LOCAL))
-    return jm_error_create(JM_NOT_FOUND, "MLX could not be loaded: %s", dlerror());
-  *out = dlopen(engine, RTLD_NOW | RTLD_LOCAL);
-  if (!*out)
-    return jm_error_create(JM_NOT_FOUND, "the MLX engine could not be loaded: %s", dlerror());
-  return NULL;
-}
-
-static jm_error *api_open(const jm_mlx_api **out) {
-  static const jm_mlx_host host = {JM_MLX_ABI, jm_error_create, jm_error_message, jm_error_destroy};
-  void *library = NULL;
-  JM_TRY(library_open(&library));
-  jm_mlx_api_find_fn *find;
-  *(void **)&find = dlsym(library, "jm_mlx_api_find");
-  if (!find)
-    return jm_error_create(JM_NOT_FOUND, "the MLX engine %s has no jm_mlx_api_find: it is none",
-                           jm_setting_find(JM_SETTING_MLX_ENGINE));
-  return find(&host, out);
-}
-
 static const jm_engine functions = {
     .backend = &backend,
     .run = run,
@@ -158,7 +126,7 @@ static const jm_engine functions = {
 
 jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   const jm_mlx_api *api;
-  JM_TRY(api_open(&api));
+  JM_TRY(jm_mlx_api_open(&api));
   mlx_engine *e = jm_alloc(1, sizeof *e);
   if (!e) return jm_error_out_of_memory();
   e->base = functions;

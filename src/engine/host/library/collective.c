@@ -16,6 +16,8 @@ typedef struct exchange {
   uint32_t members[JM_MAX_PARTICIPANTS], n_members;
   uint32_t self;     /* participant */
   uint32_t position; /* of the participant among the members */
+  jm_i64s groups;    /* of the op */
+  int64_t group_size;
 } exchange;
 
 static void zero(const jm_call *call) {
@@ -182,8 +184,9 @@ static jm_i64s groups_of(const jm_op *op, int64_t *size) {
 
 /* Finds the group that the participant is in; n_members stays 0 if it is in none. */
 static void find_members(exchange *e, uint32_t n_participants) {
-  int64_t size = 0;
-  const jm_i64s groups = groups_of(e->call->op, &size);
+  e->groups = groups_of(e->call->op, &e->group_size);
+  const jm_i64s groups = e->groups;
+  const int64_t size = e->group_size;
   if (!groups.n) {
     for (uint32_t i = 0; i < n_participants; i++) e->members[i] = i;
     e->n_members = n_participants;
@@ -235,7 +238,10 @@ static jm_error *exchange_run(const jm_call *call) {
       .self = e.self,
       .members = e.members,
       .n_members = e.n_members,
+      .groups = e.groups,
+      .group_size = (uint32_t)e.group_size,
       .inputs = call->in,
+      .n_inputs = call->op->n_operands - call->op->n_captures,
       .take = takes[call->op->code],
       .argument = &e,
       .cancelled = context->cancelled,

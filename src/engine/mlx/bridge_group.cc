@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// MLX's distributed groups: joining the one of all processes, and gathering bytes. No device is
+// opened; the work is on a CPU stream of its own, which belongs to the thread that joined.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "engine/mlx/bridge_internal.h"
+#include "mlx/distributed/distributed.h"
+#include "mlx/distributed/ops.h"
+#include "mlx/stream.h"
+#include "mlx/transforms.h"
+
+namespace core = mlx::core;
+
+struct jm_mlx_group {
+  core::distributed::Group group;
+  core::Stream stream;
+};
+
+namespace {
+
+// MLX reads its settings from the environment, at its first group: a variable is set for that time.
+class variable {
+ public:
+  variable(const char *name, const std::string &value) : name_(name) {
+    if (const char *old = std::getenv(name)) old_ = old;
+    setenv(name, value.c_str(), 1);
+  }
+  ~variable() {
+    if (old_)
+      setenv(name_, old_->c_str(), 1);
+    else
+      unsetenv(name_);
+  }
+  variable(const variable &) = delete;
+  variable &operator=(const variable &) = delete;
+
+ private:
+  const char *name_;
+  std::optional<std::string> old_;
+};
+
+core::distributed::Group join(const char *backend, uint32_t rank, const char *host_file) {
+  if (!host_file) return core::distributed::init(true, backend);
+  variable ours("MLX_RANK", std::to_string(rank)), hosts("MLX_HOSTFILE", host_file);
+  return core::distributed::init(true, backend);
+}
+
+}  // namespace
+
+namespace jm {
+
+jm_error *group_open(const char *backend, uint32_t rank, uint32_t size, const char *host_file,
+                     jm_mlx_group **out) {
+  return guard("joining the other processes", [&]() -> jm_error * {
+    if (jm_error *error = version_check()) return error;
+    core::distributed::Group group = join(backend, rank, host_file);
+    // One a process and back end: this may be another one, made by the user's own MLX code.
+    if (group.rank() != static_cast<int>(rank) || group.size() != static_cast<int>(size))
+      return error_create(JM_FAILED_PRECONDITION,
+                          "MLX's %s group of this process has rank %d of %d, JAX's process is %u "
+                          "of %u; was mlx.core.distributed.init called with others?",
+                          backend, group.rank(), group.size(), rank, size);
+    *out = new jm_mlx_group{group, core::new_stream(core::Device(core::Device::cpu))};
+    return nullptr;
+  });
+}
+
+// The arrays of an exchange that failed are not freed: a thread of MLX's may still write to them.
+jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *out) {
+  core::array *in = nullptr, *all = nullptr;
+  jm_error *error = guard("an exchange between processes", [&]() -> jm_error * {
+    in = new core::array(static_cast<const uint8_t *>(bytes), core::Shape{static_cast<int>(n)},
+                         core::uint8);
+    all = new core::array(core::distributed::all_gather(*in, group->group, group->stream));
+    core::eval(*all);
+    core::synchronize(group->stream);
+    std::memcpy(out, all->data<uint8_t>(), n * group->group.size());
+    return nullptr;
+  });
+  if (error) return error;
+  delete all;
+  delete in;
+  return nullptr;
+}
+
+void group_close(jm_mlx_group *group) { delete group; }
+
+}  // namespace jm

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs over several processes on loopback, through jax.distributed, and their faults."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("mlx", reason="processes exchange data through MLX")
+
+PRELUDE = """
+import os, sys, threading, time
+index, n, port = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+import jax, numpy as np, jax.numpy as jnp
+from jax import lax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+jax.distributed.initialize("127.0.0.1:" + port, n, index, **OPTIONS)
+devices = jax.devices()
+mesh = Mesh(np.array(devices), ("i",))
+N, L = len(devices), len(jax.local_devices())
+x = np.arange(N * 2 * N * 3, dtype=np.float32).reshape(N * 2, N * 3)
+blocks = x.reshape(N, 2, N * 3)
+equal = np.testing.assert_array_equal
+def share(a, spec=P("i")):
+    return jax.make_array_from_callback(a.shape, NamedSharding(mesh, spec), lambda at: a[at])
+def check(array, want):
+    for shard in array.addressable_shards:
+        equal(np.asarray(shard.data), want[shard.index])
+def mapped(f, o=P("i"), i=P("i")):
+    return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=i, out_specs=o, check_vma=False))
+psum = mapped(lambda v: lax.psum(v, "i"))
+"""
+
+PROGRAMS = {
+    "devices": """
+assert jax.process_index() == index and jax.process_count() == n
+assert [d.id for d in devices] == list(range(N)) and N == n * L
+assert [d.process_index for d in devices] == [k // L for k in range(N)]
+assert [d.id for d in jax.local_devices()] == list(range(index * L, index * L + L))
+assert [d.local_hardware_id for d in jax.local_devices()] == list(range(L))""",
+    "collectives": """
+a = share(x)
+check(psum(a), np.tile(blocks.sum(0), (N, 1)))
+check(mapped(lambda v: lax.pmax(v, 'i'))(a), np.tile(blocks.max(0), (N, 1)))
+check(mapped(lambda v: lax.all_gather(v, 'i', axis=1, tiled=True))(a),
+      np.tile(np.concatenate(list(blocks), 1), (N, 1)))
+check(mapped(lambda v: lax.all_to_all(v, 'i', 1, 0, tiled=True))(a),
+      np.concatenate(np.split(x, N, 1)))
+check(mapped(lambda v: lax.psum_scatter(v, 'i', scatter_dimension=1, tiled=True))(a),
+      np.concatenate(np.split(blocks.sum(0), N, 1)))
+check(mapped(lambda v: lax.ppermute(v, 'i', [(k, (k + 1) % N) for k in range(N)]))(a),
+      np.roll(x, 2, 0))
+check(mapped(lambda v: v * 0 + lax.axis_index('i'))(a), x * 0 + np.arange(N * 2)[:, None] // 2)
+for dtype in (bool, np.int8, np.float16, np.complex64, jnp.bfloat16):
+    y = x.astype(dtype)
+    check(mapped(lambda v: lax.all_gather(v, 'i', axis=1, tiled=True))(share(y)),
+          np.tile(np.concatenate(list(y.reshape(N, 2, -1)), 1), (N, 1)))""",
+    "groups": """
+inside = [list(range(p * L, p * L + L)) for p in range(n)]  # of one process: no wire
+across = [[p * L + k for p in range(n)] for k in range(L)]
+for groups in (inside, across):
+    want = np.empty_like(blocks)
+    for g in groups: want[g] = blocks[g].sum(0)
+    check(mapped(lambda v: lax.psum(v, 'i', axis_index_groups=groups))(share(x)),
+          want.reshape(x.shape))""",
+    "loop": """
+f = mapped(lambda v: lax.fori_loop(0, 20, lambda k, c: c + lax.psum(v, 'i') * k, v))
+check(f(share(x)), x + 190 * np.tile(blocks.sum(0), (N, 1)))""",
+    "large": """
+y = np.random.default_rng(0).random((N, 20_000_000), dtype=np.float32)
+total = sum(y[k] for k in range(N))
+check(psum(share(y)), np.tile(total, (N, 1)))""",
+    "jit": """
+a = share(x)
+s = NamedSharding(mesh, P())
+check(jax.jit(lambda v: (v @ v.T).sum(0), out_shardings=s)(a), (x @ x.T).sum(0))
+check(jax.jit(lambda v: v, out_shardings=NamedSharding(mesh, P(None, 'i')))(a), x)""",
+    "utilities": """
+local = x[index * 2 * L:(index + 1) * 2 * L]
+a = jax.make_array_from_process_local_data(NamedSharding(mesh, P('i')), local)
+check(a, x)
+multihost_utils.sync_global_devices('here')
+equal(multihost_utils.process_allgather(np.array([index])).ravel(), np.arange(n))
+equal(multihost_utils.process_allgather(a, tiled=True), x)
+equal(multihost_utils.broadcast_one_to_all(np.array([index + 7])), [7])
+check(jax.device_put(x, NamedSharding(mesh, P(None, 'i'))), x)""",
+    "order": """
+a = share(x)
+doubled = mapped(lambda v: lax.psum(v, 'i') * 2)
+for k in range(10):  # not awaited: the launches overlap
+    r, s = psum(a), doubled(a)
+check(r, np.tile(blocks.sum(0), (N, 1)))
+check(s, np.tile(blocks.sum(0) * 2, (N, 1)))""",
+}
+
+# What each process runs, and what the error must say where it fails; every one must end by itself.
+FAULTS = {
+    "different_programs": """
+a = share(x)
+other = mapped(lambda v: lax.psum(v, 'i') * 2)
+psum(a).block_until_ready(), other(a).block_until_ready()
+try:
+    (other if index == 0 else psum)(a).block_until_ready()
+except Exception as e:
+    assert 'same programs in the same order' in str(e), e
+    assert 'process 0 is at launch 3' in str(e), e
+else:
+    raise AssertionError('no error')
+check(psum(a), np.tile(blocks.sum(0), (N, 1)))  # and both go on""",
+    "failure_in_one": """
+def f(v):  # the participants of process 0 leave the loop one round earlier
+    rounds = jnp.where(lax.axis_index('i') < L, 3, 4)
+    return lax.while_loop(lambda c: c[0] < rounds,
+                          lambda c: (c[0] + 1, lax.psum(c[1], 'i')), (0, v))[1]
+a = share(x)
+t = time.time()
+try:
+    mapped(f)(a).block_until_ready()
+    assert index == 0, 'no error'
+except Exception as e:
+    assert index != 0 and 'same programs' in str(e), e
+check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+    "refused_in_one": """
+s = NamedSharding(mesh, P('i'))
+gone = mapped(lambda v: lax.psum(v, 'i') + 1)
+a = share(x)
+check(gone(a), np.tile(blocks.sum(0), (N, 1)) + 1)
+b = share(x)
+if index == 0:
+    for shard in b.addressable_shards: shard.data.delete()
+try:
+    gone(b).block_until_ready()
+except Exception as e:
+    assert ('deleted' if index == 0 else 'failed in another process') in str(e), e
+else:
+    raise AssertionError('no error')
+check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+    "no_local_devices": """
+there = NamedSharding(Mesh(np.array(devices[:L]), ("i",)), P('i'))
+y = jax.make_array_from_callback((4, L), NamedSharding(there.mesh, P(None, 'i')),
+                                 lambda at: np.ones((4, L), np.float32)[at], dtype=np.float32)
+z = jax.jit(lambda v: v + 1)(y)
+assert len(z.addressable_shards) == (L if index == 0 else 0)
+check(z, np.full((4, L), 2, np.float32))
+check(psum(share(x)), np.tile(blocks.sum(0), (N, 1)))""",
+    "killed": """
+a = share(x)
+psum(a).block_until_ready()
+if index == n - 1:
+    os._exit(9)
+t = time.time()
+try:
+    psum(a).block_until_ready()
+except Exception as e:
+    print('ERROR', e, flush=True)
+    assert time.time() - t < LIMIT + 3
+    time.sleep(0 if index else 3)  # JAX ends all others when process 0 is gone
+    os._exit(7)  # JAX's own exit would wait for the killed process
+raise AssertionError('no error')""",
+    "late_in_a_program": """
+a = share(x)
+psum(a).block_until_ready()
+if index == 0:
+    time.sleep(3 * LIMIT)
+    os._exit(7)
+t = time.time()
+try:
+    psum(a).block_until_ready()
+except Exception as e:
+    assert 'JAX_MPS_COLLECTIVE_TIMEOUT' in str(e), e
+    assert LIMIT - 1 < time.time() - t < LIMIT + 3
+    try:
+        psum(a).block_until_ready()
+    except Exception as again:
+        assert 'JAX_MPS_COLLECTIVE_TIMEOUT' in str(again), again
+        os._exit(7)
+raise AssertionError('no error')""",
+    "late_client": """
+raise AssertionError('process 1 has a client')""",
+    "port_in_use": """
+raise AssertionError('there is a client')""",
+    "no_mlx": """
+try:
+    psum(share(x))
+except Exception as e:
+    assert "pip install 'jax-mps-c[distributed]'" in str(e), e
+else:
+    raise AssertionError('no error')
+check(jax.jit(lambda v: v + 1)(share(x)), x + 1)  # without collectives""",
+}
+LIMIT = 5
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(program: str, n: int, devices: int, **settings: str) -> list[subprocess.Popen]:
+    environment = dict(
+        os.environ,
+        JAX_PLATFORMS="mps",
+        JAX_MPS_DEVICE="host",
+        JAX_MPS_NUM_DEVICES=str(devices),
+        JAX_MPS_NUM_THREADS="1",
+        **{"JAX_MPS_COLLECTIVE_TIMEOUT": "60"} | settings,
+    )
+    options = "OPTIONS = dict(initialization_timeout=60, shutdown_timeout_seconds=20)\n"
+    text = f"LIMIT = {LIMIT}\n" + options + PRELUDE + program
+    port = str(free_port())
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", text, str(index), str(n), port],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(n)
+    ]
+
+
+def finish(processes: list[subprocess.Popen], seconds: float = 150) -> list[tuple[int, str, str]]:
+    """Exit status and output of each; none may hang."""
+    end = time.monotonic() + seconds
+    try:
+        outcomes = []
+        for process in processes:
+            out, err = process.communicate(timeout=max(1, end - time.monotonic()))
+            outcomes.append((process.returncode, out, err))
+        return outcomes
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("n,devices", [(2, 2), (3, 1)])
+def test_processes(name, n, devices):
+    if name == "large" and n > 2:
+        pytest.skip("the pieces are the same")
+    for status, _, err in finish(start(PROGRAMS[name], n, devices)):
+        assert status == 0, err[-4000:]
+
+
+@pytest.mark.parametrize(
+    "name", ["different_programs", "failure_in_one", "refused_in_one", "no_local_devices"]
+)
+def test_disagreement(name):
+    for status, _, err in finish(start(FAULTS[name], 2, 2)):
+        assert status == 0, err[-4000:]
+
+
+def test_killed_process():
+    outcomes = finish(
+        start(FAULTS["killed"], 3, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT)), seconds=60
+    )
+    assert [status for status, _, _ in outcomes] == [7, 7, 9], outcomes
+
+
+def test_late_process():
+    outcomes = finish(
+        start(FAULTS["late_in_a_program"], 2, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT)), seconds=60
+    )
+    assert [status for status, _, _ in outcomes] == [7, 7], outcomes
+
+
+def test_process_without_a_client():
+    """It joined jax.distributed and never asks for a device."""
+    sleep = "if not index: time.sleep(3 * LIMIT), os._exit(7)\n"
+    text = PRELUDE.replace("devices = jax.devices()", sleep + "devices = jax.devices()")
+    global_prelude, globals()["PRELUDE"] = PRELUDE, text
+    try:
+        processes = start(FAULTS["late_client"], 2, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
+    finally:
+        globals()["PRELUDE"] = global_prelude
+    first, second = finish(processes, seconds=60)
+    assert first[0] == 7
+    assert second[0] != 0 and "process 0 of the job's 2 did not come within 5 s" in second[2]
+
+
+def test_port_in_use():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1] - 1
+        if not 1024 <= port <= 65471:
+            pytest.skip("the port is too high")
+        processes = start(
+            FAULTS["port_in_use"],
+            2,
+            1,
+            JAX_MPS_COLLECTIVE_PORT=str(port),
+            JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT),
+        )
+        first, second = finish(processes, seconds=60)
+    assert first[0] != 0 and "process 1 of the job's 2 did not come" in first[2], first
+    assert second[0] != 0 and "JAX_MPS_COLLECTIVE_PORT" in second[2], second
+
+
+def test_without_mlx():
+    for status, _, err in finish(start(FAULTS["no_mlx"], 2, 1, JAX_MPS_COLLECTIVES="nothing")):
+        assert status != 0 and "JAX_MPS_COLLECTIVES is 'nothing'" in err, err[-4000:]
