@@ -26,7 +26,7 @@ static bool has_kernels(const jm_pass_options *options) {
   return options->target && options->target->has_kernels;
 }
 static bool has_loops(const jm_pass_options *options) {
-  return has_kernels(options) && options->target->has_loops;
+  return has_kernels(options) && (options->target->has_loops || options->target->loop.resident);
 }
 static bool rounds_to_tf32(const jm_pass_options *options) {
   return options->target && options->target->rounds_to_tf32;

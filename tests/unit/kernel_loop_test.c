@@ -657,7 +657,10 @@ static void test_too_large(void) {
       "}\n");
   if (!m) return;
   const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
-  CHECK(!jm_schedule_loop_fits(&target, m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0])));
+  bool fits = true;
+  CHECK_OK(jm_schedule_loop_fits(&target, m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0]),
+                                 &fits));
+  CHECK(!fits);
   jm_module_destroy(m);
 }
 

@@ -72,6 +72,16 @@ bool is_view(const core::array &a) {
   return false;
 }
 
+// Is it known to be dense before it is computed?
+bool is_dense(const core::array &a) {
+  if (!a.has_primitive() || a.status() == core::array::Status::available)
+    return a.flags().row_contiguous;
+  std::string_view name = a.primitive().name();
+  for (std::string_view dense : {"JmHostLaunch", "CustomKernel", "Matmul"})
+    if (name == dense) return true;
+  return false;
+}
+
 jm_error *give(const char *what, core::array a, jm_mlx_array **out) {
   if (a.nbytes() > here.largest && !is_view(a)) return too_large(what, a.nbytes());
   *out = new jm_mlx_array(std::move(a));
@@ -298,6 +308,13 @@ jm_error *array_describe(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *
   });
 }
 
+bool array_has_shape(const jm_mlx_array *a, const int64_t *dims, uint32_t rank) {
+  const core::Shape &shape = a->value.shape();
+  bool same = shape.size() == rank;
+  for (uint32_t i = 0; same && i < rank; i++) same = shape[i] == dims[i];
+  return same;
+}
+
 jm_error *arrays_start(jm_mlx_array *const *arrays, size_t n) {
   return guard("starting a program", [&]() -> jm_error * {
     core::async_eval(arrays_of(arrays, n));
@@ -483,7 +500,9 @@ jm_error *prim_transpose(jm_mlx_array **out, jm_mlx_array *a, const int32_t *axe
 }
 
 jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
-  return make("contiguous", out, [&] { return core::contiguous(a->value, false, here.stream); });
+  return make("contiguous", out, [&] {
+    return is_dense(a->value) ? a->value : core::contiguous(a->value, false, here.stream);
+  });
 }
 
 jm_error *prim_as_strided(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape,
@@ -739,11 +758,13 @@ const jm_mlx_api api = {
     .array_retain = array_retain,
     .array_release = array_release,
     .array_describe = array_describe,
+    .array_has_shape = array_has_shape,
     .arrays_start = arrays_start,
     .arrays_submit = arrays_submit,
     .fence_is_done = fence_is_done,
     .fence_wait = fence_wait,
     .arrays_wait = arrays_wait,
+    .graph_census = jm::graph_census,
     .array_export = array_export,
     .array_data = array_data,
     .bytes_check = bytes_check,

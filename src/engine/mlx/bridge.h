@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 6 };
+enum { JM_MLX_ABI = 7 };
 
 /* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -61,6 +61,14 @@ typedef struct jm_mlx_device_fact {
 typedef struct jm_mlx_memory {
   int64_t active, peak, cached;
 } jm_mlx_memory;
+
+/* What the evaluation of a graph launches. */
+typedef struct jm_mlx_census {
+  uint64_t kernels;    /* of ours */
+  uint64_t primitives; /* of MLX that compute or move data */
+  uint64_t views;      /* primitives that launch nothing, but cost the host's time */
+  uint64_t copies;     /* that views, products and kernels of ours needed of what is not dense */
+} jm_mlx_census;
 
 /* A kernel of ours, ready to be launched on the device that is open. Counted. */
 typedef struct jm_mlx_kernel jm_mlx_kernel;
@@ -112,6 +120,7 @@ typedef struct jm_mlx_api {
   void (*array_release)(jm_mlx_array *a); /* NULL is allowed */
   /* Shape and type as MLX has them. */
   jm_error *(*array_describe)(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank);
+  bool (*array_has_shape)(const jm_mlx_array *a, const int64_t *dims, uint32_t rank);
   /* Builds and starts the arrays' graphs; returns before they are done. */
   jm_error *(*arrays_start)(jm_mlx_array *const *arrays, size_t n);
   /* Starts them; *out tells when they are there, NULL: they are. */
@@ -121,6 +130,8 @@ typedef struct jm_mlx_api {
   jm_error *(*fence_wait)(jm_mlx_fence *fence);
   /* Starts them and waits. An error of any of them is returned; MLX forgets it then. */
   jm_error *(*arrays_wait)(jm_mlx_array *const *arrays, size_t n);
+  /* Evaluates them and waits; adds what that took to *out. For tests: nothing is in flight then. */
+  jm_error *(*graph_census)(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
   /* Evaluates and copies out, dense row-major. */
   jm_error *(*array_export)(jm_mlx_array *a, void *data, size_t n_bytes);
   /* The evaluated array's own dense memory where the device shares it with the host (unified), else

@@ -4,6 +4,7 @@
 // custom kernels: there a primitive of ours calls back into the core on the stream's thread, so
 // that a launch is as lazy as on a GPU.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -45,6 +46,8 @@ struct kernel_code {
 };
 
 // -- MLX's CPU device
+
+std::atomic<uint64_t> copies{0};
 
 struct operand {
   const char *data;
@@ -109,6 +112,7 @@ class HostLaunch : public core::Primitive {
  private:
   // Its values are there when the copy runs, not when it is scheduled.
   static const void *copied(core::cpu::CommandEncoder &encoder, const core::array &in) {
+    copies++;
     core::array dense(in.shape(), in.dtype(), nullptr, {});
     dense.set_data(core::allocator::malloc(in.nbytes()));
     operand from{in.data<char>(), in.shape(), in.strides(), in.itemsize()};
@@ -205,6 +209,8 @@ jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out) {
     return nullptr;
   });
 }
+
+uint64_t kernel_copies() { return copies; }
 
 void kernel_release(jm_mlx_kernel *kernel) { delete kernel; }
 

@@ -333,7 +333,7 @@ void jm_lower_kernels(jm_lowering *l) {
   const jm_op_id id = (jm_op_id)(l->op - l->module->ops);
   const uint32_t n_temporaries = jm_groups_find(l->kernels->groups, id)->schedule->n_temporaries;
   jm_mlx_array *operands[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
-  for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_array(l, i);
+  for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_elements(l, i);
   if (l->error) return;
   const arrays a = {operands, l->out, temporaries};
   jm_lower_fail(l, group_run(l->kernels, id, &a));

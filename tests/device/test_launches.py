@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many launches a step takes: kernels of ours, MLX's primitives and the copies that both need.
+The bounds are those of XLA on an NVIDIA GPU, times 1.2."""
+
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import resident
+from jax import lax
+
+from jax_mps_c.selftest.harness import run, same
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("JAX_MPS_KERNELS") == "0", reason="JAX_MPS_KERNELS=0: there are no kernels"
+)
+
+# launches, then views: MLX's primitives that launch nothing, but take the host's time
+BOUNDS = {
+    "gelu_4m": (1, 0),
+    "random_normal_1m": (1, 0),
+    "gather_rows_1m": (2, 0),
+    "mlp_8_layers": (40, 16),
+    "lstm_128": (1, 0),
+    "gpt_block_step": (200, 220),
+    "decode_kv_cache": (80, 60),
+    "resnet18_step_b32": (300, 250),
+}
+
+
+def test_launches_of_steps(python):
+    done = python("tests/device/launches.py", JAX_MPS_KERNELS="cuda", JAX_MPS_DEBUG="launches")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = {row.pop("name"): row for row in map(json.loads, done.stdout.splitlines())}
+    assert rows.keys() == BOUNDS.keys()
+    for name, (launches, views) in BOUNDS.items():
+        row = rows[name]
+        print(name, row)
+        assert 0 < row["kernels"] + row["primitives"] + row["copies"] <= launches, (name, row)
+        assert row["views"] <= views and not row["waits"], (name, row)
+    assert "launches: 1 kernels,: fusion(f32[4194304]) -> f32[4194304] at jit(gelu)" in done.stderr
+
+
+RANDOM = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def lstm(x, w):
+    def cell(carry, x):
+        h, c = carry
+        i, f, g, o = jnp.split(jnp.concatenate([x, h], -1) @ w, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    zero = jnp.zeros((x.shape[1], w.shape[1] // 4))
+    return lax.scan(cell, (zero, zero), x)
+
+
+def gru(x, h, u, w):
+    def cell(h, x):
+        r, z = jnp.split(
+            jax.nn.sigmoid(x @ u[:, : 2 * h.shape[1]] + h @ w[:, : 2 * h.shape[1]]), 2, -1
+        )
+        n = jnp.tanh(x @ u[:, 2 * h.shape[1] :] + r * (h @ w[:, 2 * h.shape[1] :]))
+        h = (1 - z) * n + z * h
+        return h, h.astype(jnp.bfloat16)
+
+    return lax.scan(cell, h, x)
+
+
+def oscillators(x):
+    def slope(x):
+        return jnp.stack([x[:, 1], -jnp.sin(x[:, 0]) - 0.1 * x[:, 1]], 1)
+
+    def step(i, x):
+        a = slope(x)
+        b = slope(x + 0.05 * a)
+        return x + 0.1 * b + 1e-3 * i
+
+    return lax.fori_loop(0, 50, step, x)
+
+
+def columns(x, w):
+    """Rows are the last dimension; another carry counts them in the middle."""
+
+    def body(carry, _):
+        x, y = carry
+        x = jnp.tanh(w @ x)
+        return (x, y + x.reshape(3, 1, -1).transpose(0, 2, 1)), x.max(0)
+
+    return lax.scan(body, (x, jnp.zeros((3, x.shape[1], 1))), length=7)
+
+
+def reversed_scan(x):
+    return lax.scan(lambda c, x: (c * 0.9 + x, c - x.mean(1, keepdims=True)), x[0], x, reverse=True)
+
+
+def normed(x):
+    def body(i, x):
+        return x / (1 + jnp.abs(x).sum(1, keepdims=True)) + jnp.flip(x, 1) * lax.rsqrt(1.0 + i)
+
+    return lax.fori_loop(0, 9, body, x)
+
+
+def single(x, w):
+    return lax.fori_loop(0, 20, lambda i, x: jnp.tanh(w @ x) + x.sum() * 0.01, x)
+
+
+def empty(x):
+    return lax.fori_loop(5, 3, lambda i, x: x + 1, x)
+
+
+# loops that are one launch
+ROWS = {
+    "lstm": (lstm, [normal(11, 5, 8), normal(8 + 12, 48) / 4]),
+    "gru": (gru, [normal(9, 6, 4), normal(6, 10), normal(4, 30) / 2, normal(10, 30) / 4]),
+    "oscillators": (oscillators, [normal(300, 2)]),
+    "columns": (columns, [normal(3, 40), normal(3, 3)]),
+    "reversed_scan": (reversed_scan, [normal(12, 6, 50)]),
+    "normed": (normed, [normal(7, 700)]),
+    "single": (single, [normal(20), normal(20, 20) / 5]),
+    "empty": (empty, [normal(4, 33)]),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_loops_of_rows_are_one_launch(name, counted):
+    function, inputs = ROWS[name]
+    expected = run("cpu", function, inputs)
+    arrays = [resident.put(array) for array in inputs]
+    call = jax.jit(function)
+    with jax.default_device(jax.devices("mps")[0]):
+        jax.block_until_ready(call(*arrays))
+        count = counted()
+        actual = jax.tree.map(np.asarray, call(*arrays))
+    assert count.device_launches <= 3 and not count.device_waits
+    for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+        same(mine, theirs, 1e-2 if theirs.dtype == jnp.bfloat16 else 1e-5)
+
+
+def mixed(x):
+    """Rows meet in their mean."""
+    return lax.fori_loop(0, 10, lambda i, x: jnp.sin(x) - x.mean(0) + x.T * 0.1, x)
+
+
+def summed(x, w):
+    """As a weight's gradient: a product over the rows is carried."""
+
+    def body(carry, x):
+        h, w = carry
+        h = jnp.tanh(h @ w + x)
+        return (h, w + 0.01 * h.T @ x), None
+
+    return lax.scan(body, (x[0], w), x)[0]
+
+
+# loops whose rows depend on each other
+OTHERS = {
+    "mixed": (mixed, [normal(80, 80)]),
+    "summed": (summed, [normal(6, 80, 80), normal(80, 80) / 9]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_loops_of_dependent_rows(name, counted):
+    function, inputs = OTHERS[name]
+    expected = run("cpu", function, inputs)
+    arrays = [resident.put(array) for array in inputs]
+    count = counted()
+    with jax.default_device(jax.devices("mps")[0]):
+        actual = jax.tree.map(np.asarray, jax.jit(function)(*arrays))
+    assert count.device_launches > 1 and not count.device_waits
+    for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+        same(mine, theirs, 1e-4)
