@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many launches a step takes: kernels of ours, MLX's primitives and the copies that both need.
-The bounds are those of XLA on an NVIDIA GPU, times 1.2."""
+XLA takes 1, 1, 1, 34, 643, 210, 75 and 354 on an NVIDIA GPU."""
 
 import json
 import os
@@ -23,11 +23,11 @@ BOUNDS = {
     "gelu_4m": (1, 0),
     "random_normal_1m": (1, 0),
     "gather_rows_1m": (2, 0),
-    "mlp_8_layers": (40, 16),
+    "mlp_8_layers": (16, 16),
     "lstm_128": (1, 0),
-    "gpt_block_step": (200, 220),
-    "decode_kv_cache": (80, 60),
-    "resnet18_step_b32": (300, 250),
+    "gpt_block_step": (160, 89),
+    "decode_kv_cache": (72, 45),
+    "resnet18_step_b32": (260, 113),
 }
 
 
@@ -179,3 +179,37 @@ def test_loops_of_dependent_rows(name, counted):
     assert count.device_launches > 1 and not count.device_waits
     for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
         same(mine, theirs, 1e-4)
+
+
+ROWS_OF = RANDOM.integers(0, 30, (4, 6)).astype(np.int32)
+
+# scatters that are elementwise: at most one update reaches an element
+SCATTERS = {
+    "of_a_batch": (
+        lambda x, i: jnp.zeros((4, 6, 30)).at[jnp.arange(4)[:, None], jnp.arange(6), i].add(x),
+        [normal(4, 6), ROWS_OF],
+    ),
+    "gradient": (
+        jax.grad(lambda x, i: jnp.take_along_axis(x, i[..., None], -1).sum()),
+        [normal(4, 6, 30), ROWS_OF],
+    ),
+    "one_row": (lambda x, y, i: x.at[i].set(y), [normal(3, 40), normal(40), np.int32(1)]),
+    "last_row": (lambda x, y, i: x.at[i].multiply(y), [normal(3, 40), normal(40), np.int32(-1)]),
+    "no_row": (lambda x, y, i: x.at[i].add(y), [normal(3, 40), normal(40), np.int32(3)]),
+    "window": (
+        lambda x, y, i: x.at[i, 1:].min(y[1:], mode="drop") * 2,
+        [normal(3, 40), normal(40), np.int32(2)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCATTERS)
+def test_scatters_of_one_update(name, counted):
+    function, inputs = SCATTERS[name]
+    expected = run("cpu", function, inputs)
+    arrays = [resident.put(array) for array in inputs]
+    count = counted()
+    with jax.default_device(jax.devices("mps")[0]):
+        actual = np.asarray(jax.jit(function)(*arrays))
+    assert count.device_launches and not count.device_waits
+    same(actual, expected, 1e-6)

@@ -495,8 +495,11 @@ jm_error *prim_broadcast_to(jm_mlx_array **out, jm_mlx_array *a, const int32_t *
 }
 
 jm_error *prim_transpose(jm_mlx_array **out, jm_mlx_array *a, const int32_t *axes, int rank) {
-  return make("transpose", out,
-              [&] { return core::transpose(a->value, ints_of(axes, rank), here.stream); });
+  bool moves = false; /* MLX makes a node of a permutation that moves nothing, too */
+  for (int i = 0; i < rank; i++) moves = moves || axes[i] != i;
+  return make("transpose", out, [&] {
+    return moves ? core::transpose(a->value, ints_of(axes, rank), here.stream) : a->value;
+  });
 }
 
 jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
@@ -773,6 +776,7 @@ const jm_mlx_api api = {
     .memory_clear_cache = memory_clear_cache,
     .kernel_create = jm::kernel_create,
     .kernel_release = jm::kernel_release,
+    .kernel_shape = jm::kernel_shape,
     .kernel_launch = jm::kernel_launch,
 #define PRIM1(name, function) .name = prim_##name,
 #define PRIM2(name, function) .name = prim_##name,

@@ -149,6 +149,8 @@ typedef struct jm_mlx_api {
   /* Copies what it needs of the spec. The context is taken over, also on an error. Any thread. */
   jm_error *(*kernel_create)(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
   void (*kernel_release)(jm_mlx_kernel *kernel); /* launches under way keep what they need */
+  /* Later launches give this output another shape, of as many elements. */
+  void (*kernel_shape)(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
   /* One lazy launch: n_in arrays in, n_out fresh arrays out. Inputs that are not dense are copied
    * first. */
   jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);

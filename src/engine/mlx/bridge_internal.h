@@ -59,6 +59,7 @@ void core_set(const jm_mlx_host *host);
 // bridge_kernel.cc, bridge_census.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
 void kernel_release(jm_mlx_kernel *kernel);
+void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
 

@@ -214,6 +214,10 @@ uint64_t kernel_copies() { return copies; }
 
 void kernel_release(jm_mlx_kernel *kernel) { delete kernel; }
 
+void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank) {
+  kernel->code->shapes[output] = core::Shape(shape, shape + rank);
+}
+
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
   return guard("launching a kernel", [&]() -> jm_error * {
     if (kernel->code->largest_output > here.largest)

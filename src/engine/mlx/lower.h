@@ -65,6 +65,9 @@ static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
   return jm_op_result_type(l->module, l->op, i);
 }
 
+/* Those in this shape. */
+jm_mlx_array *jm_lower_shaped(jm_lowering *l, uint32_t i, const int64_t *dims, uint32_t rank);
+
 /* A scalar constant from its bytes. */
 jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes);
 /* A scalar constant of this element type (converted from the double or the integer). */

@@ -123,13 +123,11 @@ static bool runs_find(jm_lowering *l, const operand *o, runs *r) {
 }
 
 /* As [batch..., rows, columns]: a view wherever the layout allows. */
-static A matrices(jm_lowering *l, A a, const operand *o) {
+static A matrices(jm_lowering *l, uint32_t which, const operand *o, jm_dtype dtype) {
   runs r;
   if (!runs_find(l, o, &r)) return NULL;
   bool moves = false;
   for (uint32_t i = 0; i < r.n; i++) moves |= r.axes[i] != i;
-  if (moves)
-    a = jm_mlx_transpose(l, reshaped(l, a, r.dims, r.n), jm_lower_ints(l, r.axes, r.n), (int)r.n);
   int64_t *shape = jm_arena_alloc(&l->scratch, o->n_batch + 2, sizeof *shape);
   if (!shape) {
     jm_lower_fail(l, jm_error_out_of_memory());
@@ -138,6 +136,10 @@ static A matrices(jm_lowering *l, A a, const operand *o) {
   for (uint32_t i = 0; i < o->n_batch; i++) shape[i] = o->dims[i];
   shape[o->n_batch] = o->rows;
   shape[o->n_batch + 1] = o->columns;
+  A a = moves ? jm_lower_shaped(l, which, r.dims, r.n)
+              : jm_lower_shaped(l, which, shape, o->n_batch + 2);
+  a = converted(l, a, jm_lower_dtype(l, which), dtype); /* before it is a view of another order */
+  if (moves) a = jm_mlx_transpose(l, a, jm_lower_ints(l, r.axes, r.n), (int)r.n);
   return reshaped(l, a, shape, o->n_batch + 2);
 }
 
@@ -205,13 +207,8 @@ static void lower_dot_general(jm_lowering *l) {
       !operand_init(l, &rhs, jm_lower_type(l, 1), attrs->rhs_batch, attrs->rhs_contract, true))
     return;
   bool is_number = jm_dtype_is_float(dtype) || jm_dtype_is_complex(dtype);
-  A a = jm_lower_elements(l, 0), b = jm_lower_elements(l, 1);
-  if (is_number) { /* before the views, so that those remain views */
-    a = converted(l, a, jm_lower_dtype(l, 0), dtype);
-    b = converted(l, b, jm_lower_dtype(l, 1), dtype);
-  }
-  a = matrices(l, a, &lhs);
-  b = matrices(l, b, &rhs);
+  A a = matrices(l, 0, &lhs, is_number ? dtype : jm_lower_dtype(l, 0));
+  A b = matrices(l, 1, &rhs, is_number ? dtype : jm_lower_dtype(l, 1));
   A out;
   if (is_number)
     out = converted(l, jm_mlx_matmul(l, a, b), dtype, to->dtype);

@@ -4,6 +4,7 @@
 
 #include "base/convert.h"
 #include "base/hash.h"
+#include "engine/mlx/kernels.h"
 #include "engine/mlx/lower_rules.h"
 
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
@@ -104,13 +105,16 @@ jm_mlx_array *jm_lower_elements(jm_lowering *l, uint32_t i) {
   return operand->array;
 }
 
-jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
+jm_mlx_array *jm_lower_shaped(jm_lowering *l, uint32_t i, const int64_t *dims, uint32_t rank) {
   jm_mlx_array *a = jm_lower_elements(l, i);
+  if (!a || l->error || l->api->array_has_shape(a, dims, rank)) return a;
+  jm_mlx_kernels_shape(l->kernels, l->op->operands[i], dims, rank);
+  return jm_mlx_reshape(l, a, jm_lower_ints(l, dims, rank), (int)rank);
+}
+
+jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
   const jm_type *type = jm_lower_type(l, i);
-  int32_t shape[JM_RANK_MAX];
-  if (!a || l->error || l->api->array_has_shape(a, type->dims, type->rank)) return a;
-  for (uint32_t d = 0; d < type->rank; d++) shape[d] = (int32_t)type->dims[d];
-  return jm_mlx_reshape(l, a, shape, (int)type->rank);
+  return jm_lower_shaped(l, i, type->dims, type->rank);
 }
 
 void jm_lower_scalars_release(const jm_mlx_api *api, jm_lower_scalars *scalars) {
