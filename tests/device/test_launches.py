@@ -27,7 +27,7 @@ BOUNDS = {
     "lstm_128": (1, 0),
     "gpt_block_step": (160, 89),
     "decode_kv_cache": (72, 45),
-    "resnet18_step_b32": (260, 113),
+    "resnet18_step_b32": (243, 93),
 }
 
 

@@ -138,6 +138,7 @@ const jm_target jm_target_metal = {
     .kept_bytes = 16 << 10,    /* the rest is for carries: 8 of 8 bytes of each thread */
     .max_buffers = 31,
     .has_f64 = false,
+    .orders_convolutions = true,
     .multiplies_dilation = true,
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 256},
     .loop = {LOOP_SHAPES, .resident = 16 << 10 /* 1,024 of each of a few cores */, .lane_ns = 4,
@@ -153,6 +154,7 @@ const jm_target jm_target_cuda = {
     .max_buffers = 256, /* parameters of a kernel are 4 KiB */
     .has_f64 = true,
     .rounds_to_tf32 = true, /* MLX decides once per process */
+    .orders_convolutions = true,
     .multiplies_dilation = true,
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 1024},
     .loop = {LOOP_SHAPES, .resident = 128 << 10 /* 1,024 of each of 132 multiprocessors */,
