@@ -7,7 +7,8 @@
  *   %z: f32[64,3,3,128] = convolution %x, %dy  output_batch=0 output_feature=3 output_spatial=[1,2]
  *   %y: f32[3,3,64,128] = transpose %z permutation=[1,2,0,3]
  *
- * Weights' gradients are such ones: the library would give a view, and each kernel copy it first. */
+ * Weights' gradients are such ones: the library would give a view, and each kernel copy it first.
+ */
 #include "pass/rewrite.h"
 
 /* Per dimension of the result: that of the library's order. */

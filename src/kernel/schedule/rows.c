@@ -285,14 +285,11 @@ static uint32_t dim_find(const classes *c, jm_value v, uint32_t class, bool *twi
   return found;
 }
 
-/* Has every result that somebody uses a row of its own? */
-static bool separates(const classes *c, const jm_op *loop, uint32_t class) {
-  const jm_region *around = jm_module_region(c->m, c->m->values[loop->first_result].region);
-  for (uint32_t i = 0; i < loop->n_results; i++) {
+/* Has every result a row of its own? */
+static bool separates(const classes *c, const jm_value *results, uint32_t n, uint32_t class) {
+  for (uint32_t i = 0; i < n; i++) {
     bool twice = false;
-    if (dim_find(c, loop->first_result + i, class, &twice) == JM_NONE &&
-        jm_region_count_uses(c->m, around, loop->first_result + i))
-      return false;
+    if (dim_find(c, results[i], class, &twice) == JM_NONE) return false;
   }
   for (jm_value v = 0; v < c->m->n_values; v++) {
     bool twice = false;
@@ -302,22 +299,23 @@ static bool separates(const classes *c, const jm_op *loop, uint32_t class) {
   return true;
 }
 
-/* The largest; JM_NONE: there is none. */
-static uint32_t class_find(const classes *c, const jm_op *loop, int64_t *count) {
+/* The largest; JM_NONE: there is none. All results have a dimension of it, so that the first one
+ * tells. */
+static uint32_t class_find(const classes *c, const jm_value *results, uint32_t n, int64_t *count) {
   uint32_t best = JM_NONE;
   *count = 1;
-  for (uint32_t i = 0; i < loop->n_results; i++)
-    for (uint32_t d = 0; d < rank_of(c, loop->first_result + i); d++) {
-      const uint32_t class = class_of(c, loop->first_result + i, d);
-      const int64_t size = size_of(c, loop->first_result + i, d);
-      if (c->mixed[class] || size <= *count || !separates(c, loop, class)) continue;
-      best = class;
-      *count = size;
-    }
+  for (uint32_t d = 0; n && d < rank_of(c, results[0]); d++) {
+    const uint32_t class = class_of(c, results[0], d);
+    const int64_t size = size_of(c, results[0], d);
+    if (c->mixed[class] || size <= *count || !separates(c, results, n, class)) continue;
+    best = class;
+    *count = size;
+  }
   return best;
 }
 
-jm_error *jm_rows_find(const jm_module *m, const jm_op *loop, jm_arena *arena, jm_rows *out) {
+jm_error *jm_rows_find(const jm_module *m, const jm_op_id *ops, uint32_t n_ops,
+                       const jm_value *results, uint32_t n_results, jm_arena *arena, jm_rows *out) {
   classes c = {.m = m};
   uint32_t n = 0;
   c.first = jm_arena_alloc(arena, m->n_values, sizeof *c.first);
@@ -331,8 +329,8 @@ jm_error *jm_rows_find(const jm_module *m, const jm_op *loop, jm_arena *arena, j
   c.mixed = jm_arena_alloc(arena, n + 1, sizeof *c.mixed);
   if (!c.parent || !c.mixed) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++) c.parent[i] = i;
-  classify_op(&c, loop);
-  const uint32_t class = class_find(&c, loop, &out->count);
+  for (uint32_t i = 0; i < n_ops; i++) classify_op(&c, jm_module_op(m, ops[i]));
+  const uint32_t class = class_find(&c, results, n_results, &out->count);
   bool twice = false;
   for (jm_value v = 0; v < m->n_values; v++)
     out->dims[v] = class == JM_NONE ? JM_NONE : dim_find(&c, v, class, &twice);

@@ -16,9 +16,10 @@ typedef struct jm_rows {
                      elements are the same for all rows */
 } jm_rows;
 
-/* The rows of this `while`, of what it is given, and of what is in it. Memory is the arena's; count
- * is 0 if an op in it has no rule here. */
-jm_error *jm_rows_find(const jm_module *m, const jm_op *loop, jm_arena *arena,
+/* The rows of some ops of one region, loops among them, each of these results having a row of its
+ * own. Memory is the arena's; count is 0 if an op has no rule here. */
+jm_error *jm_rows_find(const jm_module *m, const jm_op_id *ops, uint32_t n_ops,
+                       const jm_value *results, uint32_t n_results, jm_arena *arena,
                        jm_rows *out) JM_MUST_USE;
 
 /* A module whose entry is a copy of the region, in which every dimension that counts rows has size

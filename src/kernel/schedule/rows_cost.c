@@ -108,6 +108,18 @@ static bool trips_find(const jm_module *m, const jm_op *loop, double *out) {
   return true;
 }
 
+/* The rows of a loop of which nobody needs the results that nobody uses. */
+static jm_error *rows_find(const jm_module *m, const jm_op *loop, jm_arena *arena, jm_rows *out) {
+  const jm_op_id id = (jm_op_id)(loop - m->ops);
+  const jm_region *around = jm_module_region(m, m->values[loop->first_result].region);
+  jm_value *used = jm_arena_alloc(arena, loop->n_results, sizeof *used);
+  uint32_t n = 0;
+  if (!used) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < loop->n_results; i++)
+    if (jm_region_count_uses(m, around, loop->first_result + i)) used[n++] = loop->first_result + i;
+  return jm_rows_find(m, &id, 1, used, n, arena, out);
+}
+
 /* Nanoseconds of an iteration of all rows. */
 static double iteration_ns(const work *w) {
   const jm_target *t = w->target;
@@ -125,14 +137,14 @@ jm_error *jm_rows_fit(const jm_target *target, const jm_module *m, const jm_op *
   jm_rows rows;
   double trips;
   *fits = false;
-  if (!t->loop.resident || !trips_find(m, loop, &trips)) return NULL;
+  if (!t->loop.resident || !loop->n_results || !trips_find(m, loop, &trips)) return NULL;
   for (uint32_t k = 0; k < loop->n_operands; k++) {
     const jm_type *type = jm_op_operand_type(m, loop, k);
     if (type->rank > JM_LOOP_RANK || !jm_target_holds(t, type->dtype)) return NULL;
   }
   if (loop->n_operands + loop->n_results > t->group.max_buffers) return NULL;
   jm_arena_init(&arena);
-  jm_error *error = jm_rows_find(m, loop, &arena, &rows);
+  jm_error *error = rows_find(m, loop, &arena, &rows);
   if (!error && rows.count) {
     work w = {.m = m, .target = t, .rows = &rows, .launches = 1};
     w.lanes = lanes_find(&w, loop);

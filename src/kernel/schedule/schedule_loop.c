@@ -580,12 +580,10 @@ static jm_error *build(jm_scheduler *s, const jm_rows *rows) {
   return jm_launch_end(&l.launch);
 }
 
-static const jm_op *loop_find(const jm_scheduler *s) {
-  for (uint32_t i = 0; i < s->region->n_ops; i++) {
-    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
-    if (op->code == JM_OP_while) return op;
-  }
-  return NULL;
+static bool has_loop(const jm_scheduler *s) {
+  for (uint32_t i = 0; i < s->region->n_ops; i++)
+    if (jm_module_op(s->m, s->region->ops[i])->code == JM_OP_while) return true;
+  return false;
 }
 
 /* The same scheduler for the loop of one row, whose launches are the group's. */
@@ -604,10 +602,12 @@ static jm_error *build_one(jm_scheduler *s, const jm_rows *rows, const jm_module
   return error;
 }
 
-static jm_error *build_rows(jm_scheduler *s, const jm_op *loop, bool *fits) {
+static jm_error *build_rows(jm_scheduler *s, bool *fits) {
+  const jm_region *region = s->region;
   jm_rows rows;
   jm_module *one;
-  JM_TRY(jm_rows_find(s->m, loop, &s->scratch, &rows));
+  JM_TRY(jm_rows_find(s->m, region->ops, region->n_ops, region->results, region->n_results,
+                      &s->scratch, &rows));
   *fits = rows.count > 0;
   if (!*fits) return NULL;
   JM_TRY(jm_rows_build(s->m, s->region, &rows, &one));
@@ -617,9 +617,8 @@ static jm_error *build_rows(jm_scheduler *s, const jm_op *loop, bool *fits) {
 }
 
 jm_error *jm_schedule_loop(jm_scheduler *s, bool *fits) {
-  const jm_op *loop = loop_find(s);
-  if (!loop) return NULL;
-  if (s->target->lanes == JM_BIND_THREADS) return build_rows(s, loop, fits);
+  if (!has_loop(s)) return NULL;
+  if (s->target->lanes == JM_BIND_THREADS) return build_rows(s, fits);
   *fits = s->target->has_loops && jm_loop_region_fits(s->target, s->m, s->region);
   return *fits ? build(s, NULL) : NULL;
 }

@@ -97,8 +97,7 @@ jm_place jm_looper_memory(jm_looper *l, const jm_type *type, uint32_t halves, in
   const size_t size = jm_launch_scratch_bytes(type->dtype, count);
   const jm_target *target = l->s->target;
   jm_place place = {.kind = JM_PLACE_MEMORY, .type = type, .offset = JM_KNONE};
-  if (size <= target->loop.scratch_bytes &&
-      l->launch.scratch_bytes + size <= target->kept_bytes) {
+  if (size <= target->loop.scratch_bytes && l->launch.scratch_bytes + size <= target->kept_bytes) {
     place.param = jm_launch_scratch(&l->launch, type->dtype, count);
     return place;
   }
