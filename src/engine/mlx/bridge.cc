@@ -62,28 +62,8 @@ bool is_out_of_memory(std::string_view text) {
   return false;
 }
 
-// Views have no memory of their own, however many elements they show.
-bool is_view(const core::array &a) {
-  if (!a.has_primitive()) return true;
-  std::string_view name = a.primitive().name();
-  for (std::string_view view :
-       {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims", "Squeeze", "BroadcastAxes"})
-    if (name == view) return true;
-  return false;
-}
-
-// Is it known to be dense before it is computed?
-bool is_dense(const core::array &a) {
-  if (!a.has_primitive() || a.status() == core::array::Status::available)
-    return a.flags().row_contiguous;
-  std::string_view name = a.primitive().name();
-  for (std::string_view dense : {"JmHostLaunch", "CustomKernel", "Matmul"})
-    if (name == dense) return true;
-  return false;
-}
-
 jm_error *give(const char *what, core::array a, jm_mlx_array **out) {
-  if (a.nbytes() > here.largest && !is_view(a)) return too_large(what, a.nbytes());
+  if (a.nbytes() > here.largest && !jm::is_view(a)) return too_large(what, a.nbytes());
   *out = new jm_mlx_array(std::move(a));
   return nullptr;
 }
@@ -505,7 +485,7 @@ jm_error *prim_transpose(jm_mlx_array **out, jm_mlx_array *a, const int32_t *axe
 
 jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
   return make("contiguous", out, [&] {
-    return is_dense(a->value) ? a->value : core::contiguous(a->value, false, here.stream);
+    return jm::is_dense(a->value) ? a->value : core::contiguous(a->value, false, here.stream);
   });
 }
 

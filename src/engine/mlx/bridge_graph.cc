@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts what the evaluation of a graph consists of, for tests and for who asks where launches come
-// from (JAX_MPS_DEBUG=launches). Nothing else evaluates graphs here: a census waits for its result.
+// What the nodes of MLX's lazy graph are: views, or dense before they are computed; and a census of
+// what a graph's evaluation launches, for tests and for who asks where launches come from
+// (JAX_MPS_DEBUG=launches). A census waits for its result; nothing else here evaluates anything.
 #include <algorithm>
 #include <string_view>
 #include <unordered_set>
@@ -70,6 +71,26 @@ bool is_matrix(const core::array &a) {
 }
 
 }  // namespace
+
+// Views have no memory of their own, however many elements they show.
+bool is_view(const core::array &a) {
+  if (!a.has_primitive()) return true;
+  std::string_view name = a.primitive().name();
+  for (std::string_view view :
+       {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims", "Squeeze", "BroadcastAxes"})
+    if (name == view) return true;
+  return false;
+}
+
+// Is it known to be dense before it is computed?
+bool is_dense(const core::array &a) {
+  if (!a.has_primitive() || a.status() == core::array::Status::available)
+    return a.flags().row_contiguous;
+  std::string_view name = a.primitive().name();
+  for (std::string_view dense : {"JmHostLaunch", "CustomKernel", "Matmul"})
+    if (name == dense) return true;
+  return false;
+}
 
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out) {
   return guard("counting a program's launches", [&]() -> jm_error * {
