@@ -38,7 +38,7 @@ static void op_trace(execution *x, const jm_op *op, uint64_t launches) {
   jm_text line;
   jm_text_init(&line);
   jm_op_describe(x->m, op, &line);
-  fprintf(stderr, "launches: %llu kernels,%s: %s\n", (unsigned long long)launches,
+  fprintf(stderr, "launches: %llu kernels, calls:%s; of %s\n", (unsigned long long)launches,
           jm_text_bytes(&x->calls), jm_text_bytes(&line));
   jm_text_deinit(&line);
   jm_text_deinit(&x->calls);
