@@ -61,7 +61,7 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, const jm_target *ta
                                const bool *control, jm_region_id id) {
   const jm_region *region = jm_module_region(m, id);
   const uint32_t n = region->n_ops, n_values = m->n_values;
-  *g = (jm_grouping){.m = m, .target = target, .n_ops = n};
+  *g = (jm_grouping){.m = m, .target = target, .control = control, .n_ops = n};
   jm_arena_init(&g->arena);
   jm_op_id *ops = jm_arena_copy(&g->arena, region->ops, n, sizeof *ops);
   g->ops = ops;
@@ -315,10 +315,26 @@ static uint32_t find_users(jm_grouping *g, const jm_op *op, uint32_t *users, uin
   return n;
 }
 
+/* Is it a part of an argument whose elements are side by side, and begin where the host knows? Then
+ * the library of a device gives the argument's own memory. */
+static bool is_view(const jm_grouping *g, const jm_op *op) {
+  if (op->code != JM_OP_dynamic_slice || !g->control || jm_module_definition(g->m, op->operands[0]))
+    return false;
+  for (uint32_t k = 1; k < op->n_operands; k++)
+    if (!g->control[op->operands[k]]) return false;
+  const jm_type *from = jm_op_operand_type(g->m, op, 0), *to = jm_op_result_type(g->m, op, 0);
+  bool whole = false; /* from here on dimensions must be */
+  for (uint32_t d = 0; d < to->rank; d++) {
+    if (whole && to->dims[d] != from->dims[d]) return false;
+    whole = whole || to->dims[d] != 1;
+  }
+  return true;
+}
+
 /* A group of one op that no kernel improves: it stays as it is. */
 static bool is_plain(const jm_grouping *g, uint32_t at) {
-  jm_opcode code = jm_grouping_op(g, at)->code;
-  return code == JM_OP_constant || code == JM_OP_reshape;
+  const jm_op *op = jm_grouping_op(g, at);
+  return op->code == JM_OP_constant || op->code == JM_OP_reshape || is_view(g, op);
 }
 
 static jm_error *place_op(jm_grouping *g, uint32_t at) {

@@ -41,7 +41,8 @@ typedef struct jm_group_link {
 typedef struct jm_grouping {
   jm_module *m;
   const jm_target *target;
-  jm_arena arena; /* of everything below */
+  const bool *control; /* per value: the engine keeps it on the host; NULL: of none */
+  jm_arena arena;      /* of everything below */
   const jm_op_id *ops;
   uint32_t n_ops;
   uint32_t *position;         /* per op of the module, JM_NONE outside of the region */

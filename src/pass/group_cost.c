@@ -20,6 +20,15 @@ static bool holds(const jm_target *target, const jm_type *type) {
   return jm_target_holds(target, type->dtype);
 }
 
+/* Do the updates change little of memory that is there already? */
+static bool is_written_in_place(const jm_module *m, const jm_op *op, const jm_target *target) {
+  const jm_type *updates = jm_op_operand_type(m, op, op->n_results + 1);
+  const jm_type *to = jm_op_result_type(m, op, 0);
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (jm_module_element(m, op->operands[i])) return false; /* of one number: it is not */
+  return updates->count * 4 < to->count && to->count > target->group.few;
+}
+
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* better done by the library, or nothing to do */
     case JM_OP_dot_general:
@@ -30,6 +39,9 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *targ
       if (jm_op_operand_type(m, op, 1)->count * 4 < jm_op_result_type(m, op, 0)->count &&
           jm_op_result_type(m, op, 0)->count > target->group.few)
         return false;
+      break;
+    case JM_OP_scatter:
+      if (target->lanes != JM_BIND_THREADS || is_written_in_place(m, op, target)) return false;
       break;
     default:
       break;

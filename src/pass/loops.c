@@ -11,11 +11,30 @@ typedef struct loops {
   jm_value *stands; /* per value of before: what its users shall use */
 } loops;
 
-/* The arguments of the fusion's body and in it the loop, with map from the values around it. */
-static jm_error *build_body(loops *l, jm_op_id fusion, jm_op_id loop, const jm_value *inputs,
-                            uint32_t n_inputs, const uint32_t *wanted, uint32_t n_wanted) {
+/* The ops of a list, to the end of the fusion's body. */
+static jm_error *clone(loops *l, jm_op_id *ops, uint32_t n, jm_region_id body, jm_value *map) {
+  jm_module_region(l->m, l->borrowed)->ops = ops;
+  jm_module_region(l->m, l->borrowed)->n_ops = n;
+  jm_error *error = jm_build_clone(l->m, l->borrowed, body, map);
+  jm_module_region(l->m, l->borrowed)->n_ops = 0;
+  jm_module_region(l->m, l->borrowed)->ops = NULL;
+  return error;
+}
+
+/* Is it one number for all elements, of which no memory needs to be made? */
+static bool is_splat(const jm_module *m, jm_value v) {
+  const jm_constant_attrs *constant = jm_rewrite_constant(m, v);
+  return constant && constant->value.splat;
+}
+
+/* The arguments of the fusion's body and in it the loop, with map from the values around it. ops:
+ * the loop, behind constants that become a part of the body. */
+static jm_error *build_body(loops *l, jm_op_id fusion, jm_op_id *ops, uint32_t n_ops,
+                            const jm_value *inputs, uint32_t n_inputs, const uint32_t *wanted,
+                            uint32_t n_wanted) {
   jm_module *m = l->m;
   const jm_region_id body = jm_module_op(m, fusion)->first_region;
+  const jm_op_id loop = ops[n_ops - 1];
   const jm_value first = m->n_values;
   jm_value arg;
   for (uint32_t i = 0; i < n_inputs; i++)
@@ -25,11 +44,7 @@ static jm_error *build_body(loops *l, jm_op_id fusion, jm_op_id loop, const jm_v
   jm_error *error = map && results ? NULL : jm_error_out_of_memory();
   if (!error) {
     for (uint32_t i = 0; i < n_inputs; i++) map[inputs[i]] = first + i;
-    jm_module_region(m, l->borrowed)->ops = &loop;
-    jm_module_region(m, l->borrowed)->n_ops = 1;
-    error = jm_build_clone(m, l->borrowed, body, map);
-    jm_module_region(m, l->borrowed)->n_ops = 0;
-    jm_module_region(m, l->borrowed)->ops = NULL;
+    error = clone(l, ops, n_ops, body, map);
   }
   const jm_value old = jm_module_op(m, loop)->first_result;
   for (uint32_t i = 0; !error && i < n_wanted; i++) {
@@ -51,10 +66,18 @@ static jm_error *wrap(loops *l, uint32_t i) {
   jm_value *inputs = jm_alloc(op->n_operands, sizeof *inputs);
   uint32_t *wanted = jm_alloc(n_results, sizeof *wanted);
   const jm_type **types = jm_alloc(n_results, sizeof *types);
-  jm_error *error = inputs && wanted && types ? NULL : jm_error_out_of_memory();
-  uint32_t n_inputs = 0, n_wanted = 0;
+  jm_op_id *ops = jm_alloc(op->n_operands + 1, sizeof *ops); /* splats, then the loop */
+  jm_error *error = inputs && wanted && types && ops ? NULL : jm_error_out_of_memory();
+  uint32_t n_inputs = 0, n_wanted = 0, n_ops = 0;
   for (uint32_t k = 0; !error && k < op->n_operands; k++) {
     uint32_t at = 0;
+    if (is_splat(m, op->operands[k])) {
+      const jm_op_id id = m->values[op->operands[k]].op;
+      while (at < n_ops && ops[at] != id) at++;
+      ops[at] = id;
+      if (at == n_ops) n_ops++;
+      continue;
+    }
     while (at < n_inputs && inputs[at] != op->operands[k]) at++;
     inputs[at] = op->operands[k];
     if (at == n_inputs) n_inputs++;
@@ -74,7 +97,8 @@ static jm_error *wrap(loops *l, uint32_t i) {
                              .loc = op->loc};
     jm_op_id id;
     error = jm_build_op(m, l->region, &spec, &id);
-    if (!error) error = build_body(l, id, loop, inputs, n_inputs, wanted, n_wanted);
+    ops[n_ops++] = loop;
+    if (!error) error = build_body(l, id, ops, n_ops, inputs, n_inputs, wanted, n_wanted);
     jm_region *region = jm_module_region(m, l->region);
     if (!error) {
       region->ops[i] = id;
@@ -84,6 +108,7 @@ static jm_error *wrap(loops *l, uint32_t i) {
   jm_free(inputs);
   jm_free(wanted);
   jm_free(types);
+  jm_free(ops);
   return error;
 }
 
@@ -97,8 +122,10 @@ static jm_error *walk(jm_module *m, const jm_target *target, jm_region_id region
   for (uint32_t i = 0; !error && i < jm_module_region(m, region)->n_ops; i++) {
     const jm_op *op = jm_module_op(m, jm_module_region(m, region)->ops[i]);
     if (op->code != JM_OP_while && op->code != JM_OP_case) continue;
-    if (jm_schedule_loop_fits(target, m, op)) {
-      error = wrap(&l, i);
+    bool fits = false;
+    error = jm_schedule_loop_fits(target, m, op, &fits);
+    if (error || fits) {
+      if (!error) error = wrap(&l, i);
       continue;
     }
     const jm_region_id first = op->first_region;

@@ -26,13 +26,17 @@ static bool has_kernels(const jm_pass_options *options) {
   return options->target && options->target->has_kernels;
 }
 static bool has_loops(const jm_pass_options *options) {
-  return has_kernels(options) && options->target->has_loops;
+  return has_kernels(options) && (options->target->has_loops || options->target->loop.resident);
 }
 static bool rounds_to_tf32(const jm_pass_options *options) {
   return options->target && options->target->rounds_to_tf32;
 }
 static bool multiplies_dilation(const jm_pass_options *options) {
   return options->target && options->target->multiplies_dilation;
+}
+
+static bool orders_convolutions(const jm_pass_options *options) {
+  return has_kernels(options) && options->target->orders_convolutions;
 }
 
 /* dce first: most of a program that JAX differentiated is never used. Then rounds: each pass leaves
@@ -55,6 +59,7 @@ static const pass pipeline[] = {
     {LOWER, "dce", jm_pass_dce, takes_patterns},             /* the numbers of patterns */
     {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
     {LOWER, "phases", jm_pass_phases, multiplies_dilation},
+    {LOWER, "layout", jm_pass_layout, orders_convolutions}, /* of phases, too */
     {LOWER, "loops", jm_pass_loops, has_loops}, /* before group, which leaves loops alone */
     {LOWER, "split", jm_pass_split, has_kernels},
     {LOWER, "group", jm_pass_group, has_kernels},

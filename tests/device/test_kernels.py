@@ -75,8 +75,10 @@ def test_launches(name, counted):
 
 
 def test_a_counted_loop_never_waits(counted):
+    """Of rows that depend on each other: others are one launch (test_launches.py)."""
+
     def body(i, x):
-        return jnp.sin(x) * 1.5 + lax.dynamic_index_in_dim(x, i % 3)
+        return jnp.sin(x.T) * 1.5 + lax.dynamic_index_in_dim(x, i % 3)
 
     function = jax.jit(lambda x: lax.fori_loop(0, 20, body, x))
     x = resident.put(SQUARE)

@@ -2,6 +2,7 @@
 """What runs where: loops that never wait for the device, small values that stay on the host, and
 memory that is given back."""
 
+import os
 import time
 
 import jax
@@ -71,7 +72,9 @@ def test_counted_loops_never_wait(loop, counted):
         count = counted()
         results = jax.block_until_ready(jax.jit(function)(*inputs))
         assert count.device_waits == 0
-        assert count.device_ops >= n, "the loop did not run on the device"
+        # With kernels a loop of independent rows is one launch (test_launches.py).
+        is_launch = loop in (scan, slices, bounded) and os.environ.get("JAX_MPS_KERNELS") != "0"
+        assert count.device_ops >= (1 if is_launch else n), "the loop did not run on the device"
         for mine, theirs in zip(
             jax.tree.leaves(results), jax.tree.leaves(run("cpu", function, (X, W)))
         ):
@@ -104,7 +107,8 @@ def test_gradient_of_a_scan_never_waits(counted):
     count = counted()
     jax.block_until_ready(gradient(*inputs))
     assert count.device_waits == 0
-    assert count.device_ops > 80
+    # With kernels both loops are a launch each.
+    assert count.device_ops > (80 if os.environ.get("JAX_MPS_KERNELS") == "0" else 1)
 
 
 @pytest.mark.parametrize("n", [3, 25])

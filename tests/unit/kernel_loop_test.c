@@ -657,12 +657,58 @@ static void test_too_large(void) {
       "}\n");
   if (!m) return;
   const jm_op *fusion = jm_module_op(m, jm_module_region(m, m->entry)->ops[0]);
-  CHECK(!jm_schedule_loop_fits(&target, m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0])));
+  bool fits = true;
+  CHECK_OK(jm_schedule_loop_fits(&target, m, jm_module_op(m, jm_op_region(m, fusion, 0)->ops[0]),
+                                 &fits));
+  CHECK(!fits);
   jm_module_destroy(m);
+}
+
+/* On a GPU each row is a group's; the interpreter finds races, too. */
+static void test_on_a_gpu(void) {
+  const jm_target host = target;
+  target = jm_target_cuda;
+  test_scalars();
+  test_scan();
+  test_nested();
+  test_swap();
+  test_in_place();
+  test_seams();
+  test_stored();
+  test_case();
+  test_updates();
+  test_rows();
+  check_program(
+      "module \"recurrent\" {\n"
+      "  (%0: f32[3,5,40], %1: f32[70,30]):\n"
+      "  %2: s32[] = constant value=0\n"
+      "  %3: f32[] = constant value=0\n"
+      "  %4: f32[5,30] = broadcast_in_dim %3 dims=[]\n"
+      "  %90: f32[3,5,30] = broadcast_in_dim %3 dims=[]\n"
+      "  %5: s32[], %6: f32[5,30], %91: f32[3,5,30] = while %2, %4, %90 | %0, %1 {\n"
+      "    (%7: s32[], %107: f32[5,30], %108: f32[3,5,30], %109: f32[3,5,40], %110: f32[70,30]):\n"
+      COUNTED("3")
+      "    (%13: s32[], %14: f32[5,30], %15: f32[3,5,30], %16: f32[3,5,40], %17: f32[70,30]):\n"
+      "    %18: s32[] = constant value=0\n"
+      "    %19: f32[1,5,40] = dynamic_slice %16, %13, %18, %18 sizes=[1,5,40]\n"
+      "    %20: f32[5,40] = reshape %19\n"
+      "    %21: f32[5,70] = concatenate %20, %14 dim=1\n"
+      "    %22: f32[5,30] = dot_general %21, %17 lhs_contract=[1] rhs_contract=[0]\n"
+      "    %23: f32[5,30] = tanh %22\n"
+      "    %24: f32[5,30] = add %23, %14\n"
+      "    %25: f32[1,5,30] = reshape %24\n"
+      "    %26: f32[3,5,30] = dynamic_update_slice %15, %25, %13, %18, %18\n"
+      "    %27: s32[] = constant value=1\n"
+      "    %28: s32[] = add %13, %27\n"
+      "    return %28, %24, %26\n"
+      "  }\n"
+      "  return %6, %91\n"
+      "}\n");
+  target = host;
 }
 
 static void begin(void) { target = test_target_with("x86-64-v3", 128 << 10); }
 
 TEST_MAIN(begin, test_scalars, test_scan, test_nested, test_swap, test_in_place, test_seams,
           test_stored, test_case, test_updates, test_rows, test_cancel, test_without_memory,
-          test_too_large)
+          test_too_large, test_on_a_gpu)

@@ -62,18 +62,8 @@ bool is_out_of_memory(std::string_view text) {
   return false;
 }
 
-// Views have no memory of their own, however many elements they show.
-bool is_view(const core::array &a) {
-  if (!a.has_primitive()) return true;
-  std::string_view name = a.primitive().name();
-  for (std::string_view view :
-       {"Broadcast", "AsStrided", "Transpose", "Slice", "ExpandDims", "Squeeze", "BroadcastAxes"})
-    if (name == view) return true;
-  return false;
-}
-
 jm_error *give(const char *what, core::array a, jm_mlx_array **out) {
-  if (a.nbytes() > here.largest && !is_view(a)) return too_large(what, a.nbytes());
+  if (a.nbytes() > here.largest && !jm::is_view(a)) return too_large(what, a.nbytes());
   *out = new jm_mlx_array(std::move(a));
   return nullptr;
 }
@@ -295,6 +285,13 @@ jm_error *array_describe(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *
   });
 }
 
+bool array_has_shape(const jm_mlx_array *a, const int64_t *dims, uint32_t rank) {
+  const core::Shape &shape = a->value.shape();
+  bool same = shape.size() == rank;
+  for (uint32_t i = 0; same && i < rank; i++) same = shape[i] == dims[i];
+  return same;
+}
+
 jm_error *arrays_start(jm_mlx_array *const *arrays, size_t n) {
   return guard("starting a program", [&]() -> jm_error * {
     core::async_eval(arrays_of(arrays, n));
@@ -475,12 +472,17 @@ jm_error *prim_broadcast_to(jm_mlx_array **out, jm_mlx_array *a, const int32_t *
 }
 
 jm_error *prim_transpose(jm_mlx_array **out, jm_mlx_array *a, const int32_t *axes, int rank) {
-  return make("transpose", out,
-              [&] { return core::transpose(a->value, ints_of(axes, rank), here.stream); });
+  bool moves = false; /* MLX makes a node of a permutation that moves nothing, too */
+  for (int i = 0; i < rank; i++) moves = moves || axes[i] != i;
+  return make("transpose", out, [&] {
+    return moves ? core::transpose(a->value, ints_of(axes, rank), here.stream) : a->value;
+  });
 }
 
 jm_error *prim_contiguous(jm_mlx_array **out, jm_mlx_array *a) {
-  return make("contiguous", out, [&] { return core::contiguous(a->value, false, here.stream); });
+  return make("contiguous", out, [&] {
+    return jm::is_dense(a->value) ? a->value : core::contiguous(a->value, false, here.stream);
+  });
 }
 
 jm_error *prim_as_strided(jm_mlx_array **out, jm_mlx_array *a, const int32_t *shape,
@@ -744,11 +746,13 @@ const jm_mlx_api api = {
     .array_retain = array_retain,
     .array_release = array_release,
     .array_describe = array_describe,
+    .array_has_shape = array_has_shape,
     .arrays_start = arrays_start,
     .arrays_submit = arrays_submit,
     .fence_is_done = fence_is_done,
     .fence_wait = fence_wait,
     .arrays_wait = arrays_wait,
+    .graph_census = jm::graph_census,
     .array_export = array_export,
     .array_data = array_data,
     .bytes_check = bytes_check,
@@ -757,6 +761,7 @@ const jm_mlx_api api = {
     .memory_clear_cache = memory_clear_cache,
     .kernel_create = jm::kernel_create,
     .kernel_release = jm::kernel_release,
+    .kernel_shape = jm::kernel_shape,
     .kernel_launch = jm::kernel_launch,
     .group_open = jm::group_open,
     .group_gather = jm::group_gather,

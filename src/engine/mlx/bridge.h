@@ -66,6 +66,14 @@ typedef struct jm_mlx_memory {
 /* This process's place in a group of several. */
 typedef struct jm_mlx_group jm_mlx_group;
 
+/* What the evaluation of a graph launches. */
+typedef struct jm_mlx_census {
+  uint64_t kernels;    /* of ours */
+  uint64_t primitives; /* of MLX that compute or move data */
+  uint64_t views;      /* primitives that launch nothing, but cost the host's time */
+  uint64_t copies;     /* that views, products and kernels of ours needed of what is not dense */
+} jm_mlx_census;
+
 /* A kernel of ours, ready to be launched on the device that is open. Counted. */
 typedef struct jm_mlx_kernel jm_mlx_kernel;
 
@@ -119,6 +127,7 @@ typedef struct jm_mlx_api {
   void (*array_release)(jm_mlx_array *a); /* NULL is allowed */
   /* Shape and type as MLX has them. */
   jm_error *(*array_describe)(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank);
+  bool (*array_has_shape)(const jm_mlx_array *a, const int64_t *dims, uint32_t rank);
   /* Builds and starts the arrays' graphs; returns before they are done. */
   jm_error *(*arrays_start)(jm_mlx_array *const *arrays, size_t n);
   /* Starts them; *out tells when they are there, NULL: they are. */
@@ -128,6 +137,8 @@ typedef struct jm_mlx_api {
   jm_error *(*fence_wait)(jm_mlx_fence *fence);
   /* Starts them and waits. An error of any of them is returned; MLX forgets it then. */
   jm_error *(*arrays_wait)(jm_mlx_array *const *arrays, size_t n);
+  /* Evaluates them and waits; adds what that took to *out. For tests: nothing is in flight then. */
+  jm_error *(*graph_census)(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
   /* Evaluates and copies out, dense row-major. */
   jm_error *(*array_export)(jm_mlx_array *a, void *data, size_t n_bytes);
   /* The evaluated array's own dense memory where the device shares it with the host (unified), else
@@ -145,6 +156,8 @@ typedef struct jm_mlx_api {
   /* Copies what it needs of the spec. The context is taken over, also on an error. Any thread. */
   jm_error *(*kernel_create)(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
   void (*kernel_release)(jm_mlx_kernel *kernel); /* launches under way keep what they need */
+  /* Later launches give this output another shape, of as many elements. */
+  void (*kernel_shape)(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
   /* One lazy launch: n_in arrays in, n_out arrays out. Inputs that are not dense are copied first.
    */
   jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);

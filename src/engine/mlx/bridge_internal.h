@@ -66,9 +66,20 @@ jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *o
 void group_close(jm_mlx_group *group);
 
 // bridge_kernel.cc: members of jm_mlx_api, described there.
+// bridge_kernel.cc, bridge_graph.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
 void kernel_release(jm_mlx_kernel *kernel);
+void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
+
+// bridge_graph.cc
+bool is_view(const mlx::core::array &a);
+bool is_dense(const mlx::core::array &a);
+
+// Operands that kernels on MLX's CPU device copied since the process began, because they were not
+// dense.
+uint64_t kernel_copies();
 
 }  // namespace jm
 

@@ -4,6 +4,7 @@
 // custom kernels: there a primitive of ours calls back into the core on the stream's thread, so
 // that a launch is as lazy as on a GPU.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -46,6 +47,8 @@ struct kernel_code {
 };
 
 // -- MLX's CPU device
+
+std::atomic<uint64_t> copies{0};
 
 struct operand {
   const char *data;
@@ -126,6 +129,7 @@ class HostLaunch : public core::Primitive {
 
   // Its values are there when the copy runs, not when it is scheduled.
   static const void *copied(core::cpu::CommandEncoder &encoder, const core::array &in) {
+    copies++;
     core::array dense(in.shape(), in.dtype(), nullptr, {});
     dense.set_data(core::allocator::malloc(in.nbytes()));
     operand from{in.data<char>(), in.shape(), in.strides(), in.itemsize()};
@@ -224,7 +228,13 @@ jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out) {
   });
 }
 
+uint64_t kernel_copies() { return copies; }
+
 void kernel_release(jm_mlx_kernel *kernel) { delete kernel; }
+
+void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank) {
+  kernel->code->shapes[output] = core::Shape(shape, shape + rank);
+}
 
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
   return guard("launching a kernel", [&]() -> jm_error * {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/mlx/execute.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/counters.h"
 #include "base/data.h"
+#include "base/settings.h"
 #include "engine/host/library/library.h"
 #include "plan/label.h"
 
@@ -29,7 +31,38 @@ typedef struct execution {
   uint32_t unstarted; /* ops in the graph that is being built */
   bool is_traced;     /* by a session of the timeline that was open at the start */
   jm_span_kind span;  /* where the last op ran */
+  bool traces;        /* JAX_MPS_DEBUG=launches */
+  jm_text calls;      /* of the op at hand */
 } execution;
+
+/* -- JAX_MPS_DEBUG=launches */
+
+static void op_trace(execution *x, const jm_op *op, uint64_t launches) {
+  jm_text line;
+  jm_text_init(&line);
+  jm_op_describe(x->m, op, &line);
+  fprintf(stderr, "launches: %llu kernels, calls:%s; of %s\n", (unsigned long long)launches,
+          jm_text_bytes(&x->calls), jm_text_bytes(&line));
+  jm_text_deinit(&line);
+  jm_text_deinit(&x->calls);
+  jm_text_init(&x->calls);
+}
+
+/* Counts what the arrays' graphs launch, and evaluates them. */
+static jm_error *graph_trace(execution *x, jm_mlx_array *const *arrays, size_t n) {
+  jm_mlx_census census = {0};
+  if (!x->traces) return NULL;
+  JM_TRY(x->api->graph_census(arrays, n, &census));
+  jm_counter_add(JM_COUNTER_device_primitives, census.primitives);
+  jm_counter_add(JM_COUNTER_device_views, census.views);
+  jm_counter_add(JM_COUNTER_device_copies, census.copies);
+  return NULL;
+}
+
+static jm_error *graph_start(execution *x, jm_mlx_array *const *arrays, size_t n) {
+  JM_TRY(graph_trace(x, arrays, n));
+  return x->api->arrays_start(arrays, n);
+}
 
 /* -- making a module ready */
 
@@ -116,7 +149,8 @@ static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) 
     waited = true;
     size_t bytes = jm_type_bytes(value->type);
     JM_TRY(block_create(x, value->type, &value->block));
-    jm_error *error = x->api->array_export(value->array, value->block->data, bytes);
+    jm_error *error = graph_trace(x, &value->array, 1);
+    if (!error) error = x->api->array_export(value->array, value->block->data, bytes);
     if (error) {
       jm_mlx_block_release(value->block);
       value->block = NULL;
@@ -225,7 +259,9 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
         (jm_lower_operand){value->type, value->array, value->block ? value->block->data : NULL};
   }
   memset(x->results, 0, op->n_results * sizeof *x->results);
+  const uint64_t launches = x->traces ? jm_counter_read(JM_COUNTER_device_launches) : 0;
   lower(l);
+  if (x->traces) op_trace(x, op, jm_counter_read(JM_COUNTER_device_launches) - launches);
   for (uint32_t i = 0; i < op->n_operands; i++) uploaded_keep(x, op->operands[i], l->in[i].array);
   jm_error *error = l->error;
   l->error = NULL;
@@ -237,7 +273,7 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
   if (!error && ++x->unstarted >= STARTED_AT) {
     x->unstarted = 0;
     jm_mlx_array *last = value_at(x, op->first_result)->array;
-    if (op->n_results) error = x->api->arrays_start(&last, 1);
+    if (op->n_results) error = graph_start(x, &last, 1);
   }
   return error;
 }
@@ -314,7 +350,7 @@ static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32
   uint32_t n_arrays = 0;
   for (uint32_t i = 0; i < n; i++)
     if (carries[i].array) arrays[n_arrays++] = carries[i].array;
-  jm_error *error = n_arrays ? x->api->arrays_start(arrays, n_arrays) : NULL;
+  jm_error *error = n_arrays ? graph_start(x, arrays, n_arrays) : NULL;
   jm_free(arrays);
   return error;
 }
@@ -424,6 +460,9 @@ static jm_error *execution_init(execution *x) {
                               .module = x->m,
                               .scalars = &x->program->scalars,
                               .kernels = x->program->kernels};
+  x->traces = jm_setting_has_word(JM_SETTING_DEBUG, "launches");
+  jm_text_init(&x->calls);
+  if (x->traces) x->lowering.calls = &x->calls;
   return x->values && x->operands && x->results && x->tensors ? NULL : jm_error_out_of_memory();
 }
 
@@ -476,6 +515,7 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   }
   /* What was put in stays until here: dropped before the graph runs, so that MLX may reuse it. */
   for (uint32_t i = 0; i < x->m->n_values; i++) jm_mlx_value_drop(x->api, value_at(x, i));
+  if (!error) error = graph_trace(x, arrays, n_arrays);
   if (!error && run->fence)
     error = x->api->arrays_submit(arrays, n_arrays, (jm_mlx_fence **)run->fence);
   else if (!error)
@@ -511,5 +551,6 @@ jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, con
   jm_free(x.results);
   jm_free(x.tensors);
   jm_free(x.lowering.scope);
+  jm_text_deinit(&x.calls);
   return error;
 }

@@ -20,6 +20,7 @@ enum { MOST_ARRAYS = 64 }; /* of a group, and of a launch: grouping keeps far be
 typedef struct launch {
   jm_mlx_kernel *kernel;
   const jm_launch_argument **in, **out;
+  bool *shaped; /* per output: somebody asked for its shape */
   uint32_t n_in, n_out;
 } launch;
 
@@ -168,9 +169,10 @@ static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_lau
   const jm_kernel *kernel = from->kernel;
   to->in = jm_arena_alloc(&k->arena, kernel->n_params, sizeof *to->in);
   to->out = jm_arena_alloc(&k->arena, kernel->n_params, sizeof *to->out);
+  to->shaped = jm_arena_alloc(&k->arena, kernel->n_params, sizeof *to->shaped);
   *outputs = jm_arena_alloc(&k->arena, kernel->n_params, sizeof **outputs);
   *reuse = jm_arena_alloc(&k->arena, kernel->n_params, sizeof **reuse);
-  if (!to->in || !to->out || !*outputs || !*reuse) return jm_error_out_of_memory();
+  if (!to->in || !to->out || !to->shaped || !*outputs || !*reuse) return jm_error_out_of_memory();
   uint32_t n = 0;
   for (uint32_t i = 0; i < kernel->n_params; i++) {
     const jm_kparam *param = &kernel->params[i];
@@ -313,6 +315,33 @@ const jm_group_code *jm_mlx_kernels_find(const jm_mlx_kernels *kernels, jm_op_id
   return kernels ? jm_groups_find(kernels->groups, op) : NULL;
 }
 
+/* -- shapes */
+
+static void output_shape(jm_mlx_kernels *k, launch *l, uint32_t result, const int64_t *dims,
+                         uint32_t rank) {
+  int32_t shape[JM_RANK_MAX];
+  for (uint32_t d = 0; d < rank; d++) shape[d] = (int32_t)dims[d];
+  for (uint32_t i = 0; i < l->n_out; i++) {
+    if (l->out[i]->memory != JM_LAUNCH_RESULT || l->out[i]->index != result || l->shaped[i])
+      continue;
+    l->shaped[i] = true;
+    k->api->kernel_shape(l->kernel, i, shape, (int)rank);
+  }
+}
+
+void jm_mlx_kernels_shape(jm_mlx_kernels *k, jm_value result, const int64_t *dims, uint32_t rank) {
+  const jm_op *op = k ? jm_module_definition(k->module, result) : NULL;
+  while (op && op->code == JM_OP_reshape) { /* gives its operand's array */
+    result = op->operands[0];
+    op = jm_module_definition(k->module, result);
+  }
+  const jm_group_code *group =
+      op ? jm_groups_find(k->groups, (jm_op_id)(op - k->module->ops)) : NULL;
+  for (uint32_t i = 0; group && rank <= JM_RANK_MAX && i < group->schedule->n_launches; i++)
+    output_shape(k, &k->launches[group - k->groups->groups][i], result - op->first_result, dims,
+                 rank);
+}
+
 /* -- launching */
 
 /* The arrays of one run of a group. */
@@ -350,7 +379,7 @@ void jm_lower_kernels(jm_lowering *l) {
   const jm_op_id id = (jm_op_id)(l->op - l->module->ops);
   const uint32_t n_temporaries = jm_groups_find(l->kernels->groups, id)->schedule->n_temporaries;
   jm_mlx_array *operands[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
-  for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_array(l, i);
+  for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_elements(l, i);
   if (l->error) return;
   const arrays a = {operands, l->out, temporaries};
   jm_lower_fail(l, group_run(l->kernels, id, &a));

@@ -28,4 +28,9 @@ const jm_group_code *jm_mlx_kernels_find(const jm_mlx_kernels *kernels, jm_op_id
  * each result out. Nothing runs yet. */
 jm_lower_fn jm_lower_kernels;
 
+/* A result of a group is taken in this shape: the group's next runs give it that, if nobody asked
+ * for another one before, so that nothing is to be reshaped. Other values are passed over. */
+void jm_mlx_kernels_shape(jm_mlx_kernels *kernels, jm_value result, const int64_t *dims,
+                          uint32_t rank);
+
 #endif

@@ -16,19 +16,21 @@
 /* An operand: on the device, on the host, or both. */
 typedef struct jm_lower_operand {
   const jm_type *type;
-  jm_mlx_array *array; /* NULL: only on the host */
+  jm_mlx_array *array; /* of any shape; NULL: only on the host */
   const void *host;    /* NULL: only on the device; dense data */
 } jm_lower_operand;
 
-/* Scalars that lowerings ask for again and again, each uploaded once a program: a direct-mapped
- * cache. */
-enum { JM_LOWER_SCALARS = 128 };
+/* Scalars that lowerings ask for again and again, each uploaded once a program: a hash table that
+ * forgets. Loop counters are among them: memory that the host writes and a GPU reads at once moves
+ * between the two, which takes longer than a launch. */
+enum { JM_LOWER_SCALARS = 2048, JM_LOWER_PROBES = 8 };
+typedef struct jm_lower_scalar_slot {
+  jm_dtype dtype;
+  uint64_t bits;
+  jm_mlx_array *array; /* NULL: free */
+} jm_lower_scalar_slot;
 typedef struct jm_lower_scalars {
-  struct {
-    jm_dtype dtype;
-    uint64_t bits;
-    jm_mlx_array *array; /* NULL: free */
-  } slots[JM_LOWER_SCALARS];
+  jm_lower_scalar_slot *slots; /* JM_LOWER_SCALARS; NULL: none was asked for yet */
 } jm_lower_scalars;
 void jm_lower_scalars_release(const jm_mlx_api *api, jm_lower_scalars *scalars);
 
@@ -37,18 +39,23 @@ typedef struct jm_lowering {
   const jm_module *module;
   const jm_op *op;
   jm_lower_operand *in; /* op->n_operands */
-  jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
+  jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken;
+                           the result's elements in order, whatever the shape */
   jm_lower_scalars *scalars;
   struct jm_mlx_kernels *kernels; /* of the program's groups, NULL: there are none */
   jm_error *error;                /* the first one; sticky */
   jm_mlx_array **scope;           /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
   uint32_t n_calls; /* of primitives, since somebody counted them */
+  jm_text *calls;   /* their names, for JAX_MPS_DEBUG=launches; NULL: nobody asks */
   jm_arena scratch; /* memory until the op is done */
 } jm_lowering;
 
 /* Operand i on the device; uploads it if it is only on the host. */
 jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i);
+/* The same for who does not look at its shape: the operand's elements in order. A reshape costs
+ * the host as much as a launch, and most of them would be for nobody. */
+jm_mlx_array *jm_lower_elements(jm_lowering *l, uint32_t i);
 /* Operand i's data on the host, NULL if it is only on the device. */
 static inline const void *jm_lower_host(const jm_lowering *l, uint32_t i) { return l->in[i].host; }
 static inline const jm_type *jm_lower_type(const jm_lowering *l, uint32_t i) {
@@ -57,6 +64,9 @@ static inline const jm_type *jm_lower_type(const jm_lowering *l, uint32_t i) {
 static inline const jm_type *jm_lower_result(const jm_lowering *l, uint32_t i) {
   return jm_op_result_type(l->module, l->op, i);
 }
+
+/* Those in this shape. */
+jm_mlx_array *jm_lower_shaped(jm_lowering *l, uint32_t i, const int64_t *dims, uint32_t rank);
 
 /* A scalar constant from its bytes. */
 jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes);

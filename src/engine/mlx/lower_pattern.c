@@ -58,6 +58,7 @@ static A as_heads(jm_lowering *l, A a, const jm_type *type, const int64_t *axes,
     shape[d < n_batch ? d : d + 1 == n ? 3 : 2] *= type->dims[axes[d]];
   }
   if (moves) a = jm_mlx_transpose(l, a, jm_lower_ints(l, axes, n), (int)n);
+  if (l->error || l->api->array_has_shape(a, shape, 4)) return a;
   return jm_mlx_reshape(l, a, jm_lower_ints(l, shape, 4), 4);
 }
 
@@ -70,7 +71,8 @@ static A added_mask(jm_lowering *l, jm_dtype dtype, uint32_t n_batch) {
     if (isfinite(other) && other < -3e38) other = -3e38; /* finite as bf16 */
     mask = jm_mlx_where(l, mask, jm_lower_f64(l, dtype, 0), jm_lower_f64(l, dtype, other));
   }
-  mask = jm_mlx_astype(l, mask, dtype);
+  if (!entry_find(l->op, "other") && jm_lower_dtype(l, 3) != dtype)
+    mask = jm_mlx_astype(l, mask, dtype);
   return as_heads(l, mask, jm_lower_type(l, 3), list_of(l->op, "mask").data, n_batch);
 }
 
@@ -88,8 +90,7 @@ static void lower_attention(jm_lowering *l) {
     static const int32_t swapped[4] = {0, 1, 3, 2};
     out = jm_mlx_transpose(l, out, swapped, 4);
   }
-  out = jm_mlx_reshape(l, out, jm_lower_shape(l, to), (int)to->rank);
-  l->out[0] = jm_mlx_astype(l, out, to->dtype);
+  l->out[0] = jm_lower_dtype(l, 0) == to->dtype ? out : jm_mlx_astype(l, out, to->dtype);
 }
 
 /* Of narrow floats, MLX's one kernel keeps the products in f32, as JAX does; where it has none (its

@@ -81,19 +81,66 @@ static bool operand_init(jm_lowering *l, operand *o, const jm_type *type, jm_i64
   return true;
 }
 
+/* Each call costs the host's time, also one that changes nothing. */
+static A converted(jm_lowering *l, A a, jm_dtype from, jm_dtype to) {
+  return from == to ? a : jm_mlx_astype(l, a, to);
+}
+
+static A reshaped(jm_lowering *l, A a, const int64_t *dims, uint32_t rank) {
+  if (l->error || l->api->array_has_shape(a, dims, rank)) return a;
+  return jm_mlx_reshape(l, a, jm_lower_ints(l, dims, rank), (int)rank);
+}
+
+/* Dimensions of the operand that stay side by side are moved as one: [t, b, h, d] with batch b,
+ * rows t and columns h and d is transposed as [t, b, h d]. */
+typedef struct runs {
+  int64_t *dims, *axes; /* sizes in the operand's order; the transpose's permutation */
+  uint32_t n;
+} runs;
+
+static bool runs_find(jm_lowering *l, const operand *o, runs *r) {
+  const uint32_t rank = o->n_batch + o->n_rows + o->n_columns;
+  int64_t *place = jm_arena_alloc(&l->scratch, rank + 1, sizeof *place);
+  uint32_t *run = jm_arena_alloc(&l->scratch, rank + 1, sizeof *run);
+  *r = (runs){jm_arena_alloc(&l->scratch, rank + 1, sizeof *r->dims),
+              jm_arena_alloc(&l->scratch, rank + 1, sizeof *r->axes), 0};
+  if (!place || !run || !r->dims || !r->axes) {
+    jm_lower_fail(l, jm_error_out_of_memory());
+    return false;
+  }
+  for (uint32_t i = 0; i < rank; i++) place[o->axes[i]] = i;
+  for (uint32_t d = 0; d < rank; d++) { /* of the operand, in order */
+    const int64_t i = place[d];
+    const bool first = i <= o->n_batch || i == (int64_t)o->n_batch + o->n_rows;
+    const bool goes_on = d && place[d - 1] == i - 1 && !first;
+    if (!goes_on) r->dims[r->n++] = 1;
+    run[i] = r->n - 1;
+    r->dims[r->n - 1] *= o->dims[i];
+  }
+  for (uint32_t i = 0, n = 0; i < rank; i++)
+    if (!i || run[i] != run[i - 1]) r->axes[n++] = run[i];
+  return true;
+}
+
 /* As [batch..., rows, columns]: a view wherever the layout allows. */
-static A matrices(jm_lowering *l, A a, const operand *o) {
-  uint32_t rank = o->n_batch + o->n_rows + o->n_columns;
+static A matrices(jm_lowering *l, uint32_t which, const operand *o, jm_dtype dtype) {
+  runs r;
+  if (!runs_find(l, o, &r)) return NULL;
   bool moves = false;
-  for (uint32_t i = 0; i < rank; i++) moves |= o->axes[i] != i;
-  if (moves) a = jm_mlx_transpose(l, a, jm_lower_ints(l, o->axes, rank), (int)rank);
-  if (o->n_rows == 1 && o->n_columns == 1) return a;
-  int32_t *shape = jm_lower_scratch(l, o->n_batch + 2);
-  if (!shape) return NULL;
-  for (uint32_t i = 0; i < o->n_batch; i++) shape[i] = (int32_t)o->dims[i];
-  shape[o->n_batch] = (int32_t)o->rows;
-  shape[o->n_batch + 1] = (int32_t)o->columns;
-  return jm_mlx_reshape(l, a, shape, (int)o->n_batch + 2);
+  for (uint32_t i = 0; i < r.n; i++) moves |= r.axes[i] != i;
+  int64_t *shape = jm_arena_alloc(&l->scratch, o->n_batch + 2, sizeof *shape);
+  if (!shape) {
+    jm_lower_fail(l, jm_error_out_of_memory());
+    return NULL;
+  }
+  for (uint32_t i = 0; i < o->n_batch; i++) shape[i] = o->dims[i];
+  shape[o->n_batch] = o->rows;
+  shape[o->n_batch + 1] = o->columns;
+  A a = moves ? jm_lower_shaped(l, which, r.dims, r.n)
+              : jm_lower_shaped(l, which, shape, o->n_batch + 2);
+  a = converted(l, a, jm_lower_dtype(l, which), dtype); /* before it is a view of another order */
+  if (moves) a = jm_mlx_transpose(l, a, jm_lower_ints(l, r.axes, r.n), (int)r.n);
+  return reshaped(l, a, shape, o->n_batch + 2);
 }
 
 /* Columns (or rows) from `start` on. */
@@ -160,24 +207,17 @@ static void lower_dot_general(jm_lowering *l) {
       !operand_init(l, &rhs, jm_lower_type(l, 1), attrs->rhs_batch, attrs->rhs_contract, true))
     return;
   bool is_number = jm_dtype_is_float(dtype) || jm_dtype_is_complex(dtype);
-  A a = jm_lower_array(l, 0), b = jm_lower_array(l, 1);
-  if (is_number) { /* before the views, so that those remain views */
-    a = jm_mlx_astype(l, a, dtype);
-    b = jm_mlx_astype(l, b, dtype);
-  }
-  a = matrices(l, a, &lhs);
-  b = matrices(l, b, &rhs);
+  A a = matrices(l, 0, &lhs, is_number ? dtype : jm_lower_dtype(l, 0));
+  A b = matrices(l, 1, &rhs, is_number ? dtype : jm_lower_dtype(l, 1));
   A out;
   if (is_number)
-    out = jm_mlx_matmul(l, a, b);
+    out = converted(l, jm_mlx_matmul(l, a, b), dtype, to->dtype);
   else if (is_exact(jm_lower_dtype(l, 0), jm_lower_dtype(l, 1), lhs.columns) ||
            to->dtype == JM_DT_pred)
     out = product_in_pieces(l, a, b, &lhs, &rhs, to->dtype);
   else
     out = product_by_sum(l, a, b, &lhs, &rhs, to->dtype);
-  if (lhs.n_rows != 1 || rhs.n_columns != 1)
-    out = jm_mlx_reshape(l, out, jm_lower_shape(l, to), (int)to->rank);
-  l->out[0] = jm_mlx_astype(l, out, to->dtype);
+  l->out[0] = out; /* [batch..., rows, columns]: the result's elements in order */
 }
 
 static bool supports_dot_general(const jm_module *m, const jm_op *op) {

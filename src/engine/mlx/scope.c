@@ -4,7 +4,8 @@
 
 #include "base/convert.h"
 #include "base/hash.h"
-#include "engine/mlx/lower.h"
+#include "engine/mlx/kernels.h"
+#include "engine/mlx/lower_rules.h"
 
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   if (!a) return NULL;
@@ -22,30 +23,31 @@ jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a) {
   return l->scope[l->n_scope++] = a;
 }
 
-#define CALL(call)             \
-  jm_mlx_array *result = NULL; \
-  if (l->error) return NULL;   \
-  l->n_calls++;                \
-  l->error = l->api->call;     \
+#define CALL(name, arguments)                           \
+  jm_mlx_array *result = NULL;                          \
+  if (l->error) return NULL;                            \
+  l->n_calls++;                                         \
+  if (l->calls) jm_text_printf(l->calls, " %s", #name); \
+  l->error = l->api->name arguments;                    \
   return l->error ? NULL : jm_lower_keep(l, result);
 
 #define PRIM1(name, function) \
-  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a) { CALL(name(a, &result)) }
+  jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a) { CALL(name, (a, &result)) }
 #define PRIM2(name, function)                                                     \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, jm_mlx_array *b) { \
-    CALL(name(a, b, &result))                                                     \
+    CALL(name, (a, b, &result))                                                   \
   }
 #define PRIM_AXES(name, function)                                                            \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, const int32_t *axes, int n) { \
-    CALL(name(a, axes, n, &result))                                                          \
+    CALL(name, (a, axes, n, &result))                                                        \
   }
 #define PRIM_AXIS(name, function)                                          \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, jm_mlx_array *a, int axis) { \
-    CALL(name(a, axis, &result))                                           \
+    CALL(name, (a, axis, &result))                                         \
   }
 #define PRIM(name, parameters, arguments)                              \
   jm_mlx_array *jm_mlx_##name(jm_lowering *l, JM_UNPAREN parameters) { \
-    CALL(name(&result, JM_UNPAREN arguments))                          \
+    CALL(name, (&result, JM_UNPAREN arguments))                        \
   }
 #include "engine/mlx/prims.def"
 
@@ -90,16 +92,46 @@ static jm_mlx_array *import(jm_lowering *l, const jm_type *type, const void *dat
   return l->error ? NULL : result;
 }
 
-jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
+jm_mlx_array *jm_lower_elements(jm_lowering *l, uint32_t i) {
   jm_lower_operand *operand = &l->in[i];
+  if (operand->array) return operand->array;
   /* The uploaded array goes to the operand's value, which keeps it: not to the scope. */
-  if (!operand->array) operand->array = import(l, operand->type, operand->host);
+  if (operand->type->count == 1 && jm_dtype_bytes(operand->type->dtype) <= sizeof(uint64_t)) {
+    jm_mlx_array *scalar = jm_lower_scalar(l, operand->type->dtype, operand->host);
+    operand->array = scalar ? l->api->array_retain(scalar) : NULL;
+  } else {
+    operand->array = import(l, operand->type, operand->host);
+  }
   return operand->array;
 }
 
+jm_mlx_array *jm_lower_shaped(jm_lowering *l, uint32_t i, const int64_t *dims, uint32_t rank) {
+  jm_mlx_array *a = jm_lower_elements(l, i);
+  if (!a || l->error || l->api->array_has_shape(a, dims, rank)) return a;
+  jm_mlx_kernels_shape(l->kernels, l->op->operands[i], dims, rank);
+  return jm_mlx_reshape(l, a, jm_lower_ints(l, dims, rank), (int)rank);
+}
+
+jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
+  const jm_type *type = jm_lower_type(l, i);
+  return jm_lower_shaped(l, i, type->dims, type->rank);
+}
+
 void jm_lower_scalars_release(const jm_mlx_api *api, jm_lower_scalars *scalars) {
-  for (int i = 0; i < JM_LOWER_SCALARS; i++) api->array_release(scalars->slots[i].array);
+  for (int i = 0; scalars->slots && i < JM_LOWER_SCALARS; i++)
+    api->array_release(scalars->slots[i].array);
+  jm_free(scalars->slots);
   *scalars = (jm_lower_scalars){0};
+}
+
+/* The scalar's slot, a free one, or the one that it takes over. */
+static jm_lower_scalar_slot *scalar_slot(jm_lower_scalars *scalars, jm_dtype dtype, uint64_t bits) {
+  const uint32_t first = (uint32_t)(jm_hash_mix(dtype, bits) >> 32);
+  for (uint32_t i = 0; i < JM_LOWER_PROBES; i++) {
+    jm_lower_scalar_slot *slot = &scalars->slots[(first + i) % JM_LOWER_SCALARS];
+    if (!slot->array || (slot->bits == bits && slot->dtype == dtype)) return slot;
+  }
+  return &scalars->slots[first % JM_LOWER_SCALARS];
 }
 
 /* MLX holds elements of at most 8 bytes. */
@@ -108,17 +140,19 @@ jm_mlx_array *jm_lower_scalar(jm_lowering *l, jm_dtype dtype, const void *bytes)
   uint64_t bits = 0;
   if (l->error) return NULL;
   memcpy(&bits, bytes, jm_dtype_bytes(dtype));
-  uint32_t at = (uint32_t)(jm_hash_mix(dtype, bits) >> 32) % JM_LOWER_SCALARS;
-  if (!l->scalars->slots[at].array || l->scalars->slots[at].bits != bits ||
-      l->scalars->slots[at].dtype != dtype) {
+  if (!l->scalars->slots) l->scalars->slots = jm_alloc(JM_LOWER_SCALARS, sizeof *l->scalars->slots);
+  if (!l->scalars->slots) {
+    jm_lower_fail(l, jm_error_out_of_memory());
+    return NULL;
+  }
+  jm_lower_scalar_slot *slot = scalar_slot(l->scalars, dtype, bits);
+  if (!slot->array || slot->bits != bits || slot->dtype != dtype) {
     jm_mlx_array *array = import(l, &type, bytes);
     if (!array) return NULL;
-    l->api->array_release(l->scalars->slots[at].array);
-    l->scalars->slots[at].dtype = dtype;
-    l->scalars->slots[at].bits = bits;
-    l->scalars->slots[at].array = array;
+    l->api->array_release(slot->array);
+    *slot = (jm_lower_scalar_slot){dtype, bits, array};
   }
-  return jm_lower_keep(l, l->api->array_retain(l->scalars->slots[at].array));
+  return jm_lower_keep(l, l->api->array_retain(slot->array));
 }
 
 static jm_mlx_array *scalar(jm_lowering *l, jm_dtype from, jm_dtype to, const void *value) {

@@ -16,7 +16,7 @@ typedef struct jm_mlx_block {
 
 typedef struct jm_mlx_value {
   const jm_type *type;
-  jm_mlx_array *array; /* NULL: only on the host */
+  jm_mlx_array *array; /* the type's elements in order, of any shape; NULL: only on the host */
   jm_mlx_block *block; /* NULL: only on the device */
 } jm_mlx_value;
 

@@ -44,10 +44,10 @@ jm_kval jm_emit_place(jm_kbuilder *b, jm_kval *at, int64_t n, int64_t step);
 /* emit_movement.c, emit_indexing.c, emit_reduce.c, emit_random.c */
 jm_emit_rule jm_emit_broadcast_in_dim, jm_emit_concatenate, jm_emit_iota, jm_emit_pad,
     jm_emit_reshape, jm_emit_reverse, jm_emit_slice, jm_emit_transpose, jm_emit_bitcast_convert;
-jm_emit_rule jm_emit_dynamic_slice, jm_emit_dynamic_update_slice, jm_emit_gather;
+jm_emit_rule jm_emit_dynamic_slice, jm_emit_dynamic_update_slice, jm_emit_gather, jm_emit_scatter;
 jm_emit_rule jm_emit_reduce, jm_emit_reduce_window, jm_emit_dot_general;
 jm_emit_rule jm_emit_threefry2x32;
-jm_emit_check jm_emit_check_bitcast_convert;
+jm_emit_check jm_emit_check_bitcast_convert, jm_emit_check_scatter;
 jm_emit_check jm_emit_check_reduce, jm_emit_check_dot_general, jm_emit_check_region;
 jm_emit_price jm_emit_price_reduce, jm_emit_price_reduce_window, jm_emit_price_dot_general,
     jm_emit_price_region;

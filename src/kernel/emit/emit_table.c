@@ -145,6 +145,7 @@ static const jm_emit_row rows[JM_N_OPS] = {
     [JM_OP_dynamic_slice] = {jm_emit_dynamic_slice, NULL, NULL, 2, false},
     [JM_OP_dynamic_update_slice] = {jm_emit_dynamic_update_slice, NULL, NULL, 4, false},
     [JM_OP_gather] = {jm_emit_gather, NULL, NULL, 8, false},
+    [JM_OP_scatter] = {jm_emit_scatter, jm_emit_check_scatter, NULL, 10, false},
     [JM_OP_threefry2x32] = {jm_emit_threefry2x32, NULL, NULL, 110, false},
     [JM_OP_reduce] = {jm_emit_reduce, jm_emit_check_reduce, jm_emit_price_reduce, 0, true},
     [JM_OP_reduce_window] = {jm_emit_reduce_window, jm_emit_check_reduce,

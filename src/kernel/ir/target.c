@@ -91,41 +91,47 @@ const jm_target jm_target_host = {
 /* A worker is a group of threads, and hundreds of groups run at once. Shared memory and registers
  * bound how many: 256 threads fit whatever registers a kernel takes. What a GPU's number is of is
  * the whole device, where the host's is of one core: there a launch waits for the one before. */
-#define GPU_SHAPES                                                                                \
-  .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,          \
-  .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                   \
-  .max_groups = INT32_MAX / 256 /* MLX counts threads in ints */, .fma = true,                    \
-  .max_size = INT32_MAX, .dtypes = MLX_DTYPES,                                                    \
-  .may_alias = false /* MLX allocates every output */, .has_kernels = true,                       \
-  .has_loops = false /* one lane has a hundredth of a core's speed */,                            \
-  .vector = {{0, 0}, 0, 0, 0}, /* vector loops only */                                            \
-      .map = {.short_axis = 0, .long_axis = 4096, .max_pieces = 1, .max_flops = 0},               \
-  .row = {.inline_points = 8,                                                                     \
-          .few = 64,                                                                              \
-          .long_points = 32 << 10,                                                                \
-          .short_points = 32, /* most lanes of the smallest group would have no point */          \
-          .lane_rows = 128,                                                                       \
-          .lane_points = 8, /* combining lanes takes about as long as some points do */           \
-          .keep_flops = 8,                                                                        \
-          .block = 2048 /* `lane_points` of each lane */,                                         \
-          .terms = 0 /* the lanes are many, and their points few */},                             \
-  .column = {.accumulators = 256, /* a lane each */                                               \
-             .strip = 1,                                                                          \
-             .least_line = 0,                                                                     \
-             .max_line = 0,                                                                       \
-             .row_block = 16,                                                                     \
-             .block = 0,                                                                          \
-             .serial_blocks = 32},                                                                \
-  .tile = {.edge = 32 /* 128 bytes of f32: a line */, .least = 8, .padding = 1, .few = 4 << 10},  \
-  .loop = {.work = 0}, /* has_loops */                                                            \
-      .group = {.weight = 200,                                                                    \
-                .op_flops = 10,                                                                   \
-                .max_buffers = 23, /* with 8 partial results (JM_FOLD_PARTS) 31: Metal's limit */ \
-                .tiny = 1024,                                                                     \
-                .siblings = 1024,                                                                 \
-                .few = 64,                                                                        \
-                .expensive_flops = 100, /* else the costs decide: operations are nearly free */   \
-                .cheap_flops = 4}
+#define GPU_SHAPES                                                                               \
+  .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,         \
+  .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                  \
+  .max_groups = INT32_MAX / 256 /* MLX counts threads in ints */, .fma = true,                   \
+  .max_size = INT32_MAX, .dtypes = MLX_DTYPES,                                                   \
+  .may_alias = false /* MLX allocates every output */, .has_kernels = true,                      \
+  .has_loops = false /* one lane has a hundredth of a core's speed */,                           \
+  .vector = {{0, 0}, 0, 0, 0}, /* vector loops only */                                           \
+      .map = {.short_axis = 0, .long_axis = 4096, .max_pieces = 1, .max_flops = 0},              \
+  .row = {.inline_points = 8,                                                                    \
+          .few = 64,                                                                             \
+          .long_points = 32 << 10,                                                               \
+          .short_points = 32, /* most lanes of the smallest group would have no point */         \
+          .lane_rows = 128,                                                                      \
+          .lane_points = 8, /* combining lanes takes about as long as some points do */          \
+          .keep_flops = 8,                                                                       \
+          .block = 2048 /* `lane_points` of each lane */,                                        \
+          .terms = 0 /* the lanes are many, and their points few */},                            \
+  .column = {.accumulators = 256, /* a lane each */                                              \
+             .strip = 1,                                                                         \
+             .least_line = 0,                                                                    \
+             .max_line = 0,                                                                      \
+             .row_block = 16,                                                                    \
+             .block = 0,                                                                         \
+             .serial_blocks = 32},                                                               \
+  .tile = {.edge = 32 /* 128 bytes of f32: a line */, .least = 8, .padding = 1, .few = 4 << 10}, \
+  .group = {.weight = 200,                                                                       \
+            .op_flops = 10,                                                                      \
+            .max_buffers = 23, /* with 8 partial results (JM_FOLD_PARTS) 31: Metal's limit */    \
+            .tiny = 1024,                                                                        \
+            .siblings = 1024,                                                                    \
+            .few = 64,                                                                           \
+            .expensive_flops = 100, /* else the costs decide: operations are nearly free */      \
+            .cheap_flops = 4}
+
+/* Loops of independent rows. What several lanes ask for is stored in shared memory at once, unless
+ * it is no more than a load or two. */
+#define LOOP_SHAPES                                                                     \
+  .constants = 256, .transposed = 0, .scratch_bytes = 16 << 10, .again_flops = 2,       \
+  .store_flops = 400, .least_row = 32, .max_cuts = 0, .max_pieces = 1, .max_ops = 1500, \
+  .max_flops = 40000, .max_ns = 2e8 /* a fifth of a second; the watchdog bites after two */
 
 const jm_target jm_target_metal = {
     .name = "metal",
@@ -134,8 +140,11 @@ const jm_target jm_target_metal = {
     .kept_bytes = 16 << 10,    /* the rest is for carries: 8 of 8 bytes of each thread */
     .max_buffers = 31,
     .has_f64 = false,
+    .orders_convolutions = true,
     .multiplies_dilation = true,
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 256},
+    .loop = {LOOP_SHAPES, .resident = 16 << 10 /* 1,024 of each of a few cores */, .lane_ns = 4,
+             .barrier_ns = 100, .read_ns = 1e-3},
     .cost = {.flop_ns = 4e-4, .point_ns = 4e-4, .byte_ns = 0.005, .launch_ns = 2500},
 };
 
@@ -147,8 +156,11 @@ const jm_target jm_target_cuda = {
     .max_buffers = 256, /* parameters of a kernel are 4 KiB */
     .has_f64 = true,
     .rounds_to_tf32 = true, /* MLX decides once per process */
+    .orders_convolutions = true,
     .multiplies_dilation = true,
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 1024},
+    .loop = {LOOP_SHAPES, .resident = 128 << 10 /* 1,024 of each of 132 multiprocessors */,
+             .lane_ns = 4, .barrier_ns = 50, .read_ns = 2e-4},
     .cost = {.flop_ns = 5e-5, .point_ns = 5e-5, .byte_ns = 4e-4, .launch_ns = 2500},
 };
 

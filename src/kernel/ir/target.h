@@ -107,6 +107,12 @@ typedef struct jm_target {
     uint32_t max_pieces;  /* and loops that a nest is cut into */
     uint32_t max_ops;     /* of a loop, */
     double max_flops;     /* and operations that are written out: bounds of the compile time */
+    /* of independent rows, a group each (rows_cost.c) */
+    int64_t resident;  /* lanes that the device runs at once; 0: no such kernels */
+    double lane_ns;    /* of one operation in one lane, its loads included */
+    double barrier_ns; /* of a group's lanes waiting for each other */
+    double read_ns;    /* of a byte that all rows read, from a cache of the device */
+    double max_ns;     /* of a kernel: others wait for it, a watchdog among them */
   } loop;
 
   /* -- groups (pass/group*.c) */
@@ -131,6 +137,7 @@ typedef struct jm_target {
 
   /* -- the library that runs products there */
   bool rounds_to_tf32;      /* operands of f32 are rounded to TF32 */
+  bool orders_convolutions; /* their results are [batch, spatial..., feature]; others are copied */
   bool multiplies_dilation; /* the zeros between the elements of a dilated input are multiplied */
 } jm_target;
 

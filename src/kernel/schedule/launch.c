@@ -67,7 +67,7 @@ uint32_t jm_launch_operand(jm_launch_builder *l, uint32_t i) {
   const jm_scheduler *s = l->s;
   const uint32_t alias = s->alias[i] == JM_NONE ? 0 : s->alias[i] + 1;
   bind(l, JM_LAUNCH_OPERAND, i);
-  const jm_type *type = jm_module_typeof(s->m, s->region->first_arg + i);
+  const jm_type *type = jm_op_operand_type(s->whole, s->fusion, i);
   return jm_emit_param(l->e, type, JM_SPACE_GLOBAL, false, alias);
 }
 
@@ -77,7 +77,7 @@ uint32_t jm_launch_result(jm_launch_builder *l, uint32_t i) {
   for (uint32_t k = 0; k < s->region->n_args; k++)
     if (s->alias[k] == i) alias = i + 1;
   bind(l, JM_LAUNCH_RESULT, i);
-  const jm_type *type = jm_module_typeof(s->m, s->region->results[i]);
+  const jm_type *type = jm_op_result_type(s->whole, s->fusion, i);
   return jm_emit_param(l->e, type, JM_SPACE_GLOBAL, true, alias);
 }
 

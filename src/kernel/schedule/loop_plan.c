@@ -225,7 +225,8 @@ static bool op_fits(census *c, const jm_op *op, double *work) {
     const jm_constant_attrs *a = op->attrs;
     return a->value.splat || jm_op_result_type(m, op, 0)->count <= c->target->loop.constants;
   }
-  if (!jm_emit_supports(m, op)) return false;
+  /* a library writes the few elements that a scatter changes in place */
+  if (!jm_emit_supports(m, op) || op->code == JM_OP_scatter) return false;
   const jm_emit_cost cost = jm_emit_estimate(m, op);
   const double count = (double)jm_op_result_type(m, op, 0)->count;
   if (!cost.loops) c->code += cost.flops * (count <= JM_LOOP_REGISTERS ? count : 1);

@@ -145,6 +145,7 @@ jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const 
   if (!schedule) return jm_error_out_of_memory();
   jm_arena_init(&schedule->arena);
   jm_scheduler s = {.m = module,
+                    .whole = module,
                     .fusion = fusion,
                     .region = jm_op_region(module, fusion, 0),
                     .target = target,

@@ -42,8 +42,10 @@ typedef struct jm_schedule {
 jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const jm_target *target,
                             jm_schedule **out) JM_MUST_USE;
 /* May this `while` be a group, alone? Its iterations have so little work that one thread runs all
- * of them, without leaving the kernel. */
-bool jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op);
+ * of them, without leaving the kernel; on a GPU a group of threads does for each row of the loop
+ * (rows.h). */
+jm_error *jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op,
+                                bool *fits) JM_MUST_USE;
 void jm_schedule_destroy(jm_schedule *schedule); /* NULL is allowed */
 
 #endif

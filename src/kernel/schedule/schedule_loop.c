@@ -6,6 +6,7 @@
  * pulled by these writes, but for those that the plan has stored. */
 #include <string.h>
 
+#include "kernel/schedule/rows.h"
 #include "kernel/schedule/schedule_loop.h"
 
 typedef struct carry {
@@ -56,6 +57,7 @@ static jm_place half_of(jm_looper *l, const carry *c, jm_kval half) {
   jm_kbuilder *b = l->b;
   jm_place place = c->memory;
   place.offset = jm_k_imul(b, half, jm_kbuild_index(b, c->half));
+  if (c->memory.offset != JM_KNONE) place.offset = jm_k_iadd(b, c->memory.offset, place.offset);
   return place;
 }
 
@@ -492,14 +494,25 @@ static void build_constants(jm_looper *l, const jm_region *region) {
 
 /* ---- the whole */
 
-/* A result of the group that is a carry updated in place is updated where it will be read. */
-static void build_group(jm_looper *l) {
-  const jm_region *region = l->s->region;
+/* The memory of an argument or a result of the group, whose value in the fusion is v. */
+static jm_place memory_of(const jm_looper *l, const jm_rows *rows, jm_value v, uint32_t param) {
+  jm_place place = {.kind = JM_PLACE_MEMORY, .offset = JM_KNONE, .param = param};
+  if (!rows || rows->dims[v] == JM_NONE) return place;
+  place.whole = jm_module_typeof(l->s->whole, v);
+  place.row_dim = rows->dims[v];
+  place.row = l->row;
+  return place;
+}
+
+/* rows: of the fusion's region, of one row of which the looper's is; NULL: it is that itself. A
+ * result of the group that is a carry updated in place is updated where it will be read. */
+static void build_group(jm_looper *l, const jm_rows *rows) {
+  const jm_region *region = l->s->region, *fused = jm_op_region(l->s->whole, l->s->fusion, 0);
   for (uint32_t i = 0; i < region->n_args; i++) {
     const jm_value v = region->first_arg + i;
     if (!jm_region_count_uses(l->m, region, v)) continue;
-    jm_place place = {.kind = JM_PLACE_MEMORY, .offset = JM_KNONE};
-    place.param = jm_launch_operand(&l->launch, i);
+    const uint32_t param = jm_launch_operand(&l->launch, i);
+    const jm_place place = memory_of(l, rows, fused->first_arg + i, param);
     jm_looper_place(l, v, &place);
   }
   store_list list;
@@ -507,9 +520,9 @@ static void build_group(jm_looper *l) {
   if (!results || !list_init(l, &list, region->n_results)) return;
   for (uint32_t i = 0; i < region->n_results; i++) {
     const jm_value v = region->results[i];
-    const jm_type *type = jm_module_typeof(l->m, v);
-    results[i] = (jm_place){.kind = JM_PLACE_MEMORY, .type = type, .offset = JM_KNONE};
-    results[i].param = jm_launch_result(&l->launch, i);
+    const uint32_t param = jm_launch_result(&l->launch, i);
+    results[i] = memory_of(l, rows, fused->results[i], param);
+    results[i].type = jm_module_typeof(l->m, v);
     if (!l->wanted[v]) l->wanted[v] = &results[i];
   }
   build_constants(l, region);
@@ -538,30 +551,90 @@ static jm_error *prepare(jm_looper *l) {
   return NULL;
 }
 
-jm_error *jm_schedule_loop(jm_scheduler *s, bool *fits) {
-  const jm_module *m = s->m;
-  bool has_loop = false;
-  for (uint32_t i = 0; i < s->region->n_ops; i++)
-    has_loop = has_loop || jm_module_op(m, s->region->ops[i])->code == JM_OP_while;
-  *fits = has_loop && s->target->has_loops && jm_loop_region_fits(s->target, m, s->region);
-  if (!*fits) return NULL;
-  jm_looper l = {.s = s, .m = m};
+/* Of a value that an op inside of the loop makes. */
+static int64_t most_elements(const jm_scheduler *s) {
+  int64_t most = 1;
+  for (jm_value v = 0; v < s->m->n_values; v++) {
+    const jm_op *op = jm_module_definition(s->m, v);
+    if (op && s->m->values[v].region != s->m->entry && op->code != JM_OP_while &&
+        op->code != JM_OP_dynamic_update_slice && jm_module_typeof(s->m, v)->count > most)
+      most = jm_module_typeof(s->m, v)->count;
+  }
+  return most;
+}
+
+static jm_error *build(jm_scheduler *s, const jm_rows *rows) {
+  jm_looper l = {.s = s, .m = s->m, .n_rows = rows ? rows->count : 1};
+  jm_launch_chunks chunks = {0};
   JM_TRY(prepare(&l));
   JM_TRY(jm_launch_begin(s, &l.launch));
   l.b = l.launch.b;
   l.e = l.launch.e;
   l.launch.exact = true;
-  build_group(&l);
+  if (rows) {
+    jm_launch_threads(&l.launch, most_elements(s), 1);
+    l.row = jm_launch_chunk(&l.launch, rows->count, 1, &chunks);
+  }
+  build_group(&l, rows);
+  if (rows) jm_launch_chunk_end(&l.launch, &chunks);
   return jm_launch_end(&l.launch);
 }
 
-bool jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op) {
-  if (op->code != JM_OP_while || !target->has_loops) return false;
+static bool has_loop(const jm_scheduler *s) {
+  for (uint32_t i = 0; i < s->region->n_ops; i++)
+    if (jm_module_op(s->m, s->region->ops[i])->code == JM_OP_while) return true;
+  return false;
+}
+
+/* The same scheduler for the loop of one row, whose launches are the group's. */
+static jm_error *build_one(jm_scheduler *s, const jm_rows *rows, const jm_module *one) {
+  jm_scheduler inner = *s;
+  inner.m = one;
+  inner.region = jm_module_region(one, one->entry);
+  inner.pulled = jm_arena_alloc(&inner.scratch, one->n_values, sizeof *inner.pulled);
+  inner.seen = jm_arena_alloc(&inner.scratch, one->n_values, sizeof *inner.seen);
+  inner.breaks = jm_arena_alloc(&inner.scratch, one->n_values, sizeof *inner.breaks);
+  if (!inner.pulled || !inner.seen || !inner.breaks) return jm_error_out_of_memory();
+  jm_error *error = build(&inner, rows);
+  s->scratch = inner.scratch;
+  s->launches_capacity = inner.launches_capacity;
+  s->temporaries_capacity = inner.temporaries_capacity;
+  return error;
+}
+
+static jm_error *build_rows(jm_scheduler *s, bool *fits) {
+  const jm_region *region = s->region;
+  jm_rows rows;
+  jm_module *one;
+  JM_TRY(jm_rows_find(s->m, region->ops, region->n_ops, region->results, region->n_results,
+                      &s->scratch, &rows));
+  *fits = rows.count > 0;
+  if (!*fits) return NULL;
+  JM_TRY(jm_rows_build(s->m, s->region, &rows, &one));
+  jm_error *error = build_one(s, &rows, one);
+  jm_module_destroy(one);
+  return error;
+}
+
+jm_error *jm_schedule_loop(jm_scheduler *s, bool *fits) {
+  if (!has_loop(s)) return NULL;
+  if (s->target->lanes == JM_BIND_THREADS) return build_rows(s, fits);
+  *fits = s->target->has_loops && jm_loop_region_fits(s->target, s->m, s->region);
+  return *fits ? build(s, NULL) : NULL;
+}
+
+jm_error *jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op,
+                                bool *fits) {
+  *fits = false;
+  if (op->code != JM_OP_while) return NULL;
+  if (target->lanes == JM_BIND_THREADS) return jm_rows_fit(target, module, op, fits);
+  if (!target->has_loops) return NULL;
   for (uint32_t r = 0; r < op->n_regions; r++)
-    if (!jm_loop_region_fits(target, module, jm_op_region(module, op, r))) return false;
+    if (!jm_loop_region_fits(target, module, jm_op_region(module, op, r))) return NULL;
   for (uint32_t k = 0; k < op->n_operands; k++) {
     const jm_type *type = jm_op_operand_type(module, op, k);
-    if (type->rank > JM_LOOP_RANK || type->dtype == JM_DT_token) return false;
+    if (type->rank > JM_LOOP_RANK || type->dtype == JM_DT_token) return NULL;
   }
-  return true;
+  *fits = true;
+  return NULL;
 }

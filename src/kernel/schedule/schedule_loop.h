@@ -19,6 +19,10 @@ typedef struct jm_place {
   uint32_t param;                         /* MEMORY */
   jm_kval offset;                         /* in elements, JM_KNONE: 0 */
   uint32_t turned; /* MEMORY: the dimension that lies outermost, plus 1; 0: row-major */
+  /* MEMORY of all rows, of which this is one (rows.h): */
+  const jm_type *whole; /* NULL: of one row, or the same for all */
+  uint32_t row_dim;
+  jm_kval row;
 } jm_place;
 
 typedef struct jm_looper {
@@ -30,6 +34,8 @@ typedef struct jm_looper {
   jm_place **places; /* per value of the module; NULL: pulled */
   jm_place **wanted; /* per value: where its op should write it */
   bool *stored;      /* from the plan */
+  int64_t n_rows;    /* each is run by a chunk */
+  jm_kval row;       /* of this chunk */
 } jm_looper;
 
 /* NULL, and the builder failed, without memory. */
@@ -42,6 +48,9 @@ void jm_looper_forward(jm_looper *l, jm_value v, jm_value same);
 /* Memory for `halves` values of the type, each starting at a cache line; *half: elements from one
  * to the next. */
 jm_place jm_looper_memory(jm_looper *l, const jm_type *type, uint32_t halves, int64_t *half);
+
+/* Where an element lies. */
+jm_kval jm_looper_linear(jm_emit *e, const jm_place *place, const jm_kval *index);
 
 /* -- loops */
 /* All elements of a value of at most JM_LOOP_REGISTERS elements. */

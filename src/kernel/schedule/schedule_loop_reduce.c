@@ -77,6 +77,7 @@ static void store_rows(reduced *f, const jm_type *type, jm_place *const *to) {
   jm_kval point = jm_emit_linear(f->l->e, type, f->row);
   for (uint32_t k = 0; k < f->r.n; k++) {
     jm_kval at = to[k]->offset == JM_KNONE ? point : jm_k_iadd(b, to[k]->offset, point);
+    if (to[k]->whole) at = jm_looper_linear(f->l->e, to[k], f->row);
     jm_emit_store(f->l->e, jm_op_result_type(f->l->m, f->r.op, k)->dtype, to[k]->param, at, out[k]);
   }
 }

@@ -11,9 +11,30 @@ void *jm_looper_take(jm_looper *l, size_t count, size_t size) {
 
 /* ---- places */
 
-static jm_kval linear_index(jm_emit *e, const jm_place *place, const jm_kval *index) {
+/* Dimensions that don't run on from those before them (axes.h). A row's elements are apart if
+ * something lies outside of the dimension that counts rows. */
+static uint32_t breaks_of(const jm_place *place) {
+  const uint32_t all = (1u << place->type->rank) - 1;
+  if (place->kind != JM_PLACE_MEMORY) return 0;
+  for (uint32_t d = 0; place->whole && d < place->row_dim; d++)
+    if (place->whole->dims[d] != 1) return all;
+  return place->turned ? all : 0;
+}
+
+/* Row-major in the memory of all rows. */
+static jm_kval whole_index(jm_kbuilder *b, const jm_place *place, const jm_kval *index) {
+  jm_kval linear = jm_kbuild_index(b, 0);
+  for (uint32_t d = 0; d < place->whole->rank; d++) {
+    linear = jm_k_imul(b, linear, jm_kbuild_index(b, place->whole->dims[d]));
+    linear = jm_k_iadd(b, linear, d == place->row_dim ? place->row : index[d]);
+  }
+  return linear;
+}
+
+jm_kval jm_looper_linear(jm_emit *e, const jm_place *place, const jm_kval *index) {
   jm_kbuilder *b = jm_emit_builder(e);
   jm_kval linear;
+  if (place->whole) return whole_index(b, place, index);
   if (place->turned) {
     linear = index[place->turned - 1];
     for (uint32_t d = 0; d < place->type->rank; d++)
@@ -43,7 +64,7 @@ static jm_element pull_place(void *context, jm_emit *e, const jm_kval *index) {
   const jm_place *place = context;
   if (place->kind == JM_PLACE_VALUE) return jm_emit_value(e, place->value, index);
   if (place->kind == JM_PLACE_REGISTERS) return find_register(e, place, index);
-  return jm_emit_load(e, place->type->dtype, place->param, linear_index(e, place, index));
+  return jm_emit_load(e, place->type->dtype, place->param, jm_looper_linear(e, place, index));
 }
 
 void jm_looper_place(jm_looper *l, jm_value v, const jm_place *place) {
@@ -52,8 +73,7 @@ void jm_looper_place(jm_looper *l, jm_value v, const jm_place *place) {
   *copy = *place;
   copy->type = jm_module_typeof(l->m, v);
   l->places[v] = copy;
-  l->s->breaks[v] = copy->kind == JM_PLACE_VALUE ? l->s->breaks[copy->value] : 0;
-  if (copy->turned) l->s->breaks[v] = (1u << copy->type->rank) - 1;
+  l->s->breaks[v] = copy->kind == JM_PLACE_VALUE ? l->s->breaks[copy->value] : breaks_of(copy);
   if (copy->type->count == 1 && copy->kind == JM_PLACE_REGISTERS)
     jm_emit_leaf_element(l->e, v, copy->elements[0]);
   else
@@ -77,15 +97,15 @@ jm_place jm_looper_memory(jm_looper *l, const jm_type *type, uint32_t halves, in
   const size_t size = jm_launch_scratch_bytes(type->dtype, count);
   const jm_target *target = l->s->target;
   jm_place place = {.kind = JM_PLACE_MEMORY, .type = type, .offset = JM_KNONE};
-  if (size <= target->loop.scratch_bytes &&
-      l->launch.scratch_bytes + size <= target->scratch_bytes) {
+  if (size <= target->loop.scratch_bytes && l->launch.scratch_bytes + size <= target->kept_bytes) {
     place.param = jm_launch_scratch(&l->launch, type->dtype, count);
     return place;
   }
   uint32_t temporary = 0;
-  jm_error *error = jm_scheduler_temporary(l->s, type->dtype, count, &temporary);
+  jm_error *error = jm_scheduler_temporary(l->s, type->dtype, count * l->n_rows, &temporary);
   if (error) jm_kbuilder_fail(l->b, error);
-  place.param = jm_launch_temporary(&l->launch, temporary, type->dtype, count, true);
+  place.param = jm_launch_temporary(&l->launch, temporary, type->dtype, count * l->n_rows, true);
+  if (l->n_rows > 1) place.offset = jm_k_imul(l->b, l->row, jm_kbuild_index(l->b, count));
   return place;
 }
 
@@ -120,6 +140,19 @@ static void run_range(nest *s, uint32_t depth, int64_t lower, int64_t upper, uin
   jm_kbuild_loop_end(b, &loop, NULL);
 }
 
+/* Threads take the points of all axes, so that none is idle on short ones. */
+static void run_points(nest *s) {
+  jm_kbuilder *b = s->l->b;
+  int64_t count = 1;
+  jm_kloop loop;
+  for (uint32_t d = 0; d < s->n; d++) count *= s->sizes[d];
+  jm_launch_lanes(&s->l->launch, jm_kbuild_index(b, 0), jm_kbuild_index(b, count), count, NULL, 0,
+                  &loop);
+  jm_axes_split(b, s->sizes, s->n, loop.index, s->x);
+  s->body(s->context, s->l, s->x);
+  jm_kbuild_loop_end(b, &loop, NULL);
+}
+
 /* What is left over after whole vectors is done by one more vector that overlaps them: nothing
  * that these loops write is read by them. */
 static void run_piece(nest *s, uint32_t depth, int64_t lower, int64_t upper) {
@@ -141,6 +174,13 @@ static void run_nest(nest *s, uint32_t depth) {
   if (!s->cuts) run_piece(s, depth, 0, s->sizes[depth]);
   for (uint32_t i = 0; s->cuts && i + 1 < s->cuts[depth].n; i++)
     run_piece(s, depth, s->cuts[depth].at[i], s->cuts[depth].at[i + 1]);
+}
+
+static void run(nest *s) {
+  if (s->l->s->target->lanes == JM_BIND_THREADS)
+    run_points(s);
+  else
+    run_nest(s, 0);
 }
 
 static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, uint32_t n) {
@@ -200,6 +240,10 @@ static void store_point(void *context, jm_looper *l, const jm_kval *x) {
     if (!g->taken[i]) continue;
     const jm_place *to = g->to[i];
     jm_kval at = to->offset == JM_KNONE ? point : jm_k_iadd(b, to->offset, point);
+    if (to->whole) {
+      jm_axes_index(b, g->axes.sizes, x, g->axes.n, jm_module_typeof(l->m, g->values[i]), index);
+      at = jm_looper_linear(l->e, to, index);
+    }
     jm_emit_store(l->e, jm_module_typeof(l->m, g->values[i])->dtype, to->param, at, g->elements[i]);
   }
 }
@@ -212,8 +256,9 @@ static jm_dtype form_group(jm_looper *l, store_group *g, uint32_t i, bool *done)
   for (uint32_t k = 0; k < g->n; k++) {
     const jm_type *other = jm_module_typeof(l->m, g->values[k]);
     jm_axes joined = g->axes;
-    g->taken[k] = k >= i && !done[k] && other->count == type->count &&
-                  jm_axes_add_value(&joined, other, l->s->breaks[g->values[k]]);
+    g->taken[k] =
+        k >= i && !done[k] && other->count == type->count &&
+        jm_axes_add_value(&joined, other, l->s->breaks[g->values[k]] | breaks_of(g->to[k]));
     if (!g->taken[k]) continue;
     done[k] = true;
     g->axes = joined;
@@ -237,7 +282,7 @@ void jm_looper_store(jm_looper *l, const jm_value *values, jm_place *const *to, 
     s.sizes = g.axes.sizes;
     jm_cuts cuts[2 * JM_CLUSTER_RANK];
     if (find_cuts(l, &g.axes, values, g.taken, n, cuts)) s.cuts = cuts;
-    run_nest(&s, 0);
+    run(&s);
   }
 }
 
@@ -267,7 +312,7 @@ static void store_slice_point(void *context, jm_looper *l, const jm_kval *x) {
   jm_kval at[JM_LOOP_RANK];
   for (uint32_t d = 0; d < type->rank; d++) at[d] = jm_k_iadd(b, s->start[d], x[d]);
   jm_element element = jm_emit_value(l->e, s->update, x);
-  jm_emit_store(l->e, type->dtype, s->to->param, linear_index(l->e, s->to, at), element);
+  jm_emit_store(l->e, type->dtype, s->to->param, jm_looper_linear(l->e, s->to, at), element);
 }
 
 void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update,
@@ -279,7 +324,7 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update,
   jm_looper_shape(l, type->dtype);
   s.body = store_slice_point;
   s.context = &slice;
-  run_nest(&s, 0);
+  run(&s);
 }
 
 static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
@@ -291,7 +336,7 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
   for (uint32_t d = 0; d < type->rank; d++)
     if (d != outermost) index[d] = x[k++];
   jm_element element = jm_emit_value(l->e, s->update, index);
-  jm_emit_store(l->e, type->dtype, s->to->param, linear_index(l->e, s->to, index), element);
+  jm_emit_store(l->e, type->dtype, s->to->param, jm_looper_linear(l->e, s->to, index), element);
 }
 
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
@@ -304,7 +349,7 @@ void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
   jm_looper_shape(l, to->type->dtype);
   s.body = store_turned_point;
   s.context = &slice;
-  run_nest(&s, 0);
+  run(&s);
 }
 
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last) {

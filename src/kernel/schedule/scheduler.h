@@ -10,7 +10,8 @@
 #include "kernel/schedule/schedule.h"
 
 typedef struct jm_scheduler {
-  const jm_module *m;
+  const jm_module *m;     /* of the region: the fusion's, or one of a single row (rows.h) */
+  const jm_module *whole; /* of the fusion */
   const jm_op *fusion;
   const jm_region *region; /* of the fusion; of its ops those that a result needs */
   jm_region live;
