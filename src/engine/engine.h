@@ -48,6 +48,9 @@ typedef struct jm_backend {
   /* Does the engine do this in one call? Asked of a `fusion` with a kind before it is made
    * (pass/patterns.c lists the kinds), and so without its region. NULL: no pattern is taken. */
   bool (*takes_pattern)(jm_engine *engine, const jm_module *module, const jm_op *fusion);
+  /* NULL if the device can run this kernel of the user's (engine/user_kernel.h), else UNIMPLEMENTED
+   * naming both. The pointer is NULL: the device runs none. */
+  jm_error *(*check_kernel)(jm_engine *engine, const jm_module *module, const jm_op *kernel);
   /* Makes the code of all ops of a lowered module, which outlives it. Compile-time errors
    * (UNIMPLEMENTED) come from here. */
   jm_error *(*compile)(jm_engine *engine, const jm_module *module, void **compiled);

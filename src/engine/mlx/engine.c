@@ -29,6 +29,10 @@ static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_o
   return jm_lower_takes_pattern(module, fusion, &e->device, e->target.has_kernels);
 }
 
+static jm_error *check_kernel(jm_engine *engine, const jm_module *module, const jm_op *kernel) {
+  return jm_mlx_user_kernel_check(&engine_of(engine)->device, module, kernel);
+}
+
 static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
   const mlx_engine *e = engine_of(engine);
   jm_mlx_program *program;
@@ -50,6 +54,7 @@ static const jm_backend backend = {
     .find_target = find_target,
     .describe_compiler = describe_compiler,
     .takes_pattern = takes_pattern,
+    .check_kernel = check_kernel,
     .compile = compile,
     .compiled_destroy = compiled_destroy,
     .bind = bind,

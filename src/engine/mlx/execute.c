@@ -6,6 +6,7 @@
 #include "base/counters.h"
 #include "base/data.h"
 #include "engine/host/library/library.h"
+#include "engine/user_kernel.h"
 
 enum {
   SMALL = 64, /* bytes: what the host computes faster than a launch takes */
@@ -42,6 +43,11 @@ static jm_error *codes_make(jm_mlx_program *program) {
       code->base.n_kernels = group->schedule->n_launches;
       continue;
     }
+    if (jm_op_is_user_kernel(op)) {
+      code->lower = jm_lower_user_kernel;
+      code->device_only = true;
+      continue;
+    }
     code->lower = jm_lower_find(m, op);
     if (!code->lower) JM_TRY(jm_library_check(m, op));
     if (op->code == JM_OP_fusion)
@@ -63,6 +69,7 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
   if (!program->codes || !program->constants) error = jm_error_out_of_memory();
   if (!error && target->has_kernels)
     error = jm_mlx_kernels_create(api, device, target, module, &program->kernels);
+  if (!error) error = jm_mlx_user_kernels_create(api, device, module, &program->user_kernels);
   if (!error) error = codes_make(program);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
@@ -78,6 +85,7 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
     jm_mlx_value_drop(api, &program->constants[i]);
   if (api) jm_lower_scalars_release(api, &program->scalars);
   jm_mlx_kernels_destroy(program->kernels);
+  jm_mlx_user_kernels_destroy(program->user_kernels);
   jm_arena_deinit(&program->arena);
   jm_free(program);
 }
@@ -371,8 +379,9 @@ static jm_error *run_case(execution *x, const jm_step *step) {
 
 static jm_error *run_plain(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
-  jm_lower_fn *lower = ((const jm_mlx_code *)step->code)->lower;
-  return lower && !belongs_on_host(x, op) ? run_on_device(x, op, lower) : run_on_host(x, op);
+  const jm_mlx_code *code = (const jm_mlx_code *)step->code;
+  const bool on_device = code->device_only || (code->lower && !belongs_on_host(x, op));
+  return on_device ? run_on_device(x, op, code->lower) : run_on_host(x, op);
 }
 
 static jm_error *run_block(execution *x, uint32_t index) {
@@ -402,7 +411,8 @@ static jm_error *execution_init(execution *x) {
   x->lowering = (jm_lowering){.api = x->api,
                               .module = x->m,
                               .scalars = &x->program->scalars,
-                              .kernels = x->program->kernels};
+                              .kernels = x->program->kernels,
+                              .user_kernels = x->program->user_kernels};
   return x->values && x->operands && x->results && x->tensors ? NULL : jm_error_out_of_memory();
 }
 

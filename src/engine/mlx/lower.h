@@ -39,9 +39,10 @@ typedef struct jm_lowering {
   jm_lower_operand *in; /* op->n_operands */
   jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken */
   jm_lower_scalars *scalars;
-  struct jm_mlx_kernels *kernels; /* of the program's groups, NULL: there are none */
-  jm_error *error;                /* the first one; sticky */
-  jm_mlx_array **scope;           /* arrays to release when the op is done */
+  struct jm_mlx_kernels *kernels;           /* of the program's groups, NULL: there are none */
+  struct jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
+  jm_error *error;                          /* the first one; sticky */
+  jm_mlx_array **scope;                     /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
   uint32_t n_calls; /* of primitives, since somebody counted them */
   jm_arena scratch; /* memory until the op is done */
