@@ -25,6 +25,7 @@ typedef struct jm_engine_fence jm_engine_fence; /* the end of submitted work */
  * know of it. */
 typedef struct jm_step_code {
   const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
+  const char *place;  /* for people, who runs it: "MLX"; NULL: all ops are run in one place */
   uint32_t n_kernels; /* launches of compiled kernels */
   /* Memory that it needs while it runs: a size each. */
   const size_t *temporary_bytes;
@@ -57,9 +58,10 @@ typedef struct jm_backend {
   void (*compiled_destroy)(jm_engine *engine, void *compiled); /* any thread; NULL is allowed */
   /* The code of an op that is not control; it lives as long as `compiled`. */
   const jm_step_code *(*bind)(void *compiled, jm_op_id op);
-  /* Prints a group's kernels as indented lines for people; NULL: there is nothing to print. */
-  void (*print_code)(const jm_step_code *code, const jm_module *module, const jm_op *op,
-                     uint32_t depth, jm_text *text);
+  /* Prints the kernels of an op that has some as indented lines for people; NULL: there is nothing
+   * to print. */
+  void (*print_code)(jm_engine *engine, const jm_step_code *code, const jm_module *module,
+                     const jm_op *op, uint32_t depth, jm_text *text);
 } jm_backend;
 
 /* -- for the runtime */

@@ -7,6 +7,7 @@
 #include "compile/program.h"
 #include "engine/host/engine.h"
 #include "engine/mlx/engine.h"
+#include "engine/mlx/offline.h"
 #include "ffi/ffi.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
@@ -131,6 +132,11 @@ jm_engine *jm_host_engine(void) {
 jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   (void)gpu, (void)out;
   return jm_error_unimplemented("the fake compiler has no device engine");
+}
+
+jm_error *jm_mlx_offline_create(const char *backend, jm_engine **out) {
+  (void)out;
+  return jm_error_unimplemented("the fake compiler has no engine for %s", backend);
 }
 
 /* Handlers of jax.ffi belong to programs that are none of these. */

@@ -182,3 +182,60 @@ def test_the_example(program):
     energies = [[float(v) for v in re.findall(r"energy (\S+)", part)] for part in (mps, cpu)]
     assert len(energies[0]) == 4
     np.testing.assert_allclose(*energies, rtol=1e-5)
+
+
+# -- what is broken on purpose
+
+GROUPS = """
+def groups():
+    rows = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
+    return (
+        jax.jit(lambda x: jnp.tanh(x) * 2 - x)(rows),
+        jax.jit(jax.nn.softmax)(rows),
+        jax.jit(lambda x: jnp.sum(x * x, 0))(rows),
+        jax.jit(lambda x: (x * 2).T + 1)(rows),
+    )
+"""
+
+
+def test_compare_finds_nothing_wrong(program):
+    """Bit for bit: every schedule but loops, the reduction in two launches."""
+    program(
+        GROUPS
+        + """
+before = count()
+jax.block_until_ready(groups())
+assert count()["groups_compared"] - before["groups_compared"] >= 4, count()
+""",
+        JAX_MPS_DEBUG="compare",
+    )
+
+
+BROKEN = {
+    "operand": ("fma(v=>fma(-v", "tanh", "map"),
+    "barrier": ("threadgroup_barrier(mem_flags::mem_threadgroup);=>", "", "row|reduce|transpose"),
+    "index": ("thread_position_in_threadgroup.x;=>thread_position_in_threadgroup.x / 2;", "", ""),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_compare_finds_what_is_broken(program, tmp_path, rule):
+    """The first group that differs is named, with its ops and where they stand."""
+    change, ops, schedules = BROKEN[rule]
+    text = program(
+        GROUPS
+        + """
+try:
+    jax.block_until_ready(groups())
+except Exception as error:
+    print("FOUND", error)
+""",
+        JAX_MPS_DEBUG="compare",
+        JM_METAL_BREAK=change,
+        JM_METAL_FOLDER=tmp_path,
+        JAX_MPS_KERNEL_CACHE="0",
+    )
+    found = text.partition("FOUND")[2]
+    assert "differ from the interpreter's: result 0, element " in found, text
+    assert re.search(rf'kernels of group "({schedules or ".*"})" of .*{ops}', found), found
+    assert re.search(r"fusion\(.*\) -> .* at .*:\d+", found, re.S), found

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/settings.h"
 #include "engine/mlx/execute.h"
@@ -49,6 +50,14 @@ static const jm_step_code *bind(void *compiled, jm_op_id op) {
   return &((const jm_mlx_program *)compiled)->codes[op].base;
 }
 
+/* MLX's CPU device runs the kernels of either kind of GPU. */
+static void print_code(jm_engine *engine, const jm_step_code *code, const jm_module *module,
+                       const jm_op *op, uint32_t depth, jm_text *text) {
+  const bool is_cuda = !strcmp(engine_of(engine)->target.name, jm_target_cuda.name);
+  jm_mlx_code_print((const jm_mlx_code *)code, is_cuda ? &jm_c_cuda : &jm_c_metal, module, op,
+                    depth, text);
+}
+
 static const jm_backend backend = {
     .expands = true,
     .find_target = find_target,
@@ -58,6 +67,7 @@ static const jm_backend backend = {
     .compile = compile,
     .compiled_destroy = compiled_destroy,
     .bind = bind,
+    .print_code = print_code,
 };
 
 /* -- the engine */

@@ -6,7 +6,6 @@
 #include "base/counters.h"
 #include "base/data.h"
 #include "engine/host/library/library.h"
-#include "engine/user_kernel.h"
 
 enum {
   SMALL = 64, /* bytes: what the host computes faster than a launch takes */
@@ -31,31 +30,6 @@ typedef struct execution {
 
 /* -- making a module ready */
 
-static jm_error *codes_make(jm_mlx_program *program) {
-  const jm_module *m = program->module;
-  for (jm_op_id id = 0; id < m->n_ops; id++) {
-    const jm_op *op = jm_module_op(m, id);
-    jm_mlx_code *code = &program->codes[id];
-    const jm_group_code *group = jm_mlx_kernels_find(program->kernels, id);
-    if (group) {
-      code->lower = jm_lower_kernels;
-      code->base.name = group->schedule->name;
-      code->base.n_kernels = group->schedule->n_launches;
-      continue;
-    }
-    if (jm_op_is_user_kernel(op)) {
-      code->lower = jm_lower_user_kernel;
-      code->device_only = true;
-      continue;
-    }
-    code->lower = jm_lower_find(m, op);
-    if (!code->lower) JM_TRY(jm_library_check(m, op));
-    if (op->code == JM_OP_fusion)
-      code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
-  }
-  return NULL;
-}
-
 jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact *device,
                                 const jm_target *target, const jm_module *module,
                                 jm_mlx_program **out) {
@@ -63,14 +37,15 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
   if (!program) return jm_error_out_of_memory();
   jm_arena_init(&program->arena);
   program->module = module;
-  program->codes = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->codes);
   program->constants = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->constants);
   jm_error *error = NULL;
-  if (!program->codes || !program->constants) error = jm_error_out_of_memory();
+  if (!program->constants) error = jm_error_out_of_memory();
   if (!error && target->has_kernels)
     error = jm_mlx_kernels_create(api, device, target, module, &program->kernels);
   if (!error) error = jm_mlx_user_kernels_create(api, device, module, &program->user_kernels);
-  if (!error) error = codes_make(program);
+  if (!error)
+    error = jm_mlx_codes_build(module, jm_mlx_kernels_groups(program->kernels), &program->arena,
+                               &program->codes);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
     return error;

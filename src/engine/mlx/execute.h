@@ -7,18 +7,12 @@
 #ifndef JM_ENGINE_MLX_EXECUTE_H
 #define JM_ENGINE_MLX_EXECUTE_H
 
+#include "engine/mlx/codes.h"
 #include "engine/mlx/kernels.h"
 #include "engine/mlx/lower.h"
 #include "engine/mlx/user_kernels.h"
 #include "engine/mlx/values.h"
 #include "plan/plan.h"
-
-/* What runs an op. */
-typedef struct jm_mlx_code {
-  jm_step_code base;
-  jm_lower_fn *lower; /* NULL: MLX has none, the op runs on the host */
-  bool device_only;   /* the host has nothing that runs it */
-} jm_mlx_code;
 
 /* A module made ready. */
 typedef struct jm_mlx_program {

@@ -9,6 +9,7 @@
 #include "base/scratch.h"
 #include "base/settings.h"
 #include "engine/host/jit.h"
+#include "engine/mlx/compare.h"
 #include "engine/mlx/device_code.h"
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/nvrtc.h"
@@ -31,6 +32,8 @@ struct jm_mlx_kernels {
   jm_groups *groups;
   launch **launches; /* per group: of its schedule */
   bool on_host;      /* codes are jm_jit_code, not jm_device_code */
+  bool compares;     /* JAX_MPS_DEBUG=compare */
+  bool flushes;      /* the device may take subnormal numbers for zero */
 };
 
 /* -- the target */
@@ -271,7 +274,12 @@ jm_error *jm_mlx_kernels_create(const jm_mlx_api *api, const jm_mlx_device_fact 
                                 jm_mlx_kernels **out) {
   jm_mlx_kernels *k = jm_alloc(1, sizeof *k);
   if (!k) return jm_error_out_of_memory();
-  *k = (jm_mlx_kernels){.api = api, .module = module, .target = target, .on_host = !device->is_gpu};
+  *k = (jm_mlx_kernels){.api = api,
+                        .module = module,
+                        .target = target,
+                        .on_host = !device->is_gpu,
+                        .compares = jm_setting_has_word(JM_SETTING_DEBUG, "compare"),
+                        .flushes = !strcmp(device->backend, "metal")};
   jm_arena_init(&k->arena);
   jm_error *error = build(k, device);
   if (error) {
@@ -292,8 +300,8 @@ void jm_mlx_kernels_destroy(jm_mlx_kernels *k) {
   jm_free(k);
 }
 
-const jm_group_code *jm_mlx_kernels_find(const jm_mlx_kernels *kernels, jm_op_id op) {
-  return kernels ? jm_groups_find(kernels->groups, op) : NULL;
+const jm_groups *jm_mlx_kernels_groups(const jm_mlx_kernels *kernels) {
+  return kernels ? kernels->groups : NULL;
 }
 
 /* -- launching */
@@ -326,7 +334,8 @@ static jm_error *group_run(jm_mlx_kernels *k, jm_op_id op, const arrays *a) {
   jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS];
   for (uint32_t i = 0; i < group->schedule->n_launches; i++)
     JM_TRY(launch_run(k, &launches[i], a, read, written));
-  return NULL;
+  return k->compares ? jm_mlx_compare(k->api, k->flushes, k->module, group, a->operands, a->results)
+                     : NULL;
 }
 
 void jm_lower_kernels(jm_lowering *l) {
