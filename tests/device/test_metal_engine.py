@@ -58,6 +58,23 @@ def test_our_kernels_are_metal(program):
     """)
 
 
+def test_types_of_buffers(program):
+    """MLX's declarations have types, our kernels see words."""
+    program("""
+        y = (jnp.arange(300) % 7).astype(jnp.bfloat16)
+        np.testing.assert_array_equal(jax.jit(lambda y: y * y + y)(y), y * y + y)
+        half = y.astype(jnp.float16)
+        np.testing.assert_array_equal(jax.jit(lambda h: h[::-1] * 3)(half), np.asarray(half)[::-1] * 3)
+        mask = jax.jit(lambda x: (x > 3) & (x < 20))(x)
+        np.testing.assert_array_equal(mask, (x > 3) & (x < 20))
+        np.testing.assert_array_equal(jax.jit(lambda m: ~m)(mask), ~np.asarray(mask))
+        z = jax.jit(lambda x: (x + 1j) * (2 - x * 1j))(x)
+        np.testing.assert_allclose(z, (x + 1j) * (2 - x * 1j), rtol=1e-6)
+        np.testing.assert_array_equal(jax.jit(lambda a: -a)(x[:3].astype(np.int8)), -x[:3].astype(np.int8))
+        assert count()["device_launches"] >= 6, count()
+    """)
+
+
 @pytest.mark.parametrize("kernels", ["0", None])
 def test_a_kernel_of_the_user(program, kernels):
     """A scalar is a pointer, too; it also runs where ours are off."""
@@ -233,9 +250,69 @@ except Exception as error:
         JAX_MPS_DEBUG="compare",
         JM_METAL_BREAK=change,
         JM_METAL_FOLDER=tmp_path,
-        JAX_MPS_KERNEL_CACHE="0",
+        JAX_MPS_KERNELS="metal",  # without the check of the device, which would find it first
     )
     found = text.partition("FOUND")[2]
     assert "differ from the interpreter's: result 0, element " in found, text
     assert re.search(rf'kernels of group "({schedules or ".*"})" of .*{ops}', found), found
     assert re.search(r"fusion\(.*\) -> .* at .*:\d+", found, re.S), found
+
+
+def test_selftest_finds_what_is_broken(python, settings, tmp_path):
+    done = python(
+        *("-m", "jax_mps_c", "selftest", "--seconds", "10"),
+        **settings
+        | {
+            "JM_METAL_BREAK": BROKEN["operand"][0],
+            "JM_METAL_FOLDER": tmp_path,
+            "JAX_MPS_KERNELS": "metal",
+        },
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d* failed", done.stdout), done.stdout
+
+
+# -- the first start on a device that nobody verified
+
+START = """
+y = jax.jit(lambda x: jnp.tanh(x) * 2)(x)
+np.testing.assert_allclose(y, np.tanh(x) * 2, rtol=1e-6)
+print("COUNTED", count()["groups_compared"], count()["device_launches"])
+"""
+
+
+def start(program, **environment):
+    text = program(START, **environment)
+    compared, launches = map(int, re.search(r"COUNTED (\d+) (\d+)", text).groups())
+    return text, compared, launches
+
+
+def test_the_check_of_a_device(program, tmp_path):
+    """Every schedule is compared once; the verdict is kept with the kernels."""
+    text, compared, launches = start(program, JAX_MPS_KERNEL_CACHE=tmp_path)
+    assert compared == 6 and launches == 9 and "don't run right" not in text
+    text, compared, launches = start(program, JAX_MPS_KERNEL_CACHE=tmp_path)
+    assert compared == 0 and launches == 1 and "don't run right" not in text
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (BROKEN["operand"][0], "differ from the interpreter's"),
+        ("float=>nothing_of_this_name", "Metal refuses kernel"),
+    ],
+)
+def test_a_device_that_fails_the_check(program, tmp_path, change, reason):
+    """Programs are right, through MLX alone, and one warning says why; it is not tried again."""
+    environment = {
+        "JAX_MPS_KERNEL_CACHE": tmp_path,
+        "JM_METAL_FOLDER": tmp_path,
+        "JM_METAL_BREAK": change,
+    }
+    _, first, launches = start(program, **environment)
+    assert launches > 0  # those of the check
+    text, compared, launches = start(program, **environment)
+    assert compared == 0 and launches == 0 and first < 6
+    assert text.count("kernels of ours don't run right on Apple stub") == 1 and reason in text
+    text, compared, _ = start(program, **environment | {"JAX_MPS_KERNELS": "0"})
+    assert compared == 0 and "don't run right" not in text

@@ -81,9 +81,26 @@ static jm_error *cubin_make(const jm_mlx_device_fact *device, jm_device_code *co
   return error;
 }
 
+/* MLX declares the buffers of a Metal text, raw_in0 and so on, by the arrays' types: bfloat, bool.
+ * A kernel sees words. */
+static void words_print(const jm_kernel *kernel, const jm_c_dialect *dialect, jm_text *text) {
+  uint32_t n[2] = {0};
+  for (uint32_t i = 0; i < kernel->n_params; i++) {
+    const jm_kparam *param = &kernel->params[i];
+    if (param->space != JM_SPACE_GLOBAL) continue;
+    const char *name = param->written ? "out" : "in";
+    const uint32_t k = n[param->written]++;
+    jm_text_printf(text, "auto %s%u = jm_words<%s>(raw_%s%u);\n", name, k,
+                   dialect->types[param->element], name, k);
+  }
+}
+
 jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *kernel,
                                jm_text *text) {
-  if (dialect != &jm_c_cuda) return jm_c_print_body(kernel, dialect, text);
+  if (dialect != &jm_c_cuda) {
+    words_print(kernel, dialect, text);
+    return jm_c_print_body(kernel, dialect, text);
+  }
   /* What is written has no __restrict__: a compiler may then keep it over a barrier. */
   const char *const kinds[] = {"const %s *__restrict__ in%u", "%s *out%u"};
   jm_text_printf(text, "extern \"C\" __global__ void JM_KERNEL(");

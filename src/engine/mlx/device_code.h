@@ -19,7 +19,7 @@ typedef struct jm_device_code {
 } jm_device_code;
 
 /* Appends a kernel's source without the dialect's prelude: of CUDA a whole function, inputs before
- * outputs, of Metal the body that MLX takes. */
+ * outputs, of Metal the body that MLX takes, of parameters raw_in0, ..., raw_out0, ... */
 jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *kernel,
                                jm_text *text) JM_MUST_USE;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "engine/mlx/device_check.h"
 #include "engine/mlx/execute.h"
 
 typedef struct mlx_engine {
@@ -181,6 +182,8 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
     return error;
   }
   e->target = jm_mlx_kernels_target(&e->device, &why);
+  if (e->device.is_gpu && e->target.has_kernels && !jm_setting_find(JM_SETTING_KERNELS))
+    e->target.has_kernels = jm_mlx_device_check(api, &e->device, &e->target);
   snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
   e->base.fact = (jm_engine_fact){.name = "mlx",
                                   .device_kind = e->device.kind,

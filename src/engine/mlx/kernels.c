@@ -175,6 +175,21 @@ static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_lau
   return NULL;
 }
 
+/* "raw_in0", "raw_in1", ...: see jm_device_code_print. */
+static jm_error *names_create(jm_mlx_kernels *k, const char *prefix, uint32_t n,
+                              const char *const **out) {
+  enum { SIZE = 24 };
+  const char **names = jm_arena_alloc(&k->arena, n + 1u, sizeof *names);
+  char *bytes = jm_arena_alloc(&k->arena, n + 1u, SIZE);
+  if (!names || !bytes) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) {
+    snprintf(bytes + (size_t)i * SIZE, SIZE, "%s%u", prefix, i);
+    names[i] = bytes + (size_t)i * SIZE;
+  }
+  *out = names;
+  return NULL;
+}
+
 /* The code's reference goes to the launch where that runs on the host. */
 static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_launch *from,
                                void **code, launch *to) {
@@ -202,6 +217,8 @@ static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_laun
     spec.code_bytes = device->code ? device->code_bytes : strlen(device->text);
     spec.is_text = !device->code;
     spec.header = device->code ? NULL : jm_c_metal.prelude;
+    JM_TRY(names_create(k, "raw_in", to->n_in, &spec.in));
+    JM_TRY(names_create(k, "raw_out", to->n_out, &spec.out));
   }
   return k->api->kernel_create(&spec, &to->kernel);
 }
@@ -328,25 +345,34 @@ static jm_error *launch_run(const jm_mlx_kernels *k, const launch *l, const arra
   return NULL;
 }
 
-static jm_error *group_run(jm_mlx_kernels *k, jm_op_id op, const arrays *a) {
+jm_error *jm_mlx_group_run(jm_mlx_kernels *k, jm_op_id op, jm_mlx_array *const *operands,
+                           jm_mlx_array **results) {
   const jm_group_code *group = jm_groups_find(k->groups, op);
+  const jm_schedule *schedule = group->schedule;
   const launch *launches = k->launches[group - k->groups->groups];
-  jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS];
-  for (uint32_t i = 0; i < group->schedule->n_launches; i++)
-    JM_TRY(launch_run(k, &launches[i], a, read, written));
-  return k->compares ? jm_mlx_compare(k->api, k->flushes, k->module, group, a->operands, a->results)
+  jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
+  const arrays a = {operands, results, temporaries};
+  jm_error *error = NULL;
+  for (uint32_t i = 0; !error && i < schedule->n_launches; i++)
+    error = launch_run(k, &launches[i], &a, read, written);
+  for (uint32_t i = 0; i < schedule->n_temporaries; i++) k->api->array_release(temporaries[i]);
+  return error;
+}
+
+static jm_error *group_lower(jm_mlx_kernels *k, jm_op_id op, jm_mlx_array *const *operands,
+                             jm_mlx_array **results) {
+  JM_TRY(jm_mlx_group_run(k, op, operands, results));
+  return k->compares ? jm_mlx_compare(k->api, k->flushes, k->module, jm_groups_find(k->groups, op),
+                                      operands, results)
                      : NULL;
 }
 
 void jm_lower_kernels(jm_lowering *l) {
   const jm_op_id id = (jm_op_id)(l->op - l->module->ops);
-  const uint32_t n_temporaries = jm_groups_find(l->kernels->groups, id)->schedule->n_temporaries;
-  jm_mlx_array *operands[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
+  jm_mlx_array *operands[MOST_ARRAYS];
   for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_array(l, i);
   if (l->error) return;
-  const arrays a = {operands, l->out, temporaries};
-  jm_lower_fail(l, group_run(l->kernels, id, &a));
-  for (uint32_t i = 0; i < n_temporaries; i++) l->api->array_release(temporaries[i]);
+  jm_lower_fail(l, group_lower(l->kernels, id, operands, l->out));
   for (uint32_t i = 0; i < l->op->n_results; i++)
     if (l->out[i]) jm_lower_keep(l, l->out[i]);
 }

@@ -24,6 +24,11 @@ void jm_mlx_kernels_destroy(jm_mlx_kernels *kernels); /* NULL is allowed */
 /* The groups, with their schedules; NULL if kernels is NULL. */
 const jm_groups *jm_mlx_kernels_groups(const jm_mlx_kernels *kernels);
 
+/* Builds a group's launches: an array for each of the op's operands in, a fresh one for each result
+ * out, also those that were made before an error. Nothing runs yet. */
+jm_error *jm_mlx_group_run(jm_mlx_kernels *kernels, jm_op_id op, jm_mlx_array *const *operands,
+                           jm_mlx_array **results) JM_MUST_USE;
+
 /* The lowering of such an op: builds its launches, an array for each operand in, a fresh one for
  * each result out. Nothing runs yet. */
 jm_lower_fn jm_lower_kernels;
