@@ -6,6 +6,7 @@ twice, does no harm. `python -m jax_mps_c` tells what was found.
 """
 
 from jax_mps_c.registration import initialize
+from jax_mps_c.user_kernel import kernel
 from jax_mps_c.version import __version__
 
-__all__ = ["__version__", "initialize"]
+__all__ = ["__version__", "initialize", "kernel"]

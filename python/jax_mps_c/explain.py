@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host engine makes of a program: its steps in order, the ops that were fused into groups,
-their kernels, and where in the source each comes from.
+"""What becomes of a program on the host engine, or on a GPU that need not be there: its steps in
+order, the ops that were fused into groups, their kernels, and where in the source each comes from.
 
 `python -m jax_mps_c explain PROGRAM.py` runs a program and prints every plan that it needed; with a
 StableHLO file, a portable artifact or text, nothing is run. `text` does it for a compiled function.
@@ -18,12 +18,14 @@ import pathlib
 import re
 import runpy
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax_mps_c import extension, plan_svg
 
 _KIND = 0x6A6F  # src/pjrt/extensions.h
+_DEBUG = "JAX_MPS_DEBUG"
 _BYTECODE = b"ML\xefR"  # what MLIR's bytecode begins with
 _SEAL = b"jmseal01"  # before our executables, serialized: src/base/seal.c, src/pjrt/executable.c
 
@@ -40,7 +42,7 @@ class _Explain(ctypes.Structure):
         ("base", extension.Base),
         (
             "explain",
-            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, _Out),
+            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, _Out),
         ),
         ("record", ctypes.CFUNCTYPE(None, ctypes.c_int)),
         ("take", ctypes.CFUNCTYPE(ctypes.c_int, _Out)),
@@ -62,13 +64,15 @@ def _plan(found: _Explanation) -> Plan:
     return Plan(_text(found.text), json.loads(_text(found.json)))
 
 
-def explain_artifact(artifact: bytes) -> Plan:
-    """The plan of a StableHLO portable artifact, which is compiled and not run."""
+def explain_artifact(artifact: bytes, target: str | None = None) -> Plan:
+    """The plan of a StableHLO portable artifact, which is compiled and not run. `target`: "metal" or
+    "cuda", for such a GPU, which need not be there, with the source of each kernel; None: for the
+    host engine."""
     import jax
 
     jax.devices("mps")  # the client tells the library where LLVM is
     functions, found = extension.find(_KIND, _Explain), _Explanation()
-    failed = functions.explain(artifact, len(artifact), found)
+    failed = functions.explain(artifact, len(artifact), target and target.encode(), found)
     try:
         if failed:
             raise ValueError(_text(found.text) or "out of memory")
@@ -77,14 +81,14 @@ def explain_artifact(artifact: bytes) -> Plan:
         functions.release(found)
 
 
-def explain_compiled(compiled: Any) -> Plan:
+def explain_compiled(compiled: Any, target: str | None = None) -> Plan:
     """The plan of what `jax.jit(f).lower(...)` or its `.compile()` returned, on platform mps."""
     if not hasattr(compiled, "runtime_executable"):
         compiled = compiled.compile()
-    return explain_executable(compiled.runtime_executable())
+    return explain_executable(compiled.runtime_executable(), target)
 
 
-def explain_executable(executable: Any) -> Plan:
+def explain_executable(executable: Any, target: str | None = None) -> Plan:
     """The plan of jaxlib's executable."""
     # jaxlib puts a record of its own around what the plugin serialized: options and the artifact.
     _, magic, rest = executable.client.serialize_executable(executable).partition(_SEAL)
@@ -92,12 +96,13 @@ def explain_executable(executable: Any) -> Plan:
         raise ValueError(f"compiled for {executable.client.platform}, not for mps")
     content = rest[16:]  # behind size and checksum
     size = int.from_bytes(content[:8], "little")
-    return explain_artifact(content[16 : 16 + size])
+    return explain_artifact(content[16 : 16 + size], target)
 
 
-def text(compiled: Any) -> str:
-    """What the host engine makes of a lowered or compiled function, as text."""
-    return explain_compiled(compiled).text
+def text(compiled: Any, target: str | None = None) -> str:
+    """What becomes of a lowered or compiled function, as text: on the host engine, or on a GPU that
+    need not be there, target "metal" or "cuda"."""
+    return explain_compiled(compiled, target).text
 
 
 def _hlo_line(line: str) -> str:
@@ -146,12 +151,12 @@ def program_text(executable: Any, original: Callable[[], str]) -> str:
     return text + "\n" + "".join(comments)
 
 
-def explain_file(path: pathlib.Path) -> Plan:
+def explain_file(path: pathlib.Path, target: str | None = None) -> Plan:
     """The plan of a file: a StableHLO portable artifact, or StableHLO as text."""
     content = path.read_bytes()
     if not content.startswith(_BYTECODE):
         content = serialize(content.decode())
-    return explain_artifact(content)
+    return explain_artifact(content, target)
 
 
 def serialize(module: str) -> bytes:
@@ -179,6 +184,26 @@ def record(plans: list[Plan]) -> Iterator[None]:
             functions.release(found)
 
 
+@contextlib.contextmanager
+def dump(plans: list[Plan], target: str) -> Iterator[None]:
+    """The same for a GPU that need not be there: programs are written to a folder while they are
+    compiled for the host, and planned at the end. A program that is compiled twice counts once."""
+    with tempfile.TemporaryDirectory(prefix="explain-") as folder:
+        words = [word for word in (os.environ.get(_DEBUG), f"dump={folder}") if word]
+        os.environ[_DEBUG] = ",".join(words)
+        try:
+            yield
+        finally:
+            paths = sorted(
+                pathlib.Path(folder).glob("*.mlirbc"), key=lambda p: p.stat().st_mtime_ns
+            )
+            for path in paths:
+                try:
+                    plans.append(explain_file(path, target))
+                except ValueError as error:
+                    print(f"{path.stem}: {error}", file=sys.stderr)
+
+
 def run(path: pathlib.Path, arguments: list[str]) -> None:
     """Runs a Python program as `python PATH ARGUMENTS` does."""
     sys.argv = [str(path), *arguments]
@@ -200,7 +225,7 @@ def show(plans: list[Plan], svg: pathlib.Path | None) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jax_plugins.mps explain",
-        description="Prints what the host engine makes of a program: steps, groups, kernels.",
+        description="Prints what becomes of a program: steps, groups, kernels.",
         epilog="Other arguments, and all after --, are the Python program's.",
         allow_abbrev=False,
     )
@@ -210,17 +235,23 @@ def main(arguments: list[str]) -> int:
         help="a Python program, or StableHLO: a portable artifact or text",
     )
     parser.add_argument("--svg", metavar="OUT.svg", type=pathlib.Path, help="draw the plans too")
+    parser.add_argument(
+        "--target",
+        choices=("metal", "cuda"),
+        help="for such a GPU, which need not be there, with the source of each kernel; "
+        "else for the host engine",
+    )
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options, passed = parser.parse_known_args(arguments[:end])
     passed += arguments[end + 1 :]
-    # It is the host engine that has plans.
+    # Programs run on the host engine; a GPU's plans are made beside it.
     os.environ.setdefault("JAX_PLATFORMS", "mps,cpu")
     os.environ.setdefault("JAX_MPS_DEVICE", "host")
     if options.file.suffix != ".py":
         if passed:
             parser.error(f"unknown arguments: {' '.join(passed)}")
         try:
-            plan = explain_file(options.file)
+            plan = explain_file(options.file, options.target)
         except (OSError, ValueError, RuntimeError) as error:
             print(f"{options.file}: {error}", file=sys.stderr)
             return 1
@@ -228,7 +259,7 @@ def main(arguments: list[str]) -> int:
         return 0
     plans: list[Plan] = []
     try:
-        with record(plans):
+        with dump(plans, options.target) if options.target else record(plans):
             run(options.file, passed)
     finally:  # a program that fails is explained as far as it came
         show(plans, options.svg)

@@ -19,7 +19,7 @@ import math
 import operator
 from typing import Any, Callable
 
-from jax_mps_c import compat
+from jax_mps_c import compat, user_kernel
 
 PLATFORM = "mps"
 
@@ -146,7 +146,7 @@ LOWERINGS = (
 
 
 # What an exported program may contain: JAX refuses to serialize other custom calls.
-STABLE_TARGETS = tuple(row.target for row in LOWERINGS)
+STABLE_TARGETS = (*(row.target for row in LOWERINGS), user_kernel.TARGET)
 
 
 @dataclasses.dataclass(frozen=True)

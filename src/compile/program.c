@@ -12,6 +12,7 @@
 #include "compile/record.h"
 #include "engine/host/library/library.h"
 #include "engine/ref/ref.h"
+#include "engine/user_kernel.h"
 #include "ffi/ffi.h"
 #include "ir/cost.h"
 #include "ir/print.h"
@@ -151,6 +152,25 @@ static bool takes_pattern(void *engine, const jm_module *m, const jm_op *fusion)
   return ((jm_engine *)engine)->backend->takes_pattern(engine, m, fusion);
 }
 
+static jm_error *check_kernel(jm_engine *engine, const jm_module *m, const jm_op *call) {
+  return engine->backend->check_kernel ? engine->backend->check_kernel(engine, m, call)
+                                       : jm_user_kernel_refuse(m, call, engine->fact.device_kind);
+}
+
+static bool runs_kernel(void *engine, const jm_module *m, const jm_op *call) {
+  jm_error *error = jm_op_is_user_kernel(call) ? check_kernel(engine, m, call) : NULL;
+  jm_error_destroy(error);
+  return !error;
+}
+
+/* Users' kernels that are still there: without a reference, or to be run. */
+static jm_error *check_kernels(const jm_module *m, jm_engine *engine) {
+  for (jm_op_id id = 0; id < m->n_ops; id++)
+    if (jm_op_is_user_kernel(jm_module_op(m, id)))
+      JM_TRY(check_kernel(engine, m, jm_module_op(m, id)));
+  return NULL;
+}
+
 /* In place, and so for engines of one kind alone. */
 static jm_error *lower(jm_program *program, jm_engine *engine, const jm_engine_code *code) {
   const jm_backend *backend = engine->backend;
@@ -162,11 +182,13 @@ static jm_error *lower(jm_program *program, jm_engine *engine, const jm_engine_c
                                    .expands = backend->expands,
                                    .target = backend->find_target(engine, code),
                                    .takes_pattern = backend->takes_pattern ? takes_pattern : NULL,
+                                   .runs_kernel = runs_kernel,
                                    .engine = engine,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
-  const bool expanded = program->module->n_expansions && backend->expands;
+  const bool expanded = program->module->n_expansions != 0;
   JM_TRY(jm_pass_lower(program->module, &options));
   if (expanded) JM_TRY(check_ops(program->module, program->module->entry)); /* for the first time */
+  JM_TRY(check_kernels(program->module, engine));
   program->backend = backend;
   return NULL;
 }

@@ -26,6 +26,7 @@ typedef struct jm_engine_code jm_engine_code;   /* machine code that was saved, 
  * know of it. */
 typedef struct jm_step_code {
   const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
+  const char *place;  /* for people, who runs it: "MLX"; NULL: all ops are run in one place */
   uint32_t n_kernels; /* launches of compiled kernels */
   /* Memory that it needs while it runs: a size each. */
   const size_t *temporary_bytes;
@@ -49,6 +50,9 @@ typedef struct jm_backend {
   /* Does the engine do this in one call? Asked of a `fusion` with a kind before it is made
    * (pass/patterns.c lists the kinds), and so without its region. NULL: no pattern is taken. */
   bool (*takes_pattern)(jm_engine *engine, const jm_module *module, const jm_op *fusion);
+  /* NULL if the device can run this kernel of the user's (engine/user_kernel.h), else UNIMPLEMENTED
+   * naming both. The pointer is NULL: the device runs none. */
+  jm_error *(*check_kernel)(jm_engine *engine, const jm_module *module, const jm_op *kernel);
   /* Makes the code of all ops of a lowered module, which outlives it. Compile-time errors
    * (UNIMPLEMENTED) come from here. code: what was saved of the same program, NULL: nothing. */
   jm_error *(*compile)(jm_engine *engine, const jm_module *module, jm_engine_code *code,
@@ -63,9 +67,10 @@ typedef struct jm_backend {
   void (*code_close)(jm_engine_code *code);
   /* The code of an op that is not control; it lives as long as `compiled`. */
   const jm_step_code *(*bind)(void *compiled, jm_op_id op);
-  /* Prints a group's kernels as indented lines for people; NULL: there is nothing to print. */
-  void (*print_code)(const jm_step_code *code, const jm_module *module, const jm_op *op,
-                     uint32_t depth, jm_text *text);
+  /* Prints the kernels of an op that has some as indented lines for people; NULL: there is nothing
+   * to print. */
+  void (*print_code)(jm_engine *engine, const jm_step_code *code, const jm_module *module,
+                     const jm_op *op, uint32_t depth, jm_text *text);
 } jm_backend;
 
 /* -- for the runtime */

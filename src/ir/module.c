@@ -224,6 +224,7 @@ static bool expands(const jm_module *m, const jm_expansion *e, const jm_op *op) 
   const jm_region *region = jm_module_region(m, e->region);
   if (e->code != op->code || region->n_args != op->n_operands || region->n_results != op->n_results)
     return false;
+  if (e->attrs && !jm_attrs_equal(op->code, e->attrs, op->attrs, NULL)) return false;
   bool same = true;
   for (uint32_t i = 0; i < op->n_operands; i++)
     same &= jm_module_typeof(m, region->first_arg + i) == jm_op_operand_type(m, op, i);

@@ -102,12 +102,14 @@ typedef struct jm_result_fact {
   jm_sharding_sums sums;    /* for the caller alone: the program divides them. Not in the text */
 } jm_result_fact;
 
-/* What an op means in simpler ones, as the program spelled it out: for engines that lack the op.
- * The region's arguments are the op's operands, its results the op's. An expansion has ops that are
- * themselves expanded only by earlier expansions of the list. Not a part of the text form. */
+/* What an op means in simpler ones, as the program spelled it out: for engines that lack the op, or
+ * that can't run the user's kernel. The region's arguments are the op's operands, its results the
+ * op's. An expansion has ops that are themselves expanded only by earlier expansions of the list.
+ * Not a part of the text form. */
 typedef struct jm_expansion {
   jm_opcode code;
   jm_region_id region; /* without a parent */
+  const void *attrs;   /* of a custom call: the expansion is that of calls with equal ones */
 } jm_expansion;
 
 typedef struct jm_module {
@@ -171,6 +173,9 @@ const jm_op *jm_module_source(const jm_module *m, jm_value v);
 /* The bytes of the element that every element of a value is, if the program says so; NULL: another
  * value. */
 const void *jm_module_element(const jm_module *m, jm_value v);
+
+/* Attributes of two ops of this code; type: of their first result, NULL if they have none. */
+bool jm_attrs_equal(jm_opcode code, const void *a, const void *b, const jm_type *type);
 
 /* The expansion of this op with its types; NULL: there is none. */
 const jm_expansion *jm_module_expansion_find(const jm_module *m, const jm_op *op);

@@ -57,52 +57,6 @@ static uint64_t hash_field(uint64_t hash, const jm_attr_field *field, const void
   }
 }
 
-static bool same_bytes(const void *a, const void *b, size_t size) {
-  return !size || !memcmp(a, b, size);
-}
-
-static bool same_str(const jm_str *a, const jm_str *b) {
-  return a->size == b->size && same_bytes(a->bytes, b->bytes, a->size);
-}
-
-static bool same_i64s(const jm_i64s *a, const jm_i64s *b) {
-  return a->n == b->n && same_bytes(a->data, b->data, a->n * sizeof *a->data);
-}
-
-static bool same_dict(const jm_dict *a, const jm_dict *b) {
-  if (a->n != b->n) return false;
-  for (uint32_t i = 0; i < a->n; i++) {
-    const jm_dict_entry *x = &a->entries[i], *y = &b->entries[i];
-    if (x->kind != y->kind || x->dtype != y->dtype || x->i64 != y->i64 ||
-        !same_str(&x->key, &y->key) || !same_str(&x->str, &y->str) ||
-        !same_i64s(&x->i64s, &y->i64s) || memcmp(&x->f64, &y->f64, sizeof x->f64) != 0)
-      return false;
-  }
-  return true;
-}
-
-static bool same_field(const jm_attr_field *field, const void *a, const void *b,
-                       const jm_type *type) {
-  switch (field->kind) {
-    case JM_ATTR_I64:
-      return *(const int64_t *)a == *(const int64_t *)b;
-    case JM_ATTR_BOOL:
-      return *(const bool *)a == *(const bool *)b;
-    case JM_ATTR_I64S:
-      return same_i64s(a, b);
-    case JM_ATTR_STR:
-      return same_str(a, b);
-    case JM_ATTR_DATA: {
-      const jm_data *x = a, *y = b;
-      return x->splat == y->splat && same_bytes(x->bytes, y->bytes, data_bytes(x, type));
-    }
-    case JM_ATTR_DICT:
-      return same_dict(a, b);
-    default:
-      return *(const unsigned *)a == *(const unsigned *)b;
-  }
-}
-
 /* -- ops */
 
 /* Code, counts, types and attributes; operands are the caller's to compare. */
@@ -113,11 +67,7 @@ static bool same_op(const jm_module *m, const jm_op *a, const jm_op *b) {
   for (uint32_t i = 0; i < a->n_results; i++)
     if (jm_op_result_type(m, a, i) != jm_op_result_type(m, b, i)) return false;
   const jm_type *type = a->n_results ? jm_op_result_type(m, a, 0) : NULL;
-  for (const jm_attr_field *field = jm_op_facts[a->code].attrs(); field->name; field++)
-    if (!same_field(field, (const char *)a->attrs + field->offset,
-                    (const char *)b->attrs + field->offset, type))
-      return false;
-  return true;
+  return jm_attrs_equal(a->code, a->attrs, b->attrs, type);
 }
 
 static bool same_regions(const jm_module *m, const jm_op *a, const jm_op *b, jm_value *map);
@@ -161,7 +111,7 @@ static uint64_t hash_op(const jm_module *m, const jm_op *op, jm_region_id region
 
 static bool same(const jm_module *m, const jm_op *a, const jm_op *b, jm_value *map) {
   return same_op(m, a, b) &&
-         same_bytes(a->operands, b->operands, a->n_operands * sizeof(jm_value)) &&
+         (!a->n_operands || !memcmp(a->operands, b->operands, a->n_operands * sizeof(jm_value))) &&
          same_regions(m, a, b, map);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Special functions in simpler ops, for engines that lack them: each op that the module has an
- * expansion of is replaced by a copy of the expansion's ops. Afterwards the module has no
- * expansions, whether the engine wanted them or not.
+ * Special functions in simpler ops, for engines that lack them, and kernels of the user's that the
+ * engine can't run (custom calls with an expansion, which is the kernel's reference): each such op
+ * is replaced by a copy of the expansion's ops. Afterwards the module has no expansions, whether
+ * the engine wanted them or not.
  *
  *   %y: f32[8] = digamma %x       // the program's own decomposition is (%a): ... return %r
  * becomes
@@ -13,11 +14,16 @@
 
 enum { MOST_OPS = 1 << 22 }; /* of a module: expansions of expansions may grow as powers do */
 
+static bool is_wanted(const jm_pass_options *options, const jm_module *m, const jm_op *op) {
+  if (op->code != JM_OP_custom_call) return options->expands;
+  return !options->runs_kernel || !options->runs_kernel(options->engine, m, op);
+}
+
 static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   jm_module *m = rw->m;
   const jm_op op = *jm_module_op(m, id); /* building moves the ops */
   const jm_expansion *expansion = jm_module_expansion_find(m, &op);
-  if (!expansion) return NULL;
+  if (!expansion || !is_wanted(rw->options, m, &op)) return NULL;
   if (m->n_ops > MOST_OPS)
     return jm_op_error(m, &op, JM_RESOURCE_EXHAUSTED, "the program expands to too many ops");
   const jm_region_id from = expansion->region;
@@ -34,7 +40,7 @@ static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
 }
 
 jm_error *jm_pass_expand(jm_module *m, const jm_pass_options *options, bool *changed) {
-  bool again = m->n_expansions && options->expands;
+  bool again = m->n_expansions != 0;
   while (again) {
     again = false;
     JM_TRY(jm_rewrite_run(m, options, visit, NULL, &again));

@@ -20,7 +20,10 @@ typedef struct jm_pass_options {
    * before it is made, and so without its region. NULL: jm_pass_lower makes no
    * patterns, and the pass by itself makes all. */
   bool (*takes_pattern)(void *engine, const jm_module *m, const jm_op *fusion);
-  void *engine; /* what takes_pattern is called with */
+  /* Can the engine run this kernel of the user's? Those that it can't become what the program says
+   * that they compute, if it says so. NULL: it runs none. */
+  bool (*runs_kernel)(void *engine, const jm_module *m, const jm_op *call);
+  void *engine; /* what the functions above are called with */
   bool verify;  /* the module after each pass */
 } jm_pass_options;
 
@@ -40,7 +43,7 @@ jm_pass_fn jm_pass_hoist;     /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_compact;   /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the engine and the target in the options: */
-jm_pass_fn jm_pass_expand;    /* special functions in simpler ops */
+jm_pass_fn jm_pass_expand;    /* special functions and users' kernels in simpler ops */
 jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op */
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
 jm_pass_fn jm_pass_layout;    /* convolutions' results in the library's order, then transposed */

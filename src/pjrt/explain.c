@@ -4,9 +4,10 @@
 #include "pjrt/extensions.h"
 #include "runtime/executable.h"
 
-static int explain_program(const void *bytes, size_t n_bytes, jm_explanation *out) {
+static int explain_program(const void *bytes, size_t n_bytes, const char *device,
+                           jm_explanation *out) {
   *out = (jm_explanation){NULL, NULL};
-  jm_error *error = jm_explain_on_host(bytes, n_bytes, out);
+  jm_error *error = jm_explain(bytes, n_bytes, device, out);
   if (!error) return 0;
   jm_text text;
   jm_text_init(&text);

@@ -104,12 +104,13 @@ typedef struct jm_ffi_extension_type {
 } jm_ffi_extension_type;
 extern jm_ffi_extension_type jm_ffi_extension;
 
-/* Ours: what plans on the host do (compile/program.h). */
+/* Ours: what plans do (compile/program.h). */
 enum { JM_EXTENSION_EXPLAIN = 0x6a6f };
 typedef struct jm_explain_extension_type {
   PJRT_Extension_Base base;
-  /* Plans a portable artifact. 0: out is its explanation; else out->text is why not. */
-  int (*explain)(const void *bytes, size_t n_bytes, jm_explanation *out);
+  /* Plans a portable artifact for a device, "metal" or "cuda"; NULL: for the host. 0: out is its
+   * explanation; else out->text is why not. */
+  int (*explain)(const void *bytes, size_t n_bytes, const char *device, jm_explanation *out);
   void (*record)(int on);
   int (*take)(jm_explanation *out); /* 0: there is none */
   void (*release)(jm_explanation *explanation);

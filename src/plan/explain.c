@@ -146,12 +146,16 @@ static void print_regions(printer *p, const jm_step *step, uint32_t depth) {
 
 static void print_group(printer *p, const jm_step *step, uint32_t depth) {
   const jm_module *m = p->plan->module;
-  const jm_backend *backend = p->plan->engine->backend;
-  const jm_op *op = jm_module_op(m, step->op);
   print_indent(p, depth);
   jm_text_printf(p->text, "ops:\n");
-  jm_region_print(m, op->first_region, depth + 1, p->text);
-  if (backend->print_code) backend->print_code(step->code, m, op, depth, p->text);
+  jm_region_print(m, jm_module_op(m, step->op)->first_region, depth + 1, p->text);
+}
+
+static void print_code(printer *p, const jm_step *step, uint32_t depth) {
+  const jm_module *m = p->plan->module;
+  jm_engine *engine = p->plan->engine;
+  if (step->code->n_kernels && engine->backend->print_code)
+    engine->backend->print_code(engine, step->code, m, jm_module_op(m, step->op), depth, p->text);
 }
 
 static void print_block(printer *p, uint32_t index, uint32_t depth);
@@ -177,6 +181,7 @@ static void print_step(printer *p, const jm_step *step, uint32_t depth) {
   jm_step_print_title(plan, step, p->text);
   if (step->op != JM_NONE) {
     const jm_op *op = jm_module_op(plan->module, step->op);
+    if (step->code && step->code->place) jm_text_printf(p->text, " by %s", step->code->place);
     print_source(p, op);
     print_indent(p, depth + 1);
     jm_op_print(plan->module, op, p->text);
@@ -195,12 +200,32 @@ static void print_step(printer *p, const jm_step *step, uint32_t depth) {
     print_group(p, step, depth + 1);
   else if (step->code)
     print_regions(p, step, depth + 1);
+  if (step->code) print_code(p, step, depth + 1);
   for (uint32_t i = 0; i < step->n_blocks; i++) print_nested(p, step, i, depth + 1);
 }
 
 static void print_block(printer *p, uint32_t index, uint32_t depth) {
   const jm_block *block = &p->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) print_step(p, &block->steps[i], depth);
+}
+
+/* How many steps each place runs, where there are several. */
+static void print_places(printer *p) {
+  enum { MOST = 8 };
+  const char *places[MOST];
+  uint32_t counts[MOST] = {0}, n = 0;
+  for (uint32_t b = 0; b < p->plan->n_blocks; b++)
+    for (uint32_t i = 0; i < p->plan->blocks[b].n_steps; i++) {
+      const jm_step_code *code = p->plan->blocks[b].steps[i].code;
+      uint32_t k = 0;
+      if (!code || !code->place) continue;
+      while (k < n && strcmp(places[k], code->place)) k++;
+      if (k == MOST) continue;
+      if (k == n) places[n++] = code->place;
+      counts[k]++;
+    }
+  for (uint32_t k = 0; k < n; k++)
+    jm_text_printf(p->text, "%s%u by %s", k ? ", " : "\n  steps: ", counts[k], places[k]);
 }
 
 void jm_plan_explain(const jm_plan *plan, jm_text *text) {
@@ -224,6 +249,7 @@ void jm_plan_explain(const jm_plan *plan, jm_text *text) {
                    plan->module->n_partitions, totals.n_collectives);
     print_bytes(text, totals.sent);
   }
+  print_places(&p);
   jm_text_printf(text, "\n  compiler: %s\n",
                  plan->engine->backend->describe_compiler(plan->engine));
   print_block(&p, 0, 1);

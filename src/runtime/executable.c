@@ -5,6 +5,7 @@
 
 #include "base/float_state.h"
 #include "engine/host/engine.h"
+#include "engine/mlx/offline.h"
 
 static void *copy_bytes(const void *bytes, size_t size) {
   void *copy = jm_alloc(size, 1);
@@ -210,13 +211,22 @@ jm_error *jm_executable_save(jm_executable *executable, jm_text *out) {
   return error;
 }
 
-jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) {
+static jm_error *explain_for(const void *code, size_t n_code, jm_engine *engine,
+                             jm_explanation *out) {
   jm_program *program;
   const jm_prepared *prepared;
   JM_TRY(jm_program_compile(code, n_code, &program));
-  jm_error *error = jm_program_prepare(program, jm_host_engine(), NULL, &prepared);
+  jm_error *error = jm_program_prepare(program, engine, NULL, &prepared);
   if (!error) error = jm_prepared_explain(prepared, out);
   jm_program_destroy(program);
+  return error;
+}
+
+jm_error *jm_explain(const void *code, size_t n_code, const char *device, jm_explanation *out) {
+  jm_engine *engine = jm_host_engine();
+  if (device) JM_TRY(jm_mlx_offline_create(device, &engine));
+  jm_error *error = explain_for(code, n_code, engine, out);
+  engine->destroy(engine);
   return error;
 }
 

@@ -70,8 +70,10 @@ jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device, co
 /* Appends the machine code that it was prepared with: jm_program_save. */
 jm_error *jm_executable_save(jm_executable *executable, jm_text *out) JM_MUST_USE;
 
-/* What the host's plan of a program does, without a client. */
-jm_error *jm_explain_on_host(const void *code, size_t n_code, jm_explanation *out) JM_MUST_USE;
+/* What the plan of a program does, without a client. device: "metal" or "cuda", which need not be
+ * at hand; NULL: the host. */
+jm_error *jm_explain(const void *code, size_t n_code, const char *device,
+                     jm_explanation *out) JM_MUST_USE;
 
 typedef struct jm_execute_options {
   jm_device *device;   /* NULL: those of the executable; only for programs of one device */

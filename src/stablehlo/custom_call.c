@@ -92,7 +92,7 @@ static jm_error *read_entry(jm_vhlo *v, uint32_t index, jm_dict_entry *out) {
   }
 }
 
-static jm_error *read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dict *out) {
+jm_error *jm_vhlo_read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dict *out) {
   uint32_t n = dictionary->n_attrs / 2;
   JM_TRY(jm_vhlo_charge(v, n));
   jm_dict_entry *entries = jm_arena_alloc(&v->m->arena, n, sizeof *entries);
@@ -119,7 +119,7 @@ static jm_error *read_configs(jm_vhlo *v, const jm_wire_op *op, jm_custom_call_a
     attrs->backend_config.size = attr->n_bytes;
     JM_TRY(jm_vhlo_make_string(v, attr->bytes, attr->n_bytes, &attrs->backend_config.bytes));
   } else if (attr && attr->kind == JM_WIRE_DICTIONARY) {
-    JM_TRY(read_config(v, attr, &attrs->config));
+    JM_TRY(jm_vhlo_read_config(v, attr, &attrs->config));
   } else if (attr) {
     return jm_error_unimplemented("a backend_config that is neither a string nor a dictionary");
   }
@@ -128,7 +128,7 @@ static jm_error *read_configs(jm_vhlo *v, const jm_wire_op *op, jm_custom_call_a
   if (attr->kind != JM_WIRE_DICTIONARY)
     return jm_error_unimplemented("an mhlo.backend_config that is not a dictionary");
   attrs->api_version = 4; /* JAX writes 1, so that the attribute is let through */
-  return read_config(v, attr, &attrs->config);
+  return jm_vhlo_read_config(v, attr, &attrs->config);
 }
 
 /* -- what must have its default */

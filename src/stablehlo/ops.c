@@ -308,16 +308,38 @@ static jm_error *keep_decomposition(jm_vhlo *v, const jm_wire_op *op, const jm_o
   m->expansions = jm_arena_grow(&m->arena, m->expansions, m->n_expansions + 1,
                                 &m->expansions_capacity, sizeof *m->expansions);
   if (!m->expansions) return jm_error_out_of_memory();
-  m->expansions[m->n_expansions++] = (jm_expansion){like.code, region};
+  m->expansions[m->n_expansions++] =
+      (jm_expansion){like.code, region, like.code == JM_OP_custom_call ? like.attrs : NULL};
   return NULL;
+}
+
+/* Of the op that was built last. */
+static jm_error *keep_last(jm_vhlo *v, const jm_wire_op *op) {
+  const jm_region *region = jm_module_region(v->m, v->region);
+  return keep_decomposition(v, op, jm_module_op(v->m, region->ops[region->n_ops - 1]));
 }
 
 static jm_error *read_special(jm_vhlo *v, const jm_wire_op *op, const char *name, bool *done) {
   JM_TRY(read_function(v, op, name, special_functions,
                        sizeof special_functions / sizeof *special_functions, done));
-  if (!*done) return NULL;
-  const jm_region *region = jm_module_region(v->m, v->region);
-  return keep_decomposition(v, op, jm_module_op(v->m, region->ops[region->n_ops - 1]));
+  return *done ? keep_last(v, op) : NULL;
+}
+
+/* A kernel of the user's with its reference. */
+static jm_error *read_kernel(jm_vhlo *v, const jm_wire_op *op, bool *done) {
+  jm_custom_call_attrs attrs;
+  const jm_wire_attr *dictionary;
+  jm_value *operands = NULL;
+  memset(&attrs, 0, sizeof attrs);
+  JM_TRY(jm_vhlo_find(v, op, "composite_attributes", &dictionary));
+  if (!dictionary || dictionary->kind != JM_WIRE_DICTIONARY) return NULL;
+  JM_TRY(jm_vhlo_operands(v, op, &operands));
+  JM_TRY(jm_vhlo_make_string(v, "mps.kernel", sizeof "mps.kernel" - 1, &attrs.target.bytes));
+  attrs.target.size = sizeof "mps.kernel" - 1;
+  JM_TRY(jm_vhlo_read_config(v, dictionary, &attrs.config));
+  JM_TRY(jm_vhlo_build(v, op, JM_OP_custom_call, operands, op->n_operands, &attrs, false));
+  *done = true;
+  return keep_last(v, op);
 }
 
 /* `attributes` names the dictionary with k. */
@@ -375,6 +397,8 @@ jm_error *jm_vhlo_read_composite(jm_vhlo *v, const jm_wire_op *op) {
     JM_TRY(
         read_function(v, op, name->bytes, functions, sizeof functions / sizeof *functions, &done));
   if (version == 1 && !done) JM_TRY(read_special(v, op, name->bytes, &done));
+  if (version == 1 && !done && !strcmp(name->bytes, "mps.kernel"))
+    JM_TRY(read_kernel(v, op, &done));
   if (version == 1 && !done && !strcmp(name->bytes, "chlo.top_k"))
     JM_TRY(read_top_k(v, op, "composite_attributes", &done));
   return done ? NULL : call(v, op, "decomposition");

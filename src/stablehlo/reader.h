@@ -230,6 +230,8 @@ jm_error *jm_vhlo_inline_block(jm_vhlo *v, const jm_wire_block *block, const jm_
 jm_error *jm_vhlo_inline_function(jm_vhlo *v, const char *name, uint32_t size,
                                   const jm_value *arguments, uint32_t n_arguments,
                                   uint32_t n_results, jm_value **out) JM_MUST_USE;
+/* A dictionary of numbers, strings and lists. */
+jm_error *jm_vhlo_read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dict *out) JM_MUST_USE;
 /* A custom_call with these attributes and the wire op's layouts and aliases, which it adds. */
 jm_error *jm_vhlo_build_typed_call(jm_vhlo *v, const jm_wire_op *op, jm_value *operands,
                                    jm_custom_call_attrs *attrs) JM_MUST_USE;

@@ -60,11 +60,17 @@ static void test_explanations(const void *code, size_t n_code) {
   const jm_explain_extension_type *explain =
       (const jm_explain_extension_type *)find_extension(JM_EXTENSION_EXPLAIN);
   if (!explain) return;
+  static const char *const devices[] = {NULL, "metal", "cuda"}; /* that need not be there */
   jm_explanation answer;
-  bool known = !explain->explain(code, n_code, &answer);
-  CHECK(answer.text && (known ? answer.json != NULL : strstr(answer.text, "fake") != NULL));
+  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+    bool known = !explain->explain(code, n_code, devices[i], &answer);
+    CHECK(answer.text && (known ? answer.json != NULL : strstr(answer.text, "fake") != NULL));
+    explain->release(&answer);
+  }
+  CHECK(explain->explain("nonsense", 8, NULL, &answer) && answer.text && *answer.text &&
+        !answer.json);
   explain->release(&answer);
-  CHECK(explain->explain("nonsense", 8, &answer) && answer.text && *answer.text && !answer.json);
+  CHECK(explain->explain(code, n_code, "abacus", &answer) && strstr(answer.text, "abacus"));
   explain->release(&answer);
   explain->record(0);
   CHECK(!explain->take(&answer));

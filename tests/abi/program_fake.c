@@ -8,6 +8,7 @@
 #include "engine/host/engine.h"
 #include "engine/mlx/distributed.h"
 #include "engine/mlx/engine.h"
+#include "engine/mlx/offline.h"
 #include "ffi/ffi.h"
 
 enum { MAX = 8, N_ELEMENTS = 6 };
@@ -148,6 +149,11 @@ jm_error *jm_mlx_transport_open(uint32_t self, uint32_t n, const char *const *ad
                                 jm_transport **out) {
   (void)self, (void)n, (void)addresses, (void)out;
   return jm_mlx_transport_check();
+}
+
+jm_error *jm_mlx_offline_create(const char *backend, jm_engine **out) {
+  (void)out;
+  return jm_error_unimplemented("the fake compiler has no engine for %s", backend);
 }
 
 /* Handlers of jax.ffi belong to programs that are none of these. */

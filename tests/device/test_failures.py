@@ -5,11 +5,12 @@ import importlib
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import textwrap
 
+import engines
 import pytest
+from engines import paths
 
 from jax_mps_c import locate
 
@@ -46,14 +47,6 @@ def program(python):
         return done.stdout + done.stderr
 
     return run
-
-
-def paths():
-    """The engine and MLX's library as this process finds them."""
-    mlx = locate.find_mlx()
-    engine = os.environ.get("JAX_MPS_MLX_ENGINE") or locate.find_engine(locate.find_library(), mlx)
-    library = os.environ.get("JAX_MPS_MLX_LIBRARY") or (mlx and mlx.library)
-    return str(engine), str(library)
 
 
 # -- what is missing
@@ -187,28 +180,7 @@ def test_too_large(program):
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory):
     """faulty_engine.c as a library: MLX, with a sin that fails late and a cos that fails at once."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        pytest.fail("these tests need a C compiler")
-    path = tmp_path_factory.mktemp("faulty") / f"faulty{locate.SUFFIX}"
-    subprocess.run(
-        [
-            compiler,
-            "-std=c11",
-            "-D_GNU_SOURCE",
-            "-Wall",
-            "-Werror",
-            "-shared",
-            "-fPIC",
-            "-fvisibility=hidden",
-            f"-I{ROOT / 'src'}",
-            "-o",
-            path,
-            ROOT / "tests" / "device" / "faulty_engine.c",
-            "-ldl",
-        ],
-        check=True,
-    )
+    path = engines.build("faulty_engine.c", tmp_path_factory.mktemp("faulty"))
     engine, library = paths()
     return {
         "JAX_MPS_MLX_ENGINE": path,

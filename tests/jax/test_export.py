@@ -93,8 +93,8 @@ def check_every_target(results):
 
 def test_linear_algebra():
     program = export.export(jax.jit(every_target))(MATRIX, SYMMETRIC, TALL)
-    for target in lowerings.STABLE_TARGETS:
-        assert f"@{target}(" in program.mlir_module(), target
+    for row in lowerings.LOWERINGS:
+        assert f"@{row.target}(" in program.mlir_module(), row.target
     check_every_target(export.deserialize(program.serialize()).call(MATRIX, SYMMETRIC, TALL))
 
 
@@ -102,6 +102,19 @@ def test_stored_files_stay_readable():
     """exported/linalg_v1.bin was written when version 1 was promised; it is never written again."""
     program = export.deserialize(bytearray((STORED / "linalg_v1.bin").read_bytes()))
     check_every_target(program.call(MATRIX, SYMMETRIC, TALL))
+
+
+def test_stored_kernels_stay_readable():
+    """A kernel with a reference, and one without that has no source for a CPU: (a, x) -> a x + x of
+    f32[] and f32[4,8]. Written once, too."""
+    a, x = np.float32(3), np.arange(32, dtype=np.float32).reshape(4, 8)
+    program = export.deserialize(bytearray((STORED / "kernel_v1.bin").read_bytes()))
+    np.testing.assert_array_equal(program.call(a, x), a * x + x)
+    program = export.deserialize(
+        bytearray((STORED / "kernel_without_reference_v1.bin").read_bytes())
+    )
+    with pytest.raises(jax.errors.JaxRuntimeError, match='kernel "axpx" .* only metal, cuda, '):
+        program.call(a, x)
 
 
 def test_a_later_version_is_refused():

@@ -11,7 +11,7 @@ TOLERANCE = 1e-3
 RESNET = "examples/resnet/main.py"
 
 
-@pytest.mark.parametrize("name", ["mlp", "transformer", "lstm", "hmc", "ode"])
+@pytest.mark.parametrize("name", ["mlp", "transformer", "lstm", "hmc", "ode", "fdtd"])
 def test_ten_steps(python, name):
     values = {}
     for platform in ("mps", "cpu"):

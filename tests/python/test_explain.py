@@ -76,6 +76,73 @@ def test_program(python, program, tmp_path, llvm):
     assert drawn.findall(f"{SVG}path[@class='value back']")
 
 
+TARGETS = {
+    "metal": ("thread_position_in_threadgroup", "for an Apple GPU"),
+    "cuda": ('extern "C" __global__ void', "for an NVIDIA GPU"),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_program_for_a_gpu(python, program, target):
+    """The program runs on the host; what a GPU would run is planned, with sources."""
+    done = python("-m", "jax_mps_c", "explain", "--target", target, program)
+    assert done.returncode == 0, done.stderr
+    found = plans(done.stdout)
+    fused, looped = found["jit_fused"], found["jit_looped"]
+    word, compiler = TARGETS[target]
+    assert compiler in fused and "1 by MLX, 1 by kernels of ours" in fused
+    assert "step 0: dot_general by MLX  # jit(fused)/dot_general at " in fused
+    assert re.search(
+        r"launch 1 of 1, \w+: groups \d+, threads of each \d+, shared bytes \d+; "
+        r"buffers of 48 bytes read, of 12 written\n +in0 is %\d+, out0 is %\d+\n",
+        fused,
+    ), fused
+    assert word in fused and "in0[" in fused and "out0[" in fused
+    assert "condition (%" in looped and "sort by MLX" in looped
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", ["add1", "mlp_grad", "fori_loop", "random_sort_gather"])
+def test_artifact_for_a_gpu(python, tmp_path, name, target):
+    svg = tmp_path / "plan.svg"
+    path = ARTIFACTS / f"0.10.2-9.9.9-{name}.mlirbc"
+    done = python("-m", "jax_mps_c", "explain", path, f"--target={target}", "--svg", svg)
+    assert done.returncode == 0, done.stderr
+    assert " by kernels of ours" in done.stdout and "out0[" in done.stdout
+    assert xml.etree.ElementTree.parse(svg).getroot().tag == f"{SVG}svg"
+
+
+def test_a_gpu_that_is_none(python, tmp_path):
+    done = python("-m", "jax_mps_c", "explain", "--target=rocm", tmp_path / "x.py")
+    assert done.returncode == 2 and "metal" in done.stderr and "cuda" in done.stderr
+
+
+KERNEL = """
+import jax, jax.numpy as jnp, jax_mps_c
+from jax_mps_c import explain
+f = jax_mps_c.kernel("mine", {"metal": "out0[0] = in0[0] + 1;"}, 1, 1,
+                     jax.ShapeDtypeStruct((1,), jnp.float32), reference=lambda x: x + 1)
+lowered = jax.jit(f).lower(jnp.ones(1))
+for target in ("metal", "cuda", None):
+    print(target, explain.text(lowered, target).replace("\\n", "|"))
+try:
+    explain.text(lowered, "rocm")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_kernel_of_the_user(code):
+    """Its source where the device runs it, else what its reference becomes."""
+    lines, _ = code(KERNEL, JAX_PLATFORMS="mps,cpu")
+    metal, cuda, host, wrong = lines
+    assert "launch 1 of 1, kernel mine: threads 1 x 1 x 1, of a group 1 x 1 x 1|" in metal
+    assert " out0[0] = in0[0] + 1;|" in metal and "1 by kernels of the user's" in metal
+    assert "mine" not in cuda.partition("add %")[2] and "1 by kernels of ours" in cuda
+    assert "f32[1] = add %" in host
+    assert wrong == '"rocm" is no device to explain for: there are metal and cuda'
+
+
 def test_program_that_fails(python, tmp_path):
     path = tmp_path / "fails.py"
     path.write_text("import jax\njax.jit(lambda x: -x)(1.0)\nraise SystemExit(7)\n")

@@ -30,7 +30,7 @@ static void add_expansion(jm_module *m, jm_opcode code, jm_opcode of) {
   CHECK_OK(jm_build_results(m, region, &sum, 1));
   m->expansions = jm_arena_grow(&m->arena, m->expansions, m->n_expansions + 1,
                                 &m->expansions_capacity, sizeof *m->expansions);
-  m->expansions[m->n_expansions++] = (jm_expansion){code, region};
+  m->expansions[m->n_expansions++] = (jm_expansion){code, region, NULL};
 }
 
 static jm_module *module_make(void) {
@@ -84,6 +84,41 @@ static void test_verified(void) {
   jm_module_destroy(m);
 }
 
+/* Two calls that differ in their configuration alone: each has its own expansion, and an engine may
+ * run one of them. */
+static const char calls[] =
+    "module \"calls\" {\n"
+    "  (%0: f32[3]):\n"
+    "  %1: f32[3] = custom_call %0 target=\"mps.kernel\" config={\"name\": \"a\"}\n"
+    "  %2: f32[3] = custom_call %1 target=\"mps.kernel\" config={\"name\": \"b\"}\n"
+    "  return %2\n"
+    "}\n";
+
+static const char *name_of(const jm_op *op) {
+  return ((const jm_custom_call_attrs *)op->attrs)->config.entries[0].str.bytes;
+}
+
+static bool runs_b(void *engine, const jm_module *m, const jm_op *call) {
+  (void)engine, (void)m;
+  return !strcmp(name_of(call), "b");
+}
+
+static void test_calls(void) {
+  for (int runs = 0; runs < 2; runs++) {
+    jm_module *m = NULL;
+    CHECK_OK(jm_module_parse(calls, strlen(calls), &m));
+    add_expansion(m, JM_OP_custom_call, JM_OP_negate);      /* 0 */
+    add_expansion(m, JM_OP_custom_call, JM_OP_exponential); /* x + e^x */
+    m->expansions[0].attrs = m->ops[0].attrs;
+    m->expansions[1].attrs = m->ops[1].attrs;
+    CHECK_OK(jm_pass_lower(
+        m, &(jm_pass_options){.expands = !runs, .runs_kernel = runs ? runs_b : NULL}));
+    CHECK(count(m, JM_OP_custom_call) == (uint32_t)runs);
+    CHECK(count(m, JM_OP_negate) == 1 && count(m, JM_OP_exponential) == (uint32_t)!runs);
+    jm_module_destroy(m);
+  }
+}
+
 static void test_no_memory(void) {
   for (int64_t n = 0; n < 10000; n++) {
     jm_module *m = module_make();
@@ -98,4 +133,4 @@ static void test_no_memory(void) {
   CHECK(false);
 }
 
-TEST_MAIN(test_expanded, test_kept, test_verified, test_no_memory)
+TEST_MAIN(test_expanded, test_kept, test_calls, test_verified, test_no_memory)

@@ -89,8 +89,9 @@ static void print_kernel(const jm_kernel *kernel, uint32_t depth, jm_text *text)
   jm_text_deinit(&kernel_text);
 }
 
-static void print_code(const jm_step_code *code, const jm_module *m, const jm_op *op,
-                       uint32_t depth, jm_text *text) {
+static void print_code(jm_engine *engine, const jm_step_code *code, const jm_module *m,
+                       const jm_op *op, uint32_t depth, jm_text *text) {
+  (void)engine;
   const jm_schedule *schedule = ((const jm_host_code *)code)->group->schedule;
   for (uint32_t i = 0; i < schedule->n_launches; i++) {
     jm_text_printf(text, "%*skernel %u of %u, %s: ", 2 * (int)depth, "", i + 1,

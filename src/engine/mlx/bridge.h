@@ -90,8 +90,7 @@ typedef struct jm_mlx_kernel_spec {
   const char *name;
   /* CUDA: a cubin or PTX with `extern "C" __global__ void name(in0, ..., out0, ...)`, all pointers;
    * with is_text, and always for Metal: the text of a body that reads in0[i], ... and writes
-   * out0[i],
-   * ... CPU: not used. */
+   * out0[i], ...; all are pointers, those of scalars too. CPU: not used. */
   const void *code;
   size_t code_bytes;
   bool is_text;

@@ -65,7 +65,6 @@ jm_error *group_open(const char *backend, uint32_t rank, uint32_t size, const ch
 jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *out);
 void group_close(jm_mlx_group *group);
 
-// bridge_kernel.cc: members of jm_mlx_api, described there.
 // bridge_kernel.cc, bridge_graph.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
 void kernel_release(jm_mlx_kernel *kernel);

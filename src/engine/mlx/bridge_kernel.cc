@@ -17,6 +17,7 @@
 #include "mlx/allocator.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/fast.h"
+#include "mlx/ops.h"
 #include "mlx/primitives.h"
 
 namespace core = mlx::core;
@@ -179,11 +180,18 @@ std::shared_ptr<kernel_code> kernel_build(const jm_mlx_kernel_spec *spec) {
   return kernel;
 }
 
-std::vector<core::array> launch_first(kernel_code &kernel, const std::vector<core::array> &inputs) {
+// MLX declares a parameter of a Metal text by the array: a scalar is a reference. Ours are
+// pointers.
+core::array as_pointer(const core::array &in) {
+  return in.ndim() ? in : core::reshape(in, {1}, here.stream);
+}
+
+std::vector<core::array> launch_first(kernel_code &kernel, std::vector<core::array> inputs) {
   if (here.is_cuda && !kernel.is_text)
     return core::fast::precompiled_cuda_kernel(
         kernel.name, kernel.code, inputs, kernel.shapes, kernel.dtypes, {}, kernel.grid,
         kernel.group, kernel.shared_bytes, std::nullopt, true, here.stream);
+  for (core::array &in : inputs) in = as_pointer(in);
   auto build = [&](auto make) {
     return make(kernel.name, kernel.in, kernel.out, kernel.code, kernel.header);
   };
@@ -195,7 +203,7 @@ std::vector<core::array> launch_first(kernel_code &kernel, const std::vector<cor
 
 // MLX builds a primitive a call, with a copy of the code or a source put together anew. It depends
 // on the inputs' types and sizes alone, which are the kernel's, so that the first one serves for
-// all launches.
+// all launches. (A scalar and an array of one element are the same to it then.)
 std::vector<core::array> launch(const std::shared_ptr<kernel_code> &kernel,
                                 std::vector<core::array> inputs) {
   if (!here.is_gpu)

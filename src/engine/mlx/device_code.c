@@ -13,7 +13,6 @@
 #include "base/parallel.h"
 #include "base/settings.h"
 #include "engine/mlx/nvrtc.h"
-#include "kernel/print/c.h"
 
 enum { N_BUCKETS = 1024 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -82,11 +81,29 @@ static jm_error *cubin_make(const jm_mlx_device_fact *device, jm_device_code *co
   return error;
 }
 
-/* A whole translation unit: MLX hands over inputs before outputs. */
-static jm_error *cuda_print(const jm_kernel *kernel, jm_text *text) {
+/* MLX declares the buffers of a Metal text, raw_in0 and so on, by the arrays' types: bfloat, bool.
+ * A kernel sees words. */
+static void words_print(const jm_kernel *kernel, const jm_c_dialect *dialect, jm_text *text) {
+  uint32_t n[2] = {0};
+  for (uint32_t i = 0; i < kernel->n_params; i++) {
+    const jm_kparam *param = &kernel->params[i];
+    if (param->space != JM_SPACE_GLOBAL) continue;
+    const char *name = param->written ? "out" : "in";
+    const uint32_t k = n[param->written]++;
+    jm_text_printf(text, "auto %s%u = jm_words<%s>(raw_%s%u);\n", name, k,
+                   dialect->types[param->element], name, k);
+  }
+}
+
+jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *kernel,
+                               jm_text *text) {
+  if (dialect != &jm_c_cuda) {
+    words_print(kernel, dialect, text);
+    return jm_c_print_body(kernel, dialect, text);
+  }
   /* What is written has no __restrict__: a compiler may then keep it over a barrier. */
   const char *const kinds[] = {"const %s *__restrict__ in%u", "%s *out%u"};
-  jm_text_printf(text, "%sextern \"C\" __global__ void JM_KERNEL(", jm_c_cuda.prelude);
+  jm_text_printf(text, "extern \"C\" __global__ void JM_KERNEL(");
   bool first = true;
   for (uint32_t written = 0; written < 2; written++)
     for (uint32_t i = 0, n = 0; i < kernel->n_params; i++) {
@@ -106,8 +123,8 @@ static jm_error *code_make(const compilation *c, const jm_kernel *kernel, jm_dev
   const bool is_cuda = !strcmp(c->device->backend, "cuda");
   jm_text text;
   jm_text_init(&text);
-  jm_error *error =
-      is_cuda ? cuda_print(kernel, &text) : jm_c_print_body(kernel, &jm_c_metal, &text);
+  if (is_cuda) jm_text_printf(&text, "%s", jm_c_cuda.prelude);
+  jm_error *error = jm_device_code_print(is_cuda ? &jm_c_cuda : &jm_c_metal, kernel, &text);
   if (!error) error = jm_text_error(&text);
   if (error) {
     jm_text_deinit(&text);

@@ -6,7 +6,7 @@
 #define JM_ENGINE_MLX_DEVICE_CODE_H
 
 #include "engine/mlx/bridge.h"
-#include "kernel/ir/kernel.h"
+#include "kernel/print/c.h"
 
 typedef struct jm_device_code {
   struct jm_device_code *next; /* of its bucket */
@@ -17,6 +17,11 @@ typedef struct jm_device_code {
   char *code;    /* what the device takes */
   size_t code_bytes;
 } jm_device_code;
+
+/* Appends a kernel's source without the dialect's prelude: of CUDA a whole function, inputs before
+ * outputs, of Metal the body that MLX takes, of parameters raw_in0, ..., raw_out0, ... */
+jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *kernel,
+                               jm_text *text) JM_MUST_USE;
 
 /* The codes of n kernels for this device, each the caller's reference. On an error none is held. */
 jm_error *jm_device_code_create(const jm_mlx_device_fact *device, const jm_kernel *const *kernels,

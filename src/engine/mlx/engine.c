@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/settings.h"
+#include "engine/mlx/device_check.h"
 #include "engine/mlx/execute.h"
 #include "engine/mlx/library.h"
 
@@ -32,6 +34,10 @@ static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_o
   return jm_lower_takes_pattern(module, fusion, &e->device, e->target.has_kernels);
 }
 
+static jm_error *check_kernel(jm_engine *engine, const jm_module *module, const jm_op *kernel) {
+  return jm_mlx_user_kernel_check(&engine_of(engine)->device, module, kernel);
+}
+
 static jm_error *compile(jm_engine *engine, const jm_module *module, jm_engine_code *code,
                          void **out) {
   (void)code;
@@ -50,14 +56,24 @@ static const jm_step_code *bind(void *compiled, jm_op_id op) {
   return &((const jm_mlx_program *)compiled)->codes[op].base;
 }
 
+/* MLX's CPU device runs the kernels of either kind of GPU. */
+static void print_code(jm_engine *engine, const jm_step_code *code, const jm_module *module,
+                       const jm_op *op, uint32_t depth, jm_text *text) {
+  const bool is_cuda = !strcmp(engine_of(engine)->target.name, jm_target_cuda.name);
+  jm_mlx_code_print((const jm_mlx_code *)code, is_cuda ? &jm_c_cuda : &jm_c_metal, module, op,
+                    depth, text);
+}
+
 static const jm_backend backend = {
     .expands = true,
     .find_target = find_target,
     .describe_compiler = describe_compiler,
     .takes_pattern = takes_pattern,
+    .check_kernel = check_kernel,
     .compile = compile,
     .compiled_destroy = compiled_destroy,
     .bind = bind,
+    .print_code = print_code,
 };
 
 /* -- the engine */
@@ -139,6 +155,8 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
     return error;
   }
   e->target = jm_mlx_kernels_target(&e->device, &why);
+  if (e->device.is_gpu && e->target.has_kernels && !jm_setting_find(JM_SETTING_KERNELS))
+    e->target.has_kernels = jm_mlx_device_check(api, &e->device, &e->target);
   snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
   e->base.fact = (jm_engine_fact){.name = "mlx",
                                   .device_kind = e->device.kind,

@@ -66,26 +66,6 @@ static jm_error *graph_start(execution *x, jm_mlx_array *const *arrays, size_t n
 
 /* -- making a module ready */
 
-static jm_error *codes_make(jm_mlx_program *program) {
-  const jm_module *m = program->module;
-  for (jm_op_id id = 0; id < m->n_ops; id++) {
-    const jm_op *op = jm_module_op(m, id);
-    jm_mlx_code *code = &program->codes[id];
-    const jm_group_code *group = jm_mlx_kernels_find(program->kernels, id);
-    if (group) {
-      code->lower = jm_lower_kernels;
-      code->base.name = group->schedule->name;
-      code->base.n_kernels = group->schedule->n_launches;
-      continue;
-    }
-    code->lower = jm_lower_find(m, op);
-    if (!code->lower) JM_TRY(jm_library_check(m, op));
-    if (op->code == JM_OP_fusion)
-      code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
-  }
-  return NULL;
-}
-
 jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact *device,
                                 const jm_target *target, const jm_module *module,
                                 jm_mlx_program **out) {
@@ -93,13 +73,15 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
   if (!program) return jm_error_out_of_memory();
   jm_arena_init(&program->arena);
   program->module = module;
-  program->codes = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->codes);
   program->constants = jm_arena_alloc(&program->arena, module->n_ops, sizeof *program->constants);
   jm_error *error = NULL;
-  if (!program->codes || !program->constants) error = jm_error_out_of_memory();
+  if (!program->constants) error = jm_error_out_of_memory();
   if (!error && target->has_kernels)
     error = jm_mlx_kernels_create(api, device, target, module, &program->kernels);
-  if (!error) error = codes_make(program);
+  if (!error) error = jm_mlx_user_kernels_create(api, device, module, &program->user_kernels);
+  if (!error)
+    error = jm_mlx_codes_build(module, jm_mlx_kernels_groups(program->kernels), &program->arena,
+                               &program->codes);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
     return error;
@@ -114,6 +96,7 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
     jm_mlx_value_drop(api, &program->constants[i]);
   if (api) jm_lower_scalars_release(api, &program->scalars);
   jm_mlx_kernels_destroy(program->kernels);
+  jm_mlx_user_kernels_destroy(program->user_kernels);
   jm_arena_deinit(&program->arena);
   jm_free(program);
 }
@@ -426,8 +409,9 @@ static jm_error *run_case(execution *x, const jm_step *step) {
 
 static jm_error *run_plain(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
-  jm_lower_fn *lower = ((const jm_mlx_code *)step->code)->lower;
-  return lower && !belongs_on_host(x, op) ? run_on_device(x, op, lower) : run_on_host(x, op);
+  const jm_mlx_code *code = (const jm_mlx_code *)step->code;
+  const bool on_device = code->device_only || (code->lower && !belongs_on_host(x, op));
+  return on_device ? run_on_device(x, op, code->lower) : run_on_host(x, op);
 }
 
 static jm_error *run_block(execution *x, uint32_t index) {
@@ -459,7 +443,8 @@ static jm_error *execution_init(execution *x) {
   x->lowering = (jm_lowering){.api = x->api,
                               .module = x->m,
                               .scalars = &x->program->scalars,
-                              .kernels = x->program->kernels};
+                              .kernels = x->program->kernels,
+                              .user_kernels = x->program->user_kernels};
   x->traces = jm_setting_has_word(JM_SETTING_DEBUG, "launches");
   jm_text_init(&x->calls);
   if (x->traces) x->lowering.calls = &x->calls;

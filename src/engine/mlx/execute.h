@@ -7,16 +7,12 @@
 #ifndef JM_ENGINE_MLX_EXECUTE_H
 #define JM_ENGINE_MLX_EXECUTE_H
 
+#include "engine/mlx/codes.h"
 #include "engine/mlx/kernels.h"
 #include "engine/mlx/lower.h"
+#include "engine/mlx/user_kernels.h"
 #include "engine/mlx/values.h"
 #include "plan/plan.h"
-
-/* What runs an op. */
-typedef struct jm_mlx_code {
-  jm_step_code base;
-  jm_lower_fn *lower; /* NULL: MLX has none, the op runs on the host */
-} jm_mlx_code;
 
 /* A module made ready. */
 typedef struct jm_mlx_program {
@@ -25,7 +21,8 @@ typedef struct jm_mlx_program {
   jm_mlx_code *codes;      /* per op */
   jm_mlx_value *constants; /* per op: a constant's value, made at its first use */
   jm_lower_scalars scalars;
-  jm_mlx_kernels *kernels; /* of the groups; NULL: the target has none */
+  jm_mlx_kernels *kernels;           /* of the groups; NULL: the target has none */
+  jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
 } jm_mlx_program;
 
 /* target: that the module was lowered for. UNIMPLEMENTED if an op can run neither on MLX nor on the

@@ -9,6 +9,7 @@
 #include "base/scratch.h"
 #include "base/settings.h"
 #include "engine/host/jit.h"
+#include "engine/mlx/compare.h"
 #include "engine/mlx/device_code.h"
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/nvrtc.h"
@@ -32,6 +33,8 @@ struct jm_mlx_kernels {
   jm_groups *groups;
   launch **launches; /* per group: of its schedule */
   bool on_host;      /* codes are jm_jit_code, not jm_device_code */
+  bool compares;     /* JAX_MPS_DEBUG=compare */
+  bool flushes;      /* the device may take subnormal numbers for zero */
 };
 
 /* -- the target */
@@ -189,6 +192,21 @@ static jm_error *arguments_sort(jm_mlx_kernels *k, const jm_op *op, const jm_lau
   return NULL;
 }
 
+/* "raw_in0", "raw_in1", ...: see jm_device_code_print. */
+static jm_error *names_create(jm_mlx_kernels *k, const char *prefix, uint32_t n,
+                              const char *const **out) {
+  enum { SIZE = 24 };
+  const char **names = jm_arena_alloc(&k->arena, n + 1u, sizeof *names);
+  char *bytes = jm_arena_alloc(&k->arena, n + 1u, SIZE);
+  if (!names || !bytes) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) {
+    snprintf(bytes + (size_t)i * SIZE, SIZE, "%s%u", prefix, i);
+    names[i] = bytes + (size_t)i * SIZE;
+  }
+  *out = names;
+  return NULL;
+}
+
 /* The code's reference goes to the launch where that runs on the host. */
 static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_launch *from,
                                void **code, launch *to) {
@@ -218,6 +236,8 @@ static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_laun
     spec.code_bytes = device->code ? device->code_bytes : strlen(device->text);
     spec.is_text = !device->code;
     spec.header = device->code ? NULL : jm_c_metal.prelude;
+    JM_TRY(names_create(k, "raw_in", to->n_in, &spec.in));
+    JM_TRY(names_create(k, "raw_out", to->n_out, &spec.out));
   }
   return k->api->kernel_create(&spec, &to->kernel);
 }
@@ -290,7 +310,12 @@ jm_error *jm_mlx_kernels_create(const jm_mlx_api *api, const jm_mlx_device_fact 
                                 jm_mlx_kernels **out) {
   jm_mlx_kernels *k = jm_alloc(1, sizeof *k);
   if (!k) return jm_error_out_of_memory();
-  *k = (jm_mlx_kernels){.api = api, .module = module, .target = target, .on_host = !device->is_gpu};
+  *k = (jm_mlx_kernels){.api = api,
+                        .module = module,
+                        .target = target,
+                        .on_host = !device->is_gpu,
+                        .compares = jm_setting_has_word(JM_SETTING_DEBUG, "compare"),
+                        .flushes = !strcmp(device->backend, "metal")};
   jm_arena_init(&k->arena);
   jm_error *error = build(k, device);
   if (error) {
@@ -311,8 +336,8 @@ void jm_mlx_kernels_destroy(jm_mlx_kernels *k) {
   jm_free(k);
 }
 
-const jm_group_code *jm_mlx_kernels_find(const jm_mlx_kernels *kernels, jm_op_id op) {
-  return kernels ? jm_groups_find(kernels->groups, op) : NULL;
+const jm_groups *jm_mlx_kernels_groups(const jm_mlx_kernels *kernels) {
+  return kernels ? kernels->groups : NULL;
 }
 
 /* -- shapes */
@@ -366,24 +391,34 @@ static jm_error *launch_run(const jm_mlx_kernels *k, const launch *l, const arra
   return NULL;
 }
 
-static jm_error *group_run(jm_mlx_kernels *k, jm_op_id op, const arrays *a) {
+jm_error *jm_mlx_group_run(jm_mlx_kernels *k, jm_op_id op, jm_mlx_array *const *operands,
+                           jm_mlx_array **results) {
   const jm_group_code *group = jm_groups_find(k->groups, op);
+  const jm_schedule *schedule = group->schedule;
   const launch *launches = k->launches[group - k->groups->groups];
-  jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS];
-  for (uint32_t i = 0; i < group->schedule->n_launches; i++)
-    JM_TRY(launch_run(k, &launches[i], a, read, written));
-  return NULL;
+  jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
+  const arrays a = {operands, results, temporaries};
+  jm_error *error = NULL;
+  for (uint32_t i = 0; !error && i < schedule->n_launches; i++)
+    error = launch_run(k, &launches[i], &a, read, written);
+  for (uint32_t i = 0; i < schedule->n_temporaries; i++) k->api->array_release(temporaries[i]);
+  return error;
+}
+
+static jm_error *group_lower(jm_mlx_kernels *k, jm_op_id op, jm_mlx_array *const *operands,
+                             jm_mlx_array **results) {
+  JM_TRY(jm_mlx_group_run(k, op, operands, results));
+  return k->compares ? jm_mlx_compare(k->api, k->flushes, k->module, jm_groups_find(k->groups, op),
+                                      operands, results)
+                     : NULL;
 }
 
 void jm_lower_kernels(jm_lowering *l) {
   const jm_op_id id = (jm_op_id)(l->op - l->module->ops);
-  const uint32_t n_temporaries = jm_groups_find(l->kernels->groups, id)->schedule->n_temporaries;
-  jm_mlx_array *operands[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
+  jm_mlx_array *operands[MOST_ARRAYS];
   for (uint32_t i = 0; i < l->op->n_operands; i++) operands[i] = jm_lower_elements(l, i);
   if (l->error) return;
-  const arrays a = {operands, l->out, temporaries};
-  jm_lower_fail(l, group_run(l->kernels, id, &a));
-  for (uint32_t i = 0; i < n_temporaries; i++) l->api->array_release(temporaries[i]);
+  jm_lower_fail(l, group_lower(l->kernels, id, operands, l->out));
   for (uint32_t i = 0; i < l->op->n_results; i++)
     if (l->out[i]) jm_lower_keep(l, l->out[i]);
 }

@@ -21,8 +21,13 @@ jm_error *jm_mlx_kernels_create(const jm_mlx_api *api, const jm_mlx_device_fact 
                                 jm_mlx_kernels **out) JM_MUST_USE;
 void jm_mlx_kernels_destroy(jm_mlx_kernels *kernels); /* NULL is allowed */
 
-/* The group of a fusion op, NULL if it is none or kernels is NULL. */
-const jm_group_code *jm_mlx_kernels_find(const jm_mlx_kernels *kernels, jm_op_id op);
+/* The groups, with their schedules; NULL if kernels is NULL. */
+const jm_groups *jm_mlx_kernels_groups(const jm_mlx_kernels *kernels);
+
+/* Builds a group's launches: an array for each of the op's operands in, a fresh one for each result
+ * out, also those that were made before an error. Nothing runs yet. */
+jm_error *jm_mlx_group_run(jm_mlx_kernels *kernels, jm_op_id op, jm_mlx_array *const *operands,
+                           jm_mlx_array **results) JM_MUST_USE;
 
 /* The lowering of such an op: builds its launches, an array for each operand in, a fresh one for
  * each result out. Nothing runs yet. */

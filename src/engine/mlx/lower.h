@@ -42,9 +42,10 @@ typedef struct jm_lowering {
   jm_mlx_array **out;   /* op->n_results: set by the lowering, owned by the scope until taken;
                            the result's elements in order, whatever the shape */
   jm_lower_scalars *scalars;
-  struct jm_mlx_kernels *kernels; /* of the program's groups, NULL: there are none */
-  jm_error *error;                /* the first one; sticky */
-  jm_mlx_array **scope;           /* arrays to release when the op is done */
+  struct jm_mlx_kernels *kernels;           /* of the program's groups, NULL: there are none */
+  struct jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
+  jm_error *error;                          /* the first one; sticky */
+  jm_mlx_array **scope;                     /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
   uint32_t n_calls; /* of primitives, since somebody counted them */
   jm_text *calls;   /* their names, for JAX_MPS_DEBUG=launches; NULL: nobody asks */

@@ -8,6 +8,7 @@
 #include "engine/host/library/functions.h"
 #include "engine/host/library/lapack_call.h"
 #include "engine/host/library/linalg.h"
+#include "engine/user_kernel.h"
 #include "ffi/ffi.h"
 
 static jm_error *invalid(const jm_module *m, const jm_op *op) {
@@ -34,6 +35,11 @@ static jm_error *check_sink(const jm_module *m, const jm_op *op) {
   return op->n_results ? invalid(m, op) : NULL;
 }
 
+/* Never reached: what a device can't run was refused, or expanded to its reference. */
+static jm_error *run_user_kernel(const jm_call *call) {
+  return jm_user_kernel_refuse(call->module, call->op, "host");
+}
+
 static const jm_custom_call calls[] = {
     {"Sharding", jm_library_identity, check_identity},
     {"xla.sdy.FuncResultSharding", jm_library_identity, check_identity},
@@ -43,6 +49,7 @@ static const jm_custom_call calls[] = {
     {"annotate_device_placement", jm_library_identity, check_identity},
     {"dce_sink", jm_library_token, check_sink},
     {"mps.callback", jm_library_callback, jm_library_callback_check},
+    {"mps.kernel", run_user_kernel, jm_user_kernel_verify},
     {"Qr", jm_qr_run, jm_qr_check},
     {"ProductOfElementaryHouseholderReflectors", jm_householder_run, jm_householder_check},
     {"mps.eigh", jm_lapack_call_run, jm_lapack_call_check},
