@@ -37,8 +37,8 @@ jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out
   jm_shape shape = {JM_DT_f32, 2, dims, N_ELEMENTS * sizeof(float)};
   for (int i = 0; i < MAX; i++) {
     program->parameters[i] =
-        (jm_parameter){shape, i ? -1 : fake.alias, !i && fake.donor, NULL, NULL};
-    program->outputs[i] = (jm_output){shape, NULL, NULL};
+        (jm_parameter){.shape = shape, .alias = i ? -1 : fake.alias, .donor = !i && fake.donor};
+    program->outputs[i] = (jm_output){.shape = shape};
   }
   if (*fake.memory_kind) program->outputs[0].memory_kind = program->fake.memory_kind;
   program->facts = (jm_program_facts){

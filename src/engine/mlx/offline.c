@@ -25,7 +25,10 @@ typedef struct offline_program {
 
 static offline_engine *engine_of(jm_engine *engine) { return (offline_engine *)engine; }
 
-static const struct jm_target *find_target(jm_engine *engine) { return &engine_of(engine)->target; }
+static const struct jm_target *find_target(jm_engine *engine, const jm_engine_code *code) {
+  (void)code;
+  return &engine_of(engine)->target;
+}
 
 static const char *describe_compiler(jm_engine *engine) { return engine->fact.version; }
 
@@ -48,7 +51,9 @@ static void compiled_destroy(jm_engine *engine, void *compiled) {
   jm_free(program);
 }
 
-static jm_error *compile(jm_engine *engine, const jm_module *module, void **out) {
+static jm_error *compile(jm_engine *engine, const jm_module *module, jm_engine_code *code,
+                         void **out) {
+  (void)code;
   offline_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   program->engine = engine_of(engine);
