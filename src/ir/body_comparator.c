@@ -140,7 +140,7 @@ static bool match_compare(const matcher *m, jm_value value, bool equal, jm_sort_
   return true;
 }
 
-/* less_0 or (equal_0 and (less_1 or (equal_1 and ...))): the keys, most significant first. */
+/* less(0) or (equal(0) and (less(1) or (equal(1) and ...))): the keys, most significant first. */
 static bool match_keys(const matcher *m, jm_sort_key *keys, uint32_t max_keys, uint32_t *n_keys) {
   jm_value value = m->region->results[0];
   for (*n_keys = 0; *n_keys < max_keys;) {

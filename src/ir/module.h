@@ -65,7 +65,7 @@ typedef struct jm_op {
   jm_value first_result;     /* results are consecutive values */
   jm_region_id first_region; /* regions are consecutive */
   void *attrs;               /* jm_<op>_attrs, never NULL */
-  uint32_t loc;              /* for jm_module_locate, JM_NONE: unknown */
+  uint32_t loc;              /* for jm_module.locate; JM_NONE: unknown */
 } jm_op;
 
 typedef struct jm_value_fact {

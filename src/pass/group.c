@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Grouping: the ops of a region become `fusion` ops, each compiled as one. From the last op on,
- * every op joins the groups that use it, if a schedule fits what comes of it (kernel/cluster.h) and
+ * every op joins the groups that use it, if a schedule fits what comes of it (kernel/schedule/cluster.h) and
  * if it pays (group_cost.c); else it starts a group. Ops that cheaply make much of little are
  * members of all groups that use them. Then groups that go over the same data are joined.
  *

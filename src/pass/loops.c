@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loops that are compiled as one kernel: a `while` whose iterations have so little work that steps
- * of a plan would cost more becomes a fusion by itself (kernel/schedule.h says which). Loops in the
+ * of a plan would cost more becomes a fusion by itself (kernel/schedule/schedule.h says which). Loops in the
  * bodies of others are looked at where the outer one does not fit. */
 #include "kernel/schedule/schedule.h"
 #include "pass/rewrite.h"

@@ -231,10 +231,9 @@ size_t jm_kernel_scratch_bytes(const jm_kernel *kernel);
 jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, void *scratch,
                               int64_t begin, int64_t end, const atomic_bool *cancelled) JM_MUST_USE;
 
-/* Appends the kernel to text as the LLVM function `void @name(ptr, ptr, i64, i64, ptr)`, a
- * jm_kernel_fn; declarations of intrinsics that it uses are gathered by jm_kernel_print_llvm_end.
- * Never prints half, bfloat, i128, or a symbol outside LLVM's intrinsics that are lowered inline on
- * the target; C functions are called by address. */
+/* Kernels as a module of LLVM IR. Each is a function `void @symbol(ptr, ptr, i64, i64, ptr)`, a
+ * jm_kernel_fn. The text never has half, bfloat, i128, or a symbol other than LLVM's intrinsics
+ * that are lowered inline on the target; C functions are called by address. */
 typedef struct jm_target jm_target; /* target.h */
 typedef struct jm_llvm_module jm_llvm_module;
 jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) JM_MUST_USE;

@@ -13,7 +13,7 @@
  *       for (int j = lane; j < step; j += 32)
  *         exchange[j] = combine(exchange[j], exchange[j + step]);
  *     c = exchange[lane];
- *     for (int step = 16; step > 0; step /= 2) c = combine(c, shuffle_down(c, step));
+ *     for (int step = 16; step > 0; step /= 2) c = combine(c, shuffle(c, step));
  *     if (lane == 0) result = c;
  *   }
  *   barrier;

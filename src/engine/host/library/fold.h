@@ -23,7 +23,7 @@ typedef struct jm_fold {
   jm_library_region *region;
   const jm_call *call;
   const void **args;                                 /* region's: n accumulators, n elements */
-  void **acc_scratch, **x_scratch, **acc_at, **x_at; /* of fold_rect */
+  void **acc_scratch, **x_scratch, **acc_at, **x_at; /* of jm_fold_rect */
   int64_t until_poll;
   jm_arena arena;
 } jm_fold;
