@@ -10,7 +10,7 @@
 #include "base/scratch.h"
 
 enum {
-  SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap does as well */
+  SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap is as fast */
   MAX_KEPT = 64,
   LEAST_HUGE = 4 << 20,
 };
@@ -49,14 +49,15 @@ static void *kept_find(size_t bytes) {
   return data;
 }
 
-/* Large pages, where the system gives them to those who ask: fewer faults and address misses. */
+/* Asks for large pages, where the system grants them on request: fewer page faults and TLB misses.
+ */
 void *jm_data_alloc(size_t bytes) {
   void *data = jm_alloc_data(bytes);
 #ifdef MADV_HUGEPAGE
   if (data && bytes >= LEAST_HUGE) {
     uintptr_t page = 4096, begin = ((uintptr_t)data + page - 1) & ~(page - 1);
     uintptr_t end = ((uintptr_t)data + bytes) & ~(page - 1);
-    (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish */
+    (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a hint: failure is harmless */
   }
 #endif
   return data;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A file: header, key, code. Its name is the key's hash; the key itself decides. */
+ * A file is header, key, code. Its name is the key's hash, and the key in it is compared in full.
+ */
 #include "base/file_cache.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ bool jm_file_cache_find(const char *folder, const char *key, char **code, size_t
   return found;
 }
 
-/* The folder with all that it is in. */
+/* Makes the folder and its parents. */
 static bool folder_make(const char *folder) {
   char path[PATH_BYTES];
   size_t n = strlen(folder);

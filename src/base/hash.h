@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hashes for tables and keys. None is cryptographic: whoever takes code or data from elsewhere must
- * not trust them. */
+ * Hashes for tables and keys. None is cryptographic: they do not authenticate code or data from
+ * elsewhere. */
 #ifndef JM_BASE_HASH_H
 #define JM_BASE_HASH_H
 
@@ -15,7 +15,7 @@ static inline uint64_t jm_hash_bytes(const void *bytes, size_t n) {
   return hash;
 }
 
-/* The hash of a sequence, a word at a time. All bits of the result are worth using. */
+/* The hash of a sequence, a word at a time. All bits of the result are well mixed. */
 static inline uint64_t jm_hash_mix(uint64_t hash, uint64_t word) {
   hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
   return hash ^ hash >> 29;

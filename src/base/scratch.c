@@ -9,9 +9,9 @@
 #include "base/data.h"
 
 enum {
-  SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap does as well */
+  SMALLEST_KEPT = 1 << 20, /* below, malloc's own heap is as fast */
   MAX_KEPT = 64,
-  MOST_TIMES = 8, /* a block serves needs down to this part of it */
+  MOST_TIMES = 8, /* a block serves requests of at least this fraction of its size */
 };
 static const size_t kept_limit = (size_t)1 << 30;
 
@@ -25,7 +25,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static header *kept[MAX_KEPT]; /* oldest first */
 static size_t n_kept, kept_bytes;
 
-/* Rounded up by at most an eighth: the next need may be slightly larger. */
+/* Rounded up by at most an eighth: the next request may be slightly larger. */
 static size_t class_of(size_t bytes) {
   if (bytes < SMALLEST_KEPT) return bytes;
   size_t step = (size_t)1 << (60 - __builtin_clzll(bytes));
@@ -41,7 +41,7 @@ static header *kept_remove(size_t i) {
 }
 
 /* The smallest kept block that is large enough. Without one a new block will be made, which can
- * take over what the largest of the smaller ones did: that one is superseded. */
+ * also serve the requests of the largest smaller block: that one is superseded. */
 static header *kept_find(size_t bytes, header **superseded) {
   size_t fit = MAX_KEPT, below = MAX_KEPT;
   for (size_t i = 0; i < n_kept; i++) {

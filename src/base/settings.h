@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The settings of the project, JAX_MPS_* in the environment, expanded from settings.def: the only
- * place that reads the environment. A setting is text; who uses it says what it may be. Not a store
- * for state: values don't change once something has read them. */
+ * place that reads the environment. A setting is text; its reader decides which values are valid.
+ * Not a store for state: a value does not change once it has been read. */
 #ifndef JM_BASE_SETTINGS_H
 #define JM_BASE_SETTINGS_H
 
@@ -37,7 +37,7 @@ jm_error *jm_setting_read_number(jm_setting setting, int64_t least, int64_t most
 /* true if the comma-separated value has this word */
 bool jm_setting_has_word(jm_setting setting, const char *word);
 
-/* Sets a value from elsewhere (options of the client). The user's environment wins over it. */
+/* Sets a value from elsewhere (options of the client). The environment takes precedence. */
 jm_error *jm_setting_override(jm_setting setting, const char *value, size_t size) JM_MUST_USE;
 
 /* The setting with this option name; false if there is none. */
