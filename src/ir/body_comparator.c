@@ -5,8 +5,8 @@
 #include "base/number.h"
 #include "ir/body.h"
 
-/* What a value of the comparator is: an element (or its real or imaginary part) of one side of an
- * operand, perhaps with zeros and NaNs made canonical. */
+/* A value of the comparator that is recognised: an element (or its real or imaginary part) of one
+ * side of an operand, perhaps with canonical zeros and NaNs. */
 typedef struct term {
   uint32_t operand;
   bool rhs; /* the second of the two elements */

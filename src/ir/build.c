@@ -5,7 +5,7 @@
 
 jm_error *jm_build_region(jm_module *m, jm_region_id *out) {
   if (m->n_regions == JM_NONE - 1) return jm_error_invalid("too many regions");
-  /* The module stays readable without memory: errors on the way up describe its ops. */
+  /* The module stays valid when memory runs out: errors on the way up describe its ops. */
   void *regions = jm_arena_grow(&m->arena, m->regions, m->n_regions + 1, &m->regions_capacity,
                                 sizeof *m->regions);
   if (!regions) return jm_error_out_of_memory();

@@ -32,8 +32,8 @@ jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
 jm_error *jm_build_results(jm_module *m, jm_region_id region, const jm_value *values,
                            uint32_t n) JM_MUST_USE;
 
-/* Appends further captures to an op that was built: operands and trailing arguments of its regions
- * are the caller's to keep in step. Used by readers that learn of captures while reading. */
+/* Appends further captures to an op that was built: the caller keeps operands and trailing
+ * arguments of its regions consistent. Used by readers that learn of captures while reading. */
 jm_error *jm_build_captures(jm_module *m, jm_op_id op, const jm_value *values,
                             uint32_t n) JM_MUST_USE;
 

@@ -2,7 +2,7 @@
  * How an array is divided among the partitions of a program: each dimension into equal parts, by
  * axes of a mesh. A dimension without axes is whole on every device, and devices that differ only
  * in axes that no dimension has hold the same part. Not here: reading shardings (stablehlo/) and
- * what moves data between them. */
+ * moving data between them. */
 #ifndef JM_IR_SHARDING_H
 #define JM_IR_SHARDING_H
 
