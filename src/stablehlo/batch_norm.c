@@ -5,7 +5,7 @@
 
 #include "stablehlo/reader.h"
 
-/* The op's pieces, each of the operand's type unless said. */
+/* Intermediate values, each of the operand's type unless noted. */
 typedef struct norm {
   jm_vhlo *v;
   const jm_wire_op *op;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Programs over several partitions, as each device runs them: arguments are parts that are gathered
- * where the whole is wanted, everything outside of manual computations works on wholes, and results
- * are cut. Every op runs this way; propagating shardings so that ops work on parts is not done. */
+ * Programs over several partitions, as each device runs them: parts of arguments are gathered where
+ * the whole is needed, everything outside of manual computations works on whole arrays, and results
+ * are sliced into parts. Every op can run this way. Propagating shardings, so that ops work on
+ * parts, is not done here. */
 #include <string.h>
 
 #include "stablehlo/reader.h"
@@ -175,7 +176,8 @@ jm_error *jm_vhlo_gather(jm_vhlo *v, const jm_sharding *sharding, jm_value part,
                          const jm_type *whole, jm_value *out) {
   *out = part;
   if (!sharding) return NULL;
-  for (uint32_t d = whole->rank; d-- > 0;) /* last dimension first: most is moved in long rows */
+  for (uint32_t d = whole->rank;
+       d-- > 0;) /* the last dimension first: then most data moves in long rows */
     if (sharding->dims[d].n_parts > 1) JM_TRY(gather_dim(v, sharding, d, out));
   v->parts =
       jm_arena_grow(&v->scratch, v->parts, v->n_parts + 1, &v->parts_capacity, sizeof *v->parts);
@@ -197,7 +199,7 @@ const jm_sharding *jm_vhlo_sharding_of(const jm_vhlo *v, jm_value whole) {
 
 /* -- cutting */
 
-/* Where this device's part begins: looked up in a table by partition. */
+/* The start of this device's part, from a table indexed by the partition. */
 static jm_error *build_start(jm_vhlo *v, const jm_sharding *sharding, uint32_t dim, int64_t size,
                              jm_value partition, jm_value *out) {
   const int64_t n = sharding->n_devices, one = 1;
