@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Special functions in simpler ops, for engines that lack them: each op that the module has an
- * expansion of is replaced by a copy of the expansion's ops. Afterwards the module has no
- * expansions, whether the engine wanted them or not.
+ * Expands special functions into simpler ops, for engines that lack them: each op for which the
+ * module has an expansion is replaced by a copy of the expansion's ops. Afterwards the module has
+ * no expansions, whether they were used or not.
  *
  *   %y: f32[8] = digamma %x       // the program's own decomposition is (%a): ... return %r
  * becomes
  *   ... %r' ...                   // with %x for %a; users of %y use %r'
  *
- * An expansion may have ops that have one themselves, of earlier ones alone: the walk is repeated
- * until none is left. */
+ * An expansion may have ops with an expansion earlier in the list: the walk is repeated until no
+ * such op is left. */
 #include "pass/rewrite.h"
 
-enum { MOST_OPS = 1 << 22 }; /* of a module: expansions of expansions may grow as powers do */
+enum { MOST_OPS = 1 << 22 }; /* of a module: nested expansions may grow exponentially */
 
 static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   jm_module *m = rw->m;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The passes: rewrites of a verified module into a better one that means the same, NaN, signed
  * zero and rounding included. A pass knows ops by ops.def and nothing of engines; constants are
- * evaluated through a function that the caller brings. The order is pipeline.c's. */
+ * evaluated by a function that the caller provides. pipeline.c decides the order. */
 #ifndef JM_PASS_PASS_H
 #define JM_PASS_PASS_H
 
@@ -31,26 +31,26 @@ typedef jm_error *jm_pass_fn(jm_module *m, const jm_pass_options *options, bool 
 jm_pass_fn jm_pass_dce;      /* ops whose results nobody uses */
 jm_pass_fn jm_pass_cse;      /* ops that compute the same */
 jm_pass_fn jm_pass_fold;     /* ops on constants */
-jm_pass_fn jm_pass_simplify; /* ops that do nothing, pairs of ops that are one */
-jm_pass_fn jm_pass_absorb;   /* transposes of operands, by products */
+jm_pass_fn jm_pass_simplify; /* ops without effect, pairs of ops that equal one */
+jm_pass_fn jm_pass_absorb;   /* transposes around products become their dimension numbers */
 jm_pass_fn jm_pass_captures; /* unused, equal and constant captures of regions */
 jm_pass_fn jm_pass_carries;  /* unused and unchanged carries of loops */
-jm_pass_fn jm_pass_hoist;    /* what a loop computes alike in each round */
-jm_pass_fn jm_pass_compact;  /* what no region lists any more; values numbered in order */
+jm_pass_fn jm_pass_hoist;    /* loop-invariant ops */
+jm_pass_fn jm_pass_compact;  /* drops what no region lists any more; numbers values in order */
 
 /* Lowering, for the engine and the target in the options: */
 jm_pass_fn jm_pass_expand;    /* special functions in simpler ops */
-jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op */
+jm_pass_fn jm_pass_patterns;  /* ops that a library does in one call become one op */
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
-jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
+jm_pass_fn jm_pass_precision; /* f32 products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
 jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
 
-/* The passes that hold for every machine, in their order. */
+/* The machine-independent passes, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* The lowering passes, in their order, as far as the options ask for them; after
+/* The lowering passes that the options ask for, in their order; after
  * jm_pass_optimize, which runs again after special functions were expanded. */
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 

@@ -69,7 +69,7 @@ static jm_error *build_one(jm_rewrite *rw, jm_region_id region, jm_opcode code,
 
 /* -- one phase */
 
-/* Taps first, first + d, ... of the kernel along one of its dimensions: `count` of them. */
+/* The `count` taps first, first + d, ... of the kernel along one of its dimensions. */
 static jm_error *slice_kernel(jm_rewrite *rw, jm_region_id region, const convolution *c,
                               int64_t dim, int64_t first, int64_t d, int64_t count, bool reversed,
                               jm_value *out) {
@@ -96,8 +96,7 @@ static jm_error *build_zeros(jm_rewrite *rw, jm_region_id region, const jm_type 
   return jm_build_splat(rw->m, region, type, zero, loc, out);
 }
 
-/* Outputs p, p + d, ... along spatial dimension s: `count` of them, the last may be beyond the
- * end. */
+/* The `count` outputs p, p + d, ... along spatial dimension s; the last may be beyond the end. */
 static jm_error *build_phase(jm_rewrite *rw, jm_region_id region, const convolution *c, uint32_t s,
                              int64_t p, int64_t count, jm_value *out) {
   const jm_convolution_attrs *a = &c->attrs;
@@ -120,7 +119,7 @@ static jm_error *build_phase(jm_rewrite *rw, jm_region_id region, const convolut
 
 /* -- all phases of a dimension */
 
-/* A phase with a dimension of size 1 behind the one that it is a phase of. */
+/* A phase with a dimension of size 1 inserted after the one that has phases. */
 static jm_error *reshape_phase(jm_rewrite *rw, jm_region_id region, jm_value v, int64_t dim,
                                uint32_t loc, jm_value *out) {
   const jm_type *from = jm_module_typeof(rw->m, v), *type;
@@ -133,8 +132,8 @@ static jm_error *reshape_phase(jm_rewrite *rw, jm_region_id region, jm_value v, 
   return build_one(rw, region, JM_OP_reshape, &v, 1, type, NULL, loc, out);
 }
 
-/* [.., count, 1, ..] of each phase, side by side, as [.., count * d, ..]; then the outputs that
- * there are. */
+/* Concatenates [.., count, 1, ..] of each phase to [.., count * d, ..] and slices off the outputs
+ * beyond the end. */
 static jm_error *interleave(jm_rewrite *rw, jm_region_id region, const convolution *c, int64_t dim,
                             const jm_value *phases, uint32_t d, jm_value *out) {
   const jm_type *one = jm_module_typeof(rw->m, phases[0]), *joined, *flat;
@@ -187,7 +186,7 @@ static jm_error *build(jm_rewrite *rw, jm_region_id region, const convolution *c
   return build_one(rw, region, JM_OP_convolution, operands, 2, c->type, &c->attrs, c->loc, out);
 }
 
-/* Phases that there are outputs and taps for, and enough of both. */
+/* Are there outputs and taps for each phase, and enough work? */
 static bool pays(const jm_module *m, const jm_op *op) {
   const jm_convolution_attrs *a = op->attrs;
   const jm_type *kernel = jm_op_operand_type(m, op, 1), *result = jm_op_result_type(m, op, 0);

@@ -36,7 +36,7 @@ static jm_error *visit_op(jm_rewrite *rw, jm_rewrite_fn *visit, jm_region_id reg
   return NULL;
 }
 
-/* The ops are listed anew: those that the visitor builds go to the end, before the visited one. */
+/* The list of ops is rebuilt: ops that the visitor builds are appended before the visited one. */
 static jm_error *visit_region(jm_rewrite *rw, jm_rewrite_fn *visit, jm_region_id id) {
   jm_region *region = jm_module_region(rw->m, id);
   jm_op_id *ops = jm_alloc(region->n_ops, sizeof *ops);
