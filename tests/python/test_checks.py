@@ -8,6 +8,7 @@ import sys
 import pytest
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+LINES = " \\\n".join("  x();" for _ in range(81))
 
 
 @pytest.fixture
@@ -57,3 +58,11 @@ def test_documents_and_docstrings_count(check):
     assert status == 1
     places = ["README.md:1", "a.py:1", "a.py:4"]
     assert lines[:-1] == [f"{place}: there is no gone_word" for place in places]
+
+
+def test_a_macro_has_the_limit_of_a_function(check):
+    text = "/* SPDX-License-Identifier: Apache-2.0 */\n#define LONG(x) \\\n"
+    assert check("check_sizes.py", {"a.h": text + LINES.split(" \\\n", 1)[1] + "\n"})[0] == 0
+    status, lines = check("check_sizes.py", {"a.h": text + LINES + "\n"})
+    assert status == 1
+    assert lines[0] == "a.h:2: function or macro of 81 lines, more than 80"
