@@ -2,10 +2,10 @@
  * What a set of ops can be scheduled as: asked by grouping of sets that it is about to form and by
  * schedules of a finished `fusion` op. Decides nothing and builds nothing.
  *
- * The big reductions of a set (its anchors) all fold the same iteration space: outer x cut x inner,
- * in row-major order, cut being folded away. A value that depends on an anchor is KEPT (one element
- * per outer x inner) or FULL (one per point of the space); everything else is FREE: pulled from
- * wherever it comes. Sets without anchors are maps. */
+ * The big reductions of a set (its anchors) all fold the same iteration space: outer x reduced x
+ * inner, in row-major order, the middle one being folded away. A value that depends on an anchor is
+ * KEPT (one element per outer x inner) or FULL (one per point of the space); everything else is
+ * FREE: pulled from wherever it comes. Sets without anchors are maps. */
 #ifndef JM_KERNEL_SCHEDULE_CLUSTER_H
 #define JM_KERNEL_SCHEDULE_CLUSTER_H
 
@@ -28,7 +28,7 @@ typedef enum jm_cluster_kind {
 typedef enum jm_relation { JM_REL_FREE, JM_REL_KEPT, JM_REL_FULL } jm_relation;
 
 typedef struct jm_space {
-  int64_t outer, cut, inner;
+  int64_t outer, reduced, inner;
 } jm_space;
 
 typedef struct jm_cluster {
@@ -57,9 +57,9 @@ bool jm_cluster_find_anchor(const jm_target *target, const jm_module *m, const j
                             jm_space *out);
 
 static inline bool jm_space_equal(jm_space a, jm_space b) {
-  return a.outer == b.outer && a.cut == b.cut && a.inner == b.inner;
+  return a.outer == b.outer && a.reduced == b.reduced && a.inner == b.inner;
 }
-static inline int64_t jm_space_points(jm_space s) { return s.outer * s.cut * s.inner; }
+static inline int64_t jm_space_points(jm_space s) { return s.outer * s.reduced * s.inner; }
 static inline int64_t jm_space_kept(jm_space s) { return s.outer * s.inner; }
 
 /* Does the op give element i of its result from element i, row-major, of its operands? */

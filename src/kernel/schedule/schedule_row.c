@@ -39,7 +39,7 @@ typedef struct rows {
 } rows;
 
 static const jm_type *type_of(const rows *r, jm_value v) { return jm_module_typeof(r->s->m, v); }
-static int64_t length(const rows *r) { return r->s->cluster.space.cut; }
+static int64_t length(const rows *r) { return r->s->cluster.space.reduced; }
 static bool takes_threads(const rows *r) { return r->s->target->lanes == JM_BIND_THREADS; }
 
 /* -- the plan of the passes */
@@ -50,7 +50,7 @@ static bool find_axes(rows *r) {
   jm_axes all, kept;
   jm_axes_init(&all, jm_space_points(space));
   jm_axes_init(&kept, space.outer);
-  bool fits = jm_axes_add(&all, space.cut);
+  bool fits = jm_axes_add(&all, space.reduced);
   for (uint32_t i = 0; i < r->n_reductions && fits; i++)
     for (uint32_t k = 0; k < r->reductions[i].n && fits; k++) {
       jm_value v = r->reductions[i].op->operands[k];
@@ -61,12 +61,13 @@ static bool find_axes(rows *r) {
     fits = jm_axes_add_value(r->store_pass[i] == LAST ? &kept : &all, type_of(r, v), s->breaks[v]);
   }
   for (uint32_t i = 0; i < kept.n_boundaries && fits; i++)
-    fits = jm_axes_add(&all, kept.boundaries[i] * space.cut);
+    fits = jm_axes_add(&all, kept.boundaries[i] * space.reduced);
   jm_axes_init(&r->outer, space.outer);
-  jm_axes_init(&r->inner, space.cut);
+  jm_axes_init(&r->inner, space.reduced);
   for (uint32_t i = 0; i < all.n_boundaries && fits; i++)
-    fits = all.boundaries[i] < space.cut ? jm_axes_add(&r->inner, all.boundaries[i])
-                                         : jm_axes_add(&r->outer, all.boundaries[i] / space.cut);
+    fits = all.boundaries[i] < space.reduced
+               ? jm_axes_add(&r->inner, all.boundaries[i])
+               : jm_axes_add(&r->outer, all.boundaries[i] / space.reduced);
   jm_axes_finish(&r->outer);
   jm_axes_finish(&r->inner);
   return fits;
@@ -317,7 +318,7 @@ static int64_t chunk_rows(const rows *r) {
   const jm_space space = r->s->cluster.space;
   const jm_target *t = r->s->target;
   if (takes_threads(r)) return r->in_lanes ? t->row.lane_rows : 1;
-  int64_t step = space.cut < t->chunk.points ? t->chunk.points / space.cut : 1;
+  int64_t step = space.reduced < t->chunk.points ? t->chunk.points / space.reduced : 1;
   if (jm_space_points(space) <= t->chunk.few) step = space.outer;
   return r->in_lanes && step > t->row.lane_rows ? t->row.lane_rows : step;
 }
@@ -353,12 +354,13 @@ static jm_error *build(rows *r) {
   jm_launch_pull(l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launch_result(l, i);
   for (uint32_t i = 0; i < r->n_saved; i++)
-    r->saved[i].param = jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
-                                          space.cut * (r->in_lanes ? s->target->row.lane_rows : 1));
+    r->saved[i].param =
+        jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                          space.reduced * (r->in_lanes ? s->target->row.lane_rows : 1));
   const int64_t step = chunk_rows(r);
   jm_launch_chunks chunks;
   jm_kval chunk =
-      jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut), &chunks);
+      jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.reduced), &chunks);
   build_chunk(r, chunk, step);
   jm_launch_chunk_end(l, &chunks);
   return jm_launch_end(l);
