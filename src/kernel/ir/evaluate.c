@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The meaning of every pure instruction, on bits: what the builder folds constants with and what
- * the interpreter runs. */
+ * The meaning of every pure instruction, on bits: used by the builder to fold constants, and by the
+ * interpreter. */
 #include <math.h>
 #include <string.h>
 

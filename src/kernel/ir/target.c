@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machines. target.h says what each number is; here is why it has its value. */
+ * The predefined targets. target.h says what each number means; here is the reason for its value.
+ */
 #include "kernel/ir/target.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ const jm_target jm_target_host = {
     .may_alias = true,
     .has_kernels = true,
     .has_loops = true,
-    .vector = {.unroll_flops = {8, 150}, /* beyond, the registers of a point itself are many */
+    .vector = {.unroll_flops = {8, 150}, /* above, one point already needs many registers */
                .least_lanes = 4,
                .exact_vectors = 8,
                .least_overlap = 3},
@@ -40,8 +41,9 @@ const jm_target jm_target_host = {
     .row = {.inline_points = 8,
             .few = 16, /* as many as `enough` */
             .long_points = 64 << 10,
-            .short_points = 16, /* below, lanes of one row would be combined as long as they run */
-            .lane_rows = 128,   /* two of the widest vectors of bytes */
+            .short_points =
+                16, /* below, combining the lanes of a row takes as long as running them */
+            .lane_rows = 128, /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
             .block = 32 << 10},
@@ -68,7 +70,7 @@ const jm_target jm_target_host = {
              .max_pieces = 16,
              .max_ops = 1500, /* a second of compile time, at worst */
              .max_flops = 40000},
-    .group = {.weight = 200, /* compilers take more than twice the time for twice the code */
+    .group = {.weight = 200, /* compile time grows faster than the code */
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */
               .tiny = 256,
@@ -87,9 +89,9 @@ const jm_target jm_target_host = {
   (BIT(pred) | BIT(u8) | BIT(u16) | BIT(u32) | BIT(u64) | BIT(s8) | BIT(s16) | BIT(s32) | \
    BIT(s64) | BIT(f16) | BIT(bf16) | BIT(f32) | BIT(c64))
 
-/* A worker is a group of threads, and hundreds of groups run at once. Shared memory and registers
- * bound how many: 256 threads fit whatever registers a kernel takes. What a GPU's number is of is
- * the whole device, where the host's is of one core: there a launch waits for the one before. */
+/* A worker is a group of threads, and hundreds of groups run at once, bounded by shared memory and
+ * registers: 256 threads fit however many registers a kernel takes. Costs are those of the whole
+ * device, where the host's are those of one core, because a launch waits for the previous one. */
 #define GPU_SHAPES                                                                                \
   .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,          \
   .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                   \
@@ -122,7 +124,7 @@ const jm_target jm_target_host = {
                 .tiny = 1024,                                                                     \
                 .siblings = 1024,                                                                 \
                 .few = 64,                                                                        \
-                .expensive_flops = 100, /* else the costs decide: operations are nearly free */   \
+                .expensive_flops = 100, /* operations are nearly free: below, the costs decide */ \
                 .cheap_flops = 4}
 
 const jm_target jm_target_metal = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the compiler knows of the machine that runs kernels: plain numbers, no behaviour. Grouping,
- * schedules and printers ask here and nowhere else, so that a program can be compiled for a machine
- * that is not at hand. scripts/check_numbers.py refuses numbers of a machine elsewhere.
+ * The description of the machine that runs kernels: plain numbers, no behaviour. It is the only
+ * place where grouping, schedules and printers find facts of a machine, so that a program can be
+ * compiled for a machine that is not present. scripts/check_numbers.py refuses such numbers
+ * elsewhere.
  *
  * A point is an element of the space that a kernel's loops run over. Costs decide between two ways
  * to compute the same; they are orders of magnitude, not predictions. */
@@ -64,10 +65,11 @@ typedef struct jm_target {
     int64_t few;           /* rows: fewer of them, if they are long, leave workers without work */
     int64_t long_points;   /* of a long row */
     int64_t short_points;  /* below this a lane takes a whole row, */
-    int64_t lane_rows;     /* from so many rows on; so many share one scratch memory */
-    int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
-    double keep_flops;     /* operations from which a value is kept for later passes */
-    int64_t block;         /* points of a block of a long row that is cut; THREADS: at least */
+    int64_t
+        lane_rows; /* if there are at least this many rows; this many share one scratch memory */
+    int64_t lane_points; /* THREADS: a group has a lane for so many points of a row */
+    double keep_flops;   /* a value of at least so many operations is kept for later passes */
+    int64_t block;       /* points of a block of a long row that is split; THREADS: at least */
   } row;
 
   /* -- reductions of columns (schedule_reduce.c) */
@@ -97,14 +99,14 @@ typedef struct jm_target {
     int64_t constants;    /* elements of a constant that code writes to memory */
     int64_t transposed;   /* elements of a matrix that is transposed before the loop */
     size_t scratch_bytes; /* of one value in scratch memory: more goes to a temporary */
-    double again_flops;   /* operations that are done again rather than stored */
-    double store_flops;   /* operations of a point from which a value is stored in any case:
-                             compiling a block costs more than in proportion to its length */
-    int64_t least_row;    /* elements of a row that is reduced in lanes */
-    uint32_t max_cuts;    /* of an axis, */
-    uint32_t max_pieces;  /* and loops that a nest is cut into */
-    uint32_t max_ops;     /* of a loop, */
-    double max_flops;     /* and operations that are written out: bounds of the compile time */
+    double again_flops;   /* a value of fewer operations is recomputed rather than stored */
+    double store_flops; /* a value of more operations per point is always stored: compile time grows
+                           faster than the length of a block */
+    int64_t least_row;  /* elements of a row that is reduced in lanes */
+    uint32_t max_cuts;  /* of an axis, */
+    uint32_t max_pieces; /* and loops that a nest is cut into */
+    uint32_t max_ops;    /* of a loop, */
+    double max_flops;    /* and operations that are written out: bounds of the compile time */
   } loop;
 
   /* -- groups (pass/group*.c) */
@@ -132,13 +134,13 @@ typedef struct jm_target {
   bool multiplies_dilation; /* the zeros between the elements of a dilated input are multiplied */
 } jm_target;
 
-/* The CPU. A template: the jit fills vector_bytes, fma and scratch_bytes from the machine. As it
- * stands it is an x86-64-v3 of a usual size. */
+/* The CPU. A template: the jit fills in vector_bytes, fma and scratch_bytes of the machine. Its own
+ * values are those of a common x86-64-v3. */
 extern const jm_target jm_target_host;
 /* An Apple GPU, and an NVIDIA GPU, through MLX: every result is a new buffer. */
 extern const jm_target jm_target_metal, jm_target_cuda;
 
-/* A target by its name: the three above, and hosts that need not be at hand, x86-64-v2, x86-64-v3,
+/* A target by its name: the three above, and hosts that need not be present, x86-64-v2, x86-64-v3,
  * x86-64-v4 and arm64. NOT_FOUND lists the names. */
 jm_error *jm_target_find(const char *name, size_t size, jm_target *out) JM_MUST_USE;
 
