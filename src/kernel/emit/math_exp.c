@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * exp and what is made of it, for f32 and f64, without branches. Measured over sweeps
+ * exp and the functions derived from it, for f32 and f64, without branches. Measured over sweeps
  * (tests/unit/math_test.c), in ulp of the type: exp 1, expm1 2, logistic 2.5, tanh 2,
  * sinh 2.5, cosh 1.5 (f32: 1). Polynomials are minimax fits of our own. */
 #include "kernel/emit/element.h"
@@ -77,7 +77,8 @@ jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x) {
   return jm_k_fma(b, scale, e.part, scale);
 }
 
-/* What of 2^k may overflow comes after the factor. Beyond the limit no factor makes up for it. */
+/* The part of 2^k that may overflow is multiplied after the factor. Beyond the limit no factor
+ * compensates for it. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
