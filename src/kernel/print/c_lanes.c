@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops that lanes run. Where one thread runs all lanes, what they carry is an array, and halves of
- * it are combined in loops. On a GPU every thread is a lane:
+ * Loops that are run by lanes. Where one thread runs all lanes, a carry is an array with an element
+ * per lane, and its halves are combined in loops. On a GPU every thread is a lane:
  *
  *   loop threads(256) lower, upper, %x { (%i, %c) ... yield %y } combine { (%a, %b) ... yield %z }
  * becomes
@@ -30,7 +30,7 @@ enum { SIMD = 32, RESULT_BYTES = 16 * 8 /* of all carries */ };
 
 /* -- one thread for all lanes */
 
-/* What lane number `lane` of the array of carry i is called. */
+/* The expression for element `lane` of the array of carry i. */
 static jm_c_name element(uint32_t array, uint32_t i, const char *lane) {
   jm_c_name name;
   snprintf(name.text, sizeof name.text, "lanes%u[%s]", (unsigned)(array + i), lane);
@@ -72,7 +72,7 @@ static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t arr
   return NULL;
 }
 
-/* Blocks of w lanes, then the remainder from what they give. */
+/* Blocks of w lanes, then the remainder, which starts from their combined carries. */
 jm_error *jm_c_print_vector(printer *p, const jm_kinst_fact *f) {
   const jm_kblock_fact *body = &p->k->blocks[f->first_block];
   const uint32_t n = f->n_results, w = f->width, array = p->next;
