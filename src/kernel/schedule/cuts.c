@@ -50,7 +50,7 @@ static void walk_broadcast(search *q, const jm_op *op, int64_t d, int64_t offset
       walk(q, op->operands[0], i, offset);
 }
 
-/* v is asked for at position + offset along its dimension d. */
+/* v is read at position + offset along its dimension d. */
 static void walk(search *q, jm_value v, int64_t d, int64_t offset) {
   if (q->resolve) v = q->resolve(q->context, v);
   const jm_op *op = v == JM_NONE ? NULL : jm_module_definition(q->s->m, v);

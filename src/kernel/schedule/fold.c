@@ -83,8 +83,8 @@ static void run_points(fold *f, jm_fold_range range, jm_kval *carries, uint32_t 
   end_loop(f, &loop, width, next, carries, n);
 }
 
-/* Where all of a line's size is known: what remains behind the widest lanes is done in those of one
- * register, then in fewer, and the last few points one by one. */
+/* If the size of a line is static: the remainder after the widest loop runs in one register's
+ * lanes, then in fewer, and the last few points one by one. */
 static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, jm_kval first,
                        jm_kval *carries, uint32_t n) {
   jm_kbuilder *b = f->l->b;
@@ -111,8 +111,8 @@ static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, 
               carries, n);
 }
 
-/* Along the last axis, from the accumulators in carries, which it replaces; where there may be
- * lanes, they hold what is neutral. */
+/* Along the last axis, from the accumulators in carries, which it replaces; where lanes are
+ * possible, they start from neutral values. */
 static void run_line(fold *f, jm_fold_range range, jm_kval first, jm_kval *carries, uint32_t n) {
   const uint32_t width = f->grouped ? jm_launch_width(f->l, range.most) : 1;
   const uint32_t few = f->l->s->target->vector.least_lanes;
@@ -133,7 +133,7 @@ static void run_lines(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n
   memcpy(start, carries, n * sizeof *start);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, range.lower, range.upper, carries, n, &loop);
   jm_axes_split(l->b, f->axes->sizes, f->axes->n - 1, loop.index, f->x);
-  /* Lanes start from what is neutral, not from what was summed up so far. */
+  /* Lanes start from neutral values, not from the partial result so far. */
   memcpy(sums, f->grouped ? start : loop.carries, n * sizeof *sums);
   range.lower = jm_kbuild_index(l->b, 0);
   range.upper = jm_kbuild_index(l->b, size);

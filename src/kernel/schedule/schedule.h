@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From a group of ops to kernels. A group is a `fusion` op of the IR: a region without outside
  * references whose arguments are the op's operands. A schedule is one or more launches that
- * together compute the group's results; schedules are named rows of a table (schedule.c), the first
- * that fits and is cheapest wins. What a schedule may assume of the machine is in jm_target. */
+ * together compute the group's results; schedules are named rows of a table (schedule.c), of which
+ * the first that fits is taken. Facts of the machine come from jm_target. */
 #ifndef JM_KERNEL_SCHEDULE_SCHEDULE_H
 #define JM_KERNEL_SCHEDULE_SCHEDULE_H
 
@@ -33,16 +33,16 @@ typedef struct jm_schedule {
   uint32_t n_launches;
   size_t *temporary_bytes;
   uint32_t n_temporaries;
-  /* Per operand of the op: the result that may be the operand's very memory (each element is read
-   * before that element is written, by the same iteration), JM_NONE if none. */
+  /* Per operand of the op: the result that may share the operand's memory (each element is read
+   * before it is written, by the same iteration), JM_NONE if none. */
   uint32_t *reuse;
 } jm_schedule;
 
 /* INTERNAL if no schedule fits: grouping must not make such a group. */
 jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const jm_target *target,
                             jm_schedule **out) JM_MUST_USE;
-/* May this `while` be a group, alone? Its iterations have so little work that one thread runs all
- * of them, without leaving the kernel. */
+/* May this `while` be a group of its own? Its iterations must have so little work that one thread
+ * runs them all, in one kernel. */
 bool jm_schedule_loop_fits(const jm_target *target, const jm_module *module, const jm_op *op);
 void jm_schedule_destroy(jm_schedule *schedule); /* NULL is allowed */
 

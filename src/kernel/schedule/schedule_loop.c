@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A whole `while` with little work per iteration as one kernel, loops inside of it included. Each
- * carry lies where it is cheapest (loop.h): in registers; in memory of which an iteration reads one
- * half and writes the other, so that no write meets a read; or in place, if the body only replaces
- * a slice, which is written last, after all that reads the old contents. Values of the body are
- * pulled by these writes, but for those that the plan has stored. */
+ * A whole `while` with little work per iteration as one kernel, including nested loops. Each carry
+ * is stored where it is cheapest (loop.h): in registers; double-buffered in memory, so that no
+ * write affects a read of the same iteration; or in place, if the body only replaces a slice, which
+ * is written last, after all reads of the old contents. These writes pull the values of the body,
+ * except for those that the plan stores. */
 #include <string.h>
 
 #include "kernel/schedule/schedule_loop.h"
@@ -101,7 +101,7 @@ static void classify(jm_looper *l, loop_state *s) {
   }
 }
 
-/* Memory of the carries, with what they start from. */
+/* Allocates the carries' memory, and writes their initial values. */
 static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
   store_list list;
   if (!list_init(l, &list, s->n)) return;
@@ -119,7 +119,7 @@ static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
   jm_looper_store(l, list.values, list.to, list.n);
 }
 
-/* What the carries are in a region, or, as results, after the loop. */
+/* Places the carries as a region's arguments or, as results, after the loop. */
 static void place_carries(jm_looper *l, const loop_state *s, jm_value first,
                           const jm_kval *values) {
   for (uint32_t i = 0; i < s->n; i++) {
@@ -148,8 +148,8 @@ static void place_captures(jm_looper *l, const jm_op *op, const jm_region *regio
   }
 }
 
-/* A matrix that every iteration multiplies along its last dimension, giving the result's last
- * dimension, is read with a stride by the lanes of that: it is turned once, before the loop. */
+/* A matrix that every iteration multiplies along its last dimension would be read with a stride by
+ * the lanes along the result's last dimension: it is transposed once, before the loop. */
 static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
   if (op->code != JM_OP_dot_general || op->operands[0] == op->operands[1]) return false;
   const jm_dot_general_attrs *a = op->attrs;
@@ -160,7 +160,7 @@ static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
          (side == 1 || jm_op_operand_type(m, op, 1)->rank == 1);
 }
 
-/* Is every use of v in the region such a one? */
+/* Is every use of v in the region such a product? */
 static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v, bool *any) {
   for (uint32_t i = 0; i < region->n_results; i++)
     if (region->results[i] == v) return false;
@@ -205,8 +205,8 @@ static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
   }
 }
 
-/* Does pulling v read memory that is about to be written in place? seen: per value, those that were
- * looked at. */
+/* Does pulling v read memory that is about to be written in place? seen: per value, whether it was
+ * visited. */
 static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, bool *seen) {
   const jm_region *body = jm_op_region(l->m, s->op, 1);
   const jm_place *place = l->places[v];
@@ -223,7 +223,8 @@ static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, 
   return false;
 }
 
-/* Starts of the slices, and updates that read what is written in place: before the first write. */
+/* Computes the starts of the slices, and updates that read memory written in place, before the
+ * first write. */
 static void prepare_updates(jm_looper *l, loop_state *s) {
   store_list list;
   if (!list_init(l, &list, s->n)) return;
@@ -246,7 +247,7 @@ static void prepare_updates(jm_looper *l, loop_state *s) {
   for (uint32_t i = 0; i < list.n; i++) jm_looper_place(l, list.values[i], list.to[i]);
 }
 
-/* All that the next iteration needs; next: the carried values. */
+/* Writes everything that the next iteration needs; next: the carried values. */
 static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm_kval *next) {
   jm_kbuilder *b = l->b;
   store_list list;
@@ -259,11 +260,11 @@ static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm
     jm_place to = half_of(l, c, next[0]);
     if (place && place->kind == JM_PLACE_MEMORY && place->param == to.param &&
         place->offset == to.offset)
-      continue; /* its op wrote it there */
+      continue; /* its op has written it there */
     list_add(l, &list, c->next, &to);
   }
   jm_looper_store(l, list.values, list.to, list.n);
-  /* reductions of what was just stored may read it, but only what they had to recompute */
+  /* reductions of values that were just stored may read them, but would recompute others */
   for (uint32_t i = 0; i < s->n; i++)
     if (s->carries[i].kind == JM_CARRY_REGISTERS)
       parts_to(l, s->carries[i].next, next + s->carries[i].first);
@@ -492,7 +493,8 @@ static void build_constants(jm_looper *l, const jm_region *region) {
 
 /* ---- the whole */
 
-/* A result of the group that is a carry updated in place is updated where it will be read. */
+/* A carry that is updated in place and is a result of the group is updated in the result's memory.
+ */
 static void build_group(jm_looper *l) {
   const jm_region *region = l->s->region;
   for (uint32_t i = 0; i < region->n_args; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the values of a loop kernel lie, and the small loops over their elements. */
+ * The places of a loop kernel's values, and the small loops over their elements. */
 #include "kernel/schedule/cuts.h"
 #include "kernel/schedule/schedule_loop.h"
 
@@ -95,8 +95,8 @@ void jm_looper_shape(jm_looper *l, jm_dtype dtype) {
   l->launch.element_bytes = jm_ktype_bytes[jm_element_type(dtype)];
 }
 
-/* Nested loops over axes. They may be cut where what is pulled changes its form (a concatenation,
- * padding): within such a piece the builder's ranges decide every comparison. */
+/* Nested loops over axes. They may be cut where pulling changes (concatenation, padding): within
+ * such a piece the builder's ranges decide every comparison. */
 typedef struct nest {
   jm_looper *l;
   uint32_t n;
@@ -120,8 +120,8 @@ static void run_range(nest *s, uint32_t depth, int64_t lower, int64_t upper, uin
   jm_kbuild_loop_end(b, &loop, NULL);
 }
 
-/* What is left over after whole vectors is done by one more vector that overlaps them: nothing
- * that these loops write is read by them. */
+/* The remainder after whole vectors is one more vector that overlaps the last: these loops read
+ * nothing that they write. */
 static void run_piece(nest *s, uint32_t depth, int64_t lower, int64_t upper) {
   const int64_t n = upper - lower;
   const uint32_t width = depth + 1 == s->n ? jm_launch_width(&s->l->launch, n) : 1;
@@ -150,7 +150,7 @@ static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, 
   return point;
 }
 
-/* Placed values lie in memory or registers, unless they are placed as another value. */
+/* Placed values are in memory or registers, unless their place is that of another value. */
 static jm_value resolve(const void *context, jm_value v) {
   const jm_looper *l = context;
   while (l->places[v]) {

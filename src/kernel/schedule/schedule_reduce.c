@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions that one pass over the data makes, then what is made of their results, element by
- * element. Long rows are cut into blocks of a fixed size, whose partial results a second launch
- * folds in order. Columns (the last dimension stays) are folded row by row into accumulators in
- * scratch memory, a strip of columns at a time; few columns are cut into blocks of rows as well.
- * How things are cut depends on sizes alone. */
+ * Reductions in one pass over the data, followed by the ops on their results, element by element.
+ * Long rows are split into blocks of a fixed size, whose partial results a second launch reduces in
+ * order. Columns (the last dimension stays) are reduced row by row into accumulators in scratch
+ * memory, a strip of columns at a time; few columns are split into blocks of rows as well. The
+ * split depends on sizes alone, so that results do not depend on the number of threads. */
 #include <string.h>
 
 #include "kernel/schedule/fold.h"
@@ -89,7 +89,8 @@ static bool find_axes(task *t) {
 
 /* -- pieces of launches */
 
-/* Marks what the second launch does not pull, or pulls only what the first one needs. */
+/* Marks the values that the second launch does not pull; or pulls only those that the first one
+ * needs. */
 static void pull_operands(task *t, jm_launch_builder *l) {
   jm_value values[4 * JM_FOLD_PARTS * JM_REDUCTION_RESULTS];
   uint32_t n = 0;
@@ -149,8 +150,8 @@ static void store(task *t, jm_launch_builder *l, uint32_t (*params)[JM_REDUCTION
       jm_emit_store(l->e, t->reductions[i].dtypes[k], params[i][k], at, values[i][k]);
 }
 
-/* The results from the accumulators, and all roots at position `at` of what is kept; x: positions
- * on the outer and inner axes. */
+/* Builds the results from the accumulators, and all roots at position `at` of the kept dimensions;
+ * x: positions on the outer and inner axes. */
 static void finish(task *t, jm_launch_builder *l, const jm_kval *x, jm_kval at,
                    jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   int64_t sizes[JM_CLUSTER_RANK * 4];
@@ -227,7 +228,8 @@ static void load_partial(void *context, jm_launch_builder *l, const jm_kval *x, 
 /* Points [0, n) of a single axis. */
 static jm_axes single_axis(int64_t n) { return (jm_axes){.count = n, .n = 1, .sizes = {n}}; }
 
-/* The same by a group for each position of what is kept: many blocks, or there were no groups. */
+/* The same by a group for each position of the kept dimensions: there are many blocks, or would be
+ * too few groups. */
 static void combine_partials(task *t, jm_launch_builder *l, const jm_axes *all) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], *results[JM_FOLD_PARTS];
   const jm_axes blocks = single_axis(t->blocks);
@@ -273,7 +275,8 @@ static void row_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_
   pull_point(t, l, elements);
 }
 
-/* Steps of a block: groups are many, so that blocks grow only until there are enough of them. */
+/* Steps of a block: a GPU runs many groups, so that blocks grow only as long as there are enough of
+ * them. */
 static int64_t block_steps(const task *t, int64_t steps) {
   const jm_target *target = t->s->target;
   const int64_t points = target->row.block, per_step = t->reduced.count / steps;
@@ -360,13 +363,13 @@ static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
   store(t, l, t->accumulators, column, acc);
 }
 
-/* Position of a column among all that is kept. */
+/* Position of a column among all kept elements. */
 static jm_kval kept_at(const task *t, jm_launch_builder *l, jm_kval column) {
   jm_kval in_line = jm_launch_add(l, t->first_column, column);
   return jm_launch_add(l, jm_launch_scale(l, t->line, t->columns), in_line);
 }
 
-/* What a column's accumulators are for: a block's partial results, or the results. */
+/* Stores a column's accumulators: as a block's partial results, or as the results. */
 static void end_column(task *t, jm_launch_builder *l, jm_kval column,
                        jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   jm_kval x[JM_CLUSTER_RANK * 4], at = kept_at(t, l, column);
@@ -423,8 +426,8 @@ static void place_column(task *t, jm_launch_builder *l, jm_kval column) {
   t->x[t->outer.n + t->reduced.n + t->inner.n - 1] = jm_launch_add(l, t->first_column, column);
 }
 
-/* A lane goes down a column of the block. Few columns leave lanes: then several go down one, each
- * over every so many rows, and their results meet in scratch memory, in order. */
+/* A lane reduces a column of the block. If there are fewer columns than lanes, several lanes share
+ * one, each taking every n-th row, and their results are combined in scratch memory, in order. */
 static void reduce_lanes(task *t, jm_launch_builder *l, jm_kval count, int64_t most) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   const jm_kval zero = jm_kbuild_index(l->b, 0), columns = jm_kbuild_index(l->b, t->chunk_columns);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Maps that read what lies across: the innermost dimension of a transpose's operand is another axis
- * than the innermost one of the results. In tiles of both axes: what the transposes give is made
- * along the operand's axis, into scratch memory, then everything else along the results' axis, so
- * that memory is read and written in whole cache lines. */
+ * Maps that read transposed operands: the innermost dimension of a transpose's operand is another
+ * axis than the innermost one of the results. They run in tiles of both axes: the transposes'
+ * results are computed along the operand's axis into scratch memory, then everything else along the
+ * results' axis, so that memory is read and written in whole cache lines. */
 #include "kernel/schedule/launch.h"
 
 enum { CROSSING = 4 }; /* transposes of one group that are kept in tiles */
@@ -27,7 +27,7 @@ typedef struct tiling {
 
 static const jm_type *type_of(const tiling *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
 
-/* The axis in which a dimension of a value lies that has an element for each point. */
+/* The axis that contains a dimension of a value that has an element for each point. */
 static uint32_t axis_of(const jm_axes *axes, const jm_type *type, uint32_t d) {
   int64_t inside = 1, product = 1;
   for (uint32_t i = d + 1; i < type->rank; i++) inside *= type->dims[i];
@@ -47,7 +47,8 @@ static uint32_t find_across(const tiling *t, const jm_op *op) {
   return t->axes.n - 1;
 }
 
-/* Transposes whose every use is by the loops' own index, and whose operands lie across. */
+/* Transposes of which every use is at the loops' own index, and whose operands are contiguous along
+ * another axis. */
 static bool find_crossings(tiling *t) {
   const jm_scheduler *s = t->s;
   uint8_t *moved = jm_arena_alloc(&t->s->scratch, s->m->n_values, 1);
@@ -61,7 +62,7 @@ static bool find_crossings(tiling *t) {
     for (uint32_t k = 0; k < op->n_operands; k++) moved[op->operands[k]] |= is_moved;
     if (op->code != JM_OP_transpose || moved[op->first_result]) continue;
     jm_value v = op->first_result;
-    jm_axes joined = t->axes; /* it is asked for by an index of its own shape */
+    jm_axes joined = t->axes; /* it is read at an index of its own shape */
     if (type_of(t, v)->count != t->axes.count || n == CROSSING) continue;
     if (!jm_axes_add_value(&joined, type_of(t, v), s->breaks[v])) continue;
     t->axes = joined;
@@ -94,8 +95,8 @@ static jm_element pull(tiling *t, jm_launch_builder *l, jm_value v) {
   return jm_emit_value(l->e, v, index);
 }
 
-/* What is done at the point (p, q) of a tile: its element is put into scratch memory, or all roots
- * are stored. */
+/* The work at the point (p, q) of a tile: storing its element in scratch memory, or storing all
+ * roots. */
 static void visit(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first, jm_kval point) {
   const uint32_t last = t->axes.n - 1;
   t->x[last] = jm_launch_add(l, first[0], t->p);
@@ -132,8 +133,8 @@ static void each_in_vectors(tiling *t, jm_launch_builder *l, bool fill, const jm
   jm_kbuild_loop_end(l->b, &outer, NULL);
 }
 
-/* By a group: lanes stand in lines of the tile's edge, and each goes over every so many lines. One
- * that stands beyond a tile at the end of an axis has no lines. */
+/* By a group: lanes are arranged in lines of the tile's edge, and each takes every n-th line. A
+ * lane beyond a partial tile at the end of an axis has no lines. */
 static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first,
                             const jm_kval *count, jm_kval point) {
   jm_kbuilder *b = l->b;
