@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sought is what lax.scan becomes: a counter from 0 in steps of 1 to a constant, and a carry that
- * is used for nothing but being updated at row `counter` (or at the last row minus it). Parts may
- * have been gathered into groups, which are looked into. */
+ * The search is for the form of lax.scan: a counter from 0 in steps of 1 to a constant, and a carry
+ * whose only use is an update at row `counter` (or at the last row minus it). Parts of it may be
+ * inside of groups. */
 #include "plan/overwritten.h"
 
 #include <string.h>
 
-/* A value as it is seen inside of a group (a fusion op), or outside of all. */
+/* A value inside of a group (a fusion op), or outside of all groups. */
 typedef struct place {
   jm_value v;
   const jm_op *group;
 } place;
 
-/* Where the value is made: groups and reshapes are looked through. */
+/* The definition of the value, looking through groups and reshapes. */
 static place source_of(const jm_module *m, place p) {
   for (;;) {
     const jm_op *op = jm_module_definition(m, p.v);
