@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A compiled program: the module that was read, verified and optimised, and for each engine that it
  * was prepared for the code and the plan that run it there. This layer knows nothing of devices,
- * queues or buffers: the runtime brings values and decides when to run. */
+ * queues or buffers: the runtime provides values and decides when to run. */
 #ifndef JM_COMPILE_PROGRAM_H
 #define JM_COMPILE_PROGRAM_H
 
@@ -52,9 +52,9 @@ typedef struct jm_program_facts {
  * kept. */
 jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out) JM_MUST_USE;
 
-/* Makes what an engine needs to run the program: the module is lowered for it (once, so that all
- * engines of a program are of one kind: INVALID_ARGUMENT), its code compiled, its plan made. A
- * second time for the same engine it is only found. Not thread safe. The engine must outlive the
+/* Prepares the program for an engine: lowers the module (once, so that all engines of a program
+ * must be of one kind: else INVALID_ARGUMENT), compiles its code and builds its plan. A second call
+ * for the same engine returns the first result. Not thread safe. The engine must outlive the
  * program; *out lives as long as the program, and any number of threads may run it at once. */
 typedef struct jm_prepared jm_prepared;
 jm_error *jm_program_prepare(jm_program *program, jm_engine *engine,
@@ -66,7 +66,7 @@ const jm_program_facts *jm_program_describe(const jm_program *program);
 /* The optimised module as IR text, to be freed with jm_free. */
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
 
-/* What a plan does, for people and for programs that draw it: plan/explain.h. */
+/* Explanations of plans, for people and for programs that draw them: plan/explain.h. */
 typedef struct jm_explanation {
   char *text, *json; /* NUL-terminated */
 } jm_explanation;
@@ -74,8 +74,8 @@ void jm_explanation_deinit(jm_explanation *explanation);
 
 jm_error *jm_prepared_explain(const jm_prepared *prepared, jm_explanation *out) JM_MUST_USE;
 
-/* From now on, and until it is turned off, what any thread plans is kept as an explanation; taking
- * one hands out the oldest, false if there is none. */
+/* While it is on, the plans of all threads are kept as explanations; `take` returns the oldest one,
+ * false if there is none. */
 void jm_program_record(bool on);
 bool jm_program_take_record(jm_explanation *out);
 
