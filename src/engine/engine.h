@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The engine interface: what the compiler, the planner and the runtime ask of whatever runs
- * programs. Every device has an engine; the host's CPU is one like any other (engine/host), and so
- * is MLX (engine/mlx). Not here: queues, buffers and events, which are the runtime's.
+ * The engine interface: everything that the compiler, the planner and the runtime need of code that
+ * runs programs. Every device has an engine; the host's CPU is one (engine/host), MLX another
+ * (engine/mlx). Not here: queues, buffers and events, which belong to the runtime.
  *
  * An engine with fact.is_host_memory works on the host's memory: arguments and results are host
- * pointers that the runtime brings, and the array functions are never called. Any other engine has
- * arrays of its own. If fact.any_thread is false, all functions but those marked "any thread" are
- * called on one thread, that which created the engine. */
+ * pointers that the runtime provides, and the array functions are never called. Any other engine
+ * has arrays of its own. If fact.any_thread is false, all functions but those marked "any thread"
+ * are called on one thread, that which created the engine. */
 #ifndef JM_ENGINE_ENGINE_H
 #define JM_ENGINE_ENGINE_H
 
@@ -21,34 +21,35 @@ typedef struct jm_engine_fence jm_engine_fence; /* the end of submitted work */
 
 /* -- for the compiler and the planner */
 
-/* What runs one op: the first member of a struct of the engine's own, with what the planner must
- * know of it. */
+/* The code that runs one op: the first member of a struct of the engine's own, with the facts that
+ * the planner needs. */
 typedef struct jm_step_code {
-  const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
+  const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name suffices */
   uint32_t n_kernels; /* launches of compiled kernels */
-  /* Memory that it needs while it runs: a size each. */
+  /* The sizes of the temporary memory that it needs while it runs. */
   const size_t *temporary_bytes;
   uint32_t n_temporaries;
-  /* Per operand: the result that may be written to the operand's very memory, JM_NONE: none.
-   * NULL: by the rules of the op. */
+  /* Per operand: the result that may reuse the operand's memory, JM_NONE: none. NULL: by the rules
+   * of the op. */
   const uint32_t *overwrites;
 } jm_step_code;
 
 /* How an engine wants programs to be compiled. */
 typedef struct jm_backend {
-  /* The planner gives every value its memory beforehand; otherwise the engine places values while
+  /* The planner assigns memory to every value in advance; otherwise the engine places values while
    * it runs. */
   bool assigns_memory;
-  /* Special functions (digamma, igamma, the cipher of random numbers, ...) in simpler ops. */
+  /* Special functions (digamma, igamma, the cipher of random numbers, ...) are expanded into
+   * simpler ops. */
   bool expands;
   /* The machine that ops are grouped into kernels for; NULL: none are. */
   const struct jm_target *(*find_target)(jm_engine *engine);
-  /* What makes the code, for people: "LLVM 22.1.0", or why there is nothing that does. */
+  /* The code generator, for people: "LLVM 22.1.0", or why there is none. */
   const char *(*describe_compiler)(jm_engine *engine);
   /* Does the engine do this in one call? Asked of a `fusion` with a kind before it is made
    * (pass/patterns.c lists the kinds), and so without its region. NULL: no pattern is taken. */
   bool (*takes_pattern)(jm_engine *engine, const jm_module *module, const jm_op *fusion);
-  /* Makes the code of all ops of a lowered module, which outlives it. Compile-time errors
+  /* Compiles all ops of a lowered module, which outlives the result. Compile-time errors
    * (UNIMPLEMENTED) come from here. */
   jm_error *(*compile)(jm_engine *engine, const jm_module *module, void **compiled);
   void (*compiled_destroy)(jm_engine *engine, void *compiled); /* any thread; NULL is allowed */
@@ -77,9 +78,9 @@ typedef struct jm_engine_run {
    * caller's reference), or host memory taken by jm_data_take, the caller's to give back. */
   jm_engine_value *outputs;
   const jm_context *context;
-  /* NULL: the outputs are to be there when the run returns. Else written: the end of the work that
-   * was submitted, NULL: it is done. Arrays of the outputs may be handed to further runs at once,
-   * and to nobody else before the end. */
+  /* NULL: the outputs must be ready when the run returns. Else written: the fence of the submitted
+   * work, NULL if it is done. Arrays of the outputs may be passed to further runs at once, and to
+   * nothing else before the fence is done. */
   jm_engine_fence **fence;
 } jm_engine_run;
 
