@@ -129,8 +129,8 @@ static jm_error *find_devices(const jm_program_facts *facts, const jm_compile_op
   return NULL;
 }
 
-/* Under the lock. Engines that clients share serve any client; those of one alone must live as long
- * as what was prepared for them, so that the executable keeps their client. */
+/* Under the lock. Engines that clients share serve any client; an engine of one client must live as
+ * long as programs that are prepared for it, so that the executable retains the client. */
 static jm_error *prepare(jm_executable *executable, jm_device *device, const jm_prepared **out) {
   jm_client *first = executable->client;
   if (first && first != device->client && first->engines[0] != device->engine)
