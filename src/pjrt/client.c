@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The client: its creation from options, and what it has. */
+ * The client: its creation from options, and its attributes. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/settings.h"
 #include "pjrt/pjrt.h"
 
-/* Options are settings under another name; the user's environment wins over them. */
+/* Options are settings under another name; the environment takes precedence. */
 static jm_error *read_option(const PJRT_NamedValue *option) {
   int shown = option->name_size > 200 ? 200 : (int)option->name_size;
   jm_setting setting;

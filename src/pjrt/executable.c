@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Executables: compiling, what is known of a compiled program, and its serialised form. */
+ * Executables: compiling, the facts of a compiled program, and its serialised form. */
 #include <stdio.h>
 #include <string.h>
 
@@ -153,7 +153,7 @@ jm_error *jm_slot_Executable_NumOutputs(PJRT_Executable_NumOutputs_Args *args) {
   return NULL;
 }
 
-/* -1 is PJRT's way to say that it isn't known. */
+/* -1 means unknown in PJRT. */
 jm_error *jm_slot_Executable_SizeOfGeneratedCodeInBytes(
     PJRT_Executable_SizeOfGeneratedCodeInBytes_Args *args) {
   args->size_in_bytes = -1;
@@ -226,7 +226,7 @@ jm_error *jm_slot_Executable_GetCompiledMemoryStats(
   return NULL;
 }
 
-/* The program as it came: what JAX then parses and prints. */
+/* The program as received, which JAX parses and prints. */
 jm_error *jm_slot_Executable_OptimizedProgram(PJRT_Executable_OptimizedProgram_Args *args) {
   const jm_executable *executable = args->executable->executable;
   PJRT_Program *program = args->program;
@@ -256,8 +256,8 @@ jm_error *jm_slot_Executable_GetCompileOptions(PJRT_Executable_GetCompileOptions
   return NULL;
 }
 
-/* The serialised form: magic, two sizes of 8 bytes (little-endian), program, options. It holds what
- * the program was compiled from, not code, so that any version on any machine can load it. */
+/* The serialised form: magic, two sizes of 8 bytes (little-endian), program, options. It holds the
+ * program's source, not machine code, so that any version on any machine can load it. */
 static const char magic[8] = {'j', 'm', 'p', 's', 'e', 'x', 'e', '1'};
 enum { HEADER = 24 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions of the C API that the plugin offers: layouts and shardings, which answer
- * questions that JAX otherwise answers by fetching and converting the whole program, several times
- * for each compilation; and counters, callbacks and explanations, our own. */
+ * The extensions of the C API that the plugin offers: layouts and shardings, for which JAX
+ * otherwise fetches and converts the whole program, several times for each compilation; and
+ * counters, callbacks and explanations, our own. */
 #ifndef JM_PJRT_EXTENSIONS_H
 #define JM_PJRT_EXTENSIONS_H
 
@@ -104,7 +104,7 @@ typedef struct jm_ffi_extension_type {
 } jm_ffi_extension_type;
 extern jm_ffi_extension_type jm_ffi_extension;
 
-/* Ours: what plans on the host do (compile/program.h). */
+/* Ours: explanations of plans for the host (compile/program.h). */
 enum { JM_EXTENSION_EXPLAIN = 0x6a6f };
 typedef struct jm_explain_extension_type {
   PJRT_Extension_Base base;

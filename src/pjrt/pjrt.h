@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Between the C API and the runtime: the functions that slots.def binds, the casts between the
- * API's opaque objects and ours, and the struct_size discipline. No behaviour: that is in the file
- * of each object. */
+ * API's opaque objects and ours, and the struct_size discipline. No behaviour: each object's file
+ * has that. */
 #ifndef JM_PJRT_PJRT_H
 #define JM_PJRT_PJRT_H
 
@@ -47,7 +47,7 @@ jm_error *jm_dtype_read_pjrt(PJRT_Buffer_Type type, jm_dtype *out) JM_MUST_USE;
 jm_error *jm_memory_read(jm_client *client, const PJRT_Memory *memory, const PJRT_Device *device,
                          jm_memory **out) JM_MUST_USE;
 
-/* Byte strides that a layout means for a shape. NULL: dense row-major. */
+/* The byte strides of a layout for a shape. NULL: dense row-major. */
 jm_error *jm_layout_read(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype, uint32_t rank,
                          const int64_t *dims, int64_t *strides) JM_MUST_USE;
 
@@ -58,7 +58,7 @@ jm_error *jm_layout_check(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype
 /* An error that the caller describes; NULL for OK. */
 jm_error *jm_error_read(PJRT_Error_Code code, const char *message, size_t size) JM_MUST_USE;
 
-/* CompileOptionsProto, as far as it concerns us. */
+/* Decodes the fields of CompileOptionsProto that we support. */
 jm_error *jm_compile_options_read(const void *bytes, size_t size,
                                   jm_compile_options *out) JM_MUST_USE;
 

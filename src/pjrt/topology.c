@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Topologies: what devices there are, with a client or without. */
+ * Topologies: the descriptions of devices, with a client or without. */
 #include <string.h>
 
 #include "base/text.h"
