@@ -24,7 +24,7 @@ jm_error *jm_ffi_register(const char *name, const jm_ffi_bundle *bundle) JM_MUST
 jm_error *jm_ffi_register_type(const char *name, XLA_FFI_TypeId *id,
                                const XLA_FFI_TypeInfo *info) JM_MUST_USE;
 
-/* Sets the function that is called for an unknown name, and may register it. */
+/* Sets the function that is called for an unknown name; it may register that name. */
 typedef void jm_ffi_resolver(const char *name);
 void jm_ffi_resolve_with(jm_ffi_resolver *resolver);
 
