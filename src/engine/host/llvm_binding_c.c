@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LLVM as libLLVM of a system offers it: LLVM's C interface (llvm-c/Core.h, IRReader.h, Analysis.h,
- * TargetMachine.h, LLJIT.h, Error.h), whose functions here are the same since 16. */
+ * Binds LLVM's C interface in a system's libLLVM (llvm-c/Core.h, IRReader.h, Analysis.h,
+ * TargetMachine.h, LLJIT.h, Error.h); the functions here are the same since LLVM 16. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,7 +146,7 @@ static const void *find_bytes(void *buffer, size_t *size) {
 }
 static void dispose_buffer(void *buffer) { DisposeMemoryBuffer(buffer); }
 
-/* An LLVMErrorRef, which this ends: was there one, and what did it say? */
+/* Consumes an LLVMErrorRef: returns whether there is one, and its message. */
 static bool failed(void *error, const char **words) {
   if (!error) return false;
   char *message = GetErrorMessage(error);

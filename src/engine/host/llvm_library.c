@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finds LLVM and drives it. Each module becomes an object file in a context of its own, so threads
- * share nothing but the moment of loading. */
+ * Finds LLVM and drives it. Each module becomes an object file in a context of its own, so that
+ * threads share nothing except for the loading of objects. */
 #include "engine/host/llvm_library.h"
 
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ static bool refuse(const char *path, const char *what) {
 
 static const jm_llvm_binding *const bindings[] = {&jm_llvm_binding_llvmlite, &jm_llvm_binding_c};
 
-/* Why a library does not serve stays in `reason`. */
+/* `reason` records why a library is unusable. */
 static bool load_library(const char *path) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: its code may be running */
   if (!library) return refuse("", dlerror());
@@ -101,7 +101,7 @@ bool jm_llvm_host_has(const char *feature) {
 
 const char *jm_llvm_host_name(void) { return host.cpu; }
 
-/* An error with LLVM's own words, which are given back. */
+/* An error with LLVM's own message, which is disposed of. */
 static jm_error *refused(const char *what, const char *words) {
   jm_error *error = jm_error_internal("LLVM %s: %s", what, words ? words : "without a reason");
   if (words) llvm->dispose_words(words);
@@ -123,7 +123,8 @@ static jm_error *parse(void *context, const char *text, void **module) {
 
 static jm_error *create_machine(const jm_llvm_machine *m, bool jit, void **out) {
   const char *words = NULL;
-  /* Only x86's quickest way is sound: arm64's (GlobalISel) ends the process at some vectors. */
+  /* The quickest code generator is safe on x86 alone: that of arm64 (GlobalISel) aborts the process
+   * on some vectors. */
   int level = !m->quickly ? 2 : strncmp(m->triple, "x86_64", 6) ? 1 : 0;
   *out = llvm->create_machine(&(jm_llvm_target_machine){m->triple, m->cpu, m->features, level, jit},
                               &words);
@@ -150,8 +151,9 @@ static jm_error *emit(const char *text, const jm_llvm_machine *m, bool jit, void
 
 /* -- code that can be called
  *
- * An engine brings tables of its target, most of a megabyte. So many modules' objects are loaded
- * into one engine, which goes when the last of their code does. Symbols are unique. */
+ * An engine allocates tables of its target, almost a megabyte. Therefore the objects of many
+ * modules are loaded into one engine, which is destroyed with the last of their code. Symbols are
+ * unique. */
 enum { MOST_LOADED = 64 };
 
 typedef struct yard {
