@@ -199,8 +199,9 @@ jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
     // at its first product. The user's own choice wins.
     if (core::metal::is_available()) setenv("MLX_ENABLE_TF32", "0", 0);
     // MLX's CUDA back end records each batch of work as a CUDA graph, which it instantiates or
-    // updates before the launch: on an H200 a ResNet-18 step takes 11.5 ms with graphs, 5.4 without,
-    // a GPT step 5.2 and 3.3. MLX reads it once, with its first stream. The user's choice wins.
+    // updates before the launch: on an H200 a ResNet-18 step takes 11.5 ms with graphs, 5.4
+    // without, a GPT step 5.2 and 3.3. MLX reads it once, with its first stream. The user's choice
+    // wins.
     if (gpu && core::cu::is_available()) setenv("MLX_USE_CUDA_GRAPHS", "0", 0);
     device_describe(device, gpu, out);
     core::Stream stream = core::new_stream(device);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A text is printed for every kernel, looked up in the process's table, then on disk, and compiled
- * if it is in neither; what is missing is compiled in parallel. */
+ * The text of every kernel is looked up in the process's table, then on disk; missing ones are
+ * compiled in parallel. */
 #include "engine/mlx/device_code.h"
 
 #include <inttypes.h>
@@ -84,7 +84,8 @@ static jm_error *cubin_make(const jm_mlx_device_fact *device, jm_device_code *co
 
 /* A whole translation unit: MLX hands over inputs before outputs. */
 static jm_error *cuda_print(const jm_kernel *kernel, jm_text *text) {
-  /* What is written has no __restrict__: a compiler may then keep it over a barrier. */
+  /* Written memory has no __restrict__, with which a compiler could keep a value in a register
+   * across a barrier. */
   const char *const kinds[] = {"const %s *__restrict__ in%u", "%s *out%u"};
   jm_text_printf(text, "%sextern \"C\" __global__ void JM_KERNEL(", jm_c_cuda.prelude);
   bool first = true;

@@ -92,8 +92,9 @@ static void lower_attention(jm_lowering *l) {
   l->out[0] = jm_mlx_astype(l, out, to->dtype);
 }
 
-/* Of narrow floats, MLX's one kernel keeps the products in f32, as JAX does; where it has none (its
- * CPU device, other sizes), it rounds them first, and the ops are better by themselves. */
+/* For narrow floats, MLX's fused kernel keeps the products in f32, as JAX does; without a fused
+ * kernel (on its CPU device, for other sizes) MLX rounds them first, and the separate ops are more
+ * precise. */
 static bool has_kernel(const jm_module *m, const jm_op *op, bool is_gpu) {
   const jm_type *q = jm_op_operand_type(m, op, 0), *k = jm_op_operand_type(m, op, 1);
   const jm_type *v = jm_op_operand_type(m, op, 2);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What lowerings are written with: primitives with a sticky error, and the arrays' scope. */
+ * The functions with which lowerings are written: primitives with a sticky error, and the arrays'
+ * scope. */
 #include <string.h>
 
 #include "base/convert.h"
@@ -92,7 +93,7 @@ static jm_mlx_array *import(jm_lowering *l, const jm_type *type, const void *dat
 
 jm_mlx_array *jm_lower_array(jm_lowering *l, uint32_t i) {
   jm_lower_operand *operand = &l->in[i];
-  /* The uploaded array goes to the operand's value, which keeps it: not to the scope. */
+  /* The operand's value keeps the uploaded array; the scope does not. */
   if (!operand->array) operand->array = import(l, operand->type, operand->host);
   return operand->array;
 }
