@@ -16,7 +16,7 @@ enum {
   MAX_FACTORS = 64,
   MAX_RADIX = 61,   /* above, Bluestein is faster */
   MAX_LANES = 16,   /* of single precision; of double half as many */
-  CACHED = 1 << 17, /* bytes of an array that still do well in cache */
+  CACHED = 1 << 17, /* bytes of an array that fits the cache */
   GRAIN = 1 << 13,  /* elements that are worth a thread's while */
   STEP = 64,        /* elements of lines that are transposed at a time */
 };
@@ -80,16 +80,16 @@ typedef struct dimension {
   void *plan;
   bool halved; /* reals of an even length: a plan of n / 2, and the roots of n up to n / 4 */
   void *cosine, *sine;
-  size_t lanes;       /* that go through the plan at a time */
+  size_t lanes;       /* lines that are transformed together */
   atomic_bool failed; /* no memory */
 } dimension;
 
-/* Where a line starts, in elements, if lines have n elements. */
+/* The first element of a line, if lines have n elements. */
 static size_t line_start(const dimension *d, size_t line, size_t n) {
   return line / d->inner * n * d->inner + line % d->inner;
 }
 
-/* Lines that lie next to each other, element by element. */
+/* Are the lines adjacent, element by element? */
 static bool side_by_side(const dimension *d, size_t first, size_t lanes) {
   return d->inner > 1 && first % d->inner + lanes <= d->inner;
 }

@@ -26,7 +26,7 @@ typedef struct jm_lapack_problem {
   jm_blas_routine *const *routines;
 } jm_lapack_problem;
 
-/* One matrix at a time, and memory that the next one finds again. */
+/* The state for one matrix at a time, with memory that is reused for the next one. */
 typedef struct jm_lapack_item {
   const jm_lapack_problem *problem;
   /* Matrices are column-major; operands are copies that may be overwritten. Results of rank 0 and 1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reduction. Outputs are the lanes: a block of outputs takes one element each per run of the body,
- * in the order of the operand, which is right for any body. Only bodies known to be
- * associative are regrouped: contiguous rows, long sums, and reductions to few outputs. */
+ * Reduction. Outputs are the lanes: a run of the body adds one element to each output of a block,
+ * in the order of the operand, which is correct for any body. Only bodies known to be associative
+ * are reassociated: contiguous rows, long sums, and reductions to few outputs. */
 #include "engine/host/library/reduce.h"
 
 #include <string.h>
@@ -129,7 +129,7 @@ static jm_error *block_direct(reduction *r, int64_t offset) {
   return NULL;
 }
 
-/* Brings [steps][count] elements together: steps along the innermost reduced axis. */
+/* Gathers [steps][count] elements, with steps along the innermost reduced axis. */
 static void gather_chunk(reduction *r, const jm_rect *lanes, int64_t steps, int64_t offset) {
   jm_rect rect = *lanes;
   if (r->shape->n_reduced)
@@ -292,7 +292,7 @@ static jm_error *run_parts(jm_fold *fold, const shape *s, int64_t lanes, const c
   return run(fold, &last, (const char *const *)parts, init, out);
 }
 
-/* How many lanes to split a cut axis into, 0: not worth it or not allowed. */
+/* How many lanes to split a reduced axis into, 0: not worth it or not allowed. */
 static int64_t parts_lanes(const jm_fold *fold, const shape *s) {
   int64_t outputs = axes_count(s->kept, s->n_kept);
   if (!fold->associative || !s->n_reduced || outputs >= FEW_OUTPUTS || fold->lanes < FEW_OUTPUTS ||

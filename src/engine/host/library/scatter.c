@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
- * sees its updates in the order of their positions: each thread owns a range of the operand and
- * walks all positions, so the number of threads changes nothing. */
+ * Scatter of contiguous windows whose body replaces by the update or combines by a single op. A
+ * destination gets its updates in the order of their positions: each thread owns a range of the
+ * operand and walks all positions, so that results do not depend on the number of threads. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -11,7 +11,7 @@
 #include "ir/body.h"
 
 enum {
-  LEAST_PART = 1 << 15, /* elements of updates that are worth a thread's while */
+  LEAST_PART = 1 << 15, /* elements of updates that are worth a thread */
   MOST_PARTS = 64,
   NARROW = 8, /* elements of windows for which a part's search costs as much as the work */
   MOST_NARROW_PARTS = 4,
@@ -33,7 +33,7 @@ struct scatter {
   size_t parts;
 };
 
-/* Which of the indices are less than n, in order, without a branch that nobody could predict. */
+/* Selects the indices that are less than n, in order, without an unpredictable branch. */
 typedef size_t select_fn(const uint32_t *at, size_t count, uint32_t n, uint32_t *list);
 
 static size_t select_any(const uint32_t *at, size_t count, uint32_t n, uint32_t *list) {
