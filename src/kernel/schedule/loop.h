@@ -19,10 +19,10 @@ static inline bool jm_loop_in_registers(const jm_type *type) {
 }
 
 typedef enum jm_carry_kind {
-  JM_CARRY_SAME,      /* never changes: its initial value */
-  JM_CARRY_REGISTERS, /* each element is a carried value of the kernel's while */
-  JM_CARRY_IN_PLACE,  /* the body only replaces a slice: only that slice is written */
-  JM_CARRY_TWO_HALVES /* double-buffered: an iteration reads one half and writes the other */
+  JM_CARRY_SAME,           /* never changes: its initial value */
+  JM_CARRY_REGISTERS,      /* each element is a carried value of the kernel's while */
+  JM_CARRY_IN_PLACE,       /* the body only replaces a slice: only that slice is written */
+  JM_CARRY_DOUBLE_BUFFERED /* an iteration reads one half of the memory and writes the other */
 } jm_carry_kind;
 
 jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t carry);

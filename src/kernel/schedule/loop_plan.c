@@ -29,7 +29,7 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
   const jm_region *body = jm_op_region(m, op, 1);
   if (body->results[carry] == body->first_arg + carry) return JM_CARRY_SAME;
   if (jm_loop_in_registers(jm_op_result_type(m, op, carry))) return JM_CARRY_REGISTERS;
-  return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_TWO_HALVES;
+  return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_DOUBLE_BUFFERED;
 }
 
 bool jm_loop_reduces_rows(const jm_target *target, const jm_module *m, const jm_op *op) {
@@ -248,7 +248,7 @@ static bool region_fits(census *c, const jm_region *region, double *work) {
     const jm_op *op = jm_module_op(c->m, region->parent);
     const bool body = region == jm_op_region(c->m, op, 1);
     for (uint32_t i = 0; body && i < region->n_results; i++)
-      if (jm_loop_carry_kind(c->m, op, i) == JM_CARRY_TWO_HALVES)
+      if (jm_loop_carry_kind(c->m, op, i) == JM_CARRY_DOUBLE_BUFFERED)
         *work += (double)jm_op_result_type(c->m, op, i)->count;
   }
   return *work <= 2 * (double)c->target->loop.work;

@@ -18,7 +18,7 @@ typedef struct jm_place {
   jm_element elements[JM_LOOP_REGISTERS]; /* REGISTERS */
   uint32_t param;                         /* MEMORY */
   jm_kval offset;                         /* in elements, JM_KNONE: 0 */
-  uint32_t turned; /* MEMORY: the dimension that lies outermost, plus 1; 0: row-major */
+  uint32_t transposed; /* MEMORY: the dimension that lies outermost, plus 1; 0: row-major */
 } jm_place;
 
 typedef struct jm_looper {
@@ -50,7 +50,7 @@ void jm_looper_elements(jm_looper *l, jm_value v, jm_element *out);
 void jm_looper_store(jm_looper *l, const jm_value *values, jm_place *const *to, uint32_t n);
 /* Writes update into the slice of the place that starts there. */
 void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update, const jm_kval *start);
-/* Writes v to the turned place, of the same elements. */
+/* Writes v to the transposed place, of the same elements. */
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v);
 /* The start of a slice: an integer clamped to [0, last]. */
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last);

@@ -14,10 +14,10 @@ void *jm_looper_take(jm_looper *l, size_t count, size_t size) {
 static jm_kval linear_index(jm_emit *e, const jm_place *place, const jm_kval *index) {
   jm_kbuilder *b = jm_emit_builder(e);
   jm_kval linear;
-  if (place->turned) {
-    linear = index[place->turned - 1];
+  if (place->transposed) {
+    linear = index[place->transposed - 1];
     for (uint32_t d = 0; d < place->type->rank; d++)
-      if (d + 1 != place->turned)
+      if (d + 1 != place->transposed)
         linear =
             jm_k_iadd(b, jm_k_imul(b, linear, jm_kbuild_index(b, place->type->dims[d])), index[d]);
   } else {
@@ -53,7 +53,7 @@ void jm_looper_place(jm_looper *l, jm_value v, const jm_place *place) {
   copy->type = jm_module_typeof(l->m, v);
   l->places[v] = copy;
   l->s->breaks[v] = copy->kind == JM_PLACE_VALUE ? l->s->breaks[copy->value] : 0;
-  if (copy->turned) l->s->breaks[v] = (1u << copy->type->rank) - 1;
+  if (copy->transposed) l->s->breaks[v] = (1u << copy->type->rank) - 1;
   if (copy->type->count == 1 && copy->kind == JM_PLACE_REGISTERS)
     jm_emit_leaf_element(l->e, v, copy->elements[0]);
   else
@@ -286,7 +286,7 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
   const slice_store *s = context;
   const jm_type *type = s->to->type;
   jm_kval index[JM_LOOP_RANK];
-  uint32_t outermost = s->to->turned - 1, k = 1;
+  uint32_t outermost = s->to->transposed - 1, k = 1;
   index[outermost] = x[0];
   for (uint32_t d = 0; d < type->rank; d++)
     if (d != outermost) index[d] = x[k++];
@@ -295,10 +295,10 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
 }
 
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
-  int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->turned - 1]};
+  int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->transposed - 1]};
   uint32_t k = 1;
   for (uint32_t d = 0; d < to->type->rank; d++)
-    if (d + 1 != to->turned) sizes[k++] = to->type->dims[d];
+    if (d + 1 != to->transposed) sizes[k++] = to->type->dims[d];
   slice_store slice = {to, v, NULL};
   nest s = {.l = l, .n = k, .sizes = sizes};
   jm_looper_shape(l, to->type->dtype);
