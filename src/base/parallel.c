@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-#include "base/awake.h"
 #include "base/float_state.h"
 #include "base/settings.h"
+#include "base/spin.h"
 
 enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
 
@@ -112,7 +112,7 @@ static bool has_changed(const void *context) {
 static void rest(size_t seen) {
   n_looking++;
   pthread_mutex_unlock(&lock);
-  bool found = jm_awake_wait(has_changed, &(change){&n_posted, seen});
+  bool found = jm_spin_wait(has_changed, &(change){&n_posted, seen});
   pthread_mutex_lock(&lock);
   n_looking--;
   if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
@@ -184,7 +184,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   *link = l.next_loop;
   for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = jm_awake_wait(has_changed, &(change){&l.workers, n});
+    bool fewer = jm_spin_wait(has_changed, &(change){&l.workers, n});
     pthread_mutex_lock(&lock);
     if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
       pthread_cond_wait(&worker_left, &lock);

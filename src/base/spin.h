@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Waiting awake for a moment. Waking a thread that sleeps takes as long as many steps of a program
- * do (tens of microseconds where cores are virtual), so who expects to go on soon looks around for
- * a while before it sleeps. It yields, so that whoever else wants the core has it. No lock and no
- * promise: after it comes the wait on a condition. */
-#ifndef JM_BASE_AWAKE_H
-#define JM_BASE_AWAKE_H
+ * Spinning for a moment before sleeping. Waking a thread takes as long as many steps of a program
+ * (tens of microseconds on virtual cores), so that a thread which expects work soon polls for a
+ * while first. It yields the core to any other thread that wants it. There is no lock and no
+ * guarantee: a wait on a condition variable follows. */
+#ifndef JM_BASE_SPIN_H
+#define JM_BASE_SPIN_H
 
 #include <stdbool.h>
 
-/* Whether what is waited for is there; reads atomics alone. */
-typedef bool jm_awake_fn(const void *context);
+/* Whether the wait is over; reads atomics alone. */
+typedef bool jm_spin_fn(const void *context);
 
-/* Until it is there, or for as long as waking would take, several times over: whether it is. */
-bool jm_awake_wait(jm_awake_fn *there, const void *context);
+/* Polls for several times the duration of a wake-up; returns whether the wait is over. */
+bool jm_spin_wait(jm_spin_fn *is_over, const void *context);
 
 #endif

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/awake.h"
+#include "base/spin.h"
 
 struct jm_event {
   atomic_int refs;
@@ -93,7 +93,7 @@ const jm_error *jm_event_error(const jm_event *event) {
 static bool is_ready(const void *event) { return jm_event_ready(event); }
 
 void jm_event_wait(jm_event *event) {
-  if (jm_event_ready(event) || jm_awake_wait(is_ready, event)) return;
+  if (jm_event_ready(event) || jm_spin_wait(is_ready, event)) return;
   pthread_mutex_lock(&event->lock);
   while (!event->ready) pthread_cond_wait(&event->fired, &event->lock);
   pthread_mutex_unlock(&event->lock);

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "base/awake.h"
 #include "base/blocking.h"
+#include "base/spin.h"
 
 enum { STACK_BYTES = 8 << 20 };
 
@@ -91,7 +91,7 @@ static void rest(jm_pool *pool) {
   const sight last = {pool, atomic_load_explicit(&pool->news, memory_order_relaxed)};
   pool->n_idle++;
   pthread_mutex_unlock(&pool->lock);
-  jm_awake_wait(is_news, &last);
+  jm_spin_wait(is_news, &last);
   pthread_mutex_lock(&pool->lock);
   if (!is_news(&last)) pthread_cond_wait(&pool->work, &pool->lock);
   pool->n_idle--;

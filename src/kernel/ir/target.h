@@ -48,7 +48,8 @@ typedef struct jm_target {
     int64_t least;       /* points of a chunk, however expensive they are */
     int64_t enough;      /* chunks that keep all workers busy */
     double expensive_ns; /* a chunk of expensive points shrinks to this; 0: only to have enough */
-    double worker_ns; /* work that is worth waking a worker for; most are awake (base/parallel.c) */
+    double
+        worker_ns; /* work that is worth waking a worker for; most of them spin (base/parallel.c) */
   } chunk;
 
   /* -- maps (schedule_map.c) */
