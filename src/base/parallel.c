@@ -24,7 +24,7 @@ struct loop {
   void *context;
   size_t n, grain, n_ranges;
   atomic_size_t next;    /* the first range that is not taken yet */
-  atomic_size_t workers; /* pool threads inside */
+  atomic_size_t workers; /* pool threads that run ranges of it */
   loop *next_loop;
 };
 
@@ -36,8 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
-static loop
-    *loops; /* those that may have ranges left, newest first, so that nested loops end sooner */
+static loop *loops; /* those that may have ranges left; newest first: nested loops end sooner */
 static atomic_size_t n_posted;      /* loops so far: a change means that there may be work */
 static size_t n_started, n_looking; /* threads; those that spin without work */
 static bool start_tried;
@@ -109,7 +108,7 @@ static bool has_changed(const void *context) {
 }
 
 /* Under the lock: waits for a loop, spinning first. */
-static void rest(size_t seen) {
+static void wait_for_loop(size_t seen) {
   n_looking++;
   pthread_mutex_unlock(&lock);
   bool found = jm_spin_wait(has_changed, &(change){&n_posted, seen});
@@ -120,14 +119,13 @@ static void rest(size_t seen) {
 
 static void *work(void *unused) {
   (void)unused;
-  (void)
-      jm_float_state_enter(); /* else the mode is inherited from the thread that started this one */
+  (void)jm_float_state_enter(); /* else the mode is that of the thread that started this one */
   pthread_mutex_lock(&lock);
   for (;;) {
     size_t seen = atomic_load_explicit(&n_posted, memory_order_relaxed);
     loop *l = find_loop();
     if (!l) {
-      rest(seen);
+      wait_for_loop(seen);
       continue;
     }
     atomic_fetch_add_explicit(&l->workers, 1, memory_order_relaxed);

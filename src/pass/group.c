@@ -223,8 +223,7 @@ static bool find_schedule(jm_grouping *g, uint32_t n, uint32_t n_roots, jm_group
   bool anchored = c.kind == JM_CLUSTER_ROW || c.kind == JM_CLUSTER_REDUCE;
   if (c.kind == JM_CLUSTER_NONE) {
     if (!is_tiny(g, n_roots)) return false;
-    for (uint32_t i = 0; i < n;
-         i++) /* reduced element by element: only if that is little work, too */
+    for (uint32_t i = 0; i < n; i++) /* reductions element by element: little work, too */
       if (jm_module_op(g->m, g->listed[i])->code == JM_OP_reduce &&
           jm_op_operand_type(g->m, jm_module_op(g->m, g->listed[i]), 0)->count >
               g->target->group.tiny)

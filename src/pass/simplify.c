@@ -97,8 +97,7 @@ static jm_error *broadcast_in_dim(jm_rewrite *rw, jm_op *op, jm_value *out) {
 }
 
 static jm_error *pad(jm_rewrite *rw, jm_op *op, jm_value *out) {
-  const jm_pad_attrs *a =
-      op->attrs; /* low and high may cancel in the type, which makes it a shift */
+  const jm_pad_attrs *a = op->attrs; /* a shift: low and high may cancel in the type */
   if (same_type(rw, op) && all_zero(a->low) && all_zero(a->high)) *out = op->operands[0];
   return NULL;
 }

@@ -51,7 +51,7 @@ void jm_event_release(jm_event *event) {
   if (!event || event == &always) return;
   if (atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) != 1) return;
   if (event->waiters) {
-    jm_error *error = jm_error_create(JM_ABORTED, "the event was given up before it happened");
+    jm_error *error = jm_error_create(JM_ABORTED, "the event was released before it fired");
     run_waiters(event->waiters, error);
     jm_error_destroy(error);
   }

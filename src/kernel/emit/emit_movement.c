@@ -90,7 +90,7 @@ void jm_emit_pad(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *
   if (!from->count) return;
   for (uint32_t d = 0; d < to->rank; d++) {
     int64_t n = from->dims[d], low = attrs->low.data[d];
-    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1;    /* an unused stride may be huge */
+    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1;    /* an unused interior may be huge */
     if (low >= to->dims[d] || low < -((n - 1) * step)) return; /* all of it is cropped */
     at[d] = jm_k_isub(b, index[d], jm_k_int(b, it, low));
     inside = jm_k_and(b, inside, jm_emit_place(b, &at[d], n, step));

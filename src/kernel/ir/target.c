@@ -42,7 +42,7 @@ const jm_target jm_target_host = {
             .few = 16, /* as many as `enough` */
             .long_points = 64 << 10,
             .short_points =
-                16, /* below, combining the lanes of a row takes as long as running them */
+                16,           /* combining the lanes of a shorter row takes as long as running it */
             .lane_rows = 128, /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */

@@ -48,8 +48,7 @@ typedef struct jm_target {
     int64_t least;       /* points of a chunk, however expensive they are */
     int64_t enough;      /* chunks that keep all workers busy */
     double expensive_ns; /* a chunk of expensive points shrinks to this; 0: only to have enough */
-    double
-        worker_ns; /* work that is worth waking a worker for; most of them spin (base/parallel.c) */
+    double worker_ns;    /* work that is worth waking a worker for; most spin (base/parallel.c) */
   } chunk;
 
   /* -- maps (schedule_map.c) */
@@ -66,11 +65,10 @@ typedef struct jm_target {
     int64_t few;           /* rows: fewer of them, if they are long, leave workers without work */
     int64_t long_points;   /* of a long row */
     int64_t short_points;  /* below this a lane takes a whole row, */
-    int64_t
-        lane_rows; /* if there are at least this many rows; this many share one scratch memory */
-    int64_t lane_points; /* THREADS: a group has a lane for so many points of a row */
-    double keep_flops;   /* a value of at least so many operations is kept for later passes */
-    int64_t block;       /* points of a block of a long row that is split; THREADS: at least */
+    int64_t lane_rows;     /* if there are so many rows; so many share one scratch memory */
+    int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
+    double keep_flops;     /* a value of at least so many operations is kept for later passes */
+    int64_t block;         /* points of a block of a long row that is split; THREADS: at least */
   } row;
 
   /* -- reductions of columns (schedule_reduce.c) */
