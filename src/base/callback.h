@@ -17,7 +17,7 @@ typedef struct jm_callback_array {
   int64_t n_bytes;
 } jm_callback_array;
 
-/* What the registered function returns when the results are written. It is not 0, because a foreign
+/* The registered function returns this when the results are written. It is not 0, because a foreign
  * function that is aborted leaves 0. On any other value, error has a NUL-terminated text. */
 enum { JM_CALLBACK_DONE = 1 };
 typedef int jm_callback_fn(int64_t id, int64_t n_in, const jm_callback_array *in, int64_t n_out,

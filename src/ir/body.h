@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the body of a region computes: the one place that recognises the regions of reduce,
- * reduce_window, scatter, select_and_scatter and sort, and that knows the algebra of what it
- * recognised. An engine asks here whether it may reassociate a reduction, in which type to
- * accumulate and from which value to start, so that all engines agree on a program's results.
- * Running a body is left to the engines. */
+ * Recognises what the body of a region computes: the only such place for the regions of reduce,
+ * reduce_window, scatter, select_and_scatter and sort, with the algebra of the recognised body. An
+ * engine asks here whether it may reassociate a reduction, in which type to accumulate and from
+ * which value to start, so that all engines agree on a program's results. Running a body is left to
+ * the engines. */
 #ifndef JM_IR_BODY_H
 #define JM_IR_BODY_H
 

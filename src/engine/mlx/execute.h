@@ -12,7 +12,7 @@
 #include "engine/mlx/values.h"
 #include "plan/plan.h"
 
-/* What runs an op. */
+/* The code of an op. */
 typedef struct jm_mlx_code {
   jm_step_code base;
   jm_lower_fn *lower; /* NULL: MLX has none, the op runs on the host */

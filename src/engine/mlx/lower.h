@@ -42,7 +42,7 @@ typedef struct jm_lowering {
   jm_error *error;                /* the first one; sticky */
   jm_mlx_array **scope;           /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
-  uint32_t n_calls; /* of primitives, since somebody counted them */
+  uint32_t n_calls; /* of primitives, since the counter was last reset */
   jm_arena scratch; /* memory until the op is done */
 } jm_lowering;
 

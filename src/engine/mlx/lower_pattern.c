@@ -61,7 +61,7 @@ static A as_heads(jm_lowering *l, A a, const jm_type *type, const int64_t *axes,
   return jm_mlx_reshape(l, a, jm_lower_ints(l, shape, 4), 4);
 }
 
-/* What is added to the products: 0, or what takes their place where the mask is false. Not MLX's
+/* The summand of the products: 0, or the substitute for them where the mask is false. Not MLX's
  * own masks of pred: those make numbers of a row that is all -inf. */
 static A added_mask(jm_lowering *l, jm_dtype dtype, uint32_t n_batch) {
   A mask = jm_lower_array(l, 3);

@@ -10,7 +10,7 @@ typedef jm_mlx_array *A;
 
 /* -- what folds */
 
-/* What MLX has functions for: of pred and of numbers. */
+/* The reductions that MLX has functions for: of pred and of numbers. */
 static const struct {
   bool pred;
   jm_opcode code;

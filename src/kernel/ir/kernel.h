@@ -86,7 +86,7 @@ typedef enum jm_kbinding {
 
 enum { JM_MOST_THREADS = 1024 }; /* the width of a threads loop, at most */
 
-/* What a barrier synchronizes: its imm. */
+/* The memory that a barrier synchronizes: its imm. */
 enum { JM_SCOPE_SCRATCH = 1, JM_SCOPE_GLOBAL = 2 };
 
 typedef enum jm_kspace {

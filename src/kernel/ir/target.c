@@ -41,9 +41,8 @@ const jm_target jm_target_host = {
     .row = {.inline_points = 8,
             .few = 16, /* as many as `enough` */
             .long_points = 64 << 10,
-            .short_points =
-                16,           /* combining the lanes of a shorter row takes as long as running it */
-            .lane_rows = 128, /* two of the widest vectors of bytes */
+            .short_points = 16, /* below, combining lanes costs as much */
+            .lane_rows = 128,   /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
             .block = 32 << 10},

@@ -167,9 +167,9 @@ static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
     for (uint32_t k = 0; k < op->n_operands; k++) ask(p, op->operands[k], MANY);
     return;
   }
-  const bool dear = demand == MANY && p->cost[op->first_result] > p->target->loop.again_flops;
+  const bool expensive = demand == MANY && p->cost[op->first_result] > p->target->loop.again_flops;
   if (!small && !p->stored[op->first_result] &&
-      (dear || (demand && jm_loop_reduces_rows(p->target, p->m, op))))
+      (expensive || (demand && jm_loop_reduces_rows(p->target, p->m, op))))
     for (uint32_t k = 0; k < op->n_results; k++) p->stored[op->first_result + k] = true;
   if (small || p->stored[op->first_result]) demand = mix(op->first_result + 4, ++p->next);
   if (demand) ask_operands(p, op, demand);

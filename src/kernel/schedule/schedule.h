@@ -15,7 +15,7 @@ typedef enum jm_launch_memory {
   JM_LAUNCH_TEMPORARY, /* of the schedule: written by one launch, read by later ones */
 } jm_launch_memory;
 
-/* What a GLOBAL parameter of the kernel is bound to. */
+/* The buffer that a GLOBAL parameter of the kernel is bound to. */
 typedef struct jm_launch_argument {
   jm_launch_memory memory;
   uint32_t index;

@@ -148,7 +148,7 @@ static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm
   jm_kval steps = jm_k_isub(b, jm_launch_add(l, outer, jm_kbuild_index(b, lines - 1)), line);
   steps = jm_k_udiv(b, steps, jm_kbuild_index(b, lines));
   steps = jm_k_select(b, jm_k_slt(b, at, inner), steps, zero);
-  /* What depends on these alone may be read without a step: in bounds, too. */
+  /* Loads that depend on these alone may run even without steps: they must be in bounds. */
   at = jm_k_smin(b, at, jm_k_isub(b, inner, one));
   line = jm_k_smin(b, line, jm_k_isub(b, outer, one));
   jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, zero, steps, NULL, 0, &loop);

@@ -17,7 +17,7 @@ enum {
   MAX_RADIX = 61,   /* above, Bluestein is faster */
   MAX_LANES = 16,   /* of single precision; of double half as many */
   CACHED = 1 << 17, /* bytes of an array that fits the cache */
-  GRAIN = 1 << 13,  /* elements that are worth a thread's while */
+  GRAIN = 1 << 13,  /* elements that are worth a thread */
   STEP = 64,        /* elements of lines that are transposed at a time */
 };
 

@@ -21,7 +21,7 @@ enum {
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
   MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
-  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread's while */
+  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread */
   FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
   LARGEST_PANEL = 64,    /* columns */
   PACK_GRAIN = 1 << 14,  /* elements */

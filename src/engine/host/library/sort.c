@@ -90,7 +90,7 @@ typedef struct scratch {
   void *a, *b;
 } scratch;
 
-enum { GRAIN = 1 << 15 }; /* elements that are worth a thread's while */
+enum { GRAIN = 1 << 15 }; /* elements that are worth a thread */
 
 static const void *key_data(const key_sort *s, const jm_sort_key *k, size_t start, size_t *stride) {
   const jm_tensor *in = &s->call->in[k->operand];

@@ -14,7 +14,7 @@ enum {
   CHUNK = 1024,
   CANDIDATES = 192, /* room for them beside 4 k */
   GROUP = 32,       /* keys that are looked at together */
-  GRAIN = 1 << 15,  /* elements that are worth a thread's while */
+  GRAIN = 1 << 15,  /* elements that are worth a thread */
 };
 
 /* Of equal keys the one with the larger index comes after. */
