@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 typedef struct header {
   char magic[8];
@@ -22,15 +23,8 @@ static const char magic[8] = "jmcache1";
 
 enum { PATH_BYTES = 4096 };
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n) {
-  const unsigned char *p = bytes;
-  for (size_t i = 0; i < n; i++) hash = (hash ^ p[i]) * 0x100000001b3u;
-  return hash;
-}
-
 static uint64_t hash_of(const char *key, const void *code, size_t size) {
-  return hash_bytes(hash_bytes(0xcbf29ce484222325u, key, strlen(key)), code, size);
+  return jm_hash_append(jm_hash_bytes(key, strlen(key)), code, size);
 }
 
 static bool path_of(const char *folder, const char *key, char *path) {

@@ -7,12 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. */
-static inline uint64_t jm_hash_bytes(const void *bytes, size_t n) {
-  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+/* FNV-1a, 64 bits (Fowler, Noll, Vo): stable over processes, which a cache key must be. The hash
+ * of some bytes, and of a sequence that has `hash` and continues with these bytes. */
+static inline uint64_t jm_hash_append(uint64_t hash, const void *bytes, size_t n) {
   const unsigned char *p = bytes;
   for (size_t i = 0; i < n; i++) hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
   return hash;
+}
+static inline uint64_t jm_hash_bytes(const void *bytes, size_t n) {
+  return jm_hash_append(UINT64_C(0xcbf29ce484222325), bytes, n);
 }
 
 /* The hash of a sequence, a word at a time. All bits of the result are well mixed. */

@@ -2,6 +2,7 @@
  * Topologies: the descriptions of devices, with a client or without. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "pjrt/pjrt.h"
 
@@ -102,12 +103,11 @@ jm_error *jm_slot_TopologyDescription_Deserialize(PJRT_TopologyDescription_Deser
   return NULL;
 }
 
-/* FNV-1a over what the topology's text form says. */
+/* A hash of the contents of the topology's text form. */
 jm_error *jm_slot_TopologyDescription_Fingerprint(PJRT_TopologyDescription_Fingerprint_Args *args) {
   jm_topology *topology = jm_topology_in(args->topology);
-  uint64_t hash = 14695981039346656037u;
-  for (const char *c = topology->platform_version; *c; c++)
-    hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-  args->fingerprint = (hash ^ topology->n_devices) * 1099511628211u;
+  const char *version = topology->platform_version;
+  uint32_t n = topology->n_devices;
+  args->fingerprint = jm_hash_append(jm_hash_bytes(version, strlen(version)), &n, sizeof n);
   return NULL;
 }
