@@ -93,35 +93,31 @@ jm_error *jm_build_captures(jm_module *m, jm_op_id id, const jm_value *values, u
   return NULL;
 }
 
-static jm_error *build_one(jm_module *m, jm_region_id region, const jm_op_spec *spec,
-                           jm_value *out) {
+jm_error *jm_build_one(jm_module *m, jm_region_id region, jm_opcode code, const jm_value *operands,
+                       uint32_t n, const void *attrs, const jm_type *type, uint32_t loc,
+                       jm_value *out) {
+  const jm_op_spec spec = {.code = code,
+                           .operands = operands,
+                           .n_operands = n,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = attrs,
+                           .loc = loc};
   jm_op_id id;
-  JM_TRY(jm_build_op(m, region, spec, &id));
+  JM_TRY(jm_build_op(m, region, &spec, &id));
   *out = m->ops[id].first_result;
   return NULL;
 }
 
 jm_error *jm_build_unary(jm_module *m, jm_region_id region, jm_opcode code, jm_value operand,
                          const jm_type *type, uint32_t loc, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = &operand,
-                           .n_operands = 1,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, code, &operand, 1, NULL, type, loc, out);
 }
 
 jm_error *jm_build_binary(jm_module *m, jm_region_id region, jm_opcode code, jm_value lhs,
                           jm_value rhs, const jm_type *type, uint32_t loc, jm_value *out) {
   const jm_value operands[] = {lhs, rhs};
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = 2,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, code, operands, 2, NULL, type, loc, out);
 }
 
 jm_error *jm_build_splat(jm_module *m, jm_region_id region, const jm_type *type, const void *value,
@@ -129,9 +125,7 @@ jm_error *jm_build_splat(jm_module *m, jm_region_id region, const jm_type *type,
   jm_constant_attrs attrs = {.value = {.splat = true}};
   attrs.value.bytes = jm_arena_copy(&m->arena, value, 1, jm_dtype_bytes(type->dtype));
   if (!attrs.value.bytes) return jm_error_out_of_memory();
-  const jm_op_spec spec = {
-      .code = JM_OP_constant, .result_types = &type, .n_results = 1, .attrs = &attrs, .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, JM_OP_constant, NULL, 0, &attrs, type, loc, out);
 }
 
 jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand,
@@ -140,14 +134,7 @@ jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand
   jm_broadcast_in_dim_attrs attrs = {.dims = {.n = n_dims}};
   attrs.dims.data = jm_arena_copy(&m->arena, dims, n_dims, sizeof *dims);
   if (!attrs.dims.data) return jm_error_out_of_memory();
-  const jm_op_spec spec = {.code = JM_OP_broadcast_in_dim,
-                           .operands = &operand,
-                           .n_operands = 1,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = &attrs,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, JM_OP_broadcast_in_dim, &operand, 1, &attrs, type, loc, out);
 }
 
 /* A child region is isolated: its arguments and inner values are new, nothing outside is used. */

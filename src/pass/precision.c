@@ -34,17 +34,7 @@ typedef struct pieces {
 
 static jm_error *build_op(const builder *b, jm_opcode code, const jm_value *operands, uint32_t n,
                           const jm_type *type, const void *attrs, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = b->loc};
-  jm_op_id id;
-  JM_TRY(jm_build_op(b->rw->m, b->region, &spec, &id));
-  *out = jm_module_op(b->rw->m, id)->first_result;
-  return NULL;
+  return jm_build_one(b->rw->m, b->region, code, operands, n, attrs, type, b->loc, out);
 }
 
 static jm_error *retype(const builder *b, const jm_type *type, jm_dtype dtype,

@@ -320,17 +320,8 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
 
 jm_error *jm_vhlo_emit(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const jm_value *operands,
                        uint32_t n, const void *attrs, const jm_type *type, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = jm_vhlo_location(v, op)};
-  jm_op_id id = JM_NONE;
-  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
-  *out = v->m->ops[id].first_result;
-  return NULL;
+  return jm_build_one(v->m, v->region, code, operands, n, attrs, type, jm_vhlo_location(v, op),
+                      out);
 }
 
 jm_error *jm_vhlo_sum(jm_vhlo *v, const jm_wire_op *op, jm_value operand, jm_i64s dims,

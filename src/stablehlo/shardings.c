@@ -120,18 +120,8 @@ jm_error *jm_vhlo_part_type(jm_vhlo *v, const jm_sharding *sharding, const jm_ty
 
 static jm_error *build_op(jm_vhlo *v, jm_opcode code, const jm_value *operands, uint32_t n,
                           const void *attrs, const jm_type *type, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = JM_NONE};
-  jm_op_id id;
   JM_TRY(jm_vhlo_charge(v, 1));
-  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
-  *out = v->m->ops[id].first_result;
-  return NULL;
+  return jm_build_one(v->m, v->region, code, operands, n, attrs, type, JM_NONE, out);
 }
 
 /* The positions that differ from `position` in the dimension's axes alone, by their part. */
