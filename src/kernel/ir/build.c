@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/number.h"
 #include "kernel/ir/builder.h"
 
 /* ---- state */
@@ -239,12 +240,7 @@ jm_kval jm_kbuild_int(jm_kbuilder *b, jm_ktype type, int64_t value) {
 }
 
 jm_kval jm_kbuild_float(jm_kbuilder *b, jm_ktype type, double value) {
-  float narrow = (float)value;
-  uint64_t bits = 0;
-  if (type == JM_KT_f32)
-    memcpy(&bits, &narrow, sizeof narrow);
-  else
-    memcpy(&bits, &value, sizeof value);
+  uint64_t bits = type == JM_KT_f32 ? jm_f32_bits((float)value) : jm_f64_bits(value);
   return jm_kbuild_const(b, type, bits);
 }
 

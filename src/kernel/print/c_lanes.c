@@ -57,16 +57,22 @@ static void write_arrays(printer *p, const jm_kval *values, uint32_t n, uint32_t
     jm_c_line(p, "%s = %s;", element(array, i, lane).text, jm_c_value(p, values[i]).text);
 }
 
-/* Lane i takes in lane i + step. */
-static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t array) {
+/* `lane` takes in lane + step. */
+static jm_error *combine_lanes(printer *p, const jm_kinst_fact *f, uint32_t array) {
   const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results;
-  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)(f->width / 2));
-  jm_c_open(p, "for (int lane = 0; lane < step; lane++)");
   read_arrays(p, combine->first_arg, n, array, "lane");
   read_arrays(p, combine->first_arg + n, n, array, "lane + step");
   JM_TRY(jm_c_print_block(p, f->first_block + 1));
   write_arrays(p, combine->yields, n, array, "lane");
+  return NULL;
+}
+
+/* Halves of the arrays are combined until one element is left. */
+static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t array) {
+  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)(f->width / 2));
+  jm_c_open(p, "for (int lane = 0; lane < step; lane++)");
+  JM_TRY(combine_lanes(p, f, array));
   jm_c_close(p);
   jm_c_close(p);
   return NULL;
@@ -208,7 +214,6 @@ static jm_error *combine_in_registers(printer *p, const jm_kinst_fact *f, uint32
 }
 
 static jm_error *combine_in_memory(printer *p, const jm_kinst_fact *f) {
-  const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results, array = p->next;
   const char *barrier = p->d->barriers[JM_SCOPE_SCRATCH];
   p->next += n;
@@ -222,10 +227,7 @@ static jm_error *combine_in_memory(printer *p, const jm_kinst_fact *f) {
   if (f->width / 2 >= SIMD) {
     jm_c_open(p, "for (int step = %u; step >= %d; step /= 2)", (unsigned)(f->width / 2), SIMD);
     jm_c_open(p, "for (int lane = jm_lane; lane < step; lane += %d)", SIMD);
-    read_arrays(p, combine->first_arg, n, array, "lane");
-    read_arrays(p, combine->first_arg + n, n, array, "lane + step");
-    JM_TRY(jm_c_print_block(p, f->first_block + 1));
-    write_arrays(p, combine->yields, n, array, "lane");
+    JM_TRY(combine_lanes(p, f, array));
     jm_c_close(p);
     jm_c_close(p);
   }
