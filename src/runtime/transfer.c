@@ -82,22 +82,27 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
 
 /* A failed source is reported to the reader through the event, not by the call. */
 static void start(jm_transfer *move) {
-  jm_event *ready =
-      jm_event_retain(move->ready); /* the transfer may be freed before this returns */
+  jm_event *ready = jm_event_retain(move->ready); /* it may outlive the transfer */
   jm_task_start(&move->task, &ready, 1, move->may_run_here);
   jm_event_release(ready);
 }
 
-jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
-                            jm_event **done) {
+/* The same with a new event; done: the caller's reference. */
+static jm_error *transfer_create_with_event(jm_buffer *buffer, jm_event **done, jm_transfer **out) {
   jm_event *event;
   JM_TRY(jm_event_create(&event));
-  jm_transfer *move;
-  jm_error *error = transfer_create(buffer, event, &move);
-  if (error) {
+  jm_error *error = transfer_create(buffer, event, out);
+  if (error)
     jm_event_release(event);
-    return error;
-  }
+  else
+    *done = event;
+  return error;
+}
+
+jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
+                            jm_event **done) {
+  jm_transfer *move;
+  JM_TRY(transfer_create_with_event(buffer, done, &move));
   move->target = target;
   move->strided =
       strides && !jm_strides_are_dense(move->element, buffer->rank, buffer->dims, strides);
@@ -106,7 +111,6 @@ jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *stri
     memcpy(move->strides, strides, buffer->rank * sizeof *strides);
   }
   start(move);
-  *done = event;
   return NULL;
 }
 
@@ -115,18 +119,11 @@ jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_trans
   if (offset > buffer->n_bytes || size > buffer->n_bytes - offset)
     return jm_error_create(JM_OUT_OF_RANGE, "read of %zu bytes at %zu of a buffer of %zu", size,
                            offset, buffer->n_bytes);
-  jm_event *event;
-  JM_TRY(jm_event_create(&event));
   jm_transfer *move;
-  jm_error *error = transfer_create(buffer, event, &move);
-  if (error) {
-    jm_event_release(event);
-    return error;
-  }
+  JM_TRY(transfer_create_with_event(buffer, done, &move));
   move->offset = offset;
   move->n_bytes = size;
   *out = move;
-  *done = event;
   return NULL;
 }
 
