@@ -5,19 +5,19 @@
  * results' axis, so that memory is read and written in whole cache lines. */
 #include "kernel/schedule/launch.h"
 
-enum { CROSSING = 4 }; /* transposes of one group that are kept in tiles */
+enum { MOST_STAGED = 4 }; /* transposes of one group that are kept in tiles */
 
-typedef struct crossing {
+typedef struct staged_transpose {
   jm_value v;
   uint32_t param;
   struct tiling *tiling;
-} crossing;
+} staged_transpose;
 
 typedef struct tiling {
   jm_scheduler *s;
   jm_axes axes;
   uint32_t across; /* the axis that is innermost for the operands */
-  crossing crossings[CROSSING];
+  staged_transpose staged[MOST_STAGED];
   uint32_t n;
   uint32_t *params; /* per root */
   int64_t tile, pitch;
@@ -49,10 +49,10 @@ static uint32_t find_across(const tiling *t, const jm_op *op) {
 
 /* Transposes of which every use is at the loops' own index, and whose operands are contiguous along
  * another axis. */
-static bool find_crossings(tiling *t) {
+static bool find_staged(tiling *t) {
   const jm_scheduler *s = t->s;
   uint8_t *moved = jm_arena_alloc(&t->s->scratch, s->m->n_values, 1);
-  const jm_op *found[CROSSING];
+  const jm_op *found[MOST_STAGED];
   uint32_t n = 0;
   if (!moved) return false;
   for (uint32_t i = s->region->n_ops; i--;) {
@@ -63,7 +63,7 @@ static bool find_crossings(tiling *t) {
     if (op->code != JM_OP_transpose || moved[op->first_result]) continue;
     jm_value v = op->first_result;
     jm_axes joined = t->axes; /* it is read at an index of its own shape */
-    if (type_of(t, v)->count != t->axes.count || n == CROSSING) continue;
+    if (type_of(t, v)->count != t->axes.count || n == MOST_STAGED) continue;
     if (!jm_axes_add_value(&joined, type_of(t, v), s->breaks[v])) continue;
     t->axes = joined;
     found[n++] = op;
@@ -73,14 +73,14 @@ static bool find_crossings(tiling *t) {
     uint32_t across = find_across(t, found[i]);
     if (across == t->axes.n - 1 || (t->n && across != t->across)) continue;
     t->across = across;
-    t->crossings[t->n++] = (crossing){found[i]->first_result, 0, t};
+    t->staged[t->n++] = (staged_transpose){found[i]->first_result, 0, t};
   }
   const int64_t least = s->target->tile.least;
   return t->n && t->axes.sizes[t->across] >= least && t->axes.sizes[t->axes.n - 1] >= least;
 }
 
-static jm_element load_crossing(void *context, jm_emit *e, const jm_kval *index) {
-  const crossing *c = context;
+static jm_element load_staged(void *context, jm_emit *e, const jm_kval *index) {
+  const staged_transpose *c = context;
   const tiling *t = c->tiling;
   jm_kbuilder *b = jm_emit_builder(e);
   (void)index; /* the loops' own */
@@ -104,8 +104,8 @@ static void visit(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *fir
   if (fill) {
     for (uint32_t i = 0; i < t->n; i++) {
       jm_kval at = jm_launch_add(l, jm_launch_scale(l, t->p, t->pitch), t->q);
-      jm_emit_store(l->e, type_of(t, t->crossings[i].v)->dtype, t->crossings[i].param, at,
-                    pull(t, l, t->crossings[i].v));
+      jm_emit_store(l->e, type_of(t, t->staged[i].v)->dtype, t->staged[i].param, at,
+                    pull(t, l, t->staged[i].v));
     }
     return;
   }
@@ -204,7 +204,7 @@ static void build_tiles(tiling *t, jm_launch_builder *l) {
   jm_kval point = place_chunk(t, l, jm_kbuild2(l->b, JM_K_udiv, rest, n[1]));
   each(t, l, true, first, count, point);
   for (uint32_t i = 0; i < t->n; i++)
-    jm_emit_leaf(l->e, t->crossings[i].v, load_crossing, &t->crossings[i]);
+    jm_emit_leaf(l->e, t->staged[i].v, load_staged, &t->staged[i]);
   each(t, l, false, first, count, point);
   jm_launch_chunk_end(l, &chunks);
 }
@@ -218,10 +218,9 @@ jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
     jm_value v = s->region->results[i];
     if (!jm_axes_add_value(&t.axes, type_of(&t, v), s->breaks[v])) return NULL;
   }
-  if (t.axes.count < s->target->tile.few || !find_crossings(&t)) return NULL;
+  if (t.axes.count < s->target->tile.few || !find_staged(&t)) return NULL;
   *fits = true;
-  for (uint32_t i = 0; i < t.n; i++)
-    wide |= jm_dtype_bytes(type_of(&t, t.crossings[i].v)->dtype) > 4;
+  for (uint32_t i = 0; i < t.n; i++) wide |= jm_dtype_bytes(type_of(&t, t.staged[i].v)->dtype) > 4;
   if (wide) t.tile /= 2;
   t.pitch = t.tile + s->target->tile.padding;
   t.params = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t.params);
@@ -231,8 +230,7 @@ jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
   jm_launch_pull(&l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) t.params[i] = jm_launch_result(&l, i);
   for (uint32_t i = 0; i < t.n; i++)
-    t.crossings[i].param =
-        jm_launch_scratch(&l, type_of(&t, t.crossings[i].v)->dtype, t.tile * t.pitch);
+    t.staged[i].param = jm_launch_scratch(&l, type_of(&t, t.staged[i].v)->dtype, t.tile * t.pitch);
   jm_launch_threads(&l, s->target->threads, 1);
   build_tiles(&t, &l);
   return jm_launch_end(&l);
