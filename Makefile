@@ -8,7 +8,7 @@
 #   make devicetest the device engine's, on MLX's CPU device (JAX_MPS_DEVICE=gpu: on the GPU)
 #   make thirdparty  tests of optax and dm-haiku, programs of docs/LIBRARIES.md
 #   make grid       the selftest on every version of jax that this Python can install
-#   make check      format, include directions, sizes, generated files, warnings as errors
+#   make check      format, include directions, sizes, names in comments, generated files, warnings
 #   make format     let clang-format and ruff change the files
 #   make asan tsan  the C tests under sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
@@ -120,6 +120,7 @@ format: $(VENV)/format
 check: $(VENV)/format
 	$(BIN)/python scripts/check_includes.py
 	$(BIN)/python scripts/check_numbers.py
+	$(BIN)/python scripts/check_comments.py
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/ops_doc.py --check
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py

@@ -63,7 +63,7 @@ CONFINED = {
 # folder -> what its files may not have: the oracle is obvious loops without threads, caches of
 # memory, BLAS, or variables at file scope.
 BARRED = {
-    "engine/ref": r'"base/(parallel|scratch|data|awake|blocking)\.h"|\bpthread_|(?i:blas)|'
+    "engine/ref": r'"base/(parallel|scratch|data|block_cache|spin|blocking)\.h"|\bpthread_|(?i:blas)|'
     r"(?m:^static (?!.*\b(const|inline)\b)[^(\n]*[;=])",
 }
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)

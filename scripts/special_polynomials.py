@@ -21,8 +21,8 @@ mpmath.mp.dps = 60
 HEAD = """/* SPDX-License-Identifier: Apache-2.0
  * Private to special_vector.c: polynomials in t, -1 <= t <= 1. Written by
  * scripts/special_polynomials.py, which says how they were found. */
-#ifndef JM_ENGINE_REF_SPECIAL_POLYNOMIALS_H
-#define JM_ENGINE_REF_SPECIAL_POLYNOMIALS_H
+#ifndef JM_ELEMENTWISE_SPECIAL_POLYNOMIALS_H
+#define JM_ELEMENTWISE_SPECIAL_POLYNOMIALS_H
 
 #include "base/number.h"
 """

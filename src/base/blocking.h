@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Work that may wait for other work of the same kind: a callback into a caller's program, which may
- * run programs and wait for them. A thread that others depend on declares who keeps their work
- * going meanwhile (a blocker); code that blocks says so and needn't know on what thread it is. Not
- * a scheduler: that is the blocker's business. */
+ * run programs and wait for them. A thread that others depend on declares a blocker, which keeps
+ * their work going meanwhile; code that may block announces it and need not know on which thread it
+ * runs. Not a scheduler: a blocker decides where the work goes. */
 #ifndef JM_BASE_BLOCKING_H
 #define JM_BASE_BLOCKING_H
 
@@ -13,7 +13,7 @@ typedef struct jm_blocker {
   void (*run)(struct jm_blocker *blocker, jm_blocking_fn *function, void *argument);
 } jm_blocker;
 
-/* Of the calling thread; NULL: nobody depends on it. */
+/* The calling thread's blocker; NULL: no other work depends on this thread. */
 void jm_blocker_set(jm_blocker *blocker);
 
 void jm_blocking_run(jm_blocking_fn *function, void *argument);

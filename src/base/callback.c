@@ -11,12 +11,12 @@
 enum { TEXT_BYTES = 1 << 14, CLOSING_SECONDS = 10 };
 
 typedef struct claim {
-  int64_t id, count; /* count 0: dead, to be told */
+  int64_t id, count; /* count 0: released, and not yet reported */
 } claim;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
-static jm_callback_fn *registered; /* NULL: not open */
+static jm_callback_fn *registered; /* NULL: closed */
 static bool closed;
 static uint32_t n_running;
 static claim *claims; /* a few per program: searched from the end */

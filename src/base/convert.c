@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Conversion of element types. Direct loops join the types that C computes in; any other type is
- * widened to one of those before and narrowed after, a block at a time. */
+ * Conversion of element types. Direct loops convert between the types that C computes in; any other
+ * type is widened to one of those first and narrowed afterwards, a block at a time. */
 #include "base/convert.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 
 typedef void convert_fn(const void *in, void *out, size_t n);
 
-enum { BLOCK = 256 }; /* elements on the way, which stay in the first-level cache */
+enum { BLOCK = 256 }; /* intermediate elements: they stay in the first-level cache */
 
 /* -- direct loops */
 
@@ -125,7 +125,7 @@ FLOAT(f16)
 FLOAT(bf16)
 #undef FLOAT
 
-/* How a type is reached: by way of `through`, one of the types of the direct loops. */
+/* How a type is converted: by way of `through`, one of the types of the direct loops. */
 typedef struct route {
   jm_dtype through;
   convert_fn *widen;    /* to through */
@@ -146,7 +146,7 @@ static const route routes[JM_N_DTYPES] = {
 #include "base/number.def"
     FLOAT(f8e8m0fnu) FLOAT(f16) FLOAT(bf16)};
 
-/* The kernels that lead from a type to another, one after the other. */
+/* The kernels that convert one type to another, in order. */
 static int find_path(jm_dtype from, jm_dtype to, convert_fn *path[3]) {
   int n = 0;
   const route *in = &routes[from], *out = &routes[to];

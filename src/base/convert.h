@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Conversion of element types, as the op convert means it: between integers by their bits, from
- * floats to integers towards zero and saturating, to narrow floats in one rounding, of complex
- * numbers to real ones their real part. */
+ * floats to integers towards zero and saturating, to narrow floats with a single rounding, from
+ * complex numbers to the real part. */
 #ifndef JM_BASE_CONVERT_H
 #define JM_BASE_CONVERT_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Counters of the process, expanded from counters.def: facts for tests and for the curious, never
- * read by the code that it describes. */
+ * Counters of the process, expanded from counters.def: facts for tests and for people, never read
+ * by the code that they describe. */
 #ifndef JM_BASE_COUNTERS_H
 #define JM_BASE_COUNTERS_H
 

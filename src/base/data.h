@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Memory for tensor data. Large blocks are kept for reuse when they are given back: a fresh one
- * costs a page fault every 4 KiB, which is as much time as computing on it. What is kept is
- * bounded, and given up when memory runs out. Thread-safe. */
+ * costs a page fault every 4 KiB, which takes as long as computing on it. The kept blocks are
+ * bounded, and released when memory runs out. Thread-safe. */
 #ifndef JM_BASE_DATA_H
 #define JM_BASE_DATA_H
 
@@ -11,7 +11,7 @@
 void *jm_data_alloc(size_t bytes);
 /* Uninitialised memory aligned to JM_DATA_ALIGNMENT; NULL without memory. */
 void *jm_data_take(size_t bytes);
-/* Gives a block back; bytes as it was taken. NULL is allowed. */
+/* Returns a block; bytes: the size that it was taken with. NULL is allowed. */
 void jm_data_give(void *data, size_t bytes);
 /* Bytes that are kept for reuse now. */
 size_t jm_data_kept(void);

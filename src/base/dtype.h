@@ -46,7 +46,7 @@ static inline bool jm_dtype_is_integer(jm_dtype d) {
   return jm_dtype_classof(d) == JM_CLASS_SINT || jm_dtype_classof(d) == JM_CLASS_UINT;
 }
 
-/* No tensor has more dimensions: readers and the verifier see to it. */
+/* No tensor has more dimensions: readers and the verifier enforce it. */
 enum { JM_RANK_MAX = 64 };
 
 /* Each returns false if there is none. */
@@ -56,7 +56,7 @@ bool jm_dtype_from_vhlo(uint64_t code, jm_dtype *out);
 
 /* The type that products of lhs and rhs are summed in: the result's integer type or pred, else the
  * widest of f32, f64, c64 and c128 that is involved, so that narrow floats are rounded once, at the
- * end. Precision and algorithm attributes ask for less or as much: both are met by it. False: the
+ * end. No precision or algorithm attribute asks for more than that. False: the
  * operands can't become the result (floats an integer, complex numbers a real one). */
 bool jm_dtype_of_product(jm_dtype lhs, jm_dtype rhs, jm_dtype result, jm_dtype *out);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A file: header, key, code. Its name is the key's hash; the key itself decides. */
+ * A file is header, key, code. Its name is the key's hash, and the key in it is compared in full.
+ */
 #include "base/file_cache.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 typedef struct header {
   char magic[8];
@@ -21,15 +23,8 @@ static const char magic[8] = "jmcache1";
 
 enum { PATH_BYTES = 4096 };
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n) {
-  const unsigned char *p = bytes;
-  for (size_t i = 0; i < n; i++) hash = (hash ^ p[i]) * 0x100000001b3u;
-  return hash;
-}
-
 static uint64_t hash_of(const char *key, const void *code, size_t size) {
-  return hash_bytes(hash_bytes(0xcbf29ce484222325u, key, strlen(key)), code, size);
+  return jm_hash_append(jm_hash_bytes(key, strlen(key)), code, size);
 }
 
 static bool path_of(const char *folder, const char *key, char *path) {
@@ -69,7 +64,7 @@ bool jm_file_cache_find(const char *folder, const char *key, char **code, size_t
   return found;
 }
 
-/* The folder with all that it is in. */
+/* Makes the folder and its parents. */
 static bool folder_make(const char *folder) {
   char path[PATH_BYTES];
   size_t n = strlen(folder);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The number formats that C lacks: floats narrower than f32 and integers narrower than 8 bits, as
- * conversions from and to what C has. Every result is rounded once, to nearest even. Arithmetic is
+ * conversions from and to C's types. Every result is rounded once, to nearest even. Arithmetic is
  * not here: a narrow float is widened, computed with, and narrowed again.
  *
- * In a buffer an s2 or s4 is a sign-extended byte and a u2, u4, f4 or f6 a zero-extended one; what
- * reads them ignores the upper bits, because numpy's ml_dtypes leaves those of an int4 zero. */
+ * In a buffer an s2 or s4 is a sign-extended byte and a u2, u4, f4 or f6 a zero-extended one;
+ * readers ignore the upper bits, because numpy's ml_dtypes leaves those of an int4 zero. */
 #ifndef JM_BASE_NUMBER_H
 #define JM_BASE_NUMBER_H
 
@@ -150,7 +150,7 @@ JM_INLINE float jm_f8e8m0fnu_to_f32(uint8_t code) {
   uint32_t bits = code ? (uint32_t)code << 23 : 0x00400000u;
   return jm_f32_from_bits(code == 255 ? 0x7fc00000u : bits);
 }
-/* What is not positive and finite gives NaN; halfway between two powers rounds up. */
+/* A value that is not positive and finite gives NaN; halfway between two powers rounds up. */
 JM_INLINE uint8_t jm_f8e8m0fnu_from_f64(double x) {
   uint64_t bits = jm_f64_bits(x) + (UINT64_C(1) << 51);
   int64_t code = (int64_t)(bits >> 52) - 1023 + 127;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A worker without work, and a caller whose last ranges others have, stay awake for a while: steps
- * that follow each other need not wake the threads. */
+ * A worker without work, and a caller that waits for ranges that others run, spin briefly before
+ * sleeping: successive steps then need not wake the threads. */
 #include "base/parallel.h"
 
 #include <pthread.h>
@@ -10,25 +10,25 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-#include "base/awake.h"
 #include "base/float_state.h"
 #include "base/settings.h"
+#include "base/spin.h"
 
 enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
 
-/* One running loop; lives on its caller's stack. Linked and `workers` changed under the lock; what
- * is no longer linked and has no workers is nobody's but the caller's. */
+/* One running loop; lives on its caller's stack. It is linked, and `workers` changes, under the
+ * lock; once it is unlinked and has no workers, only the caller refers to it. */
 typedef struct loop loop;
 struct loop {
   jm_parallel_fn *fn;
   void *context;
   size_t n, grain, n_ranges;
-  atomic_size_t next;    /* range that nobody has taken yet */
-  atomic_size_t workers; /* pool threads inside */
+  atomic_size_t next;    /* the first range that is not taken yet */
+  atomic_size_t workers; /* pool threads that run ranges of it */
   loop *next_loop;
 };
 
-/* Held for a few instructions at a time: whoever finds it taken rather tries again than sleeps. */
+/* Held for a few instructions at a time: trying again is cheaper than sleeping. */
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
 static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 #else
@@ -36,9 +36,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
-static loop *loops; /* those that may have ranges left, newest first: nested loops end sooner */
-static atomic_size_t n_posted;      /* loops so far: changes when there is something to look for */
-static size_t n_started, n_looking; /* threads; those that are awake without work */
+static loop *loops; /* those that may have ranges left; newest first: nested loops end sooner */
+static atomic_size_t n_posted;      /* loops so far: a change means that there may be work */
+static size_t n_started, n_looking; /* threads; those that spin without work */
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static size_t n_threads = 1;
@@ -55,7 +55,7 @@ static size_t count_cores(void) {
 static void before_fork(void) { pthread_mutex_lock(&lock); }
 static void after_fork_parent(void) { pthread_mutex_unlock(&lock); }
 
-/* The child has the forking thread alone: the pool starts anew at its next loop. */
+/* A child process has the forking thread alone: its pool starts again at the next loop. */
 static void after_fork_child(void) {
   loops = NULL;
   n_started = n_looking = 0;
@@ -68,7 +68,7 @@ static void after_fork_child(void) {
 static void prepare(void) {
   int64_t number = 0;
   jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, MAX_THREADS, 0, &number);
-  /* A malformed setting is reported where the client is created; here the default serves. */
+  /* A malformed setting is reported where the client is created; here the default is used. */
   if (error) number = 0;
   jm_error_destroy(error);
   n_threads = number ? (size_t)number : count_cores();
@@ -96,7 +96,7 @@ static loop *find_loop(void) {
   return NULL;
 }
 
-/* A number that others change, and what it was. */
+/* A number that other threads change, and its value when it was last read. */
 typedef struct change {
   atomic_size_t *number;
   size_t before;
@@ -107,11 +107,11 @@ static bool has_changed(const void *context) {
   return atomic_load_explicit(c->number, memory_order_acquire) != c->before;
 }
 
-/* Under the lock: waits for a loop, first awake. */
-static void rest(size_t seen) {
+/* Under the lock: waits for a loop, spinning first. */
+static void wait_for_loop(size_t seen) {
   n_looking++;
   pthread_mutex_unlock(&lock);
-  bool found = jm_awake_wait(has_changed, &(change){&n_posted, seen});
+  bool found = jm_spin_wait(has_changed, &(change){&n_posted, seen});
   pthread_mutex_lock(&lock);
   n_looking--;
   if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
@@ -119,13 +119,13 @@ static void rest(size_t seen) {
 
 static void *work(void *unused) {
   (void)unused;
-  (void)jm_float_state_enter(); /* else the mode is that of whoever started the thread */
+  (void)jm_float_state_enter(); /* else the mode is that of the thread that started this one */
   pthread_mutex_lock(&lock);
   for (;;) {
     size_t seen = atomic_load_explicit(&n_posted, memory_order_relaxed);
     loop *l = find_loop();
     if (!l) {
-      rest(seen);
+      wait_for_loop(seen);
       continue;
     }
     atomic_fetch_add_explicit(&l->workers, 1, memory_order_relaxed);
@@ -138,7 +138,7 @@ static void *work(void *unused) {
   return NULL;
 }
 
-/* Under the lock. Threads that can't be started are done without. */
+/* Under the lock. A thread that cannot be started is no error: fewer work. */
 static void start_workers(void) {
   start_tried = true;
   pthread_attr_t attributes;
@@ -147,7 +147,7 @@ static void start_workers(void) {
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   sigset_t all, old;
   sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the program's own threads' business */
+  pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are handled by the application's threads */
   while (n_started + 1 < n_threads) {
     pthread_t thread;
     if (pthread_create(&thread, &attributes, work, NULL)) break;
@@ -182,7 +182,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   *link = l.next_loop;
   for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = jm_awake_wait(has_changed, &(change){&l.workers, n});
+    bool fewer = jm_spin_wait(has_changed, &(change){&l.workers, n});
     pthread_mutex_lock(&lock);
     if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
       pthread_cond_wait(&worker_left, &lock);

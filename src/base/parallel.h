@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A parallel for over one lazily started pool of threads for the whole process. Made for loops that
- * take at least tens of microseconds; not a task queue: the caller works too and returns when all
- * is done. Calls may nest and may come from many threads at once. */
+ * A parallel for over one lazily started pool of threads for the whole process. It is made for
+ * loops that take at least tens of microseconds. It is not a task queue: the caller works too, and
+ * returns when all items are done. Calls may nest and may come from many threads at once. */
 #ifndef JM_BASE_PARALLEL_H
 #define JM_BASE_PARALLEL_H
 

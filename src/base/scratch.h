@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Memory that an op needs while it runs: packed operands, tiles, rows being sorted. It is not for
- * what outlives the op (base/data.h): a block that is given back serves any later need that it is
- * large enough for, so that a program of many ops of many sizes holds a few blocks, not one for
- * each size. What is kept is bounded, and given up when memory runs out. Thread-safe. */
+ * Memory that an op needs while it runs: packed operands, tiles, rows being sorted. Memory that
+ * outlives the op comes from base/data.h. A returned block serves any later request that it is
+ * large enough for, so that a program with ops of many sizes holds a few blocks, not one for each
+ * size. The kept blocks are bounded, and released when memory runs out. Thread-safe. */
 #ifndef JM_BASE_SCRATCH_H
 #define JM_BASE_SCRATCH_H
 

@@ -13,8 +13,8 @@ const jm_setting_fact jm_setting_facts[JM_N_SETTINGS] = {
 #include "base/settings.def"
 };
 
-/* Values given out may be in use for ever, so a replaced one is kept: overrides form a list whose
- * newest entry counts. */
+/* A returned value may be in use for ever, so that a replaced one is kept: overrides form a list
+ * whose newest entry is in force. */
 typedef struct override {
   struct override *older;
   char value[];

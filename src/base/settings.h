@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The settings of the project, JAX_MPS_* in the environment, expanded from settings.def: the only
- * place that reads the environment. A setting is text; who uses it says what it may be. Not a store
- * for state: values don't change once something has read them. */
+ * place that reads the environment. A setting is text; its reader decides which values are valid.
+ * Not a store for state: a value does not change once it has been read. */
 #ifndef JM_BASE_SETTINGS_H
 #define JM_BASE_SETTINGS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A growing piece of text. Running out of memory is remembered and reported once, at the end, so
- * that printers need no checks in between. */
+ * A growing piece of text. Lack of memory is recorded and reported once, at the end, so that
+ * printers need no checks in between. */
 #ifndef JM_BASE_TEXT_H
 #define JM_BASE_TEXT_H
 

@@ -313,7 +313,7 @@ static jm_error *read_fields(fields *f, const jm_wire_entry *e, uint32_t *code, 
     if (c < n)
       *row = (f->of_type ? type_codings[dialect].codings : attr_codings[dialect].codings)[c];
   }
-  if (!row->fields) { /* a code newer than this table: who needs the entry reports it */
+  if (!row->fields) { /* a code newer than this table is an error only if the entry is used */
     jm_error_destroy(f->c.error);
     return NULL;
   }

@@ -13,8 +13,8 @@
 
 #define JM_WIRE_NONE UINT32_MAX /* no attribute, no type, no row */
 
-/* What the caller knows of an op: its full name and its attributes as they lie in the op's
- * properties, that is sorted by name: "axis,name?" ('?': may be absent). */
+/* The caller's description of an op: its full name and its attributes in the order of the op's
+ * properties, which are sorted by name: "axis,name?" ('?': may be absent). */
 typedef struct jm_wire_row {
   const char *op;
   const char *attributes;
@@ -189,7 +189,7 @@ jm_error *jm_bytecode_find_attr(jm_bytecode *bytecode, const jm_wire_op *op, con
 jm_error *jm_bytecode_find_entry(jm_bytecode *bytecode, uint32_t dictionary, const char *name,
                                  uint32_t *out) JM_MUST_USE;
 
-/* Texts for errors and records. They never fail: what can't be decoded shows as "?". */
+/* Texts for errors and records. They never fail: an entry that can't be decoded prints as "?". */
 void jm_bytecode_print_attr(jm_bytecode *bytecode, uint32_t index, jm_text *text);
 void jm_bytecode_print_type(jm_bytecode *bytecode, uint32_t index, jm_text *text);
 /* "jit(f)/add at file.py:12:3"; nothing for an unknown location. */

@@ -14,8 +14,9 @@ typedef struct scope {
 typedef struct reader {
   jm_bytecode *b;
   const jm_wire_properties *properties;
-  /* Claims of counts that were not read yet must be covered by different bytes of the section, so
-   * their sum is bounded; otherwise nested blocks could each claim all that is left. */
+  /* Each count claims bytes of the section for items that are not read yet. No byte is claimed
+   * twice, so that the sum of all counts is bounded; otherwise nested blocks could each claim all
+   * remaining bytes. */
   uint64_t budget;
   uint64_t values_budget;
   uint32_t *stack; /* of visible values: number, or UNDEFINED */
@@ -68,7 +69,7 @@ static uint32_t define(reader *r, jm_cursor *c, slots *s, uint32_t n) {
   return first;
 }
 
-/* The order in which MLIR should keep a value's uses: of no use to us. */
+/* The order in which MLIR should keep a value's uses; we skip it. */
 static void skip_use_lists(jm_cursor *c, uint32_t n_values) {
   uint64_t n = n_values > 1 ? jm_cursor_varint(c) : 1;
   for (uint64_t i = 0; i < n && !c->error; i++) {
@@ -158,7 +159,7 @@ static jm_error *read_regions(reader *r, jm_cursor *c, scope sc, jm_wire_op *op)
 static jm_error *read_op_properties(reader *r, jm_cursor *c, const jm_wire_row *row,
                                     jm_wire_op *op) {
   uint32_t p = jm_cursor_index(c, jm_cursor_varint(c), r->properties->n, "there is no property");
-  if (c->error || !row) return NULL; /* an unknown op's are not ours to read */
+  if (c->error || !row) return NULL; /* an unknown op's properties have no known form */
   uint32_t n = *row->attributes ? 1 : 0;
   for (const char *at = row->attributes; *at; at++) n += *at == ',';
   uint32_t *list = jm_arena_alloc(&r->b->arena, n, sizeof *list);

@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Entries may refer to each other in circles, and share so that a small input is a huge tree: both
- * end here. */
+/* Entries may form cycles, and may share subtrees so that a small input is a huge tree: both are
+ * bounded here. */
 enum { MAX_DEPTH = 16, MAX_TEXT = 1 << 14, MAX_NAME = 512 };
 
 static void print_attr(jm_bytecode *b, uint32_t index, jm_text *text, int depth, size_t limit);
@@ -166,7 +166,8 @@ static void print_file(jm_bytecode *b, const jm_wire_attr *at, jm_text *text) {
 void jm_bytecode_print_location(jm_bytecode *b, uint32_t index, jm_text *text) {
   enum { MAX_STEPS = 64 };
   bool named = false;
-  /* Outside in: the outermost name is the traced one; the callee's end of a call is the code. */
+  /* From the outside in: the outermost name is the traced one; of a call, the callee's location is
+   * in the source code. */
   for (int step = 0; step < MAX_STEPS; step++) {
     const jm_wire_attr *at = find_attr(b, index);
     if (!at || at->kind != JM_WIRE_LOCATION) return;

@@ -191,7 +191,7 @@ static jm_error *read_dialects(jm_bytecode *b, jm_cursor c, dialects *out, uint3
     bool versioned = false;
     uint64_t index = b->version >= 1 ? jm_cursor_varint_flag(&c, &versioned) : jm_cursor_varint(&c);
     names[i] = read_string(b, &c, index);
-    jm_cursor version; /* its form is the dialect's; nothing that we read depends on it */
+    jm_cursor version; /* its form depends on the dialect; nothing that we read depends on it */
     if (versioned && !c.error && jm_cursor_section(&c, &version) != SECTION_DIALECT_VERSIONS)
       jm_cursor_fail(&c, "expected a dialect's version");
   }

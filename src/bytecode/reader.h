@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the container's reader share. Not for other layers. */
+ * Declarations that the files of the container's reader share. Private to bytecode/. */
 #ifndef JM_BYTECODE_READER_H
 #define JM_BYTECODE_READER_H
 
 #include "bytecode/cursor.h"
 
-/* Where an attribute or a type lies. */
+/* The position of an attribute's or type's encoding. */
 typedef struct jm_wire_entry {
   uint32_t offset, size; /* in the input */
   uint8_t dialect;       /* jm_wire_dialect */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The compiler's pipeline on one screen: read, verify, optimise; then for an engine lower, compile
- * and plan. */
+ * The compiler's driver: reads, verifies and optimises a program; then lowers, compiles and plans
+ * it for an engine. */
 #include "compile/program.h"
 
 #include <string.h>
@@ -41,7 +41,7 @@ static jm_shape shape_of(const jm_type *type) {
   return (jm_shape){type->dtype, type->rank, type->dims, jm_type_bytes(type)};
 }
 
-/* Work that takes less than waking another thread. */
+/* The time of waking another thread: shorter programs run inline. */
 static bool is_cheap(const jm_cost *cost) {
   return !cost->has_loop && !cost->has_callback && cost->flops < 1e5 && cost->bytes < 256e3;
 }
@@ -95,7 +95,7 @@ static jm_error *facts_fill(jm_program *program) {
   return NULL;
 }
 
-/* What the entry reaches: nothing else was verified. */
+/* Only regions that the entry reaches: no others were verified. */
 static jm_error *check_ops(const jm_module *m, jm_region_id id) {
   const jm_region *region = jm_module_region(m, id);
   for (uint32_t i = 0; i < region->n_ops; i++) {
@@ -110,7 +110,7 @@ static void callbacks_release(jm_program *program) {
   for (uint32_t i = 0; i < program->n_callbacks; i++) jm_callback_release(program->callbacks[i]);
 }
 
-/* What the program may call must be there as long as the program is. */
+/* Holds the callbacks of the program, which must live as long as it does. */
 static jm_error *callbacks_hold(jm_program *program) {
   jm_module *m = program->module;
   int64_t id;

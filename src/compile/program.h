@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A compiled program: the module that was read, verified and optimised, and for each engine that it
  * was prepared for the code and the plan that run it there. This layer knows nothing of devices,
- * queues or buffers: the runtime brings values and decides when to run. */
+ * queues or buffers: the runtime provides values and decides when to run. */
 #ifndef JM_COMPILE_PROGRAM_H
 #define JM_COMPILE_PROGRAM_H
 
@@ -79,7 +79,7 @@ const jm_program_facts *jm_program_describe(const jm_program *program);
 /* The optimised module as IR text, to be freed with jm_free. */
 jm_error *jm_program_print(const jm_program *program, char **text, size_t *size) JM_MUST_USE;
 
-/* What a plan does, for people and for programs that draw it: plan/explain.h. */
+/* Explanations of plans, for people and for programs that draw them: plan/explain.h. */
 typedef struct jm_explanation {
   char *text, *json; /* NUL-terminated */
 } jm_explanation;
@@ -87,8 +87,8 @@ void jm_explanation_deinit(jm_explanation *explanation);
 
 jm_error *jm_prepared_explain(const jm_prepared *prepared, jm_explanation *out) JM_MUST_USE;
 
-/* From now on, and until it is turned off, what any thread plans is kept as an explanation; taking
- * one hands out the oldest, false if there is none. */
+/* While it is on, the plans of all threads are kept as explanations; `take` returns the oldest one,
+ * false if there is none. */
 void jm_program_record(bool on);
 bool jm_program_take_record(jm_explanation *out);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Explanations of plans, made and kept. The record is the process's: a list of what was planned
- * while somebody wanted to know. Its switch and its reader are in program.h. */
+ * The process's record: explanations of all plans that are built while it is on. Its switch and its
+ * reader are in program.h. */
 #ifndef JM_COMPILE_RECORD_H
 #define JM_COMPILE_RECORD_H
 

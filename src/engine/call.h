@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What code that runs one op is given, and the rules that it may trust and keeps. Which code that
- * is (a library routine, the oracle's loop, a compiled kernel) is the engines' choice.
+ * A call: the arguments of code that runs one op, and the rules that both sides keep. An engine
+ * chooses the code (a library routine, the oracle's loop, a compiled kernel).
  *
  * Rules for a jm_call_fn:
  *  - shapes and element types are those of call->in / call->out, never the module's: callers may

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The context of one run of a program on one device: whether it was cancelled, which participant
- * it is, and its peers. Every engine hands it through to whatever code runs an op; a pointer to it
- * may be NULL, which means a run that nobody cancels and that has no peers (constant folding,
- * tests). It owns nothing, and it outlives the run. */
+ * it is, and its peers. Every engine passes it to the code of each op; a pointer to it may be NULL,
+ * for a run that can't be cancelled and has no peers (constant folding, tests). It owns nothing,
+ * and it outlives the run. */
 #ifndef JM_ENGINE_CONTEXT_H
 #define JM_ENGINE_CONTEXT_H
 
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What collectives run on: the participants of this run, its id, and the operations between them.
- * Declared here alone; engine/group.h defines it. */
+/* The group that collectives run on: the participants of this run, its id, and the operations
+ * between them. Only declared here; engine/group.h defines it. */
 struct jm_group;
 
 typedef struct jm_context {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The engine interface: what the compiler, the planner and the runtime ask of whatever runs
- * programs. Every device has an engine; the host's CPU is one like any other (engine/host), and so
- * is MLX (engine/mlx). Not here: queues, buffers and events, which are the runtime's.
+ * The engine interface: everything that the compiler, the planner and the runtime need of code that
+ * runs programs. Every device has an engine; the host's CPU is one (engine/host), MLX another
+ * (engine/mlx). Not here: queues, buffers and events, which belong to the runtime.
  *
  * An engine with fact.is_host_memory works on the host's memory: arguments and results are host
- * pointers that the runtime brings, and the array functions are never called. Any other engine has
- * arrays of its own. If fact.any_thread is false, all functions but those marked "any thread" are
- * called on one thread, that which created the engine. */
+ * pointers that the runtime provides, and the array functions are never called. Any other engine
+ * has arrays of its own. If fact.any_thread is false, all functions but those marked "any thread"
+ * are called on one thread, that which created the engine. */
 #ifndef JM_ENGINE_ENGINE_H
 #define JM_ENGINE_ENGINE_H
 
@@ -22,26 +22,27 @@ typedef struct jm_engine_code jm_engine_code;   /* machine code that was saved, 
 
 /* -- for the compiler and the planner */
 
-/* What runs one op: the first member of a struct of the engine's own, with what the planner must
- * know of it. */
+/* The code that runs one op: the first member of a struct of the engine's own, with the facts that
+ * the planner needs. */
 typedef struct jm_step_code {
   const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
   const char *place;  /* for people, who runs it: "MLX"; NULL: all ops are run in one place */
   uint32_t n_kernels; /* launches of compiled kernels */
-  /* Memory that it needs while it runs: a size each. */
+  /* The sizes of the temporary memory that it needs while it runs. */
   const size_t *temporary_bytes;
   uint32_t n_temporaries;
-  /* Per operand: the result that may be written to the operand's very memory, JM_NONE: none.
-   * NULL: by the rules of the op. */
+  /* Per operand: the result that may reuse the operand's memory, JM_NONE: none. NULL: by the rules
+   * of the op. */
   const uint32_t *overwrites;
 } jm_step_code;
 
 /* How an engine wants programs to be compiled. */
 typedef struct jm_backend {
-  /* The planner gives every value its memory beforehand; otherwise the engine places values while
+  /* The planner assigns memory to every value in advance; otherwise the engine places values while
    * it runs. */
   bool assigns_memory;
-  /* Special functions (digamma, igamma, the cipher of random numbers, ...) in simpler ops. */
+  /* Special functions (digamma, igamma, the cipher of random numbers, ...) are expanded into
+   * simpler ops. */
   bool expands;
   /* The machine that ops are grouped into kernels for; NULL: none are. code: as in compile. */
   const struct jm_target *(*find_target)(jm_engine *engine, const jm_engine_code *code);
@@ -91,9 +92,9 @@ typedef struct jm_engine_run {
    * caller's reference), or host memory taken by jm_data_take, the caller's to give back. */
   jm_engine_value *outputs;
   const jm_context *context;
-  /* NULL: the outputs are to be there when the run returns. Else written: the end of the work that
-   * was submitted, NULL: it is done. Arrays of the outputs may be handed to further runs at once,
-   * and to nobody else before the end. */
+  /* NULL: the outputs must be ready when the run returns. Else written: the fence of the submitted
+   * work, NULL if it is done. Arrays of the outputs may be passed to further runs at once, and to
+   * nothing else before the fence is done. */
   jm_engine_fence **fence;
 } jm_engine_run;
 

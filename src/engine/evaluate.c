@@ -49,7 +49,7 @@ static jm_error *run_case(const jm_call *call, jm_call_fn *run) {
                      call->context, run);
 }
 
-/* args: the present carries, then the captures; next: what the body makes of them. */
+/* args: the current carries, then the captures; next: the body's results. */
 static jm_error *while_loop(const jm_call *call, jm_call_fn *run, jm_tensor *args,
                             jm_tensor *next) {
   const jm_op *op = call->op;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whole regions run op by op, control ops included: the slow, obvious way, with an allocation per
- * value. What runs the other ops is the caller's. Plans, which know lifetimes, are elsewhere
- * (plan/plan.h). */
+ * Interprets whole regions op by op, control flow included: slow and obvious, with an allocation
+ * per value. The caller provides the code of all other ops. Plans, which know lifetimes, are in
+ * plan/plan.h. */
 #ifndef JM_ENGINE_EVALUATE_H
 #define JM_ENGINE_EVALUATE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The participants of one launch of a program on several devices, as its collectives see them. One
- * operation serves every collective: the members of a group meet at an op, and each reads what the
- * others brought. What a collective makes of it is engine/host/library/collective.c's. */
+ * The participants of one launch of a program on several devices, for collectives. One operation
+ * serves every collective: the members of a group meet at an op (a rendezvous), and each reads the
+ * operands of the others. engine/host/library/collective.c computes the collectives from that. */
 #ifndef JM_ENGINE_GROUP_H
 #define JM_ENGINE_GROUP_H
 
@@ -12,11 +12,11 @@
 
 enum { JM_MAX_PARTICIPANTS = 64 };
 
-/* Reads what the members brought: inputs[i] are the operands of members[i]. */
+/* Reads the members' operands: inputs[i] are those of members[i]. */
 typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *inputs);
 
 typedef struct jm_exchange {
-  uint32_t op;             /* where they meet: the same op of the same module for all */
+  uint32_t op;             /* the op at which they meet: the same op of the same module for all */
   const char *name;        /* of the op, for messages */
   uint32_t device;         /* the caller's, whose timeline shows that it waits */
   uint32_t self;           /* the participant that calls, one of the members */
@@ -35,7 +35,7 @@ typedef struct jm_exchange {
 typedef struct jm_group jm_group;
 struct jm_group {
   uint32_t n_participants;
-  /* Returns when every member has taken what it wanted. An error if a member failed, was cancelled
+  /* Returns when every member has read the operands. An error if a member failed, was cancelled
    * or did not arrive within the time limit. */
   jm_error *(*exchange)(jm_group *group, const jm_exchange *exchange);
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a handler may ask of us: errors, types, states, futures. One table for each version of the
- * interface, because the arguments about states differ. */
+ * The functions that a handler may call: errors, types, states, futures. One table for each version
+ * of the interface, because the arguments of those for states differ. */
 #include <pthread.h>
 #include <string.h>
 
@@ -11,8 +11,8 @@ struct XLA_FFI_Error {
   jm_error *error;
 };
 
-/* NULL if there is no memory even for that: the handler then goes on as after a success, and what
- * it asked for is zero. */
+/* NULL if there is no memory for an error: the handler then continues as after a success, and its
+ * outputs are zero. */
 static XLA_FFI_Error *wrap(jm_error *error) {
   if (!error) return NULL;
   XLA_FFI_Error *wrapped = jm_alloc(1, sizeof *wrapped);
@@ -227,7 +227,7 @@ static XLA_FFI_Error *state_get_3(void *arguments) {
   return wrap(state_get(args->ctx, args->stage, args->type_id, &args->state));
 }
 
-/* -- results that come later */
+/* -- asynchronous results */
 
 struct XLA_FFI_Future {
   pthread_mutex_t lock;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One call of a handler: its frame, its stages, and what it keeps between calls. */
+ * One call of a handler: its frame, its stages, and its state between calls. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -64,8 +64,8 @@ typedef struct frame {
   XLA_FFI_CallFrame call;
 } frame;
 
-/* Dimensions as the program has them: ours are in the order of memory, from the slowest on, and the
- * layout says from the fastest on which dimension that is. */
+/* The program's dimensions, from ours in memory order (slowest first) and the layout (fastest
+ * first). */
 static jm_error *fill_dims(jm_arena *arena, const jm_type *type, const int64_t *layout,
                            const int64_t **out) {
   int64_t *dims = jm_arena_alloc(arena, type->rank + 1u, sizeof *dims);
@@ -182,7 +182,7 @@ static jm_error *frame_fill(frame *f, const jm_op *op, const jm_tensor *in, cons
   return fill_attrs(f, &attrs->config, &f->call.attrs);
 }
 
-/* -- what a handler keeps for an op */
+/* -- the state of a handler for an op */
 
 typedef struct kept {
   struct kept *next;
@@ -297,7 +297,7 @@ jm_error *jm_ffi_run(const jm_module *m, const jm_op *op, const jm_tensor *in,
   jm_error *error = frame_fill(&f, op, in, out);
   if (!error) {
     job j = {target, &f, k, NULL};
-    jm_blocking_run(call_stages, &j); /* it may take as long as it likes, or call Python */
+    jm_blocking_run(call_stages, &j); /* it may block, or call Python */
     error = j.error;
   }
   jm_ffi_state_clear(&prepared);

@@ -16,15 +16,15 @@ typedef struct jm_ffi_bundle {
   XLA_FFI_Handler *stages[XLA_FFI_STAGES];
 } jm_ffi_bundle;
 
-/* Asks each handler for the version of the interface that it was compiled for: UNIMPLEMENTED if it
- * is none that we speak, ALREADY_EXISTS if the name belongs to other handlers. */
+/* Asks each handler for the version of the interface that it was compiled for: UNIMPLEMENTED if we
+ * don't support it, ALREADY_EXISTS if the name belongs to other handlers. */
 jm_error *jm_ffi_register(const char *name, const jm_ffi_bundle *bundle) JM_MUST_USE;
 
 /* A type of handlers' states. id: 0, and is set; info may be NULL. */
 jm_error *jm_ffi_register_type(const char *name, XLA_FFI_TypeId *id,
                                const XLA_FFI_TypeInfo *info) JM_MUST_USE;
 
-/* Who is asked for a name that is not registered; may register it. */
+/* Sets the function that is called for an unknown name; it may register that name. */
 typedef void jm_ffi_resolver(const char *name);
 void jm_ffi_resolve_with(jm_ffi_resolver *resolver);
 
@@ -38,7 +38,7 @@ jm_error *jm_ffi_check(const jm_module *module, const jm_op *op) JM_MUST_USE;
 jm_error *jm_ffi_run(const jm_module *module, const jm_op *op, const jm_tensor *in,
                      const jm_tensor *out) JM_MUST_USE;
 
-/* Destroys what handlers keep for ops of this module, which is about to go. */
+/* Destroys the state of handlers for ops of this module, which is about to be destroyed. */
 void jm_ffi_forget(const jm_module *module);
 
 /* -- between the files of this folder */

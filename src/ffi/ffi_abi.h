@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The structs of XLA's foreign function interface, as far as a runtime that calls handlers needs
  * them: LP64 layouts of API version 0.1 to 0.3 (jaxlib 0.4.38 to 0.12), checked by tests against
- * the headers that jaxlib ships. Declarations only; what they mean for us is in ffi.h. */
+ * the headers that jaxlib ships. Declarations only; ffi.h says how we use them. */
 #ifndef JM_FFI_ABI_H
 #define JM_FFI_ABI_H
 
@@ -30,7 +30,7 @@ typedef struct XLA_FFI_Extension_Base {
   struct XLA_FFI_Extension_Base *next;
 } XLA_FFI_Extension_Base;
 
-/* What every struct of arguments begins with. */
+/* The start of every struct of arguments. */
 #define XLA_FFI_HEADER \
   size_t struct_size;  \
   XLA_FFI_Extension_Base *extension_start;

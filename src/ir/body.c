@@ -52,7 +52,7 @@ const jm_compare_attrs *jm_body_compare(const jm_module *m, jm_region_id id) {
   return attrs->order == JM_ORDER_TOTAL ? NULL : attrs;
 }
 
-/* Of equal infinities the difference is NaN, and JAX takes the sum then. */
+/* The difference of equal infinities is NaN; JAX then takes the sum. */
 bool jm_body_log_add_exp(const jm_module *m, jm_region_id id) {
   static const struct {
     jm_opcode code;
@@ -86,8 +86,8 @@ bool jm_body_log_add_exp(const jm_module *m, jm_region_id id) {
 
 /* -- monoids */
 
-/* idempotent: of real numbers; grouped: of complex ones, where infinities make a product depend on
- * its grouping, and NaN a maximum. */
+/* idempotent: of real numbers. grouped: not of complex ones, where a product with infinities, and a
+ * maximum with NaN, depends on the grouping. */
 static const struct {
   jm_opcode code, of_pred;
   bool idempotent, complex_grouped;
@@ -213,7 +213,7 @@ static bool is_compare(const jm_module *m, jm_value v, jm_direction direction, j
   return attrs->direction == direction && attrs->order != JM_ORDER_TOTAL;
 }
 
-/* x > y (*largest) or x < y; or x is NaN, which must be asked for if the type has NaN: without that
+/* x > y (*largest) or x < y; or x is NaN, a test that is required if the type has NaN: without it
  * the body is not associative. */
 static bool is_better(const jm_module *m, jm_value v, jm_value x, jm_value y, bool *largest) {
   bool asks = !jm_dtype_is_float(jm_module_typeof(m, x)->dtype);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the body of a region computes: the one place that recognises the regions of reduce,
- * reduce_window, scatter, select_and_scatter and sort, and that knows the algebra of what it
- * recognised. An engine asks here whether it may regroup a fold, in which type it accumulates and
- * what it starts from, so that every engine gives one program the same answer. How a body is run is
- * the engines' business. */
+ * Recognises what the body of a region computes: the only such place for the regions of reduce,
+ * reduce_window, scatter, select_and_scatter and sort, with the algebra of the recognised body. An
+ * engine asks here whether it may reassociate a reduction, in which type to accumulate and from
+ * which value to start, so that all engines agree on a program's results. Running a body is left to
+ * the engines. */
 #ifndef JM_IR_BODY_H
 #define JM_IR_BODY_H
 
@@ -26,14 +26,14 @@ bool jm_body_log_add_exp(const jm_module *m, jm_region_id region);
 
 /* -- monoids */
 
-/* An op that is commutative and has an identity, on elements of one type. Sums of floats are
- * monoids, too: engines agree that their order and grouping are the engine's choice. */
+/* An op that is commutative and has an identity, on elements of one type. Sums of floats count as
+ * monoids, too: every engine chooses their order and grouping. */
 typedef struct jm_monoid {
   jm_opcode code; /* add, multiply, maximum, minimum, and, or, xor; of pred the last three alone */
   jm_dtype dtype;
   jm_dtype accumulator; /* f32 for sums and products of narrower floats, which are rounded once */
   bool rounds;          /* sums and products of floats: the last bits depend on the order */
-  bool grouped;         /* may be regrouped */
+  bool grouped;         /* may be reassociated */
   bool idempotent;      /* x op x = x: the init may take part any number of times */
 } jm_monoid;
 
@@ -42,11 +42,12 @@ bool jm_body_monoid(const jm_module *m, jm_region_id region, jm_monoid *out);
 /* The monoid of an op on elements of a type; false: the op is none. */
 bool jm_monoid_find(jm_opcode code, jm_dtype dtype, jm_monoid *out);
 
-/* Writes one element of the type `as` (the monoid's own or its accumulator's): x op it = x for
- * every x, so it is -0 for sums of floats. f8e8m0fnu has no zero: its sums have an identity in the
- * accumulator's type alone. */
+/* Writes the identity as one element of the type `as` (the monoid's own or its accumulator's): x op
+ * identity = x for every x, so that it is -0 for sums of floats. f8e8m0fnu has no zero: its sums
+ * have an identity in the accumulator's type alone. */
 void jm_monoid_identity(const jm_monoid *monoid, jm_dtype as, void *bytes);
-/* Whether an element of the monoid's own type changes nothing, but perhaps the sign of a zero. */
+/* Whether an element of the monoid's own type is an identity, perhaps except for the sign of a
+ * zero. */
 bool jm_monoid_is_identity(const jm_monoid *monoid, const void *bytes);
 
 /* -- argmax and argmin */

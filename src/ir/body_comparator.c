@@ -5,8 +5,8 @@
 #include "base/number.h"
 #include "ir/body.h"
 
-/* What a value of the comparator is: an element (or its real or imaginary part) of one side of an
- * operand, perhaps with zeros and NaNs made canonical. */
+/* A value of the comparator that is recognised: an element (or its real or imaginary part) of one
+ * side of an operand, perhaps with canonical zeros and NaNs. */
 typedef struct term {
   uint32_t operand;
   bool rhs; /* the second of the two elements */
@@ -140,7 +140,7 @@ static bool match_compare(const matcher *m, jm_value value, bool equal, jm_sort_
   return true;
 }
 
-/* less_0 or (equal_0 and (less_1 or (equal_1 and ...))): the keys, most significant first. */
+/* less(0) or (equal(0) and (less(1) or (equal(1) and ...))): the keys, most significant first. */
 static bool match_keys(const matcher *m, jm_sort_key *keys, uint32_t max_keys, uint32_t *n_keys) {
   jm_value value = m->region->results[0];
   for (*n_keys = 0; *n_keys < max_keys;) {

@@ -5,7 +5,7 @@
 
 jm_error *jm_build_region(jm_module *m, jm_region_id *out) {
   if (m->n_regions == JM_NONE - 1) return jm_error_invalid("too many regions");
-  /* The module stays readable without memory: errors on the way up describe its ops. */
+  /* The module stays valid when memory runs out: errors on the way up describe its ops. */
   void *regions = jm_arena_grow(&m->arena, m->regions, m->n_regions + 1, &m->regions_capacity,
                                 sizeof *m->regions);
   if (!regions) return jm_error_out_of_memory();
@@ -111,32 +111,20 @@ jm_error *jm_build_part_type(jm_module *m, const jm_sharding *sharding, const jm
 static jm_error *build_one(jm_module *m, jm_region_id region, const jm_op_spec *spec,
                            jm_value *out) {
   jm_op_id id;
-  JM_TRY(jm_build_op(m, region, spec, &id));
+  JM_TRY(jm_build_op(m, region, &spec, &id));
   *out = m->ops[id].first_result;
   return NULL;
 }
 
 jm_error *jm_build_unary(jm_module *m, jm_region_id region, jm_opcode code, jm_value operand,
                          const jm_type *type, uint32_t loc, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = &operand,
-                           .n_operands = 1,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, code, &operand, 1, NULL, type, loc, out);
 }
 
 jm_error *jm_build_binary(jm_module *m, jm_region_id region, jm_opcode code, jm_value lhs,
                           jm_value rhs, const jm_type *type, uint32_t loc, jm_value *out) {
   const jm_value operands[] = {lhs, rhs};
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = 2,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, code, operands, 2, NULL, type, loc, out);
 }
 
 jm_error *jm_build_splat(jm_module *m, jm_region_id region, const jm_type *type, const void *value,
@@ -144,9 +132,7 @@ jm_error *jm_build_splat(jm_module *m, jm_region_id region, const jm_type *type,
   jm_constant_attrs attrs = {.value = {.splat = true}};
   attrs.value.bytes = jm_arena_copy(&m->arena, value, 1, jm_dtype_bytes(type->dtype));
   if (!attrs.value.bytes) return jm_error_out_of_memory();
-  const jm_op_spec spec = {
-      .code = JM_OP_constant, .result_types = &type, .n_results = 1, .attrs = &attrs, .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, JM_OP_constant, NULL, 0, &attrs, type, loc, out);
 }
 
 jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand,
@@ -155,14 +141,7 @@ jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand
   jm_broadcast_in_dim_attrs attrs = {.dims = {.n = n_dims}};
   attrs.dims.data = jm_arena_copy(&m->arena, dims, n_dims, sizeof *dims);
   if (!attrs.dims.data) return jm_error_out_of_memory();
-  const jm_op_spec spec = {.code = JM_OP_broadcast_in_dim,
-                           .operands = &operand,
-                           .n_operands = 1,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = &attrs,
-                           .loc = loc};
-  return build_one(m, region, &spec, out);
+  return jm_build_one(m, region, JM_OP_broadcast_in_dim, &operand, 1, &attrs, type, loc, out);
 }
 
 /* A child region is isolated: its arguments and inner values are new, nothing outside is used. */

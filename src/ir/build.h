@@ -37,12 +37,15 @@ jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
 jm_error *jm_build_results(jm_module *m, jm_region_id region, const jm_value *values,
                            uint32_t n) JM_MUST_USE;
 
-/* Appends further captures to an op that was built: operands and trailing arguments of its regions
- * are the caller's to keep in step. Used by readers that learn of captures while reading. */
+/* Appends further captures to an op that was built: the caller keeps operands and trailing
+ * arguments of its regions consistent. Used by readers that learn of captures while reading. */
 jm_error *jm_build_captures(jm_module *m, jm_op_id op, const jm_value *values,
                             uint32_t n) JM_MUST_USE;
 
-/* Shorthands: one result. */
+/* Shorthands for ops of one result, without regions. */
+jm_error *jm_build_one(jm_module *m, jm_region_id region, jm_opcode code, const jm_value *operands,
+                       uint32_t n, const void *attrs, const jm_type *type, uint32_t loc,
+                       jm_value *out) JM_MUST_USE;
 jm_error *jm_build_unary(jm_module *m, jm_region_id region, jm_opcode code, jm_value operand,
                          const jm_type *type, uint32_t loc, jm_value *out) JM_MUST_USE;
 jm_error *jm_build_binary(jm_module *m, jm_region_id region, jm_opcode code, jm_value lhs,

@@ -143,7 +143,7 @@ static bool print_exact(jm_dtype dtype, const void *element, const char *candida
 
 static bool print_float(jm_dtype dtype, const void *element, jm_text *text) {
   double value;
-  int precision = 3; /* digits that may do; more until it is exact */
+  int precision = 3; /* a first guess; raised until the text is exact */
   if (dtype == JM_DT_f64) {
     memcpy(&value, element, sizeof value);
     precision = 15;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One element of a constant as text: what the printer and the reader of the text form share.
+ * One element of a constant as text, for the printer and the reader of the text form.
  * Exact: an element is printed as a decimal number if that reads back to the same bytes, and as its
  * bits in hexadecimal otherwise (NaNs, bytes that no program should hold). */
 #ifndef JM_IR_ELEMENT_H

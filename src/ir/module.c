@@ -6,8 +6,8 @@
 
 /* -- the table of ops */
 
-/* Functions, because an offset needs the struct's name and ATTR(kind, field) doesn't carry it: the
- * typedef `self` is the one of the enclosing function. */
+/* Functions, because offsetof needs the struct's name, which ATTR(kind, field) lacks: each function
+ * has its own typedef `self`. */
 #define ATTR(kind, field) {#field, JM_ATTR_##kind, offsetof(self, field)},
 #define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   static const jm_attr_field *fields_of_##name(void) {                                            \
@@ -112,7 +112,7 @@ static jm_error *count_elements(jm_dtype dtype, uint32_t rank, const int64_t *di
       overflow |= __builtin_mul_overflow(count, dims[i], &count);
   }
   int64_t bytes;
-  /* An empty tensor's other sizes may be anything that is a size at all. */
+  /* The other sizes of an empty tensor are arbitrary sizes. */
   if (!empty &&
       (overflow || __builtin_mul_overflow(count, (int64_t)jm_dtype_bytes(dtype), &bytes) ||
        bytes > INT64_MAX / 4))
@@ -165,7 +165,7 @@ void jm_type_print(const jm_type *type, jm_text *text) {
 }
 
 void jm_op_describe(const jm_module *m, const jm_op *op, jm_text *text) {
-  enum { SHOWN = 8 }; /* a while of a training step has hundreds of operands */
+  enum { SHOWN = 8 }; /* the `while` of a training step has hundreds of operands */
   jm_text_printf(text, "%s", jm_op_facts[op->code].name);
   if (op->code == JM_OP_custom_call) {
     const jm_custom_call_attrs *attrs = op->attrs;
@@ -186,7 +186,7 @@ void jm_op_describe(const jm_module *m, const jm_op *op, jm_text *text) {
   size_t before = text->size;
   jm_text_printf(text, " at ");
   jm_error *error = m->locate(m->locate_context, op->loc, text);
-  if (error && text->bytes) { /* a location that can't be read must not hide the error it serves */
+  if (error && text->bytes) { /* an unreadable location must not hide the error that it is for */
     text->size = before;
     text->bytes[before] = 0;
   }

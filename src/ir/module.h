@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The IR: SSA over ranked, statically shaped tensors. A value is a 32-bit index; a module is a few
- * arrays in an arena. A region is one block; it sees only its own arguments and values: what it
- * captures from outside is an explicit trailing operand of its op and a trailing argument of each
+ * arrays in an arena. A region is one block; it sees only its own arguments and values: a value
+ * captured from outside is an explicit trailing operand of its op and a trailing argument of each
  * of the op's regions. So a region can be moved, cloned, compiled and run by itself.
  *
  * This file: the data structure and its accessors. Building is build.h, the rules are verify.h, the
@@ -28,7 +28,7 @@ typedef struct jm_type {
   const int64_t *dims; /* rank sizes, each >= 0 */
 } jm_type;
 
-/* Bytes of a tensor of this type in our buffers; cannot overflow, jm_module_type saw to it. */
+/* Bytes of a tensor of this type in our buffers; cannot overflow, which jm_module_type checked. */
 static inline size_t jm_type_bytes(const jm_type *type) {
   return (size_t)type->count * jm_dtype_bytes(type->dtype);
 }
@@ -65,7 +65,7 @@ typedef struct jm_op {
   jm_value first_result;     /* results are consecutive values */
   jm_region_id first_region; /* regions are consecutive */
   void *attrs;               /* jm_<op>_attrs, never NULL */
-  uint32_t loc;              /* for jm_module_locate, JM_NONE: unknown */
+  uint32_t loc;              /* for jm_module.locate; JM_NONE: unknown */
 } jm_op;
 
 typedef struct jm_value_fact {
@@ -84,7 +84,7 @@ typedef struct jm_region {
   jm_op_id parent; /* JM_NONE for the entry */
 } jm_region;
 
-/* What a program's caller says of an argument or wants of a result. */
+/* The caller's requirements for an argument or a result of the program. */
 typedef struct jm_argument_fact {
   int32_t alias; /* output that the argument is donated to, -1: none */
   bool donor;
@@ -166,12 +166,13 @@ static inline jm_op *jm_module_definition(const jm_module *m, jm_value v) {
   return op == JM_NONE ? NULL : &m->ops[op];
 }
 
-/* The op that a value comes from, out of as many regions as it was captured by; NULL: an argument.
+/* The op that defines a value, followed outwards through the regions that captured it; NULL: an
+ * argument.
  */
 const jm_op *jm_module_source(const jm_module *m, jm_value v);
 
-/* The bytes of the element that every element of a value is, if the program says so; NULL: another
- * value. */
+/* The bytes of the one element that a value repeats, if the program shows that it is a splat; else
+ * NULL. */
 const void *jm_module_element(const jm_module *m, jm_value v);
 
 /* Attributes of two ops of this code; type: of their first result, NULL if they have none. */
@@ -183,7 +184,7 @@ const jm_expansion *jm_module_expansion_find(const jm_module *m, const jm_op *op
 /* How often the value is an operand of one of the region's ops, or a result of it. */
 uint32_t jm_region_count_uses(const jm_module *m, const jm_region *region, jm_value v);
 
-/* "add(f32[2,3], f32[2,3]) -> f32[2,3] at <location>": what error texts name an op by. */
+/* "add(f32[2,3], f32[2,3]) -> f32[2,3] at <location>": the description of an op in error texts. */
 void jm_op_describe(const jm_module *module, const jm_op *op, jm_text *text);
 /* "f32[2,3]" */
 void jm_type_print(const jm_type *type, jm_text *text);

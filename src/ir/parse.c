@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Recursive descent over the text form; regions are the only recursion, and bounded. White space
- * means nothing, `//` opens a comment. A name is known in its own region alone, so that using a
- * value of another region is an error with a line and a column. */
+ * means nothing, `//` opens a comment. A name is visible in its own region alone: using a value of
+ * another region is an error with line and column. */
 #include "ir/parse.h"
 
 #include <ctype.h>
@@ -325,7 +325,7 @@ static jm_error *parse_location(parser *p, uint32_t *out) {
 
 static jm_error *parse_region(parser *p, jm_region_id region, unsigned depth);
 
-/* Lists that grow while an op is read; they are of use to it alone. */
+/* Lists that grow while one op is read, and are discarded after it. */
 typedef struct op_lists {
   jm_token *names;
   const jm_type **types;

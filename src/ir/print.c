@@ -15,7 +15,7 @@ typedef struct printer {
   uint32_t next;
   bool located;
   bool brief; /* for people: a constant stands where it is used */
-  bool views; /* so does what leaves the bits where they are: plans have no step for it */
+  bool views; /* so do views (reshape, bitcast): plans have no step for them */
 } printer;
 
 /* -- attributes */
@@ -95,7 +95,7 @@ static void print_dict(jm_text *text, const jm_dict *dict) {
   jm_text_append(text, "}", 1);
 }
 
-/* A field that is zero is left out; the spelling of an enumeration never is. */
+/* A field that is zero is omitted; an enumeration never is. */
 static bool field_is_shown(const jm_attr_field *field, const void *at) {
   switch (field->kind) {
     case JM_ATTR_I64:
@@ -189,8 +189,8 @@ static void print_use(printer *p, jm_value value) {
     jm_text_printf(p->text, "constant");
 }
 
-/* A region of one op on the region's own arguments, which its name tells: what most reductions
- * have. */
+/* A region of one op on the region's own arguments, as most reductions have it, is printed as the
+ * op's name. */
 static const jm_op *single_op(const printer *p, const jm_region *region) {
   if (!p->brief || region->n_ops != 1) return NULL;
   const jm_op *op = jm_module_op(p->m, region->ops[0]);
@@ -209,7 +209,7 @@ void jm_location_print(const jm_module *m, const jm_op *op, jm_text *text) {
   jm_text_init(&location);
   jm_error *error = m->locate(m->locate_context, op->loc, &location);
   if (!error && !location.failed) jm_text_append(text, jm_text_bytes(&location), location.size);
-  jm_error_destroy(error); /* a location that can't be read is none */
+  jm_error_destroy(error); /* an unreadable location counts as unknown */
   jm_text_deinit(&location);
 }
 

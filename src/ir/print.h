@@ -11,10 +11,10 @@ void jm_module_print(const jm_module *module, jm_text *text);
 /* With source locations, which are long. */
 void jm_module_print_located(const jm_module *module, jm_text *text);
 
-/* For people; no program reads it back. Values have their index in the module as their name, so
- * that pieces of one module fit together, and a constant stands where it is used. */
+/* For people; no program reads it back. Values are named by their index in the module, so that
+ * separately printed pieces of one module match, and constants are printed at their uses. */
 
-/* Where the op comes from in the program's source; nothing if that isn't known. */
+/* The op's location in the program's source; nothing if it is unknown. */
 void jm_location_print(const jm_module *module, const jm_op *op, jm_text *text);
 /* "%4, 0.5, %7" */
 void jm_values_print(const jm_module *module, const jm_value *values, uint32_t n, jm_text *text);

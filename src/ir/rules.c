@@ -49,7 +49,7 @@ bool jm_rule_window_count(const jm_rule_window *w, int64_t *out) {
   if (padded > limit || window > limit || w->stride > limit || w->low > limit || w->low < -limit ||
       w->high > limit || w->high < -limit)
     return false;
-  /* Negative padding may crop more than there is: then no window fits either. */
+  /* Negative padding may crop more than the size: then no window fits either. */
   *out = padded <= 0 || window > padded ? 0 : (padded - window) / w->stride + 1;
   return true;
 }

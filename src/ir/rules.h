@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the verifier share: predicates over types and lists of dimensions. Internal to
+ * Predicates over types and lists of dimensions that the files of the verifier share. Private to
  * ir/verify*.c. A rule cites its constraint of the StableHLO specification as (C4). */
 #ifndef JM_IR_RULES_H
 #define JM_IR_RULES_H
@@ -33,7 +33,7 @@ static inline bool jm_rule_index(const jm_type *type) {
 }
 
 /* One dimension of a sliding window, as StableHLO's reduce_window (C15) and convolution (C25) have
- * it. false if a step overflows or leaves what later stages may compute with. */
+ * it. false if a step overflows or leaves the range that later stages support. */
 typedef struct jm_rule_window {
   int64_t input, low, high, base_dilation, size, dilation, stride;
 } jm_rule_window;

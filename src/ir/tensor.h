@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A tensor in memory: what evaluators of ops take and give. Owns nothing. */
+ * A tensor in memory, as code that runs ops takes it. Owns nothing. */
 #ifndef JM_IR_TENSOR_H
 #define JM_IR_TENSOR_H
 

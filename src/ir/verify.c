@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verifier's one loop: structure, the columns of ops.def, then the op's own rule. */
+ * The verifier's loop over all ops: structure, the columns of ops.def, then the op's own rule. */
 #include "ir/verify.h"
 
 #include "ir/rules.h"

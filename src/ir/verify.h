@@ -10,8 +10,8 @@
  * every later stage may trust arity, types, shapes and attribute ranges of every op. */
 jm_error *jm_module_verify(const jm_module *module) JM_MUST_USE;
 
-/* A bound that the verifier guarantees, so that later stages may recurse: they take less than 512
- * KB of stack at this depth, the least that a thread has (a secondary one on macOS). */
+/* A bound that the verifier guarantees, so that later stages may recurse: at this depth they use
+ * less than 512 KB of stack, the smallest that a thread has (a secondary one on macOS). */
 enum { JM_DEPTH_MAX = 1000 }; /* of regions; dimensions: JM_RANK_MAX */
 
 typedef jm_error *jm_verify_fn(const jm_module *module, const jm_op *op);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rules of gather and scatter: which dimension of operand, indices and result (or updates) is
- * which. Nothing that walks them may leave a buffer, whatever a program says. */
+ * Rules of gather and scatter: how the dimensions of operand, indices and result (or updates)
+ * correspond. They ensure that no program can make a walk over them leave a buffer. */
 #include "ir/rules.h"
 
-/* What gather and scatter have in common, in gather's words. */
+/* The attributes that gather and scatter share, by gather's names. */
 typedef struct numbers {
   jm_i64s collapsed, operand_batching, indices_batching, index_map;
   int64_t index_vector_dim;

@@ -146,7 +146,7 @@ jm_error *jm_verify_top_k(const jm_module *m, const jm_op *op) {
 
 /* -- products */
 
-/* The result's element type is the caller's wish (preferred_element_type), within one kind. */
+/* The caller chooses the result's element type (preferred_element_type), within one kind. */
 static bool product_type(jm_dtype lhs, jm_dtype rhs, jm_dtype result) {
   bool floats = jm_dtype_is_float(lhs) && jm_dtype_is_float(rhs);
   if (lhs != rhs && !floats) return false; /* JAX mixes formats in gradients and in attention */

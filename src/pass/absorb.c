@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Products take over the layout of their operands: a transpose before dot_general or convolution
- * becomes dimension numbers, which engines read as strides, so that nothing is copied. And that of
- * their result: a transpose after dot_general that only exchanges its two sides is the product of
- * the exchanged operands. The same products are summed in the same order; so a reversed kernel is
- * not for this pass (it would walk the window backwards). */
+ * Products absorb transposes. One before dot_general or convolution becomes dimension numbers,
+ * which engines read as strides, so that nothing is copied. One after dot_general that only
+ * exchanges the two sides of the result becomes a product of exchanged operands. The same products
+ * are summed in the same order; a reversed kernel is therefore not absorbed (it would walk the
+ * window backwards). */
 #include "pass/rewrite.h"
 
-/* The op that makes operand i, if it is of this code. */
+/* The op that defines operand i, if it has this code. */
 static const jm_op *maker(const jm_rewrite *rw, const jm_op *op, uint32_t i, jm_opcode code) {
   const jm_op *made = jm_module_definition(rw->m, op->operands[i]);
   return made && made->code == code ? made : NULL;
@@ -22,7 +22,7 @@ static jm_error *move_all(jm_rewrite *rw, jm_i64s permutation, jm_i64s *dims) {
   return NULL;
 }
 
-/* The result has an operand's free dimensions in the operand's order: that must not change. */
+/* The result has an operand's free dimensions in the operand's order, which must not change. */
 static bool keeps_order(jm_i64s permutation, jm_i64s batch, jm_i64s contract) {
   int64_t last = -1;
   for (uint32_t d = 0; d < permutation.n; d++) {
@@ -75,8 +75,8 @@ static jm_error *convolution(jm_rewrite *rw, jm_op *op) {
   return NULL;
 }
 
-/* What permutation p makes of a product's result: 0 or 1, the operand whose free dimensions come
- * first then; -1: neither's stay together and in order. */
+/* The operand (0 or 1) whose free dimensions come first after permutation p of a product's result;
+ * -1: no operand's dimensions stay together and in order. */
 static int leading_operand(jm_i64s p, uint32_t n_batch, uint32_t n_lhs) {
   for (uint32_t i = 0; i < n_batch; i++)
     if (p.data[i] >= n_batch) return -1;
@@ -97,8 +97,8 @@ static int leading_operand(jm_i64s p, uint32_t n_batch, uint32_t n_lhs) {
     (y) = before;         \
   } while (0)
 
-/* The transpose becomes the product that has its result; the product before it has no other use,
- * and goes. */
+/* The transpose is replaced by a product that computes its result; the original product has no
+ * other use and becomes dead. */
 static jm_error *transpose(jm_rewrite *rw, jm_op *op) {
   const jm_op *made = maker(rw, op, 0, JM_OP_dot_general);
   const uint32_t *n_uses = rw->context;

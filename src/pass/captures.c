@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Captures of regions: those that no region uses go, equal ones become one, and small constants
- * move inside, where folding and the engines see them. */
+ * Captures of regions: unused ones are removed, equal ones are merged, and small constants move
+ * inside, where folding and the engines see them. */
 #include <string.h>
 
 #include "pass/rewrite.h"
@@ -42,7 +42,7 @@ static jm_error *copy_constant(jm_module *m, jm_region_id id, jm_value constant,
   return NULL;
 }
 
-/* What becomes of each capture: JM_NONE it goes, else the capture that stands for it. */
+/* The replacement of each capture; JM_NONE: it is removed. */
 typedef struct plan {
   uint32_t *stands; /* itself: stays */
   uint8_t *used;
@@ -123,7 +123,8 @@ jm_error *jm_pass_captures(jm_module *m, const jm_pass_options *options, bool *c
   jm_region_id *regions = NULL;
   uint32_t n = 0;
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
-  /* Constants go down from parents to children; what children no longer use frees their parents. */
+  /* Constants move down from parents to children; captures that children no longer use become
+   * unused in their parents. */
   for (uint32_t i = 0; !error && i < n; i++) error = change(m, regions[i], changed);
   for (uint32_t i = n; !error && i--;) error = change(m, regions[i], changed);
   jm_free(regions);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Carries of while loops. One that the body returns as it got it becomes a capture; one that
- * influences no result in use, no condition and no effect goes. */
+ * Carries of while loops. One that the body returns unchanged becomes a capture; one that
+ * influences no used result, no condition and no side effect is removed. */
 #include <string.h>
 
 #include "pass/rewrite.h"
@@ -14,7 +14,7 @@ typedef struct loop {
   uint32_t n, kept, invariant;
 } loop;
 
-/* Marks what the marked values of a region need; goes backwards once. */
+/* Marks the values that the marked values of a region depend on, in one backward walk. */
 static void mark_needs(const jm_module *m, const jm_region *region, uint8_t *live) {
   for (uint32_t i = region->n_ops; i--;) {
     const jm_op *op = jm_module_op(m, region->ops[i]);
@@ -65,7 +65,7 @@ static jm_error *change_args(jm_module *m, jm_region_id id, const loop *l) {
   return error;
 }
 
-/* What only dead carries needed goes first, so that nothing uses an argument that is dropped. */
+/* Ops that only dead carries needed are removed first, so that nothing uses a removed argument. */
 static void drop_dead_ops(jm_module *m, jm_region *body, const loop *l) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < body->n_ops; i++) {

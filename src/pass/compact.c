@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Renumbers what the entry and the expansions reach and forgets the rest, so that later stages may
- * hold arrays per value, op and region. Regions come parents first, each op's one after another; a
- * region's arguments and an op's results stay consecutive. */
+ * Renumbers everything that the entry and the expansions reach and drops the rest, so that later
+ * stages can use arrays per value, op and region. Regions come parents first, each op's one after
+ * another; a region's arguments and an op's results stay consecutive. */
 #include "pass/rewrite.h"
 
 typedef struct compaction {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An optimistic fixed point: every small integer is a control value until something that it
- * depends on is not one. A loop's carry depends on its initial value and on what the body hands on,
- * so a counter keeps itself:
+ * depends on is not one. A loop's carry depends on its initial value and on the body's result, so
+ * that a counter remains one:
  *
  *   while %zero, %x { (%i, %y) %c = compare %i, %ten  return %c }
  *                   { (%i, %y) %n = add %i, %one  ...  return %n, %z }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Control values: loop counters, bounds, conditions, slice starts, and what small integers are
- * computed from them alone. An engine whose arrays live on a device keeps them on the host, so that
- * a counted loop never waits; so they are not made part of a device's kernels. */
+ * Control values: loop counters, bounds, conditions, slice starts, and small integers that are
+ * computed from these alone. An engine whose arrays live on a device keeps them on the host, so
+ * that a counted loop never waits for the device; therefore they do not become part of a device's
+ * kernels. */
 #ifndef JM_PASS_CONTROL_H
 #define JM_PASS_CONTROL_H
 
@@ -14,8 +15,8 @@ enum { JM_CONTROL_BYTES = 64 }; /* larger values are worth a launch */
  * regions that the entry does not reach are false. */
 jm_error *jm_control_find(const jm_module *m, bool *control) JM_MUST_USE;
 
-/* May the op's results be control values, if its operands are? It has no effect, and nothing of it
- * runs on a device alone. */
+/* May the op's results be control values, if its operands are? It has no side effect, and no part
+ * of it can run on a device alone. */
 bool jm_control_allows(const jm_module *m, const jm_op *op);
 
 #endif

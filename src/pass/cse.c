@@ -59,7 +59,7 @@ static uint64_t hash_field(uint64_t hash, const jm_attr_field *field, const void
 
 /* -- ops */
 
-/* Code, counts, types and attributes; operands are the caller's to compare. */
+/* Compares code, counts, types and attributes; the caller compares the operands. */
 static bool same_op(const jm_module *m, const jm_op *a, const jm_op *b) {
   if (a->code != b->code || a->n_operands != b->n_operands || a->n_captures != b->n_captures ||
       a->n_results != b->n_results || a->n_regions != b->n_regions)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Dead code: backwards over each region, an op stays if it has an effect or a result in use. A loop
- * that may never end counts as any other op: without results in use it goes. */
+ * Dead code elimination: walking each region backwards, an op is kept if it has a side effect or a
+ * used result. A loop that may never end is treated as any other op: without used results it is
+ * removed. */
 #include "pass/rewrite.h"
 
 static void sweep(jm_module *m, jm_region_id id, uint8_t *used, bool *changed) {
@@ -27,7 +28,8 @@ jm_error *jm_pass_dce(jm_module *m, const jm_pass_options *options, bool *change
   jm_region_id *regions = NULL;
   uint32_t n = 0;
   jm_error *error = used ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
-  /* Children first would find no more: what a region drops frees no value outside of it. */
+  /* Visiting children first would find no more: an op removed from a region frees no value outside
+   * of it. */
   for (uint32_t i = 0; !error && i < n; i++) sweep(m, regions[i], used, changed);
   jm_free(regions);
   jm_free(used);

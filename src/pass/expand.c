@@ -8,11 +8,11 @@
  * becomes
  *   ... %r' ...                   // with %x for %a; users of %y use %r'
  *
- * An expansion may have ops that have one themselves, of earlier ones alone: the walk is repeated
- * until none is left. */
+ * An expansion may have ops with an expansion earlier in the list: the walk is repeated until no
+ * such op is left. */
 #include "pass/rewrite.h"
 
-enum { MOST_OPS = 1 << 22 }; /* of a module: expansions of expansions may grow as powers do */
+enum { MOST_OPS = 1 << 22 }; /* of a module: nested expansions may grow exponentially */
 
 static bool is_wanted(const jm_pass_options *options, const jm_module *m, const jm_op *op) {
   if (op->code != JM_OP_custom_call) return options->expands;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Constant folding of elementwise ops and of those that move data. Equal elements stay one element
- * (a splat) whatever the size; what is spelled out is bounded in size and in work. */
+ * Constant folding of elementwise ops and of data movement. A splat stays one element whatever its
+ * size; other constants are folded within bounds of size and work. */
 #include <string.h>
 
 #include "pass/rewrite.h"
 
 enum { LARGEST = 4096, BUDGET = 1 << 20, OPERANDS = 16 };
-enum { BROADCAST = 64 }; /* elements: beyond, repeating is better left to whoever reads them */
+enum { BROADCAST = 64 }; /* elements: above, a broadcast is cheaper than a stored constant */
 
 /* Ops that move elements of operand 0 alone: a splat moved is a splat. */
 static const bool moves[JM_N_OPS] = {
@@ -49,7 +49,7 @@ static jm_error *evaluate(jm_rewrite *rw, const jm_op *op, const jm_tensor *in,
   jm_error *error = rw->options->evaluate(rw->m, op, in, out);
   *done = !error;
   if (jm_error_code(error) != JM_UNIMPLEMENTED) return error;
-  jm_error_destroy(error); /* whoever plans the op reports it */
+  jm_error_destroy(error); /* compiling the op will report it */
   return NULL;
 }
 

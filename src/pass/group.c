@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Grouping: the ops of a region become `fusion` ops, each compiled as one. From the last op on,
- * every op joins the groups that use it, if a schedule fits what comes of it (kernel/cluster.h) and
- * if it pays (group_cost.c); else it starts a group. Ops that cheaply make much of little are
- * members of all groups that use them. Then groups that go over the same data are joined.
+ * Grouping: the ops of a region become `fusion` ops, each compiled as one. From the last op to the
+ * first, every op joins the groups that use it if a schedule fits the result
+ * (kernel/schedule/cluster.h) and if joining pays (group_cost.c); otherwise it starts a group.
+ * Cheap ops that read little are repeated in all groups that use them. Then groups over the same
+ * data are merged.
  *
- * A group must not need its own results: an op that is wanted elsewhere, too, joins a group only if
- * nothing leads from there into the group. Ops with effects are in no group and keep their order.
+ * A group must not depend on its own results: an op that is also used elsewhere joins a group only
+ * if there is no path from that use back into the group. Ops with side effects are in no group and
+ * keep their order.
  */
 #include <string.h>
 
@@ -51,8 +53,8 @@ static jm_error *list_uses(jm_grouping *g, const jm_region *region) {
   return NULL;
 }
 
-/* Does the op make control values, which a device's engine keeps on the host? Constants are cheap
- * to have in both places, and an operand less for a kernel. */
+/* Does the op define control values, which a device's engine keeps on the host? Not constants: they
+ * are cheap in both places, and save a kernel an operand. */
 static bool is_control(const bool *control, const jm_op *op) {
   return control && op->n_results && op->n_operands && control[op->first_result];
 }
@@ -99,7 +101,7 @@ static jm_error *grouping_init(jm_grouping *g, jm_module *m, const jm_target *ta
   return list_uses(g, region);
 }
 
-/* -- does a way lead from the op at `from`, or from its group, into this group? */
+/* -- is there a path from the op at `from`, or from its group, into this group? */
 
 static void push(jm_grouping *g, uint32_t at, uint32_t *n) {
   if (g->seen[at] == g->stamp) return;
@@ -115,8 +117,8 @@ static void push_group(jm_grouping *g, uint32_t id, uint32_t *n) {
     if (group->members[i].root) push(g, group->members[i].at, n);
 }
 
-/* What uses the op's value as it is stored: ops that stay, and groups that do not make it
- * themselves. true: the target group is among them; `skipped` is passed over. */
+/* Visits the users of the op's stored value: ungrouped ops, and groups that do not recompute it.
+ * true: the target group is among them; `skipped` is ignored. */
 static bool push_users(jm_grouping *g, uint32_t at, uint32_t target, uint32_t skipped,
                        uint32_t *n) {
   const jm_op *op = jm_grouping_op(g, at);
@@ -144,7 +146,7 @@ static bool walk(jm_grouping *g, uint32_t n, uint32_t target) {
   return false;
 }
 
-/* Would the group need its own results if the op at a position became a root of it? */
+/* Would the group depend on its own results if the op at a position became a root of it? */
 static bool makes_cycle(jm_grouping *g, uint32_t group, uint32_t at) {
   uint32_t n = 0;
   g->stamp++;
@@ -187,7 +189,8 @@ static bool is_tiny(const jm_grouping *g, uint32_t n_roots) {
   return points <= g->target->group.tiny;
 }
 
-/* Buffers of what is listed: values from outside, results. Constants of one value are made inside.
+/* The buffers of the listed ops: values from outside, and results. Splat constants are computed
+ * inside.
  */
 static bool has_few_buffers(jm_grouping *g, uint32_t n, uint32_t n_roots) {
   uint32_t buffers = n_roots, *seen = g->seen + g->n_ops;
@@ -205,7 +208,7 @@ static bool has_few_buffers(jm_grouping *g, uint32_t n, uint32_t n_roots) {
   return buffers <= g->target->group.max_buffers;
 }
 
-/* Does a schedule fit what is listed? Then which. */
+/* Finds the schedule that fits the listed ops; false: none does. */
 static bool find_schedule(jm_grouping *g, uint32_t n, uint32_t n_roots, jm_group *out) {
   jm_cluster c = {.m = g->m,
                   .target = g->target,
@@ -220,7 +223,7 @@ static bool find_schedule(jm_grouping *g, uint32_t n, uint32_t n_roots, jm_group
   bool anchored = c.kind == JM_CLUSTER_ROW || c.kind == JM_CLUSTER_REDUCE;
   if (c.kind == JM_CLUSTER_NONE) {
     if (!is_tiny(g, n_roots)) return false;
-    for (uint32_t i = 0; i < n; i++) /* folded element by element: only if that is little, too */
+    for (uint32_t i = 0; i < n; i++) /* reductions element by element: little work, too */
       if (jm_module_op(g->m, g->listed[i])->code == JM_OP_reduce &&
           jm_op_operand_type(g->m, jm_module_op(g->m, g->listed[i]), 0)->count >
               g->target->group.tiny)
@@ -290,7 +293,7 @@ static jm_error *join(jm_grouping *g, uint32_t group, uint32_t at, bool root, bo
   return add_member(g, group, &member);
 }
 
-/* The groups that use the op, by whatever result; *outside: so does something else. */
+/* The groups that use any result of the op; *outside: there are other users. */
 static uint32_t find_users(jm_grouping *g, const jm_op *op, uint32_t *users, uint32_t capacity,
                            bool *outside) {
   uint32_t n = 0;
@@ -344,7 +347,7 @@ static jm_error *place_op(jm_grouping *g, uint32_t at) {
   bool outside, joined;
   if (!g->fusable[at]) return NULL;
   uint32_t n = find_users(g, op, users, USERS, &outside);
-  if (!n && !outside) return NULL; /* nobody's: dce was not run */
+  if (!n && !outside) return NULL; /* unused: dce was not run */
   bool alone = n == 1 && !outside;
   bool repeats =
       is_plain(g, at) || jm_group_is_free(g, op) || (!outside && jm_group_is_repeatable(g, op));
@@ -367,7 +370,7 @@ static jm_error *place_op(jm_grouping *g, uint32_t at) {
   return start_group(g, at, &group);
 }
 
-/* -- joining groups that go over the same data */
+/* -- merging groups over the same data */
 
 static bool reaches(jm_grouping *g, uint32_t from, uint32_t to) {
   uint32_t n = 0;
@@ -376,7 +379,8 @@ static bool reaches(jm_grouping *g, uint32_t from, uint32_t to) {
   return walk(g, n, to);
 }
 
-/* The same by a way through anything else: one that uses the other's results can join it. */
+/* The same by a path through other ops: a group that uses the other's results directly can join it.
+ */
 static bool reaches_around(jm_grouping *g, uint32_t from, uint32_t to) {
   const jm_group *group = &g->groups[from];
   uint32_t n = 0;
@@ -454,14 +458,15 @@ static bool is_sibling(const jm_group *a, const jm_group *b) {
   return !a->dead && !b->dead && a->kind == b->kind && jm_space_equal(a->space, b->space);
 }
 
-/* Is b made, element by element, of what a's reductions leave, or of that and of a's rows? */
+/* Is b computed, element by element, from the results of a's reductions, or from those and a's
+ * rows? */
 static bool is_epilogue(const jm_group *a, const jm_group *b) {
   if (a->dead || b->dead || a->kind == JM_CLUSTER_MAP || b->kind != JM_CLUSTER_MAP) return false;
   return b->space.outer == jm_space_kept(a->space) ||
          (a->kind == JM_CLUSTER_ROW && b->space.outer == jm_space_points(a->space));
 }
 
-/* Groups that read one big value: reading it once is worth more than anything. */
+/* Groups that read one large value: reading it once outweighs every other cost. */
 static jm_error *merge_siblings(jm_grouping *g, jm_value v) {
   enum { USERS = 16 };
   uint32_t users[USERS], n = 0;
@@ -534,7 +539,7 @@ static jm_error *emit_group(rebuild *r, uint32_t group);
 
 static jm_error *emit_op(rebuild *r, uint32_t at);
 
-/* Makes sure that a value is made before what comes next. */
+/* Emits the op or group that defines a value, unless it has been emitted. */
 static jm_error *need(rebuild *r, jm_value v) {
   jm_op_id id = r->g->m->values[v].op;
   uint32_t at = id == JM_NONE ? JM_NONE : r->g->position[id];
@@ -660,7 +665,7 @@ static jm_error *rebuild_region(jm_grouping *g, jm_region_id id) {
     return jm_error_out_of_memory();
   for (jm_value v = 0; v < n_values; v++) r.stands[v] = v;
   JM_TRY(jm_build_region(m, &r.borrowed));
-  /* An op where it stood; a group where its last op did, or where it is first needed. */
+  /* An op keeps its position; a group is emitted at its last op, or where it is first needed. */
   for (uint32_t at = 0; at < g->n_ops; at++) {
     if (g->links[at] == JM_NONE) JM_TRY(emit_op(&r, at));
     for (uint32_t l = g->links[at]; l != JM_NONE; l = g->all_links[l].next)
@@ -686,7 +691,7 @@ static jm_error *group_region(jm_module *m, const jm_target *target, const bool 
   return error;
 }
 
-/* Loops that are one kernel are groups already, all that is in them included. */
+/* Loops that are one kernel are groups already, including everything in them. */
 static bool is_in_fusion(const jm_module *m, jm_region_id region) {
   for (;;) {
     jm_op_id parent = jm_module_region(m, region)->parent;
@@ -698,7 +703,7 @@ static bool is_in_fusion(const jm_module *m, jm_region_id region) {
   }
 }
 
-/* For all values of the module as it is now: groups add others. */
+/* For the values that the module has now: building groups adds others. */
 static jm_error *find_control(const jm_module *m, bool **out) {
   *out = jm_alloc(m->n_values, sizeof **out);
   return *out ? jm_control_find(m, *out) : jm_error_out_of_memory();

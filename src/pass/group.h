@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of grouping share: the region being grouped as a graph, groups as they grow, and
- * what joining costs. Private to pass/group*.c. */
+ * Shared by the files of grouping: the region as a graph, the groups under construction, and the
+ * cost of joining. Private to pass/group*.c. */
 #ifndef JM_PASS_GROUP_H
 #define JM_PASS_GROUP_H
 
 #include "kernel/schedule/cluster.h"
 #include "pass/rewrite.h"
 
-enum { JM_GROUP_PLACES = 8 }; /* index maps under which one value may be wanted in a group */
+enum { JM_GROUP_PLACES = 8 }; /* index maps under which a group may read one value */
 
-/* A place: an index map from the group's loops to a value, by number, and how often it is asked. */
+/* A place: an index map from the group's loops to a value, by number, and how often an element is
+ * evaluated under it. */
 typedef struct jm_group_place {
   uint32_t id;
   double evaluations;
@@ -18,7 +19,7 @@ typedef struct jm_group_place {
 /* An op in a group. Ops that are cheap to repeat are members of several. */
 typedef struct jm_group_member {
   uint32_t at; /* position in the region */
-  bool root;   /* its value is wanted outside */
+  bool root;   /* its value is used outside */
   uint32_t n_places;
   jm_group_place places[JM_GROUP_PLACES];
 } jm_group_member;
@@ -49,9 +50,9 @@ typedef struct jm_grouping {
   uint32_t *first_use, *uses; /* per value: uses[first_use[v]..first_use[v + 1]) are positions */
   uint8_t *returned;          /* per value */
   uint8_t *fusable;           /* per position */
-  uint8_t *single;            /* per position: stays an op, whatever groups repeat it */
+  uint8_t *single;            /* per position: stays an op, even if groups repeat it */
   uint32_t *links;            /* per position: the first jm_group_link, JM_NONE */
-  uint32_t *home;             /* per position: the group that makes its value for others */
+  uint32_t *home;             /* per position: the group that stores its value for other users */
   uint32_t *next_effect, *last_effect; /* per position of an op with effects: other such */
   jm_group_link *all_links;
   uint32_t n_links, links_capacity;
@@ -75,18 +76,19 @@ jm_group_member *jm_grouping_find(const jm_grouping *g, uint32_t group, uint32_t
 
 /* Can the op be part of a kernel? */
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target);
-/* The places at which members of the group ask for the op at a position, the group's own loops if
- * it is a root. false: too many, or an element would be computed too often. */
+/* The places at which members of the group read the op at a position, including the group's own
+ * loops if it is a root. false: too many, or an element would be computed too often. */
 bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool root,
                      jm_group_member *out);
-/* What joining adds to weight and repeated; false: not worth it. */
+/* The increase of weight and repeated by joining; false: joining does not pay. */
 bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
                    double *weight, double *repeated);
-/* Cheap enough, and reading no more than it makes, to be made wherever it is used. */
+/* Cheap enough, and reading no more than it produces, to be recomputed at every use. */
 bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
-/* Costs nothing and reads (next to) nothing: never worth memory. */
+/* Costs nothing and reads (almost) nothing: never worth storing. */
 bool jm_group_is_free(const jm_grouping *g, const jm_op *op);
-/* A reduction made element by element although it is big: a producer only of itself. */
+/* A large reduction that is no anchor, and so is computed element by element: it joins no group of
+ * its users. */
 bool jm_group_is_loop(const jm_module *m, const jm_op *op, const jm_target *target);
 
 #endif

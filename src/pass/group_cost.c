@@ -30,7 +30,7 @@ static bool is_written_in_place(const jm_module *m, const jm_op *op, const jm_ta
 }
 
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
-  switch (op->code) { /* better done by the library, or nothing to do */
+  switch (op->code) { /* faster in the library, or no work at all */
     case JM_OP_dot_general:
     case JM_OP_reduce_window:
     case JM_OP_fusion:
@@ -61,7 +61,7 @@ static uint32_t mix(uint32_t hash, uint64_t word) {
   return (uint32_t)(mixed ^ mixed >> 32) | 1; /* 0 is the group's own loops */
 }
 
-/* Equal broadcasts ask for the same element. */
+/* Equal broadcasts read the same element. */
 static uint32_t place_id(const jm_grouping *g, const jm_op *op, uint32_t operand, uint32_t id) {
   if (op->code != JM_OP_broadcast_in_dim)
     return mix(mix(mix(id, (uint64_t)(op - g->m->ops)), operand), 7);
@@ -84,7 +84,7 @@ static bool is_outer(const jm_module *m, const jm_op *op) {
 }
 
 /* Is a concatenation along the outermost or the innermost dimension? There loops are cut, so that
- * each operand is asked only for what it gives. */
+ * each operand is evaluated only where it is used. */
 static bool is_cut(const jm_module *m, const jm_op *op) {
   const jm_concatenate_attrs *a = op->attrs;
   const jm_type *type = jm_op_result_type(m, op, 0);
@@ -96,7 +96,7 @@ static bool is_cut(const jm_module *m, const jm_op *op) {
   return op->n_operands <= 4 && (outside == 1 || inside == 1);
 }
 
-/* How often an operand is asked for if the op's element is asked for this often. */
+/* How often an operand's element is evaluated if the op's element is evaluated this often. */
 static double evaluations(const jm_grouping *g, const jm_op *op, uint32_t operand, double asked) {
   const jm_module *m = g->m;
   const jm_type *from = jm_op_operand_type(m, op, operand), *to = jm_op_result_type(m, op, 0);
@@ -166,8 +166,8 @@ bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool roo
   return true;
 }
 
-/* A function is as much code as so many ops; compilers take more than twice the time for twice the
- * code. One that is very much code still has room for others. */
+/* A function counts as code of several ops; compile time grows faster than the code. The weight of
+ * a single op is bounded, so that a group of an expensive one has room for others. */
 static double op_weight(const jm_grouping *g, const jm_op *op, double flops) {
   const double flops_per_op = g->target->group.op_flops, most = g->target->group.weight / 4;
   const jm_module *m = g->m;
@@ -188,9 +188,9 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
   *weight = op_weight(g, op, flops) * (member->n_places ? member->n_places : 1);
   *repeated = 0;
-  /* A constant outside of a full group would be an operand of it, which is no less code. */
+  /* A constant left outside of a full group would become its operand, which is no less code. */
   if (op->n_operands && g->groups[group].weight + *weight > t->group.weight) return false;
-  jm_space space; /* of an anchor: its results are at hand wherever they are wanted */
+  jm_space space; /* of an anchor: its results are kept, and can be read at every point */
   if (asked <= count * 1.001 || jm_cluster_find_anchor(g->target, g->m, op, &space)) return true;
   if (flops >= t->group.expensive_flops && type->count > t->group.few) return false;
   *repeated = (asked - count) * flops * t->cost.flop_ns;
@@ -198,7 +198,7 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
   return g->groups[group].repeated + *repeated <= saved;
 }
 
-/* What makes an operand, if that costs no memory. */
+/* The op that defines an operand, if the operand need not be stored. */
 static bool is_virtual(const jm_module *m, jm_value v) {
   const jm_op *op = jm_module_definition(m, v);
   if (!op) return false;

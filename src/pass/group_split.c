@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions over dimensions that others stand between (over N, H and W of NCHW) become several,
- * each of which a schedule knows: over the last run of dimensions, then over what is left. Only
- * where that adds no rounding and does not apply the init twice with effect. */
+ * Reductions over dimensions that are not adjacent (over N, H and W of NCHW) become several, each
+ * of which a schedule supports: over the last run of adjacent dimensions, then over the remaining
+ * ones. Only where this adds no rounding and applying the init twice changes nothing. */
 #include <string.h>
 
 #include "kernel/emit/reduction.h"
@@ -52,7 +52,7 @@ static jm_error *build_reduce(jm_module *m, jm_region_id region, jm_op_id id, jm
   return error;
 }
 
-/* Splits off the last run of dimensions; the op goes on with the rest. */
+/* Splits off the last run of dimensions; the op reduces the remaining ones. */
 static jm_error *split(jm_module *m, jm_region_id region, jm_op_id id) {
   const jm_reduce_attrs *a = jm_module_op(m, id)->attrs;
   const jm_type *from = jm_op_operand_type(m, jm_module_op(m, id), 0), *type;
@@ -63,19 +63,19 @@ static jm_error *split(jm_module *m, jm_region_id region, jm_op_id id) {
   if (!first || !rest || !attrs) return jm_error_out_of_memory();
   uint32_t n_first = 0, n_rest = 0, n_kept = 0, stage = 0, begin = from->rank;
   for (uint32_t d = from->rank; d--;) { /* 0: after the run, 1: in it, 2: before it */
-    bool cut = jm_i64s_contains(a->dims, d);
-    if (from->dims[d] != 1 && cut != (stage == 1) && stage < 2) stage++;
-    if (stage == 1 && cut) begin = d;
+    bool reduced = jm_i64s_contains(a->dims, d);
+    if (from->dims[d] != 1 && reduced != (stage == 1) && stage < 2) stage++;
+    if (stage == 1 && reduced) begin = d;
   }
   for (uint32_t d = 0, last = 0; d < from->rank; d++) {
-    bool cut = jm_i64s_contains(a->dims, d);
+    bool reduced = jm_i64s_contains(a->dims, d);
     if (d == begin) last = 1;
-    if (last && !cut && from->dims[d] != 1) last = 2;
-    if (cut && last == 1) {
+    if (last && !reduced && from->dims[d] != 1) last = 2;
+    if (reduced && last == 1) {
       first[n_first++] = d;
       continue;
     }
-    if (cut) rest[n_rest++] = n_kept;
+    if (reduced) rest[n_rest++] = n_kept;
     kept[n_kept++] = from->dims[d];
   }
   JM_TRY(jm_module_type(m, from->dtype, n_kept, kept, &type));

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loop-invariant ops of while bodies move before the loop, if their results are no larger than what
- * they are made from (a broadcast is cheaper made anew than kept) and not too large together. No op
- * but a callback fails, so a loop without rounds computes in vain but not wrongly. */
+ * Loop-invariant code motion: ops of while bodies move before the loop if their results are no
+ * larger than their operands (recomputing a broadcast is cheaper than keeping it) and not too large
+ * in total. No op but a callback can fail, so that hoisting out of a loop with no iterations wastes
+ * work but is correct. */
 #include <string.h>
 
 #include "pass/rewrite.h"
 
 enum { SMALL = 1 << 12 };                /* bytes: may grow from nothing */
-static const size_t largest = 64u << 20; /* bytes held over all rounds */
+static const size_t largest = 64u << 20; /* bytes held during the whole loop */
 
 enum { VARIES, INVARIANT, CONSTANT };
 
@@ -23,7 +24,7 @@ typedef struct body {
 } body;
 
 static bool is_hoistable(const jm_module *m, const jm_op *op, body *b) {
-  int64_t callback; /* may raise: not in a loop without rounds */
+  int64_t callback; /* may raise: a loop without iterations must not call it */
   if (jm_op_callback_find(op, &callback) || op->code == JM_OP_optimization_barrier ||
       op->code == JM_OP_iota || !op->n_results || jm_rewrite_has_token(m, op) ||
       jm_rewrite_has_effect(m, op))
@@ -59,7 +60,7 @@ static void sort_ops(const jm_module *m, const jm_op *op, body *b) {
   }
 }
 
-/* The value outside that an operand inside becomes: a new capture, unless it is one already. */
+/* Records that an invariant value is still used inside: it becomes a new capture, once. */
 static void need(const jm_module *m, body *b, jm_value v, uint8_t *asked) {
   const jm_op *op = jm_module_definition(m, v);
   if (!op || b->kind[v] != INVARIANT || asked[v]) return;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops that are compiled as one kernel: a `while` whose iterations have so little work that steps
- * of a plan would cost more becomes a fusion by itself (kernel/schedule.h says which). Loops in the
- * bodies of others are looked at where the outer one does not fit. */
+ * Loops that are compiled as one kernel: a `while` whose iterations have less work than the steps
+ * of a plan would cost becomes a fusion of its own (kernel/schedule/schedule.h decides). Nested
+ * loops are tried where the outer one does not fit. */
 #include "kernel/schedule/schedule.h"
 #include "pass/rewrite.h"
 
 typedef struct loops {
   jm_module *m;
   jm_region_id region, borrowed;
-  jm_value *stands; /* per value of before: what its users shall use */
+  jm_value *stands; /* per old value: its replacement */
 } loops;
 
 /* The ops of a list, to the end of the fusion's body. */
@@ -87,7 +87,7 @@ static jm_error *wrap(loops *l, uint32_t i) {
     types[n_wanted] = jm_op_result_type(m, op, k);
     wanted[n_wanted++] = k;
   }
-  if (!error && n_wanted) { /* else nobody needs it, and it may stay for dce */
+  if (!error && n_wanted) { /* else the loop is unused, and dce will remove it */
     const jm_op_spec spec = {.code = JM_OP_fusion,
                              .operands = inputs,
                              .n_operands = n_inputs,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The passes: rewrites of a verified module into a better one that means the same, NaN, signed
  * zero and rounding included. A pass knows ops by ops.def and nothing of engines; constants are
- * evaluated through a function that the caller brings. The order is pipeline.c's. */
+ * evaluated by a function that the caller provides. pipeline.c decides the order. */
 #ifndef JM_PASS_PASS_H
 #define JM_PASS_PASS_H
 
@@ -52,10 +52,10 @@ jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusio
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
 jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
 
-/* The passes that hold for every machine, in their order. */
+/* The machine-independent passes, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 
-/* The lowering passes, in their order, as far as the options ask for them; after
+/* The lowering passes that the options ask for, in their order; after
  * jm_pass_optimize, which runs again after special functions were expanded. */
 jm_error *jm_pass_lower(jm_module *m, const jm_pass_options *options) JM_MUST_USE;
 

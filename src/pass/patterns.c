@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Groups of ops that a library does in one call become `fusion` ops with a kind, for engines that
- * take the kind. The body is the ops as they were, so that it also runs op by op.
+ * take the kind. The body holds the original ops, so that it also runs op by op.
  *
  *   %m = reduce %x, -inf dims=[1] { maximum }      %e: f32[4,9] = exponential (subtract %x, %m)
  *   %s = reduce %e, 0 dims=[1] { add }             %y = divide %e, %s
@@ -68,7 +68,7 @@ const jm_op *jm_pattern_reduces_last(jm_pattern *p, jm_value v, jm_opcode code, 
   return op;
 }
 
-/* What is repeated along the last dimension. */
+/* The value that is repeated along the last dimension. */
 static jm_value repeated(jm_pattern *p, jm_value v) {
   const jm_op *op = jm_pattern_inner(p, v, JM_OP_broadcast_in_dim, 1);
   if (!op || jm_op_operand_type(p->m, op, 0)->rank + 1 != jm_module_typeof(p->m, v)->rank)
@@ -144,7 +144,7 @@ jm_value jm_pattern_softmax(jm_pattern *p, const jm_op *divide, bool *moved) {
 static jm_error *find_softmax(jm_pattern *p, const jm_op *last, bool *found) {
   bool moved;
   p->operands[0] = jm_pattern_softmax(p, last, &moved);
-  /* Of a transpose, the pattern sees the operand, too. */
+  /* The pattern also looks through a transpose at its operand. */
   *found = p->operands[0] != JM_NONE && !moved;
   if (p->operands[0] != JM_NONE && moved) {
     const jm_op *x = jm_pattern_inner(p, p->operands[0], JM_OP_transpose, 1);
@@ -271,7 +271,7 @@ static jm_error *fusion_attrs(const jm_pattern *p, const char *kind, jm_fusion_a
   return NULL;
 }
 
-/* A region that lists the pattern's ops in their order, to clone them from. */
+/* A region that lists the pattern's ops in order, so that they can be cloned. */
 static jm_error *ops_borrow(finder *f, const jm_pattern *p, jm_region_id from, jm_op_id last,
                             jm_region_id *out) {
   jm_module *m = f->m;
@@ -290,8 +290,8 @@ static jm_error *ops_borrow(finder *f, const jm_pattern *p, jm_region_id from, j
   return NULL;
 }
 
-/* What a value that the ops read, and none of them makes, is in the body: the argument, or a
- * constant of its own. */
+/* The value in the body for an operand that none of the pattern's ops defines: an argument, or a
+ * copy of the constant. */
 static jm_error *number_build(finder *f, jm_region_id body, jm_value v, uint32_t loc,
                               jm_value *out) {
   const void *bytes = jm_module_element(f->m, v);
@@ -363,7 +363,7 @@ static jm_error *fusion_build(finder *f, const jm_pattern *p, const jm_fusion_at
   return NULL;
 }
 
-/* The first kind that ends here and that the engine takes. */
+/* The first kind that matches at this op and that the engine takes. */
 static jm_error *find_at(finder *f, jm_region_id region, jm_op_id id) {
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
     const jm_op *last = jm_module_op(f->m, id);

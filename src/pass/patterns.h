@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the pass `patterns` share: a search that starts at the last op of a pattern and
- * walks up to its operands, collecting the ops between. A matcher only looks; what becomes of a
- * match is patterns.c's. */
+ * Shared by the files of the pass `patterns`: a search that starts at the last op of a pattern and
+ * walks up to its operands, collecting the ops between. A matcher changes nothing; patterns.c
+ * rewrites what it finds. */
 #ifndef JM_PASS_PATTERNS_H
 #define JM_PASS_PATTERNS_H
 
@@ -9,11 +9,11 @@
 
 enum { JM_PATTERN_OPS = 32, JM_PATTERN_OPERANDS = 4, JM_PATTERN_CONFIG = 12 };
 
-/* A pattern that is being looked for, and what was found of it. */
+/* The state of a search for a pattern, and its result. */
 typedef struct jm_pattern {
   jm_module *m;
   const uint32_t *uses;         /* per value */
-  jm_op_id ops[JM_PATTERN_OPS]; /* that nobody outside of the pattern looks at, without the last */
+  jm_op_id ops[JM_PATTERN_OPS]; /* all but the last; none is used outside of the pattern */
   uint32_t n_ops;
   /* The result, if the pattern is there: */
   jm_value operands[JM_PATTERN_OPERANDS];
@@ -28,11 +28,11 @@ typedef jm_error *jm_pattern_fn(jm_pattern *p, const jm_op *last, bool *found);
 
 jm_pattern_fn jm_pattern_find_attention, jm_pattern_find_layer_norm, jm_pattern_find_rms_norm;
 
-/* The op of this code that makes a value which has so many uses, all of them in the pattern, of
- * which it then is a part; NULL: another op, or used elsewhere. */
+/* The op of this code that defines a value, if it has exactly this many uses; it then becomes a
+ * part of the pattern. NULL: another op, or used elsewhere. */
 const jm_op *jm_pattern_inner(jm_pattern *p, jm_value v, jm_opcode code, uint32_t uses);
 
-/* The number that every element of a float value is; false: another value. */
+/* The number that a float value repeats in every element; false: the value is no such splat. */
 bool jm_pattern_is_number(const jm_pattern *p, jm_value v, double *out);
 bool jm_pattern_is(const jm_pattern *p, jm_value v, double wanted);
 

@@ -69,7 +69,7 @@ static bool weighs(const jm_pattern *p, const jm_op *last, attention *a, int64_t
   return true;
 }
 
-/* Between the first product and the softmax: what was seen on the way back. */
+/* The state of the walk from the softmax back to the first product. */
 typedef struct way {
   int64_t places[MAX_DIMS]; /* per dimension of the weights: where it is here */
   jm_value mask;
@@ -107,7 +107,7 @@ static bool comes_from_product(const jm_pattern *p, jm_value v) {
   return false;
 }
 
-/* One op, looked through from its result: what it is of. */
+/* Steps from an op's result to the operand that it scales, masks or moves. */
 static jm_value through(jm_pattern *p, attention *a, way *w, const jm_op *op) {
   double number = 0;
   switch (op->code) {
@@ -172,7 +172,7 @@ static const jm_op *scores_of(jm_pattern *p, attention *a, jm_value x, bool move
   for (uint32_t d = 0; d < a->rank; d++) w.places[d] = d;
   for (int depth = 0; depth < 8; depth++) {
     const jm_op *op = jm_module_definition(p->m, x);
-    /* The softmax looks twice, at x or at what x is the transpose of. */
+    /* The softmax reads its operand twice, as x or as the transpose that x is. */
     if (!op || !jm_pattern_inner(p, x, op->code, depth == moved ? 2 : 1)) return NULL;
     if (op->code == JM_OP_dot_general) {
       *mask = w.mask;

@@ -9,14 +9,15 @@
  * Config: epsilon. The weight and the bias are vectors along the last dimension. */
 #include "pass/patterns.h"
 
-/* What was found on the way from the result to x. */
+/* The values found between the result and x. */
 typedef struct norm {
   jm_value x, weight, bias;  /* the last two JM_NONE if there are none */
   jm_value mean, deviations; /* JM_NONE: of rms_norm */
   double epsilon;
 } norm;
 
-/* One side of a commutative op is a repeated vector that is used here alone: the other side. */
+/* The other operand of a commutative op of which one operand is a repeated vector without other
+ * uses. */
 static jm_value without_vector(jm_pattern *p, const jm_op *op, jm_value *vector) {
   for (uint32_t i = 0; i < 2; i++) {
     jm_value found = jm_pattern_repeated_vector(p, op->operands[i]);
@@ -29,7 +30,8 @@ static jm_value without_vector(jm_pattern *p, const jm_op *op, jm_value *vector)
   return JM_NONE;
 }
 
-/* [..., 1] repeated along the last dimension: what is, used so often. */
+/* The operand of shape [..., 1] that is repeated along the last dimension, if it has this many
+ * uses. */
 static jm_value widened(jm_pattern *p, jm_value v, uint32_t uses) {
   const jm_op *op = jm_pattern_inner(p, v, JM_OP_broadcast_in_dim, uses);
   if (!op) return JM_NONE;
@@ -42,7 +44,7 @@ static jm_value widened(jm_pattern *p, jm_value v, uint32_t uses) {
   return op->operands[0];
 }
 
-/* sum(x) / n along the last dimension, as [..., 1], used so often: x */
+/* x, if the value is sum(x) / n along the last dimension, as [..., 1], with this many uses. */
 static jm_value mean_of(jm_pattern *p, jm_value v, uint32_t uses) {
   const jm_op *op = jm_module_definition(p->m, v);
   double n = 0;
@@ -63,13 +65,13 @@ static jm_value mean_of(jm_pattern *p, jm_value v, uint32_t uses) {
              : JM_NONE;
 }
 
-/* v * v, or the square that it is: v */
+/* v, if the value is v * v. */
 static jm_value squared(jm_pattern *p, jm_value v) {
   const jm_op *op = jm_pattern_inner(p, v, JM_OP_multiply, 1);
   return op && op->operands[0] == op->operands[1] ? op->operands[0] : JM_NONE;
 }
 
-/* x - mean(x), used so often. */
+/* x - mean(x), with this many uses. */
 static bool is_deviation(jm_pattern *p, norm *f, jm_value v, uint32_t uses, uint32_t mean_uses) {
   const jm_op *less = jm_pattern_inner(p, v, JM_OP_subtract, uses);
   f->mean = less ? widened(p, less->operands[1], 1) : JM_NONE;
@@ -113,7 +115,7 @@ static bool is_scale(jm_pattern *p, norm *f, jm_value root, jm_opcode code, jm_v
   return is_deviation(p, f, centered, 1, 3) && is_difference_of_means(p, f, plus->operands[0]);
 }
 
-/* The op is a product with, or a quotient by, the widened root: the other side. */
+/* The other operand of an op that is a product with, or a quotient by, the widened root. */
 static jm_value without_root(jm_pattern *p, const jm_op *op, jm_value *root, jm_opcode *code) {
   for (uint32_t i = 0; i < 2; i++) {
     if (op->code == JM_OP_divide && i == 0) continue;
@@ -129,8 +131,8 @@ static jm_value without_root(jm_pattern *p, const jm_op *op, jm_value *root, jm_
   return JM_NONE;
 }
 
-/* The product or quotient from which the result is made, looked into in the orders
- * (c * r) * w, (c * w) * r and c * (r * w). */
+/* Matches the product or quotient of the result in the orders (c * r) * w, (c * w) * r and c * (r *
+ * w). */
 static bool is_normalized(jm_pattern *p, norm *f, const jm_op *top) {
   jm_value root = JM_NONE, centered = JM_NONE;
   jm_opcode code = JM_OP_rsqrt;

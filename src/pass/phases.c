@@ -51,25 +51,9 @@ static jm_error *set_value(jm_rewrite *rw, jm_i64s *list, uint32_t i, int64_t va
   return NULL;
 }
 
-static jm_error *build_one(jm_rewrite *rw, jm_region_id region, jm_opcode code,
-                           const jm_value *operands, uint32_t n, const jm_type *type,
-                           const void *attrs, uint32_t loc, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = loc};
-  jm_op_id id;
-  JM_TRY(jm_build_op(rw->m, region, &spec, &id));
-  *out = jm_module_op(rw->m, id)->first_result;
-  return NULL;
-}
-
 /* -- one phase */
 
-/* Taps first, first + d, ... of the kernel along one of its dimensions: `count` of them. */
+/* The `count` taps first, first + d, ... of the kernel along one of its dimensions. */
 static jm_error *slice_kernel(jm_rewrite *rw, jm_region_id region, const convolution *c,
                               int64_t dim, int64_t first, int64_t d, int64_t count, bool reversed,
                               jm_value *out) {
@@ -85,7 +69,7 @@ static jm_error *slice_kernel(jm_rewrite *rw, jm_region_id region, const convolu
   JM_TRY(retype(rw, from, dim, count, &type));
   const jm_slice_attrs attrs = {
       .start = {start, from->rank}, .limit = {limit, from->rank}, .stride = {strides, from->rank}};
-  return build_one(rw, region, JM_OP_slice, &c->kernel, 1, type, &attrs, c->loc, out);
+  return jm_build_one(rw->m, region, JM_OP_slice, &c->kernel, 1, &attrs, type, c->loc, out);
 }
 
 static jm_error *build(jm_rewrite *rw, jm_region_id region, const convolution *c, jm_value *out);
@@ -96,8 +80,7 @@ static jm_error *build_zeros(jm_rewrite *rw, jm_region_id region, const jm_type 
   return jm_build_splat(rw->m, region, type, zero, loc, out);
 }
 
-/* Outputs p, p + d, ... along spatial dimension s: `count` of them, the last may be beyond the
- * end. */
+/* The `count` outputs p, p + d, ... along spatial dimension s; the last may be beyond the end. */
 static jm_error *build_phase(jm_rewrite *rw, jm_region_id region, const convolution *c, uint32_t s,
                              int64_t p, int64_t count, jm_value *out) {
   const jm_convolution_attrs *a = &c->attrs;
@@ -120,7 +103,7 @@ static jm_error *build_phase(jm_rewrite *rw, jm_region_id region, const convolut
 
 /* -- all phases of a dimension */
 
-/* A phase with a dimension of size 1 behind the one that it is a phase of. */
+/* A phase with a dimension of size 1 inserted after the one that has phases. */
 static jm_error *reshape_phase(jm_rewrite *rw, jm_region_id region, jm_value v, int64_t dim,
                                uint32_t loc, jm_value *out) {
   const jm_type *from = jm_module_typeof(rw->m, v), *type;
@@ -130,11 +113,11 @@ static jm_error *reshape_phase(jm_rewrite *rw, jm_region_id region, jm_value v, 
     if (i == dim) dims[k++] = 1;
   }
   JM_TRY(jm_module_type(rw->m, from->dtype, from->rank + 1, dims, &type));
-  return build_one(rw, region, JM_OP_reshape, &v, 1, type, NULL, loc, out);
+  return jm_build_one(rw->m, region, JM_OP_reshape, &v, 1, NULL, type, loc, out);
 }
 
-/* [.., count, 1, ..] of each phase, side by side, as [.., count * d, ..]; then the outputs that
- * there are. */
+/* Concatenates [.., count, 1, ..] of each phase to [.., count * d, ..] and slices off the outputs
+ * beyond the end. */
 static jm_error *interleave(jm_rewrite *rw, jm_region_id region, const convolution *c, int64_t dim,
                             const jm_value *phases, uint32_t d, jm_value *out) {
   const jm_type *one = jm_module_typeof(rw->m, phases[0]), *joined, *flat;
@@ -143,10 +126,10 @@ static jm_error *interleave(jm_rewrite *rw, jm_region_id region, const convoluti
   dims[dim + 1] = d;
   JM_TRY(jm_module_type(rw->m, one->dtype, one->rank, dims, &joined));
   const jm_concatenate_attrs attrs = {.dim = dim + 1};
-  JM_TRY(build_one(rw, region, JM_OP_concatenate, phases, d, joined, &attrs, c->loc, out));
+  JM_TRY(jm_build_one(rw->m, region, JM_OP_concatenate, phases, d, &attrs, joined, c->loc, out));
   const int64_t size = one->dims[dim] * d;
   JM_TRY(retype(rw, c->type, dim, size, &flat));
-  JM_TRY(build_one(rw, region, JM_OP_reshape, out, 1, flat, NULL, c->loc, out));
+  JM_TRY(jm_build_one(rw->m, region, JM_OP_reshape, out, 1, NULL, flat, c->loc, out));
   if (size == c->type->dims[dim]) return NULL;
   const uint32_t rank = c->type->rank;
   int64_t *lists = jm_arena_alloc(&rw->m->arena, 3 * (size_t)rank, sizeof *lists);
@@ -154,7 +137,7 @@ static jm_error *interleave(jm_rewrite *rw, jm_region_id region, const convoluti
   for (uint32_t i = 0; i < rank; i++) lists[rank + i] = c->type->dims[i], lists[2 * rank + i] = 1;
   const jm_slice_attrs slice = {
       .start = {lists, rank}, .limit = {lists + rank, rank}, .stride = {lists + 2 * rank, rank}};
-  return build_one(rw, region, JM_OP_slice, out, 1, c->type, &slice, c->loc, out);
+  return jm_build_one(rw->m, region, JM_OP_slice, out, 1, &slice, c->type, c->loc, out);
 }
 
 static jm_error *build_phases(jm_rewrite *rw, jm_region_id region, const convolution *c, uint32_t s,
@@ -184,10 +167,11 @@ static jm_error *build(jm_rewrite *rw, jm_region_id region, const convolution *c
   const uint32_t s = find_dilated(&c->attrs);
   if (s < c->attrs.lhs_dilation.n) return build_phases(rw, region, c, s, out);
   const jm_value operands[] = {c->input, c->kernel};
-  return build_one(rw, region, JM_OP_convolution, operands, 2, c->type, &c->attrs, c->loc, out);
+  return jm_build_one(rw->m, region, JM_OP_convolution, operands, 2, &c->attrs, c->type, c->loc,
+                      out);
 }
 
-/* Phases that there are outputs and taps for, and enough of both. */
+/* Are there outputs and taps for each phase, and enough work? */
 static bool pays(const jm_module *m, const jm_op *op) {
   const jm_convolution_attrs *a = op->attrs;
   const jm_type *kernel = jm_op_operand_type(m, op, 1), *result = jm_op_result_type(m, op, 0);

@@ -8,7 +8,7 @@
 
 typedef enum stage {
   START,  /* once */
-  ROUND,  /* again and again, while something changes */
+  ROUND,  /* repeated while something changes */
   END,    /* once */
   EXPAND, /* once, for an engine; if it changed something, all of the above again */
   LOWER,  /* once, for an engine */

@@ -34,17 +34,7 @@ typedef struct pieces {
 
 static jm_error *build_op(const builder *b, jm_opcode code, const jm_value *operands, uint32_t n,
                           const jm_type *type, const void *attrs, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = b->loc};
-  jm_op_id id;
-  JM_TRY(jm_build_op(b->rw->m, b->region, &spec, &id));
-  *out = jm_module_op(b->rw->m, id)->first_result;
-  return NULL;
+  return jm_build_one(b->rw->m, b->region, code, operands, n, attrs, type, b->loc, out);
 }
 
 static jm_error *retype(const builder *b, const jm_type *type, jm_dtype dtype,
@@ -95,7 +85,7 @@ static jm_error *split_real(const builder *b, jm_value x, uint32_t n, pieces *ou
   jm_value rest = x;
   for (uint32_t i = 1; i < n; i++) {
     JM_TRY(build_rest(b, rest, out->of[i - 1], is_finite, &rest));
-    out->of[i] = rest; /* the last piece takes all that is left */
+    out->of[i] = rest; /* the last piece takes the remainder */
     if (i + 1 < n) JM_TRY(build_upper(b, rest, is_finite, &out->of[i]));
   }
   return NULL;
@@ -125,7 +115,7 @@ static jm_error *split(const builder *b, jm_value x, uint32_t n, pieces *out) {
 
 /* -- the product */
 
-/* The op's product of other operands, with precision DEFAULT. */
+/* The op applied to other operands, with precision DEFAULT. */
 static jm_error *build_product(const builder *b, const jm_op *op, jm_value lhs, jm_value rhs,
                                const jm_type *type, jm_value *out) {
   const jm_value operands[] = {lhs, rhs};

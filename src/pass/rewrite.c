@@ -36,7 +36,7 @@ static jm_error *visit_op(jm_rewrite *rw, jm_rewrite_fn *visit, jm_region_id reg
   return NULL;
 }
 
-/* The ops are listed anew: those that the visitor builds go to the end, before the visited one. */
+/* The list of ops is rebuilt: ops that the visitor builds are appended before the visited one. */
 static jm_error *visit_region(jm_rewrite *rw, jm_rewrite_fn *visit, jm_region_id id) {
   jm_region *region = jm_module_region(rw->m, id);
   jm_op_id *ops = jm_alloc(region->n_ops, sizeof *ops);
@@ -74,7 +74,7 @@ bool jm_rewrite_has_effect(const jm_module *m, const jm_op *op) {
     if (op->code != JM_OP_custom_call) return true;
     return ((const jm_custom_call_attrs *)op->attrs)->has_side_effect;
   }
-  for (uint32_t r = 0; r < op->n_regions; r++) { /* as deep as the verifier lets regions nest */
+  for (uint32_t r = 0; r < op->n_regions; r++) { /* recursion is bounded by JM_DEPTH_MAX */
     const jm_region *region = jm_op_region(m, op, r);
     for (uint32_t i = 0; i < region->n_ops; i++)
       if (jm_rewrite_has_effect(m, jm_module_op(m, region->ops[i]))) return true;
@@ -111,7 +111,7 @@ jm_error *jm_rewrite_args(jm_module *m, jm_region_id id, const uint32_t *from,
   jm_value *map = jm_alloc(n_map, sizeof *map);
   if (!map) return jm_error_out_of_memory();
   for (uint32_t v = 0; v < n_map; v++) map[v] = v;
-  jm_module_region(m, id)->n_args = 0; /* the old ones stay as values that nobody lists */
+  jm_module_region(m, id)->n_args = 0; /* the old ones stay as unlisted values */
   jm_error *error = NULL;
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_value value = JM_NONE;

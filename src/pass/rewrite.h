@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The walk that most passes are: over every region that the entry reaches, parents first, and over
- * its ops in order. A visitor looks at one op, whose operands are up to date, and may change it in
- * place, replace its results by values defined before it, or build ops, which then stand before
- * it. Regions see nothing outside themselves, so each is rewritten by itself. */
+ * The walk of most passes: over every region that the entry reaches, parents first, and over its
+ * ops in order. A visitor gets one op, whose operands are up to date, and may change it in place,
+ * replace its results by values defined before it, or build ops, which are then inserted before it.
+ * A region refers to nothing outside itself, so that each is rewritten on its own. */
 #ifndef JM_PASS_REWRITE_H
 #define JM_PASS_REWRITE_H
 
@@ -16,7 +16,7 @@ struct jm_rewrite {
   jm_module *m;
   const jm_pass_options *options;
   void *context; /* the pass's own */
-  jm_value *map; /* what stands for a value that was there when the walk began */
+  jm_value *map; /* the replacement of each value that existed when the walk began */
   uint32_t n_map;
   bool drop; /* set by the visitor: the op is not kept */
   bool changed;
@@ -28,7 +28,7 @@ jm_error *jm_rewrite_run(jm_module *m, const jm_pass_options *options, jm_rewrit
 static inline jm_value jm_rewrite_value(const jm_rewrite *rw, jm_value v) {
   return v < rw->n_map ? rw->map[v] : v;
 }
-/* From here on `with` stands for `value`. */
+/* Replaces later uses of `value` by `with`. */
 static inline void jm_rewrite_replace(jm_rewrite *rw, jm_value value, jm_value with) {
   rw->map[value] = with;
   rw->changed = true;
@@ -51,8 +51,8 @@ const jm_constant_attrs *jm_rewrite_constant(const jm_module *m, jm_value v);
  * JM_NONE; old arguments that are named by no i must not be used. */
 jm_error *jm_rewrite_args(jm_module *m, jm_region_id region, const uint32_t *from,
                           const jm_type *const *types, uint32_t n) JM_MUST_USE;
-/* Gives an op new results: result i is the old one number from[i], which map (n_values of before,
- * by value) learns. Uses are the caller's to replace. */
+/* Gives an op new results: result i is the old one number from[i], which is recorded in map (by
+ * value, with the old n_values entries). The caller replaces the uses. */
 jm_error *jm_rewrite_results(jm_module *m, jm_op_id op, const uint32_t *from, uint32_t n,
                              jm_value *map) JM_MUST_USE;
 /* Replaces uses within one region: map has n entries, values beyond it stay. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops that do nothing, and pairs of ops that are one. Floating point keeps every bit: x + 0 is not
- * x (-0 + 0 is +0), but x + -0 is. optimization_barrier is an op like any other that has no rule
- * here, so nothing looks through it. */
+ * Removes ops without effect, and merges pairs of ops into one. Floating-point results keep every
+ * bit: x + 0 is not x (-0 + 0 is +0), but x + -0 is. optimization_barrier has no rule here, so that
+ * nothing looks through it. */
 #include <string.h>
 
 #include "pass/rewrite.h"
 
-/* What the op's one result may be replaced by, JM_NONE: nothing known. A rule may also change the
+/* A replacement of the op's single result; JM_NONE: none is known. A rule may also change the
  * op in place (and say so in rw->changed). */
 typedef jm_error *rule(jm_rewrite *rw, jm_op *op, jm_value *out);
 
@@ -97,7 +97,7 @@ static jm_error *broadcast_in_dim(jm_rewrite *rw, jm_op *op, jm_value *out) {
 }
 
 static jm_error *pad(jm_rewrite *rw, jm_op *op, jm_value *out) {
-  const jm_pad_attrs *a = op->attrs; /* low and high might cancel in the type: a shift */
+  const jm_pad_attrs *a = op->attrs; /* a shift: low and high may cancel in the type */
   if (same_type(rw, op) && all_zero(a->low) && all_zero(a->high)) *out = op->operands[0];
   return NULL;
 }
@@ -171,7 +171,7 @@ static jm_error *select_(jm_rewrite *rw, jm_op *op, jm_value *out) {
   return NULL;
 }
 
-/* x <op> e is x for every x. Only complete equality of bits counts, so floats have signed zeros. */
+/* x <op> e is x for every x. Results must be equal bit for bit: signed zeros count. */
 typedef struct neutral {
   jm_opcode code;
   bool of_float;
@@ -196,7 +196,8 @@ static const neutral neutrals[] = {
     {JM_OP_divide, true, 1, true},
 };
 
-/* Whether the value is a constant with this element everywhere. Narrow floats aren't looked at. */
+/* Whether the value is a constant with this element everywhere. Narrow floats are not recognised.
+ */
 static bool is_everywhere(const jm_rewrite *rw, jm_value v, const neutral *n) {
   const jm_constant_attrs *constant = jm_rewrite_constant(rw->m, v);
   const jm_type *type = type_of(rw, v);
@@ -240,7 +241,7 @@ static jm_error *neutral_element(jm_rewrite *rw, jm_op *op, jm_value *out) {
   return NULL;
 }
 
-/* -- control: a branch that is known is taken */
+/* -- control: a branch with a constant index is inlined */
 
 static jm_error *take_branch(jm_rewrite *rw, jm_region_id region, const jm_op *op) {
   jm_module *m = rw->m;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Buffers: what they are, and moving them between devices and host. */
+ * Buffers: their attributes, and moving them between devices and host. */
 #include "pjrt/pjrt.h"
 
 jm_error *jm_slot_Buffer_Destroy(PJRT_Buffer_Destroy_Args *args) {
@@ -163,7 +163,7 @@ jm_error *jm_slot_Buffer_ToHostBuffer(PJRT_Buffer_ToHostBuffer_Args *args) {
   if (args->dst_size < buffer->n_bytes)
     return jm_error_invalid("the host's space has %zu bytes, the buffer has %zu", args->dst_size,
                             buffer->n_bytes);
-  /* Strides of the caller's own may leave the space; permutations of ours can't. */
+  /* Arbitrary strides may leave the caller's memory; permutations of a dense layout can't. */
   if (args->host_layout && args->host_layout->type == PJRT_Buffer_MemoryLayout_Type_Strides &&
       buffer->n_bytes) {
     uint64_t last = jm_dtype_bytes(buffer->dtype);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our own extension of the C API: the process registers the one function that programs call back
- * through, once and outside of any program, and says which callbacks it may be asked for. */
+ * Our own extension of the C API: the process registers, once and outside of any program, the one
+ * function through which programs call back, and retains and releases the ids of callbacks. */
 #include "base/callback.h"
 
 #include "pjrt/extensions.h"

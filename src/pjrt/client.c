@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The client: its creation from options, and what it has. */
+ * The client: its creation from options, and its attributes. */
 #include <stdio.h>
 #include <string.h>
 

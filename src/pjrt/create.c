@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Buffers that don't come from the host's arrays nor from programs: uninitialised, failed,
- * borrowed, promised, and those that wait for a dependency of the caller's. */
+ * Buffers that come neither from the host's arrays nor from programs: uninitialised, failed,
+ * borrowed, promised, and those that wait for an event of the caller. */
 #include "pjrt/pjrt.h"
 
 jm_error *jm_slot_Client_CreateUninitializedBuffer(
@@ -71,12 +71,12 @@ jm_error *jm_slot_Client_CreateViewOfDeviceBuffer(PJRT_Client_CreateViewOfDevice
   if (!error) {
     *call = (view){args->on_delete_callback, args->on_delete_callback_arg};
     args->buffer = jm_buffer_out(buffer);
-  } /* else the caller keeps its memory and is not called */
+  } /* else the caller keeps its memory, without a callback */
   jm_storage_release(storage);
   return error;
 }
 
-/* A buffer that another one will give its value to. */
+/* A buffer that will get its value from another one. */
 struct PJRT_FulfillAliasBufferCallback {
   jm_buffer *buffer;
   jm_storage *storage; /* of its own: the buffer may be deleted while others wait for the value */
@@ -136,7 +136,7 @@ jm_error *jm_slot_Client_FulfillAliasBuffer(PJRT_Client_FulfillAliasBuffer_Args 
   return error;
 }
 
-/* A donation that counts once the caller says so, and once the source has its value. */
+/* A donation that takes effect once the caller confirms it and the source is ready. */
 typedef struct dependency {
   jm_waiter waiter; /* first: of the source */
   jm_event *source, *ready;
@@ -188,7 +188,7 @@ jm_error *jm_slot_Buffer_DonateWithControlDependency(
   return NULL;
 }
 
-/* The caller says later where the bytes go. */
+/* The caller provides the destination of the bytes later. */
 static void target_known(PJRT_Buffer_CopyRawToHostFuture_Callback_Args *args) {
   jm_transfer *transfer = args->callback_data;
   jm_error *error = jm_error_read(args->error_code, args->error_message, args->error_message_size);

@@ -126,7 +126,7 @@ struct PJRT_AsyncTrackingEvent {
   char description[1];
 };
 
-/* A mark that the caller keeps while something of its own is under way; nothing reads it yet. */
+/* A mark that the caller holds during its own asynchronous work; nothing reads it yet. */
 jm_error *jm_slot_Device_CreateAsyncTrackingEvent(PJRT_Device_CreateAsyncTrackingEvent_Args *args) {
   size_t size = args->description ? args->description_size : 0;
   PJRT_AsyncTrackingEvent *event = size < SIZE_MAX ? jm_alloc(size + 1, 1) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Executables: compiling, what is known of a compiled program, and its serialised form. */
+ * Executables: compiling, the facts of a compiled program, and its serialised form. */
 #include <stdio.h>
 #include <string.h>
 
@@ -154,7 +154,7 @@ jm_error *jm_slot_Executable_NumOutputs(PJRT_Executable_NumOutputs_Args *args) {
   return NULL;
 }
 
-/* -1 is PJRT's way to say that it isn't known. */
+/* -1 means unknown in PJRT. */
 jm_error *jm_slot_Executable_SizeOfGeneratedCodeInBytes(
     PJRT_Executable_SizeOfGeneratedCodeInBytes_Args *args) {
   args->size_in_bytes = -1;
@@ -227,7 +227,7 @@ jm_error *jm_slot_Executable_GetCompiledMemoryStats(
   return NULL;
 }
 
-/* The program as it came: what JAX then parses and prints. */
+/* The program as received, which JAX parses and prints. */
 jm_error *jm_slot_Executable_OptimizedProgram(PJRT_Executable_OptimizedProgram_Args *args) {
   const jm_executable *executable = args->executable->executable;
   PJRT_Program *program = args->program;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loaded executables: where they run, and running them. */
+ * Loaded executables: their devices, and running them. */
 #include <stdio.h>
 #include <string.h>
 

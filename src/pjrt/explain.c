@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our own extension of the C API: what plans do, in words, for `explain` of the Python package. */
+ * Our own extension of the C API: explanations of plans, for `explain` of the Python package. */
 #include "base/text.h"
 #include "pjrt/extensions.h"
 #include "runtime/executable.h"

@@ -7,9 +7,9 @@
 
 #include "pjrt/executable.h"
 
-/* Every array is dense and row-major, so its layout is told by its rank, and there is one static
- * object per rank: XLA's text form of the layout, "{1,0}" for a matrix. Nothing is ever freed, so
- * it doesn't matter who owns what a function hands out. */
+/* Every array is dense and row-major, so that its rank determines its layout, and there is one
+ * static object per rank: XLA's text form of the layout, "{1,0}" for a matrix. Nothing is ever
+ * freed, so that ownership of the returned objects does not matter. */
 struct PJRT_Layouts_MemoryLayout {
   char text[4 * JM_RANK_MAX];
   size_t size;
@@ -38,7 +38,7 @@ static jm_error *find_layout(size_t rank, PJRT_Layouts_MemoryLayout **out) {
   return NULL;
 }
 
-/* What a question is about must be there, and the block must have space for the answer. */
+/* Checks that the object of a query is given, and that the block has space for the result. */
 static jm_error *check(const void *object, bool known) {
   if (!known) return jm_error_invalid("the argument block's struct_size is too small");
   return object ? NULL : jm_error_invalid("the argument block's object is NULL");
@@ -75,7 +75,7 @@ static jm_error *of_buffer(PJRT_Layouts_Buffer_MemoryLayout_Args *args) {
   return find_layout(jm_buffer_in(args->buffer)->rank, &args->layout);
 }
 
-/* The tables are the executable object's, filled when it was made. */
+/* The tables belong to the executable object, which fills them when it is created. */
 static jm_error *of_outputs(PJRT_Layouts_Executable_GetLayouts_Args *args) {
   JM_TRY(check(args->executable, JM_HAS(args, layouts)));
   args->num_layouts = args->executable->executable->facts->n_outputs;
@@ -105,7 +105,7 @@ jm_error *jm_layouts_build(PJRT_Executable *wrapped) {
   return NULL;
 }
 
-/* On one partition there is nothing to tell about shardings, which is a NULL list. */
+/* On one partition there are no shardings, which is a NULL list. */
 static jm_error *sharding_list(PJRT_Shardings_Executable_GetShardings_Args *args,
                                const jm_kind_list *list, uint32_t n) {
   args->num_shardings = list->names ? n : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions of the C API that the plugin offers: layouts and shardings, which answer
- * questions that JAX otherwise answers by fetching and converting the whole program, several times
- * for each compilation; and counters, callbacks and explanations, our own. */
+ * The extensions of the C API that the plugin offers: layouts and shardings, for which JAX
+ * otherwise fetches and converts the whole program, several times for each compilation; and
+ * counters, callbacks and explanations, our own. */
 #ifndef JM_PJRT_EXTENSIONS_H
 #define JM_PJRT_EXTENSIONS_H
 

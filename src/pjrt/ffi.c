@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our own extension of the C API: jaxlib keeps handlers by the platform's name and knows none of
- * ours, so that Python hands them over. */
+ * Our own extension of the C API: jaxlib registers handlers per platform and does not know ours, so
+ * that Python hands them over. */
 #include "ffi/ffi.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Element types and memory layouts as the API writes them. */
+ * Element types and memory layouts in the API's form. */
 #include "pjrt/pjrt.h"
 
 jm_error *jm_dtype_read_pjrt(PJRT_Buffer_Type type, jm_dtype *out) {

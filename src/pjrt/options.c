@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads CompileOptionsProto: protocol buffers' wire format by a bounded cursor, and of it the few
- * fields that concern us. Unknown fields are skipped, as the format demands. */
+ * Reads CompileOptionsProto: decodes protocol buffers with a bounded cursor, and keeps the few
+ * fields that we support. Unknown fields are skipped, as the format requires. */
 #include <string.h>
 
 #include "pjrt/pjrt.h"
 
 typedef struct cursor {
   const uint8_t *at, *end;
-  bool bad; /* sticky: the bytes are not what they should be */
+  bool bad; /* sticky: the bytes are malformed */
 } cursor;
 
 typedef struct field {
@@ -72,7 +72,7 @@ static jm_error *error_malformed(const char *what) {
 }
 
 /* Options of XLA's own passes have no meaning here and are accepted; the type of a known one is
- * checked, so that a mistake shows here as it does elsewhere. */
+ * checked, so that a mistake is an error as on other platforms. */
 static const char *const bool_options[] = {
     "xla_embed_ir_in_executable",
     "xla_cpu_enable_fast_math",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Between the C API and the runtime: the functions that slots.def binds, the casts between the
- * API's opaque objects and ours, and the struct_size discipline. No behaviour: that is in the file
- * of each object. */
+ * API's opaque objects and ours, and the struct_size discipline. No behaviour: each object's file
+ * has that. */
 #ifndef JM_PJRT_PJRT_H
 #define JM_PJRT_PJRT_H
 
@@ -65,7 +65,7 @@ jm_error *jm_layout_check(const PJRT_Buffer_MemoryLayout *layout, jm_dtype dtype
 /* An error that the caller describes; NULL for OK. */
 jm_error *jm_error_read(PJRT_Error_Code code, const char *message, size_t size) JM_MUST_USE;
 
-/* CompileOptionsProto, as far as it concerns us. */
+/* Decodes the fields of CompileOptionsProto that we support. */
 jm_error *jm_compile_options_read(const void *bytes, size_t size,
                                   jm_compile_options *out) JM_MUST_USE;
 

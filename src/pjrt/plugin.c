@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of functions and the plugin's attributes. Every function of the table checks its block
- * first and then calls the function of its object's file. */
+ * The table of functions and the plugin's attributes. Every function of the table checks its
+ * argument block and then calls the function in its object's file. */
 #include <string.h>
 
 #include "pjrt/extensions.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How arguments and results are divided, as serialized OpSharding messages. */
+ * Shardings of arguments and results, as serialized OpSharding messages. */
 #include "pjrt/executable.h"
 
 enum { REPLICATED, OTHER = 3, UNREDUCED = 6 };                                /* OpSharding.Type */

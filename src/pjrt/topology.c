@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Topologies: what devices there are, with a client or without. */
+ * Topologies: the descriptions of devices, with a client or without. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "pjrt/pjrt.h"
 
@@ -128,7 +129,7 @@ jm_error *jm_slot_TopologyDescription_Deserialize(PJRT_TopologyDescription_Deser
   return NULL;
 }
 
-/* FNV-1a over what the topology's text form says. */
+/* A hash of the contents of the topology's text form. */
 jm_error *jm_slot_TopologyDescription_Fingerprint(PJRT_TopologyDescription_Fingerprint_Args *args) {
   jm_topology *topology = jm_topology_in(args->topology);
   uint64_t hash = 14695981039346656037u;

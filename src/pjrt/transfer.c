@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * AsyncHostToDeviceTransferManager: buffers that exist at once and are filled piece by piece. Each
- * piece is copied during its call; a buffer is ready after the call that says it was the last. */
+ * AsyncHostToDeviceTransferManager: buffers that exist immediately and are filled piece by piece.
+ * Each piece is copied during its call; a buffer is ready after the call with its last piece. */
 #include <string.h>
 
 #include "pjrt/pjrt.h"
@@ -87,7 +87,7 @@ static jm_error *find_slot(manager *m, int index, slot **out) {
   return NULL;
 }
 
-/* Where an unfinished buffer's bytes go. */
+/* The destination of an unfinished buffer's bytes. */
 static jm_error *find_target(slot *s, void **data) {
   if (jm_event_ready(s->ready))
     return jm_error_create(JM_FAILED_PRECONDITION, "the buffer is complete already");
@@ -178,7 +178,7 @@ jm_error *jm_slot_AsyncHostToDeviceTransferManager_SetBufferError(
   return jm_error_create(JM_FAILED_PRECONDITION, "the buffer is complete already");
 }
 
-/* Notes for a profiler; there is none that would read them. */
+/* Annotations for a profiler; none reads them. */
 jm_error *jm_slot_AsyncHostToDeviceTransferManager_AddMetadata(
     PJRT_AsyncHostToDeviceTransferManager_AddMetadata_Args *args) {
   (void)args;

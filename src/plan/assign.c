@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Memory for the values of a plan: one walk over the steps in order, which hands out memory as an
- * execution would and gives it back after the last use. The steps are made anew, with a slot per
+ * Memory assignment for the values of a plan: one walk over the steps in order allocates memory as
+ * an execution would and frees it after the last use. The steps are rebuilt, with a slot per
  * operand. */
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "plan/overwritten.h"
 
 typedef struct planner {
-  jm_plan *plan;          /* its blocks' steps and its operands are made anew */
+  jm_plan *plan;          /* its blocks' steps and its operands are rebuilt */
   const jm_block *listed; /* the steps as they were listed */
   const jm_module *m;
   jm_arena scratch;
@@ -17,7 +17,7 @@ typedef struct planner {
   /* per value */
   uint32_t *slot_of;
   const uint32_t *uses; /* as operand and as result of a region, each occurrence */
-  uint32_t *wanted;     /* the slot that it should be made in, JM_NONE: any */
+  uint32_t *wanted;     /* the preferred slot of its result, JM_NONE: any */
   /* per output: the slot of the parameter donated to it, JM_NONE: none */
   uint32_t *donor_of;
 } planner;
@@ -48,7 +48,7 @@ static jm_error *slot_give_back(planner *p, uint32_t index) {
   return jm_offsets_give(&p->offsets, slot->offset, slot->bytes);
 }
 
-/* One use of the slot has happened. */
+/* Counts down one use of the slot. */
 static jm_error *slot_release(planner *p, uint32_t index) {
   slot_at(p, index)->refs--;
   return slot_give_back(p, index);
@@ -60,8 +60,8 @@ static void value_place(planner *p, jm_value v, uint32_t slot) {
   slot_at(p, slot)->refs += p->uses[v];
 }
 
-/* The result of an op that is being planned. It counts as used until results_settle: a result over
- * a dying operand keeps the operand's memory, and one that nobody uses gives it back once. */
+/* The result of an op that is being planned. It counts as used until results_settle: a result that
+ * reuses a dying operand keeps its memory, and an unused one is freed once. */
 static void result_place(planner *p, jm_value v, uint32_t slot) {
   value_place(p, v, slot);
   slot_at(p, slot)->refs++;
@@ -116,7 +116,7 @@ static bool is_free_for(const planner *p, uint32_t slot, const jm_step *step, ui
   return memory == slot || is_free_for(p, memory, step, r);
 }
 
-/* Where result r is made: where it is wanted, else over a dying operand, else in fresh memory. */
+/* The slot of result r: the preferred one, else that of a dying operand, else fresh memory. */
 static jm_error *result_slot_find(planner *p, const jm_step *step, uint32_t r, uint32_t *out) {
   const jm_op *op = jm_module_op(p->m, step->op);
   uint32_t wanted = p->wanted[op->first_result + r];
@@ -186,7 +186,7 @@ static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) 
 typedef jm_error *assign_fn(planner *p, const jm_step *listed, uint32_t block);
 static jm_error *assign_block(planner *p, uint32_t block);
 
-/* Memory of a code's own, free again after it. */
+/* Temporary memory of a step's code, freed after the step. */
 static jm_error *temporaries_add(planner *p, jm_step *step) {
   for (uint32_t i = 0; i < step->code->n_temporaries; i++) {
     uint32_t slot;
@@ -232,7 +232,7 @@ static jm_error *assign_alias(planner *p, const jm_step *listed, uint32_t block)
   const jm_op *op = jm_module_op(p->m, listed->op);
   for (uint32_t i = 0; i < op->n_results; i++)
     value_place(p, op->first_result + i, p->slot_of[op->operands[i]]);
-  return operands_release(p, op, 0); /* gives back what no result uses, too */
+  return operands_release(p, op, 0); /* also releases operands that no result uses */
 }
 
 static jm_error *assign_constant(planner *p, const jm_step *listed, uint32_t block) {
@@ -245,7 +245,7 @@ static jm_error *assign_constant(planner *p, const jm_step *listed, uint32_t blo
   if (attrs->value.splat && type->count != 1) {
     if (bytes > LARGEST_EXPANDED) {
       if (!jm_value_is_overwritten(p->m, op->first_result)) return assign_plain(p, listed, block);
-      bytes = 0; /* nobody reads it: it has no memory */
+      bytes = 0; /* it is never read: it gets no memory */
     }
     char *copy = jm_arena_alloc(&p->plan->arena, bytes, 1);
     if (!copy) return jm_error_out_of_memory();
@@ -265,7 +265,7 @@ static void captures_place(planner *p, const jm_region *region, uint32_t from, c
     p->slot_of[region->first_arg + i] = p->slot_of[op->operands[operand + i - from]];
 }
 
-/* Asks for the region's results to be made in these slots. */
+/* Makes these slots the preferred ones of the region's results. */
 static void results_want(planner *p, const jm_region *region, const uint32_t *slots) {
   for (uint32_t i = 0; i < region->n_results; i++) {
     jm_value v = region->results[i];
@@ -273,7 +273,7 @@ static void results_want(planner *p, const jm_region *region, const uint32_t *sl
   }
 }
 
-/* Brings the region's results to these slots at the end of its block. */
+/* Moves the region's results to these slots at the end of its block. */
 static jm_error *results_move(planner *p, const jm_region *region, const uint32_t *slots,
                               uint32_t block) {
   move *moves = jm_arena_alloc(&p->scratch, region->n_results, sizeof *moves);
@@ -324,7 +324,7 @@ static jm_error *assign_while(planner *p, const jm_step *listed, uint32_t block)
       moves[n_moves++] =
           (move){jm_op_operand_type(p->m, op, i), p->slot_of[op->operands[i]], carries[i]};
   JM_TRY(moves_add(p, block, moves, n_moves));
-  /* From here on the carries hold what the initial values held. */
+  /* The carries take over the slots of the initial values. */
   for (uint32_t i = 0; i < n; i++) JM_TRY(slot_release(p, p->slot_of[op->operands[i]]));
   for (uint32_t i = 0; i < n; i++)
     p->slot_of[cond->first_arg + i] = p->slot_of[body->first_arg + i] = carries[i];
@@ -366,8 +366,8 @@ static jm_error *assign_case(planner *p, const jm_step *listed, uint32_t block) 
   return control_finish(p, op, results, 0);
 }
 
-/* Bits that stay where they are. Types below 8 bits are stored extended by their sign, so even an
- * equal width may change the byte. */
+/* An op that leaves all bits in place. Types below 8 bits are stored extended by their sign, so
+ * even an equal width may change the byte. */
 static bool is_alias(const planner *p, const jm_op *op) {
   if (op->code == JM_OP_reshape || op->code == JM_OP_optimization_barrier) return true;
   if (op->code != JM_OP_bitcast_convert) return false;
@@ -394,20 +394,19 @@ static assign_fn *assign_fn_find(const planner *p, const jm_step *listed) {
   }
 }
 
-/* The arguments were placed by the caller, who also brings the results to where they belong and
- * releases them. */
+/* The caller has placed the arguments; it also moves the results to their slots and releases the
+ * arguments. */
 static jm_error *assign_block(planner *p, uint32_t index) {
   const jm_block *listed = &p->listed[index];
   const jm_region *region = jm_module_region(p->m, listed->region);
   for (uint32_t i = 0; i < region->n_args; i++)
     value_place(p, region->first_arg + i, p->slot_of[region->first_arg + i]);
-  for (uint32_t i = region->n_ops;
-       i-- > 0;) { /* what is wanted of an alias is wanted of its source */
+  for (uint32_t i = region->n_ops; i-- > 0;) { /* an alias hands its preference to its source */
     const jm_op *op = jm_module_op(p->m, region->ops[i]);
     for (uint32_t r = 0; is_alias(p, op) && r < op->n_results; r++)
       if (p->wanted[op->operands[r]] == JM_NONE && p->m->values[op->operands[r]].op != JM_NONE)
         p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
-    /* So that what an update works on is made in its result's place, if it has no other use. */
+    /* Lets an update's operand be computed in the slot of its result, if it has no other use. */
     for (uint32_t r = 0; updates_in_place(op) && r < op->n_results; r++)
       if (p->uses[op->operands[r]] == 1 && p->wanted[op->operands[r]] == JM_NONE &&
           p->m->values[op->operands[r]].op != JM_NONE)

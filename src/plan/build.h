@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The two halves of making a plan, and what both add to it. Not for executors. */
+ * The two halves of building a plan, and their shared functions. Private to plan/. */
 #ifndef JM_PLAN_BUILD_H
 #define JM_PLAN_BUILD_H
 
@@ -9,7 +9,7 @@
  * an operand or a region's result. */
 jm_error *jm_plan_list_steps(jm_plan *plan, void *compiled, const uint32_t *uses) JM_MUST_USE;
 
-/* Rewrites the steps so that every operand has a slot: aliases and constants are steps no longer,
+/* Rewrites the steps so that every operand has a slot: aliases and constants stop being steps;
  * copies and temporaries are added. */
 jm_error *jm_plan_assign_memory(jm_plan *plan, const uint32_t *uses) JM_MUST_USE;
 

@@ -13,7 +13,7 @@ typedef struct printer {
   uint32_t next; /* number of the next step */
 } printer;
 
-/* -- what both forms tell */
+/* -- parts of both forms */
 
 void jm_slot_print(const jm_slot *slot, jm_text *text) {
   switch (slot->kind) {
@@ -115,7 +115,7 @@ static void print_source(printer *p, const jm_op *op) {
   jm_text_printf(p->text, "\n");
 }
 
-/* A line of n operands: where they are and what. */
+/* A line of n operands: their places and types. */
 static void print_operands(printer *p, const char *what, const jm_operand *operands, uint32_t n,
                            uint32_t depth) {
   if (!n) return;
@@ -133,7 +133,7 @@ static void print_operands(printer *p, const char *what, const jm_operand *opera
   jm_text_printf(p->text, "\n");
 }
 
-/* What an op is done with: a sort's comparison, a scatter's update. */
+/* The body of an op in short: a sort's comparison, a scatter's update. */
 static void print_regions(printer *p, const jm_step *step, uint32_t depth) {
   const jm_module *m = p->plan->module;
   const jm_op *op = jm_module_op(m, step->op);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a plan does, for people: steps in order, each with its op, types, source line and memory;
- * groups with their ops, schedule and kernels. As text, which no program reads back, and as JSON,
- * from which pictures are drawn. Both number the steps in the order of the text, loops before what
- * is in them. */
+ * Explanations of plans, for people: steps in order, each with its op, types, source line and
+ * memory; groups with their ops, schedule and kernels. As text, which no program parses, and as
+ * JSON, for drawing. Both number the steps in the order of the text, loops before what is in them.
+ */
 #ifndef JM_PLAN_EXPLAIN_H
 #define JM_PLAN_EXPLAIN_H
 
@@ -24,9 +24,9 @@ void jm_plan_print_largest(const jm_plan *plan, jm_text *text);
 void jm_slot_print(const jm_slot *slot, jm_text *text);
 /* Its slot; "%12" if no memory is assigned. */
 void jm_operand_print(const jm_plan *plan, const jm_operand *operand, jm_text *text);
-/* What a step is, in words: "group row", "dot_general", "copy". */
+/* A step's title: "group row", "dot_general", "copy". */
 void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text);
-/* What a step's block is for: "body", "branch 1". */
+/* The name of a step's block: "body", "branch 1". */
 void jm_block_print_name(const jm_step *step, uint32_t i, jm_text *text);
 
 /* Bytes that a participant sends in the step's collective; 0 for other steps. */

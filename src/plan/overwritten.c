@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sought is what lax.scan becomes: a counter from 0 in steps of 1 to a constant, and a carry that
- * is used for nothing but being updated at row `counter` (or at the last row minus it). Parts may
- * have been gathered into groups, which are looked into. */
+ * The search is for the form of lax.scan: a counter from 0 in steps of 1 to a constant, and a carry
+ * whose only use is an update at row `counter` (or at the last row minus it). Parts of it may be
+ * inside of groups. */
 #include "plan/overwritten.h"
 
 #include <string.h>
 
-/* A value as it is seen inside of a group (a fusion op), or outside of all. */
+/* A value inside of a group (a fusion op), or outside of all groups. */
 typedef struct place {
   jm_value v;
   const jm_op *group;
 } place;
 
-/* Where the value is made: groups and reshapes are looked through. */
+/* The definition of the value, looking through groups and reshapes. */
 static place source_of(const jm_module *m, place p) {
   for (;;) {
     const jm_op *op = jm_module_definition(m, p.v);
@@ -52,9 +52,9 @@ static bool is_this_number(const jm_module *m, place p, int64_t number) {
   return is_number(m, p, &value) && value == number;
 }
 
-/* The carry that counts the loop's rounds: 0, 1, ... up to what the condition compares it with.
+/* The carry that counts the loop's iterations: 0, 1, ... up to the constant of the condition.
  * JM_NONE: there is none. */
-static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *rounds) {
+static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *iterations) {
   const jm_region *cond = jm_op_region(m, loop, 0), *body = jm_op_region(m, loop, 1);
   place p = source_of(m, (place){cond->results[0], NULL});
   const jm_op *op = jm_module_definition(m, p.v);
@@ -63,7 +63,7 @@ static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *rou
   jm_value left = operand_of(m, op, p.group, 0).v;
   uint32_t carry = left - cond->first_arg;
   if (left < cond->first_arg || carry >= loop->n_results) return JM_NONE;
-  if (!is_number(m, operand_of(m, op, p.group, 1), rounds)) return JM_NONE;
+  if (!is_number(m, operand_of(m, op, p.group, 1), iterations)) return JM_NONE;
   if (!is_this_number(m, (place){loop->operands[carry], NULL}, 0)) return JM_NONE;
   p = source_of(m, (place){body->results[carry], NULL});
   op = jm_module_definition(m, p.v);
@@ -92,16 +92,16 @@ bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t car
   if (jm_region_count_uses(m, body, argument) != 1 || jm_region_count_uses(m, body, result) != 1 ||
       jm_region_count_uses(m, cond, cond->first_arg + carry))
     return false;
-  int64_t rounds = 0;
-  uint32_t counter = counter_find(m, loop, &rounds), along = JM_NONE;
+  int64_t iterations = 0;
+  uint32_t counter = counter_find(m, loop, &iterations), along = JM_NONE;
   if (counter == JM_NONE) return false;
   const jm_type *all = jm_op_operand_type(m, update, 0), *part = jm_op_operand_type(m, update, 1);
   for (uint32_t d = 0; d < all->rank; d++) {
-    if (part->dims[d] == all->dims[d]) continue; /* its start is 0, whatever it says */
+    if (part->dims[d] == all->dims[d]) continue; /* its start is clamped to 0 */
     if (along != JM_NONE || part->dims[d] != 1) return false;
     along = d;
   }
-  if (along == JM_NONE || rounds < all->dims[along]) return false;
+  if (along == JM_NONE || iterations < all->dims[along]) return false;
   return follows(m, update->operands[2 + along], body->first_arg + counter, all->dims[along] - 1);
 }
 

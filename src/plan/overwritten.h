@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Initial values of loops that nobody reads: a loop that stacks what its rounds give writes every
- * row before anything sees it, so that what JAX fills the rows with at first need not be there.
- * Says what is so; what follows from it is the planner's. */
+ * Finds initial values of loops that are never read: a loop that stacks the results of its
+ * iterations writes every row before anything reads it, so that the rows need no initialization.
+ * Analysis only: the planner uses it. */
 #ifndef JM_PLAN_OVERWRITTEN_H
 #define JM_PLAN_OVERWRITTEN_H
 

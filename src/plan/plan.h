@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The plan: what an execution does, as a list of steps, made once per program for every engine.
- * Which ops run, in which order, by which code, and where a value is used last is the same for all
- * (steps.c). For an engine that asks for it, every value then gets its memory (assign.c): a slot is
- * a piece of memory with a known place: a parameter, an output, a constant, or a range of the
+ * The plan of a program: a list of steps, built once for every engine. The ops that run, their
+ * order, the code of each, and the last use of each value take the same form for all engines
+ * (steps.c). For an engine that requests it, every value is then assigned memory (assign.c): a slot
+ * is a piece of memory with a known place: a parameter, an output, a constant, or a range of the
  * execution's arena. Nested regions (loop bodies, branches) are blocks of steps.
  *
  * A plan runs nothing: executors walk it (engine/host/execute.c turns slots into addresses,
  * engine/mlx/execute.c keeps lazy arrays per value).
  *
  * Rules of the assignment:
- *  - a slot is reused when its last reader has run; an op that may works in place;
- *  - a value that leaves a region is made where it is wanted (the program's output, the loop's
- *    carry) if the old contents are dead by then, otherwise it is copied there;
+ *  - a slot is reused when its last reader has run; an op works in place where its rules allow it;
+ *  - a value that leaves a region is computed in its destination (the program's output, the loop's
+ * carry) if the old contents are dead by then, otherwise it is copied there;
  *  - a parameter that is donated shares memory with its output: that output is written only after
  *    the parameter's last reader. */
 #ifndef JM_PLAN_PLAN_H
@@ -36,13 +36,13 @@ typedef struct jm_slot {
   uint32_t refs, pins;
 } jm_slot;
 
-/* What a step reads, writes or works in. */
+/* A value that a step reads or writes, or a temporary. */
 typedef struct jm_operand {
   const jm_type *type; /* NULL: a temporary */
   jm_value value;      /* JM_NONE: a temporary, or the copy of a value */
   uint32_t slot;       /* JM_NONE: no memory is assigned */
   bool last; /* of a read: the value's last use, at its last occurrence in the step; of a write:
-                nobody uses it. Before memory is assigned; afterwards nothing asks. */
+                nobody uses it. Valid before memory is assigned; unused afterwards. */
 } jm_operand;
 
 typedef enum jm_step_kind {
@@ -85,8 +85,8 @@ typedef struct jm_plan {
   size_t arena_bytes;               /* that one execution needs; 0: no memory is assigned */
 } jm_plan;
 
-/* Plans a verified module for an engine; compiled: what its backend made of the module. Module,
- * engine and compiled must outlive the plan. */
+/* Plans a verified module for an engine; compiled: the result of its backend's `compile` on the
+ * module. Module, engine and compiled must outlive the plan. */
 jm_error *jm_plan_build(const jm_module *module, jm_engine *engine, void *compiled,
                         jm_plan **out) JM_MUST_USE;
 void jm_plan_destroy(jm_plan *plan); /* NULL is allowed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a module to the steps of its plan: every region that control reaches is a block, every op in
- * it a step in the order of the region, bound to the code that the engine made of it, with a mark
- * at each value's last use. */
+ * From a module to the steps of its plan: every region that control flow reaches is a block, and
+ * every op in it a step, in the region's order, bound to the engine's code for it, with a mark at
+ * each value's last use. */
 #include "plan/build.h"
 
 jm_error *jm_plan_add_operand(jm_plan *plan, jm_operand operand) {

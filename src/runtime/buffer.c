@@ -96,7 +96,7 @@ void jm_buffer_delete(jm_buffer *buffer) {
   jm_storage *storage = buffer->storage;
   buffer->storage = NULL;
   pthread_mutex_unlock(&buffer->lock);
-  jm_storage_release(storage); /* may tell somebody that borrowed memory is free: not locked */
+  jm_storage_release(storage); /* may call the owner of borrowed memory: not under the lock */
 }
 
 bool jm_buffer_deleted(jm_buffer *buffer) {
@@ -128,7 +128,7 @@ jm_error *jm_buffer_take(jm_buffer *buffer, jm_storage **out) {
   return *out ? NULL : error_deleted(buffer);
 }
 
-/* The buffer object is retained too: an external reference may be given back after the buffer. */
+/* The buffer object is retained too: an external reference may be released after the buffer. */
 jm_error *jm_buffer_pin(jm_buffer *buffer) {
   pthread_mutex_lock(&buffer->lock);
   if (!buffer->pinned && buffer->storage) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A buffer: an array on a device, dense and row-major, whose value may still be on its way. It
- * joins a storage with the event that says when the bytes are valid; deleting or donating takes the
- * storage away. What happens with the bytes is ordered by that event alone. */
+ * A buffer: an array on a device, dense and row-major, whose value may not be ready yet. It
+ * combines a storage with the event that fires when the bytes are valid; deleting or donating it
+ * removes the storage. Accesses to the bytes are ordered by that event alone. */
 #ifndef JM_RUNTIME_BUFFER_H
 #define JM_RUNTIME_BUFFER_H
 
@@ -17,17 +17,17 @@ typedef struct jm_buffer {
   uint32_t rank;
   size_t n_bytes;
   jm_event *ready;
-  jm_event *submitted;  /* the work that makes the value was submitted: runs of the device may be,
-                           too;  NULL: nothing but ready tells */
+  jm_event *submitted;  /* the work that computes the value was submitted, so that further runs of
+                           the device may be; NULL: only ready counts */
   pthread_mutex_t lock; /* of what follows */
   jm_storage *storage;  /* NULL: deleted or donated */
-  jm_storage *pinned;   /* what external references hold, also after deletion */
+  jm_storage *pinned;   /* held by external references, also after deletion */
   int64_t n_external;
   int64_t dims[];
 } jm_buffer;
 
 /* The size of a shape: INVALID_ARGUMENT for a negative dimension, too high a rank or a size beyond
- * what memory can be. */
+ * the address space. */
 jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims,
                               size_t *out) JM_MUST_USE;
 
@@ -47,21 +47,21 @@ jm_error *jm_buffer_create_failed(jm_memory *memory, jm_dtype dtype, uint32_t ra
 jm_buffer *jm_buffer_retain(jm_buffer *buffer); /* returns it */
 void jm_buffer_release(jm_buffer *buffer);      /* NULL is allowed */
 
-/* Gives up the storage; uses that began keep theirs. */
+/* Releases the storage; uses in progress keep their references. */
 void jm_buffer_delete(jm_buffer *buffer);
 bool jm_buffer_deleted(jm_buffer *buffer);
 
 /* A reference to the storage, for a read; INVALID_ARGUMENT if the buffer is deleted. */
 jm_error *jm_buffer_acquire(jm_buffer *buffer, jm_storage **out) JM_MUST_USE;
 
-/* Takes the storage away from the buffer, which is deleted by that. */
+/* Takes the storage from the buffer, which thereby is deleted. */
 jm_error *jm_buffer_take(jm_buffer *buffer, jm_storage **out) JM_MUST_USE;
 
-/* External references keep the bytes where they are, whatever happens to the buffer. */
+/* External references keep the bytes in place, even if the buffer is deleted. */
 jm_error *jm_buffer_pin(jm_buffer *buffer) JM_MUST_USE;
 jm_error *jm_buffer_unpin(jm_buffer *buffer) JM_MUST_USE;
 
-/* Where the bytes are or will be. */
+/* The address of the bytes, which may not be written yet. */
 jm_error *jm_buffer_data(jm_buffer *buffer, void **out) JM_MUST_USE;
 
 typedef enum jm_host_semantics { /* values of PJRT */
@@ -71,9 +71,9 @@ typedef enum jm_host_semantics { /* values of PJRT */
                                  JM_HOST_MUTABLE_ZERO_COPY,
 } jm_host_semantics;
 
-/* An array of the host as a buffer; strides NULL: dense, row-major. Dense data
- * of some size at an aligned address that may be changed from now on (mutable zero copy) is
- * borrowed, everything else is copied; done fires when the host's memory is free again. */
+/* An array of the host as a buffer; strides NULL: dense, row-major. Large dense data at an aligned
+ * address whose ownership the caller hands over (mutable zero copy) is borrowed, everything else is
+ * copied; done fires when the caller may reuse the host's memory. */
 jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtype, uint32_t rank,
                               const int64_t *dims, const int64_t *strides,
                               jm_host_semantics semantics, jm_event **done,
@@ -84,8 +84,8 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
 jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
                             jm_event **done) JM_MUST_USE;
 
-/* A read of the bytes [offset, offset + size) of our layout: it holds the bytes from now on, runs
- * once it is started, and is gone then. done fires after it. */
+/* A read of the bytes [offset, offset + size) of our layout: it holds the bytes from its creation
+ * on, runs once it is started, and then frees itself. done fires after it. */
 typedef struct jm_transfer jm_transfer;
 jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_transfer **out,
                          jm_event **done) JM_MUST_USE;
@@ -95,8 +95,8 @@ void jm_transfer_cancel(jm_transfer *transfer, jm_error *why); /* instead; takes
 /* A copy with storage of its own. */
 jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) JM_MUST_USE;
 
-/* Writes the value of a buffer into a storage of the same size that nothing was written to yet, and
- * fires the event then. */
+/* Writes the value of a buffer into a storage of the same size that is still unwritten, then fires
+ * the event. */
 jm_error *jm_buffer_copy_to(jm_buffer *buffer, jm_storage *target, jm_event *done) JM_MUST_USE;
 
 /* The same bytes as another type and shape of the same size. */

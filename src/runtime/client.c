@@ -10,7 +10,7 @@
 #include "engine/mlx/engine.h"
 #include "profile/trace_file.h"
 
-enum { MAX_WORKERS = 4 }; /* programs at once; an engine's own threads are its own business */
+enum { MAX_WORKERS = 4 }; /* concurrent programs; engines have further threads of their own */
 
 const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS] = {
     "device",
@@ -112,7 +112,7 @@ static jm_error *device_engine_start(bool gpu, jm_engine **engine, jm_pool **poo
   return o.error;
 }
 
-/* What runs the programs, and the threads that it runs them on. All devices share one engine. */
+/* Opens the engine and the pool of threads that runs its programs. All devices share one engine. */
 static jm_error *engines_start(jm_client *client, choice wanted) {
   bool asked = wanted == GPU || wanted == MLX_CPU;
   client->n_engines = 1;
@@ -299,7 +299,7 @@ void jm_device_read_stats(jm_device *device, jm_memory_stats *out) {
   pthread_mutex_lock(&device->lock);
   *out = device->stats;
   pthread_mutex_unlock(&device->lock);
-  jm_engine_memory memory; /* beside what lies on the host */
+  jm_engine_memory memory; /* in addition to the host's memory */
   device->engine->memory_read(device->engine, &memory);
   out->bytes_in_use += memory.in_use;
   out->peak_bytes_in_use += memory.peak;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The client with its topology, devices and memories: what lives as long as the client. Clients are
- * counted, because buffers and executables may outlive the caller's client. There is no "the
- * device": everything hangs on the client that made it. */
+ * The client with its topology, devices and memories, which live as long as the client. Clients are
+ * reference-counted, because buffers and executables may outlive the caller's client. There is no
+ * global device: every object belongs to the client that created it. */
 #ifndef JM_RUNTIME_CLIENT_H
 #define JM_RUNTIME_CLIENT_H
 
@@ -32,7 +32,7 @@ typedef enum jm_memory_kind {
 
 extern const char *const jm_memory_kind_names[JM_N_MEMORY_KINDS];
 
-/* What is known of a device without a client. */
+/* The description of a device, which exists without a client. */
 typedef struct jm_description {
   int id;       /* in the job */
   int local_id; /* in its process */
@@ -136,8 +136,8 @@ static inline jm_memory *jm_device_default_memory(jm_device *device) {
 }
 jm_memory *jm_device_find_memory(const jm_device *device, const char *kind); /* NULL: none */
 
-/* Runs a function where the device's engine allows it: on this thread, or on the engine's own,
- * which is waited for. */
+/* Runs a function on a thread that the device's engine allows, and waits for it: this thread, or
+ * the engine's own. */
 void jm_device_call(jm_device *device, void (*run)(void *argument), void *argument);
 
 /* Counts bytes that were allocated (positive) or freed (negative). */

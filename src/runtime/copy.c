@@ -4,7 +4,7 @@
 #include <string.h>
 
 void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_t *out) {
-  uint64_t stride = element; /* of an empty array it may wrap and is never used */
+  uint64_t stride = element; /* may wrap for an empty array, which never uses it */
   for (uint32_t d = rank; d-- > 0;) {
     out[d] = (int64_t)stride;
     stride *= (uint64_t)dims[d];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Copies between arrays of one shape and different strides: how host layouts become ours (dense,
- * row-major) and back. Elements are moved, never changed. */
+ * Copies between arrays of one shape and different strides: conversion of host layouts to ours
+ * (dense, row-major) and back. Elements are moved, never changed. */
 #ifndef JM_RUNTIME_COPY_H
 #define JM_RUNTIME_COPY_H
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/awake.h"
+#include "base/spin.h"
 
 struct jm_event {
   atomic_int refs;
@@ -51,7 +51,7 @@ void jm_event_release(jm_event *event) {
   if (!event || event == &always) return;
   if (atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) != 1) return;
   if (event->waiters) {
-    jm_error *error = jm_error_create(JM_ABORTED, "the event was given up before it happened");
+    jm_error *error = jm_error_create(JM_ABORTED, "the event was released before it fired");
     run_waiters(event->waiters, error);
     jm_error_destroy(error);
   }
@@ -93,7 +93,7 @@ const jm_error *jm_event_error(const jm_event *event) {
 static bool is_ready(const void *event) { return jm_event_ready(event); }
 
 void jm_event_wait(jm_event *event) {
-  if (jm_event_ready(event) || jm_awake_wait(is_ready, event)) return;
+  if (jm_event_ready(event) || jm_spin_wait(is_ready, event)) return;
   pthread_mutex_lock(&event->lock);
   while (!event->ready) pthread_cond_wait(&event->fired, &event->lock);
   pthread_mutex_unlock(&event->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Events: something that happens once, well or with an error. They are counted: whoever will fire
- * an event holds a reference, so the other side may give up its own before. Every waiter runs
- * exactly once, never under a lock. Not a queue and not a lock: an event is never reset. */
+ * One-shot events, which fire with success or an error. They are reference-counted: the party that
+ * will fire an event holds a reference, so that the others may release theirs first. Every waiter
+ * runs exactly once, never under a lock. Not a queue and not a lock: an event is never reset. */
 #ifndef JM_RUNTIME_EVENT_H
 #define JM_RUNTIME_EVENT_H
 
@@ -9,8 +9,8 @@
 
 typedef struct jm_event jm_event;
 
-/* Embedded by who waits, so that waiting itself can't run out of memory. It must live until run was
- * called; the error (NULL: success) lives only during the call. */
+/* Embedded in the struct of the waiting party, so that waiting needs no allocation. It must live
+ * until run was called; the error (NULL: success) lives only during the call. */
 typedef struct jm_waiter {
   struct jm_waiter *next;
   void (*run)(struct jm_waiter *waiter, const jm_error *error);
@@ -22,7 +22,7 @@ jm_event *jm_event_retain(jm_event *event); /* returns it */
 /* If the last reference goes before the event fired, its waiters run with ABORTED. */
 void jm_event_release(jm_event *event); /* NULL is allowed */
 
-/* The event that has always been ready; retaining and releasing it does nothing. */
+/* A static event that is ready; retaining and releasing it does nothing. */
 jm_event *jm_event_always(void);
 
 /* Takes the error. false, and the error is dropped, if the event had fired already. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Executables: a compiled program with what it was compiled from, and the same loaded onto a
- * device. Both are counted. Compiling and running themselves are compile/program.h's. */
+ * Executables: a compiled program with its source, and the same loaded onto devices. Both are
+ * reference-counted. compile/program.h compiles and runs programs. */
 #ifndef JM_RUNTIME_EXECUTABLE_H
 #define JM_RUNTIME_EXECUTABLE_H
 
@@ -10,7 +10,7 @@
 #include "runtime/buffer.h"
 #include "runtime/peers.h"
 
-/* What the compile options ask for, as far as it concerns us. */
+/* The compile options that we support. */
 typedef struct jm_compile_options {
   int64_t n_replicas, n_partitions;
   bool tupled_arguments; /* refused */
@@ -26,7 +26,7 @@ typedef struct jm_executable {
   const jm_program_facts *facts;
   jm_client *client; /* the first that loaded it, whose engines the program is prepared for */
   jm_compile_options options;
-  size_t n_code, n_options; /* bytes as they came, for serialisation */
+  size_t n_code, n_options; /* bytes as received, for serialisation */
   char *code;
   char *option_bytes;
   _Atomic uint32_t label; /* of its runs on the timeline, 0: not made yet */
@@ -45,7 +45,7 @@ typedef struct jm_loaded_executable {
   const jm_prepared *prepared; /* for the device's engine; the executable's */
 } jm_loaded_executable;
 
-/* Compiles; code and option bytes are copied, and options is what the option bytes mean. */
+/* Compiles; code and option bytes are copied, and options are the decoded option bytes. */
 jm_error *jm_executable_compile(const void *code, size_t n_code, const void *option_bytes,
                                 size_t n_option_bytes, const jm_compile_options *options,
                                 jm_executable **out) JM_MUST_USE;
@@ -62,7 +62,7 @@ jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options
 jm_loaded_executable *jm_loaded_executable_retain(jm_loaded_executable *loaded);
 void jm_loaded_executable_release(jm_loaded_executable *loaded); /* NULL is allowed */
 
-/* The program as a device's engine runs it, prepared at the first call. INVALID_ARGUMENT if it was
+/* The program, prepared for a device's engine at the first call. INVALID_ARGUMENT if it was
  * prepared for another client's engine. */
 jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device, const jm_saved *saved,
                                 const jm_prepared **out) JM_MUST_USE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One execution: check, take references and donations, run when the inputs are there, publish. On
- * an engine with fences a run returns once its work is submitted: runs that take its outputs may
- * follow at once, and everybody else waits for its end (inflight.h). */
+ * One execution: checks arguments, takes references and donations, runs when the inputs are ready,
+ * and publishes the outputs. On an engine with fences a run returns once its work is submitted:
+ * runs that take its outputs may follow at once, and all other users wait for its end (inflight.h).
+ */
 #include <stddef.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ typedef struct execution {
   /* With fences: */
   jm_flight flight;
   jm_event *submitted;
-  jm_event **awaited; /* the ends of runs that this one followed at once */
+  jm_event **awaited; /* the ends of unfinished runs whose outputs this one takes */
   uint32_t n_awaited;
   jm_storage **inputs, **outputs;
   jm_engine_value *input_values, *output_values;
@@ -89,7 +90,8 @@ static jm_error *execution_create(jm_executable *executable, const jm_prepared *
 
 /* -- running. On the host's memory, values are where the storages have them */
 
-/* Gives each output its memory: that of the argument donated to it if nobody else holds it. */
+/* Allocates each output: in the memory of the argument donated to it if there is no other
+ * reference. */
 static jm_error *bind_memory(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
   for (uint32_t i = 0; i < facts->n_parameters; i++) {
@@ -102,7 +104,7 @@ static jm_error *bind_memory(execution *run) {
   return NULL;
 }
 
-/* -- elsewhere, the engine brings the outputs */
+/* -- running on other memory: the engine creates the outputs */
 
 static jm_type type_of(const jm_shape *shape) {
   jm_type type = {.dtype = shape->dtype, .rank = shape->rank, .count = 1, .dims = shape->dims};
@@ -110,8 +112,8 @@ static jm_type type_of(const jm_shape *shape) {
   return type;
 }
 
-/* Small values that the host made stay there, where loop bounds and indices are wanted; so do
- * values that the device can't hold. Donated arrays are handed over. */
+/* Small values from the host stay there, where loop bounds and indices are needed; so do values
+ * that the device can't hold. Donated arrays are handed over. */
 static jm_error *bind_array(execution *run, uint32_t i) {
   enum { SMALL = 64 };
   const jm_parameter *parameter = &run->executable->facts->parameters[i];
@@ -128,11 +130,11 @@ static jm_error *run_program(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
   jm_engine *engine = run->device->engine;
   const bool is_host_memory = engine->fact.is_host_memory;
-  /* Another thread than the engine's, after a shutdown, runs to the end. */
+  /* On another thread than the engine's, after a shutdown, a run is completed before it returns. */
   const bool submits = run->submitted && jm_pool_is_here(run->device->pool);
   const jm_engine_run arguments = {run->input_values, run->output_values, &run->context,
                                    submits ? &run->flight.fence : NULL};
-  /* The values' memory served to start the task. */
+  /* The memory of the values held the events until the task started. */
   memset(run->input_values, 0, facts->n_parameters * sizeof *run->input_values);
   jm_error *error = is_host_memory ? bind_memory(run) : NULL;
   for (uint32_t i = 0; !error && !is_host_memory && i < facts->n_parameters; i++)
@@ -142,7 +144,7 @@ static jm_error *run_program(execution *run) {
   jm_float_state_leave(state);
   error = jm_error_note(error, "while '%s' ran", facts->name);
   if (is_host_memory) return error;
-  for (uint32_t i = 0; i < facts->n_parameters; i++) /* those that the engine didn't get to */
+  for (uint32_t i = 0; i < facts->n_parameters; i++) /* those that the engine did not consume */
     if (run->input_values[i].array) engine->array_release(engine, run->input_values[i].array);
   for (uint32_t i = 0; !error && i < facts->n_outputs; i++)
     jm_storage_fill(run->outputs[i], run->output_values[i].array, run->output_values[i].host,
@@ -174,7 +176,7 @@ static void execution_finish(execution *run, jm_error *error) {
     jm_timeline_end(JM_SPAN_run, run->context.device, label_of(run->executable), run->flow,
                     run->start);
   jm_event *done = jm_event_retain(run->done);
-  execution_destroy(run); /* first: the next execution may then reuse what this one held */
+  execution_destroy(run); /* first: the next execution may then reuse its memory */
   jm_event_fire(done, error);
   jm_event_release(done);
 }
@@ -183,8 +185,8 @@ static execution *execution_of(jm_flight *flight) {
   return (execution *)((char *)flight - offsetof(execution, flight));
 }
 
-/* A run of what a failed one made has failed, whatever its own fence says. The runs that it
- * followed have landed by now: flights land in their order. */
+/* A run that took outputs of a failed one has failed, too, whatever its own fence says. The runs
+ * that it depends on have landed by now: flights land in order. */
 static void execution_land(jm_flight *flight, jm_error *error) {
   execution *run = execution_of(flight);
   error = jm_error_note(error, "while '%s' ran", run->executable->facts->name);
@@ -195,8 +197,8 @@ static void execution_land(jm_flight *flight, jm_error *error) {
   execution_finish(run, error);
 }
 
-/* An error of a run in flight may come up where its output is next used, and is forgotten by that:
- * so the runs that a failed one followed share its error. A lack of memory is its own. */
+/* The engine may report the error of a run in flight at the next use of its output, once: therefore
+ * the runs that a failed one depends on share its error. A lack of memory is not shared. */
 static void blame_awaited(const execution *run, const jm_error *error) {
   if (jm_error_code(error) != JM_INTERNAL) return;
   for (jm_flight *f = run->device->inflight->first; f; f = f->next)
@@ -218,7 +220,7 @@ static void execution_run(jm_task *task, const jm_error *failed) {
     execution_finish(run, error);
     return;
   }
-  storages_release(run); /* so that the next run may be given their arrays */
+  storages_release(run); /* so that the next run may take their arrays */
   run->flight.land = execution_land;
   jm_inflight_add(inflight, &run->flight);
 }
@@ -227,7 +229,7 @@ static jm_error *check_argument(const jm_program_facts *facts, uint32_t i, const
                                 jm_buffer *argument) {
   if (!argument) return jm_error_invalid("argument %u of '%s' is missing", i, facts->name);
   const jm_shape *wanted = &facts->parameters[i].shape;
-  /* JAX brings tokens as empty arrays, pred[0]. */
+  /* JAX passes tokens as empty arrays, pred[0]. */
   bool is_token =
       wanted->dtype == JM_DT_token && argument->dtype == JM_DT_pred && !argument->n_bytes;
   if (!is_token && (argument->dtype != wanted->dtype || argument->rank != wanted->rank ||
@@ -301,8 +303,8 @@ static jm_error *create_outputs(const execution *run, jm_device *device, jm_buff
   return NULL;
 }
 
-/* Takes the inputs' storages. Only a buffer that another thread deletes or donates meanwhile can
- * make this fail; then what was taken by donation is lost with it. */
+/* Takes the inputs' storages. This fails only if another thread deletes or donates a buffer
+ * meanwhile; arguments that were already donated are then lost. */
 static jm_error *take_inputs(const execution *run, const jm_execute_options *options,
                              jm_buffer *const *arguments) {
   const jm_program_facts *facts = run->executable->facts;
@@ -314,7 +316,8 @@ static jm_error *take_inputs(const execution *run, const jm_execute_options *opt
   return NULL;
 }
 
-/* What the run waits for: what may delay or fail, for most arguments are plainly there. */
+/* The events that the run waits for: only those not ready or failed, for most arguments are ready.
+ */
 static void start(execution *run, jm_buffer *const *arguments) {
   const jm_program_facts *facts = run->executable->facts;
   jm_event **events = (jm_event **)run->input_values; /* free until the program runs */
@@ -330,7 +333,7 @@ static void start(execution *run, jm_buffer *const *arguments) {
   jm_task_start(&run->task, events, n_events, may_run_here);
 }
 
-/* One participant of a launch: everything but the start. */
+/* Prepares one participant of a launch, without starting it. */
 static jm_error *participant_create(const jm_loaded_executable *loaded, const jm_prepared *prepared,
                                     const jm_execute_options *options, jm_device *device,
                                     jm_buffer *const *arguments, jm_buffer **outputs,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Runs in flight: submitted to a device engine and not done yet, oldest first. The engine's thread
- * encodes the next run meanwhile; between jobs it looks which runs have ended, and without a job it
- * waits for the oldest. Bounded by bytes and by number, so that a program that dispatches faster
+ * encodes the next run meanwhile; between jobs it checks which runs have ended, and without a job
+ * it waits for the oldest. Bounded by bytes and by number, so that a program that dispatches faster
  * than the device computes does not fill its memory. Used by the engine's thread alone. */
 #ifndef JM_RUNTIME_INFLIGHT_H
 #define JM_RUNTIME_INFLIGHT_H
 
 #include "engine/engine.h"
 
-/* Embedded by what is in flight. */
+/* Embedded in the struct of a run. */
 typedef struct jm_flight {
   struct jm_flight *next;
   jm_engine_fence *fence;
@@ -28,10 +28,10 @@ typedef struct jm_inflight {
 
 void jm_inflight_add(jm_inflight *inflight, jm_flight *flight);
 
-/* Waits for the oldest runs until a run of so many bytes may be submitted, too. */
+/* Waits for the oldest runs until another run of this many bytes may be submitted. */
 void jm_inflight_make_room(jm_inflight *inflight, size_t bytes);
 
-/* A jm_pool_between: lands what has ended; with nothing else to do, waits for the oldest. */
+/* A jm_pool_between: lands runs that have ended; if idle, waits for the oldest. */
 bool jm_inflight_between(void *inflight, bool is_idle);
 
 #endif

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "base/awake.h"
 #include "base/blocking.h"
+#include "base/spin.h"
 
 enum { STACK_BYTES = 8 << 20 };
 
@@ -21,13 +21,13 @@ struct jm_pool {
   pthread_mutex_t lock;
   pthread_cond_t work;
   jm_job *first, *last;
-  atomic_uint news; /* changes with what an idle worker looks for */
+  atomic_uint news; /* changes when there may be work for an idle worker */
   uint32_t n_threads, n_started, n_idle, n_queued;
-  uint32_t n_blocked; /* workers that run no jobs for a while, for which others are started */
+  uint32_t n_blocked; /* workers blocked in a job, replaced by additional ones */
   bool stopped;
   jm_pool_between *between; /* NULL: nothing */
   void *between_context;
-  bool owner; /* its one thread owns something: what blocks runs elsewhere */
+  bool owner; /* its single thread owns an engine: blocking calls run on other threads */
   jm_blocker blocker;
   worker *workers;
 };
@@ -75,7 +75,7 @@ void jm_pool_set_between(jm_pool *pool, jm_pool_between *between, void *context)
 
 bool jm_pool_is_here(const jm_pool *pool) { return own == pool; }
 
-/* What an idle worker saw last. */
+/* The values that an idle worker saw last. */
 typedef struct sight {
   jm_pool *pool;
   unsigned news;
@@ -86,18 +86,18 @@ static bool is_news(const void *context) {
   return atomic_load_explicit(&s->pool->news, memory_order_acquire) != s->news;
 }
 
-/* Under the lock: waits for a job, or the end; first awake. */
+/* Under the lock: waits for a job, or the end; spins first. */
 static void rest(jm_pool *pool) {
   const sight last = {pool, atomic_load_explicit(&pool->news, memory_order_relaxed)};
   pool->n_idle++;
   pthread_mutex_unlock(&pool->lock);
-  jm_awake_wait(is_news, &last);
+  jm_spin_wait(is_news, &last);
   pthread_mutex_lock(&pool->lock);
   if (!is_news(&last)) pthread_cond_wait(&pool->work, &pool->lock);
   pool->n_idle--;
 }
 
-/* Under the lock: tells workers, those that are awake and those that sleep. */
+/* Under the lock: notifies workers, both spinning and sleeping ones. */
 static void tell(jm_pool *pool, bool all) {
   atomic_fetch_add_explicit(&pool->news, 1, memory_order_release);
   if (all)
@@ -106,7 +106,7 @@ static void tell(jm_pool *pool, bool all) {
     pthread_cond_signal(&pool->work);
 }
 
-/* Under the lock, which is not held meanwhile. */
+/* Called under the lock, which is released while the job runs. */
 static bool run_between(jm_pool *pool, bool is_idle) {
   if (!pool->between) return false;
   pthread_mutex_unlock(&pool->lock);
@@ -147,7 +147,7 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* Signals are for the program's own threads; a fault of our own is still ours. */
+/* Signals are left to the application's threads, except for faults of our own. */
 static bool start_thread(void *(*run)(void *), void *argument, pthread_t *out) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes)) return false;
@@ -238,9 +238,9 @@ static void *run_blocked(void *argument) {
   return NULL;
 }
 
-/* Called on a worker. A worker of many blocks, and another one may take its place. The only thread
- * that may touch what it owns can't: it goes on with the queue, one job inside the other, while
- * somebody else is blocked. */
+/* Called on a worker. In a pool of many, the worker blocks and another one may replace it. The only
+ * thread of an engine can't be replaced: it continues with the queue, one job nested in the other,
+ * while the call blocks on another thread. */
 static void block(jm_blocker *blocker, jm_blocking_fn *function, void *argument) {
   jm_pool *pool = (jm_pool *)((char *)blocker - offsetof(jm_pool, blocker));
   blocked b = {pool, function, argument, false};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Worker threads that run jobs in the order of their submission: the queue of a device. Threads are
  * started when there is work for them, have 8 MiB stacks and block signals. A job that blocks
- * (base/blocking.h) doesn't keep the queue waiting. Order between jobs that
- * depend on each other is the business of task.h.
+ * (base/blocking.h) does not stall the queue. task.h orders jobs that depend on each other.
  *
  * Threads don't survive fork: in the child a pool accepts jobs and never runs them, as with JAX's
  * own threads. A program that forks must do so before its first use of the client. */
@@ -15,7 +14,7 @@
 
 typedef struct jm_pool jm_pool;
 
-/* Embedded by who submits. run owns the job. */
+/* Embedded in the submitter's struct. run owns the job. */
 typedef struct jm_job {
   struct jm_job *next;
   void (*run)(struct jm_job *job);
@@ -23,11 +22,11 @@ typedef struct jm_job {
 
 jm_error *jm_pool_create(uint32_t n_threads, jm_pool **out) JM_MUST_USE;
 
-/* Of one thread, which owns what its jobs work on. */
+/* A pool of a single thread, which owns the objects that its jobs use. */
 jm_error *jm_pool_create_owner(jm_pool **out) JM_MUST_USE;
 
-/* What the thread of an owner does between jobs: is_idle says that none is left. Returns whether it
- * should be asked again rather than sleep. */
+/* Called between jobs on the thread of such a pool; is_idle: no job is left. Returns whether to
+ * call it again instead of sleeping. */
 typedef bool jm_pool_between(void *context, bool is_idle);
 void jm_pool_set_between(jm_pool *pool, jm_pool_between *between, void *context);
 
@@ -41,8 +40,8 @@ void jm_pool_submit(jm_pool *pool, jm_job *job);
  * if none can be started. */
 void jm_pool_call(jm_pool *pool, void (*run)(void *argument), void *argument);
 
-/* Runs what was submitted, ends the threads and frees the pool's claim on them. May be called by a
- * worker, which then ends by itself. */
+/* Runs the submitted jobs, then ends the threads. May be called by a worker, which then ends on its
+ * own. */
 void jm_pool_shutdown(jm_pool *pool);
 void jm_pool_destroy(jm_pool *pool); /* after shutdown; NULL is allowed */
 

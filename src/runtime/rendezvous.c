@@ -13,8 +13,8 @@
 
 enum { POLL_NANOSECONDS = 50000000 };
 
-/* The members of one group at one op. It is in the list until all have arrived; whoever comes to
- * the op after that, in a later round of a loop, opens another one. */
+/* The members of one group at one op. It is in the list until all have arrived; a member that comes
+ * to the op afterwards, in a later iteration of a loop, opens another one. */
 typedef struct meeting {
   struct meeting *next;
   uint32_t op, first_member, n_members;
@@ -145,8 +145,8 @@ typedef struct visit {
   jm_error *error;
 } visit;
 
-/* Under the lock: arrive, take, leave. Those who wait for the last to leave need no time limit: all
- * members are there, and none of them waits for anything else. */
+/* Under the lock: arrive, read, leave. Waiting for the last member to leave needs no time limit:
+ * all members have arrived, and none of them waits for anything else. */
 static jm_error *attend(jm_rendezvous *r, const jm_exchange *e) {
   if (r->failed) return jm_error_clone(r->failed);
   meeting *m = join(r, e);
@@ -186,7 +186,7 @@ static void run_visit(void *argument) {
   pthread_mutex_unlock(&v->r->lock);
 }
 
-/* A participant that waits keeps no worker from the others. */
+/* A waiting participant occupies no worker. */
 static jm_error *exchange(jm_group *group, const jm_exchange *e) {
   visit v = {(jm_rendezvous *)group, e, NULL};
   jm_blocking_run(run_visit, &v);

@@ -13,8 +13,8 @@ jm_error *jm_rendezvous_create(uint32_t n_participants, jm_rendezvous **out) JM_
 void jm_rendezvous_release(jm_rendezvous *rendezvous); /* NULL is allowed */
 jm_group *jm_rendezvous_group(jm_rendezvous *rendezvous);
 
-/* The participant will not come to any further meeting: those that wait for it fail with a copy of
- * the error. Without effect after the first failure. */
+/* The participant will not take part in further collectives: members that wait for it fail with a
+ * copy of the error. Without effect after the first failure. */
 void jm_rendezvous_fail(jm_rendezvous *rendezvous, uint32_t participant, const jm_error *error);
 
 #endif

@@ -72,7 +72,7 @@ static void array_is_ready(jm_waiter *waiter, const jm_error *error) {
 void jm_storage_release(jm_storage *storage) {
   if (!storage || atomic_fetch_sub_explicit(&storage->refs, 1, memory_order_acq_rel) != 1) return;
   if (storage->array && storage->ready && !jm_event_ready(storage->ready)) {
-    jm_event *ready = jm_event_retain(storage->ready); /* the storage may be gone before us */
+    jm_event *ready = jm_event_retain(storage->ready); /* it may outlive the storage */
     storage->waiter.run = array_is_ready;
     jm_event_subscribe(ready, &storage->waiter);
     jm_event_release(ready);

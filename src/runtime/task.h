@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A task is a job that waits for events: the only way in which work is ordered. Embed it as the
- * first member of what the work needs. */
+ * A task is a job that waits for events, which is the only way to order work. Embed it as the first
+ * member of the work's own struct. */
 #ifndef JM_RUNTIME_TASK_H
 #define JM_RUNTIME_TASK_H
 
@@ -12,8 +12,8 @@
 typedef struct jm_task jm_task;
 typedef struct jm_task_wait jm_task_wait;
 
-/* Called exactly once. failed: the error of an event that failed, NULL if all are well; it lives
- * until jm_task_deinit. The function owns the task. */
+/* Called exactly once. failed: the error of a failed event, NULL if all succeeded; it lives until
+ * jm_task_deinit. The function owns the task. */
 typedef void jm_task_run(jm_task *task, const jm_error *failed);
 
 struct jm_task {
@@ -31,7 +31,7 @@ jm_error *jm_task_init(jm_task *task, jm_pool *pool, jm_task_run *run,
 void jm_task_deinit(jm_task *task);
 
 /* Runs the task once all events fired: on a worker, or on this thread if inline_if_ready and they
- * have all fired already. The task may be gone when this returns. */
+ * have all fired already. The task may have been freed when this returns. */
 void jm_task_start(jm_task *task, jm_event *const *events, uint32_t n_events, bool inline_if_ready);
 
 #endif

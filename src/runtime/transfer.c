@@ -9,7 +9,8 @@
 
 /* Below this size a copy costs less than keeping the host's array alive. */
 enum { SMALLEST_BORROWED = 4096 };
-/* What malloc guarantees, and so what numpy's arrays have. Kernels may expect no more of inputs. */
+/* The alignment that malloc guarantees, which numpy's arrays have. Kernels may expect no more of
+ * inputs. */
 enum { BORROWED_ALIGNMENT = 16 };
 
 struct jm_transfer {
@@ -20,7 +21,7 @@ struct jm_transfer {
   size_t offset, n_bytes; /* of a plain copy */
   jm_event *done, *ready; /* of the transfer, of its source */
   bool strided;
-  bool may_run_here; /* on the thread that asks: not where an engine's thread owns the bytes */
+  bool may_run_here; /* on the calling thread: not if an engine's thread owns the bytes */
   size_t element;
   uint32_t rank, device;   /* device: of the source */
   int64_t *dims, *strides; /* in the same block */
@@ -56,7 +57,7 @@ static void transfer_run(jm_task *task, const jm_error *failed) {
   jm_transfer *move = (jm_transfer *)task;
   jm_error *error = failed ? jm_error_clone(failed) : move_bytes(move);
   jm_event *done = jm_event_retain(move->done);
-  transfer_destroy(move); /* first: who waits may donate the source */
+  transfer_destroy(move); /* first: a waiter may donate the source */
   jm_event_fire(done, error);
   jm_event_release(done);
 }
@@ -84,23 +85,29 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
   return NULL;
 }
 
-/* A bad source is the reader's news, not an error of the call. */
+/* A failed source is reported to the reader through the event, not by the call. */
 static void start(jm_transfer *move) {
-  jm_event *ready = jm_event_retain(move->ready); /* the transfer may be gone before this returns */
+  jm_event *ready = jm_event_retain(move->ready); /* it may outlive the transfer */
   jm_task_start(&move->task, &ready, 1, move->may_run_here);
   jm_event_release(ready);
 }
 
-jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
-                            jm_event **done) {
+/* The same with a new event; done: the caller's reference. */
+static jm_error *transfer_create_with_event(jm_buffer *buffer, jm_event **done, jm_transfer **out) {
   jm_event *event;
   JM_TRY(jm_event_create(&event));
-  jm_transfer *move;
-  jm_error *error = transfer_create(buffer, event, &move);
-  if (error) {
+  jm_error *error = transfer_create(buffer, event, out);
+  if (error)
     jm_event_release(event);
-    return error;
-  }
+  else
+    *done = event;
+  return error;
+}
+
+jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *strides,
+                            jm_event **done) {
+  jm_transfer *move;
+  JM_TRY(transfer_create_with_event(buffer, done, &move));
   move->target = target;
   move->strided =
       strides && !jm_strides_are_dense(move->element, buffer->rank, buffer->dims, strides);
@@ -109,7 +116,6 @@ jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *stri
     memcpy(move->strides, strides, buffer->rank * sizeof *strides);
   }
   start(move);
-  *done = event;
   return NULL;
 }
 
@@ -118,18 +124,11 @@ jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_trans
   if (offset > buffer->n_bytes || size > buffer->n_bytes - offset)
     return jm_error_create(JM_OUT_OF_RANGE, "read of %zu bytes at %zu of a buffer of %zu", size,
                            offset, buffer->n_bytes);
-  jm_event *event;
-  JM_TRY(jm_event_create(&event));
   jm_transfer *move;
-  jm_error *error = transfer_create(buffer, event, &move);
-  if (error) {
-    jm_event_release(event);
-    return error;
-  }
+  JM_TRY(transfer_create_with_event(buffer, done, &move));
   move->offset = offset;
   move->n_bytes = size;
   *out = move;
-  *done = event;
   return NULL;
 }
 
@@ -206,7 +205,8 @@ jm_error *jm_buffer_from_host(jm_memory *memory, const void *data, jm_dtype dtyp
   if (n_bytes && !data) return jm_error_invalid("the host's array has no data");
   bool dense = !n_bytes || !strides || jm_strides_are_dense(element, rank, dims, strides);
   /* JAX promises for every NumPy array that it is immutable (JM_HOST_ZERO_COPY), and its owner may
-   * change it as soon as the call has returned: only an array that is given away is borrowed. */
+   * change it as soon as the call has returned: only an array whose ownership is handed over is
+   * borrowed. */
   if (dense && semantics == JM_HOST_MUTABLE_ZERO_COPY && n_bytes >= SMALLEST_BORROWED &&
       (uintptr_t)data % BORROWED_ALIGNMENT == 0)
     return borrow_host(memory, data, dtype, rank, dims, n_bytes, done, out);

@@ -5,7 +5,7 @@
 
 #include "stablehlo/reader.h"
 
-/* The op's pieces, each of the operand's type unless said. */
+/* Intermediate values, each of the operand's type unless noted. */
 typedef struct norm {
   jm_vhlo *v;
   const jm_wire_op *op;
@@ -129,7 +129,7 @@ jm_error *jm_vhlo_read_batch_norm_training(jm_vhlo *v, const jm_wire_op *op) {
   return NULL;
 }
 
-/* operands: operand, scale, mean, variance, grad_output */
+/* operands: operand, scale, mean, variance, gradient of the output */
 jm_error *jm_vhlo_read_batch_norm_grad(jm_vhlo *v, const jm_wire_op *op) {
   norm n;
   parts p;
@@ -142,10 +142,10 @@ jm_error *jm_vhlo_read_batch_norm_grad(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(operand(&n, 4, false, &grad));
   JM_TRY(normalize(&n, mean, variance, &p));
   JM_TRY(number(&n, (float)n.per_feature, n.type, &count));
-  /* grad_offset = sum(grad) */
+  /* gradient of the offset = sum(grad) */
   JM_TRY(jm_vhlo_sum(v, op, grad, n.others, &offset));
   jm_vhlo_define(v, op, 2, offset);
-  /* grad_scale = sum(grad * normalized) */
+  /* gradient of the scale = sum(grad * normalized) */
   JM_TRY(apply(&n, JM_OP_multiply, grad, p.normalized, &t));
   JM_TRY(jm_vhlo_sum(v, op, t, n.others, &t));
   jm_vhlo_define(v, op, 1, t);
@@ -155,7 +155,7 @@ jm_error *jm_vhlo_read_batch_norm_grad(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(spread(&n, t, &t));
   JM_TRY(apply(&n, JM_OP_multiply, t, p.centered, &t));
   JM_TRY(apply(&n, JM_OP_divide, t, p.shifted, &u));
-  /* grad_operand = scale / deviation / count * (grad * count - sum(grad) - u) */
+  /* gradient of the operand = scale / deviation / count * (grad * count - sum(grad) - u) */
   JM_TRY(apply(&n, JM_OP_multiply, grad, count, &t));
   JM_TRY(spread(&n, offset, &wide));
   JM_TRY(apply(&n, JM_OP_subtract, t, wide, &t));

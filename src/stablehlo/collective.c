@@ -4,7 +4,7 @@
 
 #include "stablehlo/reader.h"
 
-/* Whether each result has its operand's type: an exchange with oneself. */
+/* Whether each result has its operand's type, as in an exchange of a device with itself. */
 static jm_error *is_identity(jm_vhlo *v, const jm_wire_op *op, bool *out) {
   *out = jm_vhlo_one_device(v) && op->n_operands == op->n_results;
   for (uint32_t i = 0; *out && i < op->n_results; i++) {
@@ -28,7 +28,7 @@ static jm_error *define_zero(jm_vhlo *v, const jm_wire_op *op) {
   return NULL;
 }
 
-/* Only what was sent to oneself arrives; else zeros do. */
+/* Only data that a device sends to itself arrives; otherwise the result is zeros. */
 static jm_error *read_permute(jm_vhlo *v, const jm_wire_op *op) {
   jm_i64s pairs = {0};
   JM_TRY(jm_vhlo_i64s(v, op, "source_target_pairs", &pairs));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Custom calls: those that mean nothing on one device vanish, an approximate top-k is computed
- * exactly, versions of ours are read (docs/EXPORT.md), the rest become custom_call of the IR. */
+ * Custom calls. Those without a meaning on one device are dropped, an approximate top-k is computed
+ * exactly, versions of our own targets are read (docs/EXPORT.md), and the rest become custom_call
+ * of the IR. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -131,7 +132,7 @@ static jm_error *read_configs(jm_vhlo *v, const jm_wire_op *op, jm_custom_call_a
   return jm_vhlo_read_config(v, attr, &attrs->config);
 }
 
-/* -- what must have its default */
+/* -- attributes that must have their default */
 
 static jm_error *check_empty(jm_vhlo *v, const jm_wire_op *op, const char *name) {
   const jm_wire_attr *attr;
@@ -148,8 +149,8 @@ static const jm_dict_entry *find_entry(const jm_dict *config, const char *key) {
   return NULL;
 }
 
-/* The target's name without its version, which is `v`, digits: mps.eigh.v1. A name of ours without
- * one is not for files: mps.callback. */
+/* The target's name without its version, which is `v` and digits, as in mps.eigh.v1. A target of
+ * ours without a version (mps.callback) must not occur in files. */
 static jm_error *read_version(jm_vhlo *v, jm_str *target) {
   static const char newest[] = ".v1";
   enum { SUFFIX = sizeof newest - 1 };
@@ -199,7 +200,8 @@ static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
 
 /* -- approximate top-k */
 
-/* A sort of values and indices by the called comparator: what the op approximates. */
+/* A sort of values and indices by the called comparator: the exact result that the op approximates.
+ */
 static jm_error *build_sort(jm_vhlo *v, const jm_wire_op *op, const jm_value *operands,
                             const jm_sort_attrs *attrs, jm_value *out) {
   const jm_wire_attr *called, *name;

@@ -5,13 +5,13 @@
 
 #include "stablehlo/reader.h"
 
-/* Deeper programs would need more stack than a thread has for certain. */
+/* Deeper programs could overflow the stack of a thread. */
 enum { MAX_DEPTH = 1200 };
 
 /* -- operands and results */
 
-/* Constants of one element are repeated in the regions that use them: that is cheaper everywhere
- * than a capture. */
+/* Constants of one element are repeated in the regions that use them, which is cheaper than a
+ * capture on every engine. */
 static bool is_repeated(const jm_vhlo *v, jm_value value) {
   const jm_op *op = jm_module_definition(v->m, value);
   if (!op || op->code != JM_OP_constant) return false;
@@ -109,7 +109,7 @@ static int compare_values(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* What inner ops capture is found first, so that one mark at a time is in use. */
+/* The captures of inner ops are found first, so that one mark at a time is in use. */
 static jm_error *find_inner_captures(jm_vhlo *v, const jm_wire_op *op) {
   for (uint32_t r = 0; r < op->n_regions; r++)
     for (uint32_t b = 0; b < op->regions[r].n_blocks; b++) {
@@ -320,17 +320,8 @@ jm_error *jm_vhlo_build(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const 
 
 jm_error *jm_vhlo_emit(jm_vhlo *v, const jm_wire_op *op, jm_opcode code, const jm_value *operands,
                        uint32_t n, const void *attrs, const jm_type *type, jm_value *out) {
-  const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
-                           .result_types = &type,
-                           .n_results = 1,
-                           .attrs = attrs,
-                           .loc = jm_vhlo_location(v, op)};
-  jm_op_id id = JM_NONE;
-  JM_TRY(jm_build_op(v->m, v->region, &spec, &id));
-  *out = v->m->ops[id].first_result;
-  return NULL;
+  return jm_build_one(v->m, v->region, code, operands, n, attrs, type, jm_vhlo_location(v, op),
+                      out);
 }
 
 jm_error *jm_vhlo_sum(jm_vhlo *v, const jm_wire_op *op, jm_value operand, jm_i64s dims,

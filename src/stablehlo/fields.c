@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The attributes of an IR op out of those on the wire, as the row of vhlo.def says: which goes to
- * which field comes from the row, how to convert it from the field's kind. */
+ * Builds the attributes of an IR op from those on the wire: the row of vhlo.def says which
+ * attribute goes to which field, and the field's kind how to convert it. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -72,7 +72,8 @@ static jm_error *set_special(jm_vhlo *v, uint32_t index, const jm_wire_attr *att
   return attr->ints[0] ? jm_error_unimplemented("it must be false") : NULL;
 }
 
-/* A type as an attribute's value: none is absence, an element type goes by its name. */
+/* A type as an attribute's value: the none type counts as absent, an element type is given by its
+ * name. */
 static jm_error *set_type(jm_vhlo *v, const jm_wire_attr *attr, const char *name, size_t size,
                           const target *t) {
   const jm_wire_type *type;

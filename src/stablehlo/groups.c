@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * replica_groups: lists of ids, or, since StableHLO 1.16, axes of a mesh, which name the same
- * groups by the axes that the participants of one group differ in. */
+ * replica_groups: lists of ids or, since StableHLO 1.16, the axes of a mesh in which the
+ * participants of one group differ. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rules of ops that the IR has as they are, and of those that vanish on reading: calls, tuples,
+ * Rules of ops that the IR has unchanged, and of those that reading removes: calls, tuples,
  * composites, casts, shardings. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 /* -- one to one */
 
-/* n operands starting with the first go to the IR op; fields and regions as they are. */
+/* The first n operands become those of the IR op; fields and regions are taken over. */
 static jm_error *read_plain(jm_vhlo *v, const jm_wire_op *op, uint32_t n, bool reversed) {
   jm_opcode code = (jm_opcode)jm_vhlo_find_row(v, op)->op;
   jm_vhlo_attrs attrs;
@@ -25,7 +25,7 @@ jm_error *jm_vhlo_read_plain(jm_vhlo *v, const jm_wire_op *op) {
   return read_plain(v, op, op->n_operands, false);
 }
 
-/* The operands after the first repeat what the (static) result type says. */
+/* The operands after the first repeat the (static) result type. */
 jm_error *jm_vhlo_read_first_operand(jm_vhlo *v, const jm_wire_op *op) {
   return read_plain(v, op, 1, false);
 }
@@ -73,7 +73,7 @@ jm_error *jm_vhlo_read_compare(jm_vhlo *v, const jm_wire_op *op) {
   return jm_vhlo_build(v, op, JM_OP_compare, operands, 2, &attrs, false);
 }
 
-/* -- what must not be there */
+/* -- ops that must not occur */
 
 jm_error *jm_vhlo_read_refused(jm_vhlo *v, const jm_wire_op *op) {
   (void)v, (void)op;
@@ -272,7 +272,7 @@ static jm_error *check_function(jm_vhlo *v, const jm_wire_op *op, jm_opcode code
   return NULL;
 }
 
-/* *done: the composite is an op of the IR for these types. */
+/* *done: the composite became an op of the IR, which takes these types. */
 static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *name,
                                const function *table, size_t n, bool *done) {
   for (size_t i = 0; i < n; i++) {
@@ -286,7 +286,8 @@ static jm_error *read_function(jm_vhlo *v, const jm_wire_op *op, const char *nam
   return NULL;
 }
 
-/* Keeps the composite's decomposition as what its op means, unless one is there for these types. */
+/* Keeps the composite's decomposition as the expansion of its op, unless there is one for these
+ * types. */
 static jm_error *keep_decomposition(jm_vhlo *v, const jm_wire_op *op, const jm_op *read) {
   jm_module *m = v->m;
   if (jm_module_expansion_find(m, read)) return NULL;
@@ -303,7 +304,8 @@ static jm_error *keep_decomposition(jm_vhlo *v, const jm_wire_op *op, const jm_o
   JM_TRY(inline_named(v, op, "decomposition", arguments, &results));
   v->region = outer;
   JM_TRY(jm_build_results(m, region, results, like.n_results));
-  /* Another one may have come up inside; it does not use itself, as this one would. */
+  /* Reading the decomposition may have added the same expansion; that one is kept, for this one
+   * would use itself. */
   if (jm_module_expansion_find(m, &like)) return NULL;
   m->expansions = jm_arena_grow(&m->arena, m->expansions, m->n_expansions + 1,
                                 &m->expansions_capacity, sizeof *m->expansions);
@@ -375,7 +377,8 @@ static jm_error *read_top_k(jm_vhlo *v, const jm_wire_op *op, const char *attrib
   return jm_vhlo_build(v, op, JM_OP_top_k, &operand, 1, &attrs, false);
 }
 
-/* What became a composite later: jaxlib before 0.7 sends ops of CHLO as custom calls of MHLO. */
+/* Ops of CHLO, which newer versions send as composites: jaxlib before 0.7 sends them as custom
+ * calls of MHLO. */
 jm_error *jm_vhlo_read_mhlo_call(jm_vhlo *v, const jm_wire_op *op, const char *target, bool *done) {
   enum { PREFIX = sizeof "mhlo." - 1 };
   char name[sizeof "chlo." + 16];

@@ -14,7 +14,7 @@ const jm_vhlo_row jm_vhlo_rows[] = {
 #include "stablehlo/vhlo.def"
 };
 
-/* What the container needs of each row. */
+/* The columns of each row that the container's reader needs. */
 static const jm_wire_row wire_rows[] = {
 #define VHLO(spelling, since, until, rule, op, attributes, fields) {spelling, attributes},
 #include "stablehlo/vhlo.def"
@@ -84,7 +84,7 @@ jm_error *jm_vhlo_inline_function(jm_vhlo *v, const char *name, uint32_t size,
   return error;
 }
 
-/* -- what the caller says of arguments and results */
+/* -- attributes of arguments and results */
 
 static jm_error *find_text(jm_vhlo *v, uint32_t dictionary, const char *key, const char **out) {
   uint32_t index;
@@ -140,7 +140,7 @@ static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memor
   return NULL;
 }
 
-/* How a program over several partitions wants an argument or a result to be divided. */
+/* The requested sharding of an argument or a result of a program over several partitions. */
 static jm_error *read_parts(jm_vhlo *v, uint32_t dictionary, const jm_type *type,
                             const jm_sharding **out) {
   uint32_t index;
@@ -339,7 +339,7 @@ static jm_error *read_module(jm_vhlo *v) {
   return read_main(v);
 }
 
-/* -- locations: rendered once, so that the module needs the bytes no longer */
+/* -- locations: rendered once, so that the module does not keep the bytes */
 
 typedef struct locations {
   uint32_t n;

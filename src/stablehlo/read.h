@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * StableHLO portable artifacts (VHLO in MLIR bytecode) → IR: versions upgraded, calls inlined,
- * composites and tuples resolved, shardings of one device dropped. The result has not been
- * verified: that is jm_module_verify's. */
+ * composites and tuples resolved, shardings of one device dropped. The result is not verified:
+ * jm_module_verify does that. */
 #ifndef JM_STABLEHLO_READ_H
 #define JM_STABLEHLO_READ_H
 

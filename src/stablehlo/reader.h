@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the StableHLO reader share: its state, access to an op's operands and
- * attributes, and emitting IR. Not for other layers. */
+ * Declarations that the files of the StableHLO reader share: its state, access to an op's operands
+ * and attributes, and emission of IR. Private to stablehlo/. */
 #ifndef JM_STABLEHLO_READER_H
 #define JM_STABLEHLO_READER_H
 
@@ -11,8 +11,8 @@
 enum { JM_OP_none = JM_N_OPS };
 
 typedef struct jm_vhlo jm_vhlo;
-/* Makes IR of one op and defines its results. What is wrong is said without naming the op: the
- * caller adds that. */
+/* Makes IR of one op and defines its results. Its errors don't name the op: the caller adds that.
+ */
 typedef jm_error *jm_vhlo_rule(jm_vhlo *v, const jm_wire_op *op);
 
 /* A row of vhlo.def. */
@@ -30,7 +30,7 @@ extern const jm_vhlo_row jm_vhlo_rows[];
 typedef struct jm_vhlo_function {
   jm_wire_string name;
   const jm_wire_op *op;
-  bool active; /* being inlined: a call of it would not end */
+  bool active; /* being inlined: a call of it would be a recursion */
 } jm_vhlo_function;
 
 typedef struct jm_vhlo_tuple {
@@ -80,8 +80,8 @@ static inline bool jm_vhlo_one_device(const jm_vhlo *v) {
   return v->m->n_partitions == 1 && v->m->n_replicas == 1;
 }
 
-/* What a program can ask for is bounded by its size, whatever it shares or repeats: an op costs 1,
- * and so do about as many bytes as it takes. */
+/* Bounds the work for a program by its size, whatever it shares or repeats: an op costs 1, and so
+ * do about as many bytes of data as an op takes. */
 enum { JM_VHLO_PER_ITEMS = 8, JM_VHLO_PER_BYTES = 64 };
 static inline jm_error *jm_vhlo_charge(jm_vhlo *v, uint64_t cost) {
   if (cost > v->budget)
@@ -137,7 +137,7 @@ typedef struct jm_vhlo_mesh {
 
 /* A mesh, or the name of one, by attribute index. */
 jm_error *jm_vhlo_mesh_read(jm_vhlo *v, uint32_t index, jm_vhlo_mesh *out) JM_MUST_USE;
-/* What an axis reference walks along: an axis of the mesh, or a factor of it. */
+/* The axis that an axis reference names: an axis of the mesh, or a factor of one. */
 jm_error *jm_vhlo_mesh_axis(jm_vhlo *v, const jm_vhlo_mesh *in, uint32_t index,
                             jm_vhlo_axis *out) JM_MUST_USE;
 
@@ -202,7 +202,7 @@ typedef union jm_vhlo_attrs {
 
 /* -- read.c: operands, emitting */
 
-/* What a wire value is in the current region: a value or a tuple. */
+/* The value or tuple that stands for a wire value in the current region. */
 jm_error *jm_vhlo_value(jm_vhlo *v, uint32_t wire, jm_value *out) JM_MUST_USE;
 jm_error *jm_vhlo_operand(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value *out) JM_MUST_USE;
 /* All of them, in the scratch arena. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Custom calls with layouts and shared memory. In the IR every value is row-major: an operand that
- * a call wants in another order is transposed before it, a result after it, and the call keeps the
- * order so that it can tell its handler the dimensions.
+ * a call requires in another order is transposed before the call, a result after it, and the call
+ * keeps the order so that its handler gets the right dimensions.
  *
  *   c = custom_call a, layouts of a and c column-major
  *   t = transpose a;  u = custom_call t layouts=[0,1,0,1];  c = transpose u */
@@ -104,7 +104,7 @@ static jm_error *build_permuted(jm_vhlo *v, const jm_wire_op *op, jm_value *oper
   return NULL;
 }
 
-/* Which operand each result shares its memory with: only whole values, no parts of tuples. */
+/* The operand that each result shares memory with: only whole values, no elements of tuples. */
 static jm_error *read_aliases(jm_vhlo *v, const jm_wire_op *op, jm_i64s *out) {
   const jm_wire_attr *list, *alias;
   JM_TRY(jm_vhlo_find(v, op, "output_operand_aliases", &list));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rules of ops that StableHLO keeps for old programs or for shapes known at run time: each says
- * the same as one or two plain ops. */
+ * Rules of ops that StableHLO keeps for old programs or for dynamic shapes: each is equivalent to
+ * one or two other ops. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -286,7 +286,7 @@ jm_error *jm_vhlo_read_real_dynamic_slice(jm_vhlo *v, const jm_wire_op *op) {
   return jm_vhlo_build(v, op, JM_OP_slice, &operand, 1, &attrs, false);
 }
 
-/* -- sizes, which are all known */
+/* -- sizes, which are all static */
 
 static jm_error *find_size(jm_vhlo *v, const jm_wire_op *op, int64_t *out) {
   int64_t dim = 0;
@@ -314,7 +314,7 @@ jm_error *jm_vhlo_read_get_dimension_size(jm_vhlo *v, const jm_wire_op *op) {
   return NULL;
 }
 
-/* Only to the size that it has. */
+/* Only to its own size. */
 jm_error *jm_vhlo_read_set_dimension_size(jm_vhlo *v, const jm_wire_op *op) {
   int64_t size = 0;
   jm_i64s wanted = {0};

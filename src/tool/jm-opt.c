@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * jm-opt: reads a module (a StableHLO portable artifact or the IR's text form), verifies it, runs
- * passes, prints it, or what its groups become for some machine: kernels, and these in the
- * languages that there are printers of. */
+ * passes, and prints it, or its groups as kernels for a target, in any language that has a printer.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

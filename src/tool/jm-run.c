@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * jm-run: executes a module, a StableHLO portable artifact or IR text, on given or made-up inputs
- * and prints its results. With --compare it also runs the optimised module and demands the same
+ * and prints its results. With --compare it also runs the optimised module and requires the same
  * bits, which is how passes are tested. */
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How much code a group may become: compilers take more than linear time in the length of a block,
- * so that long programs of dear functions must fall into kernels of a bounded size. */
+ * so that long programs of expensive functions must fall into kernels of a bounded size. */
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "kernel/schedule/schedule.h"

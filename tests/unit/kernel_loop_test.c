@@ -413,7 +413,7 @@ static void test_seams(void) {
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_torus(sizes[i][0], sizes[i][1]);
 }
 
-/* A dear value that is asked for by two index maps, a reduction over rows, a constant with
+/* A expensive value that is asked for by two index maps, a reduction over rows, a constant with
  * contents, predicates and indices as carries. */
 static void test_stored(void) {
   check_program(

@@ -49,7 +49,7 @@ static const char *find_undefined(const jm_text *object) {
   uint64_t sections = read_number(bytes + 40, 8), n = read_number(bytes + 60, 2);
   for (uint64_t i = 0; i < n; i++) {
     const char *section = bytes + sections + i * 64;
-    if (read_number(section + 4, 4) != 2) continue; /* SHT_SYMTAB */
+    if (read_number(section + 4, 4) != 2) continue; /* a symbol table */
     const char *strings = bytes + sections + read_number(section + 40, 4) * 64;
     uint64_t names = read_number(strings + 24, 8), from = read_number(section + 24, 8);
     uint64_t size = read_number(section + 32, 8);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bitcast_convert. Logically the operand is its elements' bits, packed without gaps, first element
  * and least significant bits first. In our buffers a type below 8 bits takes a byte an element, so
- * only such types need work: their bits are gathered from, and spread over, bytes. */
+ * that only such types need conversion: their bits are packed from, and unpacked to, bytes. */
 #include <string.h>
 
 #include "base/number.h"
 #include "engine/elementwise/elementwise.h"
 
-/* pred is a byte of 0 or 1 for this purpose: the two widths that it has meet only here. */
+/* Here pred has the width of a byte of 0 or 1, not that of a bit. */
 static uint32_t width_of(jm_dtype dtype) {
   return dtype == JM_DT_pred ? 8 : jm_dtype_facts[dtype].bits;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Comparison. Types without a loop of their own are converted to one that keeps their order, a
- * block at a time. */
+ * Comparison. Types without a loop of their own are converted, a block at a time, to a type with
+ * the same order. */
 #include "base/number.h"
 #include "engine/elementwise/elementwise.h"
 #include "engine/elementwise/kernel.h"

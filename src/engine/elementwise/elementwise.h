@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an elementwise op computes of one element, for every op and element type, as loops over
- * dense arrays: the scalar functions that the library and the oracle share, so that they are
- * written once. No threads, no state, no shapes; compiled kernels have their own (kernel/emit). */
+ * The elementwise ops for every element type, as loops over dense arrays: scalar functions that the
+ * library and the oracle share, so that they are written once. No threads, no state, no shapes;
+ * compiled kernels have their own (kernel/emit). */
 #ifndef JM_ELEMENTWISE_ELEMENTWISE_H
 #define JM_ELEMENTWISE_ELEMENTWISE_H
 

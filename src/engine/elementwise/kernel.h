@@ -12,7 +12,7 @@
   extern jm_elementwise_kernel *const jm_elementwise_kernels_##name[JM_N_OPS];
 #include "base/dtype.def"
 
-/* What is computed in another format goes through buffers of so many elements, which stay in the
+/* Conversions to another format go through buffers of so many elements, which stay in the
  * first-level cache. */
 enum { JM_ELEMENTWISE_BLOCK = 256, JM_ELEMENTWISE_BYTES = 16 };
 

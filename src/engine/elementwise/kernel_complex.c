@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kernels of complex values. Sums and products are the plain formulas in the type's own precision
  * (without C's repair of infinities, as in XLA). Everything else is computed in double, so that it
- * is correct to about the last digit for c64; the functions are C's (Annex G), and where C has none
- * they are here. */
+ * is correct to about the last digit for c64; the functions are C's (Annex G) or, where C has none,
+ * defined here. */
 #include <complex.h>
 #include <math.h>
 
@@ -20,7 +20,7 @@ static z128 make(double re, double im) {
 
 /* -- functions that C lacks */
 
-/* The sum, taken in twice the precision and rounded. */
+/* The sum, computed in twice the precision and rounded. */
 static double sum_exactly(const double *terms, int n) {
   double high = 0, low = 0;
   for (int i = 0; i < n; i++) {
@@ -61,7 +61,7 @@ static z128 sign(z128 z) {
   return magnitude == 0 ? z : make(creal(z) / magnitude, cimag(z) / magnitude);
 }
 
-/* What is left of an infinite part: a sign, and 0 for a finite one. */
+/* The box of Annex G: +-1 for an infinite part, a signed 0 for a finite one. */
 static double box(double x) { return copysign(isinf(x) ? 1 : 0, x); }
 
 /* Smith's method; where it gives NaN alone, infinite / finite is infinite and finite / infinite 0.
@@ -167,8 +167,8 @@ static z128 arc_tangent2(z128 x, z128 y) {
     }                                                                \
   }
 
-/* maximum and minimum are lexicographic; what is unordered or equal gives the right operand, as in
- * XLA. */
+/* maximum and minimum are lexicographic; unordered or equal operands give the right one, as in XLA.
+ */
 #define PICK(op, R, part) (a op c || (a == c && b op d_) ? (R)(part ? b : a) : (R)(part ? d_ : c))
 
 #define OPS(PARTS_UNARY, PARTS_BINARY, REAL_UNARY, UNARY, BINARY, d, R) \

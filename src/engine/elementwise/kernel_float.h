@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Private to this folder: the ops of real floats as a list, for one element type d. The
  * expressions are over x and y; M_<d>(fn) is the function of <math.h>, V_<d>(fn) one that a loop
- * can vectorise where there is one, BITWISE_<d> an operator on the bits. What has no such macros
- * (the narrow floats) uses the names alone. */
+ * can vectorise where there is one, BITWISE_<d> an operator on the bits. Types without such macros
+ * (the narrow floats) use the names alone. */
 #ifndef JM_ELEMENTWISE_KERNEL_FLOAT_H
 #define JM_ELEMENTWISE_KERNEL_FLOAT_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels of integers and pred. Everything wraps: sums and products are taken in an unsigned type
- * at least as wide (two uint16_t would multiply as int, and overflow). */
+ * Kernels of integers and pred. Everything wraps: sums and products are computed in an unsigned
+ * type at least as wide (two uint16_t would multiply as int, and overflow). */
 #include "base/number.h"
 #include "engine/elementwise/kernel.h"
 

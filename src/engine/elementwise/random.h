@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One block of the counter-based generators ThreeFry 2x32 (20 rounds) and Philox 4x32 (10 rounds)
- * of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011). Where blocks go is the
- * ops' business. */
+ * of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011). The ops decide where
+ * blocks are stored. */
 #ifndef JM_ELEMENTWISE_RANDOM_H
 #define JM_ELEMENTWISE_RANDOM_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reduce_precision: a value is rounded to a float format of the given widths, of IEEE's shape, and
- * stays in its type. As in XLA, what is too large becomes infinite and what would be subnormal in
- * the format becomes 0. */
+ * stays in its type. As in XLA, values that are too large become infinite and those that would be
+ * subnormal in the format become 0. */
 #include "base/number.h"
 #include "engine/elementwise/elementwise.h"
 

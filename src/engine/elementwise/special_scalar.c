@@ -5,7 +5,7 @@
 
 #include "engine/elementwise/special.h"
 
-/* Terms after which nothing is gained; the fractions need about the square root of an argument. */
+/* The most terms that can matter; the fractions need about the square root of an argument. */
 enum { MOST_TERMS = 20000 };
 
 #define LOG_2PI 1.83787706640934548356
@@ -20,7 +20,7 @@ static double log_excess(double m) {
   return m * m * p;
 }
 
-/* What gamma is more than Stirling's formula, as a logarithm; a >= 10. */
+/* The logarithm of gamma divided by Stirling's formula; a >= 10. */
 static double stirling_rest(double a) {
   double r = 1 / a, r2 = r * r;
   return r * (1 / 12.0 - r2 * (1 / 360.0 - r2 * (1 / 1260.0 - r2 * (1 / 1680.0 - r2 / 1188))));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Special functions without loops or branches, so that loops over elements vectorise. What holds
- * outside of the formulas' range is selected at the end. */
+ * Special functions without loops or branches, so that loops over elements vectorise. Values
+ * outside of a formula's range are selected at the end. */
 #include <math.h>
 
 #include "base/loop.h"
@@ -12,11 +12,8 @@
 
 /* The logarithm of a positive, finite, normal double; unlike jm_log_normal, to its last digits. */
 JM_INLINE double log_full(double x) {
-  const uint64_t low = 0x3fe6a09e667f3bcd, one = 0x3ff0000000000000;
-  uint64_t bits = jm_f64_bits(x) + (one - low);
-  double k = jm_f64_from_bits(bits >> 52 | 0x4330000000000000) - (0x1p52 + 1023);
-  double m = jm_f64_from_bits((bits & 0xfffffffffffff) + low);
-  double f = (m - 1) / (m + 1), f2 = f * f;
+  jm_log_parts parts = jm_log_split(x);
+  double f2 = parts.f * parts.f;
   double tail = 1 / 21.0;
   tail = tail * f2 + 1 / 19.0;
   tail = tail * f2 + 1 / 17.0;
@@ -27,10 +24,10 @@ JM_INLINE double log_full(double x) {
   tail = tail * f2 + 1 / 7.0;
   tail = tail * f2 + 1 / 5.0;
   tail = tail * f2 + 1 / 3.0;
-  return k * JM_LN2 + 2 * (f + f * (f2 * tail));
+  return jm_log_join(parts, tail);
 }
 
-/* x minus the nearest integer: what of x sin(pi x) and tan(pi x) depend on, but for a sign. */
+/* x minus the nearest integer, which determines sin(pi x) and tan(pi x) up to the sign. */
 JM_INLINE double fraction(double x) { return x - rint(x); }
 
 /* Taylor series, |f| <= 1/2: the next term is below 3e-17 of the sum. */

@@ -60,21 +60,39 @@ JM_INLINE float jm_tanhf(float x) {
   return copysignf((float)(m / (m + 2)), x);
 }
 
-/* The logarithm of a positive, finite, normal double. */
-JM_INLINE double jm_log_normal(double x) {
-  /* x = 2^k m, m in [sqrt(1/2), sqrt(2)): the exponent is taken after a shift to those bounds. */
+/* x = 2^k m, positive, finite and normal, with m in [sqrt(1/2), sqrt(2)): f = (m - 1) / (m + 1), so
+ * that log m = 2 artanh f, |f| < 0.1716. */
+typedef struct jm_log_parts {
+  double k, f;
+} jm_log_parts;
+
+JM_INLINE jm_log_parts jm_log_split(double x) {
+  /* The exponent is taken after a shift to the bounds of m. */
   const uint64_t low = 0x3fe6a09e667f3bcd, one = 0x3ff0000000000000;
   uint64_t bits = jm_f64_bits(x) + (one - low);
   double k = jm_f64_from_bits(bits >> 52 | 0x4330000000000000) - (0x1p52 + 1023);
   double m = jm_f64_from_bits((bits & 0xfffffffffffff) + low);
-  double f = (m - 1) / (m + 1), f2 = f * f; /* log m = 2 artanh f, |f| < 0.1716 */
+  jm_log_parts parts = {k, (m - 1) / (m + 1)};
+  return parts;
+}
+
+/* The logarithm, with tail = (artanh f / f - 1) / f^2 as exact as the result is to be. */
+JM_INLINE double jm_log_join(jm_log_parts parts, double tail) {
+  double f = parts.f;
+  return parts.k * JM_LN2 + 2 * (f + f * (f * f * tail));
+}
+
+/* The logarithm of a positive, finite, normal double, to more than the digits of f32. */
+JM_INLINE double jm_log_normal(double x) {
+  jm_log_parts parts = jm_log_split(x);
+  double f2 = parts.f * parts.f;
   double tail = 1 / 13.0;
   tail = tail * f2 + 1 / 11.0;
   tail = tail * f2 + 1 / 9.0;
   tail = tail * f2 + 1 / 7.0;
   tail = tail * f2 + 1 / 5.0;
   tail = tail * f2 + 1 / 3.0;
-  return k * JM_LN2 + 2 * (f + f * (f2 * tail));
+  return jm_log_join(parts, tail);
 }
 
 JM_INLINE float jm_logf(float x) {
@@ -86,7 +104,7 @@ JM_INLINE float jm_logf(float x) {
 
 JM_INLINE float jm_log1pf(float x) {
   double y = 1 + (double)x;
-  /* What the sum lost, to first order: all of x, if x is small. */
+  /* The rounding error of the sum, to first order: all of x, if x is small. */
   float log = (float)(jm_log_normal(y) + ((double)x - (y - 1)) / y);
   log = x < -1 ? (float)NAN : log;
   log = x == -1 ? -(float)INFINITY : log;

@@ -56,7 +56,7 @@ static const jm_step_code *bind(void *compiled, jm_op_id op) {
   return &((const jm_host_program *)compiled)->codes[op].base;
 }
 
-/* "$0 is %5, $1 is temporary 0": what a kernel's memory is bound to. */
+/* "$0 is %5, $1 is temporary 0": the bindings of a kernel's parameters. */
 static void print_launch_arguments(const jm_module *m, const jm_op *op, const jm_launch *launch,
                                    jm_text *text) {
   uint32_t n = 0;
@@ -117,7 +117,7 @@ static const jm_backend backend = {
     .print_code = print_code,
 };
 
-/* -- the engine. Its memory is the runtime's, so it has no arrays */
+/* -- the engine. It works on the runtime's memory and has no arrays */
 
 static jm_error *run(jm_engine *engine, void *compiled, const jm_plan *plan,
                      const jm_engine_run *run) {

@@ -9,7 +9,7 @@
  * destroying it does nothing. */
 jm_engine *jm_host_engine(void);
 
-/* Runs a plan of the host's; see jm_engine_run for the rules of the memory. Any number of runs at
+/* Runs a plan for the host; see jm_engine_run for the rules of the memory. Any number of runs at
  * once. */
 jm_error *jm_host_run(const jm_plan *plan, const jm_engine_run *run) JM_MUST_USE;
 

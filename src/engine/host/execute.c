@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a plan on the host: slots become addresses, once; then the steps run over them. A frame
- * belongs to one execution, so that any number of them may run at once. */
+ * Runs a plan on the host: slots are resolved to addresses once, then the steps run on them. A
+ * frame belongs to one execution, so that any number of them may run at once. */
 #include <string.h>
 
 #include "base/counters.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host engine's code of a module: its fusion ops scheduled and compiled, its other ops as
- * routines of the library (library/library.h), and how one of them is run. It plans
- * nothing and owns no tensor: memory comes from the plan. */
+ * The host engine's code of a module: compiled kernels for its fusion ops, routines of the library
+ * (library/library.h) for other ops, and the functions that run them. It plans nothing and owns no
+ * tensor: memory comes from the plan. */
 #ifndef JM_ENGINE_HOST_HOST_H
 #define JM_ENGINE_HOST_HOST_H
 
@@ -10,7 +10,7 @@
 #include "engine/host/jit.h"
 #include "kernel/schedule/groups.h"
 
-/* What runs one op. */
+/* The code of one op. */
 typedef struct jm_host_code {
   jm_step_code base;
   jm_call_fn *run;            /* NULL: a group */

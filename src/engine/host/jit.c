@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Compiled kernels: a table by content, and the way from kernels to modules, one per thread. */
+ * Compiled kernels: a table keyed by content, and the division of kernels into LLVM modules, one
+ * per thread. */
 #include "engine/host/jit.h"
 
 #include <inttypes.h>
@@ -22,7 +23,7 @@ enum {
   LEAST_BATCH = 64, /* instructions that are worth a module of their own */
 };
 
-/* A module's code, held by those of its kernels that are held. */
+/* A module's code, retained by its kernels that are in use. */
 typedef struct batch {
   jm_image image;
   size_t held;
@@ -35,7 +36,7 @@ struct jm_jit_code {
   uint64_t offset; /* in the batch's image */
   size_t held;
   uint64_t hash;
-  jm_text text;    /* what it was compiled from */
+  jm_text text;    /* its source: the kernel's text */
   const char *key; /* the part of it behind the kernel's name */
   size_t key_size;
   jm_jit_code *next;
@@ -44,8 +45,8 @@ struct jm_jit_code {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static jm_jit_code *buckets[N_BUCKETS];
 
-/* Scalar instructions that a run executes: below, a kernel is made in a fifth of the time, and most
- * of the time of a run goes elsewhere. */
+/* Scalar instructions that a run executes: below, quick compilation takes a fifth of the time, and
+ * most of the time of a run is spent elsewhere. */
 static _Atomic int64_t quick_work = 1 << 18;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -55,7 +56,8 @@ static char version[96];
 
 /* -- LLVM */
 
-/* A child has whatever locks LLVM held when it came to be: so no thread is inside LLVM then. */
+/* A child process inherits the locks that LLVM holds at the fork: therefore no thread may be inside
+ * LLVM then. */
 static pthread_rwlock_t inside = PTHREAD_RWLOCK_INITIALIZER;
 
 static void before_fork(void) {
@@ -308,8 +310,8 @@ static int compare_tasks(const void *a, const void *b) {
   return (n < m) - (n > m); /* larger ones first */
 }
 
-/* Tasks [begin, end), which are of one kind, become new batches; each goes to that with the least
- * work so far. */
+/* Distributes tasks [begin, end), of one kind, over new batches by greedy load balancing: each goes
+ * to the batch with the least work so far. */
 static jm_error *assign_batches(compilation *c, uint32_t begin, uint32_t end) {
   if (begin == end) return NULL;
   size_t insts = 0, threads = jm_parallel_threads();
@@ -364,7 +366,7 @@ static jm_error *run_compilation(compilation *c) {
   return error;
 }
 
-/* Gives what was compiled to the table. Another thread may have been faster; its code is used. */
+/* Adds compiled code to the table. If another thread was faster, its code is used. */
 static void publish(compilation *c) {
   for (uint32_t i = 0; i < c->n_tasks; i++) {
     jm_jit_code *code = c->tasks[i].code;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels to machine code at run time, through LLVM, which is found while running and never linked
- * (llvm_library.h). Without LLVM nothing is lost but speed: jm_jit_find_target says so and why. */
+ * Compiles kernels to machine code at run time, through LLVM, which is loaded at run time and never
+ * linked (llvm_library.h). Without LLVM programs run, but slower: jm_jit_find_target gives the
+ * reason. */
 #ifndef JM_ENGINE_HOST_JIT_H
 #define JM_ENGINE_HOST_JIT_H
 
 #include "engine/host/saved_code.h"
 #include "kernel/ir/target.h"
 
-/* The machine at hand, if there is an LLVM that passes its probe; else NULL, and *why is a line
- * that says what was looked for (static memory). Decided once per process, thread safe. */
+/* The target of this machine, if there is an LLVM that passes a probe; else NULL, and *why is a
+ * line that says what was tried (static memory). Decided once per process, thread safe. */
 const jm_target *jm_jit_find_target(const char **why);
 /* "LLVM 20.1.8" or so; "" without. */
 const char *jm_jit_version(void);
@@ -28,7 +29,7 @@ jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_s
 jm_error *jm_jit_save(jm_jit_code *const *codes, uint32_t n, jm_text *out) JM_MUST_USE;
 
 /* For tests: kernels that execute fewer scalar instructions than this are compiled quickly rather
- * than well. Returns what it was. Does not touch what is compiled. */
+ * than well. Returns the old value; code that is already compiled stays. */
 int64_t jm_jit_limit_quick(int64_t work);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What llvm_library.c asks of LLVM, however a library offers it: llvmlite's own functions
- * (llvm_binding_llvmlite.c) or LLVM's C interface (llvm_binding_c.c). No policy is here. */
+ * The functions of LLVM that llvm_library.c needs, bound to either interface: llvmlite's own
+ * functions (llvm_binding_llvmlite.c) or LLVM's C interface (llvm_binding_c.c). No policy is here.
+ */
 #ifndef JM_ENGINE_HOST_LLVM_BINDING_H
 #define JM_ENGINE_HOST_LLVM_BINDING_H
 
@@ -21,7 +22,7 @@ typedef struct jm_llvm_target_machine {
 /* Pointers are LLVM's objects. `words` of a function that failed: NULL, or LLVM's own, which
  * dispose_words takes back. */
 typedef struct jm_llvm_binding {
-  /* Finds the functions in a library that dlopen gave; false if it has not all of them. */
+  /* Finds the functions in a loaded library; false if one is missing. */
   bool (*bind)(void *library);
   void (*find_version)(unsigned version[3]);
   const unsigned *known_majors; /* that the tests were run with, up to a 0 */

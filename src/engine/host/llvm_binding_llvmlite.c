@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LLVM as the library inside the llvmlite wheel offers it: the functions that llvmlite's own Python
- * code calls. */
+ * Binds the library inside the llvmlite wheel: the functions that llvmlite's own Python code calls.
+ */
 #include <dlfcn.h>
 #include <string.h>
 

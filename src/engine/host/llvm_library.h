@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LLVM, found while running: the library that JAX_MPS_LLVM names, the one inside the llvmlite wheel
+ * LLVM, loaded at run time: the library that JAX_MPS_LLVM names, the one inside the llvmlite wheel
  * (the Python package says where), or a system's libLLVM. Their functions' names are confined to
- * llvm_binding_*.c. Text in, machine code out; what is compiled, and what it is cached under, is
- * jit.c's matter. */
+ * llvm_binding_*.c. Text in, machine code out; jit.c decides what is compiled, and caches it. */
 #ifndef JM_ENGINE_HOST_LLVM_LIBRARY_H
 #define JM_ENGINE_HOST_LLVM_LIBRARY_H
 
@@ -12,8 +11,8 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* Loads the library once per process. false: *why says what was looked for and what was wrong
- * (static memory). Everything below may be called only after it was true. */
+/* Loads the library once per process. false: *why says what was tried and why it failed (static
+ * memory). Everything below may be called only after it returned true. */
 bool jm_llvm_library_load(const char **why);
 const char *jm_llvm_library_version(void); /* "LLVM 20.1.8" */
 
@@ -28,7 +27,7 @@ typedef struct jm_llvm_object {
 jm_error *jm_llvm_compile(const char *text, bool quickly, jm_llvm_object *out) JM_MUST_USE;
 void jm_llvm_object_release(jm_llvm_object *object); /* one that is zero is allowed */
 
-/* For tests: the module as an object file (or assembly) for a machine that need not be at hand. */
+/* For tests: the module as an object file (or assembly) for any machine, not only this one. */
 typedef struct jm_llvm_machine {
   const char *triple, *cpu, *features;
   bool assembly, quickly;

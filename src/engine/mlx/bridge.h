@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The C face of libjm_engine_mlx_<version>, the only library that links MLX: a table of functions,
- * one per row of prims.def and a few for arrays and the device. Arrays in, arrays out; every C++
- * exception becomes a jm_error; no meaning of StableHLO here. The library is loaded by engine.c and
- * gets what it needs of the core through jm_mlx_host, so it links nothing of it.
+ * The C interface of libjm_engine_mlx_<version>, the only library that links MLX: a table of
+ * functions, one per row of prims.def and a few for arrays and the device. Functions take and
+ * return arrays; every C++ exception becomes a jm_error; StableHLO's meaning is not here. engine.c
+ * loads the library and passes it the core's functions in jm_mlx_host, so that it does not link the
+ * core.
  *
  * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
  * the one thread that called device_open, but for array_release of evaluated arrays and memory_*.
@@ -25,7 +26,7 @@ extern "C" {
 
 enum { JM_MLX_ABI = 7 };
 
-/* How elements join: of scans (but replacement) and scatters (but log_add_exp). */
+/* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
   JM_MLX_REPLACE,
   JM_MLX_SUM,
@@ -38,10 +39,10 @@ typedef enum jm_mlx_fold {
 /* A counted mlx::core::array; may be lazy. */
 typedef struct jm_mlx_array jm_mlx_array;
 
-/* The end of work that was started. It holds no array, so that memory is reused meanwhile. */
+/* The completion of started work. It retains no array, so that memory is reused meanwhile. */
 typedef struct jm_mlx_fence jm_mlx_fence;
 
-/* What the core gives to the library. */
+/* The functions of the core that the library uses. */
 typedef struct jm_mlx_host {
   uint32_t abi;
   jm_error *(*error_create)(jm_code code, const char *format, ...);
@@ -124,12 +125,12 @@ typedef struct jm_mlx_api {
                             jm_mlx_array **out);
   jm_mlx_array *(*array_retain)(jm_mlx_array *a);
   void (*array_release)(jm_mlx_array *a); /* NULL is allowed */
-  /* Shape and type as MLX has them. */
+  /* Shape and type as known to MLX. */
   jm_error *(*array_describe)(jm_mlx_array *a, jm_dtype *dtype, int32_t *shape, int *rank);
   bool (*array_has_shape)(const jm_mlx_array *a, const int64_t *dims, uint32_t rank);
   /* Builds and starts the arrays' graphs; returns before they are done. */
   jm_error *(*arrays_start)(jm_mlx_array *const *arrays, size_t n);
-  /* Starts them; *out tells when they are there, NULL: they are. */
+  /* Starts them; *out fires when they are ready, NULL: they are. */
   jm_error *(*arrays_submit)(jm_mlx_array *const *arrays, size_t n, jm_mlx_fence **out);
   bool (*fence_is_done)(jm_mlx_fence *fence);
   /* Waits; an error of the work is returned, and MLX forgets it then. The fence is released. */
@@ -144,9 +145,9 @@ typedef struct jm_mlx_api {
    * NULL. Valid while the array lives. */
   jm_error *(*array_data)(jm_mlx_array *a, const void **out);
 
-  /* RESOURCE_EXHAUSTED if a value of so many bytes is more than the device's memory. What the host
-   * computes beside the device is held to that, too: an operating system may grant any size, and
-   * kill who writes to it. */
+  /* RESOURCE_EXHAUSTED if a value of so many bytes exceeds the device's memory. Values that the
+   * host computes for the device are checked, too: an operating system may grant any size, and kill
+   * the process that writes to it. */
   jm_error *(*bytes_check)(const char *what, size_t bytes);
   void (*memory_read)(jm_mlx_memory *out);
   void (*memory_set_cache_limit)(int64_t bytes);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the bridge's C++ files share: the array handle, the open device, errors. Nothing of it is
-// seen by C.
+// Shared by the bridge's C++ files: the array handle, the open device, errors. Not visible to C.
 #ifndef JM_ENGINE_MLX_BRIDGE_INTERNAL_H
 #define JM_ENGINE_MLX_BRIDGE_INTERNAL_H
 
@@ -25,7 +24,7 @@ struct jm_mlx_array {
 namespace jm {
 
 // The device that a thread opened. MLX's streams belong to threads, so that this does too; every op
-// is given its stream, because somebody else in the process may change MLX's defaults.
+// is given its stream, because other code in the process may change MLX's defaults.
 struct opened {
   mlx::core::StreamOrDevice stream;
   size_t largest = std::numeric_limits<size_t>::max();  // bytes of one array

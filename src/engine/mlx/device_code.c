@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A text is printed for every kernel, looked up in the process's table, then on disk, and compiled
- * if it is in neither; what is missing is compiled in parallel. */
+ * The text of every kernel is looked up in the process's table, then on disk; missing ones are
+ * compiled in parallel. */
 #include "engine/mlx/device_code.h"
 
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 
 #include "base/counters.h"
 #include "base/file_cache.h"
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "base/settings.h"
 #include "engine/mlx/nvrtc.h"
@@ -17,13 +18,6 @@
 enum { N_BUCKETS = 1024 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static jm_device_code *buckets[N_BUCKETS]; /* under the lock, with refs */
-
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t hash_text(const char *text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
-  return hash;
-}
 
 static void code_free(jm_device_code *code) {
   if (!code) return;
@@ -130,7 +124,7 @@ static jm_error *code_make(const compilation *c, const jm_kernel *kernel, jm_dev
     jm_text_deinit(&text);
     return error;
   }
-  const uint64_t hash = hash_text(jm_text_bytes(&text));
+  const uint64_t hash = jm_hash_bytes(jm_text_bytes(&text), text.size);
   pthread_mutex_lock(&lock);
   *out = table_find(hash, jm_text_bytes(&text));
   pthread_mutex_unlock(&lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a GPU runs for a kernel: a cubin for CUDA, a text for Metal. Equal kernels of a process
- * share one, compiled once; cubins are kept on disk too (the setting KERNEL_CACHE), so that a
- * second process compiles nothing. */
+ * The code of a kernel for a GPU: a cubin for CUDA, source text for Metal. Equal kernels of a
+ * process share one, compiled once; cubins are kept on disk too (the setting KERNEL_CACHE), so that
+ * a second process compiles nothing. */
 #ifndef JM_ENGINE_MLX_DEVICE_CODE_H
 #define JM_ENGINE_MLX_DEVICE_CODE_H
 

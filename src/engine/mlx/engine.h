@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The MLX engine as engine.h has it: finds and loads libjm_engine_mlx_<version>, opens the device,
- * runs programs through execute.h. */
+ * The MLX engine, which implements engine/engine.h: finds and loads libjm_engine_mlx_<version>,
+ * opens the device, runs programs through execute.h. */
 #ifndef JM_ENGINE_MLX_ENGINE_H
 #define JM_ENGINE_MLX_ENGINE_H
 

@@ -121,7 +121,7 @@ static jm_error *block_create(execution *x, const jm_type *type, jm_mlx_block **
   return jm_mlx_block_create(NULL, jm_type_bytes(type), out);
 }
 
-/* Brings values to the host; the device is waited for once, however many there are. */
+/* Copies values to the host, waiting for the device once, however many there are. */
 static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) {
   bool waited = false;
   const int64_t start = jm_timeline_begin();
@@ -152,7 +152,7 @@ static bool is_small_integer(const jm_type *type) {
          (jm_dtype_is_integer(type->dtype) || type->dtype == JM_DT_pred);
 }
 
-/* All operands on the host already, and nothing here that a launch would be worth. */
+/* All operands are on the host already, and the op is too small to be worth a launch. */
 static bool belongs_on_host(execution *x, const jm_op *op) {
   if (!op->n_operands) {
     for (uint32_t i = 0; i < op->n_results; i++)
@@ -168,7 +168,7 @@ static bool belongs_on_host(execution *x, const jm_op *op) {
   return jm_library_find(x->m, op) != NULL;
 }
 
-/* Drops operands that nobody uses any more, and results that nobody uses at all. */
+/* Drops operands at their last use, and unused results. */
 static void dead_drop(execution *x, const jm_step *step) {
   const jm_operand *operands = jm_step_reads(x->plan, step);
   for (uint32_t i = 0; i < step->n_reads + step->n_writes; i++)
@@ -214,7 +214,7 @@ static jm_error *results_take(execution *x, const jm_op *op) {
   return NULL;
 }
 
-/* What was uploaded stays with its value; of a constant for every later run. */
+/* Keeps uploaded arrays with their values; those of constants for all later runs. */
 static void uploaded_keep(execution *x, jm_value v, jm_mlx_array *array) {
   jm_mlx_value *value = value_at(x, v);
   if (array == value->array) return;
@@ -323,8 +323,8 @@ static void results_collect(execution *x, const jm_region *region, jm_mlx_value 
   region_leave(x, region);
 }
 
-/* What a loop's body hands on is started now and then: a graph of many rounds costs memory, and
- * nothing of it would run before the loop ends. All of it at once: each start is a launch. */
+/* Starts a loop's carries every few iterations: the graph of many iterations costs memory, and none
+ * of it would run before the loop ends. All carries at once, because each start is a launch. */
 static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32_t n) {
   if (x->unstarted < STARTED_AT / 4) return NULL;
   x->unstarted = 0;
@@ -465,7 +465,7 @@ static jm_error *inputs_enter(execution *x, const jm_engine_run *run) {
   return NULL;
 }
 
-/* A result on the host is copied: somebody else may hold it, and large ones are rare. */
+/* A result on the host is copied: there may be other references, and large ones are rare. */
 static jm_error *host_output(const jm_mlx_value *value, jm_engine_value *out) {
   size_t bytes = jm_type_bytes(value->type);
   out->host = jm_data_take(bytes);
@@ -498,7 +498,7 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
     run->outputs[i].array = (jm_engine_array *)dense;
     if (dense) arrays[n_arrays++] = dense;
   }
-  /* What was put in stays until here: dropped before the graph runs, so that MLX may reuse it. */
+  /* The inputs are dropped here, before the graph runs, so that MLX may reuse their memory. */
   for (uint32_t i = 0; i < x->m->n_values; i++) jm_mlx_value_drop(x->api, value_at(x, i));
   if (!error) error = graph_trace(x, arrays, n_arrays);
   if (!error && run->fence)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Runs a plan on the MLX engine: walks its steps, builds MLX's lazy graph op by op, and places on
- * the host what belongs there. Where a value lives is decided while running, because a program's
+ * the host what belongs there. The place of a value is decided at run time, because a program's
  * arguments may be in either place: an op runs on the host if MLX can't do it, or if it is a small
  * integer computation all of whose operands are on the host already (loop counters, bounds, slice
  * starts, conditions), so that counted loops never wait for the device. */

@@ -15,7 +15,7 @@
 #include "engine/mlx/nvrtc.h"
 #include "kernel/print/c.h"
 
-enum { MOST_ARRAYS = 64 }; /* of a group, and of a launch: grouping keeps far below */
+enum { MOST_ARRAYS = 64 }; /* of a group, and of a launch: grouping stays far below */
 
 /* A launch: which arrays go into MLX's kernel, inputs before outputs. */
 typedef struct launch {
@@ -242,7 +242,7 @@ static jm_error *launch_create(jm_mlx_kernels *k, const jm_op *op, const jm_laun
   return k->api->kernel_create(&spec, &to->kernel);
 }
 
-/* Every launch has outputs of its own: none is written twice, for MLX's arrays are written once. */
+/* No output is written by two launches, because MLX's arrays are immutable. */
 static jm_error *group_check(const jm_mlx_kernels *k, const jm_group_code *group) {
   const jm_op *op = jm_module_op(k->module, group->op);
   const jm_schedule *schedule = group->schedule;

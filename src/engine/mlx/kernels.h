@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The groups of a program as kernels on MLX's streams: scheduled for the device's target, printed
  * in its language (CUDA, Metal) and compiled, or compiled by the host's jit for MLX's CPU device;
- * then launched as nodes of MLX's lazy graph. Which ops form a group was decided by the passes. */
+ * then launched as nodes of MLX's lazy graph. The passes have decided which ops form a group. */
 #ifndef JM_ENGINE_MLX_KERNELS_H
 #define JM_ENGINE_MLX_KERNELS_H
 
@@ -11,8 +11,8 @@
 typedef struct jm_mlx_kernels jm_mlx_kernels;
 
 /* The target that modules for this device are lowered for. MLX's CPU device takes the one that the
- * setting KERNELS names. Without has_kernels groups can't be run there, and *why says so (static
- * memory). */
+ * setting KERNELS names. Without has_kernels the device can't run groups, and *why gives the reason
+ * (static memory). */
 jm_target jm_mlx_kernels_target(const jm_mlx_device_fact *device, const char **why);
 
 /* Every fusion op of the module, which outlives the kernels. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From ops to MLX's primitives, op by op, while an execution runs: a lowering function takes the
- * operands' arrays and makes the results' (lazy: MLX computes them later, elsewhere). StableHLO's
- * meaning is composed here, in C, never in the bridge.
+ * Lowers ops to MLX's primitives, one by one, while an execution runs: a lowering function takes
+ * the operands' arrays and builds the results' (lazy: MLX computes them later, on other threads).
+ * StableHLO's meaning is composed here, in C, never in the bridge.
  *
  * A lowering is written as an expression: jm_mlx_add(l, a, jm_mlx_negative(l, b)). Every call
  * registers its array with the scope, which releases all of them when the op is done; after a first
@@ -83,9 +83,9 @@ jm_error *jm_lower_import(const jm_mlx_api *api, const jm_type *type, const void
 /* Registers an array that the lowering owns; returns it. */
 jm_mlx_array *jm_lower_keep(jm_lowering *l, jm_mlx_array *a);
 
-/* What MLX can hold: no f64, no complex128, no types below 8 bits, no f8, no dimension of 2^31 and
- * more; and not what is empty: MLX throws on some of it (a maximum over nothing), and there is
- * nothing to compute. */
+/* The types that MLX can hold: not f64, complex128, f8 or types below 8 bits, and no dimension of
+ * 2^31 or more. Empty arrays are excluded, too: MLX throws on some of them (a maximum over no
+ * elements), and there is nothing to compute. */
 bool jm_lower_type_supported(const jm_type *type);
 
 typedef void jm_lower_fn(jm_lowering *l);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolution in all of StableHLO's forms as MLX's: layouts are transposed views (N..C and O..I);
- * batch groups become feature groups; what MLX gets wrong or refuses is composed: negative padding
- * with a dilated input, a kernel reversed along some dimensions only, groups in three dimensions.
+ * batch groups become feature groups; cases that MLX gets wrong or refuses are composed: negative
+ * padding with a dilated input, a kernel reversed along some dimensions only, groups in three
+ * dimensions.
  */
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/product.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement with places known at run time. MLX checks no bounds anywhere, so every start is
+ * Data movement at positions known at run time. MLX checks no bounds, so that every start is
  * clamped (gather, dynamic slices) or tested (scatter) here, in its own type, before it is cast.
  *
- * Gather and scatter, in all of StableHLO's forms, are one picture: an index vector per element of
+ * All forms of gather and scatter have one structure: an index vector per element of
  * the batch dimensions B, a window W at each. With a row-major operand the places are
  *   linear[B, W] = sum over dimensions of start[B] * stride + offset[W]
  * and the op takes or combines elements of the flat operand. If the window is a run of whole
@@ -128,7 +128,7 @@ static void lower_dynamic_update_slice(jm_lowering *l) {
 
 /* -- gather and scatter */
 
-/* What both ops say, in one form. Lists are over the operand's dimensions. */
+/* The attributes of both ops, in one form. Lists are over the operand's dimensions. */
 typedef struct places {
   const jm_type *operand, *indices;
   jm_i64s index_map, operand_batch, indices_batch, inserted; /* inserted: not in the window */
@@ -338,9 +338,9 @@ static bool supports_scatter(const jm_module *m, const jm_op *op) {
          (jm_dtype_facts[dtype].bits < 64 || (dtype == JM_DT_c64 && fold == JM_MLX_SUM));
 }
 
-/* Updates overwrite in index order: the last one stays. A GPU writes in no order at all, so that of
- * the places (n of them, rows below n_rows) all but the last of each row are sent to row n_rows,
- * which is thrown away. A maximum of integers is the same in any order. */
+/* Updates overwrite in index order: the last one stays. A GPU writes in no particular order, so
+ * that of the n positions (rows below n_rows) all but the last of each row are redirected to row
+ * n_rows, which is discarded. A maximum of integers does not depend on the order. */
 static A last_of_each(jm_lowering *l, A flat, int64_t n, int64_t n_rows) {
   const int32_t shape[1] = {(int32_t)n_rows + 1};
   A ordinals = jm_mlx_arange(l, n, JM_DT_s32);
@@ -357,7 +357,7 @@ static bool may_collide(const places *p, const jm_scatter_attrs *a) {
   return n > 1 && !a->unique_indices;
 }
 
-/* Windows that don't fit go to one row more, which is cut off in the end. */
+/* Windows that don't fit go to an additional row, which is sliced off at the end. */
 static void lower_scatter(jm_lowering *l) {
   const jm_scatter_attrs *a = l->op->attrs;
   const jm_type *operand = jm_lower_type(l, 0), *updates = jm_lower_type(l, 2);

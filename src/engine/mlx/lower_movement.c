@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement with places known at compile time. */
+ * Data movement at positions known at compile time. */
 #include "engine/mlx/lower_rules.h"
 
 typedef jm_mlx_array *A;

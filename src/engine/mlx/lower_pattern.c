@@ -62,7 +62,7 @@ static A as_heads(jm_lowering *l, A a, const jm_type *type, const int64_t *axes,
   return jm_mlx_reshape(l, a, jm_lower_ints(l, shape, 4), 4);
 }
 
-/* What is added to the products: 0, or what takes their place where the mask is false. Not MLX's
+/* The summand of the products: 0, or the substitute for them where the mask is false. Not MLX's
  * own masks of pred: those make numbers of a row that is all -inf. */
 static A added_mask(jm_lowering *l, jm_dtype dtype, uint32_t n_batch) {
   A mask = jm_lower_array(l, 3);
@@ -93,8 +93,9 @@ static void lower_attention(jm_lowering *l) {
   l->out[0] = jm_lower_dtype(l, 0) == to->dtype ? out : jm_mlx_astype(l, out, to->dtype);
 }
 
-/* Of narrow floats, MLX's one kernel keeps the products in f32, as JAX does; where it has none (its
- * CPU device, other sizes), it rounds them first, and the ops are better by themselves. */
+/* For narrow floats, MLX's fused kernel keeps the products in f32, as JAX does; without a fused
+ * kernel (on its CPU device, for other sizes) MLX rounds them first, and the separate ops are more
+ * precise. */
 static bool has_kernel(const jm_module *m, const jm_op *op, bool is_gpu) {
   const jm_type *q = jm_op_operand_type(m, op, 0), *k = jm_op_operand_type(m, op, 1);
   const jm_type *v = jm_op_operand_type(m, op, 2);

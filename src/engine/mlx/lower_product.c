@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dot_general as MLX's batched matrix product, on transposed views; and the Fourier transforms.
- * MLX multiplies floats alone. Products of integers are exact in f32 while their sums stay below
- * 2^24, in pieces if need be; small ones of any integers are multiplied and summed. */
+ * MLX multiplies floats only. Products of integers are computed in f32, which is exact while their
+ * sums stay below 2^24, in pieces if necessary; small products of any integers are multiplied and
+ * summed. */
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/product.h"
 

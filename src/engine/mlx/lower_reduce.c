@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions of whole dimensions: one op, or JAX's argmax and argmin. Other bodies are the host's.
+ * Reductions of whole dimensions by a single op, or by JAX's argmax and argmin. The host runs other
+ * bodies.
  */
 #include <string.h>
 
@@ -9,7 +10,7 @@ typedef jm_mlx_array *A;
 
 /* -- what folds */
 
-/* What MLX has functions for: of pred and of numbers. */
+/* The reductions that MLX has functions for: of pred and of numbers. */
 static const struct {
   bool pred;
   jm_opcode code;
@@ -34,7 +35,7 @@ static const struct {
 bool jm_lower_monoid_find(const jm_module *m, jm_region_id region, jm_lower_monoid *out) {
   jm_monoid is;
   if (!jm_body_monoid(m, region, &is)) return false;
-  /* MLX has no order of complex numbers that is ours. */
+  /* MLX's order of complex numbers is not StableHLO's. */
   if (jm_dtype_is_complex(is.dtype) && is.code != JM_OP_add && is.code != JM_OP_multiply)
     return false;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -62,7 +63,7 @@ static bool is_zero(const jm_module *m, jm_value v) {
   return bytes && !memcmp(bytes, zeros, jm_dtype_bytes(jm_module_typeof(m, v)->dtype));
 }
 
-/* No value is worse: the first element replaces it, or the two are equal and the index 0 wins. */
+/* The identity: the first element replaces it, or the two are equal and the index 0 wins. */
 static bool is_worst(const jm_module *m, jm_value v, bool largest) {
   const void *bytes = jm_module_element(m, v);
   jm_monoid monoid;
@@ -110,8 +111,8 @@ static void lower_argmax(jm_lowering *l, bool largest) {
 
 /* -- long sums and products */
 
-/* MLX's CPU device adds up in a few running sums, which lose a percent over a million values: more
- * values than ONE_STEP are first reduced in blocks, along one dimension at a time. */
+/* MLX's CPU device uses a few running sums, which lose a percent of accuracy over a million values:
+ * more values than ONE_STEP are first reduced in blocks, along one dimension at a time. */
 enum { ONE_STEP = 4096, BLOCK = 128, MAX_RANK = 16 };
 
 typedef struct extent {

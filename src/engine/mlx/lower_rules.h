@@ -43,7 +43,8 @@ jm_mlx_array *jm_lower_order_key(jm_lowering *l, jm_mlx_array *a, jm_dtype dtype
 typedef struct jm_lower_padding {
   const int64_t *low, *high, *interior;
 } jm_lower_padding;
-/* false: a crop past the other end, which eats into the padding there; rare, the host's. */
+/* false: a crop past the other end, which reaches the padding there; this rare case runs on the
+ * host. */
 bool jm_lower_pad_supported(const int64_t *dims, const jm_lower_padding *padding, uint32_t rank);
 jm_mlx_array *jm_lower_pad(jm_lowering *l, jm_mlx_array *a, const int64_t *dims,
                            const jm_lower_padding *padding, uint32_t rank, jm_mlx_array *value);

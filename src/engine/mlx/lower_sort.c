@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sorts whose comparator compares keys in total orders, as JAX's do: integer keys of the same
- * order, MLX's stable argsort of them, and the operands taken along. Other comparators are the
- * host's. */
+ * order, MLX's stable argsort of them, and the operands permuted by it. The host runs other
+ * comparators. */
 #include <math.h>
 
 #include "engine/mlx/lower_rules.h"
@@ -31,7 +31,7 @@ static A operand_key(jm_lowering *l, const jm_sort_key *key) {
   return key_of(l, a, &key->order);
 }
 
-/* One operand whose keys tell all there is to know: MLX's sort needs no indices. Of floats it is
+/* A single operand that its keys determine: MLX's sort needs no indices. Of floats it is
  * stable, takes the zeros for equal and all NaNs for equal and largest: JAX's order, no other. */
 static bool sorts_directly(const jm_module *m, const jm_op *op, const jm_sort_key *keys,
                            uint32_t n_keys) {

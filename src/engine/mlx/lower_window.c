@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Windows. Cumulative ones (as JAX spells cumsum and its like) are MLX's scans. Others are folded
- * dimension after dimension, each by a few slices: a window of w elements is put together of
- * windows of 1, 2, 4, ... elements. Padding and holes hold the identity, so that they take no part.
- * The gradient of pooling walks the window's positions as the op's definition does. */
+ * Windows. Cumulative ones (as JAX spells cumsum and its like) are MLX's scans. Others are reduced
+ * one dimension at a time, each by a few slices: a window of w elements is composed of windows of
+ * 1, 2, 4, ... elements. Padding and holes hold the identity. The gradient of pooling visits the
+ * window's positions as the op's definition does. */
 #include <math.h>
 
 #include "base/convert.h"
@@ -262,8 +262,8 @@ static A full(jm_lowering *l, const int64_t *dims, uint32_t n, A value) {
   return jm_mlx_full(l, jm_lower_ints(l, dims, n), (int)n, value);
 }
 
-/* The number of the position that each window selects; what it has met so far stays if the
- * comparison says so. Padding is never selected. */
+/* The number of the position that each window selects: the current selection stays if the
+ * comparison holds. Padding is never selected. */
 static A select_positions(jm_lowering *l, pooling *p, A a, A inside) {
   jm_direction direction = jm_body_compare(l->module, l->op->first_region)->direction;
   A value = NULL, where = NULL, met = NULL;

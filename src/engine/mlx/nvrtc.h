@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * CUDA C++ source to machine code, through NVRTC, which MLX's CUDA package brings: found while
- * running and never linked. Contraction is off: a kernel's products and sums round as the kernel IR
- * says. This file knows nothing of kernels, and nothing is loaded into a GPU here. */
+ * Compiles CUDA C++ source to machine code through NVRTC, which MLX's CUDA package contains: loaded
+ * at run time and never linked. Contraction is off: a kernel's products and sums round as the
+ * kernel IR says. This file knows nothing of kernels, and nothing is loaded into a GPU here. */
 #ifndef JM_ENGINE_MLX_NVRTC_H
 #define JM_ENGINE_MLX_NVRTC_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the lowerings of dot_general and convolution share: the element type that MLX computes in,
- * and when a product of integers is exact in f32. */
+ * Shared by the lowerings of dot_general and convolution: the element type that MLX computes in,
+ * and the condition under which a product of integers is exact in f32. */
 #ifndef JM_ENGINE_MLX_PRODUCT_H
 #define JM_ENGINE_MLX_PRODUCT_H
 

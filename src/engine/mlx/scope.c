@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What lowerings are written with: primitives with a sticky error, and the arrays' scope. */
+ * The functions with which lowerings are written: primitives with a sticky error, and the arrays'
+ * scope. */
 #include <string.h>
 
 #include "base/convert.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A value of a running program: on the device, on the host, or on both. Host blocks are counted, so
- * that handing a value to a loop's body copies nothing. Used by the engine's one thread alone. */
+ * A value of a running program: on the device, on the host, or on both. Host blocks are
+ * reference-counted, so that passing a value to a loop's body copies nothing. Used by the engine's
+ * thread alone. */
 #ifndef JM_ENGINE_MLX_VALUES_H
 #define JM_ENGINE_MLX_VALUES_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A region run many times on single elements: the body of a reduction, a scatter, a sort. Memory
- * for its values is made once. */
+ * for its values is allocated once. */
 #ifndef JM_ENGINE_REF_BODY_H
 #define JM_ENGINE_REF_BODY_H
 

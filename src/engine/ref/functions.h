@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Prototypes of the jm_ref_<function> that ops.def names, and what the oracle's files share:
+ * Prototypes of the jm_ref_<function> that ops.def names, and functions of all files of the oracle:
  * walking the indices of a tensor. */
 #ifndef JM_ENGINE_REF_FUNCTIONS_H
 #define JM_ENGINE_REF_FUNCTIONS_H

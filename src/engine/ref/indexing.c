@@ -56,7 +56,7 @@ jm_error *jm_ref_gather(const jm_call *call) {
   int64_t at[JM_RANK_MAX] = {0}, start[JM_RANK_MAX], offset[JM_RANK_MAX];
   size_t bytes = jm_dtype_bytes(out->type->dtype);
   if (!out->type->count) return NULL;
-  if (!operand->type->count) { /* a collapsed dimension of size 0: there is nothing to take */
+  if (!operand->type->count) { /* a collapsed dimension of size 0: there is no element */
     memset(out->data, 0, jm_type_bytes(out->type));
     return NULL;
   }

@@ -6,7 +6,7 @@
 
 #include "engine/ref/functions.h"
 
-/* Writes the operand's index that belongs to the result's; false: there is none. */
+/* Writes the operand's index for an index of the result; false: there is none. */
 typedef bool source_fn(const jm_call *call, const int64_t *to, int64_t *from);
 
 /* Elements without a source are not touched. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The oracle: what each op means, as one obvious loop in plain C. Tests judge every engine by it,
- * and constant folding evaluates by it. It has no threads, no BLAS, no tuned loops and no state,
- * and no program runs in it: an op without a compiled kernel is the host library's
+ * The oracle: the meaning of each op, as one obvious loop in plain C. Tests compare every engine
+ * with it, and constant folding evaluates with it. It has no threads, no BLAS, no tuned loops and
+ * no state, and no program runs in it: ops without a compiled kernel run in the host library
  * (engine/host/library). Sums and products of floats are accumulated in double precision, so that
- * it is nearer to the true value than those that it judges. Linear algebra, random values that
- * nobody can predict, and calls into the process have no oracle: UNIMPLEMENTED. */
+ * it is closer to the true value than the engines. Linear algebra, unpredictable random values, and
+ * calls into the process have no oracle: UNIMPLEMENTED. */
 #ifndef JM_ENGINE_REF_REF_H
 #define JM_ENGINE_REF_REF_H
 

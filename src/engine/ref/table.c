@@ -39,13 +39,13 @@ jm_error *jm_ref_identity(const jm_call *call) {
   return NULL;
 }
 
-/* A token has no bytes: the order of ops is what it stands for. */
+/* A token has no bytes: it stands for the order of ops. */
 jm_error *jm_ref_token(const jm_call *call) {
   (void)call;
   return NULL;
 }
 
-/* A group, op by op: what its kernels are judged by. */
+/* A group, op by op: tests compare its kernels with this. */
 jm_error *jm_ref_fusion(const jm_call *call) {
   return jm_ref_evaluate(call->module, call->op->first_region, call->in, call->out, call->context);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Elementwise ops on elements: finds the class's row and does what all rows of a class share
- * (wrapping of small integers, rounding of narrow floats). */
+ * Elementwise ops on elements: finds the row in its class's table and applies what all rows of a
+ * class share (wrapping of small integers, rounding of narrow floats). */
 #include "kernel/emit/element.h"
 
 jm_ktype jm_element_type(jm_dtype dtype) {

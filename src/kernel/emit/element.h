@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Single elements of tensors as kernel instructions: what an elementwise op does to them, by class
- * of element type. One table per class says which ops there are, what builds them and what they
- * cost. Knows nothing of tensors, indices or modules; that is emit.c. Private to emission. */
+ * Elementwise ops on single elements of tensors, as kernel instructions, by class of element type.
+ * One table per class lists the ops, their functions and their costs. Knows nothing of tensors,
+ * indices or modules; that is emit.c. Private to emission. */
 #ifndef JM_KERNEL_EMIT_ELEMENT_H
 #define JM_KERNEL_EMIT_ELEMENT_H
 
@@ -54,10 +54,10 @@ jm_kval jm_element_unpack_narrow(jm_kbuilder *b, jm_dtype dtype, jm_kval bits);
 jm_kval jm_element_reduce_precision(jm_kbuilder *b, jm_dtype dtype, jm_kval x, int64_t exponent,
                                     int64_t mantissa);
 
-/* An integer of a type below 8 bits: the upper bits of the byte made what our buffers hold. */
+/* Normalises the upper bits of an integer below 8 bits to the form of our buffers. */
 jm_kval jm_element_wrap(jm_kbuilder *b, jm_dtype dtype, jm_kval x);
 
-/* -- ops: one table per class. unary or binary builds the result; flops is its price in simple
+/* -- ops: one table per class. unary or binary builds the result; flops is its cost in simple
  * operations. */
 typedef struct jm_integer {
   jm_kbuilder *b;
@@ -138,7 +138,7 @@ void jm_single_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine
 void jm_math_sin_cos(jm_kbuilder *b, jm_kval x, jm_kval *sine, jm_kval *cosine);
 /* Each of n factors (f64, at most 1) times e^x. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n);
-/* e^(x + y), y being what rounding took from x. */
+/* e^(x + y), y being the rounding error of x. */
 jm_float_binary jm_math_exp_sum;
 
 #endif

@@ -22,7 +22,7 @@ static jm_element multiply(jm_kbuilder *b, jm_element x, jm_element y) {
       re, jm_k_fadd(b, jm_k_fmul(b, x.part[0], y.part[1]), jm_k_fmul(b, x.part[1], y.part[0])));
 }
 
-/* Lexicographic; what is unordered or equal gives the right operand. */
+/* Lexicographic; unordered or equal operands give the right one. */
 static jm_element pick(jm_kbuilder *b, jm_element x, jm_element y, bool larger) {
   const jm_element low = larger ? y : x, high = larger ? x : y;
   jm_kval by_imag =
@@ -76,7 +76,7 @@ static jm_element sign(jm_kbuilder *b, jm_element x) {
                            jm_k_select(b, zero, im, jm_k_fdiv(b, im, size)));
 }
 
-/* What is left of an infinite part: a sign, and 0 for a finite one. */
+/* The box of Annex G: +-1 for an infinite part, a signed 0 for a finite one. */
 static jm_kval box(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   return jm_k_fcopysign(

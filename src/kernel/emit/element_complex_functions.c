@@ -86,7 +86,7 @@ jm_element jm_complex_log1p(jm_kbuilder *b, jm_element x) {
         jm_k_fadd(b, jm_k_fsub(b, high, jm_k_fsub(b, sum, part)), jm_k_fsub(b, terms[i], part)));
     high = sum;
   }
-  if (t == JM_KT_f32) /* what rounding took from the squares */
+  if (t == JM_KT_f32) /* the rounding errors of the squares */
     low = jm_k_fadd(b, low,
                     jm_k_fadd(b, jm_k_fma(b, re, re, jm_k_fneg(b, terms[1])),
                               jm_k_fma(b, im, im, jm_k_fneg(b, terms[2]))));
@@ -205,7 +205,7 @@ static void hyperbolic_tangent(jm_kbuilder *b, jm_kval re, jm_kval im, jm_kval w
   *u = jm_k_select(b, large, jm_k_fcopysign(b, jm_k_float(b, t, 1), re), *u);
   *v = jm_k_select(b, large, jm_k_fmul(b, jm_k_float(b, t, 4), far[0]), *v);
   *v = jm_k_select(b, jm_k_foeq(b, im, jm_k_float(b, t, 0)), im, *v);
-  /* no angle: 1 + i 0 at infinity, else NaN but for what is 0 */
+  /* no angle: 1 + i 0 at infinity, else NaN except for zero parts */
   jm_kval nowhere = negated(b, is_finite(b, im)), outside = is_infinite(b, re);
   *v =
       jm_k_select(b, jm_k_and(b, outside, nowhere), jm_k_fcopysign(b, jm_k_float(b, t, 0), im), *v);

@@ -20,7 +20,7 @@ static jm_kval integer_to_float(jm_kbuilder *b, jm_dtype from, jm_dtype to, jm_k
   return jm_element_round(b, to, jm_kbuild_cast(b, code, jm_element_type(to), x));
 }
 
-/* -- floats to integers: NaN gives 0, what is out of range the nearest value */
+/* -- floats to integers: NaN gives 0, a value out of range the nearest one */
 
 typedef struct range {
   double min,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops of real floats, on f32 or f64. Narrower floats are rounded afterwards by jm_element_run. What
- * IEEE 754 defines is exact; functions are those of math_*.c. */
+ * Ops of real floats, on f32 or f64. Narrower floats are rounded afterwards by jm_element_run.
+ * Operations of IEEE 754 are correctly rounded; functions are those of math_*.c. */
 #include "kernel/emit/element.h"
 
 static jm_kval itself(jm_kbuilder *b, jm_kval x) {
@@ -38,10 +38,10 @@ static jm_kval is_finite(jm_kbuilder *b, jm_kval x) {
   return jm_k_folt(b, jm_k_fabs(b, x), jm_k_float(b, t, __builtin_inf()));
 }
 
-/* One comparison with y, or with what stands for it: for NaN the end of the order, so that y wins;
- * for the zero that must lose against the other zero, the number next to it. A NaN of x comes out,
- * as every comparison is false. In reductions x is the accumulator: all but the comparison and the
- * choice is ready before it. */
+/* One comparison with y or a substitute for it: for NaN the end of the order, so that y wins; for
+ * the zero that must lose against the other zero, the number next to it. A NaN in x is returned,
+ * because every comparison with it is false. In reductions x is the accumulator: only the
+ * comparison and the select depend on it. */
 static jm_kval extreme(jm_kbuilder *b, jm_kval x, jm_kval y, bool larger) {
   const jm_ktype t = jm_kbuild_type(b, x), it = t == JM_KT_f64 ? JM_KT_i64 : JM_KT_i32;
   const int64_t sign = INT64_MIN >> (64 - (int)jm_ktype_bits[it]);

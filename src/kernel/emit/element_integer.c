@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops of integers and pred. Arithmetic wraps by itself; types below 8 bits are computed in i8 and
- * wrapped by jm_element_run. What an instruction leaves undefined (shifts past the width, division
- * by zero and with overflow) is guarded by giving it another operand and selecting the result. */
+ * Ops of integers and pred. Instructions wrap; types below 8 bits are computed in i8 and wrapped by
+ * jm_element_run. Undefined cases of an instruction (shifts past the width, division by zero and
+ * with overflow) are guarded by substituting an operand and selecting the result. */
 #include "kernel/emit/element.h"
 
 /* ADD(iadd) and the like: one instruction */
@@ -16,7 +16,7 @@ BINARY(bitwise_and, and)
 BINARY(bitwise_or, or)
 BINARY(bitwise_xor, xor)
 
-/* The bits of a value without what extends a small signed one. */
+/* The bits of a value, without the sign extension of a small signed one. */
 static jm_kval plain(const jm_integer *n, jm_kval x) {
   jm_kbuilder *const b = n->b;
   const jm_ktype it = n->type;

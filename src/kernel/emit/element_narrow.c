@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Floats narrower than f32. In registers one is the f32 with its value; a NaN keeps its payload in
- * the upper bits, so that what is only moved comes back with its bits. Rounding is integer
+ * the upper bits, so that values that are only moved keep their bits. Rounding is integer
  * arithmetic on the bits of an f32, without branches and without arithmetic on subnormals of f32.
  * base/number.h says what each format is. */
 #include "base/number.h"
@@ -53,7 +53,7 @@ static jm_kval round_magnitude(jm_kbuilder *b, const format *f, jm_kval magnitud
                      normal);
 }
 
-/* The largest number, and what is beyond it and NaN become. */
+/* Handles values beyond the largest number, and NaN. */
 static int64_t largest(const format *f) {
   uint32_t all = (1u << (f->exponent + f->mantissa)) - 1, top = all >> f->mantissa << f->mantissa;
   uint32_t code = f->kind == JM_FLOAT_IEEE ? top - 1 : f->kind == JM_FLOAT_FN ? all - 1 : all;
@@ -155,7 +155,8 @@ static jm_kval unpack_format(jm_kbuilder *b, const format *f, jm_kval code) {
   return jm_k_from_bits(b, jm_k_or(b, bits, sign));
 }
 
-/* -- f8e8m0fnu: powers of two alone; what is not positive and finite is NaN; halves go up */
+/* -- f8e8m0fnu: powers of two alone; a value that is not positive and finite is NaN; halves round
+ * up */
 
 static jm_kval pack_e8m0(jm_kbuilder *b, jm_kval x) {
   const jm_ktype it = JM_KT_i32;
@@ -187,8 +188,8 @@ jm_kval jm_element_round(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
   return round_format(b, &formats[dtype], x);
 }
 
-/* To f32 towards zero, with the last bit set if anything was lost: what is rounded from there to
- * fewer than 22 digits is rounded as if from f64. */
+/* To f32 towards zero, with the last bit set if the result is inexact (round to odd): a later
+ * rounding to fewer than 22 digits then gives the same as one from f64. */
 jm_kval jm_element_round_f64(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
   jm_kval nearest = jm_k_fptrunc(b, JM_KT_f32, x);
   if (dtype == JM_DT_f64) return x;

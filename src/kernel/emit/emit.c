@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machinery of pulling: leaves, what was built already, regions, and how elements lie in
- * memory. The ops' rules are in emit_*.c. */
+ * The machinery of pulling: leaves, the table of elements that are built already, regions, and the
+ * layout of elements in memory. The ops' rules are in emit_*.c. */
 #include <string.h>
 
 #include "base/hash.h"
 #include "kernel/emit/emit_rules.h"
 
-enum { MAX_DEPTH = 2000 }; /* ops from a result to a leaf: what a thread's stack holds with ease */
+enum { MAX_DEPTH = 2000 }; /* ops from a result to a leaf: recursion well within a thread's stack */
 
 typedef struct leaf {
   jm_value value;
@@ -204,8 +204,8 @@ static void leaf_set(jm_emit *e, leaf l) {
   leaf *slot = leaf_slot(e->leaves, e->leaves_capacity, l.value);
   if (slot->value == JM_NONE) e->n_leaves++;
   *slot = l;
-  /* What was built of v is forgotten, and what was built of that; anything else is built again and
-   * found by the builder. */
+  /* Forgets elements built from v, directly or not; others are built again, and the builder finds
+   * them. */
   bool was_built = false;
   for (uint32_t i = 0; i < e->memos_capacity && !was_built; i++)
     was_built = e->memos[i].value == l.value && e->memos[i].epoch == e->epoch;
@@ -358,8 +358,8 @@ static uint32_t without_ones(const jm_type *type, int64_t *dims) {
   return n;
 }
 
-/* Dimensions of the two shapes are paired where their products meet: only between two such places
- * positions must be computed. */
+/* Dimensions of the two shapes are paired where their products meet: positions need computing only
+ * between two such places. */
 void jm_emit_reshape(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
   const jm_type *from = jm_op_operand_type(e->module, op, 0);
   const jm_type *to = jm_op_result_type(e->module, op, 0);

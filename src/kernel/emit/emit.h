@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tensor ops as kernel instructions, pulled element by element: jm_emit_value(v, index) builds what
- * computes element `index` of v, asking v's op, which asks its operands at the indices that its own
- * index map gives. An index map is just index arithmetic in the builder, which simplifies and
- * shares it; one (value, index) is built once where it is visible. All rules of DESIGN section 8
- * for single elements live here (element.c, math_*.c), none in a printer.
+ * Tensor ops as kernel instructions, pulled element by element. To pull a value is to compute its
+ * element at an index where it is used: jm_emit_value(v, index) builds the instructions for element
+ * `index` of v through the rule of v's op, which pulls its operands at the indices of its index
+ * map. An index map is just index arithmetic in the builder, which simplifies and shares it; a pair
+ * (value, index) is built once where it is visible. The meaning of every op on single elements is
+ * defined here (element.c, math_*.c), none of it in a printer.
  *
- * The caller (a schedule) says where pulling stops: a leaf is a value whose elements come from a
- * buffer, from scratch, or from registers. */
+ * The caller (a schedule) decides where pulling stops: a leaf is a value whose elements come from a
+ * buffer, from scratch memory, or from registers. */
 #ifndef JM_KERNEL_EMIT_EMIT_H
 #define JM_KERNEL_EMIT_EMIT_H
 
@@ -29,12 +30,12 @@ jm_error *jm_emit_create(const jm_module *module, jm_kbuilder *b, jm_emit **out)
 void jm_emit_destroy(jm_emit *e); /* NULL is allowed */
 jm_kbuilder *jm_emit_builder(jm_emit *e);
 
-/* v is a leaf from now on (replacing what it was, forgetting what was built of it). The context
+/* Makes v a leaf (replacing an earlier one, and forgetting elements built from it). The context
  * must outlive the emit. */
 void jm_emit_leaf(jm_emit *e, jm_value v, jm_emit_leaf_fn *fn, void *context);
 /* The common leaf: v lies dense and row-major in a parameter. */
 void jm_emit_leaf_param(jm_emit *e, jm_value v, uint32_t param);
-/* v's element at any index is this one (what a reduction left in registers). */
+/* v's element at any index is this one (the result of a reduction, in registers). */
 void jm_emit_leaf_element(jm_emit *e, jm_value v, jm_element element);
 
 /* The element of v at index; index has the rank of v's type. */
@@ -54,7 +55,7 @@ jm_element jm_emit_folded(jm_emit *e, const jm_op *op, uint32_t i, jm_element ac
 /* -- memory: how types lie in parameters */
 jm_ktype jm_emit_storage(jm_dtype dtype); /* of one stored word; complex: of one part */
 uint32_t jm_emit_words(jm_dtype dtype);   /* 2 for complex, else 1 */
-/* The parameter that a tensor of this type needs. */
+/* Adds a parameter for a tensor of this type. */
 uint32_t jm_emit_param(jm_emit *e, const jm_type *type, jm_kspace space, bool written,
                        uint32_t alias);
 jm_element jm_emit_load(jm_emit *e, jm_dtype dtype, uint32_t param, jm_kval linear);
@@ -65,10 +66,10 @@ void jm_emit_split(jm_emit *e, const jm_type *type, jm_kval linear, jm_kval *ind
 /* A scalar of this type with this value: of the bytes of our buffers. */
 jm_element jm_emit_constant(jm_emit *e, jm_dtype dtype, const void *bytes);
 
-/* -- what can be emitted, and at what price. Constant ops only if they are splats. */
+/* -- what can be emitted, and at what cost. Constant ops only if they are splats. */
 bool jm_emit_supports(const jm_module *module, const jm_op *op);
-/* Is something in it f64, in its regions too? A builder may say that nothing else becomes f64
- * (jm_kbuilder_allow_f64). */
+/* Does the op, or one in its regions, have a value of f64? Otherwise a builder can avoid f64
+ * altogether (jm_kbuilder_allow_f64). */
 bool jm_emit_needs_f64(const jm_module *module, const jm_op *op);
 typedef struct jm_emit_cost {
   double flops; /* of one element of the result, exp and the like as what they expand to */

@@ -15,7 +15,7 @@ static jm_kval start_of(jm_kbuilder *b, jm_dtype dtype, jm_element x, int64_t la
       jm_k_int(b, it, last));
 }
 
-/* Operand i, a scalar, as where a window of this size starts. */
+/* The clamped start, from scalar operand i, of a window of this size. */
 static jm_kval scalar_start(jm_emit *e, const jm_op *op, uint32_t i, int64_t last) {
   jm_dtype dtype = jm_op_operand_type(jm_emit_module(e), op, i)->dtype;
   jm_element x = jm_emit_operand(e, op, i, NULL);
@@ -59,7 +59,7 @@ void jm_emit_gather(jm_emit *e, const jm_op *op, const jm_kval *index, jm_elemen
   const jm_type *from = jm_op_operand_type(m, op, 0), *indices = jm_op_operand_type(m, op, 1);
   const jm_type *to = jm_op_result_type(m, op, 0);
   jm_kval at[JM_EMIT_RANK], batch[JM_EMIT_RANK];
-  if (!from->count) { /* a collapsed dimension of size 0: there is nothing to take */
+  if (!from->count) { /* a collapsed dimension of size 0: there is no element */
     out[0] = jm_emit_zero(e, to->dtype);
     return;
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement with indices known but for the loops' own: every rule asks its operand at the place
- * that the element comes from. Where there may be no such place, the place is clamped, so that
- * memory can be read anyway, and the element is selected. */
+ * Data movement by index maps that do not depend on data: every rule pulls its operand at the
+ * position that the element comes from. A position that may be out of bounds is clamped, so that
+ * the load is safe, and the element is selected. */
 #include "kernel/emit/emit_rules.h"
 
 void jm_emit_broadcast_in_dim(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out) {
@@ -31,8 +31,7 @@ void jm_emit_slice(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element
   const jm_type *to = jm_op_result_type(m, op, 0);
   jm_kval at[JM_EMIT_RANK];
   for (uint32_t d = 0; d < to->rank; d++) {
-    int64_t stride =
-        to->dims[d] > 1 ? attrs->stride.data[d] : 1; /* may be huge if it is not used */
+    int64_t stride = to->dims[d] > 1 ? attrs->stride.data[d] : 1; /* an unused stride may be huge */
     at[d] = jm_k_iadd(b, jm_k_imul(b, index[d], jm_k_int(b, it, stride)),
                       jm_k_int(b, it, attrs->start.data[d]));
   }
@@ -91,7 +90,7 @@ void jm_emit_pad(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *
   if (!from->count) return;
   for (uint32_t d = 0; d < to->rank; d++) {
     int64_t n = from->dims[d], low = attrs->low.data[d];
-    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1;    /* may be huge if it is not used */
+    int64_t step = n > 1 ? attrs->interior.data[d] + 1 : 1;    /* an unused interior may be huge */
     if (low >= to->dims[d] || low < -((n - 1) * step)) return; /* all of it is cropped */
     at[d] = jm_k_isub(b, index[d], jm_k_int(b, it, low));
     inside = jm_k_and(b, inside, jm_emit_place(b, &at[d], n, step));
@@ -133,7 +132,7 @@ bool jm_emit_check_bitcast_convert(const jm_module *m, const jm_op *op) {
   return from == to || (!jm_dtype_is_complex(from) && !jm_dtype_is_complex(to));
 }
 
-/* Like jm_element_pack, without what extends a signed integer in its byte. */
+/* Like jm_element_pack, without the sign extension within a byte. */
 static jm_kval bits_of(jm_kbuilder *b, jm_dtype dtype, jm_kval x) {
   const jm_ktype it = JM_KT_i8;
   jm_kval bits = jm_element_pack(b, dtype, x);

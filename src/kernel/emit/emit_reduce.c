@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops whose elements take a loop over an operand: reduce, reduce_window and small products, in the
- * operand's order, one element of the result at a time. Schedules that do better (rows, columns,
- * trees) use the fold alone. */
+ * Ops of which each element takes a loop over an operand: reduce, reduce_window and small products,
+ * in the operand's order, one element of the result at a time. Better schedules (rows, columns,
+ * trees) use only jm_emit_fold. */
 #include "ir/body.h"
 #include "kernel/emit/emit_rules.h"
 
@@ -114,9 +114,9 @@ static void reduce_step(nest *s, const jm_element *carried, jm_element *next) {
   const jm_kval *index = s->context;
   jm_kval at[JM_EMIT_RANK];
   jm_element x[JM_EMIT_CARRIES];
-  uint32_t kept = 0, cut = 0;
+  uint32_t kept = 0, reduced = 0;
   for (uint32_t d = 0; d < from->rank; d++)
-    at[d] = jm_i64s_contains(attrs->dims, d) ? s->counters[cut++] : index[kept++];
+    at[d] = jm_i64s_contains(attrs->dims, d) ? s->counters[reduced++] : index[kept++];
   for (uint32_t i = 0; i < s->n; i++) x[i] = jm_emit_operand(s->e, s->op, i, at);
   jm_emit_fold(s->e, s->op, carried, x, next);
 }
@@ -173,7 +173,7 @@ void jm_emit_reduce_window(jm_emit *e, const jm_op *op, const jm_kval *index, jm
   finish_fold(&s, from, out);
 }
 
-/* -- what folds can be emitted, and their price */
+/* -- which folds can be emitted, and their cost */
 
 bool jm_emit_check_region(const jm_module *m, const jm_op *op) {
   for (uint32_t r = 0; r < op->n_regions; r++) {
@@ -220,7 +220,7 @@ static bool find_product(const jm_module *m, const jm_op *op, jm_dtype *out) {
                              jm_op_result_type(m, op, 0)->dtype, out);
 }
 
-/* Sums of floats are made of several that do not wait for each other. */
+/* Sums of floats use several independent accumulators, which hides latency. */
 enum { SUMS = 4, FEWEST = 2 * SUMS };
 
 typedef struct product {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of emission share: one rule per op that pulls an element of the op's results, and
- * the table of them (emit_table.c). Private to emission. */
+ * Shared by the files of emission: one rule per op, which pulls an element of the op's results, and
+ * the table of rules (emit_table.c). Private to emission. */
 #ifndef JM_KERNEL_EMIT_EMIT_RULES_H
 #define JM_KERNEL_EMIT_EMIT_RULES_H
 
@@ -13,7 +13,7 @@ enum {
 
 /* out: one element per result of the op, all at index. */
 typedef void jm_emit_rule(jm_emit *e, const jm_op *op, const jm_kval *index, jm_element *out);
-/* Beyond what the row says of element types. */
+/* Conditions beyond the row's element types. */
 typedef bool jm_emit_check(const jm_module *module, const jm_op *op);
 typedef double jm_emit_price(const jm_module *module, const jm_op *op);
 
@@ -36,8 +36,8 @@ static inline jm_element jm_emit_operand(jm_emit *e, const jm_op *op, uint32_t i
 }
 jm_element jm_emit_zero(jm_emit *e, jm_dtype dtype);
 jm_element jm_emit_select(jm_emit *e, jm_kval condition, jm_element x, jm_element y);
-/* *at is a position among n elements that lie `step` apart, the first at 0: makes it the element's
- * number, clamped so that it is in bounds, and says whether there is an element at that position.
+/* *at is a position among n elements that lie `step` apart, the first at 0: replaces it by the
+ * element's number, clamped to be in bounds; returns whether there is an element at that position.
  */
 jm_kval jm_emit_place(jm_kbuilder *b, jm_kval *at, int64_t n, int64_t step);
 

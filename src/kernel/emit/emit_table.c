@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which ops can be pulled, by which rule, under which conditions and at what price: elementwise ops
- * that have a function in a table of element.h, and those that have a row here. Any other op runs
- * by itself on another path. */
+ * The ops that can be pulled, with rule, conditions and cost: elementwise ops that have a function
+ * in a table of element.h, and those that have a row here. Any other op stays outside of kernels.
+ */
 #include "base/number.h"
 #include "kernel/emit/emit_rules.h"
 
@@ -103,7 +103,7 @@ static bool check_clamp(const jm_module *m, const jm_op *op) {
          jm_element_supports(JM_OP_minimum, dtype, NULL);
 }
 
-/* One value for all elements: anything else is memory. */
+/* Only splats are emitted: other constants are operands in memory. */
 static bool check_constant(const jm_module *m, const jm_op *op) {
   const jm_constant_attrs *attrs = op->attrs;
   return attrs->value.splat || jm_op_result_type(m, op, 0)->count == 1;

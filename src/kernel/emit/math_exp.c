@@ -77,7 +77,8 @@ jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x) {
   return jm_k_fma(b, scale, e.part, scale);
 }
 
-/* What of 2^k may overflow comes after the factor. Beyond the limit no factor makes up for it. */
+/* The part of 2^k that may overflow is multiplied after the factor. Beyond the limit no factor
+ * compensates for it. */
 void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * log and what is made of it, for f32 and f64, without branches. Measured over sweeps
+ * log and the functions derived from it, for f32 and f64, without branches. Measured over sweeps
  * (tests/unit/math_test.c), in ulp of the type: log 1, log1p 1.5, asinh, acosh, atanh 2.5 (f32: 1).
  * Polynomials are minimax fits of our own. */
 #include "kernel/emit/element.h"
@@ -62,7 +62,7 @@ static jm_kval sum(jm_kbuilder *b, jm_kval k, jm_kval f) {
   return jm_k_fsub(b, high, jm_k_fsub(b, jm_k_fsub(b, half, small), f));
 }
 
-/* Of what is not positive and finite; edge: where the logarithm is -infinity. */
+/* Of a value that is not positive and finite; edge: where the logarithm is -infinity. */
 static jm_kval with_edges(jm_kbuilder *b, jm_kval x, double edge, jm_kval result) {
   const jm_ktype t = jm_kbuild_type(b, x);
   result = jm_k_select(b, jm_k_folt(b, x, jm_k_float(b, t, edge)),
@@ -93,7 +93,7 @@ jm_kval jm_math_log1p(jm_kbuilder *b, jm_kval x) {
   jm_kval lost =
       jm_k_fadd(b, jm_k_fsub(b, jm_k_float(b, t, 1), jm_k_fsub(b, u, back)), jm_k_fsub(b, x, back));
   parts p = split(b, u);
-  /* 2^-k; of the largest numbers nothing is left of what was lost */
+  /* 2^-k; for the largest numbers the lost part vanishes */
   jm_kval down = jm_k_isub(b, jm_k_int(b, it, wide ? 1023 : 127),
                            jm_k_smin(b, p.bits, jm_k_int(b, it, wide ? 1022 : 126)));
   jm_kval scale = jm_k_from_bits(b, jm_k_shl(b, down, jm_k_int(b, it, wide ? 52 : 23)));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Functions of f32 in f32 and integers, for machines without f64 or with a slow one; without
- * branches. What must be more exact than f32 is a pair: a number and what rounding took from it.
+ * branches. A value that must be more precise than f32 is a pair: a number and its rounding error.
  * Measured over sweeps (tests/unit/math_test.c), in ulp: sin, cos, tan and cbrt 1, pow 1.5.
  * Polynomials are fits of our own. */
 #include "kernel/emit/element.h"
@@ -145,7 +145,7 @@ jm_kval jm_single_cos(jm_kbuilder *b, jm_kval x) {
   return cosine;
 }
 
-/* The quotient of two pairs, corrected by what its rounding left. */
+/* The quotient of two pairs, corrected by its rounding error. */
 jm_kval jm_single_tan(jm_kbuilder *b, jm_kval x) {
   const turns n = reduce(b, x);
   pair s, c;
@@ -196,7 +196,7 @@ static pair log_pair(jm_kbuilder *b, jm_kval a) {
   return sum;
 }
 
-/* a^y, a >= 0; 0^0 and the like are the caller's. */
+/* a^y, a >= 0; the caller handles 0^0 and the like. */
 jm_kval jm_single_pow(jm_kbuilder *b, jm_kval a, jm_kval y) {
   const jm_kval infinite = single(b, __builtin_inf());
   pair log = log_pair(b, a);
@@ -204,7 +204,7 @@ jm_kval jm_single_pow(jm_kbuilder *b, jm_kval a, jm_kval y) {
   log.high = jm_k_select(b, jm_k_folt(b, a, infinite), log.high, a); /* infinity and NaN */
   pair product = multiply(b, y, log.high);
   product.low = jm_k_fma(b, y, log.low, product.low);
-  /* where the result is infinite or 0 the rest may be anything */
+  /* the remainder does not matter where the result is infinite or 0 */
   const jm_kval inside = jm_k_folt(b, jm_k_fabs(b, product.high), single(b, 200));
   return jm_math_exp_sum(b, product.high, jm_k_select(b, inside, product.low, single(b, 0)));
 }

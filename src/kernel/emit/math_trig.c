@@ -7,7 +7,7 @@
 #include "kernel/emit/element.h"
 
 #define HALF_PI 0x1.921fb54442d18p0
-/* what its rounding took */
+/* its rounding error */
 #define HALF_PI_LOW (wide ? 0x1.1a62633145c07p-54 : -0x1.777a5cf72cecep-25)
 
 /* -- sin, cos, tan of f32 */

@@ -32,9 +32,9 @@ static void pull_init(const jm_reduction *r, jm_emit *e, jm_element *out) {
   for (uint32_t i = 0; i < r->n; i++) out[i] = jm_emit_value(e, r->op->operands[r->n + i], NULL);
 }
 
-/* The bits of floats are in order once those of negative ones are turned around: -0 is below +0.
- * NaN is at the end that wins. So a step is one instruction, for which the next one need not wait
- * long, and no other rule is left. */
+/* The bits of floats order as integers once those of negative ones are inverted: -0 is below +0,
+ * and NaN maps to the winning extreme. A step is then one integer instruction of low latency, with
+ * no further rule. */
 static jm_kval turn_negative(jm_kbuilder *b, jm_kval bits) {
   const jm_ktype it = jm_kbuild_type(b, bits);
   const int width = jm_ktype_bits[it];

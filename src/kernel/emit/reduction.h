@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The bodies of reductions for schedules: which may be regrouped, what lanes and blocks start from,
- * how two partial results become one, and what the init does at the end, exactly once. Bodies that
- * are not known to be associative run in order from the init. */
+ * The bodies of reductions for schedules: whether they may be reassociated, the initial values of
+ * lanes and blocks, the combination of two partial results, and the application of the init at the
+ * end, exactly once. Bodies that are not known to be associative run in order from the init. */
 #ifndef JM_KERNEL_EMIT_REDUCTION_H
 #define JM_KERNEL_EMIT_REDUCTION_H
 
@@ -16,7 +16,7 @@ typedef struct jm_reduction {
   uint32_t parts;                        /* values in registers that they take */
   jm_dtype dtypes[JM_REDUCTION_RESULTS]; /* of the accumulators; float sums are at least f32 */
   bool grouped;                          /* may be regrouped */
-  bool idempotent; /* x op x = x: the init may come in at any number of places */
+  bool idempotent; /* x op x = x: the init may be applied any number of times */
   bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
   bool largest;
   bool keyed;       /* of the largest or smallest float: accumulators are integers in that order */
@@ -25,9 +25,9 @@ typedef struct jm_reduction {
 
 void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *out);
 
-/* What a lane, a block or the whole starts from. */
+/* The initial value of a lane, a block or the whole. */
 void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out);
-/* Elements as they come become as accumulators are. */
+/* Converts elements to the types of the accumulators. */
 void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements);
 /* a and then b, either one lifted element or a partial result. out may be a. */
 void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, const jm_element *b,

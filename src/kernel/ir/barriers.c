@@ -10,15 +10,15 @@
  *
  * Two accesses conflict if they may touch one element from two lanes and one of them writes. A
  * threads loop, and a load or store outside of one, is a step; a barrier must separate any two
- * steps with conflicting accesses, also those of successive iterations of a loop around them.
- * Inside one threads loop no barrier can stand, so its iterations must be independent.
+ * steps with conflicting accesses, also those in successive iterations of a loop around them. No
+ * barrier can stand inside a threads loop, so that its iterations must be independent.
  *
  * A part of the kernel is summarized by the accesses that can be reached without a barrier from its
- * start (exposed) and from its end, backwards (pending). Parts are put together in order, and where
- * a pending access conflicts with an exposed one, a barrier goes between them, as late as possible.
- * Around a loop's back edge the body follows itself. No barrier is superfluous then: two accesses
- * conflict in either order, so what a barrier at a back edge separates was not separated before.
- * At the end a barrier loses a scope if nothing conflicts without it. */
+ * start (exposed) and from its end, backwards (pending). Parts are joined in order, and where a
+ * pending access conflicts with an exposed one, a barrier is inserted between them, as late as
+ * possible. Across a loop's back edge the body is its own successor. No barrier is superfluous
+ * then: two accesses conflict in either order, so what a barrier at a back edge separates was not
+ * separated before. At the end a barrier loses a scope if nothing conflicts without it. */
 #include <string.h>
 
 #include "kernel/ir/kernel.h"
@@ -39,7 +39,7 @@ typedef struct accesses {
 
 typedef struct summary {
   accesses exposed, pending;
-  uint32_t passes; /* scopes: some way from the start to the end has no barrier of it */
+  uint32_t passes; /* scopes: some path from the start to the end has no barrier of it */
 } summary;
 
 typedef struct pass {
@@ -47,7 +47,7 @@ typedef struct pass {
   uint8_t *before;       /* per instruction: scopes of the barrier to be inserted before it */
   const summary **known; /* per structured instruction: its summary, if it is known */
   bool *shared;          /* per parameter: the kernel writes this memory, or it is SCRATCH */
-  bool inserting;        /* else conflicts are only looked for */
+  bool inserting;        /* else conflicts are only searched for */
   bool conflict;         /* one was found, and no barrier inserted */
   jm_error *error;
   jm_arena arena; /* of one analysis */
@@ -106,9 +106,9 @@ static bool same_function(const jm_kernel *k, jm_kval x, access a, jm_kval y, ac
   return true;
 }
 
-/* Does every lane touch the same elements in both? So it is if the loops have the same iterations
- * and each iteration touches one element, given by the same function of its index. Two iterations
- * of different lanes with one element between them would race already in the loop that writes. */
+/* Does every lane touch the same elements in both? This holds if the loops have the same iterations
+ * and each iteration accesses one element, by the same function of its index. If two iterations of
+ * different lanes shared an element, the loop that writes would already have a race. */
 static bool stays_in_lane(const pass *p, access a, access b) {
   const jm_kernel *k = p->kernel;
   if (!a.direct || !b.direct || param_of(p, a)->element != param_of(p, b)->element) return false;
@@ -157,7 +157,7 @@ static void append(pass *p, summary *s, const summary *next) {
   s->passes &= next->passes;
 }
 
-/* Puts an instruction behind what comes before it, after a barrier if one is needed. */
+/* Appends an instruction's accesses to the summary, after a barrier if one is needed. */
 static void append_step(pass *p, summary *s, jm_kinst inst, const summary *step) {
   if (any_conflict(p, &s->pending, &step->exposed)) {
     if (p->inserting) {
@@ -197,8 +197,8 @@ static bool is_certain(const jm_kernel *k, const jm_kinst_fact *fact) {
   return bounds[0] < bounds[1];
 }
 
-/* What was pending at the end of an iteration, at the start of the next one. Chunk iterations share
- * no GLOBAL elements. */
+/* The accesses that are pending across a loop's back edge. Chunk iterations share no GLOBAL
+ * elements. */
 static accesses carry_over(pass *p, const jm_kinst_fact *fact, const accesses *pending) {
   accesses out = {0};
   const bool chunk = fact->code == JM_K_loop && fact->binding == JM_BIND_CHUNK;
@@ -209,8 +209,8 @@ static accesses carry_over(pass *p, const jm_kinst_fact *fact, const accesses *p
   return out;
 }
 
-/* A serial or chunk loop, or a while. The first round puts barriers between the parts of the body,
- * the second one where the body follows itself; the third finds what then holds. */
+/* A serial or chunk loop, or a while. The first round inserts barriers between the parts of the
+ * body, the second one across the back edge; the third computes the resulting summary. */
 static void summarize_loop(pass *p, const jm_kinst_fact *fact, summary *out) {
   const bool is_while = fact->code == JM_K_while;
   accesses around = {0};
@@ -260,13 +260,13 @@ static void summarize_inst(pass *p, jm_kinst inst, summary *out) {
   out->passes = ALL_SCOPES;
 }
 
-/* Has the instruction a part in all this? */
+/* Does the instruction matter here: has it accesses, or a barrier? */
 static bool is_step(const pass *p, const jm_kinst_fact *fact) {
   return fact->n_blocks ||
          ((fact->code == JM_K_load || fact->code == JM_K_store) && p->shared[fact->imm]);
 }
 
-/* Puts the block behind what s holds. */
+/* Appends the block's accesses to the summary s. */
 static void summarize_block(pass *p, jm_kblock at, summary *s) {
   const jm_kblock_fact *block = &p->kernel->blocks[at];
   for (uint32_t i = 0; i < block->n_insts && !p->error; i++) {

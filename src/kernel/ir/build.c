@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The builder. Where an instruction goes follows from its operands alone: a pure one to the end of
- * the deepest block that holds an operand. That block is open, and the structured instruction that
- * is being built inside of it is appended to it when it is closed, so "the end" is before that
- * loop. It also makes sharing simple: an equal instruction, its operands being visible, is visible
- * too. */
+ * The builder. The operands alone decide where an instruction is placed: a pure one goes to the end
+ * of the deepest block that defines an operand. That block is open, and a loop under construction
+ * inside it is appended only when it is closed, so that "the end" is before that loop. This also
+ * makes sharing simple: an equal instruction is visible wherever its operands are. */
 #include "kernel/ir/build.h"
 
 #include <string.h>
 
+#include "base/number.h"
 #include "kernel/ir/builder.h"
 
 /* ---- state */
@@ -133,7 +133,7 @@ static jm_kblock add_blocks(jm_kbuilder *b, jm_kinst parent, uint32_t n) {
   return first;
 }
 
-/* ---- checks: the builder's callers are trusted to mean well, not to be right */
+/* ---- checks: they catch mistakes of callers, not malice */
 
 static jm_kval broken(jm_kbuilder *b, const char *code, const char *what) {
   if (!b->error) b->error = jm_error_internal("kernel %s: %s: %s", b->kernel->name, code, what);
@@ -195,7 +195,7 @@ static bool grow_table(jm_kbuilder *b) {
   return true;
 }
 
-/* The value of this pure instruction, made now if there is none. */
+/* The value of this pure instruction, built now if there is none yet. */
 static jm_kval share(jm_kbuilder *b, jm_kopcode code, jm_ktype type, uint64_t imm, const jm_kval *x,
                      uint32_t n, jm_krange range) {
   jm_kernel *k = b->kernel;
@@ -240,12 +240,7 @@ jm_kval jm_kbuild_int(jm_kbuilder *b, jm_ktype type, int64_t value) {
 }
 
 jm_kval jm_kbuild_float(jm_kbuilder *b, jm_ktype type, double value) {
-  float narrow = (float)value;
-  uint64_t bits = 0;
-  if (type == JM_KT_f32)
-    memcpy(&bits, &narrow, sizeof narrow);
-  else
-    memcpy(&bits, &value, sizeof value);
+  uint64_t bits = type == JM_KT_f32 ? jm_f32_bits((float)value) : jm_f64_bits(value);
   return jm_kbuild_const(b, type, bits);
 }
 
@@ -448,7 +443,7 @@ static jm_krange index_range(const jm_kbuilder *b, jm_kval lower, jm_kval upper)
   return hi.hi > lo.lo ? (jm_krange){lo.lo, hi.hi - 1} : (jm_krange){lo.lo, lo.lo};
 }
 
-/* A loop of one iteration is no loop: what would be its body is built in place. */
+/* A loop of one iteration is not built as a loop: its body is built in place. */
 static bool is_one_iteration(jm_kbuilder *b, jm_kbinding binding, uint32_t *width, jm_kbinding *out,
                              jm_kval lower, jm_kval upper) {
   jm_krange lo = b->ranges[lower], hi = b->ranges[upper];
@@ -515,7 +510,7 @@ static void end_loop(jm_kbuilder *b, jm_kloop *loop) {
     complete(b, loop->inst, operands + 2, loop->n_carries, loop->carries);
     return;
   }
-  /* no iterations: what was built is dropped */
+  /* no iterations: the body is dropped */
   for (uint32_t i = 0; i < loop->n_carries; i++) loop->carries[i] = operands[2 + i];
 }
 
@@ -628,10 +623,10 @@ void jm_kbuild_if_end(jm_kbuilder *b, jm_kinst inst, const jm_kval *yields, jm_k
     complete(b, inst, like, n, results);
 }
 
-/* ---- the end: what nothing needs is taken out of the lists */
+/* ---- the end: dead instructions are removed from the lists */
 
-/* Does the instruction store, itself or inside? Marks those that do; the depth is that of the
- * nesting, which whoever builds a kernel bounds. */
+/* Does the instruction store, itself or inside? Marks those that do; recursion is as deep as the
+ * nesting, which the kernel's creator bounds. */
 static bool mark_effects(const jm_kernel *k, jm_kinst inst, bool *effects) {
   const jm_kinst_fact *fact = &k->insts[inst];
   bool effect = fact->code == JM_K_store;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Builds kernels. The builder folds constants, simplifies integer arithmetic (x + 0, x * 1, (x + a)
- * + b, compares of constants, ...), shares equal pure instructions, and puts each pure instruction
- * into the outermost open block where its operands exist: so code that does not depend on a loop is
- * made before the loop, once, without a pass. Loads of parameters that the kernel never writes are
+ * + b, compares of constants, ...), shares equal pure instructions, and places each pure
+ * instruction in the outermost open block where its operands are visible: loop-invariant code is
+ * built before the loop, once, without a pass. Loads of parameters that the kernel never writes are
  * shared and moved the same way (their index must be in bounds wherever it can be computed, which
- * emit.h sees to; not moved out of a loop if the parameter has no elements).
+ * emit.h ensures; they stay in the loop if the parameter has no elements).
  *
  * Errors are sticky: after a failed allocation or a rule broken every function returns 0 and
- * jm_kbuilder_finish reports the first error. So calls can be nested without checks. */
+ * jm_kbuilder_finish reports the first error. Calls can therefore be nested without checks. */
 #ifndef JM_KERNEL_IR_BUILD_H
 #define JM_KERNEL_IR_BUILD_H
 
@@ -21,8 +21,8 @@ void jm_kbuilder_destroy(jm_kbuilder *b); /* NULL is allowed; destroys an unfini
  * hands the kernel over. */
 jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) JM_MUST_USE;
 
-/* May functions of f32 be spelled out by way of f64? Kernels for machines that have none, or a slow
- * one, say no; true at the start. What is f64 in the program stays so. */
+/* May functions of f32 be computed through f64? False for machines without f64, or with a slow one;
+ * true at the start. Values that are f64 in the program stay f64. */
 void jm_kbuilder_allow_f64(jm_kbuilder *b, bool allowed);
 bool jm_kbuilder_allows_f64(const jm_kbuilder *b);
 
@@ -49,8 +49,8 @@ jm_ktype jm_kbuild_type(const jm_kbuilder *b, jm_kval v);
 bool jm_kbuild_is_visible(const jm_kbuilder *b, jm_kval v);
 
 /* -- instructions without blocks: the result's type follows from insts.def, or is given. Being pure
- * they may be computed even where control would not have come to them: what guards an operand (of a
- * division, say) is a select, never an `if` around it. */
+ * they may be executed speculatively: an operand (of a division, say) is guarded by a select, never
+ * by an `if` around the instruction. */
 jm_kval jm_kbuild1(jm_kbuilder *b, jm_kopcode code, jm_kval x);
 jm_kval jm_kbuild2(jm_kbuilder *b, jm_kopcode code, jm_kval x, jm_kval y);
 jm_kval jm_kbuild3(jm_kbuilder *b, jm_kopcode code, jm_kval x, jm_kval y, jm_kval z);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of the builder share: its state, evaluation of single instructions on bits
- * (evaluate.c, the interpreter's too), ranges and simplification of integers (range.c,
- * simplify.c). Not an interface for those who build kernels: that is build.h. */
+ * Shared by the parts of the builder: its state, evaluation of single instructions on bits
+ * (evaluate.c, also used by the interpreter), ranges and simplification of integers (range.c,
+ * simplify.c). Code that builds kernels uses build.h. */
 #ifndef JM_KERNEL_IR_BUILDER_H
 #define JM_KERNEL_IR_BUILDER_H
 
 #include "kernel/ir/build.h"
 
-/* What a value of integer type can be, read as signed (i1: 0 or 1). */
+/* The possible values of an integer, read as signed (i1: 0 or 1). */
 typedef struct jm_krange {
   int64_t lo, hi;
 } jm_krange;
@@ -69,7 +69,7 @@ void jm_krange_find_all(const jm_kernel *k, jm_krange *ranges);
 bool jm_krange_add(jm_krange a, jm_krange b, jm_krange *out);
 bool jm_krange_scale(jm_krange a, int64_t c, jm_krange *out);
 
-/* A value equal to what the instruction would give, made of simpler ones; JM_KNONE: there is none.
+/* A value equal to the instruction's result, built of simpler ones; JM_KNONE: there is none.
  * May exchange the operands of commutative instructions. */
 jm_kval jm_ksimplify(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_kval *x);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The meaning of every pure instruction, on bits: what the builder folds constants with and what
- * the interpreter runs. */
+ * The meaning of every pure instruction, on bits: used by the builder to fold constants, and by the
+ * interpreter. */
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "kernel/ir/builder.h"
 
 static bool evaluate_division(jm_kopcode code, jm_ktype type, uint64_t a, uint64_t b,
@@ -192,21 +193,11 @@ EVALUATE_FLOAT(evaluate_f32, float, F32)
 EVALUATE_FLOAT(evaluate_f64, double, F64)
 
 static double read_float(jm_ktype type, uint64_t bits) {
-  float narrow;
-  double wide;
-  memcpy(&narrow, &bits, sizeof narrow);
-  memcpy(&wide, &bits, sizeof wide);
-  return type == JM_KT_f32 ? (double)narrow : wide;
+  return type == JM_KT_f32 ? (double)jm_f32_from_bits((uint32_t)bits) : jm_f64_from_bits(bits);
 }
 
 static uint64_t float_bits(jm_ktype type, double wide) {
-  float narrow = (float)wide;
-  uint64_t bits = 0;
-  if (type == JM_KT_f32)
-    memcpy(&bits, &narrow, sizeof narrow);
-  else
-    memcpy(&bits, &wide, sizeof wide);
-  return bits;
+  return type == JM_KT_f32 ? jm_f32_bits((float)wide) : jm_f64_bits(wide);
 }
 
 static bool evaluate_cast(jm_kopcode code, jm_ktype from, jm_ktype to, uint64_t x, uint64_t *out) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs kernels, one scalar after the other: the yardstick for printers and schedules. A kernel is
+ * Runs kernels, one scalar after the other: the reference for printers and schedules. A kernel is
  * decoded once per call into steps with a handler each; every access is checked against its
  * parameter, and, if the kernel has threads loops, against those of other lanes. Constants are
  * written into their slots before the start. */
@@ -68,7 +68,7 @@ static void run_pure(machine *m, const step *s) {
                               m->kernel->name, jm_kop_facts[s->inst->code].name, x[0], x[1]));
 }
 
-/* The commonest ones, without the way through the general evaluation. */
+/* The most frequent instructions, without the general evaluation. */
 #define FAST(name, expression)                  \
   static void name(machine *m, const step *s) { \
     const uint64_t a = m->slots[s->a];          \
@@ -186,7 +186,7 @@ static void combine_lanes(machine *m, const jm_kinst_fact *inst, uint64_t *lanes
     }
 }
 
-/* Lane after lane: only accesses that race could tell the difference. */
+/* One lane after the other: only racing accesses could observe the order. */
 static void run_threads(machine *m, const step *s) {
   const jm_kinst_fact *inst = s->inst;
   const uint32_t n = inst->n_operands - 2;

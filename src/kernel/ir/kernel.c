@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tables of kernel.h, and the life of a kernel. */
+ * The tables of kernel.h, and creation and destruction of kernels. */
 #include "kernel/ir/kernel.h"
 
 #include <math.h>
@@ -52,8 +52,8 @@ void jm_kernel_destroy(jm_kernel *kernel) {
   jm_free(kernel);
 }
 
-/* Of the first threads loop in the block or inside, 0: there is none. A kernel is searched from its
- * top because its arrays also hold what was built and dropped. */
+/* Of the first threads loop in the block or inside, 0: there is none. The search walks the blocks
+ * from the top because the arrays also hold dropped instructions. */
 static uint32_t find_threads(const jm_kernel *k, jm_kblock at) {
   const jm_kblock_fact *block = &k->blocks[at];
   uint32_t width = 0;

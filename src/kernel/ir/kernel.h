@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The kernel IR: what a fused group of ops becomes before it is printed for a machine. A kernel is
- * scalar SSA with structured control over a few typed memory parameters. Every rule of an op's
- * meaning is spelled out in instructions by whoever builds them (emit.h); printers and the
- * interpreter only know what insts.def says.
+ * scalar SSA with structured control over a few typed memory parameters. The emission of ops
+ * (emit.h) spells out every rule of an op's meaning in instructions; printers and the interpreter
+ * only know the instructions of insts.def.
  *
  * Parallelism is how a loop is bound, not how its body is written: the body of a vector loop is
  * written for one lane, and a printer widens it. So one body serves the interpreter, vectors of any
  * width, and GPU lanes.
  *  - serial: one iteration after the other.
  *  - vector(w): iterations [lower, lower + w * floor((upper - lower) / w)) run in blocks of w
- * lanes, the rest one by one after them. Iterations must be independent except for carries. With
- *    carries every lane starts from the initial values; after the blocks the w lanes are combined
+ * lanes, the remainder one by one after them. Iterations must be independent except for carries.
+ * With carries every lane starts from the initial values; after the blocks the w lanes are combined
  *    by halves (lane i with lane i + w/2, then w/4, ...; `combine` has the lower lane's values
- *    first), and the rest continues from what that gives, in order. So the result is one function
- *    of w and the data, on every machine. The initial value must be neutral for `combine`, since w
- *    lanes start from it. If there are fewer than w iterations, all run one by one.
+ *    first), and the remainder continues from the combined values, in order. The result therefore
+ * depends on w and the data alone, on every machine. The initial value must be neutral for
+ * `combine`, since w lanes start from it. If there are fewer than w iterations, all run one by one.
  *    Inside a vector loop: serial loops whose bounds do not depend on the lane; no while, no if
  *    (build selects), no other vector loop.
  *  - chunk: the kernel's outermost loop, at most one and at top level, without carries: its range
@@ -25,7 +25,7 @@
  *    carries. With carries every lane starts from the initial values (which must be neutral for
  *    `combine`, as above), there is no remainder that runs one by one, and lanes are combined by
  *    halves as above, all w of them even if there are fewer than w iterations; every lane sees the
- *    result. What the loop stored is visible to all lanes after it.
+ *    result. The loop's stores are visible to all lanes after it.
  *    Inside a threads loop control belongs to a lane: serial loops whose bounds may depend on the
  *    lane, while and if are allowed; chunk, vector and threads loops are not. A threads loop itself
  *    stands where control is uniform, which is everywhere outside of threads loops.
@@ -36,9 +36,9 @@
  * it). SCRATCH is memory that the lanes of a group share. A group may run several chunk iterations
  * one after the other, in its one SCRATCH; nothing synchronizes two groups.
  * `barrier` makes a group's accesses of SCRATCH, of GLOBAL, or of both that come before it visible
- * to all its lanes behind it. It stands outside of threads loops. Nobody who builds kernels writes
- * one: jm_kbuilder_finish inserts them where two lanes may touch one element and one of them
- * writes (barriers.c). The memory through which a printer combines the carries of lanes is not
+ * to all its lanes behind it. It stands outside of threads loops. Code that builds kernels never
+ * writes one: jm_kbuilder_finish inserts barriers where two lanes may access one element and one of
+ * them writes (barriers.c). The memory through which a printer combines the carries of lanes is not
  * part of the kernel, and neither are the barriers that it needs: a combination synchronizes
  * nothing else.
  *
@@ -86,12 +86,12 @@ typedef enum jm_kbinding {
 
 enum { JM_MOST_THREADS = 1024 }; /* the width of a threads loop, at most */
 
-/* What a barrier synchronizes: its imm. */
+/* The memory that a barrier synchronizes: its imm. */
 enum { JM_SCOPE_SCRATCH = 1, JM_SCOPE_GLOBAL = 2 };
 
 typedef enum jm_kspace {
-  JM_SPACE_GLOBAL,  /* a buffer that the launch brings */
-  JM_SPACE_SCRATCH, /* memory of one worker or group, garbage at the start of each chunk iteration
+  JM_SPACE_GLOBAL,  /* a buffer that the launch is given */
+  JM_SPACE_SCRATCH, /* memory of one worker or group, undefined at the start of each chunk iteration
                      */
 } jm_kspace;
 
@@ -151,7 +151,7 @@ typedef struct jm_kernel {
   jm_kblock_fact *blocks; /* block 0 is the top */
   uint32_t n_blocks, blocks_capacity;
   int64_t chunks; /* iterations of the chunk loop; 1 if there is none */
-  int64_t grain;  /* chunk iterations worth a thread's while, at least 1; depends on sizes only */
+  int64_t grain;  /* chunk iterations that are worth a thread, at least 1; depends on sizes only */
 } jm_kernel;
 
 typedef struct jm_kop_fact {
@@ -183,7 +183,8 @@ extern const uint32_t jm_kcall_arguments[JM_N_KCALLS];
 
 extern const char *const jm_kbinding_names[JM_N_BINDINGS];
 
-/* What a parameter in scratch memory takes of it, in whole lines; the next one follows. */
+/* The bytes that a parameter takes of scratch memory, in whole cache lines; the next one follows.
+ */
 static inline size_t jm_kparam_bytes(const jm_kparam *param) {
   return jm_alloc_lines((size_t)param->elements * jm_ktype_bytes[param->element]);
 }
@@ -207,13 +208,14 @@ jm_error *jm_kernel_verify(const jm_kernel *kernel) JM_MUST_USE;
 /* The text form. Two kernels with equal text (the name apart) are the same code: the key of the
  * cache of compiled code. */
 void jm_kernel_print(const jm_kernel *kernel, jm_text *text);
-/* Reads the text form and verifies it. Not for text from strangers. */
+/* Reads the text form and verifies it. Not for untrusted text. */
 jm_error *jm_kernel_parse(const char *text, size_t size, jm_kernel **out) JM_MUST_USE;
 
-/* How compiled kernels are called, and the interpreter too. buffers: one address per GLOBAL
- * parameter, in order; scratch: jm_kernel_scratch_bytes bytes aligned to 64, this worker's; runs
- * chunk iterations [begin, end). cancelled: polled by `while` and by serial loops outside of vector
- * loops when they have run long; NULL: never. After it was seen set, results are undefined. */
+/* The calling convention of compiled kernels, and of the interpreter. buffers: one address per
+ * GLOBAL parameter, in order; scratch: jm_kernel_scratch_bytes bytes aligned to 64, this worker's;
+ * runs chunk iterations [begin, end). cancelled: polled by `while` and by serial loops outside of
+ * vector loops when they have run long; NULL: never. Results are undefined once the kernel has seen
+ * it set. */
 typedef void jm_kernel_fn(void *const *buffers, void *scratch, int64_t begin, int64_t end,
                           const atomic_bool *cancelled);
 

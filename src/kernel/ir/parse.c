@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads the text form back (print.c), for tests and for people: exactly the instructions that are
- * written there, nothing folded or moved. Errors carry the line. */
+ * Reads the text form back (print.c), for tests and for people: exactly the instructions of the
+ * text, nothing folded or moved. Errors carry the line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels as text. Values are numbered in the order of the text, so that what was built and dropped
- * leaves no trace. The name stands alone on the first line: the rest is the code. */
+ * Kernels as text. Values are numbered in the order of the text, so that dropped instructions leave
+ * no trace. The name is alone on the first line; the code follows. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is known of an element: its last store, and up to two lanes that loaded it, of the barrier
+ * The state of an element: its last store, and up to two lanes that loaded it in the barrier
  * interval of the last load. Two are enough: a store by any lane differs from one of them if any
  * other lane loaded. Of chunk iterations the last one that stored and the first one that loaded
  * are kept, since they run in order. */
@@ -162,7 +162,7 @@ jm_error *jm_races_record(jm_races *races, const jm_kinst_fact *inst, int64_t in
       JM_TRY(record_store(races, e, interval, inst, index, lane == JM_LANE_ALL ? 0 : lane));
     } else if (lane != JM_LANE_ALL) {
       JM_TRY(record_load(races, e, interval, inst, index, lane));
-    } else { /* of all lanes two are as good as all */
+    } else { /* loaded by all lanes: two of them suffice */
       JM_TRY(record_load(races, e, interval, inst, index, 0));
       if (races->threads > 1) JM_TRY(record_load(races, e, interval, inst, index, 1));
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ranges of integer values: intervals of what a value can be, read as signed. They make clamps and
- * bounds tests of indices that are in range disappear. */
+ * Ranges of integer values: intervals of the possible values, read as signed. They remove clamps
+ * and bounds tests of indices that are in range. */
 #include "kernel/ir/builder.h"
 
 jm_krange jm_krange_full(jm_ktype type) {
@@ -127,7 +127,7 @@ jm_krange jm_krange_find(const jm_kernel *k, const jm_krange *ranges, jm_kopcode
   return p.lo >= 0 && q.lo >= 0 ? find_natural(code, type, p, q) : full;
 }
 
-/* The block's and those inside it; arguments that nothing is known of may be anything. */
+/* Ranges of the block and of those inside it; arguments without a known range get the full one. */
 static void find_in_block(const jm_kernel *k, jm_kblock block, jm_krange *ranges) {
   const jm_kblock_fact *at = &k->blocks[block];
   for (uint32_t i = 0; i < at->n_insts; i++) {

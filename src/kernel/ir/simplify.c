@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Simplification of single instructions while they are built. Integer sums keep their constant
- * outermost and their deepest operand second, so that what does not depend on the inner loop is
- * added outside of it. Index arithmetic is taken apart as sums of terms: dividing such a sum by a
- * constant cancels what building it multiplied, and adding up the parts of an index gives the index
- * back. Everything here is exact: for integers modulo 2^n, for floats but for the payload of NaN.
+ * outermost and their deepest operand second, so that loop-invariant terms are added outside of the
+ * loop. Index arithmetic is treated as sums of terms: dividing such a sum by a constant cancels the
+ * factors with which it was built, and summing the parts of an index restores the index. Everything
+ * here is exact: for integers modulo 2^n, for floats but for the payload of NaN.
  */
 #include <math.h>
 #include <string.h>
@@ -177,7 +177,7 @@ static jm_kval undo_division(jm_kbuilder *b, jm_kval x, jm_kval y) {
   return JM_KNONE;
 }
 
-/* Is there a remainder among the terms? Looked up before taking a sum apart. */
+/* Is there a remainder among the terms? A cheap test before a sum is split into terms. */
 static bool has_remainder(const jm_kbuilder *b, jm_kval v, int depth) {
   const jm_kval *x;
   if (jm_kbuilder_match(b, v, JM_K_urem)) return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machines. target.h says what each number is; here is why it has its value. */
+ * The predefined targets. target.h says what each number means; here is the reason for its value.
+ */
 #include "kernel/ir/target.h"
 
 #include <string.h>
@@ -40,7 +41,7 @@ const jm_target jm_target_host = {
     .row = {.inline_points = 8,
             .few = 16, /* as many as `enough` */
             .long_points = 64 << 10,
-            .short_points = 16, /* below, lanes of one row would be combined as long as they run */
+            .short_points = 16, /* below, combining lanes costs as much */
             .lane_rows = 128,   /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
@@ -69,7 +70,7 @@ const jm_target jm_target_host = {
              .max_pieces = 16,
              .max_ops = 1500, /* a second of compile time, at worst */
              .max_flops = 40000},
-    .group = {.weight = 200, /* compilers take more than twice the time for twice the code */
+    .group = {.weight = 200, /* compile time grows faster than the code */
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */
               .tiny = 256,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the compiler knows of the machine that runs kernels: plain numbers, no behaviour. Grouping,
- * schedules and printers ask here and nowhere else, so that a program can be compiled for a machine
- * that is not at hand. scripts/check_numbers.py refuses numbers of a machine elsewhere.
+ * The description of the machine that runs kernels: plain numbers, no behaviour. It is the only
+ * place where grouping, schedules and printers find facts of a machine, so that a program can be
+ * compiled for a machine that is not present. scripts/check_numbers.py refuses such numbers
+ * elsewhere.
  *
  * A point is an element of the space that a kernel's loops run over. Costs decide between two ways
  * to compute the same; they are orders of magnitude, not predictions. */
@@ -47,7 +48,7 @@ typedef struct jm_target {
     int64_t least;       /* points of a chunk, however expensive they are */
     int64_t enough;      /* chunks that keep all workers busy */
     double expensive_ns; /* a chunk of expensive points shrinks to this; 0: only to have enough */
-    double worker_ns; /* work that is worth waking a worker for; most are awake (base/parallel.c) */
+    double worker_ns;    /* work that is worth waking a worker for; most spin (base/parallel.c) */
   } chunk;
 
   /* -- maps (schedule_map.c) */
@@ -64,7 +65,7 @@ typedef struct jm_target {
     int64_t few;           /* rows: fewer of them, if they are long, leave workers without work */
     int64_t long_points;   /* of a long row */
     int64_t short_points;  /* below this a lane takes a whole row, */
-    int64_t lane_rows;     /* from so many rows on; so many share one scratch memory */
+    int64_t lane_rows;     /* if there are so many rows; so many share one scratch memory */
     int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
     double keep_flops;     /* operations from which a value is kept for later passes */
     int64_t block;         /* points of a block of a long row that is cut; THREADS: at least */
@@ -141,13 +142,13 @@ typedef struct jm_target {
   bool multiplies_dilation; /* the zeros between the elements of a dilated input are multiplied */
 } jm_target;
 
-/* The CPU. A template: the jit fills vector_bytes, fma and scratch_bytes from the machine. As it
- * stands it is an x86-64-v3 of a usual size. */
+/* The CPU. A template: the jit fills in vector_bytes, fma and scratch_bytes of the machine. Its own
+ * values are those of a common x86-64-v3. */
 extern const jm_target jm_target_host;
 /* An Apple GPU, and an NVIDIA GPU, through MLX: every result is a new buffer. */
 extern const jm_target jm_target_metal, jm_target_cuda;
 
-/* A target by its name: the three above, and hosts that need not be at hand, x86-64-v2, x86-64-v3,
+/* A target by its name: the three above, and hosts that need not be present, x86-64-v2, x86-64-v3,
  * x86-64-v4 and arm64. NOT_FOUND lists the names. */
 jm_error *jm_target_find(const char *name, size_t size, jm_target *out) JM_MUST_USE;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The rules of kernel.h and insts.def, checked. Everything that reads a kernel may rely on them. */
+ * Checks the rules of kernel.h and insts.def. Everything that reads a kernel may rely on them. */
 #include "kernel/ir/builder.h"
 
 #define MAX_DEPTH 128
@@ -112,7 +112,7 @@ static jm_error *check_memory(const checker *c, jm_kinst inst) {
 
 static jm_error *check_block(checker *c, jm_kblock at, uint32_t depth);
 
-/* What may stand where, and how wide. */
+/* Where each kind of loop may occur, and its width. */
 static jm_error *check_binding(checker *c, jm_kinst inst, uint32_t depth) {
   const jm_kinst_fact *fact = &c->kernel->insts[inst];
   const jm_kval *x = fact->operands;

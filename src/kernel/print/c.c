@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels as C: functions and control. An SSA value is a variable that is written once; what a loop
- * or an `if` hands on is a variable declared in front of it. */
+ * Kernels as C: functions and control. An SSA value is a variable that is written once; a value
+ * carried or returned by a loop or an `if` is a variable declared before it. */
 #include "kernel/print/c.h"
 
 #include <inttypes.h>
@@ -217,9 +217,9 @@ static jm_error *check_limits(const printer *p) {
 
 /* -- functions */
 
-/* May a pointer be `restrict`? Not what a thread writes and another one reads: to the compiler a
- * barrier does not change memory that one such pointer alone leads to, and nvcc 13 then moves loads
- * over barriers. */
+/* May a pointer be `restrict`? Not memory that one thread writes and another one reads: for the
+ * compiler a barrier does not change memory that is reachable through a restrict pointer alone, and
+ * nvcc 13 then moves loads across barriers. */
 static bool is_restricted(const printer *p, uint32_t param) {
   const jm_kernel *k = p->k;
   if (p->d->lane && p->threads > 1 && k->params[param].written) return false;
@@ -246,7 +246,7 @@ static void print_parameters(printer *p) {
   jm_text_printf(p->out, "%s) {\n", p->d->more_parameters);
 }
 
-/* A jm_kernel_fn finds its memory in arrays. */
+/* A jm_kernel_fn takes its memory from arrays of pointers. */
 static void print_addresses(printer *p) {
   const jm_kernel *k = p->k;
   uint32_t n = 0;

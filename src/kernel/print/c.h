@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels as text of languages like C: one printer, and a table for each dialect of what differs.
- * Whoever compiles the text is not known here.
+ * Kernels as text of languages like C: one printer, and for each dialect a table of the
+ * differences. It does not know which compiler takes the text.
  *
  * A chunk iteration is one group; a launch has any number of groups, of jm_c_threads threads each,
  * which take the iterations in turns. Buffers are arrays of the parameters' elements: an i8 to i64
@@ -19,7 +19,7 @@ typedef struct jm_c_override {
 
 typedef struct jm_c_dialect {
   const char *name;
-  const char *prelude;                   /* what every source starts with; jm_* of insts.def */
+  const char *prelude;                   /* the start of every source: jm_* of insts.def */
   const char *types[JM_N_KTYPES];        /* integers: unsigned */
   const char *signed_types[JM_N_KTYPES]; /* of integers */
   const char *long_suffix;               /* of an unsigned constant of 64 bits */
@@ -46,20 +46,20 @@ extern const jm_c_dialect jm_c_host; /* C11, for tests: compile with -fno-strict
 extern const jm_c_dialect jm_c_cuda; /* CUDA C++, also for NVRTC */
 extern const jm_c_dialect jm_c_metal;
 
-/* Appends the kernel as a function with a buffer for each GLOBAL parameter, in order. The prelude
- * is not part of it. UNIMPLEMENTED names what the dialect lacks. */
+/* Appends the kernel as a function with a buffer for each GLOBAL parameter, in order, without the
+ * prelude. UNIMPLEMENTED names what the dialect lacks. */
 jm_error *jm_c_print_function(const jm_kernel *kernel, const jm_c_dialect *dialect,
                               const char *symbol, jm_text *text) JM_MUST_USE;
-/* The body alone, as mlx::core::fast::metal_kernel and cuda_kernel take it: what the kernel only
- * reads is in0, in1, ..., what it writes is out0, out1, ..., each in order. The prelude is their
- * header. */
+/* The body alone, as mlx::core::fast::metal_kernel and cuda_kernel take it: parameters that the
+ * kernel only reads are in0, in1, ..., those that it writes are out0, out1, ..., each in order. The
+ * prelude is their header. */
 jm_error *jm_c_print_body(const jm_kernel *kernel, const jm_c_dialect *dialect,
                           jm_text *text) JM_MUST_USE;
 
 /* How many threads a group is launched with. */
 uint32_t jm_c_threads(const jm_kernel *kernel);
-/* Bytes of memory that the text declares for the lanes of a group: SCRATCH, and what carries are
- * combined through. */
+/* Bytes of memory that the text declares for the lanes of a group: SCRATCH, and the exchange memory
+ * for combining carries. */
 size_t jm_c_shared_bytes(const jm_kernel *kernel);
 
 #endif

@@ -30,8 +30,8 @@ const char *jm_c_type(const jm_c_printer *p, jm_kval v) {
   return p->narrow[v] ? p->d->signed_types[JM_KT_i32] : p->d->types[p->k->values[v].type];
 }
 
-/* Decimal digits that give the same number again; in parentheses, because a sign may stand in front
- * of it. What is no number is made of its bits. */
+/* Decimal digits that read back as the same number, in parentheses because of a possible sign.
+ * Infinities and NaNs are built from their bits. */
 static jm_c_name float_text(jm_ktype type, uint64_t bits) {
   jm_c_name name;
   const bool wide = type == JM_KT_f64;
@@ -103,7 +103,7 @@ jm_c_name jm_c_define(jm_c_printer *p, jm_kval v) {
 
 /* -- expressions */
 
-/* What the letters of a C column stand for in one instruction. */
+/* The meaning of the letters of a C column for one instruction. */
 typedef struct terms {
   jm_c_name operands[3];
   jm_ktype from, to; /* types of the operands and of the result */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops that lanes run. Where one thread runs all lanes, what they carry is an array, and halves of
- * it are combined in loops. On a GPU every thread is a lane:
+ * Loops that are run by lanes. Where one thread runs all lanes, a carry is an array with an element
+ * per lane, and its halves are combined in loops. On a GPU every thread is a lane:
  *
  *   loop threads(256) lower, upper, %x { (%i, %c) ... yield %y } combine { (%a, %b) ... yield %z }
  * becomes
@@ -13,7 +13,7 @@
  *       for (int j = lane; j < step; j += 32)
  *         exchange[j] = combine(exchange[j], exchange[j + step]);
  *     c = exchange[lane];
- *     for (int step = 16; step > 0; step /= 2) c = combine(c, shuffle_down(c, step));
+ *     for (int step = 16; step > 0; step /= 2) c = combine(c, shuffle(c, step));
  *     if (lane == 0) result = c;
  *   }
  *   barrier;
@@ -30,7 +30,7 @@ enum { SIMD = 32, RESULT_BYTES = 16 * 8 /* of all carries */ };
 
 /* -- one thread for all lanes */
 
-/* What lane number `lane` of the array of carry i is called. */
+/* The expression for element `lane` of the array of carry i. */
 static jm_c_name element(uint32_t array, uint32_t i, const char *lane) {
   jm_c_name name;
   snprintf(name.text, sizeof name.text, "lanes%u[%s]", (unsigned)(array + i), lane);
@@ -57,22 +57,28 @@ static void write_arrays(printer *p, const jm_kval *values, uint32_t n, uint32_t
     jm_c_line(p, "%s = %s;", element(array, i, lane).text, jm_c_value(p, values[i]).text);
 }
 
-/* Lane i takes in lane i + step. */
-static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t array) {
+/* `lane` takes in lane + step. */
+static jm_error *combine_lanes(printer *p, const jm_kinst_fact *f, uint32_t array) {
   const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results;
-  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)(f->width / 2));
-  jm_c_open(p, "for (int lane = 0; lane < step; lane++)");
   read_arrays(p, combine->first_arg, n, array, "lane");
   read_arrays(p, combine->first_arg + n, n, array, "lane + step");
   JM_TRY(jm_c_print_block(p, f->first_block + 1));
   write_arrays(p, combine->yields, n, array, "lane");
+  return NULL;
+}
+
+/* Halves of the arrays are combined until one element is left. */
+static jm_error *combine_arrays(printer *p, const jm_kinst_fact *f, uint32_t array) {
+  jm_c_open(p, "for (int step = %u; step > 0; step /= 2)", (unsigned)(f->width / 2));
+  jm_c_open(p, "for (int lane = 0; lane < step; lane++)");
+  JM_TRY(combine_lanes(p, f, array));
   jm_c_close(p);
   jm_c_close(p);
   return NULL;
 }
 
-/* Blocks of w lanes, then the remainder from what they give. */
+/* Blocks of w lanes, then the remainder, which starts from their combined carries. */
 jm_error *jm_c_print_vector(printer *p, const jm_kinst_fact *f) {
   const jm_kblock_fact *body = &p->k->blocks[f->first_block];
   const uint32_t n = f->n_results, w = f->width, array = p->next;
@@ -208,7 +214,6 @@ static jm_error *combine_in_registers(printer *p, const jm_kinst_fact *f, uint32
 }
 
 static jm_error *combine_in_memory(printer *p, const jm_kinst_fact *f) {
-  const jm_kblock_fact *combine = &p->k->blocks[f->first_block + 1];
   const uint32_t n = f->n_results, array = p->next;
   const char *barrier = p->d->barriers[JM_SCOPE_SCRATCH];
   p->next += n;
@@ -222,10 +227,7 @@ static jm_error *combine_in_memory(printer *p, const jm_kinst_fact *f) {
   if (f->width / 2 >= SIMD) {
     jm_c_open(p, "for (int step = %u; step >= %d; step /= 2)", (unsigned)(f->width / 2), SIMD);
     jm_c_open(p, "for (int lane = jm_lane; lane < step; lane += %d)", SIMD);
-    read_arrays(p, combine->first_arg, n, array, "lane");
-    read_arrays(p, combine->first_arg + n, n, array, "lane + step");
-    JM_TRY(jm_c_print_block(p, f->first_block + 1));
-    write_arrays(p, combine->yields, n, array, "lane");
+    JM_TRY(combine_lanes(p, f, array));
     jm_c_close(p);
     jm_c_close(p);
   }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files c*.c share: the state of printing one kernel as text of a dialect of C. Not an
- * interface: that is c.h. */
+ * Shared by the files c*.c: the state of printing one kernel as text of a dialect of C. The
+ * interface is c.h. */
 #ifndef JM_KERNEL_PRINT_C_PRINTER_H
 #define JM_KERNEL_PRINT_C_PRINTER_H
 
@@ -62,7 +62,7 @@ void jm_c_open_loop(jm_c_printer *p, const jm_kinst_fact *f, const char *offset,
 /* -- loops that lanes run. c_lanes.c */
 jm_error *jm_c_print_vector(jm_c_printer *p, const jm_kinst_fact *f) JM_MUST_USE;
 jm_error *jm_c_print_threads(jm_c_printer *p, const jm_kinst_fact *f) JM_MUST_USE;
-/* Declares what carries are combined through. */
+/* Declares the memory through which carries are combined. */
 void jm_c_print_exchange(jm_c_printer *p);
 size_t jm_c_exchange_bytes(const jm_kernel *k);
 

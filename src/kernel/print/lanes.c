@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which values of a vector loop's body differ from lane to lane, and how. What is equal in all
- * lanes, and indices that step evenly, stay scalars: addresses then need no vectors. */
+ * Finds which values of a vector loop's body differ between lanes, and how. Values that are equal
+ * in all lanes, and indices with a constant stride, stay scalars, so that addresses need no
+ * vectors. */
 #include "kernel/print/lanes.h"
 
 static jm_lane uniform(void) { return (jm_lane){JM_LANE_UNIFORM, 0}; }
@@ -102,7 +103,7 @@ bool jm_lane_is_narrowable(jm_kopcode code) {
     case JM_K_imul:
     case JM_K_sdiv:
     case JM_K_srem:
-    case JM_K_udiv: /* of what is negative there is no range, so the result would not fit */
+    case JM_K_udiv: /* a negative operand has no range here, so that the result would not fit */
     case JM_K_urem:
     case JM_K_and:
     case JM_K_or:

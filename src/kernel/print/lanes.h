@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What printers ask of a kernel's values: how the lanes of a vector loop differ, and which i64 may
- * be computed in 32 bits. Analysis only, no text. */
+ * Analyses of a kernel's values for printers: how they differ between the lanes of a vector loop,
+ * and which i64 may be computed in 32 bits. */
 #ifndef JM_KERNEL_PRINT_LANES_H
 #define JM_KERNEL_PRINT_LANES_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LLVM IR text for kernels: modules, functions and control. Loops are printed with their test at
- * the end, as code generators like them. A loop's body is printed aside first, because the phis at
- * its head name what it yields. */
+ * LLVM IR text for kernels: modules, functions and control. Loops are printed in rotated form, with
+ * the test at the end, as LLVM prefers them. A loop's body is printed to a buffer first, because
+ * the phis at its head name the values that it yields. */
 #include "kernel/print/llvm.h"
 
 #include <inttypes.h>
@@ -103,7 +103,7 @@ static name print_poll(printer *p) {
   return jm_llvm_number(go);
 }
 
-/* `again`, unless the flag was seen set; looked at in some iterations only. */
+/* `again`, unless the flag is set; it is polled in some iterations only. */
 static name poll_sometimes(printer *p, name next, name again) {
   uint32_t low = p->next++, due = p->next++, look = p->next++, rest = p->next++;
   jm_text_printf(p->out, "  %%v%u = and i64 %s, %d\n  %%v%u = icmp eq i64 %%v%u, 0\n",
@@ -364,8 +364,8 @@ static name find_wide_end(printer *p, const jm_kinst_fact *f, name start, name s
   return print_binary(p, "add", start.text, print_binary(p, "and", n.text, integer(-w).text).text);
 }
 
-/* The wide blocks where it is only known when running whether there are any. Moves start behind
- * them and the carries on. */
+/* The wide blocks of a loop whose iteration count is not known to reach the width. Advances start
+ * past them, and the carries. */
 static jm_error *print_wide_guarded(printer *p, const jm_kinst_fact *f, name *start, name end,
                                     name enough, name *carries) {
   uint32_t n = f->n_results, wide = p->next++, rest = p->next++, before = p->label;
@@ -601,7 +601,7 @@ static jm_error *print_function(printer *p, const char *symbol) {
                  "define void @%s(ptr noalias %%buffers, ptr noalias %%scratch, i64 %%begin, "
                  "i64 %%end, ptr %%cancelled) #0 {\nb0:\n",
                  symbol);
-  /* A flag that is never set, where the caller has none. */
+  /* A flag that is never set, for callers that pass none. */
   jm_text_printf(p->out,
                  "  %%never = alloca i8, align 1\n  store i8 0, ptr %%never, align 1\n"
                  "  %%none = icmp eq ptr %%cancelled, null\n"

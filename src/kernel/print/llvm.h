@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files llvm*.c share: the state of printing one kernel as LLVM IR. Not an interface:
- * whoever compiles kernels uses jm_llvm_module of kernel.h. */
+ * Shared by the files llvm*.c: the state of printing one kernel as LLVM IR. The interface is
+ * jm_llvm_module in kernel.h. */
 #ifndef JM_KERNEL_PRINT_LLVM_H
 #define JM_KERNEL_PRINT_LLVM_H
 
 #include "kernel/ir/target.h"
 #include "kernel/print/lanes.h"
 
-/* A value as it is written: a name or a constant. */
+/* The text of a value: a name or a constant. */
 typedef struct jm_llvm_name {
   char text[80];
 } jm_llvm_name;
@@ -30,12 +30,12 @@ typedef struct jm_llvm_printer {
   jm_kval *made;      /* values that were made vectors of, in order */
   uint32_t n_made;    /* and are known in the block printed now */
   jm_kinst *partners; /* of a store: the one that was put off to be written with it */
-  bool *put_off;      /* per instruction */
+  bool *put_off;      /* per instruction: a store that is printed with a later one */
   jm_lane *lanes;
   bool *narrow;     /* per value: as a vector it has lanes of i32, not i64 */
   uint32_t *groups; /* per parameter: what may overlap has one number, 0: what is only read */
   uint32_t n_groups, first_metadata;
-  bool in_vector; /* inside a loop cut into vectors, its scalar rest too */
+  bool in_vector; /* inside a vectorized loop, its scalar remainder too */
   /* of the threads loop printed now */
   jm_llvm_name lower; /* its first index */
   jm_llvm_name lane;  /* of the first of the iterations printed now */
@@ -53,7 +53,7 @@ jm_llvm_name jm_llvm_scalar(const jm_llvm_printer *p, jm_kval v);
 jm_llvm_name jm_llvm_vector(jm_llvm_printer *p, jm_kval v);
 /* The same, with lanes of i32 if it is narrow. */
 jm_llvm_name jm_llvm_narrow_vector(jm_llvm_printer *p, jm_kval v);
-/* Gives a new name to a value, and says it. */
+/* Gives a new name to a value, and returns it. */
 uint32_t jm_llvm_define(jm_llvm_printer *p, jm_kval v, bool vector);
 /* Forgets the vectors made since there were n_made: control leaves the block that has them. */
 void jm_llvm_forget(jm_llvm_printer *p, uint32_t n_made);
@@ -79,7 +79,7 @@ jm_error *jm_llvm_print_loop(jm_llvm_printer *p, const jm_llvm_loop *r) JM_MUST_
 jm_error *jm_llvm_print_block(jm_llvm_printer *p, jm_kblock block) JM_MUST_USE;
 /* How many iterations a loop has, if that is known. */
 bool jm_llvm_find_count(const jm_kernel *k, const jm_kinst_fact *f, int64_t *count);
-/* How often a loop that is not cut into vectors looks at the flag. */
+/* How often a loop that is not vectorized polls the flag. */
 jm_llvm_polling jm_llvm_find_polling(const jm_kernel *k, const jm_kinst_fact *f);
 /* Combines lanes of a loop's carries, vectors of so many, until each is a scalar. */
 jm_error *jm_llvm_print_combination(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width,
@@ -90,10 +90,10 @@ jm_llvm_name jm_llvm_number(uint32_t id); /* the name %v<id> */
 
 /* Threads loops, one thread running all lanes. llvm_threads.c */
 jm_error *jm_llvm_print_threads(jm_llvm_printer *p, const jm_kinst_fact *f) JM_MUST_USE;
-/* Bytes of %lanes, the memory that they need for what lanes carry. */
+/* Bytes of %lanes, the memory for the carries of all lanes. */
 size_t jm_llvm_lane_bytes(const jm_kernel *k, jm_kblock block);
-/* Around the body of a loop whose carries are in memory: what the lanes from this index on carry
- * comes from there, and goes back. */
+/* Around the body of a loop whose carries are in memory: load, and store, the carries of the lanes
+ * from this index on. */
 void jm_llvm_load_lanes(jm_llvm_printer *p, const jm_llvm_loop *r, jm_llvm_name index);
 void jm_llvm_store_lanes(jm_llvm_printer *p, const jm_llvm_loop *r);
 

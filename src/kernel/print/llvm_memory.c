@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loads and stores. In a vector loop the step of the index from lane to lane decides: 1 is one wide
- * access, -1 a wide one and a reversal, 2 two wide ones and a shuffle (complex numbers), a few more
- * several wide ones and shuffles, other even steps go lane by lane from one address, uneven ones
- * are a gather or scatter. Nothing outside of
- * what the lanes themselves access is touched. */
+ * Loads and stores. In a vector loop the stride of the index between lanes decides: 1 is one wide
+ * access, -1 a wide one and a reversal, 2 two wide ones and a shuffle (complex numbers), slightly
+ * larger ones several wide ones and shuffles; other constant strides go lane by lane from one
+ * address, and others are a gather or scatter. Memory that no lane accesses is never touched. */
 #include <stdio.h>
 
 #include "kernel/print/llvm.h"
@@ -18,7 +17,7 @@ static unsigned element_bytes(const jm_llvm_printer *p, const jm_kinst_fact *f) 
   return jm_ktype_bytes[p->k->params[f->imm].element];
 }
 
-/* What else an access may touch, and whether its memory never changes. */
+/* Metadata of an access: what it may alias, and whether its memory is invariant. */
 static void end_access(jm_llvm_printer *p, const jm_kinst_fact *f) {
   uint32_t group = p->groups[f->imm];
   jm_text_printf(p->out, ", !alias.scope !%u, !noalias !%u",
@@ -165,8 +164,8 @@ static uint32_t append(jm_llvm_printer *p, jm_ktype type, uint32_t x, uint32_t n
   return id;
 }
 
-/* Small steps: whole registers of what the lanes' elements lie in, of which each takes its own. The
- * last register ends with the last element. */
+/* Small strides: full-width loads cover the lanes' elements, and shuffles pick them. The last load
+ * ends with the last element. */
 enum { MOST_STEPS = 16 };
 
 static uint32_t pick_lanes(jm_llvm_printer *p, jm_ktype type, uint32_t w, uint32_t at,

@@ -2,9 +2,9 @@
  * Threads loops as LLVM IR for one thread, which runs the lanes of a group itself, so that kernels
  * scheduled for a GPU run on the CPU, too. Iterations run in order, as many at a time as a vector
  * has lanes if the body allows vectors, the remainder one by one: the iterations of one lane stay
- * in order, and those of different lanes are independent. What lanes carry is an array per carry
- * in the function's frame (%lanes), initialized before the loop and combined by halves after it,
- * exactly as the interpreter does. Barriers are nothing here (llvm_inst.c). */
+ * in order, and those of different lanes are independent. The carries of all lanes are an array per
+ * carry in the function's frame (%lanes), initialized before the loop and combined by halves after
+ * it, exactly as in the interpreter. Barriers are no-ops here (llvm_inst.c). */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -13,7 +13,7 @@
 typedef jm_llvm_name name;
 typedef jm_llvm_printer printer;
 
-/* -- the memory of what lanes carry */
+/* -- the memory of the lanes' carries */
 
 static jm_ktype carry_type(const printer *p, const jm_kinst_fact *f, uint32_t carry) {
   return p->k->values[f->first_result + carry].type;
@@ -185,7 +185,7 @@ static jm_error *combine(printer *p, const jm_kinst_fact *f, uint32_t vector) {
 
 /* -- the loop */
 
-/* Where whole vectors end: start + max(stop - start, 0) rounded down. */
+/* The end of the whole vectors: start + max(stop - start, 0) rounded down. */
 static name find_vector_end(printer *p, name start, name stop, uint32_t vector) {
   uint32_t count = p->next, some = p->next + 1, whole = p->next + 2, end = p->next + 3;
   p->next += 4;

@@ -19,7 +19,7 @@ static bool between(jm_i64s dims, gap g) {
   return false;
 }
 
-/* Do the operand's dimensions p < d follow each other, without a break? */
+/* Are the operand's dimensions p < d contiguous, without a break? */
 static bool runs_on(const query *q, int64_t p, int64_t d) {
   if (p < 0 || d <= p) return false;
   for (int64_t i = p + 1; i < d; i++)
@@ -186,7 +186,7 @@ void jm_axes_index(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, uint3
   const jm_kval zero = jm_kbuild_index(b, 0);
   for (uint32_t d = 0; d < type->rank; d++) index[d] = zero;
   /* From the innermost on, dimensions and axes meet where the products of their sizes are equal:
-   * what lies between two meetings is the position on the innermost of these dimensions. */
+   * the axes between two such points give the position on the innermost dimension between them. */
   uint32_t d = type->rank, j = n, target = UINT32_MAX;
   int64_t dims = 1, axes = 1;
   jm_kval position = zero;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The axes of a kernel's loops: dimensions that every access in a group may run through as one are
- * one axis, so that an elementwise group of any rank is a single flat loop.
+ * The axes of a kernel's loops: adjacent dimensions that every access in a group can treat as one
+ * are collapsed into one axis, so that an elementwise group of any rank is a single flat loop.
  *
- * Dimensions p < d of a value are run through as one by giving index 0 for p and the whole position
- * for d, beyond d's size. That is right as long as all ops on the way only use the position
- * p * size(d) + d; where one does not, the value has a break between p and d. */
+ * Dimensions p < d of a value are collapsed by giving index 0 for p and the whole position for d,
+ * beyond d's size. This is correct as long as all ops on the path only use the position p * size(d)
+ * + d; where one does not, the value has a break between p and d. */
 #ifndef JM_KERNEL_SCHEDULE_AXES_H
 #define JM_KERNEL_SCHEDULE_AXES_H
 
@@ -26,7 +26,7 @@ typedef struct jm_axes {
 } jm_axes;
 
 void jm_axes_init(jm_axes *axes, int64_t count);
-/* false: does not go together with those that are there. */
+/* false: it is incompatible with the existing boundaries. */
 bool jm_axes_add(jm_axes *axes, int64_t boundary);
 /* A value whose elements are the points, in order, and its breaks. */
 bool jm_axes_add_value(jm_axes *axes, const jm_type *type, uint32_t breaks);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/schedule/cluster.h"
 
-/* Row-major order outer, cut, inner: each run of dimensions of one kind is one; size 1 is of any
- * kind. */
+/* Row-major order outer, reduced, inner: each run of dimensions of one kind is one; size 1 is of
+ * any kind. */
 static bool find_space(const jm_type *type, jm_i64s dims, jm_space *out) {
   jm_space s = {1, 1, 1};
-  int stage = 0; /* 0: outer, 1: cut, 2: inner */
+  int stage = 0; /* 0: outer, 1: reduced, 2: inner */
   for (uint32_t d = 0; d < type->rank; d++) {
     if (type->dims[d] == 1) continue;
-    bool cut = jm_i64s_contains(dims, d);
-    if (cut != (stage == 1)) stage++;
+    bool reduced = jm_i64s_contains(dims, d);
+    if (reduced != (stage == 1)) stage++;
     if (stage > 2) return false;
-    *(stage == 0 ? &s.outer : stage == 1 ? &s.cut : &s.inner) *= type->dims[d];
+    *(stage == 0 ? &s.outer : stage == 1 ? &s.reduced : &s.inner) *= type->dims[d];
   }
   *out = s;
   return true;
@@ -178,14 +178,15 @@ static bool has_boundary(const jm_type *type, int64_t suffix) {
 
 static jm_cluster_kind reduction_kind(const jm_cluster *c) {
   jm_space s = c->space;
-  bool row = s.inner == 1 && (s.outer >= c->target->row.few || s.cut <= c->target->row.long_points);
+  bool row =
+      s.inner == 1 && (s.outer >= c->target->row.few || s.reduced <= c->target->row.long_points);
   bool full = false;
   for (uint32_t i = 0; i < c->n_roots; i++) {
     const jm_type *type = jm_module_typeof(c->m, c->roots[i]);
     jm_relation r = (jm_relation)c->relation[c->roots[i]];
     if (r == JM_REL_FREE && type->count == jm_space_points(s)) r = JM_REL_FULL;
     if (r == JM_REL_FREE && type->count != jm_space_kept(s)) return JM_CLUSTER_NONE;
-    if (r == JM_REL_FULL && !has_boundary(type, s.cut * s.inner)) return JM_CLUSTER_NONE;
+    if (r == JM_REL_FULL && !has_boundary(type, s.reduced * s.inner)) return JM_CLUSTER_NONE;
     full |= r == JM_REL_FULL;
   }
   if (row) return JM_CLUSTER_ROW;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a set of ops can be scheduled as: asked by grouping of sets that it is about to form and by
- * schedules of a finished `fusion` op. Decides nothing and builds nothing.
+ * Classifies a set of ops by the schedule that fits it: used by grouping for candidate groups, and
+ * by schedules for a finished `fusion` op. It decides nothing and builds nothing.
  *
- * The big reductions of a set (its anchors) all fold the same iteration space: outer x cut x inner,
- * in row-major order, cut being folded away. A value that depends on an anchor is KEPT (one element
- * per outer x inner) or FULL (one per point of the space); everything else is FREE: pulled from
- * wherever it comes. Sets without anchors are maps. */
+ * The large reductions of a set (its anchors) all reduce the same iteration space: outer x reduced
+ * x inner, in row-major order, the middle one being folded away. A value that depends on an anchor
+ * is KEPT (one element per outer x inner) or FULL (one per point of the space); everything else is
+ * FREE: pulled where it is used. Sets without anchors are maps. */
 #ifndef JM_KERNEL_SCHEDULE_CLUSTER_H
 #define JM_KERNEL_SCHEDULE_CLUSTER_H
 
@@ -22,13 +22,13 @@ typedef enum jm_cluster_kind {
   JM_CLUSTER_NONE, /* no schedule but one launch per result fits */
   JM_CLUSTER_MAP,
   JM_CLUSTER_ROW,    /* inner is 1: passes over each row */
-  JM_CLUSTER_REDUCE, /* one pass over the space, then what is made of the results */
+  JM_CLUSTER_REDUCE, /* one pass over the space, then the ops on the results */
 } jm_cluster_kind;
 
 typedef enum jm_relation { JM_REL_FREE, JM_REL_KEPT, JM_REL_FULL } jm_relation;
 
 typedef struct jm_space {
-  int64_t outer, cut, inner;
+  int64_t outer, reduced, inner;
 } jm_space;
 
 typedef struct jm_cluster {
@@ -36,7 +36,7 @@ typedef struct jm_cluster {
   const jm_target *target;
   const jm_op_id *ops; /* in order of execution */
   uint32_t n_ops;
-  const jm_value *roots; /* results of ops that are wanted outside */
+  const jm_value *roots; /* results of ops that are used outside */
   uint32_t n_roots;
   /* Per value of the module, zero for all that no op of the set defines. */
   uint8_t *relation; /* jm_relation */
@@ -52,14 +52,14 @@ void jm_cluster_analyse(jm_cluster *c);
 /* Makes relation and level zero again for the set's values. */
 void jm_cluster_clear(jm_cluster *c);
 
-/* Is it a reduction that wants a schedule of its own, and over which space? */
+/* Is it a reduction that needs a schedule of its own, and over which space? */
 bool jm_cluster_find_anchor(const jm_target *target, const jm_module *m, const jm_op *op,
                             jm_space *out);
 
 static inline bool jm_space_equal(jm_space a, jm_space b) {
-  return a.outer == b.outer && a.cut == b.cut && a.inner == b.inner;
+  return a.outer == b.outer && a.reduced == b.reduced && a.inner == b.inner;
 }
-static inline int64_t jm_space_points(jm_space s) { return s.outer * s.cut * s.inner; }
+static inline int64_t jm_space_points(jm_space s) { return s.outer * s.reduced * s.inner; }
 static inline int64_t jm_space_kept(jm_space s) { return s.outer * s.inner; }
 
 /* Does the op give element i of its result from element i, row-major, of its operands? */

@@ -12,6 +12,7 @@ typedef struct search {
 
 void jm_cuts_init(jm_cuts *cuts, int64_t size) { *cuts = (jm_cuts){{0, size}, 2}; }
 
+/* Keeps the list ascending; drops cuts outside of the axis, and those that no longer fit. */
 static void add(jm_cuts *cuts, int64_t at) {
   uint32_t i = 0;
   while (i < cuts->n && cuts->at[i] < at) i++;
@@ -50,7 +51,7 @@ static void walk_broadcast(search *q, const jm_op *op, int64_t d, int64_t offset
       walk(q, op->operands[0], i, offset);
 }
 
-/* v is asked for at position + offset along its dimension d. */
+/* Adds the cuts of v, which is read at position + offset along its dimension d. */
 static void walk(search *q, jm_value v, int64_t d, int64_t offset) {
   if (q->resolve) v = q->resolve(q->context, v);
   const jm_op *op = v == JM_NONE ? NULL : jm_module_definition(q->s->m, v);
@@ -88,6 +89,7 @@ static void walk(search *q, jm_value v, int64_t d, int64_t offset) {
 void jm_cuts_find(jm_scheduler *s, const jm_axes *axes, uint32_t axis, jm_value root,
                   jm_cuts_resolve *resolve, const void *context, jm_cuts *cuts) {
   const jm_type *type = jm_module_typeof(s->m, root);
+  /* The root's dimension d - 1 that is the axis: the dimensions after it are the axes after it. */
   int64_t inside = 1, product = 1;
   for (uint32_t a = axis + 1; a < axes->n; a++) inside *= axes->sizes[a];
   uint32_t d = type->rank;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where along an axis a map changes what it reads: the ends of what was padded or concatenated. A
- * loop that is cut there needs no conditions inside: the builder knows its index's range. Private
- * to kernel/schedule. */
+ * The cuts of a map's axis: the positions where it changes which operand it reads, the edges of
+ * padding and of concatenated parts. A loop that is split there needs no conditions inside, because
+ * the builder knows the range of its index. Private to kernel/schedule. */
 #ifndef JM_KERNEL_SCHEDULE_CUTS_H
 #define JM_KERNEL_SCHEDULE_CUTS_H
 
@@ -14,13 +14,13 @@ typedef struct jm_cuts {
   uint32_t n;              /* entries: pieces + 1 */
 } jm_cuts;
 
-/* What a value that is met stands for: itself, the same elements in another value, or JM_NONE if it
- * lies in memory. */
+/* Resolves a value on the path: itself, another value with the same elements, or JM_NONE if it is
+ * in memory. */
 typedef jm_value jm_cuts_resolve(const void *context, jm_value v);
 
 void jm_cuts_init(jm_cuts *cuts, int64_t size);
 /* Cuts along one axis for a root whose elements are the points; adds to those that are there.
- * resolve: NULL if every value stands for itself. */
+ * resolve: NULL if every value resolves to itself. */
 void jm_cuts_find(jm_scheduler *s, const jm_axes *axes, uint32_t axis, jm_value root,
                   jm_cuts_resolve *resolve, const void *context, jm_cuts *cuts);
 

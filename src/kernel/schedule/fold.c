@@ -193,7 +193,7 @@ static void run_lines(fold *f, jm_fold_range range, jm_kval *carries, uint32_t n
   memcpy(start, carries, n * sizeof *start);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, range.lower, range.upper, carries, n, &loop);
   jm_axes_split(l->b, f->axes->sizes, f->axes->n - 1, loop.index, f->x);
-  /* Lanes start from what is neutral, not from what was summed up so far. */
+  /* Lanes start from neutral values, not from the partial result so far. */
   memcpy(sums, f->grouped ? start : loop.carries, n * sizeof *sums);
   range.lower = jm_kbuild_index(l->b, 0);
   range.upper = jm_kbuild_index(l->b, size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops that reduce what lies along axes into accumulators in registers: in lanes where the bodies
- * allow it, else in order. Private to kernel/schedule. */
+ * Loops that reduce along axes into accumulators in registers: in lanes where the bodies allow it,
+ * else in order. Private to kernel/schedule. */
 #ifndef JM_KERNEL_SCHEDULE_FOLD_H
 #define JM_KERNEL_SCHEDULE_FOLD_H
 
@@ -13,12 +13,12 @@ enum { JM_FOLD_PARTS = 8 }; /* of accumulators in one loop: more would not stay 
 typedef struct jm_fold_range {
   jm_kval lower, upper;
   int64_t most;
-  bool serial;  /* in order: the loop stands in one of lanes */
-  bool partial; /* elements are partial results: they are as accumulators are */
+  bool serial;  /* in order: the loop is inside a loop over lanes */
+  bool partial; /* elements are partial results, of the accumulators' types */
 } jm_fold_range;
 
-/* A step of a vector loop, or in order, is a position on a single axis, or a line of the last one;
- * of a group of threads it is a point. How many there are. */
+/* The number of steps. A step of a vector or serial loop is a position on a single axis, or else a
+ * line of the last axis; a step of a group of threads is a point. */
 int64_t jm_fold_steps(const jm_target *target, const jm_axes *axes, bool serial);
 
 /* How many terms are added up in a row before they join the sum of others: float sums are as exact

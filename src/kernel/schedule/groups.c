@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/schedule/groups.h"
 
-/* A fusion with a kind is an engine's to do in one call. */
+/* A fusion with a kind is one call of the engine, not a kernel. */
 static bool is_group(const jm_op *op) {
   return op->code == JM_OP_fusion && !((const jm_fusion_attrs *)op->attrs)->kind.size;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The fusion ops of a module, each with its schedule: shared by the engines that compile kernels.
- * An engine keeps what it makes of each launch (machine code, a kernel of a GPU library) in
- * `codes`; nothing here knows what that is. */
+ * An engine stores what it compiles for each launch (machine code, a kernel of a GPU library) in
+ * `codes`, which is opaque here. */
 #ifndef JM_KERNEL_SCHEDULE_GROUPS_H
 #define JM_KERNEL_SCHEDULE_GROUPS_H
 

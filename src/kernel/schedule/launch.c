@@ -121,8 +121,8 @@ typedef struct weight {
   double work, bytes; /* operations, and times the bytes they work on */
 } weight;
 
-/* Lanes are as wide as what most of the work is done on. A reduction over the schedule's points is
- * one step for each point. */
+/* The element type on which most of the work is done decides the width of lanes. A reduction over
+ * the schedule's points counts as one step per point. */
 static void weigh(jm_launch_builder *l, const jm_op *op, weight *sum) {
   const jm_module *m = l->s->m;
   jm_space space;
@@ -140,7 +140,7 @@ static void weigh(jm_launch_builder *l, const jm_op *op, weight *sum) {
   }
 }
 
-/* Several registers hide latency as long as there are enough of them. */
+/* Several independent registers hide latency, as long as registers suffice. */
 static void shape_lanes(jm_launch_builder *l, const weight *sum) {
   const double *flops = l->s->target->vector.unroll_flops;
   const double bytes = sum->work > 0 ? sum->bytes / sum->work : 4;
@@ -183,8 +183,8 @@ void jm_launch_threads(jm_launch_builder *l, int64_t iterations, int64_t per_lan
   while (l->threads < t->threads && l->threads * per_lane < iterations) l->threads *= 2;
 }
 
-/* The widest of this width's halves that divides n, unless there are many vectors: then its
- * remainder is little. */
+/* The widest power of two up to this width that divides n; the full width if there are many
+ * vectors, for the remainder is small then. */
 static uint32_t exact_width(const jm_launch_builder *l, uint32_t width, int64_t n) {
   const jm_target *t = l->s->target;
   uint32_t exact = width;

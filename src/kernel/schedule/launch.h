@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A launch that is being built: its kernel, what its parameters are bound to, and the loops that
+ * A launch under construction: its kernel, the bindings of its parameters, and the loops that
  * divide work among chunks and lanes. All schedules build their launches with it, and only
  * jm_launch_loop decides how lanes are bound. Private to kernel/schedule.
  *
@@ -25,11 +25,11 @@ typedef struct jm_launch_builder {
   bool whole;       /* the launch has several maps, of few points: they are not cut into chunks */
 } jm_launch_builder;
 
-/* What pulling has to do with a value: in this order, each replaces the one before. */
+/* The role of a value in pulling: later ones replace earlier ones. */
 typedef enum jm_pull {
   JM_PULL_NONE,
   JM_PULL_WANTED, /* pulled from its op, or an operand */
-  JM_PULL_LEAF,   /* the schedule makes it a leaf of its own: what is behind it is not pulled */
+  JM_PULL_LEAF,   /* a leaf of the schedule's own: its producers are not pulled through it */
 } jm_pull;
 
 jm_error *jm_launch_begin(jm_scheduler *s, jm_launch_builder *l) JM_MUST_USE;
@@ -40,8 +40,8 @@ jm_error *jm_launch_end(jm_launch_builder *l) JM_MUST_USE;
 
 /* jm_launch_pull stops at v. */
 void jm_launch_stop(jm_launch_builder *l, jm_value v);
-/* Declares what of the group's operands pulling these values needs, and weighs the ops on the way:
- * their work decides the shape of vector loops. Call once. */
+/* Declares the operands of the group that pulling these values needs, and sums the work of the ops
+ * on the path, which decides the shape of vector loops. Call once. */
 void jm_launch_pull(jm_launch_builder *l, const jm_value *values, uint32_t n);
 /* Parameters: of operand i, of result i of the group, of a temporary, of scratch memory. */
 uint32_t jm_launch_operand(jm_launch_builder *l, uint32_t i);
@@ -49,7 +49,7 @@ uint32_t jm_launch_result(jm_launch_builder *l, uint32_t i);
 uint32_t jm_launch_temporary(jm_launch_builder *l, uint32_t i, jm_dtype dtype, int64_t elements,
                              bool written);
 uint32_t jm_launch_scratch(jm_launch_builder *l, jm_dtype dtype, int64_t elements);
-/* What jm_launch_scratch would take, of target->scratch_bytes. */
+/* The bytes that jm_launch_scratch would take of target->scratch_bytes. */
 size_t jm_launch_scratch_bytes(jm_dtype dtype, int64_t elements);
 
 /* -- lanes */
@@ -59,8 +59,8 @@ size_t jm_launch_scratch_bytes(jm_dtype dtype, int64_t elements);
 void jm_launch_threads(jm_launch_builder *l, int64_t iterations, int64_t per_lane);
 /* Lanes for a loop of this many iterations. */
 uint32_t jm_launch_width(const jm_launch_builder *l, int64_t iterations);
-/* Opens a loop whose iterations are independent except for carries, which start from what is
- * neutral; 1: no lanes, one iteration after the other. Threads run it with all lanes. */
+/* Opens a loop whose iterations are independent except for carries, which start from neutral
+ * values; width 1: no lanes, one iteration after the other. Threads run it with all lanes. */
 void jm_launch_loop(jm_launch_builder *l, uint32_t width, jm_kval lower, jm_kval upper,
                     const jm_kval *initial, uint32_t n, jm_kloop *loop);
 /* The same in the lanes of jm_launch_width(l, most); most: iterations, at most. */
@@ -71,7 +71,7 @@ void jm_launch_lanes(jm_launch_builder *l, jm_kval lower, jm_kval upper, int64_t
 
 typedef struct jm_launch_chunks {
   jm_kloop loop, inner;
-  bool open, nested; /* nested: an iteration of the chunk loop has several of these, in order */
+  bool open, nested; /* nested: an iteration of the chunk loop runs several chunks, in order */
 } jm_launch_chunks;
 
 /* Opens the chunk loop over `chunks` of this many points, if there is more than one; the number of
@@ -81,7 +81,7 @@ void jm_launch_chunk_end(jm_launch_builder *l, jm_launch_chunks *chunks);
 /* [lower, upper) of block number i of [0, count) in steps of size. */
 void jm_launch_block(jm_launch_builder *l, jm_kval i, int64_t size, int64_t count, jm_kval *lower,
                      jm_kval *upper);
-/* About how long this many points take a worker. */
+/* The estimated time of this many points on one worker. */
 double jm_launch_estimate_ns(const jm_launch_builder *l, double points);
 
 static inline jm_kval jm_launch_add(jm_launch_builder *l, jm_kval x, jm_kval y) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops over all points of some axes: in vectors along one axis, which is cut into blocks if it is
- * long and taken several times at once if it is short; or over the points of all axes, by groups of
- * threads. */
+ * Loops over all points of some axes: in vectors along one axis, which is split into blocks if it
+ * is long and of which several lines form one chunk if it is short; or over the points of all axes,
+ * by groups of threads. */
 #include "kernel/schedule/cuts.h"
 #include "kernel/schedule/launch.h"
 
@@ -16,7 +16,7 @@ typedef struct nest {
   jm_kval x[JM_CLUSTER_RANK * 2];
 } nest;
 
-/* Piece i of [lower, upper), as an axis is cut; the number of pieces. */
+/* Piece i of [lower, upper) between the cuts of an axis; returns the number of pieces. */
 static uint32_t pieces(const nest *n, uint32_t axis) { return n->cuts ? n->cuts[axis].n - 1 : 1; }
 
 static void piece(jm_launch_builder *l, const nest *n, uint32_t axis, uint32_t i, jm_kval *lower,
@@ -57,7 +57,7 @@ static void run_line(jm_launch_builder *l, nest *n, jm_kval first, jm_kval lower
   }
 }
 
-/* Points of a chunk of a map: fewer of those that cost more, and whole vectors. */
+/* Points of a chunk of a map: fewer if they are expensive, and whole vectors. */
 static int64_t chunk_points(const jm_launch_builder *l) {
   const jm_target *t = l->s->target;
   int64_t points = t->chunk.points;
@@ -75,7 +75,7 @@ static bool is_few(const jm_launch_builder *l, int64_t points) {
 
 static int64_t at_least_one(int64_t n) { return n ? n : 1; }
 
-/* Long lines are cut into blocks. */
+/* Long lines are split into blocks. */
 static void map_blocks(jm_launch_builder *l, nest *n) {
   int64_t size = n->axes->sizes[n->lanes], line = size * n->inner, rows = n->axes->count / line;
   int64_t step = is_few(l, line) ? size : at_least_one(chunk_points(l) / n->inner);
@@ -91,7 +91,7 @@ static void map_blocks(jm_launch_builder *l, nest *n) {
   jm_launch_chunk_end(l, &chunks);
 }
 
-/* Short lines are taken several at a time. */
+/* A chunk has several short lines. */
 static void map_rows(jm_launch_builder *l, nest *n) {
   int64_t size = n->axes->sizes[n->lanes], line = size * n->inner, rows = n->axes->count / line;
   int64_t step = is_few(l, n->axes->count) ? rows : at_least_one(chunk_points(l) / line);
@@ -112,9 +112,10 @@ static void map_rows(jm_launch_builder *l, nest *n) {
   jm_launch_chunk_end(l, &chunks);
 }
 
-/* A lane for each of the chunk's points: neighbours touch neighbouring elements, and no lane is
- * idle whatever the sizes of the axes are. Along a long axis, so that positions on the others are
- * computed once; else over all points. Fewer points a lane where there would be few groups. */
+/* A lane for each of the chunk's points: neighbouring lanes access neighbouring elements, and no
+ * lane is idle whatever the sizes of the axes. Lanes run along a long axis, so that positions on
+ * the others are computed once, else over all points. A lane gets fewer points if there would be
+ * few groups. */
 static void map_threads(jm_launch_builder *l, nest *n) {
   const jm_target *t = l->s->target;
   const jm_axes *axes = n->axes;

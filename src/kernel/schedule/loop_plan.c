@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A value that is asked for by one loop, always at the index that the loop is at, is computed right
- * there. One that several loops ask for, or one loop at several indices, is made once, unless it is
- * cheap. To find that out a region is read backwards: every value gets a number that stands for
- * "this loop, by this index map"; two different numbers are MANY. */
+ * Decides which values are stored. A value that one loop reads, always at the loop's current index,
+ * is computed there. One that several loops read, or one loop at several indices, is stored once,
+ * unless it is cheap. The analysis walks a region backwards: every value gets a number for "this
+ * loop, by this index map"; two different numbers become MANY. */
 #include "base/hash.h"
 #include "kernel/schedule/loop.h"
 
@@ -10,7 +10,7 @@
 
 #define MANY UINT64_MAX
 
-enum { MOST_NESTING = 8 }; /* loops in loops: what follows recurses */
+enum { MOST_NESTING = 8 }; /* nested loops: bounds the recursion below */
 
 /* ---- carries */
 
@@ -29,7 +29,7 @@ jm_carry_kind jm_loop_carry_kind(const jm_module *m, const jm_op *op, uint32_t c
   const jm_region *body = jm_op_region(m, op, 1);
   if (body->results[carry] == body->first_arg + carry) return JM_CARRY_SAME;
   if (jm_loop_in_registers(jm_op_result_type(m, op, carry))) return JM_CARRY_REGISTERS;
-  return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_TWO_HALVES;
+  return jm_loop_update(m, op, carry) ? JM_CARRY_IN_PLACE : JM_CARRY_DOUBLE_BUFFERED;
 }
 
 bool jm_loop_reduces_rows(const jm_target *target, const jm_module *m, const jm_op *op) {
@@ -68,7 +68,7 @@ static bool same_shape(const jm_type *a, const jm_type *b) {
   return true;
 }
 
-/* What results of this shape, stored together at the end of a region, are asked for by. */
+/* The demand on results of this shape, which are stored together at the end of a region. */
 static uint64_t shape_demand(const jm_type *type, uint64_t seed) {
   uint64_t h = mix(seed, type->rank + 1);
   for (uint32_t d = 0; d < type->rank; d++) h = mix(h, (uint64_t)type->dims[d]);
@@ -90,8 +90,8 @@ static bool is_priced(const jm_op *op) {
          op->code != JM_OP_optimization_barrier;
 }
 
-/* What pulling one element costs. The sum over the operands counts what they share several times,
- * so it is bounded by all that stands between the first op that is pulled and this one. */
+/* The cost of pulling one element. The sum over the operands counts shared ops several times, so
+ * that it is bounded by the cost of all ops between the first one that is pulled and this one. */
 static void price_region(jm_loop_plan *p, const jm_region *region) {
   double total = 0;
   for (uint32_t i = 0; i < region->n_ops; i++) {
@@ -130,7 +130,7 @@ static void plan_control(jm_loop_plan *p, const jm_op *op) {
   for (uint32_t r = 0; r < op->n_regions; r++) jm_loop_plan_region(p, jm_op_region(p->m, op, r));
 }
 
-/* What the op's operands are asked for by, when the op is asked for by `demand`. */
+/* The demand on the op's operands, given the `demand` on the op. */
 static void ask_operands(jm_loop_plan *p, const jm_op *op, uint64_t demand) {
   const jm_type *to = jm_op_result_type(p->m, op, 0);
   for (uint32_t k = 0; k < op->n_operands; k++) {
@@ -167,9 +167,9 @@ static void plan_op(jm_loop_plan *p, const jm_op *op, const jm_region *region) {
     for (uint32_t k = 0; k < op->n_operands; k++) ask(p, op->operands[k], MANY);
     return;
   }
-  const bool dear = demand == MANY && p->cost[op->first_result] > p->target->loop.again_flops;
+  const bool expensive = demand == MANY && p->cost[op->first_result] > p->target->loop.again_flops;
   if (!small && !p->stored[op->first_result] &&
-      (dear || (demand && jm_loop_reduces_rows(p->target, p->m, op))))
+      (expensive || (demand && jm_loop_reduces_rows(p->target, p->m, op))))
     for (uint32_t k = 0; k < op->n_results; k++) p->stored[op->first_result + k] = true;
   if (small || p->stored[op->first_result]) demand = mix(op->first_result + 4, ++p->next);
   if (demand) ask_operands(p, op, demand);
@@ -249,7 +249,7 @@ static bool region_fits(census *c, const jm_region *region, double *work) {
     const jm_op *op = jm_module_op(c->m, region->parent);
     const bool body = region == jm_op_region(c->m, op, 1);
     for (uint32_t i = 0; body && i < region->n_results; i++)
-      if (jm_loop_carry_kind(c->m, op, i) == JM_CARRY_TWO_HALVES)
+      if (jm_loop_carry_kind(c->m, op, i) == JM_CARRY_DOUBLE_BUFFERED)
         *work += (double)jm_op_result_type(c->m, op, i)->count;
   }
   return *work <= 2 * (double)c->target->loop.work;

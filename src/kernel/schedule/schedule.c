@@ -3,8 +3,8 @@
 
 #include "kernel/schedule/scheduler.h"
 
-/* The first that fits is taken: the special ones before the general ones. The map fits any group
- * (a launch for each shape among its results). */
+/* The first schedule that fits is taken: special ones come before general ones. The map fits any
+ * group (with a launch for each shape among its results). */
 static const struct {
   const char *name;
   jm_schedule_fn *build;
@@ -21,9 +21,9 @@ void jm_schedule_destroy(jm_schedule *schedule) {
   jm_free(schedule);
 }
 
-/* -- operand memory that a result may be made in */
+/* -- operands whose memory a result may reuse */
 
-/* Every use must read element i of the operand where element i of the roots is made. */
+/* Every use must read element i of the operand where element i of the roots is computed. */
 static void find_identities(const jm_scheduler *s, uint8_t *moved) {
   bool rows = s->cluster.kind == JM_CLUSTER_ROW;
   for (uint32_t i = s->region->n_ops; i--;) {
@@ -78,13 +78,14 @@ void jm_scheduler_reuse(jm_scheduler *s) {
   if (!s->target->may_alias) return;
   uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
   uint8_t *paired = jm_arena_alloc(&s->scratch, s->region->n_results, 1);
-  if (!moved || !paired) return; /* an opportunity is lost, nothing else */
+  if (!moved || !paired) return; /* a missed optimization, not an error */
   find_identities(s, moved);
   pair_results(s, moved, paired, true);
   pair_results(s, moved, paired, false);
 }
 
-/* Leaves out ops that no result needs: a schedule would make room for what is never pulled. */
+/* Drops ops that no result needs: a schedule would allocate memory for values that are never
+ * pulled. */
 static jm_error *drop_dead(jm_scheduler *s) {
   const jm_region *all = s->region;
   uint8_t *used = jm_arena_alloc(&s->scratch, s->m->n_values, 1);

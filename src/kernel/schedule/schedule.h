@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From a group of ops to kernels. A group is a `fusion` op of the IR: a region without outside
  * references whose arguments are the op's operands. A schedule is one or more launches that
- * together compute the group's results; schedules are named rows of a table (schedule.c), the first
- * that fits and is cheapest wins. What a schedule may assume of the machine is in jm_target. */
+ * together compute the group's results; schedules are named rows of a table (schedule.c), of which
+ * the first that fits is taken. Facts of the machine come from jm_target. */
 #ifndef JM_KERNEL_SCHEDULE_SCHEDULE_H
 #define JM_KERNEL_SCHEDULE_SCHEDULE_H
 
@@ -15,7 +15,7 @@ typedef enum jm_launch_memory {
   JM_LAUNCH_TEMPORARY, /* of the schedule: written by one launch, read by later ones */
 } jm_launch_memory;
 
-/* What a GLOBAL parameter of the kernel is bound to. */
+/* The buffer that a GLOBAL parameter of the kernel is bound to. */
 typedef struct jm_launch_argument {
   jm_launch_memory memory;
   uint32_t index;
@@ -33,8 +33,8 @@ typedef struct jm_schedule {
   uint32_t n_launches;
   size_t *temporary_bytes;
   uint32_t n_temporaries;
-  /* Per operand of the op: the result that may be the operand's very memory (each element is read
-   * before that element is written, by the same iteration), JM_NONE if none. */
+  /* Per operand of the op: the result that may share the operand's memory (each element is read
+   * before it is written, by the same iteration), JM_NONE if none. */
   uint32_t *reuse;
 } jm_schedule;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A whole `while` with little work per iteration as one kernel, loops inside of it included. Each
- * carry lies where it is cheapest (loop.h): in registers; in memory of which an iteration reads one
- * half and writes the other, so that no write meets a read; or in place, if the body only replaces
- * a slice, which is written last, after all that reads the old contents. Values of the body are
- * pulled by these writes, but for those that the plan has stored. */
+ * A whole `while` with little work per iteration as one kernel, including nested loops. Each carry
+ * is stored where it is cheapest (loop.h): in registers; double-buffered in memory, so that no
+ * write affects a read of the same iteration; or in place, if the body only replaces a slice, which
+ * is written last, after all reads of the old contents. These writes pull the values of the body,
+ * except for those that the plan stores. */
 #include <string.h>
 
 #include "kernel/schedule/rows.h"
@@ -88,7 +88,7 @@ static void list_add(jm_looper *l, store_list *list, jm_value v, const jm_place 
 static void classify(jm_looper *l, loop_state *s) {
   s->n_values = 0;
   for (uint32_t i = 0; i < s->n; i++)
-    s->has_halves = s->has_halves || jm_loop_carry_kind(l->m, s->op, i) == JM_CARRY_TWO_HALVES;
+    s->has_halves = s->has_halves || jm_loop_carry_kind(l->m, s->op, i) == JM_CARRY_DOUBLE_BUFFERED;
   if (s->has_halves) s->n_values = 1;
   for (uint32_t i = 0; i < s->n; i++) {
     carry *c = &s->carries[i];
@@ -103,7 +103,7 @@ static void classify(jm_looper *l, loop_state *s) {
   }
 }
 
-/* Memory of the carries, with what they start from. */
+/* Allocates the carries' memory, and writes their initial values. */
 static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
   store_list list;
   if (!list_init(l, &list, s->n)) return;
@@ -112,16 +112,16 @@ static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
     carry *c = &s->carries[i];
     const jm_place *wanted = l->wanted[s->op->first_result + i];
     if (c->kind == JM_CARRY_REGISTERS) parts_to(l, c->init, initial + c->first);
-    if (c->kind == JM_CARRY_TWO_HALVES) c->memory = jm_looper_memory(l, c->type, 2, &c->half);
+    if (c->kind == JM_CARRY_DOUBLE_BUFFERED) c->memory = jm_looper_memory(l, c->type, 2, &c->half);
     if (c->kind == JM_CARRY_IN_PLACE)
       c->memory = wanted ? *wanted : jm_looper_memory(l, c->type, 1, &c->half);
-    if (c->kind == JM_CARRY_IN_PLACE || c->kind == JM_CARRY_TWO_HALVES)
+    if (c->kind == JM_CARRY_IN_PLACE || c->kind == JM_CARRY_DOUBLE_BUFFERED)
       list_add(l, &list, c->init, &c->memory);
   }
   jm_looper_store(l, list.values, list.to, list.n);
 }
 
-/* What the carries are in a region, or, as results, after the loop. */
+/* Places the carries as a region's arguments or, as results, after the loop. */
 static void place_carries(jm_looper *l, const loop_state *s, jm_value first,
                           const jm_kval *values) {
   for (uint32_t i = 0; i < s->n; i++) {
@@ -132,26 +132,26 @@ static void place_carries(jm_looper *l, const loop_state *s, jm_value first,
       continue;
     }
     if (c->kind == JM_CARRY_REGISTERS) place = registers_of(c->type, values + c->first);
-    if (c->kind == JM_CARRY_TWO_HALVES) place = half_of(l, c, values[0]);
+    if (c->kind == JM_CARRY_DOUBLE_BUFFERED) place = half_of(l, c, values[0]);
     jm_looper_place(l, first + i, &place);
   }
 }
 
-/* turned: per capture, NULL entries for those that are what they are outside. */
+/* transposed: per capture, NULL entries for those that are what they are outside. */
 static void place_captures(jm_looper *l, const jm_op *op, const jm_region *region,
-                           jm_place *const *turned) {
+                           jm_place *const *transposed) {
   const uint32_t n_own = region->n_args - op->n_captures;
   for (uint32_t i = 0; i < op->n_captures; i++) {
     const jm_value arg = region->first_arg + n_own + i;
-    if (turned && turned[i])
-      jm_looper_place(l, arg, turned[i]);
+    if (transposed && transposed[i])
+      jm_looper_place(l, arg, transposed[i]);
     else
       jm_looper_forward(l, arg, op->operands[op->n_operands - op->n_captures + i]);
   }
 }
 
-/* A matrix that every iteration multiplies along its last dimension, giving the result's last
- * dimension, is read with a stride by the lanes of that: it is turned once, before the loop. */
+/* A matrix that every iteration multiplies along its last dimension would be read with a stride by
+ * the lanes along the result's last dimension: it is transposed once, before the loop. */
 static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
   if (op->code != JM_OP_dot_general || op->operands[0] == op->operands[1]) return false;
   const jm_dot_general_attrs *a = op->attrs;
@@ -162,7 +162,7 @@ static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
          (side == 1 || jm_op_operand_type(m, op, 1)->rank == 1);
 }
 
-/* Is every use of v in the region such a one? */
+/* Is every use of v in the region such a product? */
 static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v, bool *any) {
   for (uint32_t i = 0; i < region->n_results; i++)
     if (region->results[i] == v) return false;
@@ -184,13 +184,13 @@ static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v
   return true;
 }
 
-static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
+static void transpose_captures(jm_looper *l, const jm_op *op, jm_place **transposed) {
   for (uint32_t i = 0; i < op->n_captures; i++) {
     const jm_value v = op->operands[op->n_operands - op->n_captures + i];
     const jm_type *type = jm_module_typeof(l->m, v);
     bool any = false, wanted = type->rank == 2 && type->count <= l->s->target->loop.transposed &&
                                !jm_loop_in_registers(type) &&
-                               !(l->places[v] && l->places[v]->turned);
+                               !(l->places[v] && l->places[v]->transposed);
     for (uint32_t r = 0; r < op->n_regions && wanted; r++) {
       const jm_region *region = jm_op_region(l->m, op, r);
       wanted =
@@ -201,14 +201,14 @@ static void turn_captures(jm_looper *l, const jm_op *op, jm_place **turned) {
     jm_place *place = jm_looper_take(l, 1, sizeof *place);
     if (!place) return;
     *place = jm_looper_memory(l, type, 1, &half);
-    place->turned = 2;
+    place->transposed = 2;
     jm_looper_store_turned(l, place, v);
-    turned[i] = place;
+    transposed[i] = place;
   }
 }
 
-/* Does pulling v read memory that is about to be written in place? seen: per value, those that were
- * looked at. */
+/* Does pulling v read memory that is about to be written in place? seen: per value, whether it was
+ * visited. */
 static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, bool *seen) {
   const jm_region *body = jm_op_region(l->m, s->op, 1);
   const jm_place *place = l->places[v];
@@ -225,7 +225,8 @@ static bool reads_in_place(const jm_looper *l, const loop_state *s, jm_value v, 
   return false;
 }
 
-/* Starts of the slices, and updates that read what is written in place: before the first write. */
+/* Computes the starts of the slices, and updates that read memory written in place, before the
+ * first write. */
 static void prepare_updates(jm_looper *l, loop_state *s) {
   store_list list;
   if (!list_init(l, &list, s->n)) return;
@@ -248,7 +249,7 @@ static void prepare_updates(jm_looper *l, loop_state *s) {
   for (uint32_t i = 0; i < list.n; i++) jm_looper_place(l, list.values[i], list.to[i]);
 }
 
-/* All that the next iteration needs; next: the carried values. */
+/* Writes everything that the next iteration needs; next: the carried values. */
 static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm_kval *next) {
   jm_kbuilder *b = l->b;
   store_list list;
@@ -256,16 +257,16 @@ static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm
   if (s->has_halves) next[0] = jm_k_isub(b, jm_kbuild_index(b, 1), values[0]);
   for (uint32_t i = 0; i < s->n; i++) {
     const carry *c = &s->carries[i];
-    if (c->kind != JM_CARRY_TWO_HALVES) continue;
+    if (c->kind != JM_CARRY_DOUBLE_BUFFERED) continue;
     const jm_place *place = l->places[c->next];
     jm_place to = half_of(l, c, next[0]);
     if (place && place->kind == JM_PLACE_MEMORY && place->param == to.param &&
         place->offset == to.offset)
-      continue; /* its op wrote it there */
+      continue; /* its op has written it there */
     list_add(l, &list, c->next, &to);
   }
   jm_looper_store(l, list.values, list.to, list.n);
-  /* reductions of what was just stored may read it, but only what they had to recompute */
+  /* reductions of values that were just stored may read them, but would recompute others */
   for (uint32_t i = 0; i < s->n; i++)
     if (s->carries[i].kind == JM_CARRY_REGISTERS)
       parts_to(l, s->carries[i].next, next + s->carries[i].first);
@@ -279,7 +280,7 @@ static void end_iteration(jm_looper *l, loop_state *s, const jm_kval *values, jm
 static void want_halves(jm_looper *l, const loop_state *s, jm_kval other) {
   for (uint32_t i = 0; i < s->n; i++) {
     const carry *c = &s->carries[i];
-    if (c->kind != JM_CARRY_TWO_HALVES || !l->stored[c->next] || l->wanted[c->next]) continue;
+    if (c->kind != JM_CARRY_DOUBLE_BUFFERED || !l->stored[c->next] || l->wanted[c->next]) continue;
     jm_place *to = jm_looper_take(l, 1, sizeof *to);
     if (!to) return;
     *to = half_of(l, c, other);
@@ -299,18 +300,18 @@ static void build_while(jm_looper *l, const jm_op *op) {
   jm_kval *next = jm_looper_take(l, s.n_values, sizeof *next);
   if (!initial || !values || !next) return;
   start_carries(l, &s, initial);
-  jm_place **turned = jm_looper_take(l, op->n_captures, sizeof(jm_place *));
-  if (!turned) return;
-  turn_captures(l, op, turned);
+  jm_place **transposed = jm_looper_take(l, op->n_captures, sizeof(jm_place *));
+  if (!transposed) return;
+  transpose_captures(l, op, transposed);
   jm_kinst inst = jm_kbuild_while_begin(b, initial, s.n_values, values);
   place_carries(l, &s, condition->first_arg, values);
-  place_captures(l, op, condition, turned);
+  place_captures(l, op, condition, transposed);
   build_region(l, condition);
   jm_kval holds = jm_emit_value(l->e, condition->results[0], NULL).part[0];
   jm_kbuild_while_body(b, inst, holds, values);
   if (jm_kbuilder_failed(b)) return;
   place_carries(l, &s, body->first_arg, values);
-  place_captures(l, op, body, turned);
+  place_captures(l, op, body, transposed);
   if (s.has_halves) want_halves(l, &s, jm_k_isub(b, jm_kbuild_index(b, 1), values[0]));
   build_region(l, body);
   end_iteration(l, &s, values, next);

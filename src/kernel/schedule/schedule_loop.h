@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the loop schedule share: where values lie, and the loops that write them.
+ * Shared by the files of the loop schedule: the places of values, and the loops that write them.
  * Private to schedule_loop*.c. */
 #ifndef JM_KERNEL_SCHEDULE_SCHEDULE_LOOP_H
 #define JM_KERNEL_SCHEDULE_SCHEDULE_LOOP_H
@@ -10,7 +10,7 @@
 
 typedef enum jm_place_kind { JM_PLACE_VALUE, JM_PLACE_REGISTERS, JM_PLACE_MEMORY } jm_place_kind;
 
-/* Where a value's elements come from. */
+/* The place of a value: where its elements come from. */
 typedef struct jm_place {
   jm_place_kind kind;
   const jm_type *type;
@@ -59,16 +59,16 @@ void jm_looper_elements(jm_looper *l, jm_value v, jm_element *out);
 void jm_looper_store(jm_looper *l, const jm_value *values, jm_place *const *to, uint32_t n);
 /* Writes update into the slice of the place that starts there. */
 void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update, const jm_kval *start);
-/* Writes v to the turned place, of the same elements. */
+/* Writes v to the transposed place, of the same elements. */
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v);
 /* The start of a slice: an integer clamped to [0, last]. */
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last);
-/* Elements of this type decide the lanes of the loops that come next. */
+/* The lanes of the following loops are those for elements of this type. */
 void jm_looper_shape(jm_looper *l, jm_dtype dtype);
 
 /* -- reductions (schedule_loop_reduce.c) */
-/* The single results of a reduction of everything, in lanes if it may be regrouped; false: not
- * this kind of op. */
+/* The scalar results of a full reduction, in lanes if it may be reassociated; false: not this kind
+ * of op. */
 bool jm_looper_reduce(jm_looper *l, const jm_op *op, jm_element *out);
 /* Results of a reduction of rows (jm_loop_reduces_rows), each row in lanes, to their places. */
 void jm_looper_reduce_rows(jm_looper *l, const jm_op *op, jm_place *const *to);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions inside of loop kernels, in lanes: of everything to one element, and of rows. */
+ * Reductions inside of loop kernels, in lanes: full ones, to one element, and those of rows. */
 #include "kernel/schedule/fold.h"
 #include "kernel/schedule/schedule_loop.h"
 
@@ -7,7 +7,7 @@ typedef struct reduced {
   jm_looper *l;
   jm_reduction r;
   jm_axes axes;
-  bool whole;                /* positions on the axes are all there is to an index; else */
+  bool whole;                /* the positions on the axes are the whole index; else */
   jm_kval row[JM_LOOP_RANK]; /* it starts with these, and the axes are dimensions */
   uint32_t n_row;
 } reduced;

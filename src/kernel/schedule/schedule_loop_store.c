@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the values of a loop kernel lie, and the small loops over their elements. */
+ * The places of a loop kernel's values, and the small loops over their elements. */
 #include "kernel/schedule/cuts.h"
 #include "kernel/schedule/schedule_loop.h"
 
@@ -38,7 +38,7 @@ jm_kval jm_looper_linear(jm_emit *e, const jm_place *place, const jm_kval *index
   if (place->turned) {
     linear = index[place->turned - 1];
     for (uint32_t d = 0; d < place->type->rank; d++)
-      if (d + 1 != place->turned)
+      if (d + 1 != place->transposed)
         linear =
             jm_k_iadd(b, jm_k_imul(b, linear, jm_kbuild_index(b, place->type->dims[d])), index[d]);
   } else {
@@ -115,8 +115,8 @@ void jm_looper_shape(jm_looper *l, jm_dtype dtype) {
   l->launch.element_bytes = jm_ktype_bytes[jm_element_type(dtype)];
 }
 
-/* Nested loops over axes. They may be cut where what is pulled changes its form (a concatenation,
- * padding): within such a piece the builder's ranges decide every comparison. */
+/* Nested loops over axes. They may be cut where pulling changes (concatenation, padding): within
+ * such a piece the builder's ranges decide every comparison. */
 typedef struct nest {
   jm_looper *l;
   uint32_t n;
@@ -190,7 +190,7 @@ static jm_kval point_of(jm_kbuilder *b, const int64_t *sizes, const jm_kval *x, 
   return point;
 }
 
-/* Placed values lie in memory or registers, unless they are placed as another value. */
+/* Placed values are in memory or registers, unless their place is that of another value. */
 static jm_value resolve(const void *context, jm_value v) {
   const jm_looper *l = context;
   while (l->places[v]) {
@@ -331,7 +331,7 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
   const slice_store *s = context;
   const jm_type *type = s->to->type;
   jm_kval index[JM_LOOP_RANK];
-  uint32_t outermost = s->to->turned - 1, k = 1;
+  uint32_t outermost = s->to->transposed - 1, k = 1;
   index[outermost] = x[0];
   for (uint32_t d = 0; d < type->rank; d++)
     if (d != outermost) index[d] = x[k++];
@@ -340,10 +340,10 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
 }
 
 void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
-  int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->turned - 1]};
+  int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->transposed - 1]};
   uint32_t k = 1;
   for (uint32_t d = 0; d < to->type->rank; d++)
-    if (d + 1 != to->turned) sizes[k++] = to->type->dims[d];
+    if (d + 1 != to->transposed) sizes[k++] = to->type->dims[d];
   slice_store slice = {to, v, NULL};
   nest s = {.l = l, .n = k, .sizes = sizes};
   jm_looper_shape(l, to->type->dtype);

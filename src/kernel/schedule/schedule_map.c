@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Every element of the results by itself. Results whose elements correspond share a loop; others
- * get a launch of their own, or, if all is little, a loop of the same launch. */
+ * Maps: every element of the results is computed independently. Results whose elements correspond
+ * share a loop; others get a launch of their own or, if there is little work, a loop of the same
+ * launch. */
 #include "kernel/schedule/cuts.h"
 #include "kernel/schedule/launch.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reductions that one pass over the data makes, then what is made of their results, element by
- * element. Long rows are cut into blocks of a fixed size, whose partial results a second launch
- * folds in order. Columns (the last dimension stays) are folded row by row into accumulators in
- * scratch memory, a strip of columns at a time; few columns are cut into blocks of rows as well.
- * How things are cut depends on sizes alone. */
+ * Reductions in one pass over the data, followed by the ops on their results, element by element.
+ * Long rows are split into blocks of a fixed size, whose partial results a second launch reduces in
+ * order. Columns (the last dimension stays) are reduced row by row into accumulators in scratch
+ * memory, a strip of columns at a time; few columns are split into blocks of rows as well. The
+ * split depends on sizes alone, so that results do not depend on the number of threads. */
 #include <string.h>
 
 #include "kernel/schedule/fold.h"
@@ -14,13 +14,13 @@ typedef struct task {
   const jm_reduction *listed[JM_FOLD_PARTS];
   uint32_t n, parts;
   bool grouped;
-  jm_axes outer, cut, inner;
+  jm_axes outer, reduced, inner;
   uint32_t temporaries[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   uint32_t accumulators[JM_FOLD_PARTS][JM_REDUCTION_RESULTS]; /* parameters: scratch */
   uint32_t partials[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];     /* parameters: temporaries */
   uint32_t *roots;                                            /* parameters */
   int64_t blocks;                                             /* partial results per result */
-  jm_kval x[JM_CLUSTER_RANK * 6]; /* positions on outer, cut and inner axes */
+  jm_kval x[JM_CLUSTER_RANK * 6]; /* positions on outer, reduced and inner axes */
   /* Of columns. */
   int64_t columns, chunk_columns; /* of a line, of a chunk */
   int64_t strip;                  /* rows */
@@ -59,7 +59,7 @@ static bool find_axes(task *t) {
   jm_axes all, rest;
   jm_axes_init(&all, jm_space_points(space));
   jm_axes_init(&rest, jm_space_kept(space));
-  bool fits = jm_axes_add(&all, space.inner) && jm_axes_add(&all, space.inner * space.cut) &&
+  bool fits = jm_axes_add(&all, space.inner) && jm_axes_add(&all, space.inner * space.reduced) &&
               jm_axes_add(&rest, space.inner);
   for (uint32_t i = 0; i < t->n && fits; i++)
     for (uint32_t k = 0; k < t->reductions[i].n && fits; k++) {
@@ -69,26 +69,28 @@ static bool find_axes(task *t) {
   for (uint32_t i = 0; i < s->region->n_results && fits; i++)
     fits = jm_axes_add_value(&rest, type_of(t, root_of(t, i)), s->breaks[root_of(t, i)]);
   for (uint32_t i = 0; i < rest.n_boundaries && fits; i++)
-    fits = jm_axes_add(&all, rest.boundaries[i] <= space.inner ? rest.boundaries[i]
-                                                               : rest.boundaries[i] * space.cut);
+    fits =
+        jm_axes_add(&all, rest.boundaries[i] <= space.inner ? rest.boundaries[i]
+                                                            : rest.boundaries[i] * space.reduced);
   jm_axes_init(&t->outer, space.outer);
-  jm_axes_init(&t->cut, space.cut);
+  jm_axes_init(&t->reduced, space.reduced);
   jm_axes_init(&t->inner, space.inner);
   for (uint32_t i = 0; i < all.n_boundaries && fits; i++) {
-    int64_t at = all.boundaries[i], line = space.inner * space.cut;
+    int64_t at = all.boundaries[i], line = space.inner * space.reduced;
     fits = at <= space.inner ? jm_axes_add(&t->inner, at)
-           : at <= line      ? jm_axes_add(&t->cut, at / space.inner)
+           : at <= line      ? jm_axes_add(&t->reduced, at / space.inner)
                              : jm_axes_add(&t->outer, at / line);
   }
   jm_axes_finish(&t->outer);
-  jm_axes_finish(&t->cut);
+  jm_axes_finish(&t->reduced);
   jm_axes_finish(&t->inner);
   return fits;
 }
 
 /* -- pieces of launches */
 
-/* Marks what the second launch does not pull, or pulls only what the first one needs. */
+/* Marks the values that the second launch does not pull; or pulls only those that the first one
+ * needs. */
 static void pull_operands(task *t, jm_launch_builder *l) {
   jm_value values[4 * JM_FOLD_PARTS * JM_REDUCTION_RESULTS];
   uint32_t n = 0;
@@ -148,8 +150,8 @@ static void store(task *t, jm_launch_builder *l, uint32_t (*params)[JM_REDUCTION
       jm_emit_store(l->e, t->reductions[i].dtypes[k], params[i][k], at, values[i][k]);
 }
 
-/* The results from the accumulators, and all roots at position `at` of what is kept; x: positions
- * on the outer and inner axes. */
+/* Builds the results from the accumulators, and all roots at position `at` of the kept dimensions;
+ * x: positions on the outer and inner axes. */
 static void finish(task *t, jm_launch_builder *l, const jm_kval *x, jm_kval at,
                    jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   int64_t sizes[JM_CLUSTER_RANK * 4];
@@ -173,7 +175,7 @@ static void pull_point(task *t, jm_launch_builder *l,
                        jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   int64_t sizes[JM_CLUSTER_RANK * 6];
   uint32_t n = 0;
-  const jm_axes *axes[3] = {&t->outer, &t->cut, &t->inner};
+  const jm_axes *axes[3] = {&t->outer, &t->reduced, &t->inner};
   for (int i = 0; i < 3; i++) {
     memcpy(sizes + n, axes[i]->sizes, axes[i]->n * sizeof *sizes);
     n += axes[i]->n;
@@ -226,7 +228,8 @@ static void load_partial(void *context, jm_launch_builder *l, const jm_kval *x, 
 /* Points [0, n) of a single axis. */
 static jm_axes single_axis(int64_t n) { return (jm_axes){.count = n, .n = 1, .sizes = {n}}; }
 
-/* The same by a group for each position of what is kept: many blocks, or there were no groups. */
+/* The same by a group for each position of the kept dimensions: there are many blocks, or would be
+ * too few groups. */
 static void combine_partials(task *t, jm_launch_builder *l, const jm_axes *all) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS], *results[JM_FOLD_PARTS];
   const jm_axes blocks = single_axis(t->blocks);
@@ -267,15 +270,16 @@ static void row_point(void *context, jm_launch_builder *l, const jm_kval *x, jm_
                       jm_element (*elements)[JM_REDUCTION_RESULTS]) {
   task *t = context;
   (void)place;
-  memcpy(t->x + t->outer.n, x, t->cut.n * sizeof *x);
-  t->x[t->outer.n + t->cut.n] = jm_kbuild_index(l->b, 0);
+  memcpy(t->x + t->outer.n, x, t->reduced.n * sizeof *x);
+  t->x[t->outer.n + t->reduced.n] = jm_kbuild_index(l->b, 0);
   pull_point(t, l, elements);
 }
 
-/* Steps of a block: groups are many, so that blocks grow only until there are enough of them. */
+/* Steps of a block: a GPU runs many groups, so that blocks grow only as long as there are enough of
+ * them. */
 static int64_t block_steps(const task *t, int64_t steps) {
   const jm_target *target = t->s->target;
-  const int64_t points = target->row.block, per_step = t->cut.count / steps;
+  const int64_t points = target->row.block, per_step = t->reduced.count / steps;
   if (!takes_threads(t)) return per_step < points ? points / per_step : 1;
   int64_t blocks = target->chunk.enough / t->outer.count;
   if (blocks < 1) blocks = 1;
@@ -285,7 +289,7 @@ static int64_t block_steps(const task *t, int64_t steps) {
 
 static jm_error *launch_blocks(task *t) {
   jm_launch_builder l;
-  const int64_t steps = jm_fold_steps(t->s->target, &t->cut, false);
+  const int64_t steps = jm_fold_steps(t->s->target, &t->reduced, false);
   const int64_t block = block_steps(t, steps);
   t->blocks = (steps + block - 1) / block;
   JM_TRY(take_partials(t));
@@ -296,7 +300,7 @@ static jm_error *launch_blocks(task *t) {
   jm_fold_range range = {.most = block < steps ? block : steps};
   jm_launch_threads(&l, range.most, t->s->target->row.lane_points);
   jm_kval chunk = jm_launch_chunk(&l, t->outer.count * t->blocks,
-                                  (double)(block * (t->cut.count / steps)), &chunks);
+                                  (double)(block * (t->reduced.count / steps)), &chunks);
   jm_kval rows = jm_kbuild_index(l.b, t->outer.count);
   jm_kval row = jm_kbuild2(l.b, JM_K_urem, chunk, rows); /* partials: [block][row] */
   jm_launch_block(&l, jm_kbuild2(l.b, JM_K_udiv, chunk, rows), block, steps, &range.lower,
@@ -305,7 +309,7 @@ static jm_error *launch_blocks(task *t) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   jm_element *results[JM_FOLD_PARTS];
   for (uint32_t i = 0; i < t->n; i++) results[i] = acc[i];
-  jm_launch_fold(&l, &t->cut, range, t->listed, t->n, row_point, t, results);
+  jm_launch_fold(&l, &t->reduced, range, t->listed, t->n, row_point, t, results);
   store(t, &l, t->partials, chunk, acc);
   jm_launch_chunk_end(&l, &chunks);
   JM_TRY(jm_launch_end(&l));
@@ -320,7 +324,7 @@ typedef void column_body(task *t, jm_launch_builder *l, jm_kval column);
 static void each_column(task *t, jm_launch_builder *l, jm_kval count, column_body *body) {
   jm_kloop loop;
   jm_launch_lanes(l, jm_kbuild_index(l->b, 0), count, t->chunk_columns, NULL, 0, &loop);
-  uint32_t last = t->outer.n + t->cut.n + t->inner.n - 1;
+  uint32_t last = t->outer.n + t->reduced.n + t->inner.n - 1;
   t->x[last] = jm_launch_add(l, t->first_column, loop.index);
   body(t, l, loop.index);
   jm_kbuild_loop_end(l->b, &loop, NULL);
@@ -345,7 +349,7 @@ static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
   jm_kval end = jm_launch_add(l, t->first_row, jm_kbuild_index(l->b, t->strip));
   jm_kval last = jm_kbuild2(l->b, JM_K_smin, end, t->end_row);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, t->first_row, last, start, n, &loop);
-  jm_axes_split(l->b, t->cut.sizes, t->cut.n, loop.index, t->x + t->outer.n);
+  jm_axes_split(l->b, t->reduced.sizes, t->reduced.n, loop.index, t->x + t->outer.n);
   pull_point(t, l, y);
   n = 0;
   for (uint32_t i = 0; i < t->n; i++) {
@@ -364,13 +368,13 @@ static void strip_column(task *t, jm_launch_builder *l, jm_kval column) {
   store(t, l, t->accumulators, column, acc);
 }
 
-/* Position of a column among all that is kept. */
+/* Position of a column among all kept elements. */
 static jm_kval kept_at(const task *t, jm_launch_builder *l, jm_kval column) {
   jm_kval in_line = jm_launch_add(l, t->first_column, column);
   return jm_launch_add(l, jm_launch_scale(l, t->line, t->columns), in_line);
 }
 
-/* What a column's accumulators are for: a block's partial results, or the results. */
+/* Stores a column's accumulators: as a block's partial results, or as the results. */
 static void end_column(task *t, jm_launch_builder *l, jm_kval column,
                        jm_element (*acc)[JM_REDUCTION_RESULTS]) {
   jm_kval x[JM_CLUSTER_RANK * 4], at = kept_at(t, l, column);
@@ -379,7 +383,7 @@ static void end_column(task *t, jm_launch_builder *l, jm_kval column,
     return;
   }
   memcpy(x, t->x, t->outer.n * sizeof *x);
-  memcpy(x + t->outer.n, t->x + t->outer.n + t->cut.n, t->inner.n * sizeof *x);
+  memcpy(x + t->outer.n, t->x + t->outer.n + t->reduced.n, t->inner.n * sizeof *x);
   finish(t, l, x, at, acc);
 }
 
@@ -396,7 +400,7 @@ static void lane_point(void *context, jm_launch_builder *l, const jm_kval *x, jm
   task *t = context;
   (void)x;
   jm_kval row = jm_launch_add(l, t->lane_row, jm_launch_scale(l, place, t->side));
-  jm_axes_split(l->b, t->cut.sizes, t->cut.n, row, t->x + t->outer.n);
+  jm_axes_split(l->b, t->reduced.sizes, t->reduced.n, row, t->x + t->outer.n);
   pull_point(t, l, elements);
 }
 
@@ -424,18 +428,18 @@ static void fold_lane(task *t, jm_launch_builder *l, jm_kval rows, int64_t most,
 
 static void place_column(task *t, jm_launch_builder *l, jm_kval column) {
   t->lane_column = column;
-  t->x[t->outer.n + t->cut.n + t->inner.n - 1] = jm_launch_add(l, t->first_column, column);
+  t->x[t->outer.n + t->reduced.n + t->inner.n - 1] = jm_launch_add(l, t->first_column, column);
 }
 
-/* A lane goes down a column of the block. Few columns leave lanes: then several go down one, each
- * over every so many rows, and their results meet in scratch memory, in order. */
+/* A lane reduces a column of the block. If there are fewer columns than lanes, several lanes share
+ * one, each taking every n-th row, and their results are combined in scratch memory, in order. */
 static void reduce_lanes(task *t, jm_launch_builder *l, jm_kval count, int64_t most) {
   jm_element acc[JM_FOLD_PARTS][JM_REDUCTION_RESULTS];
   const jm_kval zero = jm_kbuild_index(l->b, 0), columns = jm_kbuild_index(l->b, t->chunk_columns);
   const int64_t lanes = t->side * t->chunk_columns;
   jm_kval rows = jm_k_isub(l->b, t->end_row, t->first_row);
   jm_kloop loop;
-  if (t->cut.count % most == 0) rows = jm_kbuild_index(l->b, most);
+  if (t->reduced.count % most == 0) rows = jm_kbuild_index(l->b, most);
   jm_launch_threads(l, lanes, 1);
   if (t->side == 1) {
     jm_launch_lanes(l, zero, count, lanes, NULL, 0, &loop);
@@ -469,7 +473,7 @@ static void reduce_lanes(task *t, jm_launch_builder *l, jm_kval count, int64_t m
 static void cut_columns(task *t, int64_t *row_block) {
   const jm_target *target = t->s->target;
   const bool threads = takes_threads(t);
-  const int64_t rows = t->cut.count;
+  const int64_t rows = t->reduced.count;
   t->columns = t->inner.sizes[t->inner.n - 1];
   t->chunk_columns = target->column.accumulators;
   if (!threads && t->parts) t->chunk_columns /= t->parts;
@@ -504,7 +508,7 @@ static void reduce_strips(task *t, jm_launch_builder *l, jm_kval count, int64_t 
   jm_kval rows = jm_k_isub(l->b, t->end_row, begin);
   jm_kval steps = jm_k_udiv(l->b, jm_launch_add(l, rows, jm_kbuild_index(l->b, t->strip - 1)),
                             jm_kbuild_index(l->b, t->strip));
-  if (t->cut.count % most == 0) steps = jm_kbuild_index(l->b, (most + t->strip - 1) / t->strip);
+  if (t->reduced.count % most == 0) steps = jm_kbuild_index(l->b, (most + t->strip - 1) / t->strip);
   jm_kbuild_loop_begin(l->b, JM_BIND_SERIAL, 1, jm_kbuild_index(l->b, 0), steps, NULL, 0, &loop);
   t->first_row = jm_launch_add(l, begin, jm_launch_scale(l, loop.index, t->strip));
   each_column(t, l, count, strip_column);
@@ -525,7 +529,7 @@ static void build_columns(task *t, jm_launch_builder *l, int64_t row_block) {
   jm_kval count = jm_k_isub(l->b, end, t->first_column);
   t->line = jm_k_urem(l->b, rest, n_lines);
   t->block = jm_k_udiv(l->b, rest, n_lines);
-  jm_launch_block(l, t->block, row_block, t->cut.count, &t->first_row, &t->end_row);
+  jm_launch_block(l, t->block, row_block, t->reduced.count, &t->first_row, &t->end_row);
   /* A line is a position on all kept axes but the last. */
   int64_t sizes[JM_CLUSTER_RANK * 4];
   jm_kval x[JM_CLUSTER_RANK * 4];
@@ -533,7 +537,7 @@ static void build_columns(task *t, jm_launch_builder *l, int64_t row_block) {
   memcpy(sizes + t->outer.n, t->inner.sizes, t->inner.n * sizeof *sizes);
   jm_axes_split(l->b, sizes, t->outer.n + t->inner.n - 1, t->line, x);
   memcpy(t->x, x, t->outer.n * sizeof *x);
-  memcpy(t->x + t->outer.n + t->cut.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
+  memcpy(t->x + t->outer.n + t->reduced.n, x + t->outer.n, (t->inner.n - 1) * sizeof *x);
   (takes_threads(t) ? reduce_lanes : reduce_strips)(t, l, count, row_block);
   jm_launch_chunk_end(l, &chunks);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows: all that is computed of one row (softmax, norms and their gradients, folds along the last
- * dimensions) in a few passes over it while it is in the cache. Each pass makes the reductions that
- * can be made by then; the results of the pass before are in registers. What is dear and wanted by
- * a later pass is kept in scratch memory, if the row is not too long for that; else, and if it is
- * cheap, it is computed again. */
+ * Rows: everything that is computed from one row (softmax, norms and their gradients, reductions
+ * along the last dimensions) in a few passes over it while it is in the cache. Each pass computes
+ * the reductions whose inputs are ready; the results of the previous pass are in registers.
+ * Expensive values that a later pass uses are kept in scratch memory, if the row fits; cheap ones,
+ * and those of long rows, are recomputed. */
 #include <string.h>
 
 #include "kernel/schedule/fold.h"
@@ -39,7 +39,7 @@ typedef struct rows {
 } rows;
 
 static const jm_type *type_of(const rows *r, jm_value v) { return jm_module_typeof(r->s->m, v); }
-static int64_t length(const rows *r) { return r->s->cluster.space.cut; }
+static int64_t length(const rows *r) { return r->s->cluster.space.reduced; }
 static bool takes_threads(const rows *r) { return r->s->target->lanes == JM_BIND_THREADS; }
 
 /* -- the plan of the passes */
@@ -50,7 +50,7 @@ static bool find_axes(rows *r) {
   jm_axes all, kept;
   jm_axes_init(&all, jm_space_points(space));
   jm_axes_init(&kept, space.outer);
-  bool fits = jm_axes_add(&all, space.cut);
+  bool fits = jm_axes_add(&all, space.reduced);
   for (uint32_t i = 0; i < r->n_reductions && fits; i++)
     for (uint32_t k = 0; k < r->reductions[i].n && fits; k++) {
       jm_value v = r->reductions[i].op->operands[k];
@@ -61,12 +61,13 @@ static bool find_axes(rows *r) {
     fits = jm_axes_add_value(r->store_pass[i] == LAST ? &kept : &all, type_of(r, v), s->breaks[v]);
   }
   for (uint32_t i = 0; i < kept.n_boundaries && fits; i++)
-    fits = jm_axes_add(&all, kept.boundaries[i] * space.cut);
+    fits = jm_axes_add(&all, kept.boundaries[i] * space.reduced);
   jm_axes_init(&r->outer, space.outer);
-  jm_axes_init(&r->inner, space.cut);
+  jm_axes_init(&r->inner, space.reduced);
   for (uint32_t i = 0; i < all.n_boundaries && fits; i++)
-    fits = all.boundaries[i] < space.cut ? jm_axes_add(&r->inner, all.boundaries[i])
-                                         : jm_axes_add(&r->outer, all.boundaries[i] / space.cut);
+    fits = all.boundaries[i] < space.reduced
+               ? jm_axes_add(&r->inner, all.boundaries[i])
+               : jm_axes_add(&r->outer, all.boundaries[i] / space.reduced);
   jm_axes_finish(&r->outer);
   jm_axes_finish(&r->inner);
   return fits;
@@ -86,7 +87,7 @@ static void weigh(rows *r) {
   }
 }
 
-/* Could v, asked for by the loops' own index, be kept in scratch? */
+/* Could v, which is read at the loops' own index, be kept in scratch memory? */
 static bool may_save(const rows *r, jm_value v) {
   const jm_type *type = type_of(r, v);
   int64_t product = 1;
@@ -97,8 +98,8 @@ static bool may_save(const rows *r, jm_value v) {
          r->weight[v] >= r->s->target->row.keep_flops;
 }
 
-/* Goes down from what a pass computes; saves what an earlier pass computed, too. own: asked for by
- * the loops' own index. */
+/* Walks the operands of a value that a pass computes; saves those that an earlier pass computed,
+ * too. own: read at the loops' own index. */
 static void want(rows *r, jm_value v, uint32_t pass, bool own) {
   const jm_op *op = jm_module_definition(r->s->m, v);
   if (!op || r->s->cluster.relation[v] == JM_REL_KEPT) return;
@@ -126,7 +127,7 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
     want(r, op->operands[k], pass, own && same && type_of(r, op->operands[k])->count > 1);
 }
 
-/* A row in a lane: short ones, and where threads can't share a row. */
+/* A lane per row: for short rows, and where threads can't share a row. */
 static void choose_lanes(rows *r) {
   const jm_target *t = r->s->target;
   bool grouped = true;
@@ -166,7 +167,7 @@ static void find_passes(rows *r) {
 
 /* -- building */
 
-/* Where a point of a row, or of the lanes' rows, is in scratch. */
+/* The position in scratch memory of a point of a row, or of the lanes' rows. */
 static jm_kval saved_place(rows *r, jm_kval place) {
   if (!r->in_lanes) return place;
   return jm_launch_add(&r->l, jm_launch_scale(&r->l, place, r->s->target->row.lane_rows), r->lane);
@@ -201,7 +202,7 @@ static jm_element pull(rows *r, jm_value v) {
   return jm_emit_value(r->l.e, v, index);
 }
 
-/* What one loop over the row does. */
+/* The work of one loop over the row. */
 typedef struct sweep {
   rows *r;
   const jm_reduction *reductions[BATCH];
@@ -247,7 +248,7 @@ static void sweep_row(sweep *w) {
   jm_launch_fold(l, inner, range, w->reductions, w->n, sweep_point, w, w->results);
 }
 
-/* All loops of one pass, and what they leave for the next. */
+/* All loops of one pass, and the results that they leave for the next. */
 static void build_pass(rows *r, uint32_t pass, jm_element (*results)[JM_REDUCTION_RESULTS]) {
   sweep w = {.r = r, .pass = pass};
   uint32_t parts = 0;
@@ -317,7 +318,7 @@ static int64_t chunk_rows(const rows *r) {
   const jm_space space = r->s->cluster.space;
   const jm_target *t = r->s->target;
   if (takes_threads(r)) return r->in_lanes ? t->row.lane_rows : 1;
-  int64_t step = space.cut < t->chunk.points ? t->chunk.points / space.cut : 1;
+  int64_t step = space.reduced < t->chunk.points ? t->chunk.points / space.reduced : 1;
   if (jm_space_points(space) <= t->chunk.few) step = space.outer;
   return r->in_lanes && step > t->row.lane_rows ? t->row.lane_rows : step;
 }
@@ -353,12 +354,13 @@ static jm_error *build(rows *r) {
   jm_launch_pull(l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) r->params[i] = jm_launch_result(l, i);
   for (uint32_t i = 0; i < r->n_saved; i++)
-    r->saved[i].param = jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
-                                          space.cut * (r->in_lanes ? s->target->row.lane_rows : 1));
+    r->saved[i].param =
+        jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
+                          space.reduced * (r->in_lanes ? s->target->row.lane_rows : 1));
   const int64_t step = chunk_rows(r);
   jm_launch_chunks chunks;
   jm_kval chunk =
-      jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.cut), &chunks);
+      jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.reduced), &chunks);
   build_chunk(r, chunk, step);
   jm_launch_chunk_end(l, &chunks);
   return jm_launch_end(l);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Maps that read what lies across: the innermost dimension of a transpose's operand is another axis
- * than the innermost one of the results. In tiles of both axes: what the transposes give is made
- * along the operand's axis, into scratch memory, then everything else along the results' axis, so
- * that memory is read and written in whole cache lines. */
+ * Maps that read transposed operands: the innermost dimension of a transpose's operand is another
+ * axis than the innermost one of the results. They run in tiles of both axes: the transposes'
+ * results are computed along the operand's axis into scratch memory, then everything else along the
+ * results' axis, so that memory is read and written in whole cache lines. */
 #include "kernel/schedule/launch.h"
 
-enum { CROSSING = 4 }; /* transposes of one group that are kept in tiles */
+enum { MOST_STAGED = 4 }; /* transposes of one group that are kept in tiles */
 
-typedef struct crossing {
+typedef struct staged_transpose {
   jm_value v;
   uint32_t param;
   struct tiling *tiling;
-} crossing;
+} staged_transpose;
 
 typedef struct tiling {
   jm_scheduler *s;
   jm_axes axes;
   uint32_t across; /* the axis that is innermost for the operands */
-  crossing crossings[CROSSING];
+  staged_transpose staged[MOST_STAGED];
   uint32_t n;
   uint32_t *params; /* per root */
   int64_t tile, pitch;
@@ -27,7 +27,7 @@ typedef struct tiling {
 
 static const jm_type *type_of(const tiling *t, jm_value v) { return jm_module_typeof(t->s->m, v); }
 
-/* The axis in which a dimension of a value lies that has an element for each point. */
+/* The axis that contains a dimension of a value that has an element for each point. */
 static uint32_t axis_of(const jm_axes *axes, const jm_type *type, uint32_t d) {
   int64_t inside = 1, product = 1;
   for (uint32_t i = d + 1; i < type->rank; i++) inside *= type->dims[i];
@@ -47,11 +47,12 @@ static uint32_t find_across(const tiling *t, const jm_op *op) {
   return t->axes.n - 1;
 }
 
-/* Transposes whose every use is by the loops' own index, and whose operands lie across. */
-static bool find_crossings(tiling *t) {
+/* Transposes of which every use is at the loops' own index, and whose operands are contiguous along
+ * another axis. */
+static bool find_staged(tiling *t) {
   const jm_scheduler *s = t->s;
   uint8_t *moved = jm_arena_alloc(&t->s->scratch, s->m->n_values, 1);
-  const jm_op *found[CROSSING];
+  const jm_op *found[MOST_STAGED];
   uint32_t n = 0;
   if (!moved) return false;
   for (uint32_t i = s->region->n_ops; i--;) {
@@ -61,8 +62,8 @@ static bool find_crossings(tiling *t) {
     for (uint32_t k = 0; k < op->n_operands; k++) moved[op->operands[k]] |= is_moved;
     if (op->code != JM_OP_transpose || moved[op->first_result]) continue;
     jm_value v = op->first_result;
-    jm_axes joined = t->axes; /* it is asked for by an index of its own shape */
-    if (type_of(t, v)->count != t->axes.count || n == CROSSING) continue;
+    jm_axes joined = t->axes; /* it is read at an index of its own shape */
+    if (type_of(t, v)->count != t->axes.count || n == MOST_STAGED) continue;
     if (!jm_axes_add_value(&joined, type_of(t, v), s->breaks[v])) continue;
     t->axes = joined;
     found[n++] = op;
@@ -72,14 +73,14 @@ static bool find_crossings(tiling *t) {
     uint32_t across = find_across(t, found[i]);
     if (across == t->axes.n - 1 || (t->n && across != t->across)) continue;
     t->across = across;
-    t->crossings[t->n++] = (crossing){found[i]->first_result, 0, t};
+    t->staged[t->n++] = (staged_transpose){found[i]->first_result, 0, t};
   }
   const int64_t least = s->target->tile.least;
   return t->n && t->axes.sizes[t->across] >= least && t->axes.sizes[t->axes.n - 1] >= least;
 }
 
-static jm_element load_crossing(void *context, jm_emit *e, const jm_kval *index) {
-  const crossing *c = context;
+static jm_element load_staged(void *context, jm_emit *e, const jm_kval *index) {
+  const staged_transpose *c = context;
   const tiling *t = c->tiling;
   jm_kbuilder *b = jm_emit_builder(e);
   (void)index; /* the loops' own */
@@ -94,8 +95,8 @@ static jm_element pull(tiling *t, jm_launch_builder *l, jm_value v) {
   return jm_emit_value(l->e, v, index);
 }
 
-/* What is done at the point (p, q) of a tile: its element is put into scratch memory, or all roots
- * are stored. */
+/* The work at the point (p, q) of a tile: storing its element in scratch memory, or storing all
+ * roots. */
 static void visit(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first, jm_kval point) {
   const uint32_t last = t->axes.n - 1;
   t->x[last] = jm_launch_add(l, first[0], t->p);
@@ -103,8 +104,8 @@ static void visit(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *fir
   if (fill) {
     for (uint32_t i = 0; i < t->n; i++) {
       jm_kval at = jm_launch_add(l, jm_launch_scale(l, t->p, t->pitch), t->q);
-      jm_emit_store(l->e, type_of(t, t->crossings[i].v)->dtype, t->crossings[i].param, at,
-                    pull(t, l, t->crossings[i].v));
+      jm_emit_store(l->e, type_of(t, t->staged[i].v)->dtype, t->staged[i].param, at,
+                    pull(t, l, t->staged[i].v));
     }
     return;
   }
@@ -132,8 +133,8 @@ static void each_in_vectors(tiling *t, jm_launch_builder *l, bool fill, const jm
   jm_kbuild_loop_end(l->b, &outer, NULL);
 }
 
-/* By a group: lanes stand in lines of the tile's edge, and each goes over every so many lines. One
- * that stands beyond a tile at the end of an axis has no lines. */
+/* By a group: lanes are arranged in lines of the tile's edge, and each takes every n-th line. A
+ * lane beyond a partial tile at the end of an axis has no lines. */
 static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm_kval *first,
                             const jm_kval *count, jm_kval point) {
   jm_kbuilder *b = l->b;
@@ -147,7 +148,7 @@ static void each_by_threads(tiling *t, jm_launch_builder *l, bool fill, const jm
   jm_kval steps = jm_k_isub(b, jm_launch_add(l, outer, jm_kbuild_index(b, lines - 1)), line);
   steps = jm_k_udiv(b, steps, jm_kbuild_index(b, lines));
   steps = jm_k_select(b, jm_k_slt(b, at, inner), steps, zero);
-  /* What depends on these alone may be read without a step: in bounds, too. */
+  /* Loads that depend on these alone may run even without steps: they must be in bounds. */
   at = jm_k_smin(b, at, jm_k_isub(b, inner, one));
   line = jm_k_smin(b, line, jm_k_isub(b, outer, one));
   jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, zero, steps, NULL, 0, &loop);
@@ -203,7 +204,7 @@ static void build_tiles(tiling *t, jm_launch_builder *l) {
   jm_kval point = place_chunk(t, l, jm_kbuild2(l->b, JM_K_udiv, rest, n[1]));
   each(t, l, true, first, count, point);
   for (uint32_t i = 0; i < t->n; i++)
-    jm_emit_leaf(l->e, t->crossings[i].v, load_crossing, &t->crossings[i]);
+    jm_emit_leaf(l->e, t->staged[i].v, load_staged, &t->staged[i]);
   each(t, l, false, first, count, point);
   jm_launch_chunk_end(l, &chunks);
 }
@@ -217,10 +218,9 @@ jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
     jm_value v = s->region->results[i];
     if (!jm_axes_add_value(&t.axes, type_of(&t, v), s->breaks[v])) return NULL;
   }
-  if (t.axes.count < s->target->tile.few || !find_crossings(&t)) return NULL;
+  if (t.axes.count < s->target->tile.few || !find_staged(&t)) return NULL;
   *fits = true;
-  for (uint32_t i = 0; i < t.n; i++)
-    wide |= jm_dtype_bytes(type_of(&t, t.crossings[i].v)->dtype) > 4;
+  for (uint32_t i = 0; i < t.n; i++) wide |= jm_dtype_bytes(type_of(&t, t.staged[i].v)->dtype) > 4;
   if (wide) t.tile /= 2;
   t.pitch = t.tile + s->target->tile.padding;
   t.params = jm_arena_alloc(&s->scratch, s->region->n_results + 1, sizeof *t.params);
@@ -230,8 +230,7 @@ jm_error *jm_schedule_transpose(jm_scheduler *s, bool *fits) {
   jm_launch_pull(&l, s->region->results, s->region->n_results);
   for (uint32_t i = 0; i < s->region->n_results; i++) t.params[i] = jm_launch_result(&l, i);
   for (uint32_t i = 0; i < t.n; i++)
-    t.crossings[i].param =
-        jm_launch_scratch(&l, type_of(&t, t.crossings[i].v)->dtype, t.tile * t.pitch);
+    t.staged[i].param = jm_launch_scratch(&l, type_of(&t, t.staged[i].v)->dtype, t.tile * t.pitch);
   jm_launch_threads(&l, s->target->threads, 1);
   build_tiles(&t, &l);
   return jm_launch_end(&l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The group that is being scheduled, as all schedules see it. Private to kernel/schedule; how they
- * build launches is launch.h's. */
+ * The group that is being scheduled, as all schedules see it. Private to kernel/schedule; launches
+ * are built with launch.h. */
 #ifndef JM_KERNEL_SCHEDULE_SCHEDULER_H
 #define JM_KERNEL_SCHEDULE_SCHEDULER_H
 
@@ -36,8 +36,8 @@ jm_schedule_fn jm_schedule_loop, jm_schedule_map, jm_schedule_row, jm_schedule_r
 jm_error *jm_scheduler_temporary(jm_scheduler *s, jm_dtype dtype, int64_t elements,
                                  uint32_t *out) JM_MUST_USE;
 
-/* May the reuse of operand memory be said for this group: each element of an operand is read only
- * where the same element of the result is made? Fills s->alias and schedule->reuse. */
+/* Finds operands whose memory results may reuse: each element of the operand is read only where the
+ * same element of the result is computed. Fills s->alias and schedule->reuse. */
 void jm_scheduler_reuse(jm_scheduler *s);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Matrix products, through a BLAS library that is loaded at first need, or by own loops where there
- * is none or where the element type is not one of its four. Also the way to LAPACK's routines.
- * Knows nothing of ops; matrices are row-major. */
+ * Matrix products, through a BLAS library that is loaded at its first use, or by our own loops if
+ * there is none or if the element type is not one of its four. Also finds LAPACK's routines. It
+ * does not know ops; matrices are row-major. */
 #ifndef JM_LIBRARY_BLAS_H
 #define JM_LIBRARY_BLAS_H
 
@@ -29,19 +29,19 @@ typedef struct jm_gemm {
 bool jm_gemm_supports(jm_dtype dtype);
 jm_error *jm_gemm_run(const jm_gemm *gemm) JM_MUST_USE;
 
-/* What was loaded, in one line: "OpenBLAS ... from libopenblas.so.0", or why nothing. */
+/* The loaded library, in one line: "OpenBLAS ... from libopenblas.so.0", or why there is none. */
 const char *jm_blas_describe(void);
 
-/* JAX_MPS_BLAS=none: products run in the obvious loops alone, so that others can be judged. */
+/* JAX_MPS_BLAS=none: products run in the simple loops alone, as a reference for the others. */
 bool jm_blas_is_plain(void);
 
 /* A routine by its Fortran name ("dgesdd"; arguments by reference, 32-bit integers), NULL if there
- * is no library or it lacks the routine. The caller casts it to what it is. */
+ * is no library or it lacks the routine. The caller casts it to its type. */
 typedef void jm_blas_routine(void);
 jm_blas_routine *jm_blas_find(const char *name);
 
-/* Between these two the library's routines use the thread that calls them alone: for callers that
- * keep several busy. They nest, and may be called from many threads. */
+/* Between these two calls the library's routines run on the calling thread alone, for callers that
+ * use several threads themselves. They nest, and may be called from many threads. */
 void jm_blas_enter_single(void);
 void jm_blas_leave_single(void);
 

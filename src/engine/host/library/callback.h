@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The custom call mps.callback: operands go to a callback of the process, which gives the results.
- * Which one is the number "id" of the call's configuration (base/callback.h). Tokens order such
- * calls and carry nothing. */
+ * The number "id" of the call's configuration names the callback (base/callback.h). Tokens order
+ * such calls and have no data. */
 #ifndef JM_LIBRARY_CALLBACK_H
 #define JM_LIBRARY_CALLBACK_H
 

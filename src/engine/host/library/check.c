@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the library can run, decided at compile time: one rule per function of ops.def's
+ * Decides at compile time what the library can run: one rule per function of ops.def's
  * ref column. A function without a rule of its own takes every type that the verifier lets pass. */
 #include "engine/group.h"
 #include "engine/host/library/custom_call.h"

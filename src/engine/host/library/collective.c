@@ -75,7 +75,7 @@ static jm_error *take_permuted(void *argument, const jm_tensor *const *inputs) {
   return NULL;
 }
 
-/* Copies block `index` of n along `from_dim` to where it belongs along `to_dim` of the result, in
+/* Copies block `index` of n along `split` to its position along `concat` of the result, in
  * which block k comes from member k. */
 static void move_block(const jm_tensor *from, const jm_tensor *to, int64_t split, int64_t concat,
                        uint32_t n, uint32_t index, uint32_t k) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inside of convolution: a `window` is a plain strided convolution, to which every StableHLO
  * form is reduced first (convolution.c); it is then run as matrix products over gathered tiles
- * (convolution_tile.c) or directly (convolution_direct.c). Not for use by other ops. */
+ * (convolution_tile.c) or directly (convolution_direct.c). Private to convolution. */
 #ifndef JM_LIBRARY_CONVOLUTION_H
 #define JM_LIBRARY_CONVOLUTION_H
 
@@ -36,12 +36,12 @@ typedef struct jm_window {
 /* One group at a time as matrix products. */
 jm_error *jm_window_run_tiled(const jm_window *window) JM_MUST_USE;
 
-/* Channels last, at least a few outputs in a row: the products read the input where it is; false:
- * not a case for it. */
+/* Channels last, at least a few outputs in a row: the products read the input in place; false: the
+ * case is not supported. */
 bool jm_window_is_rows(const jm_window *window);
 jm_error *jm_window_run_rows(const jm_window *window) JM_MUST_USE;
 
-/* Many small groups side by side (depthwise convolution); false: not a case for it. */
+/* Many small groups side by side (depthwise convolution); false: the case is not supported. */
 bool jm_window_is_direct(const jm_window *window);
 void jm_window_run_direct(const jm_window *window);
 

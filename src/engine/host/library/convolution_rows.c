@@ -45,7 +45,7 @@ bool jm_window_is_rows(const jm_window *w) {
          w->out_features >= LEAST_FEATURES && kernel <= MOST_KERNEL && wide->n_in && tall->n_in;
 }
 
-/* What outputs of an axis look at, from *low on. */
+/* The range of inputs that outputs of an axis read, from *low on. */
 static int64_t find_reach(const jm_axis *a, int64_t *low) {
   int64_t taps = (a->n_tap - 1) * a->tap_step;
   *low = a->start + (taps < 0 ? taps : 0);

@@ -14,14 +14,15 @@
 #include "base/scratch.h"
 #include "engine/host/library/blas.h"
 #include "engine/host/library/convolution.h"
+#include "engine/host/library/pack.h"
 
 enum {
   TILE_BYTES = 512 << 10, /* of one thread: fits its cache */
   LEAST_SIDE = 96,        /* positions of such a tile: fewer repack the kernel too often */
   LEAST_BLOCKS = 16,      /* positions in fewer tiles than this leave cores idle */
   SHARED_BYTES = 8 << 20, /* of a tile that all threads work on */
-  LEAST_POSITIONS = 1024, /* of that; it has fewer terms rather */
-  NARROW = 64,            /* columns of the result below which it is better made in one piece */
+  LEAST_POSITIONS = 1024, /* of a shared tile, at least: it has fewer terms instead */
+  NARROW = 64,            /* columns of the result below which it is computed in one piece */
   GATHER_GRAIN = 1 << 16, /* bytes */
   NO_AXIS = -1,
 };
@@ -165,7 +166,7 @@ typedef struct gather {
   ptrdiff_t stride;
 } gather;
 
-/* What index `at` of a list of dimensions adds to coordinates and offset. */
+/* The coordinates and the offset of index `at` of a list of dimensions. */
 static ptrdiff_t locate(const dimensions *d, size_t at, int64_t *coordinates) {
   ptrdiff_t offset = 0;
   for (uint32_t i = d->n; i-- > 0;) {
@@ -210,34 +211,11 @@ static jm_error *init_runs(gather *g, size_t begin, size_t end) {
   return NULL;
 }
 
-#define DEFINE(T)                                                                  \
-  static void stride_##T(const void *from, ptrdiff_t stride, void *to, size_t n) { \
-    const T *x = from;                                                             \
-    T *y = to;                                                                     \
-    for (size_t i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];                \
-  }
-typedef struct sixteen {
-  uint64_t low, high;
-} sixteen;
-DEFINE(uint8_t)
-DEFINE(uint16_t)
-DEFINE(uint32_t)
-DEFINE(uint64_t)
-DEFINE(sixteen)
-
 static void copy_run(size_t element, const char *from, ptrdiff_t stride, char *to, size_t n) {
   if (stride == 1)
     memcpy(to, from, n * element);
-  else if (element == 1)
-    stride_uint8_t(from, stride, to, n);
-  else if (element == 2)
-    stride_uint16_t(from, stride, to, n);
-  else if (element == 4)
-    stride_uint32_t(from, stride, to, n);
-  else if (element == 8)
-    stride_uint64_t(from, stride, to, n);
   else
-    stride_sixteen(from, stride, to, n);
+    jm_pack_run_line(element, stride, n, from, to);
 }
 
 /* A run that may leave the input: zeros where it does. x: the row's coordinates. */

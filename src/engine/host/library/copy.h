@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The one mechanism behind data movement: visiting a rectangle of elements that lies with one set
- * of strides in one buffer and with another set in a second. Slices, transposes, broadcasts, pads
- * and windows are all such rectangles; this file sorts and merges their dimensions and copies them
- * at about the speed of memory. It knows element sizes only, no element types, and no op. */
+ * The single mechanism behind data movement: copying a rectangle of elements between two buffers,
+ * in each of which it has its own strides. Slices, transposes, broadcasts, pads and windows are all
+ * such rectangles; this file sorts and merges their dimensions and copies them at about the speed
+ * of memory. It knows element sizes only, neither element types nor ops. */
 #ifndef JM_LIBRARY_COPY_H
 #define JM_LIBRARY_COPY_H
 

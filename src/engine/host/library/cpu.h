@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which vector instructions this machine has, of those that the library has code for. Kernels are
- * compiled for the machine at hand (engine/host/jit.c), which knows more of it. */
+ * The level of vector instructions of this machine, among those that the library has code for.
+ * Compiled kernels use all of the machine's features (engine/host/jit.c). */
 #ifndef JM_LIBRARY_CPU_H
 #define JM_LIBRARY_CPU_H
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The custom calls that the library knows, by name. What isn't here is UNIMPLEMENTED at
- * compile time. */
+ * The custom calls that the library supports, by name. Others are UNIMPLEMENTED at compile time. */
 #ifndef JM_LIBRARY_CUSTOM_CALL_H
 #define JM_LIBRARY_CUSTOM_CALL_H
 

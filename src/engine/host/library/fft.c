@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Discrete Fourier transforms of any length, one dimension after another. c64 is computed in single
  * precision where the length has small factors, else, and c128, in double. Lines go through a plan
- * (fft_lines.h) several at a time: complex elements are turned from [line][k] to [k][line] as
- * 8-byte units, and their parts set apart. */
+ * (fft_lines.h) several at a time: complex elements are transposed from [line][k] to
+ * [k][line] as 8-byte units, and their parts are separated. */
 #include <math.h>
 #include <string.h>
 
@@ -16,9 +16,9 @@ enum {
   MAX_FACTORS = 64,
   MAX_RADIX = 61,   /* above, Bluestein is faster */
   MAX_LANES = 16,   /* of single precision; of double half as many */
-  CACHED = 1 << 17, /* bytes of an array that still do well in cache */
-  GRAIN = 1 << 13,  /* elements that are worth a thread's while */
-  STEP = 64,        /* elements of lines that are turned at a time */
+  CACHED = 1 << 17, /* bytes of an array that fits the cache */
+  GRAIN = 1 << 13,  /* elements that are worth a thread */
+  STEP = 64,        /* elements of lines that are transposed at a time */
 };
 
 /* cos and sin of 2 pi k / n, from an angle of at most pi/4, so that symmetric values are equal. */
@@ -80,16 +80,16 @@ typedef struct dimension {
   void *plan;
   bool halved; /* reals of an even length: a plan of n / 2, and the roots of n up to n / 4 */
   void *cosine, *sine;
-  size_t lanes;       /* that go through the plan at a time */
+  size_t lanes;       /* lines that are transformed together */
   atomic_bool failed; /* no memory */
 } dimension;
 
-/* Where a line starts, in elements, if lines have n elements. */
+/* The first element of a line, if lines have n elements. */
 static size_t line_start(const dimension *d, size_t line, size_t n) {
   return line / d->inner * n * d->inner + line % d->inner;
 }
 
-/* Lines that lie next to each other, element by element. */
+/* Are the lines adjacent, element by element? */
 static bool side_by_side(const dimension *d, size_t first, size_t lanes) {
   return d->inner > 1 && first % d->inner + lanes <= d->inner;
 }
@@ -102,126 +102,23 @@ static bool side_by_side(const dimension *d, size_t first, size_t lanes) {
 #define NAME(x) x##_double
 #include "engine/host/library/fft_lines.h"
 
-/* -- lines first .. first + lanes, to and from [n][lanes]. An inverse transform is the forward one
- * of the conjugate, conjugated and scaled. */
+#define ELEMENT float
+#define REAL float
+#define NAME(x) x##_single
+#define LINES(x) x##_single
+#include "engine/host/library/fft_elements.h"
 
-#define LINES(suffix, REAL, NAME, type)                                                            \
-  JM_CLONES static void split_##suffix(const type *restrict from, size_t n, REAL sign,             \
-                                       REAL *restrict re, REAL *restrict im) {                     \
-    for (size_t i = 0; i < n; i++) {                                                               \
-      re[i] = (REAL)from[2 * i];                                                                   \
-      im[i] = sign * (REAL)from[2 * i + 1];                                                        \
-    }                                                                                              \
-  }                                                                                                \
-  JM_CLONES static void join_##suffix(const REAL *restrict re, const REAL *restrict im, size_t n,  \
-                                      REAL scale, REAL sign, type *restrict to) {                  \
-    for (size_t i = 0; i < n; i++) {                                                               \
-      to[2 * i] = (type)(scale * re[i]);                                                           \
-      to[2 * i + 1] = (type)(sign * im[i]);                                                        \
-    }                                                                                              \
-  }                                                                                                \
-  /* n pairs of each line: complex elements, or two reals. */                                      \
-  static void load_pairs_##suffix(const dimension *d, size_t first, size_t lanes, size_t n,        \
-                                  REAL sign, REAL *re, REAL *im) {                                 \
-    const type *in = d->in;                                                                        \
-    type turned[2 * STEP * MAX_LANES];                                                             \
-    if (side_by_side(d, first, lanes)) {                                                           \
-      size_t start = line_start(d, first, d->n_in);                                                \
-      for (size_t k = 0; k < n; k++)                                                               \
-        split_##suffix(in + 2 * (start + k * d->inner), lanes, sign, re + k * lanes,               \
-                       im + k * lanes);                                                            \
-      return;                                                                                      \
-    }                                                                                              \
-    for (size_t k0 = 0; k0 < n; k0 += STEP) {                                                      \
-      size_t count = n - k0 < STEP ? n - k0 : STEP;                                                \
-      if (d->inner == 1 && sizeof(type) == 4) {                                                    \
-        size_t line = d->form == FORM_FROM_REAL ? d->n_in : 2 * d->n_in;                           \
-        jm_transpose_8(turned, (ptrdiff_t)(lanes * 8), in + first * line + 2 * k0,                 \
-                       (ptrdiff_t)(line * 4), count, lanes);                                       \
-      } else {                                                                                     \
-        bool reals = d->form == FORM_FROM_REAL;                                                    \
-        for (size_t l = 0; l < lanes; l++) {                                                       \
-          const type *x = in + line_start(d, first + l, d->n_in) * (reals ? 1 : 2);                \
-          for (size_t k = 0; k < count; k++)                                                       \
-            for (size_t part = 0; part < 2; part++)                                                \
-              turned[2 * (k * lanes + l) + part] =                                                 \
-                  reals ? x[(2 * (k0 + k) + part) * d->inner] : x[2 * (k0 + k) * d->inner + part]; \
-        }                                                                                          \
-      }                                                                                            \
-      split_##suffix(turned, count *lanes, sign, re + k0 * lanes, im + k0 * lanes);                \
-    }                                                                                              \
-  }                                                                                                \
-  static void store_pairs_##suffix(const dimension *d, size_t first, size_t lanes, size_t n,       \
-                                   REAL scale, REAL sign, const REAL *re, const REAL *im) {        \
-    type *out = d->out;                                                                            \
-    type turned[2 * STEP * MAX_LANES];                                                             \
-    if (side_by_side(d, first, lanes)) {                                                           \
-      size_t start = line_start(d, first, d->n_out);                                               \
-      for (size_t k = 0; k < n; k++)                                                               \
-        join_##suffix(re + k * lanes, im + k * lanes, lanes, scale, sign,                          \
-                      out + 2 * (start + k * d->inner));                                           \
-      return;                                                                                      \
-    }                                                                                              \
-    for (size_t k0 = 0; k0 < n; k0 += STEP) {                                                      \
-      size_t count = n - k0 < STEP ? n - k0 : STEP;                                                \
-      join_##suffix(re + k0 * lanes, im + k0 * lanes, count * lanes, scale, sign, turned);         \
-      if (d->inner == 1 && sizeof(type) == 4) {                                                    \
-        size_t line = d->form == FORM_TO_REAL ? d->n_out : 2 * d->n_out;                           \
-        jm_transpose_8(out + first * line + 2 * k0, (ptrdiff_t)(line * 4), turned,                 \
-                       (ptrdiff_t)(lanes * 8), lanes, count);                                      \
-        continue;                                                                                  \
-      }                                                                                            \
-      bool reals = d->form == FORM_TO_REAL;                                                        \
-      for (size_t l = 0; l < lanes; l++) {                                                         \
-        type *x = out + line_start(d, first + l, d->n_out) * (reals ? 1 : 2);                      \
-        for (size_t k = 0; k < count; k++)                                                         \
-          for (size_t part = 0; part < 2; part++)                                                  \
-            x[reals ? (2 * (k0 + k) + part) * d->inner : 2 * (k0 + k) * d->inner + part] =         \
-                turned[2 * (k * lanes + l) + part];                                                \
-      }                                                                                            \
-    }                                                                                              \
-  }                                                                                                \
-  static void load_##suffix(const dimension *d, size_t first, size_t lanes, void *to_re,           \
-                            void *to_im) {                                                         \
-    REAL *re = to_re, *im = to_im;                                                                 \
-    const type *in = d->in;                                                                        \
-    if (d->form != FORM_FROM_REAL || d->halved) {                                                  \
-      size_t n = d->form == FORM_FROM_REAL ? d->n / 2 : d->n_in;                                   \
-      load_pairs_##suffix(d, first, lanes, n, d->inverse && !d->halved ? -1 : 1, re, im);          \
-    } else {                                                                                       \
-      for (size_t l = 0; l < lanes; l++)                                                           \
-        for (size_t k = 0; k < d->n_in; k++) {                                                     \
-          re[k * lanes + l] = (REAL)in[line_start(d, first + l, d->n_in) + k * d->inner];          \
-          im[k * lanes + l] = 0;                                                                   \
-        }                                                                                          \
-    }                                                                                              \
-    if (d->form == FORM_TO_REAL && d->halved)                                                      \
-      NAME(join_halves)(d, lanes, re, im);                                                         \
-    else if (d->form == FORM_TO_REAL)                                                              \
-      NAME(fill_mirror)(d->n, lanes, re, im);                                                      \
-  }                                                                                                \
-  static void store_##suffix(const dimension *d, size_t first, size_t lanes, void *from_re,        \
-                             void *from_im) {                                                      \
-    REAL *re = from_re, *im = from_im;                                                             \
-    type *out = d->out;                                                                            \
-    const REAL scale = d->inverse ? 1 / (REAL)d->n : 1, sign = d->inverse ? -scale : scale;        \
-    if (d->form == FORM_FROM_REAL && d->halved) NAME(split_halves)(d, lanes, re, im);              \
-    if (d->form != FORM_TO_REAL || d->halved) {                                                    \
-      size_t n = d->form == FORM_TO_REAL ? d->n / 2 : d->n_out;                                    \
-      store_pairs_##suffix(d, first, lanes, n, scale, sign, re, im);                               \
-      return;                                                                                      \
-    }                                                                                              \
-    for (size_t l = 0; l < lanes; l++)                                                             \
-      for (size_t k = 0; k < d->n_out; k++)                                                        \
-        out[line_start(d, first + l, d->n_out) + k * d->inner] =                                   \
-            (type)(scale * re[k * lanes + l]);                                                     \
-  }
+#define ELEMENT float
+#define REAL double
+#define NAME(x) x##_double
+#define LINES(x) x##_mixed
+#include "engine/host/library/fft_elements.h"
 
-#define SINGLE(x) x##_single
-#define DOUBLE(x) x##_double
-LINES(single, float, SINGLE, float)
-LINES(mixed, double, DOUBLE, float)
-LINES(double, double, DOUBLE, double)
+#define ELEMENT double
+#define REAL double
+#define NAME(x) x##_double
+#define LINES(x) x##_double
+#include "engine/host/library/fft_elements.h"
 
 /* A precision of the arithmetic over a type of elements. */
 typedef void lines_fn(const dimension *d, size_t first, size_t lanes, void *re, void *im);

@@ -10,7 +10,7 @@ typedef struct NAME(plan) {
   uint32_t n_factors;
   uint32_t factors[MAX_FACTORS]; /* empty for Bluestein */
   REAL *cosine, *sine;           /* exp(-2 pi i k / n), k < n; for Bluestein exp(-pi i k^2 / n) */
-  /* Bluestein: a plan of a good length m >= 2 n - 1, and the transformed filter */
+  /* Bluestein: a plan of a length m >= 2 n - 1 with small factors, and the transformed filter */
   struct NAME(plan) * inner;
   REAL *filter_re, *filter_im;
 } NAME(plan);
@@ -439,8 +439,8 @@ static jm_error *NAME(plan_create)(size_t n, NAME(plan) * *out) {
 
 /* -- real lines */
 
-/* The second half of a line whose transform is real: the first half, mirrored and conjugated. What
- * must be real is taken for real. */
+/* The second half of a line whose transform is real: the first half, mirrored and conjugated.
+ * Elements that must be real are treated as real. */
 JM_CLONES static void NAME(fill_mirror)(size_t n, size_t lanes, REAL *re, REAL *im) {
   for (size_t l = 0; l < lanes; l++) {
     im[l] = 0;

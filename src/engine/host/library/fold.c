@@ -132,7 +132,7 @@ static jm_error *rect_lines(jm_fold *fold, const jm_rect *rect, void *const *acc
   return NULL;
 }
 
-/* At most `lanes` elements: brought together, folded, and put back. */
+/* At most `lanes` elements: gathered, folded, and scattered back. */
 static jm_error *rect_tile(jm_fold *fold, const jm_rect *rect, void *const *acc,
                            const void *const *x) {
   jm_rect acc_in, acc_out, x_in;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The body of reduce, reduce_window, scatter and the like, ready to run on many lanes:
- * acc[i] = body(acc[i], x[i]), with one or several accumulators a lane. It decides between a copy,
- * a kernel and a region, and knows which bodies may be reassociated. What is folded into what is
- * its users' business. */
+ * acc[i] = body(acc[i], x[i]), with one or several accumulators a lane. It chooses between a copy,
+ * a kernel and a region, and knows which bodies may be reassociated. Its users decide which
+ * elements are folded into which accumulators. */
 #ifndef JM_LIBRARY_FOLD_H
 #define JM_LIBRARY_FOLD_H
 
@@ -23,7 +23,7 @@ typedef struct jm_fold {
   jm_library_region *region;
   const jm_call *call;
   const void **args;                                 /* region's: n accumulators, n elements */
-  void **acc_scratch, **x_scratch, **acc_at, **x_at; /* of fold_rect */
+  void **acc_scratch, **x_scratch, **acc_at, **x_at; /* of jm_fold_rect */
   int64_t until_poll;
   jm_arena arena;
 } jm_fold;
@@ -42,8 +42,8 @@ jm_error *jm_fold_run(jm_fold *fold, void *const *acc, const void *const *x,
 jm_error *jm_fold_rect(jm_fold *fold, const jm_rect *rect, void *const *acc,
                        const void *const *x) JM_MUST_USE;
 
-/* CANCELLED if the call was cancelled; looks at first, then every million or so of the elements it
- * is told of. */
+/* CANCELLED if the call was cancelled; checks at the first call, then about every million elements.
+ */
 jm_error *jm_fold_poll(jm_fold *fold, int64_t elements) JM_MUST_USE;
 
 #endif

@@ -17,7 +17,7 @@ typedef struct gather {
 
 bool jm_library_gather_windows_supports(const jm_module *module, const jm_op *op) {
   (void)module, (void)op;
-  return true; /* windows that are not contiguous are gather_strided.c's */
+  return true; /* other windows are handled by gather_strided.c */
 }
 
 #define DEFINE(bytes)                                                                       \

@@ -12,7 +12,7 @@ enum { POLL_ELEMENTS = 1 << 20 };
 static jm_error *gather(const jm_call *call, jm_arena *arena) {
   const jm_tensor *operand = &call->in[0], *indices = &call->in[1], *out = &call->out[0];
   size_t bytes = jm_dtype_bytes(out->type->dtype);
-  if (!operand->type->count) { /* a collapsed dimension of size 0: there is nothing to take */
+  if (!operand->type->count) { /* a collapsed dimension of size 0: there is no element */
     memset(out->data, 0, jm_type_bytes(out->type));
     return NULL;
   }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The matrix product in own loops: every element type that sums are kept in, any strides, exact
- * integers. What blas.h falls back to; callers use jm_gemm_run. */
+ * The matrix product in portable loops: every element type that sums are kept in, any strides,
+ * exact integers. The fallback of blas.h; callers use jm_gemm_run. */
 #ifndef JM_LIBRARY_GEMM_H
 #define JM_LIBRARY_GEMM_H
 

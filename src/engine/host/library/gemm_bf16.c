@@ -22,7 +22,7 @@ enum {
   MOST_ROWS = 16 * ROWS, /* of a task: its blocks of a and c stay in the second cache */
   MOST_COLUMNS = 4 * PANEL,
   FEW_ROWS = 2 * ROWS,  /* with fewer, packing b costs more than it saves */
-  LEAST_TASK = 1 << 20, /* multiplications that are worth a thread's while */
+  LEAST_TASK = 1 << 20, /* multiplications that are worth a thread */
   PACK_GRAIN = 1 << 15, /* elements */
 };
 

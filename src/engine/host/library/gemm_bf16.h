@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The matrix product of bfloat16 operands in the instruction that multiplies pairs of them, on
+ * The matrix product of bfloat16 operands with the instruction for dot products of pairs, on
  * machines that have it. Sums are kept in f32 and rounded once, to nearest even. The instruction
  * takes subnormal operands as 0 and flushes subnormal sums to 0; so does XLA's CPU backend. The
  * order of additions depends on the sizes alone. */

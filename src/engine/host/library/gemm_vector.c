@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, where
- * only one task needs a panel, by that task when it does, so that the panel never leaves the cache
+ * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, if only
+ * one task uses a panel, by that task just before its use, so that the panel never leaves the cache
  * and no thread waits for another. Blocks of a are read in place if their rows are consecutive,
  * else copied into the cache first. The blocks, and so the order of additions, depend on the sizes
  * alone. */
@@ -17,11 +17,11 @@ enum {
   ROWS = 6,   /* of a tile */
   DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
   ,
-  MOST_ROWS = 96,  /* of a task: its block of a stays in the second cache */
-  LONE_ROWS = 192, /* of a task that is to be the only one of its columns: that much still fits */
-  MOST_COLUMNS = 256,    /* of a task */
+  MOST_ROWS = 96,     /* of a task: its block of a stays in the second cache */
+  LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
+  MOST_COLUMNS = 256, /* of a task */
   MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
-  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread's while */
+  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread */
   FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
   LARGEST_PANEL = 64,    /* columns */
   PACK_GRAIN = 1 << 14,  /* elements */
@@ -193,7 +193,7 @@ static void run_tile(const product *p, const char *a, ptrdiff_t a_row, ptrdiff_t
   }
 }
 
-/* A block of a: where it is, or a copy with consecutive rows or columns. */
+/* A block of a: in place, or a copy with consecutive rows or columns. */
 typedef struct block {
   const char *data;
   ptrdiff_t row, col;
@@ -212,7 +212,7 @@ static block take_block(const product *p, size_t i, size_t rows, size_t k0, size
   return (block){room, 1, (ptrdiff_t)p->rows};
 }
 
-/* The panel of a task, from where it is or made now. */
+/* The panel of a task: packed already, or packed now. */
 static block take_panel(const product *p, size_t k0, size_t depth, size_t j, char *room) {
   const jm_gemm *g = p->g;
   if (p->b_in_place)
@@ -291,8 +291,8 @@ static jm_error *run_slab(const jm_gemm *g) {
   return p.failed ? jm_error_out_of_memory() : NULL;
 }
 
-/* Columns that are packed at a time: a large b is never there twice, as long as every thread has
- * enough to do on a part of it. */
+/* Columns that are packed at a time: a large b is not copied as a whole, as long as every thread
+ * has enough work on a part of it. */
 static size_t slab_columns(const jm_gemm *g, size_t element) {
   if (g->m <= LONE_ROWS) return g->n; /* tasks pack what they need themselves */
   size_t columns = MOST_PACKED / (g->k * element) / MOST_COLUMNS * MOST_COLUMNS;

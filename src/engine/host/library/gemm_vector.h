@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The matrix product in vector instructions, for the types and machines that gemm_vector.c has
- * tiles for. What blas.h runs before it looks for a library; callers use jm_gemm_run. */
+ * tiles for. blas.h tries it before it loads a library; callers use jm_gemm_run. */
 #ifndef JM_LIBRARY_GEMM_VECTOR_H
 #define JM_LIBRARY_GEMM_VECTOR_H
 
@@ -11,7 +11,7 @@ bool jm_gemm_vector_supports(jm_dtype dtype);
 /* m, n and k are at least 1. */
 jm_error *jm_gemm_vector_run(const jm_gemm *gemm) JM_MUST_USE;
 
-/* Rows and depth in groups that lie anywhere: what a convolution multiplies is such a view of its
+/* Rows and depth in groups at arbitrary positions: a convolution multiplies such a view of its
  * input. Row i of group g is at a + a_groups[g] + i * a_row and at c + c_groups[g] + i * ldc; depth
  * l of group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in a row. */
 typedef struct jm_gemm_groups {

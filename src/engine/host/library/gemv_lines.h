@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inner loops of gemv_vector.c, for one element type and one instruction set: included once per
  * pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD and NAME
- * defined. What a result's order of additions is depends on its place and on the sizes, and not on
- * which range of lines or columns it is computed with. */
+ * defined. The order of additions of a result depends on its position and on the sizes, not on the
+ * range of lines or columns with which it is computed. */
 
 #define UNROLL _Pragma("GCC unroll 16")
 
 /* y[0 .. N vectors) = sum over l of x[l] times a row of the matrix; a chain of fused additions for
- * each lane. The rows' next pieces are asked for early: each is in a page of its own, where the
- * processor doesn't foresee it. */
+ * each lane. The next pieces of the rows are prefetched: each is in a page of its own, which the
+ * hardware prefetcher does not cross. */
 #define JM_COLUMNS(N)                                                                              \
   TARGET static void NAME(columns_##N)(const T *x, const T *matrix, ptrdiff_t row, size_t k, T *y, \
                                        bool add) {                                                 \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Such a product takes as long as the matrix takes to come from memory. Where the result's elements
- * lie side by side in the matrix, rows are added up, in registers; where the summed dimension does,
- * each line is a scalar product. */
+ * Such a product is bound by the memory bandwidth for the matrix. If the dimension of the result is
+ * contiguous in the matrix, rows are added up in registers; if the summed dimension is, each line
+ * is a dot product. */
 #include "engine/host/library/gemv_vector.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum {
   UNIT = 64,         /* results that stay together: whole cache lines, and whole tiles */
-  PIECE = 3 << 14,   /* elements of the matrix that are worth a thread's while */
+  PIECE = 3 << 14,   /* elements of the matrix that are worth a thread */
   MOST_PIECES = 256, /* more only cost */
   ON_STACK = 1024,   /* elements of a vector that isn't consecutive */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The product of a matrix and a vector in vector instructions, for the types and machines that
  * gemv_vector.c has loops for: the matrix is read once, where it lies, by as many threads as it
- * keeps busy. What blas.h runs before it looks for a library; callers use jm_gemm_run. */
+ * keeps busy. blas.h tries it before it loads a library; callers use jm_gemm_run. */
 #ifndef JM_LIBRARY_GEMV_VECTOR_H
 #define JM_LIBRARY_GEMV_VECTOR_H
 

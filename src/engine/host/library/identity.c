@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops that hand values through, and those that make what holds no data. */
+ * Ops that return their operands, and those whose results have no data. */
 #include <string.h>
 
 #include "engine/host/library/functions.h"
@@ -10,13 +10,13 @@ jm_error *jm_library_identity(const jm_call *call) {
   return NULL;
 }
 
-/* A token has no bytes: the order of steps is what it stands for. */
+/* A token has no bytes: it stands for the order of steps. */
 jm_error *jm_library_token(const jm_call *call) {
   (void)call;
   return NULL;
 }
 
-/* A group, op by op: what its kernels are judged by. */
+/* A group, op by op: used without a compiler, and by tests of kernels. */
 jm_error *jm_library_fusion(const jm_call *call) {
   return jm_library_evaluate(call->module, call->op->first_region, call->in, call->out,
                              call->context);

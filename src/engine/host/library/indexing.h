@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What gather and scatter share: index vectors, each naming where in the operand the window starts
- * that belongs to one position of the batch dimensions of the result (of the updates). */
+ * Shared by gather and scatter: index vectors. Each gives the start, in the operand, of the window
+ * for one position of the batch dimensions of the result (of the updates). */
 #ifndef JM_LIBRARY_INDEXING_H
 #define JM_LIBRARY_INDEXING_H
 
@@ -35,7 +35,7 @@ typedef struct jm_indexing {
   int64_t *counters, index, batched, operand;
 } jm_indexing;
 
-/* What the attributes and tensors of a gather or a scatter say. */
+/* Fills it from the attributes and tensors of a gather or a scatter. */
 jm_indexing_spec jm_indexing_of_gather(const jm_call *call);
 jm_indexing_spec jm_indexing_of_scatter(const jm_call *call);
 
@@ -43,7 +43,7 @@ jm_error *jm_indexing_init(jm_indexing *indexing, jm_arena *arena,
                            const jm_indexing_spec *spec) JM_MUST_USE;
 /* Batch positions in row-major order; false after the last. */
 bool jm_indexing_next(jm_indexing *indexing);
-/* Where the window starts in the operand: clamped so that it fits, */
+/* The start of the window in the operand: clamped so that it fits, */
 int64_t jm_indexing_clamped(const jm_indexing *indexing, const void *indices);
 /* or false if it does not. */
 bool jm_indexing_fits(const jm_indexing *indexing, const void *indices, int64_t *offset);

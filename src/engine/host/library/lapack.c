@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A row-major matrix is the column-major storage of its transpose. For one-triangle problems it is
- * enough to name the other triangle or side; QR needs real copies. */
+ * A row-major matrix is the column-major storage of its transpose. For problems on one triangle it
+ * suffices to name the other triangle or side; QR needs copies. */
 #include "engine/host/library/lapack.h"
 
 #include <limits.h>
@@ -97,7 +97,7 @@ static void transpose(jm_dtype dtype, size_t rows, size_t cols, bool to_columns,
               to_columns ? by_column : by_row, to);
 }
 
-/* What a workspace query left in the first element. */
+/* The size that a workspace query stored in the first element. */
 static int wanted_work(jm_dtype dtype, const void *first) {
   double n = jm_dtype_real(dtype) == JM_DT_f32 ? *(const float *)first : *(const double *)first;
   return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
@@ -140,7 +140,7 @@ static jm_error *run_qr(const qr *q, void *a) {
              : NULL;
 }
 
-/* Whether own loops are faster than LAPACK, and certain to give the same: it has its own ways with
+/* Whether our own loops are faster than LAPACK and sure to give the same results, which differ for
  * infinities and NaN. */
 static bool is_for_loops(jm_dtype dtype, size_t m, size_t n, const void *a, const void *tau,
                          size_t n_tau) {

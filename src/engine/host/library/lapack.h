@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Factorisations and solves of one dense row-major matrix, in place: by LAPACK and BLAS if blas.h
- * found them, else by own loops. Element types are f32, f64, c64 and c128. */
+ * found them, else by our own loops. Element types are f32, f64, c64 and c128. */
 #ifndef JM_LIBRARY_LAPACK_H
 #define JM_LIBRARY_LAPACK_H
 
@@ -10,7 +10,7 @@
 bool jm_lapack_supports(jm_dtype dtype);
 
 /* The Cholesky factor of the n x n matrix whose lower (or upper) triangle a holds; the other
- * triangle is neither read nor written. *positive says whether there is one; if not, a is garbage.
+ * triangle is neither read nor written. *positive: whether there is one; if not, a is undefined.
  */
 jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a,
                              bool *positive) JM_MUST_USE;

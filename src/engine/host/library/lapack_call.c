@@ -111,7 +111,7 @@ static jm_dtype wanted_dtype(const jm_lapack_problem *p, jm_dtype first, char le
   }
 }
 
-/* Whether a dimension is what its letter says, which its first mention decides. */
+/* Whether a dimension agrees with its letter, whose first occurrence defines it. */
 static bool bind(jm_lapack_problem *p, char letter, int64_t size) {
   int *sizes = p->sizes, m = sizes['m' - 'a'], n = sizes['n' - 'a'];
   if (size > INT_MAX) return false;
@@ -331,7 +331,7 @@ static void run_matrices(void *context, size_t begin, size_t end) {
   if (error) jm_error_destroy(atomic_exchange(&b->error, error));
 }
 
-/* Where a tensor's elements are in the computed type: its own memory, or a copy. */
+/* A tensor's elements in the computed type: its own memory, or a copy. */
 static jm_error *take(const jm_tensor *t, jm_dtype dtype, bool read, void **copy, char **out) {
   *out = t->data;
   if (t->type->dtype == dtype) return NULL;

@@ -15,7 +15,7 @@ jm_error *jm_lapack_call_run(const jm_call *call) JM_MUST_USE;
 
 enum { JM_LAPACK_TENSORS = 4, JM_LAPACK_WORKS = 16, JM_LAPACK_ROUTINES = 2 };
 
-/* What all matrices of a call share. */
+/* The facts that all matrices of a call share. */
 typedef struct jm_lapack_problem {
   jm_dtype dtype, real; /* as computed: of f32, f64, c64, c128 */
   size_t element, real_element;
@@ -26,7 +26,7 @@ typedef struct jm_lapack_problem {
   jm_blas_routine *const *routines;
 } jm_lapack_problem;
 
-/* One matrix at a time, and memory that the next one finds again. */
+/* The state for one matrix at a time, with memory that is reused for the next one. */
 typedef struct jm_lapack_item {
   const jm_lapack_problem *problem;
   /* Matrices are column-major; operands are copies that may be overwritten. Results of rank 0 and 1
@@ -52,7 +52,7 @@ typedef struct jm_lapack_target {
   jm_lapack_fn *run;
   const char *names[4][JM_LAPACK_ROUTINES]; /* f32 f64 c64 c128 */
   const char *keys[4];                      /* integers and booleans that config must have */
-  /* What the signature can't say; NULL: nothing. */
+  /* Checks beyond the signature; NULL: none. */
   bool (*is_valid)(const jm_lapack_problem *problem);
 } jm_lapack_target;
 
@@ -79,7 +79,7 @@ int64_t jm_lapack_config(const jm_lapack_problem *problem, const char *key);
 /* At least that many bytes, the routine's own; kept for the item's next matrix under that slot. */
 jm_error *jm_lapack_work(jm_lapack_item *item, uint32_t slot, size_t bytes, void **out) JM_MUST_USE;
 
-/* What a workspace query left in the first element. */
+/* The size that a workspace query stored in the first element. */
 int jm_lapack_wanted(const jm_lapack_problem *problem, const void *first);
 
 /* INTERNAL if a routine didn't like an argument: that is a mistake of ours. */

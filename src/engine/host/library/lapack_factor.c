@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Singular values, factorisations and what solves with them. */
+ * Singular values, factorisations and solvers that use them. */
 #include <string.h>
 
 #include "engine/host/library/lapack_call.h"
@@ -59,7 +59,7 @@ static int call_svd(const jm_lapack_item *it, const svd_call *c, void *work, int
   return info;
 }
 
-/* What the manual of cgesdd asks for, and of cgesvd, which wants less. */
+/* The size that the manual of cgesdd requires, and that of cgesvd, which is smaller. */
 static size_t svd_real_work(size_t m, size_t n) {
   size_t few = m < n ? m : n, many = m < n ? n : m;
   size_t first = 5 * few * few + 5 * few, second = 2 * many * few + 2 * few * few + few;

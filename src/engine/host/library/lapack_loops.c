@@ -13,8 +13,8 @@ enum { FEW = JM_LOOPS_FEW };
 #define SAME(x) (x)
 #define NONE(x) 0
 
-/* Of an upper triangle, element (i, j) is what stands at (j, i): the conjugate of the lower one's,
- * for which the same recurrence holds. */
+/* For an upper triangle, element (i, j) is stored at (j, i): the conjugate of the lower one's, for
+ * which the same recurrence holds. */
 #define DEFINE_CHOLESKY(name, T, R, CONJ, REAL)                                                    \
   static bool cholesky_##name(size_t n, bool lower, void *matrix) {                                \
     T *a = matrix;                                                                                 \

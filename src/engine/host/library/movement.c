@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement: every op here says where its elements lie and leaves the rest to copy.h. Strides
+ * Data movement: every op here computes the strides of its elements; copy.h copies them. Strides
  * are only computed for tensors that are not empty: with a size of 0 they may overflow. */
 #include "engine/host/library/copy.h"
 #include "engine/host/library/functions.h"
@@ -71,8 +71,8 @@ jm_error *jm_library_reshape(const jm_call *call) {
   return NULL;
 }
 
-/* Where the box starts in the operand, from one scalar start per dimension, clamped so that the box
- * fits. The tensor is not empty. */
+/* The offset of the box in the operand, from one scalar start per dimension, clamped so that the
+ * box fits. The tensor is not empty. */
 static int64_t dynamic_start(const jm_tensor *starts, const jm_type *type, const int64_t *sizes) {
   int64_t offset = 0, stride = 1;
   for (uint32_t d = type->rank; d--; stride *= type->dims[d]) {

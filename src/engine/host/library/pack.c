@@ -22,8 +22,14 @@ typedef struct copy {
   char *to;
 } copy;
 
-/* A block of at most TILE rows, in tiles, so that neither side's cache lines are fetched twice. */
+/* Of one type of elements: a line, and a block of at most TILE rows, in tiles, so that neither
+ * side's cache lines are fetched twice. */
 #define DEFINE(T)                                                                                \
+  static void line_##T(ptrdiff_t stride, size_t n, const void *from, void *to) {                 \
+    const T *x = from;                                                                           \
+    T *y = to;                                                                                   \
+    for (size_t i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];                              \
+  }                                                                                              \
   static void copy_##T(const jm_pack_plane *p, const void *from, void *to) {                     \
     const T *x = from;                                                                           \
     T *y = to;                                                                                   \
@@ -46,6 +52,19 @@ DEFINE(uint32_t)
 DEFINE(uint64_t)
 DEFINE(sixteen)
 
+/* 1, 2, 4, 8 or 16 bytes. */
+static const struct {
+  void (*line)(ptrdiff_t stride, size_t n, const void *from, void *to);
+  void (*copy)(const jm_pack_plane *p, const void *from, void *to);
+} by_element[] = {
+    {line_uint8_t, copy_uint8_t},   {line_uint16_t, copy_uint16_t}, {line_uint32_t, copy_uint32_t},
+    {line_uint64_t, copy_uint64_t}, {line_sixteen, copy_sixteen},
+};
+
+void jm_pack_run_line(size_t element, ptrdiff_t stride, size_t n, const void *from, void *to) {
+  by_element[__builtin_ctzll(element)].line(stride, n, from, to);
+}
+
 static void copy_lines(const jm_pack_plane *p, const char *from, char *to) {
   size_t bytes = p->columns * p->element;
   ptrdiff_t x = p->from_row * (ptrdiff_t)p->element, y = p->to_row * (ptrdiff_t)p->element;
@@ -64,16 +83,8 @@ void jm_pack_run_plane(const jm_pack_plane *p, const void *from, void *to) {
     copy_lines(p, from, to);
   else if (p->from_row == 1 && p->to_column == 1 && (p->element == 4 || p->element == 8))
     transpose(p, from, to);
-  else if (p->element == 1)
-    copy_uint8_t(p, from, to);
-  else if (p->element == 2)
-    copy_uint16_t(p, from, to);
-  else if (p->element == 4)
-    copy_uint32_t(p, from, to);
-  else if (p->element == 8)
-    copy_uint64_t(p, from, to);
   else
-    copy_sixteen(p, from, to);
+    by_element[__builtin_ctzll(p->element)].copy(p, from, to);
 }
 
 static void copy_blocks(void *context, size_t begin, size_t end) {
@@ -132,7 +143,7 @@ void jm_pack_run(size_t element, uint32_t rank, const int64_t *dims, const ptrdi
   size_t n = simplify(rank, dims, from_strides, to_strides, c.dims);
   c.rows = c.cols = (dimension){1, 1, 1};
   if (n) c.cols = c.dims[--n];
-  /* The rows are what the source has closest together, if that isn't the columns already. */
+  /* The rows are the dimension with the source's smallest stride, unless the columns are. */
   size_t closest = n ? n - 1 : 0;
   if (magnitude(c.cols.from) != 1)
     for (size_t d = 0; d < n; d++)

@@ -22,6 +22,9 @@ typedef struct jm_pack_plane {
 } jm_pack_plane;
 void jm_pack_run_plane(const jm_pack_plane *plane, const void *from, void *to);
 
+/* One line of n elements `stride` apart, to consecutive ones. */
+void jm_pack_run_line(size_t element, ptrdiff_t stride, size_t n, const void *from, void *to);
+
 /* The single stride by which the dimensions are one after another in row-major order (dimensions of
  * size 1 don't count; 1 if all are): false if there is none. */
 bool jm_pack_find_stride(uint32_t rank, const int64_t *dims, const ptrdiff_t *strides,

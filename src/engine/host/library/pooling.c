@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Pooling: windowed reductions by one op whose innermost dimensions the window leaves alone
  * (channels last). An output's line of channels stays in the cache while the window's lines are
- * joined to it, in row-major order, as the oracle does. */
+ * accumulated into it, in row-major order, as in the oracle. */
 #include <string.h>
 
 #include "base/loop.h"
@@ -40,8 +40,8 @@ typedef struct pooling {
   size_t taps;
 } pooling;
 
-/* -- sums, maxima and minima of f32, with the accumulators in registers: through memory, each tap
- * would wait for the one before to be stored */
+/* -- sums, maxima and minima of f32, with the accumulators in registers: in memory, each tap would
+ * wait for the store of the previous one */
 
 enum { LANES = 8, CHUNK = 4 * LANES };
 typedef float lanes __attribute__((vector_size(4 * LANES)));
@@ -83,7 +83,7 @@ static join_fn *join_find(jm_opcode code, jm_dtype dtype, int64_t line) {
                                  : NULL;
 }
 
-/* Axes and line; false: not a case for it. */
+/* Fills in axes and line; false: the case is not supported. */
 static bool find_axes(const jm_reduce_window_attrs *a, const jm_type *in, const jm_type *out,
                       pooling *p) {
   uint32_t rank = in->rank;

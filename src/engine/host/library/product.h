@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What dot_general and convolution share: the element type in which a product is computed, and
+ * Shared by dot_general and convolution: the element type in which a product is computed, and
  * operands and results brought to and from it. */
 #ifndef JM_LIBRARY_PRODUCT_H
 #define JM_LIBRARY_PRODUCT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reduction. Outputs are the lanes: a block of outputs takes one element each per run of the body,
- * in the order of the operand, which is right for any body. Only bodies known to be
- * associative are regrouped: contiguous rows, long sums, and reductions to few outputs. */
+ * Reduction. Outputs are the lanes: a run of the body adds one element to each output of a block,
+ * in the order of the operand, which is correct for any body. Only bodies known to be associative
+ * are reassociated: contiguous rows, long sums, and reductions to few outputs. */
 #include "engine/host/library/reduce.h"
 
 #include <string.h>
@@ -26,10 +26,10 @@ typedef struct axis {
   int64_t size, stride;
 } axis;
 
-/* Row-major and merged: kept are the output's dimensions, cut the ones folded away. */
+/* Row-major and merged: kept are the output's dimensions, reduced the ones folded away. */
 typedef struct shape {
-  axis kept[JM_RECT_DIMS], cut[JM_RECT_DIMS];
-  uint32_t n_kept, n_cut;
+  axis kept[JM_RECT_DIMS], reduced[JM_RECT_DIMS];
+  uint32_t n_kept, n_reduced;
 } shape;
 
 static int64_t axes_count(const axis *axes, uint32_t n) {
@@ -39,22 +39,22 @@ static int64_t axes_count(const axis *axes, uint32_t n) {
 }
 
 static void shape_init(shape *s, const jm_type *type, jm_i64s dims) {
-  s->n_kept = s->n_cut = 0;
+  s->n_kept = s->n_reduced = 0;
   int64_t stride = type->count;
-  int last = -1; /* whether the dimension before was cut; unknown at first */
+  int last = -1; /* whether the dimension before was reduced; unknown at first */
   for (uint32_t d = 0; d < type->rank; d++) {
     int64_t size = type->dims[d];
     if (size == 1) continue;
     stride /= size;
-    bool is_cut = false;
-    for (uint32_t i = 0; i < dims.n; i++) is_cut |= dims.data[i] == (int64_t)d;
-    axis *axes = is_cut ? s->cut : s->kept;
-    uint32_t *n = is_cut ? &s->n_cut : &s->n_kept;
-    if (last == (int)is_cut)
+    bool is_reduced = false;
+    for (uint32_t i = 0; i < dims.n; i++) is_reduced |= dims.data[i] == (int64_t)d;
+    axis *axes = is_reduced ? s->reduced : s->kept;
+    uint32_t *n = is_reduced ? &s->n_reduced : &s->n_kept;
+    if (last == (int)is_reduced)
       axes[*n - 1] = (axis){axes[*n - 1].size * size, stride};
     else
       axes[(*n)++] = (axis){size, stride};
-    last = is_cut;
+    last = is_reduced;
   }
 }
 
@@ -119,21 +119,21 @@ static jm_error *accumulate(reduction *r, const void *const *x) {
 static jm_error *block_direct(reduction *r, int64_t offset) {
   const shape *s = r->shape;
   int64_t counters[JM_RECT_DIMS];
-  memset(counters, 0, s->n_cut * sizeof *counters);
+  memset(counters, 0, s->n_reduced * sizeof *counters);
   do {
     for (uint32_t i = 0; i < r->fold->n; i++)
       r->at[i] = r->x[i] + offset * (int64_t)r->fold->bytes[i];
     JM_TRY(accumulate(r, r->at));
     JM_TRY(jm_fold_poll(r->fold, r->count));
-  } while (advance(s->cut, s->n_cut, counters, &offset));
+  } while (advance(s->reduced, s->n_reduced, counters, &offset));
   return NULL;
 }
 
-/* Brings [steps][count] elements together: steps along the innermost cut axis. */
+/* Gathers [steps][count] elements, with steps along the innermost reduced axis. */
 static void gather_chunk(reduction *r, const jm_rect *lanes, int64_t steps, int64_t offset) {
   jm_rect rect = *lanes;
-  if (r->shape->n_cut)
-    jm_rect_add(&rect, steps, r->count, r->shape->cut[r->shape->n_cut - 1].stride);
+  if (r->shape->n_reduced)
+    jm_rect_add(&rect, steps, r->count, r->shape->reduced[r->shape->n_reduced - 1].stride);
   for (uint32_t i = 0; i < r->fold->n; i++)
     jm_rect_copy(&rect, r->fold->bytes[i], r->gathered[i],
                  r->x[i] + offset * (int64_t)r->fold->bytes[i]);
@@ -141,8 +141,8 @@ static void gather_chunk(reduction *r, const jm_rect *lanes, int64_t steps, int6
 
 static jm_error *block_gathered(reduction *r, const jm_rect *lanes, int64_t offset) {
   const shape *s = r->shape;
-  uint32_t outer = s->n_cut ? s->n_cut - 1 : 0;
-  const axis inner = s->n_cut ? s->cut[outer] : (axis){1, 0};
+  uint32_t outer = s->n_reduced ? s->n_reduced - 1 : 0;
+  const axis inner = s->n_reduced ? s->reduced[outer] : (axis){1, 0};
   int64_t counters[JM_RECT_DIMS];
   memset(counters, 0, outer * sizeof *counters);
   size_t widest = 1;
@@ -161,7 +161,7 @@ static jm_error *block_gathered(reduction *r, const jm_rect *lanes, int64_t offs
         JM_TRY(accumulate(r, r->at));
       }
     }
-  } while (advance(s->cut, outer, counters, &offset));
+  } while (advance(s->reduced, outer, counters, &offset));
   return NULL;
 }
 
@@ -212,9 +212,9 @@ static jm_error *run_blocks(reduction *r) {
 /* Each output from whole contiguous rows; the results of several rows make a row themselves. */
 static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
   const shape *s = r->shape;
-  uint32_t outer = s->n_cut - 1;
-  size_t bytes = r->fold->bytes[0], n = (size_t)s->cut[outer].size;
-  int64_t kept[JM_RECT_DIMS], cut[JM_RECT_DIMS], offset = 0;
+  uint32_t outer = s->n_reduced - 1;
+  size_t bytes = r->fold->bytes[0], n = (size_t)s->reduced[outer].size;
+  int64_t kept[JM_RECT_DIMS], reduced[JM_RECT_DIMS], offset = 0;
   union {
     float f32[PARTIAL];
     double f64[PARTIAL];
@@ -222,7 +222,7 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
   char *acc = r->out[0];
   memset(kept, 0, s->n_kept * sizeof *kept);
   do {
-    memset(cut, 0, outer * sizeof *cut);
+    memset(reduced, 0, outer * sizeof *reduced);
     bool started = r->init;
     if (started) memcpy(acc, r->init[0], bytes);
     int64_t from = offset;
@@ -230,7 +230,7 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
       size_t n_rows = 0;
       while (more && n_rows < PARTIAL) {
         row(r->x[0] + from * (int64_t)bytes, n, (char *)&rows + n_rows++ * bytes);
-        more = advance(s->cut, outer, cut, &from);
+        more = advance(s->reduced, outer, reduced, &from);
         JM_TRY(jm_fold_poll(r->fold, (int64_t)n));
       }
       row(&rows, n_rows, &result);
@@ -249,21 +249,22 @@ static jm_error *run_rows(reduction *r, jm_reduce_row *row) {
 static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const char *const *init,
                      char *const *out);
 
-/* Few outputs of an associative body: one cut axis becomes [lanes, steps], each lane's part is
+/* Few outputs of an associative body: one reduced axis becomes [lanes, steps], each lane's part is
  * folded by itself, then the parts are. Lanes of consecutive elements if the order is free, else
  * lanes of consecutive segments. parts: [lanes (and one for the rest)][outputs] of each
  * accumulator. */
 static jm_error *run_parts(jm_fold *fold, const shape *s, int64_t lanes, const char *const *x,
                            const char *const *init, char *const *out, char **parts) {
-  uint32_t which = fold->commutative ? s->n_cut - 1 : 0;
-  const axis whole = s->cut[which];
+  uint32_t which = fold->commutative ? s->n_reduced - 1 : 0;
+  const axis whole = s->reduced[which];
   int64_t outputs = axes_count(s->kept, s->n_kept), steps = whole.size / lanes;
   int64_t rest = whole.size - steps * lanes;
   shape part = *s;
-  part.cut[which] = (axis){steps, fold->commutative ? lanes * whole.stride : whole.stride};
+  part.reduced[which] = (axis){steps, fold->commutative ? lanes * whole.stride : whole.stride};
   if (steps == 1) {
-    part.n_cut--;
-    memmove(part.cut + which, part.cut + which + 1, (part.n_cut - which) * sizeof *part.cut);
+    part.n_reduced--;
+    memmove(part.reduced + which, part.reduced + which + 1,
+            (part.n_reduced - which) * sizeof *part.reduced);
   }
   axis lane = {lanes, fold->commutative ? whole.stride : steps * whole.stride};
   if (s->n_kept && lane.stride == s->kept[0].size * s->kept[0].stride) {
@@ -279,35 +280,36 @@ static jm_error *run_parts(jm_fold *fold, const shape *s, int64_t lanes, const c
     const char **from = jm_arena_alloc(&fold->arena, fold->n, sizeof *from);
     char **to = jm_arena_alloc(&fold->arena, fold->n, sizeof *to);
     if (!from || !to) return jm_error_out_of_memory();
-    tail.cut[which].size = rest;
+    tail.reduced[which].size = rest;
     for (uint32_t i = 0; i < fold->n; i++) {
       from[i] = x[i] + steps * lanes * whole.stride * (int64_t)fold->bytes[i];
       to[i] = parts[i] + lanes * outputs * (int64_t)fold->bytes[i];
     }
     JM_TRY(run(fold, &tail, from, NULL, to));
   }
-  shape last = {.n_cut = 1, .cut = {{lanes + (rest > 0), outputs}}};
+  shape last = {.n_reduced = 1, .reduced = {{lanes + (rest > 0), outputs}}};
   if (outputs > 1) last.kept[last.n_kept++] = (axis){outputs, 1};
   return run(fold, &last, (const char *const *)parts, init, out);
 }
 
-/* How many lanes to split a cut axis into, 0: not worth it or not allowed. */
+/* How many lanes to split a reduced axis into, 0: not worth it or not allowed. */
 static int64_t parts_lanes(const jm_fold *fold, const shape *s) {
   int64_t outputs = axes_count(s->kept, s->n_kept);
-  if (!fold->associative || !s->n_cut || outputs >= FEW_OUTPUTS || fold->lanes < FEW_OUTPUTS ||
-      axes_count(s->cut, s->n_cut) < 4 * FEW_OUTPUTS || s->n_kept == JM_RECT_DIMS)
+  if (!fold->associative || !s->n_reduced || outputs >= FEW_OUTPUTS || fold->lanes < FEW_OUTPUTS ||
+      axes_count(s->reduced, s->n_reduced) < 4 * FEW_OUTPUTS || s->n_kept == JM_RECT_DIMS)
     return 0;
-  int64_t size = s->cut[fold->commutative ? s->n_cut - 1 : 0].size, lanes = PARTS_LANES / outputs;
+  int64_t size = s->reduced[fold->commutative ? s->n_reduced - 1 : 0].size,
+          lanes = PARTS_LANES / outputs;
   /* An axis shorter than that may leave one step and still have given lanes. */
   if (size > 4 * lanes) return lanes;
-  return size >= 16 ? size / 4 : s->n_cut > 1 ? size : 0;
+  return size >= 16 ? size / 4 : s->n_reduced > 1 ? size : 0;
 }
 
 static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const char *const *init,
                      char *const *out) {
   reduction r = {.fold = fold, .shape = s, .x = x, .init = init, .out = out};
-  if (fold->kernel && fold->associative && s->n_cut && s->cut[s->n_cut - 1].stride == 1 &&
-      s->cut[s->n_cut - 1].size >= ROW_MIN) {
+  if (fold->kernel && fold->associative && s->n_reduced &&
+      s->reduced[s->n_reduced - 1].stride == 1 && s->reduced[s->n_reduced - 1].size >= ROW_MIN) {
     jm_reduce_row *row = jm_reduce_row_find(fold->code, fold->dtypes[0]);
     if (row) return run_rows(&r, row);
   }
@@ -327,7 +329,7 @@ static jm_error *run(jm_fold *fold, const shape *s, const char *const *x, const 
   r.at = jm_arena_alloc(arena, fold->n, sizeof *r.at);
   r.gathered = jm_arena_alloc(arena, fold->n, sizeof *r.gathered);
   if (!r.at || !r.gathered) return jm_error_out_of_memory();
-  int64_t count = axes_count(s->kept, s->n_kept) * axes_count(s->cut, s->n_cut);
+  int64_t count = axes_count(s->kept, s->n_kept) * axes_count(s->reduced, s->n_reduced);
   for (uint32_t i = 0; i < fold->n; i++) {
     size_t bytes = GATHER_BYTES;
     if (count * (int64_t)fold->bytes[i] < GATHER_BYTES) bytes = (size_t)count * fold->bytes[i];
@@ -358,7 +360,7 @@ typedef struct split {
 static jm_error *widen(const split *p, jm_fold *fold, const shape *s, const char **x) {
   int64_t n = 1;
   for (uint32_t d = 0; d < s->n_kept; d++) n += (s->kept[d].size - 1) * s->kept[d].stride;
-  for (uint32_t d = 0; d < s->n_cut; d++) n += (s->cut[d].size - 1) * s->cut[d].stride;
+  for (uint32_t d = 0; d < s->n_reduced; d++) n += (s->reduced[d].size - 1) * s->reduced[d].stride;
   void *wide = jm_arena_alloc(&fold->arena, (size_t)n, fold->bytes[0]);
   if (!wide) return jm_error_out_of_memory();
   JM_TRY(jm_convert_run(p->narrow, p->dtype, x[0], wide, (size_t)n));
@@ -370,7 +372,7 @@ static jm_error *run_task(void *context, size_t task) {
   const split *p = context;
   const jm_op *op = p->call->op;
   shape s = p->shape;
-  axis *dim = p->cuts ? &s.cut[0] : &s.kept[0];
+  axis *dim = p->cuts ? &s.reduced[0] : &s.kept[0];
   int64_t n = (int64_t)p->n, each = dim->size / n, rest = dim->size % n, i = (int64_t)task;
   int64_t begin = i * each + (i < rest ? i : rest);
   if (n > 1) dim->size = each + (i < rest);
@@ -379,7 +381,7 @@ static jm_error *run_task(void *context, size_t task) {
   int64_t to = p->cuts ? i * outputs : n > 1 ? begin * (outputs / dim->size) : 0;
   jm_fold fold;
   jm_error *error = jm_fold_init(&fold, p->call, op->first_region, op->n_results, p->dtype,
-                                 outputs * axes_count(s.cut, s.n_cut));
+                                 outputs * axes_count(s.reduced, s.n_reduced));
   const char **x = jm_arena_alloc(&fold.arena, op->n_results, sizeof *x);
   char **out = jm_arena_alloc(&fold.arena, op->n_results, sizeof *out);
   if (!error && (!x || !out)) error = jm_error_out_of_memory();
@@ -409,7 +411,7 @@ static jm_error *run_cuts(split *p, jm_arena *arena, size_t n) {
   p->cuts = true;
   JM_TRY(jm_tasks_run(n, run_task, p));
   split last = *p;
-  last.shape = (shape){.n_cut = 1, .cut = {{(int64_t)n, outputs}}};
+  last.shape = (shape){.n_reduced = 1, .reduced = {{(int64_t)n, outputs}}};
   if (outputs > 1) last.shape.kept[last.shape.n_kept++] = (axis){outputs, 1};
   for (uint32_t i = 0; i < n_results; i++) last.x[i] = parts[i];
   last.out = out;
@@ -429,18 +431,18 @@ static jm_error *run_tasks(split *p, jm_arena *arena) {
   const shape *s = &p->shape;
   uint32_t n_results = p->call->op->n_results;
   int64_t outputs = axes_count(s->kept, s->n_kept);
-  int64_t n = outputs * axes_count(s->cut, s->n_cut) / TASK_ELEMENTS;
+  int64_t n = outputs * axes_count(s->reduced, s->n_reduced) / TASK_ELEMENTS;
   if (n > MAX_TASKS) n = MAX_TASKS;
   p->n = 1;
   if (n < 2) return run_task(p, 0);
-  int64_t kept = axis_tasks(s->kept, s->n_kept, n), cut = axis_tasks(s->cut, s->n_cut, n);
+  int64_t kept = axis_tasks(s->kept, s->n_kept, n), cut = axis_tasks(s->reduced, s->n_reduced, n);
   jm_fold fold;
   jm_error *error = jm_fold_init(&fold, p->call, p->call->op->first_region, n_results, p->dtype, 1);
   if (!fold.associative || outputs > TASK_ELEMENTS) cut = 1;
   jm_fold_deinit(&fold);
   if (error) return error;
-  if (p->narrow != JM_N_DTYPES && s->n_kept && s->n_cut) /* each widens what lies together */
-    *(s->kept[0].stride > s->cut[0].stride ? &cut : &kept) = 1;
+  if (p->narrow != JM_N_DTYPES && s->n_kept && s->n_reduced) /* each widens what lies together */
+    *(s->kept[0].stride > s->reduced[0].stride ? &cut : &kept) = 1;
   if (cut > 2 * kept) return run_cuts(p, arena, (size_t)cut);
   if (kept > 1) p->n = (size_t)kept;
   return jm_tasks_run(p->n, run_task, p);

@@ -35,8 +35,9 @@ ROW(multiply_f32, float, *, 1.0f)
 ROW(multiply_f64, double, *, 1.0)
 #undef ROW
 
-/* A NaN once taken stays, as no comparison with it holds. Of zeros of both signs the loop takes
- * any; `wins` is the sign bit of the zero that should win, looked for only if the result is 0. */
+/* A NaN stays once it is selected, because no comparison with it holds. The loop may return a zero
+ * of either sign; `wins` is the sign bit of the zero that should win, which is searched for only if
+ * the result is 0. */
 #define TAKES(x, op, old) (((x)op(old)) | ((x) != (x)))
 #define ROW(name, type, op, neutral, wins)                                            \
   JM_CLONES static void name(const void *row, size_t n, void *out) {                  \

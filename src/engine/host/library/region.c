@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Scalar regions run on many lanes: a region whose ops are all elementwise is turned into a list of
- * calls over arrays of n elements. Everything that does not depend on the lanes (constants,
- * captures) is spread over them once; operand pointers are fixed, except those of the region's
- * arguments, which each run patches in. */
+ * Scalar regions run on many lanes: a region whose ops are all elementwise becomes a list of calls
+ * over arrays of n elements. Values that are equal in all lanes (constants, captures) are broadcast
+ * once; operand pointers are fixed, except for those of the region's arguments, which each run
+ * sets. */
 #include <string.h>
 
 #include "engine/host/library/copy.h"
@@ -23,7 +23,7 @@ typedef struct patch { /* *at = args[arg] */
   uint32_t arg;
 } patch;
 
-/* Where a value of the region is: an argument of the run, or memory of ours. */
+/* The place of a value of the region: an argument of the run, or memory of our own. */
 typedef struct slot {
   const jm_type *type;
   void *data;

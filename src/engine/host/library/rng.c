@@ -143,7 +143,7 @@ jm_error *jm_library_rng_bit_generator(const jm_call *call) {
   return NULL;
 }
 
-/* -- rng: values nobody can predict or repeat; each call has a Philox key of its own */
+/* -- rng: unpredictable values; each call has a Philox key of its own */
 
 typedef struct stream {
   uint64_t key, counter, high;

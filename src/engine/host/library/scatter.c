@@ -12,7 +12,7 @@
 #include "ir/body.h"
 
 enum {
-  LEAST_PART = 1 << 15, /* elements of updates that are worth a thread's while */
+  LEAST_PART = 1 << 15, /* elements of updates that are worth a thread */
   MOST_PARTS = 64,
   NARROW = 8, /* elements of windows for which a part's search costs as much as the work */
   MOST_NARROW_PARTS = 4,
@@ -34,7 +34,7 @@ struct scatter {
   size_t parts;
 };
 
-/* Which of the indices are less than n, in order, without a branch that nobody could predict. */
+/* Selects the indices that are less than n, in order, without an unpredictable branch. */
 typedef size_t select_fn(const uint32_t *at, size_t count, uint32_t n, uint32_t *list);
 
 static size_t select_any(const uint32_t *at, size_t count, uint32_t n, uint32_t *list) {

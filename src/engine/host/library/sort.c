@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sort: recognised comparators (those that compare keys in total orders, one after another) by
- * radix sort of integer keys; all others by a merge sort that asks the region. Both are stable. */
+ * radix sort of integer keys; all others by a merge sort that runs the region. Both are stable. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -90,7 +90,7 @@ typedef struct scratch {
   void *a, *b;
 } scratch;
 
-enum { GRAIN = 1 << 15 }; /* elements that are worth a thread's while */
+enum { GRAIN = 1 << 15 }; /* elements that are worth a thread */
 
 static const void *key_data(const key_sort *s, const jm_sort_key *k, size_t start, size_t *stride) {
   const jm_tensor *in = &s->call->in[k->operand];
@@ -116,7 +116,8 @@ static void *output_at(const key_sort *s, uint32_t i, size_t start) {
 
 static bool is_wide_key(const jm_sort_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
 
-/* Keys of at most 32 bits: keys alone where they tell everything, else key and index in a u64. */
+/* Keys of at most 32 bits: keys alone if they determine the elements, else key and index in a u64.
+ */
 static void sort_row_packed(const key_sort *s, scratch room, size_t start) {
   size_t n = s->rows.n, stride;
   const jm_sort_key *k = &s->keys[s->n_keys - 1];
@@ -196,7 +197,7 @@ static void sort_rows(void *context, size_t begin, size_t end) {
   jm_scratch_give(room.b);
 }
 
-/* Do the keys order all that is there? */
+/* Do the keys determine all operands? */
 static bool keys_hold(const key_sort *s) {
   for (uint32_t i = 0; i < s->n_keys; i++) {
     const jm_sort_key *k = &s->keys[i];
@@ -222,8 +223,8 @@ static jm_error *sort_by_keys(key_sort *s) {
 }
 
 /* -- sorting by any region: merges of ever longer runs, many of them side by side, so that one run
- * of the region compares the heads of many pairs of runs. An order that contradicts itself gives
- * some permutation, since a merge takes each head exactly once. */
+ * of the region compares the heads of many pairs of runs. An inconsistent comparator still gives a
+ * permutation, since a merge takes each head exactly once. */
 
 enum { MAX_LANES = 1024 };
 
@@ -325,7 +326,7 @@ static jm_error *sort_blocks(region_sort *s, size_t block) {
   return NULL;
 }
 
-/* Does anything in the region read this value? */
+/* Does an op of the region read this value? */
 static bool is_used(const jm_module *module, const jm_region *region, jm_value value) {
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = &module->ops[region->ops[i]];

@@ -3,7 +3,7 @@
 #include "engine/evaluate.h"
 #include "engine/host/library/functions.h"
 
-#define jm_library_CONTROL NULL /* while and case are run by whoever runs the steps */
+#define jm_library_CONTROL NULL /* executors run while and case */
 jm_call_fn *const jm_library_fns[JM_N_OPS] = {
 #define OP(name, operands, results, regions, types, traits, verify, ref, factors, attrs, summary) \
   jm_library_##ref,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * top_k: the first k of a row in the total order. Where k is small, candidates are kept: those that
- * a bound lets pass, or for keys of 64 bits a heap; where it is not, the whole row is sorted. Items
- * are (key, index), so ties go to the lower index. */
+ * top_k: the first k of a row in the total order. If k is small, candidates are kept: those within
+ * a bound or, for keys of 64 bits, a heap; otherwise the whole row is sorted. Items are (key,
+ * index), so ties go to the lower index. */
 #include <string.h>
 
 #include "base/loop.h"
@@ -14,7 +14,7 @@ enum {
   CHUNK = 1024,
   CANDIDATES = 192, /* room for them beside 4 k */
   GROUP = 32,       /* keys that are looked at together */
-  GRAIN = 1 << 15,  /* elements that are worth a thread's while */
+  GRAIN = 1 << 15,  /* elements that are worth a thread */
 };
 
 /* Of equal keys the one with the larger index comes after. */

@@ -46,8 +46,8 @@ typedef uint64_t line_8 __attribute__((vector_size(64)));
 PATCH(4, ROUND(4, 8) ROUND(4, 4) ROUND(4, 2) ROUND(4, 1))
 PATCH(8, ROUND(8, 4) ROUND(8, 2) ROUND(8, 1))
 
-/* Along the lines of the side whose lines are farther apart; what the other side needs is asked for
- * one patch ahead. */
+/* Walks along the lines of the side whose lines are farther apart; the other side is prefetched one
+ * patch ahead. */
 static size_t magnitude(ptrdiff_t x) { return x < 0 ? (size_t)-x : (size_t)x; }
 
 #define DEFINE(bytes)                                                                             \

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/awake.h"
+#include "base/spin.h"
 
 #include <sched.h>
 #include <stdint.h>
 #include <time.h>
 
 enum {
-  AWAKE_NS = 100000,
-  LOOKS = 32, /* between two readings of the clock */
+  SPIN_NS = 100000,
+  CHECKS = 32, /* between two readings of the clock */
 };
 
 static int64_t now(void) {
@@ -24,11 +24,11 @@ static inline void pause_core(void) {
 #endif
 }
 
-bool jm_awake_wait(jm_awake_fn *there, const void *context) {
-  int64_t end = now() + AWAKE_NS;
+bool jm_spin_wait(jm_spin_fn *is_over, const void *context) {
+  int64_t end = now() + SPIN_NS;
   do {
-    for (int i = 0; i < LOOKS; i++) {
-      if (there(context)) return true;
+    for (int i = 0; i < CHECKS; i++) {
+      if (is_over(context)) return true;
       pause_core();
     }
     sched_yield();

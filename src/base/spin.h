@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Spinning for a moment before sleeping. Waking a thread takes as long as many steps of a program
+ * (tens of microseconds on virtual cores), so that a thread which expects work soon polls for a
+ * while first. It yields the core to any other thread that wants it. There is no lock and no
+ * guarantee: a wait on a condition variable follows. */
+#ifndef JM_BASE_SPIN_H
+#define JM_BASE_SPIN_H
+
+#include <stdbool.h>
+
+/* Whether the wait is over; reads atomics alone. */
+typedef bool jm_spin_fn(const void *context);
+
+/* Polls for several times the duration of a wake-up; returns whether the wait is over. */
+bool jm_spin_wait(jm_spin_fn *is_over, const void *context);
+
+#endif
