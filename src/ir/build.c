@@ -108,8 +108,16 @@ jm_error *jm_build_part_type(jm_module *m, const jm_sharding *sharding, const jm
   return jm_module_type(m, whole->dtype, whole->rank, dims, out);
 }
 
-static jm_error *build_one(jm_module *m, jm_region_id region, const jm_op_spec *spec,
-                           jm_value *out) {
+jm_error *jm_build_one(jm_module *m, jm_region_id region, jm_opcode code, const jm_value *operands,
+                       uint32_t n, const void *attrs, const jm_type *type, uint32_t loc,
+                       jm_value *out) {
+  const jm_op_spec spec = {.code = code,
+                           .operands = operands,
+                           .n_operands = n,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = attrs,
+                           .loc = loc};
   jm_op_id id;
   JM_TRY(jm_build_op(m, region, &spec, &id));
   *out = m->ops[id].first_result;

@@ -163,7 +163,7 @@ static bool is_strided(const jm_module *m, const jm_op *op, jm_value v) {
 }
 
 /* Is every use of v in the region such a product? */
-static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v, bool *any) {
+static bool wants_transposed(const jm_module *m, const jm_region *region, jm_value v, bool *any) {
   for (uint32_t i = 0; i < region->n_results; i++)
     if (region->results[i] == v) return false;
   for (uint32_t i = 0; i < region->n_ops; i++) {
@@ -177,7 +177,7 @@ static bool wants_turned(const jm_module *m, const jm_region *region, jm_value v
       for (uint32_t r = 0; inside && r < op->n_regions; r++) {
         const jm_region *inner = jm_op_region(m, op, r);
         const jm_value arg = inner->first_arg + inner->n_args - op->n_captures + (k - n_own);
-        if (!wants_turned(m, inner, arg, any)) return false;
+        if (!wants_transposed(m, inner, arg, any)) return false;
       }
     }
   }
@@ -194,7 +194,7 @@ static void transpose_captures(jm_looper *l, const jm_op *op, jm_place **transpo
     for (uint32_t r = 0; r < op->n_regions && wanted; r++) {
       const jm_region *region = jm_op_region(l->m, op, r);
       wanted =
-          wants_turned(l->m, region, region->first_arg + region->n_args - op->n_captures + i, &any);
+          wants_transposed(l->m, region, region->first_arg + region->n_args - op->n_captures + i, &any);
     }
     if (!wanted || !any) continue;
     int64_t half;
@@ -202,7 +202,7 @@ static void transpose_captures(jm_looper *l, const jm_op *op, jm_place **transpo
     if (!place) return;
     *place = jm_looper_memory(l, type, 1, &half);
     place->transposed = 2;
-    jm_looper_store_turned(l, place, v);
+    jm_looper_store_transposed(l, place, v);
     transposed[i] = place;
   }
 }

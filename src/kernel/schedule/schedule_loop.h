@@ -18,7 +18,7 @@ typedef struct jm_place {
   jm_element elements[JM_LOOP_REGISTERS]; /* REGISTERS */
   uint32_t param;                         /* MEMORY */
   jm_kval offset;                         /* in elements, JM_KNONE: 0 */
-  uint32_t turned; /* MEMORY: the dimension that lies outermost, plus 1; 0: row-major */
+  uint32_t transposed; /* MEMORY: the dimension that lies outermost, plus 1; 0: row-major */
   /* MEMORY of all rows, of which this is one (rows.h): */
   const jm_type *whole; /* NULL: of one row, or the same for all */
   uint32_t row_dim;
@@ -60,7 +60,7 @@ void jm_looper_store(jm_looper *l, const jm_value *values, jm_place *const *to, 
 /* Writes update into the slice of the place that starts there. */
 void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update, const jm_kval *start);
 /* Writes v to the transposed place, of the same elements. */
-void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v);
+void jm_looper_store_transposed(jm_looper *l, const jm_place *to, jm_value v);
 /* The start of a slice: an integer clamped to [0, last]. */
 jm_kval jm_looper_start(jm_looper *l, jm_value v, int64_t last);
 /* The lanes of the following loops are those for elements of this type. */

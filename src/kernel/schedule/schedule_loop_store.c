@@ -18,7 +18,7 @@ static uint32_t breaks_of(const jm_place *place) {
   if (place->kind != JM_PLACE_MEMORY) return 0;
   for (uint32_t d = 0; place->whole && d < place->row_dim; d++)
     if (place->whole->dims[d] != 1) return all;
-  return place->turned ? all : 0;
+  return place->transposed ? all : 0;
 }
 
 /* Row-major in the memory of all rows. */
@@ -35,8 +35,8 @@ jm_kval jm_looper_linear(jm_emit *e, const jm_place *place, const jm_kval *index
   jm_kbuilder *b = jm_emit_builder(e);
   jm_kval linear;
   if (place->whole) return whole_index(b, place, index);
-  if (place->turned) {
-    linear = index[place->turned - 1];
+  if (place->transposed) {
+    linear = index[place->transposed - 1];
     for (uint32_t d = 0; d < place->type->rank; d++)
       if (d + 1 != place->transposed)
         linear =
@@ -327,7 +327,7 @@ void jm_looper_store_slice(jm_looper *l, const jm_place *to, jm_value update,
   run(&s);
 }
 
-static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
+static void store_transposed_point(void *context, jm_looper *l, const jm_kval *x) {
   const slice_store *s = context;
   const jm_type *type = s->to->type;
   jm_kval index[JM_LOOP_RANK];
@@ -339,7 +339,7 @@ static void store_turned_point(void *context, jm_looper *l, const jm_kval *x) {
   jm_emit_store(l->e, type->dtype, s->to->param, jm_looper_linear(l->e, s->to, index), element);
 }
 
-void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
+void jm_looper_store_transposed(jm_looper *l, const jm_place *to, jm_value v) {
   int64_t sizes[JM_LOOP_RANK] = {to->type->dims[to->transposed - 1]};
   uint32_t k = 1;
   for (uint32_t d = 0; d < to->type->rank; d++)
@@ -347,7 +347,7 @@ void jm_looper_store_turned(jm_looper *l, const jm_place *to, jm_value v) {
   slice_store slice = {to, v, NULL};
   nest s = {.l = l, .n = k, .sizes = sizes};
   jm_looper_shape(l, to->type->dtype);
-  s.body = store_turned_point;
+  s.body = store_transposed_point;
   s.context = &slice;
   run(&s);
 }
