@@ -36,6 +36,11 @@ FOREIGN = {
     *("log_add_exp", "mlx/backend/cuda/allocator.h", "applegpu_g16s", "libjm_engine_mlx_0_32_4"),
     *("call_jaxpr", "debug_info", "ru_maxrss", "openxla/xla", "metal/kernels", "tests/lax_test.py"),
     *("PROGRAM.py", "file.py", "f.py", "jit_f", "fuzz/NAME_fuzz.c", "kernels.cu", "EMIT_METAL"),
+    *("num_processes", "process_id", "jax_distributed_heartbeat_timeout_seconds", "script.py"),
+    *("MLX_IBV_DEVICES", "MLX_JACCL_COORDINATOR", "ducc_fft", "chain_method", "model.py"),
+    *("deserialize_executable", "raw_in0", "raw_in1", "raw_out0", "last_tile_dim_replicate"),
+    *("ADD_ABS_LO12_NC", "LDST8_ABS_LO12_NC", "LDST16_ABS_LO12_NC", "LDST32_ABS_LO12_NC"),
+    *("LDST64_ABS_LO12_NC", "LDST128_ABS_LO12_NC", "JAX_USE_SHARDY_PARTITIONER"),
 }
 
 

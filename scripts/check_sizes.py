@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILE_LINES, FUNCTION_LINES = 800, 80
 SOURCES = (".c", ".h", ".def", ".cc", ".py")
 DEFINE = re.compile(r"\s*#\s*define\b")
-TYPE = re.compile(r"(typedef|struct|enum|union)\b[^(]*$")
+TYPE = re.compile(r"\s*(typedef|struct|enum|union)\b[^(]*$")
 # A row of a table: {...}, or MACRO(...), on a line of its own.
 ROW = re.compile(r"^\s*(\[.*\]\s*=\s*)?(\{.*\}|[A-Z][A-Z0-9_]*\(.*\)),?\s*$")
 

@@ -237,7 +237,7 @@ jm_error *jm_kernel_interpret(const jm_kernel *kernel, void *const *buffers, voi
                               int64_t begin, int64_t end, const atomic_bool *cancelled) JM_MUST_USE;
 
 /* Appends the kernel to text as the LLVM function `void @name(ptr, ptr, i64, i64, ptr)`, a
- * jm_kernel_fn; declarations of intrinsics that it uses are gathered by jm_kernel_print_llvm_end.
+ * jm_kernel_fn; declarations of the intrinsics that it uses are gathered for the end of the text.
  * Never prints half, bfloat, i128, or a symbol outside LLVM's intrinsics that are lowered inline on
  * the target; C functions are called through JM_KCALL_TABLE. */
 typedef struct jm_target jm_target; /* target.h */

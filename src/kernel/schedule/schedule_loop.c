@@ -193,8 +193,8 @@ static void transpose_captures(jm_looper *l, const jm_op *op, jm_place **transpo
                                !(l->places[v] && l->places[v]->transposed);
     for (uint32_t r = 0; r < op->n_regions && wanted; r++) {
       const jm_region *region = jm_op_region(l->m, op, r);
-      wanted =
-          wants_transposed(l->m, region, region->first_arg + region->n_args - op->n_captures + i, &any);
+      wanted = wants_transposed(l->m, region,
+                                region->first_arg + region->n_args - op->n_captures + i, &any);
     }
     if (!wanted || !any) continue;
     int64_t half;
