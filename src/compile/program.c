@@ -14,6 +14,7 @@
 #include "engine/ref/ref.h"
 #include "engine/user_kernel.h"
 #include "ffi/ffi.h"
+#include "ir/collective.h"
 #include "ir/cost.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -48,17 +49,8 @@ static bool is_cheap(const jm_cost *cost) {
 
 static bool has_collectives(const jm_module *m) {
   if (m->n_replicas * m->n_partitions == 1) return false;
-  for (jm_op_id op = 0; op < m->n_ops; op++) switch (jm_module_op(m, op)->code) {
-      case JM_OP_all_gather:
-      case JM_OP_all_reduce:
-      case JM_OP_all_to_all:
-      case JM_OP_collective_broadcast:
-      case JM_OP_collective_permute:
-      case JM_OP_reduce_scatter:
-        return true;
-      default:
-        break;
-    }
+  for (jm_op_id op = 0; op < m->n_ops; op++)
+    if (jm_op_is_collective(jm_module_op(m, op))) return true;
   return false;
 }
 

@@ -12,4 +12,19 @@
  * the others. 0 for other ops. */
 uint64_t jm_collective_bytes(const jm_module *m, const jm_op *op);
 
+/* Do participants exchange data in it? */
+static inline bool jm_op_is_collective(const jm_op *op) {
+  switch (op->code) {
+    case JM_OP_all_gather:
+    case JM_OP_all_reduce:
+    case JM_OP_all_to_all:
+    case JM_OP_collective_broadcast:
+    case JM_OP_collective_permute:
+    case JM_OP_reduce_scatter:
+      return true;
+    default:
+      return false;
+  }
+}
+
 #endif

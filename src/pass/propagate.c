@@ -9,6 +9,7 @@
  * First along ops that move or map elements, to a fixed point, then along all. An axis that two
  * factors of an op could have goes to that of the larger array. Loops and branches are part of it:
  * a loop's carry has one sharding, in and out. */
+#include "ir/collective.h"
 #include "pass/partition.h"
 #include "pass/rewrite.h"
 
@@ -24,19 +25,7 @@ typedef struct walk {
 /* -- who computes for itself */
 
 static bool reads_participant(const jm_op *op) {
-  switch (op->code) {
-    case JM_OP_partition_id:
-    case JM_OP_replica_id:
-    case JM_OP_all_gather:
-    case JM_OP_all_reduce:
-    case JM_OP_all_to_all:
-    case JM_OP_collective_broadcast:
-    case JM_OP_collective_permute:
-    case JM_OP_reduce_scatter:
-      return true;
-    default:
-      return false;
-  }
+  return op->code == JM_OP_partition_id || op->code == JM_OP_replica_id || jm_op_is_collective(op);
 }
 
 /* Where a body per device begins or ends; *nested: within another one. */
