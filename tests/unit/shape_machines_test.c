@@ -49,8 +49,12 @@ static void schedule_program(const shape_row *row, jm_dtype dtype, const shape *
 }
 
 static void test_machines(void) {
-  const char *why;
-  if (!jm_llvm_library_load(&why)) return;
+  const char *why = "";
+  CHECK(jm_llvm_library_load(&why));
+  if (check_failures) {
+    fprintf(stderr, "JAX_MPS_LLVM: %s\n", why);
+    return;
+  }
   kernel_machines_find();
   for (size_t i = 0; i < N_KERNEL_MACHINES; i += 2) {
     machine = &kernel_machines[i];
