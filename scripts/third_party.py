@@ -21,6 +21,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -147,7 +148,7 @@ def fetch(suite: Suite, cache: pathlib.Path) -> pathlib.Path:
     (archive,) = cache.glob(f"{suite.name.replace('-', '[-_]')}-{suite.version}.tar.gz")
     with tarfile.open(archive) as tar:
         inside = tar.getnames()[0].split("/")[0]
-        tar.extractall(cache / "unpacked", filter="data")
+    shutil.unpack_archive(archive, cache / "unpacked")
     (cache / "unpacked" / inside).rename(folder)
     return folder
 
