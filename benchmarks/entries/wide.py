@@ -99,7 +99,8 @@ def ray_march(origin, directions):
 def rays(random):
     y, x = np.mgrid[-0.9:-0.1:128j, -1:1:256j].astype(np.float32)
     directions = np.stack([x, y, np.ones_like(x)], -1)
-    return np.zeros(3, "f"), directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    origin = random.uniform(-0.1, 0.1, 3).astype(np.float32)
+    return origin, directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 
 def fft_convolution(x, taps):

@@ -13,8 +13,8 @@ static XLA_FFI_Error *fail(const XLA_FFI_CallFrame *frame, const char *message) 
 }
 
 /* Whoever registers the handler asks it first for the version it was compiled for. */
-static XLA_FFI_Error *describe(XLA_FFI_Extension_Base *extension) {
-  XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+static XLA_FFI_Error *describe(const XLA_FFI_Metadata_Extension *extension) {
+  XLA_FFI_Metadata *metadata = extension->metadata;
   metadata->api_version.major_version = XLA_FFI_API_MAJOR;
   metadata->api_version.minor_version = XLA_FFI_API_MINOR;
   return NULL;
@@ -22,7 +22,7 @@ static XLA_FFI_Error *describe(XLA_FFI_Extension_Base *extension) {
 
 XLA_FFI_Error *rms_norm(XLA_FFI_CallFrame *frame) {
   if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata)
-    return describe(frame->extension_start);
+    return describe((const XLA_FFI_Metadata_Extension *)frame->extension_start);
   if (frame->args.size != 1 || frame->rets.size != 1 || frame->attrs.size != 1)
     return fail(frame, "rms_norm takes one array and the attribute eps");
   const XLA_FFI_Buffer *x = frame->args.args[0], *y = frame->rets.rets[0];

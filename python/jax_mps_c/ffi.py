@@ -23,6 +23,7 @@ PLATFORM = "mps"
 HOST = "Host"  # jaxlib's name of the CPU
 TYPED = 1  # the version of the interface that has call frames
 STAGES = ("instantiate", "prepare", "initialize", "execute")
+RECORD = "record"  # a stage of recorded command buffers, which mps does not make
 _KIND = 0x6A70  # src/pjrt/extensions.h
 _TEXT_BYTES = 2048
 
@@ -98,7 +99,7 @@ def register_target(
             f"which the platform {PLATFORM} does not have"
         )
     stages = handler if isinstance(handler, dict) else {"execute": handler}
-    if unknown := stages.keys() - set(STAGES):
+    if unknown := stages.keys() - {*STAGES, RECORD}:
         raise ValueError(f"the FFI target {name!r} has unknown stages: {', '.join(unknown)}")
     handlers = (ctypes.c_void_p * len(STAGES))(*(pointer(stages.get(s)) for s in STAGES))
     text = ctypes.create_string_buffer(_TEXT_BYTES)

@@ -36,9 +36,11 @@ static XLA_FFI_Error *error_create(void *arguments) {
   return wrap(jm_error_create((jm_code)code, "%s", args->message ? args->message : ""));
 }
 
-static void error_message(void *arguments) {
-  XLA_FFI_Error_GetMessage_Args *args = arguments;
+static void error_details(void *arguments) {
+  XLA_FFI_Error_GetDetails_Args *args = arguments;
   args->message = args->error ? jm_error_message(args->error->error) : "";
+  if (args->struct_size >= offsetof(XLA_FFI_Error_GetDetails_Args, code) + sizeof args->code)
+    args->code = args->error ? (int)jm_error_code(args->error->error) : JM_OK;
 }
 
 static void error_destroy(void *arguments) {
@@ -96,6 +98,18 @@ static XLA_FFI_Error *run_id(void *arguments) {
 /* Handlers run on host memory, and the host is one. */
 static XLA_FFI_Error *device_ordinal(void *arguments) {
   ((XLA_FFI_Context_Args *)arguments)->device_ordinal = 0;
+  return NULL;
+}
+
+static XLA_FFI_Error *find_extension(void *arguments) {
+  ((XLA_FFI_FindExtension_Args *)arguments)->extension = NULL;
+  return NULL;
+}
+
+/* JAX has no way to give any. */
+static XLA_FFI_Error *custom_options(void *arguments) {
+  static const XLA_FFI_Attrs none = {.struct_size = sizeof none};
+  ((XLA_FFI_Context_Args *)arguments)->options = &none;
   return NULL;
 }
 
@@ -284,7 +298,7 @@ jm_error *jm_ffi_future_take(XLA_FFI_Future *future) {
    {sizeof(XLA_FFI_Api_Version), NULL, 0, minor}, \
    NULL,                                          \
    error_create,                                  \
-   error_message,                                 \
+   error_details,                                 \
    error_destroy,                                 \
    handler_register,                              \
    stream_get,                                    \
@@ -300,13 +314,18 @@ jm_error *jm_ffi_future_take(XLA_FFI_Future *future) {
    future_set_available,                          \
    future_set_error,                              \
    run_id,                                        \
-   device_ordinal}
+   device_ordinal,                                \
+   find_extension,                                \
+   custom_options}
 
 const XLA_FFI_Api *jm_ffi_api(int minor) {
   static const XLA_FFI_Api apis[] = {
       API(1, type_register_1, state_set_1, state_get_1),
       API(2, type_register_2, state_set_2, state_get_1),
       API(3, type_register_2, state_set_3, state_get_3),
+      API(4, type_register_2, state_set_3, state_get_3),
+      API(JM_FFI_NEWEST, type_register_2, state_set_3, state_get_3),
   };
-  return minor >= 1 && minor <= 3 ? &apis[minor - 1] : NULL;
+  _Static_assert(sizeof apis / sizeof *apis == JM_FFI_NEWEST, "a table for each version");
+  return minor >= 1 && minor <= JM_FFI_NEWEST ? &apis[minor - 1] : NULL;
 }

@@ -61,6 +61,8 @@ struct jm_ffi_target {
   const XLA_FFI_Api *api; /* of its version */
 };
 
+enum { JM_FFI_NEWEST = 5 }; /* minor version of the interface that we know */
+
 /* The table of functions for handlers of version 0.minor; NULL: there is none. */
 const XLA_FFI_Api *jm_ffi_api(int minor);
 /* Takes the error. */

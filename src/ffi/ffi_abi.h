@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The structs of XLA's foreign function interface, as far as a runtime that calls handlers needs
- * them: LP64 layouts of API version 0.1 to 0.3 (jaxlib 0.4.38 to 0.12), checked by tests against
+ * them: LP64 layouts of API version 0.1 to 0.5 (jaxlib 0.4.38 to 0.12), checked by tests against
  * the headers that jaxlib ships. Declarations only; ffi.h says how we use them. */
 #ifndef JM_FFI_ABI_H
 #define JM_FFI_ABI_H
@@ -121,10 +121,11 @@ typedef struct XLA_FFI_Error_Create_Args {
   int code;
 } XLA_FFI_Error_Create_Args;
 
-typedef struct XLA_FFI_Error_GetMessage_Args {
+typedef struct XLA_FFI_Error_GetDetails_Args {
   XLA_FFI_HEADER XLA_FFI_Error *error;
   const char *message; /* out */
-} XLA_FFI_Error_GetMessage_Args;
+  int code;            /* out; from 0.4 on: struct_size tells */
+} XLA_FFI_Error_GetDetails_Args;
 
 typedef struct XLA_FFI_Error_Destroy_Args {
   XLA_FFI_HEADER XLA_FFI_Error *error;
@@ -151,17 +152,24 @@ typedef struct XLA_FFI_State_Args_3 {
   void *state; /* of State_Get: out */
 } XLA_FFI_State_Args_3;
 
-/* A question about the execution with one answer: user data, a stream, an id, a number of threads.
- */
+/* A question about the execution with one answer: user data, a stream, an id, a number of threads,
+ * options. */
 typedef struct XLA_FFI_Context_Args {
   XLA_FFI_HEADER XLA_FFI_ExecutionContext *ctx;
   union {
-    int64_t run_id;         /* out */
-    int32_t device_ordinal; /* out */
-    int64_t *num_threads;   /* out */
-    void *stream;           /* out */
+    int64_t run_id;               /* out */
+    int32_t device_ordinal;       /* out */
+    int64_t *num_threads;         /* out */
+    void *stream;                 /* out */
+    const XLA_FFI_Attrs *options; /* out */
   };
 } XLA_FFI_Context_Args;
+
+typedef struct XLA_FFI_FindExtension_Args {
+  XLA_FFI_HEADER XLA_FFI_ExecutionContext *ctx;
+  int64_t extension_type;
+  const void *extension; /* out; NULL: there is none of this type */
+} XLA_FFI_FindExtension_Args;
 
 typedef struct XLA_FFI_DeviceMemory_Args {
   XLA_FFI_HEADER XLA_FFI_ExecutionContext *ctx;
@@ -191,7 +199,7 @@ struct XLA_FFI_Api {
   XLA_FFI_HEADER XLA_FFI_Api_Version api_version;
   const void *internal_api;
   XLA_FFI_Function *Error_Create;
-  void (*Error_GetMessage)(void *args);
+  void (*Error_GetDetails)(void *args); /* called GetMessage before 0.4 */
   void (*Error_Destroy)(void *args);
   XLA_FFI_Function *Handler_Register;
   XLA_FFI_Function *Stream_Get;
@@ -208,6 +216,8 @@ struct XLA_FFI_Api {
   XLA_FFI_Function *Future_SetError;
   XLA_FFI_Function *RunId_Get; /* from jaxlib 0.5 on */
   XLA_FFI_Function *DeviceOrdinal_Get;
+  XLA_FFI_Function *FindExtension;     /* from 0.4 on */
+  XLA_FFI_Function *CustomOptions_Get; /* from 0.5 on */
 };
 
 #endif

@@ -19,15 +19,15 @@ static jm_error *read_version(XLA_FFI_Handler *handler, const char *name, int *m
                                           &metadata};
   XLA_FFI_CallFrame frame = {.struct_size = XLA_FFI_CALL_FRAME_SIZE,
                              .extension_start = &extension.base,
-                             .api = jm_ffi_api(3),
+                             .api = jm_ffi_api(JM_FFI_NEWEST),
                              .stage = XLA_FFI_ExecutionStage_EXECUTE};
   JM_TRY(jm_error_note(jm_ffi_error_take(handler(&frame)), "the FFI target '%.200s'", name));
   const XLA_FFI_Api_Version *version = &metadata.api_version;
   *minor = version->minor_version;
   if (version->major_version == 0 && jm_ffi_api(*minor)) return NULL;
   return jm_error_unimplemented(
-      "the FFI target '%.200s' was compiled for version %d.%d of XLA's FFI; 0.1 to 0.3 are known",
-      name, version->major_version, version->minor_version);
+      "the FFI target '%.200s' was compiled for version %d.%d of XLA's FFI; 0.1 to 0.%d are known",
+      name, version->major_version, version->minor_version, JM_FFI_NEWEST);
 }
 
 static jm_ffi_target *find_locked(const char *name) {

@@ -115,6 +115,42 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     ffi::Ffi::Bind().Arg<ffi::BufferR1<ffi::F32>>().Ret<ffi::BufferR1<ffi::F32>>().Attr<bool>(
         "fails"));
 
+// -- what newer versions of the interface ask for: an error's code, extensions, options
+#if XLA_FFI_API_MINOR >= 4
+static XLA_FFI_Error *Ask(XLA_FFI_CallFrame *frame) {
+  const XLA_FFI_Api *api = frame->api;
+  XLA_FFI_Error_Create_Args create = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, nullptr, "gone",
+                                      XLA_FFI_Error_Code_DATA_LOSS};
+  XLA_FFI_Error *error = api->XLA_FFI_Error_Create(&create);
+  auto details = ffi::internal::GetErrorDetails(api, error);
+  bool right =
+      details.errc == XLA_FFI_Error_Code_DATA_LOSS && std::string(details.message) == "gone";
+  ffi::internal::DestroyError(api, error);
+  int known = 0;
+  XLA_FFI_InvokeContext_FindExtension_Args find = {
+      XLA_FFI_InvokeContext_FindExtension_Args_STRUCT_SIZE, nullptr, frame->ctx, 77,
+      reinterpret_cast<const XLA_FFI_Extension *>(&known)};
+  right &= !api->XLA_FFI_InvokeContext_FindExtension(&find) && !find.extension;
+#if XLA_FFI_API_MINOR >= 5
+  XLA_FFI_CustomOptions_Get_Args options = {XLA_FFI_CustomOptions_Get_Args_STRUCT_SIZE, nullptr,
+                                            frame->ctx, nullptr};
+  right &= !api->XLA_FFI_CustomOptions_Get(&options) && options.attrs->size == 0;
+#endif
+  *static_cast<int32_t *>(static_cast<XLA_FFI_Buffer *>(frame->rets.rets[0])->data) = right;
+  return nullptr;
+}
+extern "C" XLA_FFI_Error *ask(XLA_FFI_CallFrame *frame) {
+  if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
+    auto *version = &reinterpret_cast<XLA_FFI_Metadata_Extension *>(frame->extension_start)
+                         ->metadata->api_version;
+    version->major_version = XLA_FFI_API_MAJOR;
+    version->minor_version = XLA_FFI_API_MINOR;
+    return nullptr;
+  }
+  return Ask(frame);
+}
+#endif
+
 // -- tasks of a handler
 static ffi::Error Tasks(ffi::ThreadPool pool, ffi::Result<ffi::BufferR0<ffi::S32>> out) {
   std::atomic<int32_t> left{5};

@@ -140,6 +140,14 @@ def test_a_later_result(handlers, fails):
         np.testing.assert_array_equal(out(), [0, 2, 4])
 
 
+def test_newer_versions_of_the_interface(handlers):
+    if not hasattr(handlers, "ask"):
+        pytest.skip("jaxlib's FFI is older than 0.4")
+    handler = jax.ffi.pycapsule(handlers.ask)
+    jax.ffi.register_ffi_target("test_ask", handler, platform="mps")
+    assert call("ask", (), dtype=np.int32) == 1
+
+
 def test_tasks(handlers):
     assert call("tasks", (), dtype=np.int32) == 15
 

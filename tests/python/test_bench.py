@@ -32,6 +32,11 @@ NAMES = {
         erf_inv_1m lgamma_1m split_loop_1k""",
     "dispatch": "scalar 100_args chain_1000 put_get_1kb put_get_64mb",
     "compile": "small resnet_step gpt_step",
+    "start": "small_cached resnet_step_cached gpt_step_cached",
+    "wide": """dilated_conv_1d wavenet_grad unet_block gru_scan gru_scan_grad mlp_gelu_norm_grad
+        unit_rows_product moe_layer gqa_decode int8_mlp vae_grad gnn_grad attention_dropout
+        segment_sum_1m kalman k_means sinkhorn n_body ray_march fft_convolution bcoo_product
+        tree_reduction levenshtein beam_search image_resize gaussian_process gauss_newton""",
 }
 
 
