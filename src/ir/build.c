@@ -73,6 +73,19 @@ jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
   return NULL;
 }
 
+jm_op_spec jm_op_spec_like(const jm_op *op, const jm_value *operands,
+                           const jm_type *const *result_types) {
+  return (jm_op_spec){.code = op->code,
+                      .operands = operands,
+                      .n_operands = op->n_operands,
+                      .n_captures = op->n_captures,
+                      .result_types = result_types,
+                      .n_results = op->n_results,
+                      .attrs = op->attrs,
+                      .n_regions = op->n_regions,
+                      .loc = op->loc};
+}
+
 jm_error *jm_build_results(jm_module *m, jm_region_id region, const jm_value *values, uint32_t n) {
   jm_value *copy = jm_arena_copy(&m->arena, values, n, sizeof *values);
   if (!copy) return jm_error_out_of_memory();
@@ -175,15 +188,7 @@ static jm_error *clone_op(jm_module *m, jm_op_id id, jm_region_id to, jm_value *
   if (!operands || !types) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < op.n_operands; i++) operands[i] = map[op.operands[i]];
   for (uint32_t i = 0; i < op.n_results; i++) types[i] = m->values[op.first_result + i].type;
-  const jm_op_spec spec = {.code = op.code,
-                           .operands = operands,
-                           .n_operands = op.n_operands,
-                           .n_captures = op.n_captures,
-                           .result_types = types,
-                           .n_results = op.n_results,
-                           .attrs = op.attrs,
-                           .n_regions = op.n_regions,
-                           .loc = op.loc};
+  const jm_op_spec spec = jm_op_spec_like(&op, operands, types);
   jm_op_id copy;
   JM_TRY(jm_build_op(m, to, &spec, &copy));
   for (uint32_t i = 0; i < op.n_results; i++)

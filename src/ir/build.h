@@ -29,6 +29,11 @@ typedef struct jm_op_spec {
   uint32_t loc;       /* JM_NONE: unknown */
 } jm_op_spec;
 
+/* What builds an op like the given one from other operands, with results of other types; the caller
+ * may change attrs and loc, which are the op's. Regions are reserved, empty. */
+jm_op_spec jm_op_spec_like(const jm_op *op, const jm_value *operands,
+                           const jm_type *const *result_types);
+
 /* Appends an op to a region. first_result of the op is module->ops[*out].first_result. */
 jm_error *jm_build_op(jm_module *m, jm_region_id region, const jm_op_spec *spec,
                       jm_op_id *out) JM_MUST_USE;

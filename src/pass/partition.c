@@ -68,17 +68,9 @@ static jm_error *take(partitioner *t, const jm_site *site, jm_value v, const jm_
 static jm_error *build_like(partitioner *t, const jm_site *site, const jm_op *op,
                             const jm_value *operands, const jm_type *const *types,
                             const void *attrs, jm_op_id *out) {
-  jm_module *m = t->p.m;
-  const jm_op_spec spec = {.code = op->code,
-                           .operands = operands,
-                           .n_operands = op->n_operands,
-                           .n_captures = op->n_captures,
-                           .result_types = types,
-                           .n_results = op->n_results,
-                           .attrs = attrs,
-                           .n_regions = op->n_regions,
-                           .loc = op->loc};
-  return jm_build_op(m, site->region, &spec, out);
+  jm_op_spec spec = jm_op_spec_like(op, operands, types);
+  spec.attrs = attrs;
+  return jm_build_op(t->p.m, site->region, &spec, out);
 }
 
 /* Regions whose arguments keep their types: bodies on scalars, and all regions of manual ops. */

@@ -9,12 +9,11 @@
 #include "engine/mlx/device_check.h"
 #include "engine/mlx/execute.h"
 #include "engine/mlx/library.h"
+#include "engine/mlx/planning.h"
 
 typedef struct mlx_engine {
-  jm_engine base;
+  jm_mlx_device device; /* first: it is the jm_engine */
   const jm_mlx_api *api;
-  jm_mlx_device_fact device;
-  jm_target target; /* that modules are lowered for */
   char version[64];
 } mlx_engine;
 
@@ -22,28 +21,12 @@ static mlx_engine *engine_of(jm_engine *engine) { return (mlx_engine *)engine; }
 
 /* -- the backend */
 
-static const struct jm_target *find_target(jm_engine *engine, const jm_engine_code *code) {
-  (void)code;
-  return &engine_of(engine)->target;
-}
-
-static const char *describe_compiler(jm_engine *engine) { return engine->fact.version; }
-
-static bool takes_pattern(jm_engine *engine, const jm_module *module, const jm_op *fusion) {
-  const mlx_engine *e = engine_of(engine);
-  return jm_lower_takes_pattern(module, fusion, &e->device, e->target.has_kernels);
-}
-
-static jm_error *check_kernel(jm_engine *engine, const jm_module *module, const jm_op *kernel) {
-  return jm_mlx_user_kernel_check(&engine_of(engine)->device, module, kernel);
-}
-
 static jm_error *compile(jm_engine *engine, const jm_module *module, jm_engine_code *code,
                          void **out) {
   (void)code;
   const mlx_engine *e = engine_of(engine);
   jm_mlx_program *program;
-  JM_TRY(jm_mlx_program_create(e->api, &e->device, &e->target, module, &program));
+  JM_TRY(jm_mlx_program_create(e->api, &e->device.fact, &e->device.target, module, &program));
   *out = program;
   return NULL;
 }
@@ -56,24 +39,16 @@ static const jm_step_code *bind(void *compiled, jm_op_id op) {
   return &((const jm_mlx_program *)compiled)->codes[op].base;
 }
 
-/* MLX's CPU device runs the kernels of either kind of GPU. */
-static void print_code(jm_engine *engine, const jm_step_code *code, const jm_module *module,
-                       const jm_op *op, uint32_t depth, jm_text *text) {
-  const bool is_cuda = !strcmp(engine_of(engine)->target.name, jm_target_cuda.name);
-  jm_mlx_code_print((const jm_mlx_code *)code, is_cuda ? &jm_c_cuda : &jm_c_metal, module, op,
-                    depth, text);
-}
-
 static const jm_backend backend = {
     .expands = true,
-    .find_target = find_target,
-    .describe_compiler = describe_compiler,
-    .takes_pattern = takes_pattern,
-    .check_kernel = check_kernel,
+    .find_target = jm_mlx_find_target,
+    .describe_compiler = jm_mlx_describe_compiler,
+    .takes_pattern = jm_mlx_takes_pattern,
+    .check_kernel = jm_mlx_check_kernel,
     .compile = compile,
     .compiled_destroy = compiled_destroy,
     .bind = bind,
-    .print_code = print_code,
+    .print_code = jm_mlx_print_code,
 };
 
 /* -- the engine */
@@ -145,23 +120,23 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   JM_TRY(jm_mlx_api_open(&api));
   mlx_engine *e = jm_alloc(1, sizeof *e);
   if (!e) return jm_error_out_of_memory();
-  e->base = functions;
+  e->device.base = functions;
   e->api = api;
   const char *why, *tf32 = jm_setting_find(JM_SETTING_TF32);
   if (tf32) setenv("MLX_ENABLE_TF32", tf32, 1); /* MLX's own word for it */
-  jm_error *error = api->device_open(gpu, &e->device);
+  jm_error *error = api->device_open(gpu, &e->device.fact);
   if (error) {
     jm_free(e);
     return error;
   }
-  e->target = jm_mlx_kernels_target(&e->device, &why);
-  if (e->device.is_gpu && e->target.has_kernels && !jm_setting_find(JM_SETTING_KERNELS))
-    e->target.has_kernels = jm_mlx_device_check(api, &e->device, &e->target);
-  snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.backend);
-  e->base.fact = (jm_engine_fact){.name = "mlx",
-                                  .device_kind = e->device.kind,
-                                  .version = e->version,
-                                  .memory_bytes = e->device.memory_bytes};
-  *out = &e->base;
+  e->device.target = jm_mlx_kernels_target(&e->device.fact, &why);
+  if (e->device.fact.is_gpu && e->device.target.has_kernels && !jm_setting_find(JM_SETTING_KERNELS))
+    e->device.target.has_kernels = jm_mlx_device_check(api, &e->device.fact, &e->device.target);
+  snprintf(e->version, sizeof e->version, "MLX %s (%s)", api->mlx_version, e->device.fact.backend);
+  e->device.base.fact = (jm_engine_fact){.name = "mlx",
+                                         .device_kind = e->device.fact.kind,
+                                         .version = e->version,
+                                         .memory_bytes = e->device.fact.memory_bytes};
+  *out = &e->device.base;
   return NULL;
 }

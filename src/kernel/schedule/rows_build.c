@@ -72,15 +72,9 @@ static jm_error *clone_op(cloning *c, const jm_op *op, jm_region_id to) {
   for (uint32_t i = 0; i < op->n_results; i++)
     JM_TRY(type_of_row(c, op->first_result + i, &types[i]));
   JM_TRY(attrs_fit(c, op, attrs));
-  const jm_op_spec spec = {.code = op->code,
-                           .operands = operands,
-                           .n_operands = op->n_operands,
-                           .n_captures = op->n_captures,
-                           .result_types = types,
-                           .n_results = op->n_results,
-                           .attrs = attrs,
-                           .n_regions = op->n_regions,
-                           .loc = JM_NONE};
+  jm_op_spec spec = jm_op_spec_like(op, operands, types);
+  spec.attrs = attrs;
+  spec.loc = JM_NONE; /* locations are the other module's */
   jm_op_id id;
   JM_TRY(jm_build_op(c->to, to, &spec, &id));
   for (uint32_t i = 0; i < op->n_results; i++)
