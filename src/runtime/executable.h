@@ -71,7 +71,7 @@ jm_error *jm_executable_prepare(jm_executable *executable, jm_device *device, co
 jm_error *jm_executable_save(jm_executable *executable, jm_text *out) JM_MUST_USE;
 
 /* What the plan of a program does, without a client. device: "metal" or "cuda", which need not be
- * at hand; NULL: the host. */
+ * at hand; without one the plan is the host's. */
 jm_error *jm_explain(const void *code, size_t n_code, const char *device,
                      jm_explanation *out) JM_MUST_USE;
 
