@@ -47,6 +47,7 @@ static bool is_cheap(const jm_cost *cost) {
   return !cost->has_loop && !cost->has_callback && cost->flops < 1e5 && cost->bytes < 256e3;
 }
 
+/* To be asked after the passes: where a program is partitioned, its collectives come from there. */
 static bool has_collectives(const jm_module *m) {
   if (m->n_replicas * m->n_partitions == 1) return false;
   for (jm_op_id op = 0; op < m->n_ops; op++)

@@ -97,6 +97,60 @@ check(r, np.tile(blocks.sum(0), (N, 1)))
 check(s, np.tile(blocks.sum(0) * 2, (N, 1)))""",
 }
 
+# Nobody writes a collective here: all come from the shardings. Run with one and with two devices a
+# process, and the last programs in another order in each process.
+PARTITIONED = """
+from jax_mps_c import counters
+def on(*spec, mesh=mesh): return NamedSharding(mesh, P(*spec))
+def put(a, s): return jax.make_array_from_callback(a.shape, s, lambda at: a[at])
+rng = np.random.default_rng(0)
+def draw(*shape): return rng.standard_normal(shape).astype(np.float32)
+def compare(f, arrays, shardings, out=None, same=None):  # with one device: same, or f itself
+    want = jax.tree.leaves(jax.jit(same or f)(*arrays))
+    before = counters.read()["collectives"]
+    got = jax.block_until_ready(jax.jit(f, out_shardings=out)(*map(put, arrays, shardings)))
+    assert counters.read()["collectives"] > before, "nothing was exchanged"
+    for g, w in zip(jax.tree.leaves(got), map(np.asarray, want), strict=True):
+        for shard in g.addressable_shards:
+            np.testing.assert_allclose(np.asarray(shard.data), w[shard.index], 1e-4, 1e-5)
+def step(w, x, y):
+    def loss(w):
+        return jnp.mean((lax.scan(lambda h, m: (jnp.tanh(h @ m), None), x, w)[0] - y) ** 2)
+    value, slope = jax.value_and_grad(loss)(w)
+    return w - slope, value
+arrays = draw(3, 8, 8), draw(16, 8), draw(16, 8)
+everywhere, rows = on(), on("i")
+compare(step, arrays, (everywhere, rows, rows))  # data parallel
+parts = on(None, "i")
+compare(step, arrays, (parts, rows, rows), (parts, everywhere))  # fully sharded
+parts = on(None, None, "i")
+compare(step, arrays, (parts, everywhere, everywhere), (parts, everywhere))  # tensor parallel
+grid = Mesh(np.array(devices).reshape(n, L), ("a", "b"))  # groups of one process, and across
+parts = on(None, None, "b", mesh=grid)
+compare(step, arrays, (parts, *[on("a", mesh=grid)] * 2), (parts, on(mesh=grid)))
+x = arrays[1]
+compare(lambda x: lax.while_loop(lambda c: c.sum() < 1000, lambda c: c + jnp.abs(c.mean(0)) + 1, x),
+        (x,), (rows,))
+compare(lambda x: lax.with_sharding_constraint(jnp.sin(x), on(None, "i")) * 2, (x,), (rows,), rows,
+        lambda x: jnp.sin(x) * 2)
+
+total = jax.jit(lambda v: v.sum(0), out_shardings=everywhere)
+products = jax.jit(lambda v: v @ v.T, out_shardings=rows)
+v = put(x, rows)
+for k in range(10):  # not awaited: the launches overlap, those of shard_map between them
+    r, s, t = total(v), products(v), psum(v)
+np.testing.assert_allclose(np.asarray(r), x.sum(0), 1e-4, 1e-5)
+for shard in s.addressable_shards:
+    np.testing.assert_allclose(np.asarray(shard.data), (x @ x.T)[shard.index], 1e-4, 1e-5)
+try:
+    (products if index == 0 else total)(v).block_until_ready()
+except Exception as e:
+    assert 'same programs in the same order' in str(e), e
+else:
+    raise AssertionError('no error')
+np.testing.assert_allclose(np.asarray(total(v)), x.sum(0), 1e-4, 1e-5)  # and both go on
+"""
+
 # What each process runs, and what the error must say where it fails; every one must end by itself.
 FAULTS = {
     "different_programs": """
@@ -245,6 +299,12 @@ def test_processes(name, n, devices):
     if name == "large" and n > 2:
         pytest.skip("the pieces are the same")
     for status, _, err in finish(start(PROGRAMS[name], n, devices)):
+        assert status == 0, err[-4000:]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_partitioned(devices):
+    for status, _, err in finish(start(PARTITIONED, 2, devices)):
         assert status == 0, err[-4000:]
 
 
