@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 
 # In the order of printing. A group is a module of `entries` with the rows ENTRIES.
-GROUPS = ("kernels", "models", "loops", "linalg", "science", "dispatch", "compile", "start", "wide")
+GROUPS = (
+    *("kernels", "models", "loops", "linalg", "science", "dispatch", "compile", "start", "wide"),
+    "sharded",
+)
 HEADLINE = ("kernels", "models", "loops")
+DEVICES, AXIS = 8, "i"  # of an entry over several devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Entry:
     x64      with jax_enable_x64
     figure   the figure that stands for the entry: steady, compile (first call without tracing), or
              cached (the same in a process that finds the program in JAX's compilation cache)
+    split    of the inputs: how they and the results are divided among DEVICES devices, as trees of
+             PartitionSpec over AXIS; None: one device. The function runs where their mesh is set
     """
 
     name: str
@@ -42,6 +48,7 @@ class Entry:
     judge: Callable[[tuple, Any], Any] | None = None
     x64: bool = False
     figure: str = "steady"
+    split: Callable[[tuple], tuple[tuple, Any]] | None = None
 
 
 def group(name: str) -> dict[str, Entry]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import pathlib
 import re
 import statistics
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks import entry as entries
 
@@ -37,18 +39,39 @@ class Session:
         jax.config.update("jax_enable_compilation_cache", False)
         self.entry = entries.group(group)[name]
         jax.config.update("jax_enable_x64", self.entry.x64)
+        if self.entry.split:
+            os.environ["JAX_MPS_NUM_DEVICES"] = str(entries.DEVICES)
+            if platform == "cpu":
+                jax.config.update("jax_num_cpu_devices", entries.DEVICES)
         self.device = jax.devices()[0]
         assert self.device.platform == platform.split(",")[0], self.device
         # What a process pays once, whatever it computes, is not the entry's.
         jax.block_until_ready(jax.jit(lambda x: x - 1)(np.int16(1)))
+        self.places: Any = self.device
+        options: dict[str, Any] = {"donate_argnums": (0,) if self.entry.state else ()}
+        if self.entry.split:
+            self.places, options["out_shardings"] = self.divide()
         self.call = self.entry.function
         if self.entry.jit:
-            self.call = jax.jit(self.call, donate_argnums=(0,) if self.entry.state else ())
+            self.call = jax.jit(self.call, **options)
         self.inputs = self.make(TIMED)
         self.seconds_per_call = 0.0
         gc.collect()
         gc.freeze()
         gc.disable()
+
+    def divide(self) -> tuple[Any, Any]:
+        """The shardings of inputs and results, over a mesh that is set for the whole process."""
+        devices = jax.devices()
+        assert len(devices) == entries.DEVICES, devices
+        mesh = Mesh(np.array(devices), (entries.AXIS,))
+        jax.set_mesh(mesh)
+        specs = self.entry.split(self.entry.inputs(np.random.default_rng(TIMED)))
+        return jax.tree.map(
+            lambda spec: NamedSharding(mesh, spec),
+            specs,
+            is_leaf=lambda node: isinstance(node, PartitionSpec),
+        )
 
     def facts(self) -> dict[str, Any]:
         client = self.device.client
@@ -63,7 +86,7 @@ class Session:
         if not self.entry.host:
             # Copied on the device: JAX lets a platform look at numpy's memory, whatever may_alias
             # says, and a donated view of that would have to be copied in the call.
-            inputs = jax.block_until_ready(copied(jax.device_put(inputs, self.device)))
+            inputs = jax.block_until_ready(copied(jax.device_put(inputs, self.places)))
         return inputs
 
     # ---- in a process that compiles ahead of time --------------------------------------------------
@@ -112,7 +135,8 @@ class Session:
         after = counters(self.device)
         for leaf in jax.tree.leaves(results):
             if isinstance(leaf, jax.Array):
-                assert leaf.devices() == {self.device}, f"computed on {leaf.devices()}"
+                wanted = set(jax.devices()) if self.entry.split else {self.device}
+                assert leaf.devices() == wanted, f"computed on {leaf.devices()}"
         counted = {name: after[name] - before.get(name, 0) for name in after}
         counted = {name: count for name, count in counted.items() if count}
         if self.device.platform == "mps" and self.entry.counted:

@@ -101,13 +101,12 @@ def matrix(random, *shape):
     return random.standard_normal(shape, np.float32) * np.float32(shape[-2] ** -0.5)
 
 
-def mlp_inputs(random):
-    widths = (784, 512, 512, 10)
+def mlp_inputs(random, widths=(784, 512, 512, 10), batch=128):
     weights = [(matrix(random, a, b), np.zeros(b, np.float32)) for a, b in zip(widths, widths[1:])]
     return (
         weights,
-        random.standard_normal((128, 784), np.float32),
-        random.integers(0, 10, 128, dtype=np.int32),
+        random.standard_normal((batch, widths[0]), np.float32),
+        random.integers(0, widths[-1], batch, dtype=np.int32),
     )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmarks' machinery: what is compared, refused, counted and drawn. No time is asserted."""
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -37,6 +38,8 @@ NAMES = {
         unit_rows_product moe_layer gqa_decode int8_mlp vae_grad gnn_grad attention_dropout
         segment_sum_1m kalman k_means sinkhorn n_body ray_march fft_convolution bcoo_product
         tree_reduction levenshtein beam_search image_resize gaussian_process gauss_newton""",
+    "sharded": """data_mlp_step data_gpt_step sharded_gpt_step tensor_mlp_step all_reduce_4m
+        all_to_all_4m halo_stencil""",
 }
 
 
@@ -44,6 +47,14 @@ def test_names_stay():
     assert {name: list(entries.group(name)) for name in entries.GROUPS} == {
         name: text.split() for name, text in NAMES.items()
     }
+
+
+def mesh_of(entry):
+    """Where a function over several devices can be traced; there need be no such devices."""
+    if not entry.split:
+        return contextlib.nullcontext()
+    mesh = jax.sharding.AbstractMesh((entries.DEVICES,), (entries.AXIS,))
+    return jax.sharding.use_abstract_mesh(mesh)
 
 
 @pytest.mark.parametrize("group", entries.GROUPS)
@@ -55,7 +66,7 @@ def test_functions_fit_their_inputs(group):
         assert any(not np.array_equal(a, b) for a, b in pairs), f"{entry.name}: same inputs again"
         if not entry.jit:
             continue
-        with harness.x64(entry.x64):
+        with harness.x64(entry.x64), mesh_of(entry):
             results = jax.eval_shape(entry.function, *inputs)
         if entry.state:
             before, after = jax.tree.leaves(inputs[0]), jax.tree.leaves(results[0])
