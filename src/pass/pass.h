@@ -36,6 +36,7 @@ jm_pass_fn jm_pass_cse;       /* ops that compute the same */
 jm_pass_fn jm_pass_partition; /* a program on whole arrays becomes that of one partition */
 jm_pass_fn jm_pass_fold;      /* ops on constants */
 jm_pass_fn jm_pass_simplify;  /* ops that do nothing, pairs of ops that are one */
+jm_pass_fn jm_pass_products;  /* products that sum nothing become multiplications */
 jm_pass_fn jm_pass_absorb;    /* transposes of operands, by products */
 jm_pass_fn jm_pass_captures;  /* unused, equal and constant captures of regions */
 jm_pass_fn jm_pass_carries;   /* unused and unchanged carries of loops */

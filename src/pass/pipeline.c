@@ -48,6 +48,7 @@ static const pass pipeline[] = {
     {ROUND, "captures", jm_pass_captures, NULL},
     {ROUND, "fold", jm_pass_fold, NULL},
     {ROUND, "simplify", jm_pass_simplify, NULL},
+    {ROUND, "products", jm_pass_products, NULL},
     {ROUND, "cse", jm_pass_cse, NULL},
     {ROUND, "carries", jm_pass_carries, NULL},
     {ROUND, "hoist", jm_pass_hoist, NULL},

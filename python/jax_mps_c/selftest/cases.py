@@ -320,6 +320,11 @@ def products() -> list[Case]:
             (Spec((4, 6), "bfloat16"), Spec((6, 5), "bfloat16"))),
         Case("dot_int8_int32", lambda x, y: lax.dot(x, y, preferred_element_type=jnp.int32),
              (Spec((4, 6), "int8", -100, 100), Spec((6, 5), "int8", -100, 100))),
+        Case("dot_rows_scaled", lambda x, y: jnp.einsum("i,ij->ij", x, y),
+             (Spec((5,)), Spec((5, 4))), grad=True),
+        Case("dot_one_term", jnp.matmul, (Spec((3, 1), "bfloat16"), Spec((1, 4), "bfloat16"))),
+        Case("dot_one_term_sign", lambda x, y: 1 / ((0 * x) @ y),
+             (Spec((3, 1), low=-2, high=-1), Spec((1, 4)))),
         Case("attention", lambda q, k, v: jnp.einsum("hqk,hkd->hqd", jax.nn.softmax(
             jnp.einsum("hqd,hkd->hqk", q, k)), v), (Spec((2, 4, 8)),) * 3, grad=True),
     ]

@@ -61,6 +61,13 @@ static int64_t offset_of(const jm_type *type, const int64_t *at) {
 
 /* -- dot_general: the result's dimensions are the batch, the rest of lhs, the rest of rhs */
 
+/* Where a sum of so many products begins. One product is the result, even if it is -0, as in XLA
+ * (and see pass/products.c). */
+static number first_sum(const product *p, int64_t terms) {
+  if (terms == 1 && p->dtype != JM_DT_s64) return (number){{-0.0, -0.0}};
+  return (number){{0, 0}};
+}
+
 static uint32_t place_rest(const jm_type *type, jm_i64s batch, jm_i64s contract, const int64_t *to,
                            uint32_t k, int64_t *at) {
   for (uint32_t i = 0; i < batch.n; i++) at[batch.data[i]] = to[i];
@@ -73,10 +80,12 @@ static jm_error *dot_general(const jm_call *call, const product *p) {
   const jm_dot_general_attrs *a = call->op->attrs;
   const jm_type *lhs = call->in[0].type, *rhs = call->in[1].type, *out = call->out[0].type;
   int64_t to[JM_RANK_MAX] = {0}, sizes[JM_RANK_MAX], x[JM_RANK_MAX], y[JM_RANK_MAX];
-  for (uint32_t i = 0; i < a->lhs_contract.n; i++) sizes[i] = lhs->dims[a->lhs_contract.data[i]];
+  int64_t terms = 1;
+  for (uint32_t i = 0; i < a->lhs_contract.n; i++)
+    terms *= sizes[i] = lhs->dims[a->lhs_contract.data[i]];
   do {
     int64_t inside[JM_RANK_MAX] = {0};
-    number sum = {{0, 0}};
+    number sum = first_sum(p, terms);
     uint32_t k = place_rest(lhs, a->lhs_batch, a->lhs_contract, to, a->lhs_batch.n, x);
     place_rest(rhs, a->rhs_batch, a->rhs_contract, to, k, y);
     if (lhs->count) do {
