@@ -608,6 +608,47 @@ static jm_error *find_interface(rebuild *r, uint32_t group, interface *f) {
   return NULL;
 }
 
+/* Has the op's result the elements of its operand, in the order of memory? */
+static bool keeps_order(const jm_module *m, const jm_op *op) {
+  const bool broadcasts = op->code == JM_OP_broadcast_in_dim;
+  if (op->code == JM_OP_reshape) return true;
+  if (!broadcasts && op->code != JM_OP_transpose) return false;
+  const jm_type *from = jm_op_operand_type(m, op, 0), *to = jm_op_result_type(m, op, 0);
+  if (from->count != to->count) return false;
+  const jm_i64s moved = broadcasts ? ((const jm_broadcast_in_dim_attrs *)op->attrs)->dims
+                                   : ((const jm_transpose_attrs *)op->attrs)->permutation;
+  const jm_type *of = broadcasts ? from : to; /* whose dimensions are listed */
+  int64_t last = -1;
+  for (uint32_t d = 0; d < moved.n; d++) {
+    if (of->dims[d] == 1) continue;
+    if (moved.data[d] < last) return false;
+    last = moved.data[d];
+  }
+  return true;
+}
+
+/* A group that would only copy its input is a reshape, which needs no memory. */
+static bool is_reshape(const jm_grouping *g, uint32_t group, const interface *f) {
+  const jm_group *from = &g->groups[group];
+  for (uint32_t i = 0; i < from->n; i++)
+    if (!keeps_order(g->m, jm_grouping_op(g, from->members[i].at))) return false;
+  return f->n_inputs == 1 && f->n_roots == 1;
+}
+
+static jm_error *build_reshape(rebuild *r, uint32_t group, const interface *f) {
+  const jm_op_spec spec = {.code = JM_OP_reshape,
+                           .operands = f->inputs,
+                           .n_operands = 1,
+                           .result_types = f->types,
+                           .n_results = 1,
+                           .loc = jm_grouping_op(r->g, r->g->groups[group].members[0].at)->loc};
+  jm_op_id id;
+  JM_TRY(jm_build_op(r->g->m, r->region, &spec, &id));
+  r->stands[f->roots[0]] = jm_module_op(r->g->m, id)->first_result;
+  r->list[r->n++] = id;
+  return NULL;
+}
+
 static jm_error *build_fusion(rebuild *r, uint32_t group, const interface *f) {
   jm_grouping *g = r->g;
   jm_module *m = g->m;
@@ -649,6 +690,7 @@ static jm_error *emit_group(rebuild *r, uint32_t group) {
   for (uint32_t i = 0; i < f.n_inputs; i++) JM_TRY(need(r, f.inputs[i]));
   r->group_done[group] = DONE;
   if (!f.n_roots) return NULL;
+  if (is_reshape(r->g, group, &f)) return build_reshape(r, group, &f);
   return build_fusion(r, group, &f);
 }
 
