@@ -26,7 +26,7 @@ BOUNDS = {
     "mlp_8_layers": (16, 16),
     "lstm_128": (1, 0),
     "gpt_block_step": (160, 89),
-    "decode_kv_cache": (72, 45),
+    "decode_kv_cache": (68, 49),
     "resnet18_step_b32": (243, 93),
 }
 
