@@ -117,6 +117,7 @@ $(VENV)/format: $(VENV)/tools
 format: $(VENV)/format
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py --fix
 
+# Only gcc's warnings depend on optimization.
 check: $(VENV)/format
 	$(BIN)/python scripts/check_includes.py
 	$(BIN)/python scripts/check_numbers.py
@@ -124,10 +125,11 @@ check: $(VENV)/format
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/ops_doc.py --check
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py
-	@for cc in gcc clang; do \
+	@for cc in gcc:Release clang:Debug; do \
+	  type=$${cc#*:}; cc=$${cc%:*}; \
 	  if command -v $$cc >/dev/null; then \
 	    echo "warnings as errors: $$cc"; \
-	    $(WITH_VENV) CC=$$cc cmake -G Ninja -S . -B build/check-$$cc -DJM_WERROR=ON -DJM_TESTS=ON >/dev/null && \
+	    $(WITH_VENV) CC=$$cc cmake -G Ninja -S . -B build/check-$$cc -DCMAKE_BUILD_TYPE=$$type -DJM_WERROR=ON -DJM_TESTS=ON >/dev/null && \
 	    $(WITH_VENV) cmake --build build/check-$$cc || exit 1; \
 	  else echo "warnings as errors: $$cc is not installed, not checked"; fi; \
 	done
