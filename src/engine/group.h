@@ -12,8 +12,8 @@
 
 enum { JM_MAX_PARTICIPANTS = 64 };
 
-/* Reads the members' operands: inputs[i] are those of members[i]. */
-typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *inputs);
+/* Reads what the members have, their operands or results: tensors[i] are those of members[i]. */
+typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *tensors);
 
 typedef struct jm_exchange {
   uint32_t op;             /* the op at which they meet: the same op of the same module for all */
@@ -27,7 +27,12 @@ typedef struct jm_exchange {
   uint32_t group_size;
   const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
   uint32_t n_inputs;
-  jm_exchange_fn *take;
+  jm_exchange_fn *take; /* makes the results from the operands */
+  /* NULL, for all members, or a way to make results that are the same for all of them, where
+   * members see each other's memory: each makes a part of its results, and copies the other parts
+   * from the results of the others when all have made theirs. */
+  jm_exchange_fn *take_part, *copy_parts;
+  const jm_tensor *outputs; /* the caller's results */
   void *argument;
   const atomic_bool *cancelled; /* NULL: never */
 } jm_exchange;

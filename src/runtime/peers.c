@@ -138,6 +138,7 @@ static jm_error *exchange(jm_group *group, const jm_exchange *e) {
   here.members = p->placement.local;
   here.n_members = p->placement.n_local;
   here.take = take_round;
+  here.take_part = NULL; /* members elsewhere have other memory */
   here.argument = &v;
   jm_error *error = local->exchange(local, &here);
   if (e->self == p->placement.local[0]) { /* the others have taken, or never will */

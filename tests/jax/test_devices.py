@@ -46,6 +46,29 @@ equal(got, np.concatenate(np.split(blocks.sum(0), 8, 1)))""",
 got = run(lambda v: lax.psum(v, 'i', axis_index_groups=[[0, 3, 5, 6], [1, 2, 4, 7]]), x)
 a, b = blocks[[0, 3, 5, 6]].sum(0), blocks[[1, 2, 4, 7]].sum(0)
 equal(got, np.concatenate([a, b, b, a, b, a, a, b]))""",
+    # Members divide the sums of large arrays among themselves, whatever the number of elements.
+    "large_sums": """
+y = np.random.default_rng(0).integers(-9, 9, (8, 40013), dtype=np.int32)
+def f(v):
+    c = lax.fori_loop(0, 5, lambda k, c: lax.psum(c, 'i') % 7 + v, v)
+    return c, lax.pmax((v, v[:, ::-1].astype(jnp.int16)), 'i')
+got = jax.jit(shard_map(f, mesh=mesh, in_specs=P('i'), out_specs=P('i'), check_vma=False))(y)
+want = y
+for k in range(5): want = want.sum(0) % 7 + y
+equal(np.asarray(got[0]), want)
+equal(np.asarray(got[1][0]), np.tile(y.max(0), (8, 1)))
+equal(np.asarray(got[1][1]), np.tile(y[:, ::-1].max(0), (8, 1)))
+groups = [[0, 3, 5, 6], [1, 2, 4, 7]]
+got = run(lambda v: lax.psum(v, 'i', axis_index_groups=groups), y)
+for g in groups: equal(got[g], np.tile(y[g].sum(0), (4, 1)))""",
+    "all_to_all_of_any_dimensions": """
+z = np.random.default_rng(0).random((64, 16, 24), dtype=np.float32)
+parts = z.reshape(8, 8, 16, 24)
+for split in range(3):
+    for concat in range(3):
+        got = run(lambda v: lax.all_to_all(v, 'i', split, concat, tiled=True), z)
+        cut = [np.split(part, 8, split) for part in parts]
+        equal(got, np.concatenate([np.concatenate([c[k] for c in cut], concat) for k in range(8)]))""",
     "two_axes": """
 got = run(lambda v: lax.psum(v, 'b'), x, grid, P('a', 'b'), P('a', None))
 equal(got, x.reshape(16, 4, 2).sum(1))""",

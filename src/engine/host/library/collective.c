@@ -76,26 +76,27 @@ static jm_error *take_permuted(void *argument, const jm_tensor *const *inputs) {
 }
 
 /* Copies block `index` of n along `split` to its position along `concat` of the result, in
- * which block k comes from member k. */
+ * which block k comes from member k. From the later of the two dimensions on, the elements of a
+ * block are contiguous in both arrays. */
 static void move_block(const jm_tensor *from, const jm_tensor *to, int64_t split, int64_t concat,
                        uint32_t n, uint32_t index, uint32_t k) {
   int64_t at[JM_RANK_MAX] = {0}, dims[JM_RANK_MAX];
-  const uint32_t rank = from->type->rank;
-  const size_t size = jm_dtype_bytes(from->type->dtype);
-  int64_t count = 1;
+  const uint32_t rank = from->type->rank, inner = (uint32_t)(split > concat ? split : concat);
+  int64_t count = 1, run = 1;
   for (uint32_t d = 0; d < rank; d++) {
     dims[d] = from->type->dims[d] / (d == split ? (int64_t)n : 1);
-    count *= dims[d];
+    *(d < inner ? &count : &run) *= dims[d];
   }
-  for (int64_t i = 0; i < count; i++) {
+  const size_t size = jm_dtype_bytes(from->type->dtype), bytes = (size_t)run * size;
+  for (int64_t i = 0; bytes && i < count; i++) {
     int64_t source = 0, target = 0;
     for (uint32_t d = 0; d < rank; d++) {
       source = source * from->type->dims[d] + at[d] + (d == split ? index * dims[d] : 0);
       target = target * to->type->dims[d] + at[d] + (d == concat ? k * dims[d] : 0);
     }
     memcpy((char *)to->data + (size_t)target * size,
-           (const char *)from->data + (size_t)source * size, size);
-    for (uint32_t d = rank; d-- > 0;) {
+           (const char *)from->data + (size_t)source * size, bytes);
+    for (uint32_t d = inner; d-- > 0;) {
       if (++at[d] < dims[d]) break;
       at[d] = 0;
     }
@@ -117,29 +118,41 @@ static jm_error *fold(const exchange *e, jm_library_region *region, const jm_ten
                       uint32_t i, size_t offset, size_t n, char *to) {
   const size_t lanes = jm_library_region_lanes(region);
   const size_t size = jm_dtype_bytes(e->call->out[i].type->dtype);
-  memcpy(to, (const char *)inputs[0][i].data + offset, n * size);
-  for (uint32_t k = 1; k < e->n_members; k++)
-    for (size_t at = 0; at < n; at += lanes) {
-      const size_t some = n - at < lanes ? n - at : lanes;
-      char *sum = to + at * size;
+  for (size_t at = 0; at < n; at += lanes) { /* the sums of a block stay in the cache */
+    const size_t some = n - at < lanes ? n - at : lanes;
+    char *sum = to + at * size;
+    memcpy(sum, (const char *)inputs[0][i].data + offset + at * size, some * size);
+    for (uint32_t k = 1; k < e->n_members; k++) {
       const void *args[] = {sum, (const char *)inputs[k][i].data + offset + at * size};
       void *results[] = {sum};
       JM_TRY(jm_library_region_run(region, args, results, some));
     }
+  }
   return NULL;
 }
 
+/* Where the part of an all_reduce's result i begins that member k makes. */
+static size_t part_start(const exchange *e, uint32_t i, uint32_t k) {
+  const size_t count = (size_t)e->call->out[i].type->count, n = e->n_members;
+  return count / n * k + count % n * k / n;
+}
+
+/* all: the whole of the results of an all_reduce, not the member's part of them. */
 static jm_error *fold_all(const exchange *e, jm_library_region *region,
-                          const jm_tensor *const *inputs) {
+                          const jm_tensor *const *inputs, bool all) {
   const jm_op *op = e->call->op;
   for (uint32_t i = 0; i < op->n_results; i++) {
     const jm_tensor *out = &e->call->out[i];
+    const size_t size = jm_dtype_bytes(out->type->dtype);
     if (op->code == JM_OP_all_reduce) {
-      JM_TRY(fold(e, region, inputs, i, 0, (size_t)out->type->count, out->data));
+      const size_t start = all ? 0 : part_start(e, i, e->position);
+      const size_t end = all ? (size_t)out->type->count : part_start(e, i, e->position + 1);
+      JM_TRY(
+          fold(e, region, inputs, i, start * size, end - start, (char *)out->data + start * size));
       continue;
     }
     const view part = view_of(out->type, ((const jm_reduce_scatter_attrs *)op->attrs)->dim);
-    const size_t bytes = part.n * part.inner, size = jm_dtype_bytes(out->type->dtype);
+    const size_t bytes = part.n * part.inner;
     for (size_t o = 0; o < part.outer; o++)
       JM_TRY(fold(e, region, inputs, i, (o * e->n_members + e->position) * bytes, bytes / size,
                   (char *)out->data + o * bytes));
@@ -147,17 +160,48 @@ static jm_error *fold_all(const exchange *e, jm_library_region *region,
   return NULL;
 }
 
-static jm_error *take_reduced(void *argument, const jm_tensor *const *inputs) {
+static jm_error *reduce(const exchange *e, const jm_tensor *const *inputs, bool all) {
   enum { LANES = 1024 };
-  const exchange *e = argument;
   const jm_op *op = e->call->op;
   const uint32_t n_inputs = op->n_operands - op->n_captures;
   jm_library_region *region;
   JM_TRY(jm_library_region_create(e->call->module, op->first_region, e->call->in + n_inputs,
                                   op->n_captures, LANES, &region));
-  jm_error *error = fold_all(e, region, inputs);
+  jm_error *error = fold_all(e, region, inputs, all);
   jm_library_region_destroy(region);
   return error;
+}
+
+static jm_error *take_reduced(void *argument, const jm_tensor *const *inputs) {
+  return reduce(argument, inputs, true);
+}
+
+static jm_error *take_part(void *argument, const jm_tensor *const *inputs) {
+  return reduce(argument, inputs, false);
+}
+
+static jm_error *copy_parts(void *argument, const jm_tensor *const *outputs) {
+  const exchange *e = argument;
+  for (uint32_t i = 0; i < e->call->op->n_results; i++) {
+    const size_t size = jm_dtype_bytes(e->call->out[i].type->dtype);
+    for (uint32_t k = 0; k < e->n_members; k++) {
+      const size_t start = part_start(e, i, k) * size, end = part_start(e, i, k + 1) * size;
+      if (k != e->position && end > start)
+        memcpy((char *)e->call->out[i].data + start, (const char *)outputs[k][i].data + start,
+               end - start);
+    }
+  }
+  return NULL;
+}
+
+/* Does it take less time that members divide the sums among themselves, although they wait for each
+ * other once more? */
+static bool pays_parts(const jm_call *call) {
+  enum { LEAST_BYTES = 64 << 10 };
+  size_t bytes = 0;
+  if (call->op->code != JM_OP_all_reduce) return false;
+  for (uint32_t i = 0; i < call->op->n_results; i++) bytes += jm_type_bytes(call->out[i].type);
+  return bytes >= LEAST_BYTES;
 }
 
 /* -- who meets */
@@ -231,6 +275,7 @@ static jm_error *exchange_run(const jm_call *call) {
                        e.self);
   jm_counter_add(JM_COUNTER_collectives, 1);
   jm_counter_add(JM_COUNTER_collective_bytes, jm_collective_bytes(m, call->op));
+  const bool in_parts = e.n_members > 1 && pays_parts(call);
   const jm_exchange arguments = {
       .op = (uint32_t)(call->op - m->ops),
       .name = jm_op_facts[call->op->code].name,
@@ -243,6 +288,9 @@ static jm_error *exchange_run(const jm_call *call) {
       .inputs = call->in,
       .n_inputs = call->op->n_operands - call->op->n_captures,
       .take = takes[call->op->code],
+      .take_part = in_parts ? take_part : NULL,
+      .copy_parts = in_parts ? copy_parts : NULL,
+      .outputs = call->out,
       .argument = &e,
       .cancelled = context->cancelled,
   };
