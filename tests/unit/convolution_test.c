@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * convolution against the definition: random layouts, strides, dilations, paddings (also negative),
  * reversals, groups and element types, with every result known exactly. */
+#include "engine/host/library/convolution.h"
+#include "engine/host/library/blas.h"
+#include "engine/host/library/gemm_vector.h"
 #include "unit/oracle.h"
 #include "unit/product.h"
 
@@ -266,6 +269,50 @@ static void test_rows(void) {
   }
 }
 
+/* Sequences with channels last: rows longer than a piece, whose ends are computed apart or not. */
+static void test_sequences(void) {
+  for (int i = 0; i < 60; i++) {
+    config c = layer(2 + random_below(3), 0, 16 + random_below(5), 16 + random_below(30), 1);
+    c.axes = 1;
+    c.size[0] = 180 + random_below(400);
+    c.taps[0] = 2 + random_below(3);
+    c.stride[0] = 1 + (random_below(4) == 0);
+    c.lhs_dilation[0] = 1 + (random_below(6) == 0);
+    c.rhs_dilation[0] = 1 + random_below(9);
+    c.reversal[0] = random_below(2);
+    for (int k = 0; k < 2; k++) c.padding[k] = (int64_t)random_below(12) - 2;
+    static const int64_t last[] = {0, 2, 1}, filters[] = {1, 2, 0};
+    memcpy(c.lhs_at, last, sizeof last);
+    memcpy(c.out_at, last, sizeof last);
+    memcpy(c.rhs_at, filters, sizeof filters);
+    if (complete(&c)) check_convolution(&c, product_types[i % 4]);
+  }
+}
+
+/* No gathering for a sequence, either, where there are products of views. */
+static void test_sequence_is_rows(void) {
+  jm_window w = {.dtype = JM_DT_f32,
+                 .n_axes = 1,
+                 .axes = {{.n_out = 4000,
+                           .n_tap = 2,
+                           .n_in = 4000,
+                           .start = -8,
+                           .out_step = 1,
+                           .tap_step = 8,
+                           .in_stride = 32,
+                           .tap_stride = 32 * 32,
+                           .out_stride = 32}},
+                 .batch = 8,
+                 .groups = 1,
+                 .in_features = 32,
+                 .out_features = 32,
+                 .lhs_feature = 1,
+                 .out_feature = 1};
+  CHECK(jm_window_is_rows(&w) == (jm_gemm_vector_supports(JM_DT_f32) && !jm_blas_is_plain()));
+  w.axes[0].in_stride = 1; /* features first */
+  CHECK(!jm_window_is_rows(&w));
+}
+
 static void test_without_memory(void) {
   without_memory = true;
   for (int i = 0; i < 60; i++) {
@@ -275,4 +322,5 @@ static void test_without_memory(void) {
   without_memory = false;
 }
 
-TEST_MAIN(test_random, test_layers, test_rows, test_without_memory)
+TEST_MAIN(test_random, test_layers, test_rows, test_sequences, test_sequence_is_rows,
+          test_without_memory)

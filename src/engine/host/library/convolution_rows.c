@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution over images with channels last, without gathering: a row of outputs times a row of
- * taps is a product whose left side is a view of the input, rows overlapping. Only where windows
- * leave the input is it copied, once, with zeros around it. */
+ * Convolution over images or sequences with channels last, without gathering: a row of outputs
+ * times a row of taps is a product whose left side is a view of the input, rows overlapping. Only
+ * where windows leave the input is it copied, once, with zeros around it; in a long row, only what
+ * the outputs near its ends read. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -15,6 +16,8 @@ enum {
   LEAST_FEATURES = 16,
   LEAST_OUTPUTS = 512,
   MOST_KERNEL = 4 << 20, /* bytes: it is read once for each piece of work */
+  PIECE = 96,            /* outputs of a row that are a piece of work */
+  FEW_EDGES = 32,        /* the part of a row, one in so many, that may be computed apart */
   COPY_GRAIN = 1 << 18,
 };
 
@@ -29,20 +32,36 @@ typedef struct rows {
   char *copy;
 } rows;
 
-static const jm_axis *wide_axis(const jm_window *w) {
-  return &w->axes[w->axes[1].in_stride <= w->axes[0].in_stride ? 1 : 0];
+/* The axis of rows of a sequence, which is one row. */
+static const jm_axis one_row = {.n_out = 1, .n_tap = 1, .n_in = 1, .out_step = 1, .tap_step = 1};
+
+/* The index of the axis of outputs in a row. */
+static uint32_t find_wide(const jm_window *w) {
+  return w->n_axes == 2 && w->axes[1].in_stride <= w->axes[0].in_stride;
+}
+
+static const jm_axis *find_tall(const jm_window *w, uint32_t wide) {
+  return w->n_axes == 1 ? &one_row : &w->axes[!wide];
 }
 
 bool jm_window_is_rows(const jm_window *w) {
-  if (jm_blas_is_plain() || !jm_gemm_vector_supports(w->dtype) || w->groups != 1 || w->n_axes != 2)
+  if (jm_blas_is_plain() || !jm_gemm_vector_supports(w->dtype) || w->groups != 1 || w->n_axes < 1 ||
+      w->n_axes > 2)
     return false;
   if (w->lhs_feature != 1 || w->out_feature != 1) return false;
-  const jm_axis *wide = wide_axis(w), *tall = &w->axes[wide == w->axes];
+  const jm_axis *wide = &w->axes[find_wide(w)], *tall = find_tall(w, find_wide(w));
   int64_t taps = wide->n_tap * tall->n_tap, outputs = w->batch * wide->n_out * tall->n_out;
   int64_t kernel = taps * w->in_features * w->out_features * (int64_t)jm_dtype_bytes(w->dtype);
   return wide->in_stride == w->in_features && wide->out_stride >= w->out_features && taps > 1 &&
          wide->n_out >= LEAST_ROW && outputs >= LEAST_OUTPUTS && w->in_features >= LEAST_FEATURES &&
          w->out_features >= LEAST_FEATURES && kernel <= MOST_KERNEL && wide->n_in && tall->n_in;
+}
+
+static void init_rows(rows *r, const jm_window *w, uint32_t wide) {
+  *r = (rows){.w = w,
+              .tall = find_tall(w, wide),
+              .wide = &w->axes[wide],
+              .element = jm_dtype_bytes(w->dtype)};
 }
 
 /* The range of inputs that outputs of an axis read, from *low on. */
@@ -114,64 +133,133 @@ static jm_error *pack_kernel(const rows *r, char **out) {
   return NULL;
 }
 
-/* Taps in a row are one group of the depth if they are neighbours. */
-static void fill_groups(const rows *r, bool joined, ptrdiff_t *a, ptrdiff_t *c, ptrdiff_t *depth) {
+/* A row of outputs is one group of the product's rows, or several of a limited length. */
+typedef struct groups {
+  size_t n, n_depth;
+  size_t *rows;
+  ptrdiff_t *a, *c, *depth;
+} groups;
+
+static void fill_rows(const rows *r, groups *to) {
   const jm_window *w = r->w;
+  const ptrdiff_t a_step = (ptrdiff_t)r->wide->out_step * r->wide->in_stride;
   for (int64_t batch = 0; batch < w->batch; batch++)
-    for (int64_t y = 0; y < r->tall->n_out; y++) {
-      *a++ = (ptrdiff_t)batch * r->lhs_batch + (ptrdiff_t)(y * r->tall->out_step) * r->lhs_row;
-      *c++ = (ptrdiff_t)batch * w->out_batch + (ptrdiff_t)y * r->tall->out_stride;
-    }
+    for (int64_t y = 0; y < r->tall->n_out; y++)
+      for (int64_t x = 0; x < r->wide->n_out; x += PIECE, to->n++) {
+        int64_t left = r->wide->n_out - x;
+        to->rows[to->n] = (size_t)(left < PIECE ? left : PIECE);
+        to->a[to->n] = (ptrdiff_t)batch * r->lhs_batch +
+                       (ptrdiff_t)(y * r->tall->out_step) * r->lhs_row + (ptrdiff_t)x * a_step;
+        to->c[to->n] = (ptrdiff_t)batch * w->out_batch + (ptrdiff_t)y * r->tall->out_stride +
+                       (ptrdiff_t)x * r->wide->out_stride;
+      }
+}
+
+/* Taps in a row are one group of the depth if they are neighbours. */
+static void fill_depth(const rows *r, groups *to) {
+  bool joined = r->wide->tap_step == 1 || r->wide->tap_step == -1 || r->wide->n_tap == 1;
   int64_t step = r->wide->tap_step < 0 ? -r->wide->tap_step : r->wide->tap_step;
   for (int64_t t = 0; t < r->tall->n_tap; t++) {
     int64_t y = t * r->tall->tap_step; /* from the first row that outputs look at */
     if (r->tall->tap_step < 0) y -= (r->tall->n_tap - 1) * r->tall->tap_step;
     for (int64_t s = 0; s < (joined ? 1 : r->wide->n_tap); s++)
-      *depth++ = (ptrdiff_t)y * r->lhs_row + (ptrdiff_t)(s * step) * r->wide->in_stride;
+      to->depth[to->n_depth++] =
+          (ptrdiff_t)y * r->lhs_row + (ptrdiff_t)(s * step) * r->wide->in_stride;
   }
+}
+
+static jm_error *build_groups(const rows *r, jm_arena *arena, groups *to) {
+  size_t pieces = (size_t)(r->wide->n_out + PIECE - 1) / PIECE;
+  size_t n = (size_t)(r->w->batch * r->tall->n_out) * pieces;
+  *to = (groups){.rows = jm_arena_alloc(arena, n, sizeof *to->rows),
+                 .a = jm_arena_alloc(arena, n, sizeof *to->a),
+                 .c = jm_arena_alloc(arena, n, sizeof *to->c)};
+  to->depth = jm_arena_alloc(arena, (size_t)(r->tall->n_tap * r->wide->n_tap), sizeof *to->depth);
+  if (!to->rows || !to->a || !to->c || !to->depth) return jm_error_out_of_memory();
+  fill_rows(r, to);
+  fill_depth(r, to);
+  return NULL;
 }
 
 static jm_error *multiply(const rows *r, const char *kernel) {
   const jm_window *w = r->w;
-  bool joined = r->wide->tap_step == 1 || r->wide->tap_step == -1 || r->wide->n_tap == 1;
-  size_t n_rows = (size_t)(w->batch * r->tall->n_out);
-  size_t n_depth = (size_t)(r->tall->n_tap * (joined ? 1 : r->wide->n_tap));
-  ptrdiff_t *offsets = jm_alloc(2 * n_rows + n_depth, sizeof *offsets);
-  if (!offsets) return jm_error_out_of_memory();
-  fill_groups(r, joined, offsets, offsets + n_rows, offsets + 2 * n_rows);
-  size_t k = (size_t)(r->tall->n_tap * r->wide->n_tap * w->in_features);
-  const jm_gemm gemm = {.dtype = w->dtype,
-                        .m = n_rows * (size_t)r->wide->n_out,
-                        .n = (size_t)w->out_features,
-                        .k = k,
-                        .a = r->lhs,
-                        .a_row = (ptrdiff_t)r->wide->out_step * r->wide->in_stride,
-                        .a_col = 1,
-                        .b = kernel,
-                        .b_row = (ptrdiff_t)w->out_features,
-                        .b_col = 1,
-                        .c = w->out,
-                        .ldc = (size_t)r->wide->out_stride};
-  const jm_gemm_groups groups = {.n_row_groups = n_rows,
-                                 .n_depth_groups = n_depth,
-                                 .a_groups = offsets,
-                                 .c_groups = offsets + n_rows,
-                                 .depth_groups = offsets + 2 * n_rows};
-  jm_error *error = jm_gemm_vector_run_groups(&gemm, &groups);
-  jm_free(offsets);
+  groups g;
+  jm_arena arena;
+  jm_arena_init(&arena);
+  jm_error *error = build_groups(r, &arena, &g);
+  if (!error) {
+    const jm_gemm gemm = {
+        .dtype = w->dtype,
+        .m = (size_t)(w->batch * r->tall->n_out * r->wide->n_out),
+        .n = (size_t)w->out_features,
+        .k = (size_t)(r->tall->n_tap * r->wide->n_tap * w->in_features),
+        .a = r->lhs,
+        .a_row = (ptrdiff_t)r->wide->out_step * r->wide->in_stride,
+        .a_col = 1,
+        .b = kernel,
+        .b_row = (ptrdiff_t)w->out_features,
+        .b_col = 1,
+        .c = w->out,
+        .ldc = (size_t)r->wide->out_stride,
+    };
+    const jm_gemm_groups groups = {g.n, g.n_depth, g.rows, g.a, g.c, g.depth};
+    error = jm_gemm_vector_run_groups(&gemm, &groups);
+  }
+  jm_arena_deinit(&arena);
   return error;
 }
 
-jm_error *jm_window_run_rows(const jm_window *w) {
-  rows r = {.w = w, .wide = wide_axis(w), .element = jm_dtype_bytes(w->dtype)};
-  r.tall = &w->axes[r.wide == w->axes];
-  if (jm_context_is_cancelled(w->context))
-    return jm_error_create(JM_CANCELLED, "convolution was cancelled");
-  char *kernel = NULL;
+static jm_error *run(const jm_window *w, uint32_t wide, const char *kernel) {
+  rows r;
+  init_rows(&r, w, wide);
   jm_error *error = find_input(&r);
-  if (!error) error = pack_kernel(&r, &kernel);
   if (!error) error = multiply(&r, kernel);
   jm_scratch_give(r.copy);
+  return error;
+}
+
+/* Outputs [begin, end) of each row. */
+static jm_error *run_part(const jm_window *w, uint32_t wide, int64_t begin, int64_t end,
+                          const char *kernel) {
+  jm_window part = *w;
+  jm_axis *axis = &part.axes[wide];
+  if (begin == end) return NULL;
+  axis->n_out = end - begin;
+  axis->start += begin * axis->out_step;
+  part.out += (ptrdiff_t)begin * axis->out_stride * (ptrdiff_t)jm_dtype_bytes(w->dtype);
+  return run(&part, wide, kernel);
+}
+
+/* The outputs [*begin, *end) of an axis that read nothing outside of the input. */
+static void find_inside(const jm_axis *a, int64_t *begin, int64_t *end) {
+  int64_t low, reach = find_reach(a, &low) - (a->n_out - 1) * a->out_step; /* of one output */
+  *begin = 0, *end = a->n_out;
+  while (*begin < *end && low + *begin * a->out_step < 0) ++*begin;
+  while (*end > *begin && low + (*end - 1) * a->out_step + reach > a->n_in) --*end;
+}
+
+/* Ends of long rows are computed apart, so that the rest is not copied. */
+static jm_error *run_parts(const jm_window *w, uint32_t wide, const char *kernel) {
+  const jm_axis *axis = &w->axes[wide], *tall = find_tall(w, wide);
+  int64_t begin, end, first, last;
+  find_inside(axis, &begin, &end);
+  find_inside(tall, &first, &last);
+  if (last - first < tall->n_out || axis->n_out - (end - begin) > axis->n_out / FEW_EDGES)
+    return run(w, wide, kernel);
+  JM_TRY(run_part(w, wide, 0, begin, kernel));
+  JM_TRY(run_part(w, wide, begin, end, kernel));
+  return run_part(w, wide, end, axis->n_out, kernel);
+}
+
+jm_error *jm_window_run_rows(const jm_window *w) {
+  const uint32_t wide = find_wide(w);
+  rows r;
+  if (jm_context_is_cancelled(w->context))
+    return jm_error_create(JM_CANCELLED, "convolution was cancelled");
+  init_rows(&r, w, wide);
+  char *kernel = NULL;
+  jm_error *error = pack_kernel(&r, &kernel);
+  if (!error) error = run_parts(w, wide, kernel);
   jm_scratch_give(kernel);
   return error;
 }

@@ -321,7 +321,6 @@ static void run_group_task(void *context, size_t first, size_t last) {
   const jm_gemm *g = p->g;
   const jm_gemm_groups *groups = p->groups;
   ptrdiff_t element = (ptrdiff_t)p->kernels->element;
-  size_t group_rows = g->m / groups->n_row_groups;
   for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
     size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
     ptrdiff_t along = groups->depth_groups[k0 / p->group_depth] + (ptrdiff_t)at;
@@ -330,9 +329,9 @@ static void run_group_task(void *context, size_t first, size_t last) {
       for (size_t group = first; group < last; group++) {
         const char *a = (const char *)g->a + (groups->a_groups[group] + along) * element;
         char *c = (char *)g->c + (groups->c_groups[group] + (ptrdiff_t)j) * element;
-        for (size_t i = 0; i < group_rows; i += ROWS)
+        for (size_t i = 0; i < groups->rows[group]; i += ROWS)
           run_tile(p, a + (ptrdiff_t)i * g->a_row * element, g->a_row, 1, panel_at(p, k0, depth, j),
-                   (ptrdiff_t)width, depth, least(group_rows - i, ROWS), width, columns,
+                   (ptrdiff_t)width, depth, least(groups->rows[group] - i, ROWS), width, columns,
                    c + (ptrdiff_t)(i * g->ldc) * element, k0 || g->accumulate);
       }
     }
@@ -349,7 +348,7 @@ jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *grou
   p.panels = divide_up(g->n, p.panel);
   JM_TRY(pack_b(&p));
   /* A panel serves that many rows while it is in the first cache. */
-  size_t grain = divide_up(2 * MOST_ROWS, g->m / groups->n_row_groups);
+  size_t grain = divide_up(2 * MOST_ROWS * groups->n_row_groups, g->m);
   jm_parallel_for(groups->n_row_groups, grain, run_group_task, &p);
   jm_scratch_give(p.packed);
   return NULL;

@@ -12,10 +12,12 @@ bool jm_gemm_vector_supports(jm_dtype dtype);
 jm_error *jm_gemm_vector_run(const jm_gemm *gemm) JM_MUST_USE;
 
 /* Rows and depth in groups at arbitrary positions: a convolution multiplies such a view of its
- * input. Row i of group g is at a + a_groups[g] + i * a_row and at c + c_groups[g] + i * ldc; depth
- * l of group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in a row. */
+ * input. Row i < rows[g] of group g is at a + a_groups[g] + i * a_row and at c + c_groups[g] +
+ * i * ldc; depth l of group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in a
+ * row. Threads share the row groups: they should be of similar size and not few. */
 typedef struct jm_gemm_groups {
-  size_t n_row_groups, n_depth_groups; /* divide the product's m and k */
+  size_t n_row_groups, n_depth_groups; /* the latter divides the product's k */
+  const size_t *rows;                  /* m in all */
   const ptrdiff_t *a_groups, *c_groups, *depth_groups;
 } jm_gemm_groups;
 
