@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import in_turn
 import pytest
 
 PRELUDE = """
@@ -123,15 +124,6 @@ a = jax.device_put(x, NamedSharding(mesh, P('i')))
 equal(jax.jit(f)(a), x * 2)
 jax.effects_barrier()
 assert seen == [0.0], seen""",
-    "timeout": """
-def f(v):
-    return lax.cond(lax.axis_index('i') < 6, lambda a: lax.psum(a, 'i'), lambda a: a, v)
-try:
-    run(f, x)
-except Exception as e:
-    assert 'missing' in str(e) and '6, 7' in str(e), e
-else:
-    raise AssertionError('no error')""",
     "threads": """
 f = jax.jit(shard_map(lambda v: lax.psum(v, 'i'), mesh=mesh, in_specs=P('i'), out_specs=P('i')))
 g = jax.jit(shard_map(lambda v: lax.all_gather(lax.psum(v, 'i'), 'i', tiled=True) * 2, mesh=mesh,
@@ -178,19 +170,31 @@ for t in ts: t.join()
 assert not failed, failed""",
 }
 
+TIMEOUT = {
+    "timeout": """
+def f(v):
+    return lax.cond(lax.axis_index('i') < 6, lambda a: lax.psum(a, 'i'), lambda a: a, v)
+try:
+    run(f, x)
+except Exception as e:
+    assert 'missing' in str(e) and '6, 7' in str(e), e
+else:
+    raise AssertionError('no error')""",
+}
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_eight_devices(name):
+
+@pytest.mark.parametrize("programs, seconds", [(PROGRAMS, 60), (TIMEOUT, 2)], ids=["all", "timeout"])
+def test_eight_devices(programs, seconds):
     environment = dict(
         os.environ,
         JAX_PLATFORMS="mps",
         JAX_MPS_DEVICE="host",
         JAX_MPS_NUM_DEVICES="8",
         JAX_MPS_NUM_THREADS="1",
-        JAX_MPS_COLLECTIVE_TIMEOUT="2" if name == "timeout" else "60",
+        JAX_MPS_COLLECTIVE_TIMEOUT=str(seconds),
     )
     done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + PROGRAMS[name]],
+        [sys.executable, "-c", in_turn.script(PRELUDE, programs)],
         env=environment,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import in_turn
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -166,9 +167,8 @@ def test_older_shardings():
     run([str(HERE / "older_shardings.py")])
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_partition(name):
-    run(["-c", PRELUDE + PROGRAMS[name]])
+def test_partition():
+    run(["-c", in_turn.script(PRELUDE, PROGRAMS)])
 
 
 def test_shardings_by_chance():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import in_turn
 import pytest
 
 pytest.importorskip("mlx", reason="processes exchange data through MLX")
@@ -70,10 +71,6 @@ for groups in (inside, across):
     "loop": """
 f = mapped(lambda v: lax.fori_loop(0, 20, lambda k, c: c + lax.psum(v, 'i') * k, v))
 check(f(share(x)), x + 190 * np.tile(blocks.sum(0), (N, 1)))""",
-    "large": """
-y = np.random.default_rng(0).random((N, 20_000_000), dtype=np.float32)
-total = sum(y[k] for k in range(N))
-check(psum(share(y)), np.tile(total, (N, 1)))""",
     "jit": """
 a = share(x)
 s = NamedSharding(mesh, P())
@@ -97,62 +94,9 @@ check(r, np.tile(blocks.sum(0), (N, 1)))
 check(s, np.tile(blocks.sum(0) * 2, (N, 1)))""",
 }
 
-# Nobody writes a collective here: all come from the shardings. Run with one and with two devices a
-# process, and the last programs in another order in each process.
-PARTITIONED = """
-from jax_mps_c import counters
-def on(*spec, mesh=mesh): return NamedSharding(mesh, P(*spec))
-def put(a, s): return jax.make_array_from_callback(a.shape, s, lambda at: a[at])
-rng = np.random.default_rng(0)
-def draw(*shape): return rng.standard_normal(shape).astype(np.float32)
-def compare(f, arrays, shardings, out=None, same=None):  # with one device: same, or f itself
-    want = jax.tree.leaves(jax.jit(same or f)(*arrays))
-    before = counters.read()["collectives"]
-    got = jax.block_until_ready(jax.jit(f, out_shardings=out)(*map(put, arrays, shardings)))
-    assert counters.read()["collectives"] > before, "nothing was exchanged"
-    for g, w in zip(jax.tree.leaves(got), map(np.asarray, want), strict=True):
-        for shard in g.addressable_shards:
-            np.testing.assert_allclose(np.asarray(shard.data), w[shard.index], 1e-4, 1e-5)
-def step(w, x, y):
-    def loss(w):
-        return jnp.mean((lax.scan(lambda h, m: (jnp.tanh(h @ m), None), x, w)[0] - y) ** 2)
-    value, slope = jax.value_and_grad(loss)(w)
-    return w - slope, value
-arrays = draw(3, 8, 8), draw(16, 8), draw(16, 8)
-everywhere, rows = on(), on("i")
-compare(step, arrays, (everywhere, rows, rows))  # data parallel
-parts = on(None, "i")
-compare(step, arrays, (parts, rows, rows), (parts, everywhere))  # fully sharded
-parts = on(None, None, "i")
-compare(step, arrays, (parts, everywhere, everywhere), (parts, everywhere))  # tensor parallel
-grid = Mesh(np.array(devices).reshape(n, L), ("a", "b"))  # groups of one process, and across
-parts = on(None, None, "b", mesh=grid)
-compare(step, arrays, (parts, *[on("a", mesh=grid)] * 2), (parts, on(mesh=grid)))
-x = arrays[1]
-compare(lambda x: lax.while_loop(lambda c: c.sum() < 1000, lambda c: c + jnp.abs(c.mean(0)) + 1, x),
-        (x,), (rows,))
-compare(lambda x: lax.with_sharding_constraint(jnp.sin(x), on(None, "i")) * 2, (x,), (rows,), rows,
-        lambda x: jnp.sin(x) * 2)
-
-total = jax.jit(lambda v: v.sum(0), out_shardings=everywhere)
-products = jax.jit(lambda v: v @ v.T, out_shardings=rows)
-v = put(x, rows)
-for k in range(10):  # not awaited: the launches overlap, those of shard_map between them
-    r, s, t = total(v), products(v), psum(v)
-np.testing.assert_allclose(np.asarray(r), x.sum(0), 1e-4, 1e-5)
-for shard in s.addressable_shards:
-    np.testing.assert_allclose(np.asarray(shard.data), (x @ x.T)[shard.index], 1e-4, 1e-5)
-try:
-    (products if index == 0 else total)(v).block_until_ready()
-except Exception as e:
-    assert 'same programs in the same order' in str(e), e
-else:
-    raise AssertionError('no error')
-np.testing.assert_allclose(np.asarray(total(v)), x.sum(0), 1e-4, 1e-5)  # and both go on
-"""
-
-# What each process runs, and what the error must say where it fails; every one must end by itself.
-FAULTS = {
+# Of two processes of two devices each: they disagree, get an error, and go on.
+DISAGREEMENTS = {
+    # The first of all, because it counts launches.
     "different_programs": """
 a = share(x)
 other = mapped(lambda v: lax.psum(v, 'i') * 2)
@@ -201,6 +145,70 @@ z = jax.jit(lambda v: v + 1)(y)
 assert len(z.addressable_shards) == (L if index == 0 else 0)
 check(z, np.full((4, L), 2, np.float32))
 check(psum(share(x)), np.tile(blocks.sum(0), (N, 1)))""",
+}
+
+PAIR = {  # of two processes
+    # Three chunks of the wire's.
+    "large": """
+y = np.random.default_rng(0).random((N, 9_000_000), dtype=np.float32)
+total = sum(y[k] for k in range(N))
+check(psum(share(y)), np.tile(total, (N, 1)))""",
+    # Nobody writes a collective here: all come from the shardings. At the end each process launches
+    # another program.
+    "partitioned": """
+from jax_mps_c import counters
+def on(*spec, mesh=mesh): return NamedSharding(mesh, P(*spec))
+def put(a, s): return jax.make_array_from_callback(a.shape, s, lambda at: a[at])
+rng = np.random.default_rng(0)
+def draw(*shape): return rng.standard_normal(shape).astype(np.float32)
+def compare(f, arrays, shardings, out=None, same=None):  # with one device: same, or f itself
+    want = jax.tree.leaves(jax.jit(same or f)(*arrays))
+    before = counters.read()["collectives"]
+    got = jax.block_until_ready(jax.jit(f, out_shardings=out)(*map(put, arrays, shardings)))
+    assert counters.read()["collectives"] > before, "nothing was exchanged"
+    for g, w in zip(jax.tree.leaves(got), map(np.asarray, want), strict=True):
+        for shard in g.addressable_shards:
+            np.testing.assert_allclose(np.asarray(shard.data), w[shard.index], 1e-4, 1e-5)
+def step(w, x, y):
+    def loss(w):
+        return jnp.mean((lax.scan(lambda h, m: (jnp.tanh(h @ m), None), x, w)[0] - y) ** 2)
+    value, slope = jax.value_and_grad(loss)(w)
+    return w - slope, value
+arrays = draw(3, 8, 8), draw(16, 8), draw(16, 8)
+everywhere, rows = on(), on("i")
+compare(step, arrays, (everywhere, rows, rows))  # data parallel
+parts = on(None, "i")
+compare(step, arrays, (parts, rows, rows), (parts, everywhere))  # fully sharded
+parts = on(None, None, "i")
+compare(step, arrays, (parts, everywhere, everywhere), (parts, everywhere))  # tensor parallel
+grid = Mesh(np.array(devices).reshape(n, L), ("a", "b"))  # groups of one process, and across
+parts = on(None, None, "b", mesh=grid)
+compare(step, arrays, (parts, *[on("a", mesh=grid)] * 2), (parts, on(mesh=grid)))
+x = arrays[1]
+compare(lambda x: lax.while_loop(lambda c: c.sum() < 1000, lambda c: c + jnp.abs(c.mean(0)) + 1, x),
+        (x,), (rows,))
+compare(lambda x: lax.with_sharding_constraint(jnp.sin(x), on(None, "i")) * 2, (x,), (rows,), rows,
+        lambda x: jnp.sin(x) * 2)
+
+total = jax.jit(lambda v: v.sum(0), out_shardings=everywhere)
+products = jax.jit(lambda v: v @ v.T, out_shardings=rows)
+v = put(x, rows)
+for k in range(10):  # not awaited: the launches overlap, those of shard_map between them
+    r, s, t = total(v), products(v), psum(v)
+np.testing.assert_allclose(np.asarray(r), x.sum(0), 1e-4, 1e-5)
+for shard in s.addressable_shards:
+    np.testing.assert_allclose(np.asarray(shard.data), (x @ x.T)[shard.index], 1e-4, 1e-5)
+try:
+    (products if index == 0 else total)(v).block_until_ready()
+except Exception as e:
+    assert 'same programs in the same order' in str(e), e
+else:
+    raise AssertionError('no error')
+np.testing.assert_allclose(np.asarray(total(v)), x.sum(0), 1e-4, 1e-5)  # and both go on""",
+}
+
+# Of jobs that end: what each process runs, and what the error must say.
+FAULTS = {
     "killed": """
 a = share(x)
 psum(a).block_until_ready()
@@ -219,7 +227,7 @@ raise AssertionError('no error')""",
 a = share(x)
 psum(a).block_until_ready()
 if index == 0:
-    time.sleep(3 * LIMIT)
+    time.sleep(LIMIT + 6)
     os._exit(7)
 t = time.time()
 try:
@@ -255,7 +263,9 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def start(program: str, n: int, devices: int, **settings: str) -> list[subprocess.Popen]:
+def start(
+    programs: dict[str, str], n: int, devices: int, prelude: str = PRELUDE, **settings: str
+) -> list[subprocess.Popen]:
     environment = dict(
         os.environ,
         JAX_PLATFORMS="mps",
@@ -265,7 +275,7 @@ def start(program: str, n: int, devices: int, **settings: str) -> list[subproces
         **{"JAX_MPS_COLLECTIVE_TIMEOUT": "60"} | settings,
     )
     options = "OPTIONS = dict(initialization_timeout=60, shutdown_timeout_seconds=20)\n"
-    text = f"LIMIT = {LIMIT}\n" + options + PRELUDE + program
+    text = f"LIMIT = {LIMIT}\n" + options + in_turn.script(prelude, programs)
     port = str(free_port())
     return [
         subprocess.Popen(
@@ -279,7 +289,7 @@ def start(program: str, n: int, devices: int, **settings: str) -> list[subproces
     ]
 
 
-def finish(processes: list[subprocess.Popen], seconds: float = 150) -> list[tuple[int, str, str]]:
+def finish(processes: list[subprocess.Popen], seconds: float = 300) -> list[tuple[int, str, str]]:
     """Exit status and output of each; none may hang."""
     end = time.monotonic() + seconds
     try:
@@ -293,52 +303,43 @@ def finish(processes: list[subprocess.Popen], seconds: float = 150) -> list[tupl
             process.kill()
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-@pytest.mark.parametrize("n,devices", [(2, 2), (3, 1)])
-def test_processes(name, n, devices):
-    if name == "large" and n > 2:
-        pytest.skip("the pieces are the same")
-    for status, _, err in finish(start(PROGRAMS[name], n, devices)):
-        assert status == 0, err[-4000:]
-
-
-@pytest.mark.parametrize("devices", [1, 2])
-def test_partitioned(devices):
-    for status, _, err in finish(start(PARTITIONED, 2, devices)):
-        assert status == 0, err[-4000:]
-
-
+# Starting a process takes longer than most programs: a job runs all that are for its shape.
 @pytest.mark.parametrize(
-    "name", ["different_programs", "failure_in_one", "refused_in_one", "no_local_devices"]
+    "n, devices, programs",
+    [
+        (2, 2, DISAGREEMENTS | PROGRAMS | PAIR),
+        (2, 1, {"partitioned": PAIR["partitioned"]}),
+        (3, 1, PROGRAMS),
+    ],
+    ids=["2x2", "2x1", "3x1"],
 )
-def test_disagreement(name):
-    for status, _, err in finish(start(FAULTS[name], 2, 2)):
-        assert status == 0, err[-4000:]
+def test_processes(n, devices, programs):
+    outcomes = finish(start(programs, n, devices))
+    errors = [f"process {k}: {err[-4000:]}" for k, (status, _, err) in enumerate(outcomes) if status]
+    assert not errors, "\n".join(errors)
+
+
+def start_fault(name: str, n: int, **settings: str) -> list[subprocess.Popen]:
+    return start({name: FAULTS[name]}, n, 1, **settings)
 
 
 def test_killed_process():
-    outcomes = finish(
-        start(FAULTS["killed"], 3, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT)), seconds=60
-    )
+    processes = start_fault("killed", 3, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
+    outcomes = finish(processes, seconds=60)
     assert [status for status, _, _ in outcomes] == [7, 7, 9], outcomes
 
 
 def test_late_process():
-    outcomes = finish(
-        start(FAULTS["late_in_a_program"], 2, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT)), seconds=60
-    )
+    processes = start_fault("late_in_a_program", 2, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
+    outcomes = finish(processes, seconds=60)
     assert [status for status, _, _ in outcomes] == [7, 7], outcomes
 
 
 def test_process_without_a_client():
     """It joined jax.distributed and never asks for a device."""
-    sleep = "if not index: time.sleep(3 * LIMIT), os._exit(7)\n"
-    text = PRELUDE.replace("devices = jax.devices()", sleep + "devices = jax.devices()")
-    global_prelude, globals()["PRELUDE"] = PRELUDE, text
-    try:
-        processes = start(FAULTS["late_client"], 2, 1, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
-    finally:
-        globals()["PRELUDE"] = global_prelude
+    sleep = "if not index: time.sleep(LIMIT + 6), os._exit(7)\n"
+    prelude = PRELUDE.replace("devices = jax.devices()", sleep + "devices = jax.devices()")
+    processes = start_fault("late_client", 2, prelude=prelude, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
     first, second = finish(processes, seconds=60)
     assert first[0] == 7
     assert second[0] != 0 and "process 0 of the job's 2 did not come within 5 s" in second[2]
@@ -351,10 +352,9 @@ def test_port_in_use():
         port = taken.getsockname()[1] - 1
         if not 1024 <= port <= 65471:
             pytest.skip("the port is too high")
-        processes = start(
-            FAULTS["port_in_use"],
+        processes = start_fault(
+            "port_in_use",
             2,
-            1,
             JAX_MPS_COLLECTIVE_PORT=str(port),
             JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT),
         )
@@ -364,5 +364,5 @@ def test_port_in_use():
 
 
 def test_without_mlx():
-    for status, _, err in finish(start(FAULTS["no_mlx"], 2, 1, JAX_MPS_COLLECTIVES="nothing")):
+    for status, _, err in finish(start_fault("no_mlx", 2, JAX_MPS_COLLECTIVES="nothing")):
         assert status != 0 and "JAX_MPS_COLLECTIVES is 'nothing'" in err, err[-4000:]
