@@ -183,7 +183,9 @@ else:
 }
 
 
-@pytest.mark.parametrize("programs, seconds", [(PROGRAMS, 60), (TIMEOUT, 2)], ids=["all", "timeout"])
+@pytest.mark.parametrize(
+    "programs, seconds", [(PROGRAMS, 60), (TIMEOUT, 2)], ids=["all", "timeout"]
+)
 def test_eight_devices(programs, seconds):
     environment = dict(
         os.environ,

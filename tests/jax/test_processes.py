@@ -315,7 +315,9 @@ def finish(processes: list[subprocess.Popen], seconds: float = 300) -> list[tupl
 )
 def test_processes(n, devices, programs):
     outcomes = finish(start(programs, n, devices))
-    errors = [f"process {k}: {err[-4000:]}" for k, (status, _, err) in enumerate(outcomes) if status]
+    errors = [
+        f"process {k}: {err[-4000:]}" for k, (status, _, err) in enumerate(outcomes) if status
+    ]
     assert not errors, "\n".join(errors)
 
 
@@ -339,7 +341,9 @@ def test_process_without_a_client():
     """It joined jax.distributed and never asks for a device."""
     sleep = "if not index: time.sleep(LIMIT + 6), os._exit(7)\n"
     prelude = PRELUDE.replace("devices = jax.devices()", sleep + "devices = jax.devices()")
-    processes = start_fault("late_client", 2, prelude=prelude, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
+    processes = start_fault(
+        "late_client", 2, prelude=prelude, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT)
+    )
     first, second = finish(processes, seconds=60)
     assert first[0] == 7
     assert second[0] != 0 and "process 0 of the job's 2 did not come within 5 s" in second[2]
