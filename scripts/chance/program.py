@@ -149,12 +149,20 @@ class Context:
         return x.astype(dtype).astype(wide)
 
     def disturb(self, x: Any, dtype: str, serial: int) -> Any:
-        """With noise, an error of two roundings in each element."""
+        """With noise, an error of two roundings in each element. That of a complex number is of its
+        whole: a part that is zero need not stay so, and decides the side of a branch cut."""
         if not self.noise or not jnp.issubdtype(x.dtype, jnp.inexact):
             return x
         rng = np.random.default_rng([self.noise, serial])
         signs = rng.integers(0, 2, max(1, min(x.size, 4096))) * 2.0 - 1.0
-        return x * (1 + 2 * epsilon(dtype) * np.resize(signs, x.shape))
+        errors = 2 * epsilon(dtype) * np.resize(signs, x.shape)
+        if not is_complex(dtype):
+            return x * (1 + errors)
+        # Noises 1 and 2, 3 and 4, … are of opposite signs, so that both sides are seen.
+        rng = np.random.default_rng([(self.noise + 1) // 2, serial])
+        signs = (rng.integers(0, 2, signs.size) * 2.0 - 1.0) * (-1) ** self.noise
+        errors = errors + 2j * epsilon(dtype) * np.resize(signs, x.shape)
+        return jnp.where(jnp.isfinite(x), x + jnp.abs(x) * errors, x)
 
 
 Apply = Callable[..., Any]  # (context, params, bodies, *arguments) -> array

@@ -45,6 +45,46 @@ found["wrong"] = [d.kind for d in judge.compare(p, wrong, right, "cpu", "value")
 small = reduce.reduce(p, lambda q: any(s.op == "sort" for s in q.steps), 60)
 found["reduced"] = [s.op for s in small.steps]
 found["inputs"], found["outputs"] = len(small.inputs), len(small.outputs)
+
+
+def judged(shape, dtype, op, params, ours, theirs, wrappers=(), data=None):
+    # The kinds of differences of a program of one op.
+    x = program.Input(shape, dtype, "plain", 3, data)
+    out = () if op.startswith("reduce") else shape
+    p = program.Program(0, [x], [Step(op, (0,), params, dtype, out)], (1,), wrappers)
+    return [d.kind for d in judge.compare(p, [ours], [theirs], "cpu", "value")]
+
+
+# More than 4096 elements with a NaN: their maximum is NaN, whatever JAX's CPU backend gives.
+data = np.linspace(-1, 1, 5000).astype(np.float32)
+data[1000] = np.nan
+nan, one = np.array(np.nan, np.float32), np.array(1, np.float32)
+places = {"axis": (0,), "keepdims": False}
+found["nan"] = judged((5000,), "float32", "reduce_max", places, nan, one, data=data)
+found["lost"] = judged((5000,), "float32", "reduce_max", places, one, nan, data=data)
+data = np.nan_to_num(data)
+found["made"] = judged((5000,), "float32", "reduce_max", places, nan, one, data=data)
+
+# The derivative of that maximum: 1 where it is, divided among equals.
+ties = np.array([3, 1, 3, 2], np.float32)
+half = np.array([0.5, 0, 0.5, 0], np.float32)
+grad = lambda ours: judged((4,), "float32", "reduce_max", places, ours, half, ("grad",), ties)
+found["bad grad"] = grad(half[::-1].copy())
+# Where the other's derivative is finite and right, NaN is a difference.
+found["nan grad"] = grad(np.where(half == 0, np.float32(np.nan), half))
+
+# Rounding decides the side of a branch cut, but not more than that.
+z = np.array([-2, 3], np.complex64)
+steps = [Step("square", (0,), {}, "complex64", (2,)), Step("acos", (1,), {}, "complex64", (2,))]
+p = program.Program(0, [program.Input((2,), "complex64", "", 0, z)], steps, (2,))
+(right,) = fuzz_programs.run_program(p, eager=False)
+cut = lambda ours: [d.kind for d in judge.compare(p, [ours], [right], "cpu", "value")]
+found["cut"], found["off the cut"] = cut(right.conj()), cut(right + np.complex64(5))
+# A NaN among complex numbers: its maximum depends on the order, and so is not asked for.
+z = np.array([1, complex(np.nan, 0), 2], np.complex64)
+p = program.Program(0, [program.Input((3,), "complex64", "", 0, z)], [
+    Step("cummax", (0,), {"axis": 0, "reverse": False}, "complex64", (3,))], (1,))
+found["cummax"] = fuzz_programs.run_program(p, eager=False)[0].real.tolist()
 print(json.dumps(found))
 """
 
@@ -70,6 +110,14 @@ def test_judge_and_reduce():
         "reduced": ["sort"],
         "inputs": 1,
         "outputs": 1,
+        "nan": [],
+        "lost": ["value"],
+        "made": ["value"],
+        "bad grad": ["value"],
+        "nan grad": ["value"],
+        "cut": [],
+        "off the cut": ["value"],
+        "cummax": [1.0, 1.0, 2.0],
     }
 
 
