@@ -52,3 +52,14 @@ def test_ones_of_small_integers():
     x = np.arange(-8, 8).astype(jnp.int4)
     ones = [bin(int(v) & 15).count("1") for v in x]
     np.testing.assert_array_equal(jax.jit(jax.lax.population_count)(x).astype(np.int32), ones)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (5000, 3), (4097,)])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_nan_in_a_large_maximum(name, shape):
+    """JAX's CPU backend loses it where the array has more than 4096 elements."""
+    x = np.random.default_rng(2).uniform(-1, 1, shape).astype(np.float32)
+    x.flat[x.size // 3] = np.nan
+    for axis in (None, 0, -1):
+        got = jax.jit(lambda x, axis=axis: getattr(jnp, name)(x, axis))(x)
+        np.testing.assert_array_equal(got, getattr(np, name)(x, axis))
