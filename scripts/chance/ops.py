@@ -84,7 +84,8 @@ def reduce_with_nan(f: Any, x: Any, **places: Any) -> Any:
     def derive(primals: Any, tangents: Any) -> Any:
         (x,), (dx,) = primals, tangents
         out = reduce(x)
-        wide = jnp.expand_dims(out, places["axis"]) if not places["keepdims"] else out
+        axes = tuple(range(x.ndim)) if places["axis"] is None else places["axis"]
+        wide = out if places["keepdims"] else jnp.expand_dims(out, axes)
         chosen = (x == wide).astype(x.dtype)
         return out, jnp.sum(dx * chosen, **places) / jnp.sum(chosen, **places)
 

@@ -70,6 +70,8 @@ ties = np.array([3, 1, 3, 2], np.float32)
 half = np.array([0.5, 0, 0.5, 0], np.float32)
 grad = lambda ours: judged((4,), "float32", "reduce_max", places, ours, half, ("grad",), ties)
 found["bad grad"] = grad(half[::-1].copy())
+places = {"axis": None, "keepdims": False}
+found["of all axes"] = grad(half[::-1].copy())
 # Where the other's derivative is finite and right, NaN is a difference.
 found["nan grad"] = grad(np.where(half == 0, np.float32(np.nan), half))
 
@@ -114,6 +116,7 @@ def test_judge_and_reduce():
         "lost": ["value"],
         "made": ["value"],
         "bad grad": ["value"],
+        "of all axes": ["value"],
         "nan grad": ["value"],
         "cut": [],
         "off the cut": ["value"],
