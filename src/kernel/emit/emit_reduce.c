@@ -262,9 +262,18 @@ static void product_step(nest *s, const jm_element *carried, jm_element *next) {
     next[i] = add_product(s, jm_k_iadd(b, position, jm_k_int(b, it, i)), carried[i]);
 }
 
+/* Where a sum begins. One product alone stays as it is, even if it is -0, as in XLA. */
+static jm_element first_sum(const nest *s, jm_dtype dtype) {
+  const jm_element zero = jm_emit_zero(s->e, dtype);
+  int64_t terms = 1;
+  for (uint32_t i = 0; i < s->n_loops; i++) terms *= s->sizes[i];
+  if (terms != 1 || !(jm_dtype_is_float(dtype) || jm_dtype_is_complex(dtype))) return zero;
+  return jm_element_run(jm_emit_builder(s->e), JM_OP_negate, dtype, &zero);
+}
+
 static jm_element sum_products(nest *s, product *p) {
   jm_kbuilder *b = jm_emit_builder(s->e);
-  jm_element zero = jm_emit_zero(s->e, p->dtype), sums[SUMS];
+  jm_element zero = first_sum(s, p->dtype), sums[SUMS];
   int64_t *last = s->n_loops ? &s->sizes[s->n_loops - 1] : NULL, whole = last ? *last : 1;
   for (uint32_t i = 0; i < SUMS; i++) sums[i] = zero;
   p->sums = 1;
