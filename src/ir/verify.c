@@ -180,7 +180,8 @@ static jm_error *check_region(walk *w, jm_region_id id) {
   return NULL;
 }
 
-/* Donation hands an argument's memory to a result: the bytes must fit, and only once. */
+/* Donation hands an argument's memory to a result: the bytes must fit, and only once. Those of
+ * whole arrays need not: their parts do. */
 static jm_error *check_entry(const jm_module *m) {
   const jm_region *entry = jm_module_region(m, m->entry);
   if ((entry->n_args && !m->arguments) || (entry->n_results && !m->results))
@@ -191,8 +192,8 @@ static jm_error *check_entry(const jm_module *m) {
     if (alias < 0 || (uint32_t)alias >= entry->n_results)
       return jm_error_invalid("argument %u is donated to result %d of %u", i, alias,
                               entry->n_results);
-    if (jm_type_bytes(jm_rule_arg(m, entry, i)) !=
-        jm_type_bytes(jm_rule_result(m, entry, (uint32_t)alias)))
+    if (!m->whole && jm_type_bytes(jm_rule_arg(m, entry, i)) !=
+                         jm_type_bytes(jm_rule_result(m, entry, (uint32_t)alias)))
       return jm_error_invalid("argument %u is donated to result %d of another size", i, alias);
   }
   return NULL;

@@ -4,7 +4,7 @@
     sharded_programs.py FIRST LAST
 
 runs the seeds FIRST to LAST - 1. A seed names a program, a mesh, a sharding of each argument and,
-for every other seed, one of each result.
+for every other seed, one of each result; some arguments are donated.
 """
 
 import sys
@@ -192,7 +192,8 @@ def run(seed):
         out = None
         if seed // len(PROGRAMS) % 2:
             out = jax.tree.map(lambda w: NamedSharding(mesh, any_spec(rng, w.shape, mesh)), want)
-        got = jax.jit(function, out_shardings=out)(*given)
+        donated = tuple(k for k in range(len(given)) if rng.random() < 0.4)
+        got = jax.jit(function, out_shardings=out, donate_argnums=donated)(*given)
     if out is not None:
         for g, s in zip(jax.tree.leaves(got), jax.tree.leaves(out), strict=True):
             assert g.sharding.is_equivalent_to(s, g.ndim), (name, g.sharding, s)
