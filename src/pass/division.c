@@ -109,18 +109,18 @@ static jm_error *try_proposal(jm_placement *p, const jm_op *op, const jm_factors
 }
 
 jm_error *jm_division_choose(jm_placement *p, const jm_op *op, const jm_factors *f,
-                             jm_division *out, bool *divided) {
+                             jm_division *out, bool *divided, double *cost) {
   jm_division trial = {jm_arena_alloc(&p->scratch, f->n, sizeof *trial.axes)};
   out->axes = jm_arena_alloc(&p->scratch, f->n, sizeof *out->axes);
   if (!trial.axes || !out->axes) return jm_error_out_of_memory();
-  double least = 1e300;
+  *cost = 1e300;
   uint32_t n = 0;
   for (uint32_t t = f->n_tensors; t-- > 0 && n < MOST_PROPOSALS;) {
     if (!is_divided(p, op, f, t)) continue;
-    JM_TRY(try_proposal(p, op, f, t, &trial, out, &least));
+    JM_TRY(try_proposal(p, op, f, t, &trial, out, cost));
     n++;
   }
-  JM_TRY(try_proposal(p, op, f, f->n_tensors, &trial, out, &least));
+  JM_TRY(try_proposal(p, op, f, f->n_tensors, &trial, out, cost));
   *divided = false;
   for (uint32_t k = 0; k < f->n; k++) *divided |= out->axes[k].n > 0;
   return NULL;

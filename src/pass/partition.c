@@ -490,7 +490,8 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   const jm_factors *f = t->p.factors[id];
   jm_division division;
   bool divided = false;
-  if (f) JM_TRY(jm_division_choose(&t->p, &op, f, &division, &divided));
+  double cost;
+  if (f) JM_TRY(jm_division_choose(&t->p, &op, f, &division, &divided, &cost));
   return divided ? build_divided(t, &site, &op, f, &division) : build_whole(t, &site, &op);
 }
 

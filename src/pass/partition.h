@@ -51,8 +51,9 @@ jm_error *jm_division_sharding(const jm_placement *p, const jm_op *op, const jm_
 jm_error *jm_division_partial(jm_placement *p, const jm_factors *f, const jm_division *division,
                               jm_partial *out) JM_MUST_USE;
 
-/* The division that sends the least, work counted with it; NULL: the op works on whole arrays. */
+/* The division that costs least. *cost: bytes that a device sends, its work counted with them;
+ * *divided: false if the op works on whole arrays. */
 jm_error *jm_division_choose(jm_placement *p, const jm_op *op, const jm_factors *f,
-                             jm_division *out, bool *divided) JM_MUST_USE;
+                             jm_division *out, bool *divided, double *cost) JM_MUST_USE;
 
 #endif

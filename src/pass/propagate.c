@@ -8,18 +8,29 @@
  *
  * First along ops that move or map elements, to a fixed point, then along all. An axis that two
  * factors of an op could have goes to that of the larger array. Loops and branches are part of it:
- * a loop's carry has one sharding, in and out. */
+ * a loop's carry has one sharding, in and out.
+ *
+ * Where both the state of a step and other arguments are divided, a second placement is tried, in
+ * which the other arguments come first: activations are then divided as the batch is, and weights
+ * gathered, although these may be the larger arrays. The placement that costs less is taken. */
 #include "ir/collective.h"
 #include "pass/partition.h"
 #include "pass/rewrite.h"
 
 enum { MOST_ROUNDS = 16 };
+enum { ITERATIONS = 16 }; /* that a loop is taken to have */
+
+/* An op that computes on whole arrays, and how often. */
+typedef struct visit {
+  jm_op_id op;
+  double times;
+} visit;
 
 typedef struct walk {
   jm_placement *p;
-  jm_op_id *ops; /* those that compute on whole arrays, parents before children */
-  uint32_t n_ops, capacity;
-  bool changed;
+  visit *visits; /* parents before children */
+  uint32_t n, capacity;
+  bool changed, hides_results; /* shardings of results wait, too */
 } walk;
 
 /* -- who computes for itself */
@@ -97,12 +108,11 @@ static void tie_branches(jm_placement *p, const jm_op *op) {
 
 /* -- the ops */
 
-static jm_error *add_op(walk *w, jm_op_id id) {
-  jm_op_id *grown =
-      jm_arena_grow(&w->p->scratch, w->ops, w->n_ops + 1, &w->capacity, sizeof *grown);
+static jm_error *add_op(walk *w, jm_op_id id, double times) {
+  visit *grown = jm_arena_grow(&w->p->scratch, w->visits, w->n + 1, &w->capacity, sizeof *grown);
   if (!grown) return jm_error_out_of_memory();
-  w->ops = grown;
-  w->ops[w->n_ops++] = id;
+  w->visits = grown;
+  w->visits[w->n++] = (visit){id, times};
   return NULL;
 }
 
@@ -132,16 +142,16 @@ static jm_error *enter_constraint(jm_placement *p, const jm_op *op) {
   return NULL;
 }
 
-static jm_error *enter_region(walk *w, jm_region_id id);
+static jm_error *enter_region(walk *w, jm_region_id id, double times);
 
-static jm_error *enter_op(walk *w, jm_op_id id) {
+static jm_error *enter_op(walk *w, jm_op_id id, double times) {
   jm_placement *p = w->p;
   const jm_op *op = jm_module_op(p->m, id);
   bool nested;
   if (is_edge(op, &nested) && !nested) {
     if (op->code == JM_OP_shard_to_full) return enter_full(p, op);
     p->manual[op->first_result] = true;
-    return add_op(w, id);
+    return add_op(w, id, times);
   }
   if (finds_manual(p, op)) {
     mark_op(p, op);
@@ -150,16 +160,18 @@ static jm_error *enter_op(walk *w, jm_op_id id) {
   if (op->code == JM_OP_sharding_constraint) JM_TRY(enter_constraint(p, op));
   if (op->code == JM_OP_while) tie_loop(p, op);
   if (op->code == JM_OP_case) tie_branches(p, op);
-  JM_TRY(add_op(w, id));
+  JM_TRY(add_op(w, id, times));
   JM_TRY(jm_factors_find(p->m, op, &p->scratch, &p->factors[id]));
   if (op->code != JM_OP_while && op->code != JM_OP_case) return NULL;
-  for (uint32_t r = 0; r < op->n_regions; r++) JM_TRY(enter_region(w, op->first_region + r));
+  if (op->code == JM_OP_while) times *= ITERATIONS;
+  for (uint32_t r = 0; r < op->n_regions; r++) JM_TRY(enter_region(w, op->first_region + r, times));
   return NULL;
 }
 
-static jm_error *enter_region(walk *w, jm_region_id id) {
+static jm_error *enter_region(walk *w, jm_region_id id, double times) {
   const uint32_t n = jm_module_region(w->p->m, id)->n_ops;
-  for (uint32_t i = 0; i < n; i++) JM_TRY(enter_op(w, jm_module_region(w->p->m, id)->ops[i]));
+  for (uint32_t i = 0; i < n; i++)
+    JM_TRY(enter_op(w, jm_module_region(w->p->m, id)->ops[i], times));
   return NULL;
 }
 
@@ -307,10 +319,127 @@ static jm_error *run_phase(walk *w, bool all) {
   w->changed = true;
   for (uint32_t round = 0; round < MOST_ROUNDS && w->changed; round++) {
     w->changed = false;
-    for (uint32_t i = 0; i < w->n_ops; i++) JM_TRY(propagate_any(w, w->ops[i], all));
-    JM_TRY(propagate_results(w));
-    for (uint32_t i = w->n_ops; i-- > 0;) JM_TRY(propagate_any(w, w->ops[i], all));
+    for (uint32_t i = 0; i < w->n; i++) JM_TRY(propagate_any(w, w->visits[i].op, all));
+    if (!w->hides_results) JM_TRY(propagate_results(w));
+    for (uint32_t i = w->n; i-- > 0;) JM_TRY(propagate_any(w, w->visits[i].op, all));
   }
+  return NULL;
+}
+
+static jm_error *run_phases(walk *w) {
+  JM_TRY(run_phase(w, false));
+  return run_phase(w, true);
+}
+
+/* -- what a placement costs, as jm_division_choose counts it */
+
+static double move_cost(const jm_placement *p, jm_value from, const jm_sharding *to) {
+  if (p->manual[from]) return 0;
+  return jm_reshard_cost(jm_module_typeof(p->m, from), jm_placement_of(p, from), to);
+}
+
+/* Of values that are moved to others that stand for the same arrays. */
+static double moves_cost(const jm_placement *p, const jm_value *from, jm_value to, uint32_t n) {
+  double cost = 0;
+  for (uint32_t i = 0; i < n; i++)
+    if (!p->manual[to + i]) cost += move_cost(p, from[i], jm_placement_of(p, to + i));
+  return cost;
+}
+
+static double loop_cost(const jm_placement *p, const jm_op *op) {
+  const jm_region *body = jm_op_region(p->m, op, 1);
+  return moves_cost(p, op->operands, body->first_arg, op->n_operands) +
+         ITERATIONS * moves_cost(p, body->results, op->first_result, op->n_results);
+}
+
+static double branches_cost(const jm_placement *p, const jm_op *op) {
+  const jm_region *first = jm_op_region(p->m, op, 0);
+  double cost = moves_cost(p, op->operands + 1, first->first_arg, first->n_args);
+  for (uint32_t r = 0; r < op->n_regions; r++)
+    cost += moves_cost(p, jm_op_region(p->m, op, r)->results, op->first_result, op->n_results);
+  return cost;
+}
+
+static jm_error *op_cost(jm_placement *p, jm_op_id id, double *cost) {
+  const jm_op *op = jm_module_op(p->m, id);
+  jm_division division;
+  bool flag;
+  *cost = 0;
+  if (is_edge(op, &flag)) return NULL; /* the same under every placement */
+  if (op->code == JM_OP_while) {
+    *cost = loop_cost(p, op);
+  } else if (op->code == JM_OP_case) {
+    *cost = branches_cost(p, op);
+  } else if (op->code == JM_OP_sharding_constraint) {
+    *cost = moves_cost(p, op->operands, op->first_result, 1);
+  } else if (p->factors[id]) {
+    return jm_division_choose(p, op, p->factors[id], &division, &flag, cost);
+  } else {
+    for (uint32_t i = 0; i < op->n_operands; i++) *cost += move_cost(p, op->operands[i], NULL);
+  }
+  return NULL;
+}
+
+static jm_error *placement_cost(const walk *w, double *total) {
+  const jm_module *m = w->p->m;
+  const jm_region *entry = jm_module_region(m, m->entry);
+  double cost;
+  *total = 0;
+  for (uint32_t i = 0; i < w->n; i++) {
+    JM_TRY(op_cost(w->p, w->visits[i].op, &cost));
+    *total += cost * w->visits[i].times;
+  }
+  for (uint32_t i = 0; i < entry->n_results; i++)
+    if (m->results[i].divided && jm_sharding_is_canonical(m->results[i].parts))
+      *total += move_cost(w->p, entry->results[i], m->results[i].parts);
+  return NULL;
+}
+
+/* -- the second placement */
+
+/* Whether an argument's memory becomes a result's: the state that a step updates. */
+static bool is_state(const jm_module *m, uint32_t argument) {
+  return m->arguments[argument].alias >= 0 || m->arguments[argument].donor;
+}
+
+/* From the arguments alone that are no state; then from all. */
+static jm_error *place_state_last(walk *w) {
+  jm_placement *p = w->p;
+  const jm_region *entry = jm_module_region(p->m, p->m->entry);
+  const jm_sharding **own = jm_arena_copy(&p->scratch, p->sharding + entry->first_arg,
+                                          entry->n_args, sizeof(jm_sharding *));
+  if (!own) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < entry->n_args; i++)
+    if (is_state(p->m, i)) p->sharding[entry->first_arg + i] = NULL;
+  w->hides_results = true;
+  JM_TRY(run_phases(w));
+  w->hides_results = false;
+  for (uint32_t i = 0; i < entry->n_args; i++) p->sharding[entry->first_arg + i] = own[i];
+  return run_phases(w);
+}
+
+static bool has_divided(const jm_placement *p, bool state) {
+  const jm_region *entry = jm_module_region(p->m, p->m->entry);
+  for (uint32_t i = 0; i < entry->n_args; i++)
+    if (is_state(p->m, i) == state && p->sharding[entry->first_arg + i]) return true;
+  return false;
+}
+
+/* p->sharding has the shardings that are given. */
+static jm_error *choose_placement(walk *w) {
+  jm_placement *p = w->p;
+  double cost, other_cost;
+  const jm_sharding **other =
+      jm_arena_copy(&p->scratch, p->sharding, p->n_values, sizeof(jm_sharding *));
+  if (!other) return jm_error_out_of_memory();
+  JM_TRY(run_phases(w));
+  if (!has_divided(p, true) || !has_divided(p, false)) return NULL;
+  const jm_sharding **first = p->sharding;
+  JM_TRY(placement_cost(w, &cost));
+  p->sharding = other;
+  JM_TRY(place_state_last(w));
+  JM_TRY(placement_cost(w, &other_cost));
+  if (other_cost >= cost) p->sharding = first;
   return NULL;
 }
 
@@ -409,7 +538,6 @@ jm_error *jm_placement_find(jm_placement *p) {
     return jm_error_out_of_memory();
   for (uint32_t v = 0; v < p->n_values; v++) p->tied[v] = v;
   JM_TRY(enter_arguments(p));
-  JM_TRY(enter_region(&w, p->m->entry));
-  JM_TRY(run_phase(&w, false));
-  return run_phase(&w, true);
+  JM_TRY(enter_region(&w, p->m->entry, 1));
+  return choose_placement(&w);
 }

@@ -67,6 +67,14 @@ assert found == {"all_gather": 2, "reduce_scatter": 2, "all_reduce": 1}, found
 assert bytes_sent == 2 * 7 * (16 * 32 + 32 * 8) * F32 // 8 + 2 * 7 * F32 // 8, bytes_sent
 for g, w in zip(got, arrays[:2]):
     assert g.sharding.is_equivalent_to(w.sharding, 2), g.sharding""",
+    # A part of one array has the size of another whole one: JAX names the result.
+    "donated_to_another_shape": """
+x = put((8, 16), "i")
+want = np.asarray(x).sum(0, keepdims=True)
+f = jax.jit(lambda v: v.sum(0, keepdims=True), donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
+assert "tf.aliasing_output" in f.lower(x).as_text()
+np.testing.assert_allclose(np.asarray(f(x)), want, rtol=1e-5)
+assert x.is_deleted()""",
     # The hidden dimension is divided: one sum at the end.
     "tensor_parallel": """
 x, w1, w2 = put((64, 16)), put((16, 32), None, "i"), put((32, 8), "i")
@@ -182,12 +190,12 @@ def test_more_shardings_by_chance(first):
     run([str(HERE / "sharded_programs.py"), str(first), str(first + 95)], timeout=1800)
 
 
-# The bytes sent are at most these times XLA's. In the fully sharded step the activations take over
-# the weights' division, in XLA as well as here, and sums of them are sent whole: 1.31 times as much.
+# At most these times the bytes that XLA sends: it divides the activations of a fully sharded step as
+# its weights are, not as its batch is.
 BOUNDS = {
     "data_mlp_step": 1.0,
     "data_gpt_step": 1.0,
-    "sharded_gpt_step": 1.35,
+    "sharded_gpt_step": 0.25,
     "tensor_mlp_step": 1.0,
 }
 
