@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks import entry as entries
 
@@ -64,7 +64,7 @@ class Session:
         """The shardings of inputs and results, over a mesh that is set for the whole process."""
         devices = jax.devices()
         assert len(devices) == entries.DEVICES, devices
-        mesh = Mesh(np.array(devices), (entries.AXIS,))
+        mesh = Mesh(np.array(devices), (entries.AXIS,), axis_types=(AxisType.Auto,))
         jax.set_mesh(mesh)
         specs = self.entry.split(self.entry.inputs(np.random.default_rng(TIMED)))
         return jax.tree.map(

@@ -10,7 +10,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
@@ -63,7 +63,7 @@ def sent_by_xla(text: str) -> float:
 
 
 def lower(entry: entries.Entry, platform: str):
-    mesh = Mesh(np.array(jax.devices(platform)), (entries.AXIS,))
+    mesh = Mesh(np.array(jax.devices(platform)), (entries.AXIS,), axis_types=(AxisType.Auto,))
     assert mesh.size == entries.DEVICES
     inputs = entry.inputs(np.random.default_rng(0))
     arguments, results = jax.tree.map(

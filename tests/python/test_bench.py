@@ -53,7 +53,8 @@ def mesh_of(entry):
     """Where a function over several devices can be traced; there need be no such devices."""
     if not entry.split:
         return contextlib.nullcontext()
-    mesh = jax.sharding.AbstractMesh((entries.DEVICES,), (entries.AXIS,))
+    kinds = (jax.sharding.AxisType.Auto,)
+    mesh = jax.sharding.AbstractMesh((entries.DEVICES,), (entries.AXIS,), axis_types=kinds)
     return jax.sharding.use_abstract_mesh(mesh)
 
 
