@@ -195,26 +195,23 @@ double jm_reshard_cost(const jm_type *whole, const jm_sharding *from, const jm_s
 
 /* -- building */
 
-static jm_error *build_op(const jm_site *site, jm_opcode code, const jm_value *operands, uint32_t n,
-                          const void *attrs, const jm_type *type, uint32_t n_regions,
-                          jm_op_id *out) {
+static jm_error *build_one(const jm_site *site, jm_opcode code, const jm_value *operands,
+                           uint32_t n, const void *attrs, const jm_type *type, jm_value *out) {
+  return jm_build_one(site->m, site->region, code, operands, n, attrs, type, site->loc, out);
+}
+
+/* A collective with an empty region for the function that it combines by. */
+static jm_error *build_combining(const jm_site *site, jm_opcode code, jm_value operand,
+                                 const void *attrs, const jm_type *type, jm_op_id *out) {
   const jm_op_spec spec = {.code = code,
-                           .operands = operands,
-                           .n_operands = n,
+                           .operands = &operand,
+                           .n_operands = 1,
                            .result_types = &type,
                            .n_results = 1,
                            .attrs = attrs,
-                           .n_regions = n_regions,
+                           .n_regions = 1,
                            .loc = site->loc};
   return jm_build_op(site->m, site->region, &spec, out);
-}
-
-static jm_error *build_one(const jm_site *site, jm_opcode code, const jm_value *operands,
-                           uint32_t n, const void *attrs, const jm_type *type, jm_value *out) {
-  jm_op_id id;
-  JM_TRY(build_op(site, code, operands, n, attrs, type, 0, &id));
-  *out = site->m->ops[id].first_result;
-  return NULL;
 }
 
 /* The groups of partitions that differ along the axes alone, each in the order of its members'
@@ -451,7 +448,7 @@ static jm_error *build_scatter(const jm_site *site, const jm_partial *partial,
   jm_op_id id;
   JM_TRY(list_groups(site->m, like, axes, &attrs.replica_groups));
   JM_TRY(scaled_type(site->m, from, dim, 1, dim, attrs.group_size, &to));
-  JM_TRY(build_op(site, JM_OP_reduce_scatter, value, 1, &attrs, to, 1, &id));
+  JM_TRY(build_combining(site, JM_OP_reduce_scatter, *value, &attrs, to, &id));
   *value = site->m->ops[id].first_result;
   return build_body(site, id, partial->combine, from->dtype);
 }
@@ -463,7 +460,7 @@ static jm_error *build_reduce(const jm_site *site, const jm_partial *partial,
       .group_size = jm_axes_count(axes), .channel = 1, .use_global_device_ids = true};
   jm_op_id id;
   JM_TRY(list_groups(site->m, like, axes, &attrs.replica_groups));
-  JM_TRY(build_op(site, JM_OP_all_reduce, value, 1, &attrs, type, 1, &id));
+  JM_TRY(build_combining(site, JM_OP_all_reduce, *value, &attrs, type, &id));
   *value = site->m->ops[id].first_result;
   return build_body(site, id, partial->combine, type->dtype);
 }
