@@ -746,9 +746,9 @@ static bool is_in_fusion(const jm_module *m, jm_region_id region) {
 }
 
 /* For the values that the module has now: building groups adds others. */
-static jm_error *find_control(const jm_module *m, bool **out) {
+static jm_error *find_control(const jm_module *m, const jm_target *target, bool **out) {
   *out = jm_alloc(m->n_values, sizeof **out);
-  return *out ? jm_control_find(m, *out) : jm_error_out_of_memory();
+  return *out ? jm_control_find(m, !target->records_runs, *out) : jm_error_out_of_memory();
 }
 
 jm_error *jm_pass_group(jm_module *m, const jm_pass_options *options, bool *changed) {
@@ -757,7 +757,7 @@ jm_error *jm_pass_group(jm_module *m, const jm_pass_options *options, bool *chan
   const uint32_t n_ops = m->n_ops;
   bool *control = NULL;
   jm_error *error = jm_rewrite_regions(m, &regions, &n);
-  if (!error && options->target->threads > 1) error = find_control(m, &control);
+  if (!error && options->target->threads > 1) error = find_control(m, options->target, &control);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;
     jm_opcode code = parent == JM_NONE ? JM_OP_while : jm_module_op(m, parent)->code;

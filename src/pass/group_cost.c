@@ -29,16 +29,26 @@ static bool is_written_in_place(const jm_module *m, const jm_op *op, const jm_ta
   return updates->count * 4 < to->count && to->count > target->group.few;
 }
 
+/* Where little of an array is replaced, it is written in place. Not an argument where runs are
+ * recorded: a recording copies it, and so does a kernel, which then updates several at once. */
+static bool is_update_in_place(const jm_module *m, const jm_op *op, const jm_target *target) {
+  const jm_type *type = jm_op_result_type(m, op, 0);
+  if (jm_op_operand_type(m, op, 1)->count * 4 >= type->count || type->count <= target->group.few)
+    return false;
+  const bool is_argument =
+      m->values[op->operands[0]].op == JM_NONE && m->values[op->operands[0]].region == m->entry;
+  return !target->records_runs || !is_argument ||
+         (double)jm_type_bytes(type) * target->cost.byte_ns > target->cost.launch_ns;
+}
+
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* faster in the library, or no work at all */
     case JM_OP_dot_general:
     case JM_OP_reduce_window:
     case JM_OP_fusion:
       return false;
-    case JM_OP_dynamic_update_slice: /* written in place, where that is little of it */
-      if (jm_op_operand_type(m, op, 1)->count * 4 < jm_op_result_type(m, op, 0)->count &&
-          jm_op_result_type(m, op, 0)->count > target->group.few)
-        return false;
+    case JM_OP_dynamic_update_slice:
+      if (is_update_in_place(m, op, target)) return false;
       break;
     case JM_OP_scatter:
       if (target->lanes != JM_BIND_THREADS || is_written_in_place(m, op, target)) return false;

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 7 };
+enum { JM_MLX_ABI = 8 };
 
 /* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -77,6 +77,9 @@ typedef struct jm_mlx_census {
 
 /* A kernel of ours, ready to be launched on the device that is open. Counted. */
 typedef struct jm_mlx_kernel jm_mlx_kernel;
+
+/* The work of a graph, ready to be launched again and again: a CUDA graph. */
+typedef struct jm_mlx_recording jm_mlx_recording;
 
 /* One buffer of a kernel: dense, row-major. */
 typedef struct jm_mlx_buffer {
@@ -161,6 +164,31 @@ typedef struct jm_mlx_api {
   /* One lazy launch: n_in arrays in, n_out arrays out. Inputs that are not dense are copied first.
    */
   jm_error *(*kernel_launch)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+
+  /* Recordings, of CUDA alone (replay.h). A rehearsal computes the arrays of a lazy graph, waits,
+   * and tells how many bytes it took. To record computes nothing: the arrays get memory, and so
+   * does all between; launches of the recording fill it. What the graph reads must be computed
+   * already, and lies where it lay. The memory of `borrowed` arrays is not retained, nor may a
+   * result lie in it. INTERNAL if something in the graph can't be recorded: memory may be lost
+   * then. */
+  bool (*recording_supported)(void);
+  jm_error *(*arrays_rehearse)(jm_mlx_array *const *arrays, size_t n, size_t *bytes);
+  jm_error *(*arrays_record)(jm_mlx_array *const *arrays, size_t n, jm_mlx_array *const *borrowed,
+                             size_t n_borrowed, jm_mlx_recording **out, uint32_t *n_nodes);
+  /* Launches it behind all that was started before. The inputs are what it reads: they live until
+   * it is done. */
+  jm_error *(*recording_launch)(jm_mlx_recording *recording, jm_mlx_array *const *inputs, size_t n);
+  void (*recording_release)(jm_mlx_recording *recording); /* any thread; launches keep it */
+  /* Where a computed array lies in CUDA's memory; 0: it is lazy, or not dense. */
+  uint64_t (*array_address)(jm_mlx_array *a);
+
+  /* Writes n bytes of the host over a computed array of CUDA, behind all that was started before;
+   * they are read when it returns. Memory that both write and read moves between them, which takes
+   * longer than a launch. */
+  jm_error *(*array_write)(jm_mlx_array *a, const void *data, size_t n);
+  /* As kernel_launch, but at once, behind all that was started before. MLX's cost of a lazy node
+   * grows with the square of its outputs. CUDA alone. */
+  jm_error *(*kernel_run)(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 
   /* Joins MLX's group of all processes over a back end ("ring", "mpi", ...), which may wait for the
    * others without a limit. host_file: the ring's, NULL where MLX's own variables set it up.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <limits>
+#include <vector>
 
 #include "engine/mlx/bridge.h"
 #include "mlx/array.h"
@@ -69,7 +70,22 @@ jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
 void kernel_release(jm_mlx_kernel *kernel);
 void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
+
+// bridge_recording.cc: members of jm_mlx_api, described there.
+bool recording_supported();
+uint64_t array_address(jm_mlx_array *a);
+jm_error *array_write(jm_mlx_array *a, const void *data, size_t n);
+jm_error *arrays_rehearse(jm_mlx_array *const *arrays, size_t n, size_t *bytes);
+jm_error *arrays_record(jm_mlx_array *const *arrays, size_t n, jm_mlx_array *const *borrowed,
+                        size_t n_borrowed, jm_mlx_recording **out, uint32_t *n_nodes);
+jm_error *recording_launch(jm_mlx_recording *recording, jm_mlx_array *const *inputs, size_t n);
+// Runs one primitive of CUDA at once.
+std::vector<mlx::core::array> primitive_run(mlx::core::Primitive &primitive,
+                                            const std::vector<mlx::core::array> &inputs,
+                                            std::vector<mlx::core::array> outputs);
+void recording_release(jm_mlx_recording *recording);
 
 // bridge_graph.cc
 bool is_view(const mlx::core::array &a);

@@ -244,18 +244,41 @@ void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, 
   kernel->code->shapes[output] = core::Shape(shape, shape + rank);
 }
 
+namespace {
+
+std::vector<core::array> inputs_of(const kernel_code &code, jm_mlx_array *const *in) {
+  std::vector<core::array> inputs;
+  inputs.reserve(code.in.size());
+  for (size_t i = 0; i < code.in.size(); i++) inputs.push_back(in[i]->value);
+  return inputs;
+}
+
+void hand_out(std::vector<core::array> made, jm_mlx_array **out) {
+  std::vector<std::unique_ptr<jm_mlx_array>> handles;
+  for (core::array &array : made)
+    handles.push_back(std::make_unique<jm_mlx_array>(std::move(array)));
+  for (size_t i = 0; i < handles.size(); i++) out[i] = handles[i].release();
+}
+
+}  // namespace
+
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
   return guard("launching a kernel", [&]() -> jm_error * {
     if (kernel->code->largest_output > here.largest)
       return too_large("a kernel", kernel->code->largest_output);
-    std::vector<core::array> inputs;
-    inputs.reserve(kernel->code->in.size());
-    for (size_t i = 0; i < kernel->code->in.size(); i++) inputs.push_back(in[i]->value);
-    std::vector<core::array> made = launch(kernel->code, std::move(inputs));
-    std::vector<std::unique_ptr<jm_mlx_array>> handles;
-    for (core::array &array : made)
-      handles.push_back(std::make_unique<jm_mlx_array>(std::move(array)));
-    for (size_t i = 0; i < handles.size(); i++) out[i] = handles[i].release();
+    hand_out(launch(kernel->code, inputs_of(*kernel->code, in)), out);
+    return nullptr;
+  });
+}
+
+jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out) {
+  return guard("running a kernel", [&]() -> jm_error * {
+    kernel_code &code = *kernel->code;
+    std::vector<core::array> inputs = inputs_of(code, in), outputs;
+    if (!code.primitive) code.primitive = launch_first(code, inputs)[0].primitive_ptr();
+    for (size_t i = 0; i < code.shapes.size(); i++)
+      outputs.emplace_back(code.shapes[i], code.dtypes[i], nullptr, std::vector<core::array>{});
+    hand_out(primitive_run(*code.primitive, inputs, std::move(outputs)), out);
     return nullptr;
   });
 }

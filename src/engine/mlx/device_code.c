@@ -56,6 +56,8 @@ typedef struct compilation {
   jm_error **errors;
 } compilation;
 
+static bool is_cuda(const jm_mlx_device_fact *device) { return !strcmp(device->backend, "cuda"); }
+
 /* The cubin of code->text: from disk, or compiled and kept there. */
 static jm_error *cubin_make(const jm_mlx_device_fact *device, jm_device_code *code) {
   const char *folder = jm_setting_find(JM_SETTING_KERNEL_CACHE);
@@ -113,33 +115,24 @@ jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *ker
   return NULL;
 }
 
-static jm_error *code_make(const compilation *c, const jm_kernel *kernel, jm_device_code **out) {
-  const bool is_cuda = !strcmp(c->device->backend, "cuda");
-  jm_text text;
-  jm_text_init(&text);
-  if (is_cuda) jm_text_printf(&text, "%s", jm_c_cuda.prelude);
-  jm_error *error = jm_device_code_print(is_cuda ? &jm_c_cuda : &jm_c_metal, kernel, &text);
-  if (!error) error = jm_text_error(&text);
-  if (error) {
-    jm_text_deinit(&text);
-    return error;
-  }
-  const uint64_t hash = jm_hash_bytes(jm_text_bytes(&text), text.size);
+/* The code of a text, which is taken over. */
+static jm_error *code_find(const jm_mlx_device_fact *device, jm_text *text, jm_device_code **out) {
+  const uint64_t hash = jm_hash_bytes(jm_text_bytes(text), text->size);
   pthread_mutex_lock(&lock);
-  *out = table_find(hash, jm_text_bytes(&text));
+  *out = table_find(hash, jm_text_bytes(text));
   pthread_mutex_unlock(&lock);
   if (*out) {
-    jm_text_deinit(&text);
+    jm_text_deinit(text);
     return NULL;
   }
   jm_device_code *code = jm_alloc(1, sizeof *code);
   if (!code) {
-    jm_text_deinit(&text);
+    jm_text_deinit(text);
     return jm_error_out_of_memory();
   }
-  *code = (jm_device_code){.hash = hash, .refs = 1, .text = text.bytes};
+  *code = (jm_device_code){.hash = hash, .refs = 1, .text = text->bytes};
   snprintf(code->name, sizeof code->name, "jm_%016" PRIx64, hash);
-  if (is_cuda) error = cubin_make(c->device, code);
+  jm_error *error = is_cuda(device) ? cubin_make(device, code) : NULL;
   if (error) {
     code_free(code);
     return error;
@@ -154,6 +147,25 @@ static jm_error *code_make(const compilation *c, const jm_kernel *kernel, jm_dev
   pthread_mutex_unlock(&lock);
   code_free(code);
   return NULL;
+}
+
+jm_error *jm_device_code_compile(const jm_mlx_device_fact *device, jm_text *text,
+                                 jm_device_code **out) {
+  jm_error *error = jm_text_error(text);
+  if (!error) return code_find(device, text, out);
+  jm_text_deinit(text);
+  return error;
+}
+
+static jm_error *code_make(const compilation *c, const jm_kernel *kernel, jm_device_code **out) {
+  const jm_c_dialect *dialect = is_cuda(c->device) ? &jm_c_cuda : &jm_c_metal;
+  jm_text text;
+  jm_text_init(&text);
+  if (dialect == &jm_c_cuda) jm_text_printf(&text, "%s", dialect->prelude);
+  jm_error *error = jm_device_code_print(dialect, kernel, &text);
+  if (!error) return jm_device_code_compile(c->device, &text, out);
+  jm_text_deinit(&text);
+  return error;
 }
 
 static void make_range(void *context, size_t begin, size_t end) {

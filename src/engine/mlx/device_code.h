@@ -26,6 +26,9 @@ jm_error *jm_device_code_print(const jm_c_dialect *dialect, const jm_kernel *ker
 /* The codes of n kernels for this device, each the caller's reference. On an error none is held. */
 jm_error *jm_device_code_create(const jm_mlx_device_fact *device, const jm_kernel *const *kernels,
                                 uint32_t n, jm_device_code **codes) JM_MUST_USE;
+/* That of one source, whose function is called JM_KERNEL in CUDA. The text is taken over. */
+jm_error *jm_device_code_compile(const jm_mlx_device_fact *device, jm_text *text,
+                                 jm_device_code **out) JM_MUST_USE;
 void jm_device_code_release(jm_device_code *code); /* NULL is allowed */
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/data.h"
 #include "base/settings.h"
 #include "engine/host/library/library.h"
+#include "engine/mlx/replay.h"
 #include "plan/label.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
   /* Ops in MLX's lazy graph before it is started: the device works while we go on building, and a
    * loop's graph stays bounded. */
   STARTED_AT = 256,
+  MOST_RECORDED = 8192, /* ops of a recording: loops are unrolled */
 };
 
 typedef struct execution {
@@ -29,6 +31,7 @@ typedef struct execution {
   jm_mlx_array **results;
   jm_tensor *tensors; /* operands, then results, of a host op */
   uint32_t unstarted; /* ops in the graph that is being built */
+  bool records;       /* nothing is started, nothing fetched: the graph is to be recorded */
   bool is_traced;     /* by a session of the timeline that was open at the start */
   jm_span_kind span;  /* where the last op ran */
   bool traces;        /* JAX_MPS_DEBUG=launches */
@@ -82,6 +85,7 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
   if (!error)
     error = jm_mlx_codes_build(module, jm_mlx_kernels_groups(program->kernels), &program->arena,
                                &program->codes);
+  if (!error) error = jm_mlx_replay_create(api, device, module, &program->replay);
   if (error) {
     jm_mlx_program_destroy(NULL, program);
     return error;
@@ -97,6 +101,7 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program) {
   if (api) jm_lower_scalars_release(api, &program->scalars);
   jm_mlx_kernels_destroy(program->kernels);
   jm_mlx_user_kernels_destroy(program->user_kernels);
+  jm_mlx_replay_destroy(program->replay);
   jm_arena_deinit(&program->arena);
   jm_free(program);
 }
@@ -128,6 +133,8 @@ static jm_error *values_fetch(execution *x, const jm_value *values, uint32_t n) 
   for (uint32_t i = 0; i < n; i++) {
     jm_mlx_value *value = value_at(x, values[i]);
     if (value->block) continue;
+    if (x->records)
+      return jm_error_create(JM_FAILED_PRECONDITION, "the host needs a value of the device");
     if (!waited) jm_counter_add(JM_COUNTER_device_waits, 1);
     waited = true;
     size_t bytes = jm_type_bytes(value->type);
@@ -253,7 +260,8 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
   jm_counter_add(JM_COUNTER_device_ops, 1);
   jm_counter_add(JM_COUNTER_device_calls, l->n_calls);
   l->n_calls = 0;
-  if (!error && ++x->unstarted >= STARTED_AT) {
+  if (!error && ++x->unstarted >= (x->records ? MOST_RECORDED : STARTED_AT)) {
+    if (x->records) return jm_error_create(JM_FAILED_PRECONDITION, "more ops than are recorded");
     x->unstarted = 0;
     jm_mlx_array *last = value_at(x, op->first_result)->array;
     if (op->n_results) error = graph_start(x, &last, 1);
@@ -326,7 +334,7 @@ static void results_collect(execution *x, const jm_region *region, jm_mlx_value 
 /* Starts a loop's carries every few iterations: the graph of many iterations costs memory, and none
  * of it would run before the loop ends. All carries at once, because each start is a launch. */
 static jm_error *carries_start(execution *x, const jm_mlx_value *carries, uint32_t n) {
-  if (x->unstarted < STARTED_AT / 4) return NULL;
+  if (x->records || x->unstarted < STARTED_AT / 4) return NULL;
   x->unstarted = 0;
   jm_mlx_array **arrays = jm_alloc(n, sizeof *arrays);
   if (!arrays) return jm_error_out_of_memory();
@@ -466,7 +474,7 @@ static jm_error *inputs_enter(execution *x, const jm_engine_run *run) {
 }
 
 /* A result on the host is copied: there may be other references, and large ones are rare. */
-static jm_error *host_output(const jm_mlx_value *value, jm_engine_value *out) {
+jm_error *jm_mlx_host_output(const jm_mlx_value *value, jm_engine_value *out) {
   size_t bytes = jm_type_bytes(value->type);
   out->host = jm_data_take(bytes);
   if (!out->host) return jm_error_out_of_memory();
@@ -491,7 +499,7 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
     jm_mlx_value *value = value_at(x, entry->results[i]);
     jm_mlx_array *dense = NULL;
     if (!value->array) {
-      error = host_output(value, &run->outputs[i]);
+      error = jm_mlx_host_output(value, &run->outputs[i]);
       continue;
     }
     error = x->api->contiguous(&dense, value->array);
@@ -509,6 +517,24 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   return error;
 }
 
+static void execution_deinit(execution *x) {
+  for (uint32_t i = 0; x->values && i < x->m->n_values; i++)
+    jm_mlx_value_drop(x->api, value_at(x, i));
+  jm_free(x->values);
+  jm_free(x->operands);
+  jm_free(x->results);
+  jm_free(x->tensors);
+  jm_free(x->lowering.scope);
+  jm_text_deinit(&x->calls);
+}
+
+static jm_error *walk(execution *x, const jm_engine_run *run) {
+  JM_TRY(execution_init(x));
+  JM_TRY(inputs_enter(x, run));
+  JM_TRY(run_block(x, 0));
+  return outputs_leave(x, run);
+}
+
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
   execution x = {.api = api,
@@ -520,22 +546,53 @@ jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, con
   const jm_region *entry = jm_module_region(x.m, x.m->entry);
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);
-  jm_error *error = execution_init(&x);
-  if (!error) error = inputs_enter(&x, run);
-  if (!error) error = run_block(&x, 0);
-  if (!error) error = outputs_leave(&x, run);
-  for (uint32_t i = 0; x.values && i < x.m->n_values; i++) jm_mlx_value_drop(api, value_at(&x, i));
+  bool is_done = false;
+  jm_error *error = NULL;
+  if (program->replay && !x.is_traced) error = jm_mlx_replay_run(program, plan, run, &is_done);
+  if (!error && !is_done) {
+    error = walk(&x, run);
+    execution_deinit(&x);
+  }
   for (uint32_t i = 0; error && i < entry->n_results; i++) {
     api->array_release((jm_mlx_array *)run->outputs[i].array);
     if (run->outputs[i].host)
       jm_data_give(run->outputs[i].host, jm_type_bytes(jm_module_typeof(x.m, entry->results[i])));
     run->outputs[i] = (jm_engine_value){0};
   }
-  jm_free(x.values);
-  jm_free(x.operands);
-  jm_free(x.results);
-  jm_free(x.tensors);
-  jm_free(x.lowering.scope);
-  jm_text_deinit(&x.calls);
+  return error;
+}
+
+/* The results as a recording needs them. */
+static jm_error *results_take_dense(execution *x, jm_mlx_value *results) {
+  const jm_region *entry = jm_module_region(x->m, x->m->entry);
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    const jm_mlx_value *value = value_at(x, entry->results[i]);
+    if (!value->array) {
+      results[i] = jm_mlx_value_share(x->api, value);
+      continue;
+    }
+    results[i].type = value->type;
+    JM_TRY(x->api->contiguous(&results[i].array, value->array));
+  }
+  return NULL;
+}
+
+jm_error *jm_mlx_program_trace(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+                               const jm_context *context, const jm_mlx_value *inputs,
+                               jm_mlx_value *results) {
+  execution x = {.api = api,
+                 .program = program,
+                 .plan = plan,
+                 .m = program->module,
+                 .context = context,
+                 .records = true};
+  const jm_region *entry = jm_module_region(x.m, x.m->entry);
+  jm_error *error = execution_init(&x);
+  for (uint32_t i = 0; !error && i < entry->n_args; i++)
+    *value_at(&x, entry->first_arg + i) = jm_mlx_value_share(api, &inputs[i]);
+  if (!error) error = run_block(&x, 0);
+  if (!error) error = results_take_dense(&x, results);
+  execution_deinit(&x);
+  for (uint32_t i = 0; error && i < entry->n_results; i++) jm_mlx_value_drop(api, &results[i]);
   return error;
 }

@@ -23,6 +23,7 @@ typedef struct jm_mlx_program {
   jm_lower_scalars scalars;
   jm_mlx_kernels *kernels;           /* of the groups; NULL: the target has none */
   jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
+  struct jm_mlx_replay *replay;      /* NULL: every run walks the plan */
 } jm_mlx_program;
 
 /* target: that the module was lowered for. UNIMPLEMENTED if an op can run neither on MLX nor on the
@@ -35,5 +36,16 @@ void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 /* See jm_engine_run. */
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) JM_MUST_USE;
+
+/* Builds the graph of a run without starting any of it. inputs: one per argument, shared; results:
+ * one per result, the caller's to drop, dense arrays or, if it depends on constants alone, values
+ * on the host. FAILED_PRECONDITION if the host had to see a value that the device computes, or if
+ * the graph is too large. */
+jm_error *jm_mlx_program_trace(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+                               const jm_context *context, const jm_mlx_value *inputs,
+                               jm_mlx_value *results) JM_MUST_USE;
+
+/* A copy of a value on the host as an output of a run. */
+jm_error *jm_mlx_host_output(const jm_mlx_value *value, jm_engine_value *out) JM_MUST_USE;
 
 #endif

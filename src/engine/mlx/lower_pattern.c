@@ -30,8 +30,8 @@ static jm_i64s list_of(const jm_op *op, const char *key) {
 
 /* -- softmax and logistic. Narrow floats are rounded after every op, which MLX's functions don't */
 
-static bool takes_f32(const jm_module *m, const jm_op *op, bool is_gpu) {
-  (void)is_gpu;
+static bool takes_f32(const jm_module *m, const jm_op *op, const jm_mlx_device_fact *device) {
+  (void)device;
   return jm_op_result_type(m, op, 0)->dtype == JM_DT_f32;
 }
 
@@ -93,24 +93,41 @@ static void lower_attention(jm_lowering *l) {
   l->out[0] = jm_lower_dtype(l, 0) == to->dtype ? out : jm_mlx_astype(l, out, to->dtype);
 }
 
+/* The size of the last of operand i's dimensions in the order of a list. */
+static int64_t depth_of(const jm_module *m, const jm_op *op, const char *list, uint32_t i) {
+  const jm_i64s axes = list_of(op, list);
+  return jm_op_operand_type(m, op, i)->dims[axes.data[axes.n - 1]];
+}
+
 /* For narrow floats, MLX's fused kernel keeps the products in f32, as JAX does; without a fused
  * kernel (on its CPU device, for other sizes) MLX rounds them first, and the separate ops are more
  * precise. */
-static bool has_kernel(const jm_module *m, const jm_op *op, bool is_gpu) {
-  const jm_type *q = jm_op_operand_type(m, op, 0), *k = jm_op_operand_type(m, op, 1);
-  const jm_type *v = jm_op_operand_type(m, op, 2);
-  const jm_i64s q_axes = list_of(op, "q"), k_axes = list_of(op, "k"), v_axes = list_of(op, "v");
-  int64_t depth = q->dims[q_axes.data[q_axes.n - 1]], keys = k->dims[k_axes.data[k_axes.n - 2]];
-  return is_gpu && (depth == 64 || depth == 128) && keys % 8 == 0 &&
-         v->dims[v_axes.data[v_axes.n - 1]] == depth;
+static bool has_narrow_kernel(const jm_module *m, const jm_op *op) {
+  const jm_type *k = jm_op_operand_type(m, op, 1);
+  const jm_i64s axes = list_of(op, "k");
+  const int64_t depth = depth_of(m, op, "q", 0);
+  return (depth == 64 || depth == 128) && k->dims[axes.data[axes.n - 2]] % 8 == 0 &&
+         depth_of(m, op, "v", 2) == depth;
 }
 
-static bool takes_attention(const jm_module *m, const jm_op *op, bool is_gpu) {
+/* For f32 on CUDA it has one for few queries without a mask; otherwise it takes an op after the
+ * other, where a group of ours does all between the products. */
+static bool has_f32_kernel(const jm_module *m, const jm_op *op) {
+  const jm_type *q = jm_op_operand_type(m, op, 0);
+  const int64_t depth = depth_of(m, op, "q", 0), n_batch = entry_find(op, "batch")->i64;
+  const jm_i64s axes = list_of(op, "q");
+  int64_t queries = 1;
+  for (int64_t d = n_batch; d + 1 < axes.n; d++) queries *= q->dims[axes.data[d]];
+  return op->n_operands == 3 && queries < 4 && (depth == 64 || depth == 96 || depth == 128) &&
+         depth_of(m, op, "v", 2) == depth;
+}
+
+static bool takes_attention(const jm_module *m, const jm_op *op, const jm_mlx_device_fact *device) {
   jm_dtype dtype = jm_op_operand_type(m, op, 0)->dtype;
-  if (dtype == JM_DT_f32) return true;
+  if (dtype == JM_DT_f32) return strcmp(device->backend, "cuda") || has_f32_kernel(m, op);
   /* As f16, the large numbers of masks would be infinite. */
   bool is_narrow = dtype == JM_DT_bf16 || (dtype == JM_DT_f16 && op->n_operands == 3);
-  return is_narrow && has_kernel(m, op, is_gpu);
+  return is_narrow && device->is_gpu && has_narrow_kernel(m, op);
 }
 
 /* -- norms: MLX computes them in f32 with two passes, better than the difference of means */
@@ -136,8 +153,9 @@ static void lower_product_bias(jm_lowering *l) {
 }
 
 /* A product of one row is an inner product to MLX, which gives it one dimension fewer. */
-static bool takes_product_bias(const jm_module *m, const jm_op *op, bool is_gpu) {
-  return takes_f32(m, op, is_gpu) && jm_op_operand_type(m, op, 0)->dtype == JM_DT_f32 &&
+static bool takes_product_bias(const jm_module *m, const jm_op *op,
+                               const jm_mlx_device_fact *device) {
+  return takes_f32(m, op, device) && jm_op_operand_type(m, op, 0)->dtype == JM_DT_f32 &&
          jm_op_operand_type(m, op, 1)->dtype == JM_DT_f32 &&
          jm_op_operand_type(m, op, 0)->rank >= 2;
 }
@@ -146,7 +164,7 @@ static bool takes_product_bias(const jm_module *m, const jm_op *op, bool is_gpu)
 
 static const struct {
   const char *kind;
-  bool (*takes)(const jm_module *m, const jm_op *op, bool is_gpu);
+  bool (*takes)(const jm_module *m, const jm_op *op, const jm_mlx_device_fact *device);
   jm_lower_fn *lower;
   bool is_one_kernel; /* grouping makes one of it, with what stands around it */
 } patterns[] = {
@@ -180,7 +198,7 @@ bool jm_lower_takes_pattern(const jm_module *m, const jm_op *fusion,
          !(has_kernels && patterns[i].is_one_kernel) &&
          /* pass/precision.c, which sees ops, makes such products from several. */
          !(device->rounds_to_tf32 && entry_find(fusion, "precise")) &&
-         patterns[i].takes(m, fusion, device->is_gpu);
+         patterns[i].takes(m, fusion, device);
 }
 
 static void lower_pattern(jm_lowering *l) { patterns[pattern_find(l->op)].lower(l); }

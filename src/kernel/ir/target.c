@@ -156,6 +156,7 @@ const jm_target jm_target_cuda = {
     .kept_bytes = 32 << 10,
     .max_buffers = 256, /* parameters of a kernel are 4 KiB */
     .has_f64 = true,
+    .records_runs = true,
     .rounds_to_tf32 = true, /* MLX decides once per process */
     .orders_convolutions = true,
     .multiplies_dilation = true,

@@ -30,6 +30,8 @@ typedef struct jm_target {
   uint64_t dtypes;        /* of kernels' operands and results: bits 1 << jm_dtype; 0: all */
   bool may_alias;         /* a result may lie in the memory of an operand */
   bool has_kernels;       /* groups of ops are compiled at all */
+  bool records_runs;      /* a program's launches are recorded, and repeated with other arguments:
+                             what the host computed from them would be out of date */
   bool has_loops;         /* one lane is fast enough to run a whole `while` as one kernel */
 
   /* -- how vector loops are shaped */
