@@ -479,9 +479,13 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   const jm_site site = {t->p.m, region, op.loc};
   if (op.code == JM_OP_full_to_shard || op.code == JM_OP_shard_to_full)
     return build_edge(t, &site, &op);
+  if (op.code == JM_OP_sharding_group && is_manual(t, &op)) {
+    t->local[op.first_result] = t->local[op.operands[0]];
+    return NULL;
+  }
   if (is_manual(t, &op)) return build_whole(t, &site, &op);
   if (happens_once(&op)) return build_once(t, &site, &op);
-  if (op.code == JM_OP_sharding_constraint) {
+  if (op.code == JM_OP_sharding_constraint || op.code == JM_OP_sharding_group) {
     const jm_value v = op.operands[0], result = op.first_result;
     return jm_reshard_build(&site, whole_type(t, v), jm_placement_of(&t->p, v),
                             jm_placement_of(&t->p, result), t->local[v], &t->local[result]);

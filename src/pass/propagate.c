@@ -6,13 +6,17 @@
  *   %y: f32[4,8] = transpose %x       so %y gets axis 0 along dimension 1
  *   %z: f32[4,8] = add %y, %c         so do %z and the constant %c, which is only made in parts
  *
- * First along ops that move or map elements, to a fixed point, then along all. An axis that two
- * factors of an op could have goes to that of the larger array. Loops and branches are part of it:
- * a loop's carry has one sharding, in and out.
+ * First along ops that move or map elements, to a fixed point, then along all. The values of a
+ * sharding group are divided alike, wherever they are in the program. An axis that two factors of
+ * an op could have goes to that of the larger array. Loops and branches are part of it: a loop's
+ * carry has one sharding, in and out.
  *
  * Where both the state of a step and other arguments are divided, a second placement is tried, in
  * which the other arguments come first: activations are then divided as the batch is, and weights
  * gathered, although these may be the larger arrays. The placement that costs less is taken. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "ir/collective.h"
 #include "pass/partition.h"
 #include "pass/rewrite.h"
@@ -26,10 +30,19 @@ typedef struct visit {
   double times;
 } visit;
 
+/* A value in a sharding group: the result of a sharding_group. */
+typedef struct member {
+  int64_t group;
+  jm_value value;
+} member;
+
 typedef struct walk {
   jm_placement *p;
   visit *visits; /* parents before children */
   uint32_t n, capacity;
+  member *members; /* by group */
+  uint32_t n_members, members_capacity;
+  jm_value *stands_in;         /* by value: what is used for it from here on */
   bool changed, hides_results; /* shardings of results wait, too */
 } walk;
 
@@ -116,6 +129,23 @@ static jm_error *add_op(walk *w, jm_op_id id, double times) {
   return NULL;
 }
 
+/* What follows uses the member of the group instead of its operand, whose own sharding may be
+ * fixed, as that of an argument is. */
+static jm_error *add_member(walk *w, const jm_op *op) {
+  member *grown = jm_arena_grow(&w->p->scratch, w->members, w->n_members + 1, &w->members_capacity,
+                                sizeof *grown);
+  if (!grown) return jm_error_out_of_memory();
+  w->members = grown;
+  w->members[w->n_members++] =
+      (member){((const jm_sharding_group_attrs *)op->attrs)->group, op->first_result};
+  w->stands_in[op->operands[0]] = op->first_result;
+  return NULL;
+}
+
+static void use_members(const walk *w, jm_value *values, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) values[i] = w->stands_in[values[i]];
+}
+
 static jm_error *enter_full(jm_placement *p, const jm_op *op) {
   const jm_value v = op->first_result;
   JM_TRY(jm_placement_named(p, op, jm_module_typeof(p->m, v)->rank, &p->sharding[v]));
@@ -158,6 +188,7 @@ static jm_error *enter_op(walk *w, jm_op_id id, double times) {
     return NULL;
   }
   if (op->code == JM_OP_sharding_constraint) JM_TRY(enter_constraint(p, op));
+  if (op->code == JM_OP_sharding_group) JM_TRY(add_member(w, op));
   if (op->code == JM_OP_while) tie_loop(p, op);
   if (op->code == JM_OP_case) tie_branches(p, op);
   JM_TRY(add_op(w, id, times));
@@ -169,9 +200,13 @@ static jm_error *enter_op(walk *w, jm_op_id id, double times) {
 }
 
 static jm_error *enter_region(walk *w, jm_region_id id, double times) {
-  const uint32_t n = jm_module_region(w->p->m, id)->n_ops;
-  for (uint32_t i = 0; i < n; i++)
-    JM_TRY(enter_op(w, jm_module_region(w->p->m, id)->ops[i], times));
+  const jm_region *region = jm_module_region(w->p->m, id);
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(w->p->m, region->ops[i]);
+    use_members(w, op->operands, op->n_operands);
+    JM_TRY(enter_op(w, region->ops[i], times));
+  }
+  use_members(w, region->results, region->n_results);
   return NULL;
 }
 
@@ -315,12 +350,23 @@ static jm_error *propagate_results(walk *w) {
   return NULL;
 }
 
+/* The first of a group takes from all others, then gives to them. */
+static jm_error *propagate_groups(walk *w) {
+  for (uint32_t pass = 0; pass < 2; pass++)
+    for (uint32_t i = 1, first = 0; i < w->n_members; i++) {
+      if (w->members[i].group != w->members[first].group) first = i;
+      JM_TRY(link(w, w->members[first].value, w->members[i].value));
+    }
+  return NULL;
+}
+
 static jm_error *run_phase(walk *w, bool all) {
   w->changed = true;
   for (uint32_t round = 0; round < MOST_ROUNDS && w->changed; round++) {
     w->changed = false;
     for (uint32_t i = 0; i < w->n; i++) JM_TRY(propagate_any(w, w->visits[i].op, all));
     if (!w->hides_results) JM_TRY(propagate_results(w));
+    JM_TRY(propagate_groups(w));
     for (uint32_t i = w->n; i-- > 0;) JM_TRY(propagate_any(w, w->visits[i].op, all));
   }
   return NULL;
@@ -370,7 +416,7 @@ static jm_error *op_cost(jm_placement *p, jm_op_id id, double *cost) {
     *cost = loop_cost(p, op);
   } else if (op->code == JM_OP_case) {
     *cost = branches_cost(p, op);
-  } else if (op->code == JM_OP_sharding_constraint) {
+  } else if (op->code == JM_OP_sharding_constraint || op->code == JM_OP_sharding_group) {
     *cost = moves_cost(p, op->operands, op->first_result, 1);
   } else if (p->factors[id]) {
     return jm_division_choose(p, op, p->factors[id], &division, &flag, cost);
@@ -440,6 +486,30 @@ static jm_error *choose_placement(walk *w) {
   JM_TRY(place_state_last(w));
   JM_TRY(placement_cost(w, &other_cost));
   if (other_cost >= cost) p->sharding = first;
+  return NULL;
+}
+
+/* -- sharding groups */
+
+static int compare_members(const void *a, const void *b) {
+  const member *x = a, *y = b;
+  if (x->group != y->group) return x->group < y->group ? -1 : 1;
+  return x->value < y->value ? -1 : x->value > y->value;
+}
+
+static bool has_shape_of(const jm_type *a, const jm_type *b) {
+  return a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims);
+}
+
+static jm_error *order_members(walk *w) {
+  if (!w->n_members) return NULL;
+  qsort(w->members, w->n_members, sizeof *w->members, compare_members);
+  for (uint32_t i = 1; i < w->n_members; i++)
+    if (w->members[i].group == w->members[i - 1].group &&
+        !has_shape_of(jm_module_typeof(w->p->m, w->members[i].value),
+                      jm_module_typeof(w->p->m, w->members[i - 1].value)))
+      return jm_error_invalid("the values of the sharding group %lld have several shapes",
+                              (long long)w->members[i].group);
   return NULL;
 }
 
@@ -534,10 +604,12 @@ jm_error *jm_placement_find(jm_placement *p) {
   p->fixed = jm_arena_alloc(arena, p->n_values, sizeof *p->fixed);
   p->tied = jm_arena_alloc(arena, p->n_values, sizeof *p->tied);
   p->factors = jm_arena_alloc(arena, p->n_ops, sizeof *p->factors);
-  if (!p->sharding || !p->manual || !p->fixed || !p->tied || !p->factors)
+  w.stands_in = jm_arena_alloc(arena, p->n_values, sizeof *w.stands_in);
+  if (!p->sharding || !p->manual || !p->fixed || !p->tied || !p->factors || !w.stands_in)
     return jm_error_out_of_memory();
-  for (uint32_t v = 0; v < p->n_values; v++) p->tied[v] = v;
+  for (uint32_t v = 0; v < p->n_values; v++) p->tied[v] = w.stands_in[v] = v;
   JM_TRY(enter_arguments(p));
   JM_TRY(enter_region(&w, p->m->entry, 1));
+  JM_TRY(order_members(&w));
   return choose_placement(&w);
 }

@@ -35,6 +35,18 @@ static jm_error *element_type(jm_vhlo *v, uint32_t tensor, uint32_t element, jm_
   return unsupported_type(v, tensor, "the element type is not supported");
 }
 
+/* The ops inside a vhlo.async_start_v1 run where it stands, so its future is the value itself. */
+static jm_error *future_type(jm_vhlo *v, uint32_t index, const jm_wire_type *future,
+                             const jm_type **out) {
+  const jm_wire_type *type;
+  if (future->n_types != 1)
+    return unsupported_type(v, index, "futures of several values are not supported");
+  JM_TRY(jm_bytecode_read_type(v->b, future->types[0], &type));
+  if (type->kind != JM_WIRE_T_TENSOR)
+    return unsupported_type(v, index, "a future of another type than a tensor is not supported");
+  return jm_vhlo_type(v, future->types[0], out);
+}
+
 static jm_error *make_type(jm_vhlo *v, uint32_t index, const jm_type **out) {
   const jm_wire_type *type;
   JM_TRY(jm_bytecode_read_type(v->b, index, &type));
@@ -51,7 +63,7 @@ static jm_error *make_type(jm_vhlo *v, uint32_t index, const jm_type **out) {
     case JM_WIRE_T_BUFFER:
       return unsupported_type(v, index, "buffer types are not supported");
     case JM_WIRE_T_FUTURE:
-      return unsupported_type(v, index, "future types are not supported");
+      return future_type(v, index, type, out);
     case JM_WIRE_T_QUANTIZED:
       return unsupported_type(v, index, "quantized types are not supported");
     default:

@@ -130,6 +130,18 @@ jm_error *jm_vhlo_read_sharding_constraint(jm_vhlo *v, const jm_wire_op *op) {
   return jm_vhlo_build(v, op, JM_OP_sharding_constraint, &value, 1, &attrs, false);
 }
 
+/* The op has no result; which uses of its operand are those of the group is for the pass. */
+jm_error *jm_vhlo_read_sharding_group(jm_vhlo *v, const jm_wire_op *op) {
+  jm_sharding_group_attrs attrs = {0};
+  jm_value value = JM_NONE;
+  JM_TRY(jm_vhlo_arity(op, 1, 0, 0));
+  if (v->m->n_partitions == 1 || v->manual_depth) return NULL;
+  JM_TRY(jm_vhlo_operand(v, op, 0, &value));
+  JM_TRY(jm_vhlo_i64(v, op, "group_id", &attrs.group));
+  return jm_vhlo_emit(v, op, JM_OP_sharding_group, &value, 1, &attrs, jm_vhlo_typeof(v, value),
+                      &value);
+}
+
 /* Into a body written per device, or out of it. */
 jm_error *jm_vhlo_enter_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
                               jm_value *value) {

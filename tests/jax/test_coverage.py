@@ -29,6 +29,7 @@ NOT_FROM_CASES = {
     "rng",
     "shard_to_full",
     "sharding_constraint",
+    "sharding_group",
 }
 # The wire's names of some ops of ours.
 SPELLING = {"case": "case|if"}

@@ -42,6 +42,24 @@ equal(got, np.concatenate(np.split(x, 8, 1)))""",
     "psum_scatter": """
 got = run(lambda v: lax.psum_scatter(v, 'i', scatter_dimension=1, tiled=True), x)
 equal(got, np.concatenate(np.split(blocks.sum(0), 8, 1)))""",
+    # Collectives in two halves, which jax has from 0.10 on; others may run between them.
+    "async": """
+from jax._src.lax import parallel
+if hasattr(parallel, 'psum_start'):
+    ring = [(k, (k + 1) % 8) for k in range(8)]
+    equal(run(lambda v: parallel.psum_start(v, 'i').done(), x), np.tile(blocks.sum(0), (8, 1)))
+    equal(run(lambda v: parallel.ppermute_start(v, 'i', ring).done(), x), np.roll(x, 2, 0))
+    def f(v):
+        first = parallel.all_gather_start(v, 'i', axis=1, tiled=True)
+        second = parallel.psum_scatter_start(v, 'i', scatter_dimension=1, tiled=True)
+        c = lax.fori_loop(0, 3, lambda k, c: lax.psum(c, 'i') % 5, v)
+        return jnp.concatenate([second.done(), first.done(), c], 1)
+    want = blocks
+    for k in range(3): want = np.tile(want.sum(0) % 5, (8, 1, 1))
+    got = run(f, x)
+    equal(got[:, :1], np.concatenate(np.split(blocks.sum(0), 8, 1)))
+    equal(got[:, 1:65], np.tile(np.concatenate(list(blocks), 1), (8, 1)))
+    equal(got[:, 65:], want.reshape(16, 8))""",
     "axis_index": "equal(run(lambda v: v * 0 + lax.axis_index('i'), x)[:, 0], np.arange(16) // 2)",
     "groups": """
 got = run(lambda v: lax.psum(v, 'i', axis_index_groups=[[0, 3, 5, 6], [1, 2, 4, 7]]), x)

@@ -150,7 +150,7 @@ typed_argument(
 typed_argument(
     "type_future",
     NOT,
-    "future types are not supported",
+    "futures of several values are not supported",
     lambda p: p.type("vhlo", varint(42) + listed([])),
 )
 typed_argument(
