@@ -280,11 +280,20 @@ static void jm_factors_gather(rule *r) {
   share_indices(r, &x, false);
 }
 
+static jm_value behind_annotations(const jm_module *m, jm_value v) {
+  const jm_op *op = jm_module_definition(m, v);
+  while (op && (op->code == JM_OP_sharding_constraint || op->code == JM_OP_sharding_group)) {
+    v = op->operands[0];
+    op = jm_module_definition(m, v);
+  }
+  return v;
+}
+
 /* Whether the region is a sum or the like and an operand is its identity everywhere, so that each
  * device may start from it. */
 static bool starts_from_identity(rule *r, jm_region_id region, jm_value operand) {
   jm_monoid monoid;
-  const void *element = jm_module_element(r->m, operand);
+  const void *element = jm_module_element(r->m, behind_annotations(r->m, operand));
   if (!element || !jm_body_monoid(r->m, region, &monoid) || !monoid.grouped) return false;
   if (!jm_monoid_is_identity(&monoid, element)) return false;
   r->f->combine = monoid.code;

@@ -262,6 +262,27 @@ jm_error *jm_verify_collective_permute(const jm_module *m, const jm_op *op) {
   return jm_verify_same(m, op);           /* (C5) */
 }
 
+/* One value cannot be a part of the sums of several groups. */
+static jm_error *check_disjoint(const jm_module *m, const jm_op *op, jm_i64s groups) {
+  bool *seen = jm_alloc((size_t)m->n_replicas * m->n_partitions, sizeof *seen), good = groups.n;
+  if (!seen) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < groups.n && good; i++) {
+    good = groups.data[i] >= 0 && !seen[groups.data[i]];
+    if (good) seen[groups.data[i]] = true;
+  }
+  jm_free(seen);
+  return good ? NULL : jm_rule_error(m, op, "a participant is not in exactly one group");
+}
+
+jm_error *jm_verify_unreduce(const jm_module *m, const jm_op *op) {
+  const jm_unreduce_attrs *a = op->attrs;
+  const collective c = {.replica_groups = a->replica_groups, .group_size = a->group_size};
+  int64_t participants;
+  JM_TRY(check_groups(m, op, &c, &participants));
+  JM_TRY(check_disjoint(m, op, a->replica_groups));
+  return jm_verify_same(m, op);
+}
+
 /* -- shardings */
 
 static jm_error *check_divided(const jm_module *m, const jm_op *op, const jm_sharding *sharding,

@@ -479,6 +479,9 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   const jm_site site = {t->p.m, region, op.loc};
   if (op.code == JM_OP_full_to_shard || op.code == JM_OP_shard_to_full)
     return build_edge(t, &site, &op);
+  if (op.code == JM_OP_unreduce)
+    return jm_unreduce_build(&t->p, &site, op.attrs, t->local[op.operands[0]],
+                             &t->local[op.first_result]);
   if (op.code == JM_OP_sharding_group && is_manual(t, &op)) {
     t->local[op.first_result] = t->local[op.operands[0]];
     return NULL;

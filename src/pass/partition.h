@@ -56,4 +56,10 @@ jm_error *jm_division_partial(jm_placement *p, const jm_factors *f, const jm_div
 jm_error *jm_division_choose(jm_placement *p, const jm_op *op, const jm_factors *f,
                              jm_division *out, bool *divided, double *cost) JM_MUST_USE;
 
+/* -- parts of sums: in unreduce.c */
+
+/* value: what this device has of the operand of an op unreduce. */
+jm_error *jm_unreduce_build(jm_placement *p, const jm_site *site, const jm_unreduce_attrs *attrs,
+                            jm_value value, jm_value *out) JM_MUST_USE;
+
 #endif

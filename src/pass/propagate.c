@@ -49,7 +49,8 @@ typedef struct walk {
 /* -- who computes for itself */
 
 static bool reads_participant(const jm_op *op) {
-  return op->code == JM_OP_partition_id || op->code == JM_OP_replica_id || jm_op_is_collective(op);
+  return op->code == JM_OP_partition_id || op->code == JM_OP_replica_id ||
+         op->code == JM_OP_unreduce || jm_op_is_collective(op);
 }
 
 /* Where a body per device begins or ends; *nested: within another one. */

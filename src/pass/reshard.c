@@ -269,32 +269,38 @@ static jm_error *build_exchange(const jm_site *site, const jm_sharding *sharding
   return build_one(site, JM_OP_all_to_all, value, 1, &attrs, type, value);
 }
 
-/* Looked up in a table by partition. */
-jm_error *jm_reshard_start(const jm_site *site, const jm_sharding *sharding, jm_axes axes,
-                           int64_t size, jm_value *out) {
+jm_error *jm_partition_lookup(const jm_site *site, jm_dtype dtype, const void *table,
+                              jm_value *out) {
   jm_module *m = site->m;
-  const int64_t n = sharding->n_devices, one = 1;
+  const int64_t n = m->n_partitions, one = 1;
   const jm_type *list, *element, *scalar, *id;
-  JM_TRY(jm_module_type(m, JM_DT_s64, 1, &n, &list));
-  JM_TRY(jm_module_type(m, JM_DT_s64, 1, &one, &element));
-  JM_TRY(jm_module_type(m, JM_DT_s64, 0, NULL, &scalar));
+  JM_TRY(jm_module_type(m, dtype, 1, &n, &list));
+  JM_TRY(jm_module_type(m, dtype, 1, &one, &element));
+  JM_TRY(jm_module_type(m, dtype, 0, NULL, &scalar));
   JM_TRY(jm_module_type(m, JM_DT_u32, 0, NULL, &id));
-  int64_t *starts = jm_arena_alloc(&m->arena, (size_t)n, sizeof *starts);
   int64_t *sizes = jm_arena_copy(&m->arena, &one, 1, sizeof one);
-  if (!starts || !sizes) return jm_error_out_of_memory();
-  for (uint32_t position = 0; position < n; position++) {
-    int64_t part = 0;
-    for (uint32_t i = 0; i < axes.n; i++)
-      part = part * axes.list[i].size + position / axes.list[i].stride % axes.list[i].size;
-    starts[jm_sharding_partition(sharding, position)] = part * size;
-  }
-  const jm_constant_attrs constant = {.value = {starts, false}};
+  if (!sizes) return jm_error_out_of_memory();
+  const jm_constant_attrs constant = {.value = {table, false}};
   const jm_dynamic_slice_attrs slice = {.sizes = {sizes, 1}};
   jm_value operands[2], row;
   JM_TRY(build_one(site, JM_OP_constant, NULL, 0, &constant, list, &operands[0]));
   JM_TRY(build_one(site, JM_OP_partition_id, NULL, 0, NULL, id, &operands[1]));
   JM_TRY(build_one(site, JM_OP_dynamic_slice, operands, 2, &slice, element, &row));
   return build_one(site, JM_OP_reshape, &row, 1, NULL, scalar, out);
+}
+
+jm_error *jm_reshard_start(const jm_site *site, const jm_sharding *sharding, jm_axes axes,
+                           int64_t size, jm_value *out) {
+  const uint32_t n = site->m->n_partitions;
+  int64_t *starts = jm_arena_alloc(&site->m->arena, n, sizeof *starts);
+  if (!starts) return jm_error_out_of_memory();
+  for (uint32_t position = 0; position < n; position++) {
+    int64_t part = 0;
+    for (uint32_t i = 0; i < axes.n; i++)
+      part = part * axes.list[i].size + position / axes.list[i].stride % axes.list[i].size;
+    starts[jm_sharding_partition(sharding, position)] = part * size;
+  }
+  return jm_partition_lookup(site, JM_DT_s64, starts, out);
 }
 
 static jm_error *build_zero(const jm_site *site, jm_value *out) {

@@ -58,6 +58,10 @@ jm_error *jm_combine_build(const jm_site *site, const jm_partial *partial, uint3
                            const jm_sharding *from, const jm_sharding *scattered, jm_value value,
                            jm_value *out) JM_MUST_USE;
 
+/* A scalar that each device has its own of: table, which the module keeps, has one by partition. */
+jm_error *jm_partition_lookup(const jm_site *site, jm_dtype dtype, const void *table,
+                              jm_value *out) JM_MUST_USE;
+
 /* The s64 scalar that tells each device where its part of a dimension begins, which parts of
  * `size` elements are made of by the axes. */
 jm_error *jm_reshard_start(const jm_site *site, const jm_sharding *sharding, jm_axes axes,

@@ -105,11 +105,12 @@ jm_error *jm_layouts_build(PJRT_Executable *wrapped) {
   return NULL;
 }
 
-/* On one partition there are no shardings, which is a NULL list. */
+/* No shardings are a NULL list: on one partition there are none, and jaxlib refuses an empty list.
+ */
 static jm_error *sharding_list(PJRT_Shardings_Executable_GetShardings_Args *args,
                                const jm_kind_list *list, uint32_t n) {
   args->num_shardings = list->names ? n : 0;
-  args->shardings = list->names;
+  args->shardings = n ? list->names : NULL;
   args->sharding_sizes = list->sizes;
   return NULL;
 }

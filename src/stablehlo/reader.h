@@ -168,8 +168,8 @@ jm_error *jm_vhlo_leave_shard(jm_vhlo *v, const jm_wire_op *op, const jm_shardin
 /* The sums that the sharding by attribute index speaks of; manual as in jm_vhlo_sharding. */
 jm_error *jm_vhlo_unreduced_read(jm_vhlo *v, uint32_t index, const jm_wire_attr *manual,
                                  jm_sharding_sums *out) JM_MUST_USE;
-/* In a body written per device: a device's part becomes the sum, and a sum a device's part (that of
- * the first of a group is all of it). op: for its location. */
+/* In a body written per device: a device's part becomes the sum, and a sum a device's part. op: for
+ * its location. */
 jm_error *jm_vhlo_unreduced_complete(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
                                      jm_value *value) JM_MUST_USE;
 jm_error *jm_vhlo_unreduced_divide(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,

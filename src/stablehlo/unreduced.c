@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Unreduced axes of shardings: along them each device has a part of a sum. The program on whole
- * arrays computes with complete sums; an argument's parts are summed on entry, and of a result that
- * is wanted in parts the first device of each group has the sum, the others zeros. */
-#include <string.h>
-
+ * arrays computes with complete sums; an argument's parts are summed on entry, and a result is
+ * divided into parts where it leaves. Where nothing lies between, the pass partition takes the
+ * parts as they are. */
 #include "stablehlo/reader.h"
 
 jm_error *jm_vhlo_unreduced_read(jm_vhlo *v, uint32_t index, const jm_wire_attr *manual,
@@ -62,39 +61,11 @@ jm_error *jm_vhlo_unreduced_complete(jm_vhlo *v, const jm_wire_op *op, const jm_
   return jm_build_results(v->m, region, &result, 1);
 }
 
-/* pred[]: whether this device is the first of its group. */
-static jm_error *build_leads(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
-                             jm_value *out) {
-  jm_module *m = v->m;
-  const int64_t n = m->n_partitions, one = 1;
-  const jm_type *list, *element, *scalar, *id;
-  JM_TRY(jm_module_type(m, JM_DT_pred, 1, &n, &list));
-  JM_TRY(jm_module_type(m, JM_DT_pred, 1, &one, &element));
-  JM_TRY(jm_module_type(m, JM_DT_pred, 0, NULL, &scalar));
-  JM_TRY(jm_module_type(m, JM_DT_u32, 0, NULL, &id));
-  int64_t *sizes;
-  uint8_t *leads = jm_arena_alloc(&m->arena, (size_t)n, 1);
-  JM_TRY(jm_vhlo_make_list(v, 1, &sizes));
-  if (!leads) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < sum->groups.n; i += (uint32_t)sum->group_size)
-    leads[sum->groups.data[i]] = 1;
-  sizes[0] = 1;
-  const jm_constant_attrs constant = {.value = {leads, false}};
-  const jm_dynamic_slice_attrs slice = {.sizes = {sizes, 1}};
-  jm_value operands[2], row;
-  JM_TRY(jm_vhlo_emit(v, op, JM_OP_constant, NULL, 0, &constant, list, &operands[0]));
-  JM_TRY(jm_vhlo_emit(v, op, JM_OP_partition_id, NULL, 0, NULL, id, &operands[1]));
-  JM_TRY(jm_vhlo_emit(v, op, JM_OP_dynamic_slice, operands, 2, &slice, element, &row));
-  return jm_vhlo_emit(v, op, JM_OP_reshape, &row, 1, NULL, scalar, out);
-}
-
 jm_error *jm_vhlo_unreduced_divide(jm_vhlo *v, const jm_wire_op *op, const jm_sharding_sums *sum,
                                    jm_value *value) {
-  static const char zero[16];
   if (!sum->groups.n) return NULL;
-  const jm_type *type = jm_vhlo_typeof(v, *value);
-  jm_value operands[3] = {JM_NONE, *value, JM_NONE};
-  JM_TRY(build_leads(v, op, sum, &operands[0]));
-  JM_TRY(jm_build_splat(v->m, v->region, type, zero, jm_vhlo_location(v, op), &operands[2]));
-  return jm_vhlo_emit(v, op, JM_OP_select, operands, 3, NULL, type, value);
+  const jm_unreduce_attrs attrs = {.replica_groups = sum->groups, .group_size = sum->group_size};
+  const jm_value operand = *value;
+  return jm_vhlo_emit(v, op, JM_OP_unreduce, &operand, 1, &attrs, jm_vhlo_typeof(v, operand),
+                      value);
 }

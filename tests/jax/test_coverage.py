@@ -30,6 +30,7 @@ NOT_FROM_CASES = {
     "shard_to_full",
     "sharding_constraint",
     "sharding_group",
+    "unreduce",
 }
 # The wire's names of some ops of ours.
 SPELLING = {"case": "case|if"}

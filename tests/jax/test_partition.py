@@ -124,6 +124,62 @@ def f(x, w):
 compiled, got, found, bytes_sent = check(f, x, w)
 assert not found, found
 assert all(g.sharding.is_equivalent_to(x.sharding, 2) for g in got), [g.sharding for g in got]""",
+    # Parts of a sum (where jax names them) are what each device had before it, and are never added.
+    "unreduced": """
+if jax.__version_info__ >= (0, 10):
+    em = jax.make_mesh((2, 4), ("a", "b"), axis_types=(jax.sharding.AxisType.Explicit,) * 2, devices=devices)
+    def parts(f, *arrays, axes, spec=(), none=True):
+        out = NamedSharding(em, P(*spec, unreduced=axes))
+        compiled = jax.jit(f, out_shardings=out).lower(*arrays).compile()
+        assert not none or not collectives(compiled), plan(compiled)
+        return compiled(*arrays)
+    def each(x):
+        return np.stack([np.asarray(s.data) for s in x.addressable_shards])
+    def total(x):
+        return np.asarray(jax.jit(lambda v: v, out_shardings=NamedSharding(em, P()))(x))
+    def on(x, *spec):
+        return jax.device_put(np.asarray(x), NamedSharding(em, P(*spec)))
+    with jax.set_mesh(em):
+        x, w = rng.standard_normal((8, 16)).astype(np.float32), rng.standard_normal((16, 4)).astype(np.float32)
+        product = lambda s: lambda x, w: jnp.einsum("ij,jk->ik", x, w, out_sharding=s)
+        got = parts(product(P(unreduced={"b"})), on(x, None, "b"), on(w, "b"), axes={"b"})
+        np.testing.assert_allclose(each(got)[:4], [x[:, k:k + 4] @ w[k:k + 4] for k in range(0, 16, 4)], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(total(got), x @ w, rtol=1e-4, atol=1e-5)
+        got = parts(product(P("a", unreduced={"b"})), on(x, "a", "b"), on(w, "b"), axes={"b"}, spec=("a",))
+        np.testing.assert_allclose(total(got), x @ w, rtol=1e-4, atol=1e-5)
+        # Nothing was added: the first has all.
+        got = parts(lambda x: x * 2, on(x), axes={"a", "b"})
+        np.testing.assert_array_equal(each(got), np.concatenate([2 * x[None], np.zeros((7, 8, 16))]))
+        np.testing.assert_array_equal(total(got), 2 * x)
+        # What would be gathered stays in its place.
+        got = parts(lambda x: jax.reshard(x * 2, P(unreduced={"b"})), on(x, None, "b"), axes={"b"})
+        np.testing.assert_array_equal(total(got), 2 * x)
+        np.testing.assert_array_equal(each(got)[1], np.pad(2 * x[:, 4:8], ((0, 0), (4, 8))))
+        # Over other axes than the sum was: it is added, then divided.
+        got = parts(lambda x, w: jax.reshard(product(P())(x, w), P(unreduced={"a"})), on(x, None, "b"), on(w, "b"), axes={"a"}, none=False)
+        np.testing.assert_allclose(total(got), x @ w, rtol=1e-4, atol=1e-5)
+        # A body per device says what its parts are.
+        arr = on(np.arange(16.0, dtype=np.float32), ("a", "b"))
+        f = jax.shard_map(lambda v: v, in_specs=P(("a", "b")), out_specs=P(unreduced={"a", "b"}), check_vma=False)
+        got = jax.jit(f)(arr)
+        np.testing.assert_array_equal(each(got), np.arange(16.0).reshape(8, 2))
+        np.testing.assert_array_equal(total(got), np.arange(16.0).reshape(8, 2).sum(0))
+        g = jax.shard_map(lambda v: v, in_specs=P(unreduced={"a", "b"}), out_specs=P(("a", "b")), check_vma=False)
+        np.testing.assert_array_equal(np.asarray(jax.jit(g)(got)), np.arange(16.0))
+        ids = on(rng.integers(0, 9, 4096).astype(np.int32), ("a", "b"))
+        count = lambda v: jnp.bincount(v, length=9, out_sharding=P(unreduced={"a", "b"}))
+        got = parts(count, ids, axes={"a", "b"})
+        np.testing.assert_array_equal(each(got).sum(1), [512] * 8)
+        np.testing.assert_array_equal(total(got), np.bincount(np.asarray(ids), minlength=9))""",
+    # A program without results, and one without arguments.
+    "nothing": """
+x = put((16, 8), "i")
+seen = []
+f = lambda x: (jax.debug.callback(lambda v: seen.append(float(v)), x.sum()), ())[1]
+assert jax.jit(f)(x) == ()
+jax.effects_barrier()
+assert np.allclose(seen, [np.asarray(x).sum()], rtol=1e-4, atol=1e-4), seen
+np.testing.assert_array_equal(np.asarray(jax.jit(lambda: jnp.arange(8), out_shardings=NamedSharding(mesh, P("i")))()), np.arange(8))""",
     "shardings_are_reported": """
 x = put((16, 8), "a", "b", m=grid)
 compiled = jax.jit(lambda x: (x.T, x.sum())).lower(x).compile()

@@ -262,6 +262,8 @@ static const struct {
     {"%x: f32[4] = all_to_all %f split_count=2", "split_count is not the number"},
     {"%x: f32[4] = reduce_scatter %f dim=-1 " ADD("f32[]"), "dim out of range"},
     {"%x: f32[4] = collective_permute %f source_target_pairs=[0]", "a source without a target"},
+    {"%x: f32[4] = unreduce %f", "not in exactly one group"},
+    {"%x: f32[4] = unreduce %f replica_groups=[0,0] group_size=2", "not in exactly one group"},
     {"%x: s32[] = partition_id", "the result is not a u32"},
     {"%x: f32[4] = sharding_constraint %f parts=[1,1,2]", "1 devices don't have"},
     {"%x: f32[4] = sharding_constraint %f parts=[0,0]", "more dimensions than its array"},
