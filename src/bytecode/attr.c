@@ -88,6 +88,8 @@ static const coding vhlo_types[] = {
     [41] = TYPE(BUFFER, "Zt", NULL),         [42] = TYPE(FUTURE, "T", NULL),
 };
 
+static const coding stablehlo_types[] = {[0] = SCALAR(token)};
+
 static const struct {
   const coding *codings;
   size_t n;
@@ -100,6 +102,7 @@ static const struct {
   type_codings[JM_WIRE_N_DIALECTS] = {
       [JM_WIRE_BUILTIN] = {builtin_types, COUNT(builtin_types)},
       [JM_WIRE_VHLO] = {vhlo_types, COUNT(vhlo_types)},
+      [JM_WIRE_STABLEHLO] = {stablehlo_types, COUNT(stablehlo_types)},
 };
 
 /* One entry while its fields are read. */

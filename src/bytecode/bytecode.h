@@ -29,6 +29,7 @@ typedef enum jm_wire_dialect {
   JM_WIRE_BUILTIN,
   JM_WIRE_VHLO,
   JM_WIRE_SDY,
+  JM_WIRE_STABLEHLO, /* what ops of sdy have that VHLO does not replace: the type of tokens */
   JM_WIRE_FOREIGN,
   JM_WIRE_N_DIALECTS,
 } jm_wire_dialect;

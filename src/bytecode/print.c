@@ -69,7 +69,7 @@ static void print_list(jm_bytecode *b, const jm_wire_attr *attr, jm_text *text, 
 
 static void print_record(jm_bytecode *b, const jm_wire_attr *attr, jm_text *text, int depth,
                          size_t limit) {
-  static const char *const dialects[] = {"builtin", "vhlo", "sdy", "foreign"};
+  static const char *const dialects[] = {"builtin", "vhlo", "sdy", "stablehlo", "foreign"};
   jm_text_printf(text, "%s#%u<", dialects[attr->dialect], attr->code);
   const char *comma = "";
   if (attr->bytes) {

@@ -130,7 +130,7 @@ typedef struct dialects {
 } dialects;
 
 static jm_wire_dialect find_dialect(const jm_wire_string *name) {
-  static const char *const known[] = {"builtin", "vhlo", "sdy"};
+  static const char *const known[] = {"builtin", "vhlo", "sdy", "stablehlo"};
   for (int i = 0; i < JM_WIRE_FOREIGN; i++)
     if (name->size == strlen(known[i]) && !memcmp(name->bytes, known[i], name->size))
       return (jm_wire_dialect)i;

@@ -142,6 +142,21 @@ a = jax.device_put(x, NamedSharding(mesh, P('i')))
 equal(jax.jit(f)(a), x * 2)
 jax.effects_barrier()
 assert seen == [0.0], seen""",
+    # Ordered: on each device, and one launch after the other.
+    "ordered_callback": """
+if jax.__version_info__ >= (0, 10):
+    from jax.experimental import io_callback
+    seen = []
+    def f(v):
+        for name in 'ab':
+            io_callback(lambda a, name=name: seen.append((name, float(a))), (), v[0, 0], ordered=True)
+        return v * 2
+    for k in range(2):
+        equal(run(f, x + 1000 * k), (x + 1000 * k) * 2)
+    jax.effects_barrier()
+    assert all(a < 1000 for _, a in seen[:16]) and len(seen) == 32, seen
+    for at in [a + 1000 * k for a in x[::2, 0] for k in range(2)]:
+        assert [name for name, a in seen if a == at] == ['a', 'b'], seen""",
     "threads": """
 f = jax.jit(shard_map(lambda v: lax.psum(v, 'i'), mesh=mesh, in_specs=P('i'), out_specs=P('i')))
 g = jax.jit(shard_map(lambda v: lax.all_gather(lax.psum(v, 'i'), 'i', tiled=True) * 2, mesh=mesh,
