@@ -565,15 +565,21 @@ static const jm_type *result_type(const jm_module *m, uint32_t i) {
   return jm_module_typeof(m, jm_module_region(m, m->entry)->results[i]);
 }
 
-/* The first result of the argument's type that no argument is donated to. */
-static int32_t find_recipient(const jm_module *m, uint32_t argument, const bool *taken) {
-  for (uint32_t i = 0; i < jm_module_region(m, m->entry)->n_results; i++)
-    if (!taken[i] && result_type(m, i) == argument_type(m, argument)) return (int32_t)i;
+/* The first result of the argument's type, or of as many bytes, that no argument is donated to. */
+static int32_t find_recipient(const jm_module *m, uint32_t argument, const bool *taken,
+                              bool by_bytes) {
+  const jm_type *mine = argument_type(m, argument);
+  for (uint32_t i = 0; i < jm_module_region(m, m->entry)->n_results; i++) {
+    const jm_type *type = result_type(m, i);
+    if (taken[i]) continue;
+    if (by_bytes ? jm_type_bytes(type) == jm_type_bytes(mine) : type == mine) return (int32_t)i;
+  }
   return -1;
 }
 
 /* Which result an argument is donated to depends on their parts: JAX names it for whole arrays, or
- * leaves it to the compiler. */
+ * leaves it to the compiler. Of another shape with as many bytes, the argument's memory is freed;
+ * an argument that fits no result stays the caller's. */
 static jm_error *donate(partitioner *t) {
   jm_module *m = t->p.m;
   const jm_region *entry = jm_module_region(m, m->entry);
@@ -591,8 +597,15 @@ static jm_error *donate(partitioner *t) {
   for (uint32_t i = 0; i < entry->n_args; i++) {
     jm_argument_fact *fact = &m->arguments[i];
     if (!fact->donor || fact->alias >= 0) continue;
-    fact->alias = find_recipient(m, i, taken);
+    fact->alias = find_recipient(m, i, taken, false);
     if (fact->alias >= 0) taken[fact->alias] = true;
+  }
+  for (uint32_t i = 0; i < entry->n_args; i++) {
+    jm_argument_fact *fact = &m->arguments[i];
+    if (!fact->donor || fact->alias >= 0) continue;
+    const int32_t recipient = find_recipient(m, i, taken, true);
+    fact->donor = recipient >= 0;
+    if (fact->donor) taken[recipient] = true;
   }
   return NULL;
 }

@@ -276,10 +276,11 @@ static jm_error *read_approx_top_k(jm_vhlo *v, const jm_wire_op *op) {
 
 /* -- the rule */
 
-/* It only keeps its operands alive. */
+/* It keeps its operands alive (dce_sink), or asks for an order of what computes them, which has no
+ * effect on values (control_dep). */
 static jm_error *read_sink(jm_vhlo *v, const jm_wire_op *op) {
   (void)v;
-  return op->n_results ? jm_error_invalid("dce_sink has results") : NULL;
+  return op->n_results ? jm_error_invalid("it has results") : NULL;
 }
 
 /* Targets with a rule of their own; a call of another is a custom_call of the IR. */
@@ -293,6 +294,7 @@ static const struct {
     {"LayoutConstraint", jm_vhlo_read_identity, jm_vhlo_read_identity},
     {"annotate_device_placement", jm_vhlo_read_identity, jm_vhlo_read_identity},
     {"dce_sink", read_sink, read_sink},
+    {"control_dep", read_sink, read_sink},
     {"ApproxTopK", read_approx_top_k, read_approx_top_k},
 };
 

@@ -75,6 +75,14 @@ f = jax.jit(lambda v: v.sum(0, keepdims=True), donate_argnums=0, out_shardings=N
 assert "tf.aliasing_output" in f.lower(x).as_text()
 np.testing.assert_allclose(np.asarray(f(x)), want, rtol=1e-5)
 assert x.is_deleted()""",
+    # What fits no result is not taken; of as many bytes in another shape it is.
+    "donated_in_vain": """
+x, y = put((8, 16), "i"), put((16, 8), "i")
+f = jax.jit(lambda x, y: (x @ x.T, y.reshape(8, 16)), donate_argnums=(0, 1))
+want = np.asarray(x) @ np.asarray(x).T, np.asarray(y).reshape(8, 16)
+for g, w in zip(f(x, y), want):
+    np.testing.assert_allclose(np.asarray(g), w, rtol=1e-5)
+assert x.is_deleted() and not y.is_deleted()""",
     # The hidden dimension is divided: one sum at the end.
     "tensor_parallel": """
 x, w1, w2 = put((64, 16)), put((16, 32), None, "i"), put((32, 8), "i")
