@@ -38,8 +38,16 @@ struct jm_program {
   uint32_t n_callbacks, callbacks_capacity;
 };
 
-static jm_shape shape_of(const jm_type *type) {
-  return (jm_shape){type->dtype, type->rank, type->dims, jm_type_bytes(type)};
+/* stored: the entry's type, whose dimensions are in the order of the memory. */
+static jm_error *shape_of(jm_module *m, const jm_type *stored, jm_i64s layout, jm_shape *out) {
+  *out = (jm_shape){stored->dtype, stored->rank, stored->dims,
+                    layout.data,   stored,       jm_type_bytes(stored)};
+  if (!layout.n) return NULL;
+  int64_t *dims = jm_arena_alloc(&m->arena, layout.n, sizeof *dims);
+  if (!dims) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < layout.n; i++) dims[layout.data[layout.n - 1 - i]] = stored->dims[i];
+  out->dims = dims;
+  return NULL;
 }
 
 /* The time of waking another thread: shorter programs run inline. */
@@ -63,16 +71,20 @@ static jm_error *facts_fill(jm_program *program) {
   if (!parameters || !outputs) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < entry->n_args; i++) {
     const jm_argument_fact *fact = &m->arguments[i];
-    parameters[i] = (jm_parameter){shape_of(jm_module_typeof(m, entry->first_arg + i)),
-                                   fact->alias,
-                                   fact->donor,
-                                   fact->memory_kind,
-                                   fact->parts,
-                                   fact->sums};
+    parameters[i] = (jm_parameter){.alias = fact->alias,
+                                   .donor = fact->donor,
+                                   .memory_kind = fact->memory_kind,
+                                   .parts = fact->parts,
+                                   .sums = fact->sums};
+    JM_TRY(
+        shape_of(m, jm_module_typeof(m, entry->first_arg + i), fact->layout, &parameters[i].shape));
   }
-  for (uint32_t i = 0; i < entry->n_results; i++)
-    outputs[i] = (jm_output){shape_of(jm_module_typeof(m, entry->results[i])),
-                             m->results[i].memory_kind, m->results[i].parts, m->results[i].sums};
+  for (uint32_t i = 0; i < entry->n_results; i++) {
+    const jm_result_fact *fact = &m->results[i];
+    outputs[i] =
+        (jm_output){.memory_kind = fact->memory_kind, .parts = fact->parts, .sums = fact->sums};
+    JM_TRY(shape_of(m, jm_module_typeof(m, entry->results[i]), fact->layout, &outputs[i].shape));
+  }
   const jm_cost cost = jm_cost_estimate(m);
   program->facts.name = m->name;
   program->facts.n_parameters = entry->n_args;

@@ -11,12 +11,15 @@
 
 typedef struct jm_program jm_program;
 
-/* One input or output of a program: row-major, dense. */
+/* One input or output of a program: dense. */
 typedef struct jm_shape {
   jm_dtype dtype;
   uint32_t rank;
-  const int64_t *dims; /* rank sizes, owned by the program */
-  size_t bytes;        /* of the dense data: product of dims times jm_dtype_bytes(dtype) */
+  const int64_t *dims;           /* rank sizes, owned by the program */
+  const int64_t *minor_to_major; /* its dimensions, that of adjacent elements first; NULL:
+                                    row-major */
+  const jm_type *stored;         /* the row-major array that its memory is: what engines see */
+  size_t bytes; /* of the dense data: product of dims times jm_dtype_bytes(dtype) */
 } jm_shape;
 
 typedef struct jm_parameter {

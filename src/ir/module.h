@@ -93,6 +93,9 @@ typedef struct jm_argument_fact {
   const jm_sharding *parts; /* what each partition is given; NULL: the whole. Before the pass
                                partition the argument's type is the whole's all the same. */
   jm_sharding_sums sums;    /* for the caller alone: the program completes them. Not in the text */
+  jm_i64s layout; /* how the caller's array lies in memory: its dimensions, the one of adjacent
+                     elements first; empty: row-major. The pass entry makes the argument's type
+                     that of the memory: the same dimensions, the one of adjacent elements last */
 } jm_argument_fact;
 
 typedef struct jm_result_fact {
@@ -100,6 +103,7 @@ typedef struct jm_result_fact {
   const jm_sharding *parts; /* what each partition returns; NULL: the whole */
   bool divided;             /* the caller wants these parts; else the pass partition chooses */
   jm_sharding_sums sums;    /* for the caller alone: the program divides them. Not in the text */
+  jm_i64s layout;           /* as an argument's */
 } jm_result_fact;
 
 /* What an op means in simpler ones, as the program spelled it out: for engines that lack the op, or
@@ -125,7 +129,9 @@ typedef struct jm_module {
   jm_argument_fact *arguments; /* one per argument of the entry */
   jm_result_fact *results;     /* one per result of the entry */
   uint32_t n_replicas, n_partitions;
-  bool whole; /* types are those of whole arrays: the pass partition is still to come */
+  bool whole;   /* types are those of whole arrays: the pass partition is still to come */
+  bool logical; /* types are those of the caller's arrays, whatever their layouts: the pass entry is
+                   still to come */
   jm_expansion *expansions;
   uint32_t n_expansions, expansions_capacity;
   /* Renders op.loc as text ("jit(f)/add at file.py:3:1"); NULL: no locations. The context is freed

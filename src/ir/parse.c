@@ -462,6 +462,12 @@ static jm_error *parse_parts(parser *p, uint32_t rank, const jm_sharding **out) 
   return located;
 }
 
+static jm_error *parse_layout(parser *p, jm_i64s *out) {
+  if (!jm_lex_accept_word(&p->lexer, "layout")) return NULL;
+  JM_TRY(jm_lex_expect(&p->lexer, "="));
+  return parse_i64s(p, out);
+}
+
 static jm_error *parse_placement(parser *p, const char **memory_kind, const char **sharding) {
   if (jm_lex_accept_word(&p->lexer, "memory_kind")) {
     JM_TRY(jm_lex_expect(&p->lexer, "="));
@@ -496,6 +502,7 @@ static jm_error *parse_region_args(parser *p, jm_region_id region) {
     JM_TRY(parse_argument_facts(p, fact));
     JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
     JM_TRY(parse_parts(p, type->rank, &fact->parts));
+    JM_TRY(parse_layout(p, &fact->layout));
   } while (jm_lex_accept(lexer, ","));
   return jm_lex_expect(lexer, ")");
 }
@@ -514,6 +521,7 @@ static jm_error *parse_return(parser *p, jm_region_id region) {
       jm_result_fact *fact = &m->results[n - 1];
       JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
       JM_TRY(parse_parts(p, jm_module_typeof(m, values[n - 1])->rank, &fact->parts));
+      JM_TRY(parse_layout(p, &fact->layout));
       fact->divided = fact->sharding || fact->parts;
     } while (jm_lex_accept(&p->lexer, ","));
   return jm_build_results(m, region, values, n);
@@ -550,6 +558,7 @@ static jm_error *parse_module(parser *p) {
   JM_TRY(parse_count(p, "replicas", &p->m->n_replicas));
   JM_TRY(parse_count(p, "partitions", &p->m->n_partitions));
   p->m->whole = jm_lex_accept_word(lexer, "whole");
+  p->m->logical = jm_lex_accept_word(lexer, "logical");
   JM_TRY(jm_build_region(p->m, &p->m->entry));
   JM_TRY(parse_region(p, p->m->entry, 1));
   const jm_token end = jm_lex_here(lexer);

@@ -293,12 +293,19 @@ static void print_parts(printer *p, const jm_sharding *sharding) {
   jm_arena_deinit(&arena);
 }
 
+static void print_layout(printer *p, jm_i64s layout) {
+  if (!layout.n) return;
+  jm_text_printf(p->text, " layout=");
+  print_i64s(p->text, &layout);
+}
+
 static void print_argument_facts(printer *p, const jm_argument_fact *fact) {
   if (fact->alias >= 0) jm_text_printf(p->text, " alias=%d", fact->alias);
   if (fact->donor) jm_text_append(p->text, " donor", 6);
   print_fact(p, "memory_kind", fact->memory_kind);
   print_fact(p, "sharding", fact->sharding);
   print_parts(p, fact->parts);
+  print_layout(p, fact->layout);
 }
 
 static void print_region(printer *p, jm_region_id id, unsigned depth) {
@@ -322,6 +329,7 @@ static void print_region(printer *p, jm_region_id id, unsigned depth) {
       print_fact(p, "memory_kind", m->results[i].memory_kind);
       print_fact(p, "sharding", m->results[i].sharding);
       print_parts(p, m->results[i].parts);
+      print_layout(p, m->results[i].layout);
     }
   }
   jm_text_append(p->text, "\n", 1);
@@ -339,6 +347,7 @@ static void print_module(const jm_module *m, bool located, jm_text *text) {
   if (m->n_replicas != 1) jm_text_printf(text, " replicas=%u", m->n_replicas);
   if (m->n_partitions != 1) jm_text_printf(text, " partitions=%u", m->n_partitions);
   if (m->whole) jm_text_append(text, " whole", 6);
+  if (m->logical) jm_text_append(text, " logical", 8);
   jm_text_append(text, " {\n", 3);
   print_region(&p, m->entry, 1);
   jm_text_append(text, "}\n", 2);

@@ -180,12 +180,34 @@ static jm_error *check_region(walk *w, jm_region_id id) {
   return NULL;
 }
 
+static bool is_layout(jm_i64s layout, uint32_t rank) {
+  uint64_t seen = 0;
+  if (layout.n != rank) return !layout.n;
+  for (uint32_t i = 0; i < rank; i++) {
+    const int64_t d = layout.data[i];
+    if (d < 0 || d >= rank || seen >> d & 1) return false;
+    seen |= (uint64_t)1 << d;
+  }
+  return true;
+}
+
+static jm_error *check_layouts(const jm_module *m, const jm_region *entry) {
+  for (uint32_t i = 0; i < entry->n_args; i++)
+    if (!is_layout(m->arguments[i].layout, jm_rule_arg(m, entry, i)->rank))
+      return jm_error_invalid("the layout of argument %u is no permutation of its dimensions", i);
+  for (uint32_t i = 0; i < entry->n_results; i++)
+    if (!is_layout(m->results[i].layout, jm_rule_result(m, entry, i)->rank))
+      return jm_error_invalid("the layout of result %u is no permutation of its dimensions", i);
+  return NULL;
+}
+
 /* Donation hands an argument's memory to a result: the bytes must fit, and only once. Those of
  * whole arrays need not: their parts do. */
 static jm_error *check_entry(const jm_module *m) {
   const jm_region *entry = jm_module_region(m, m->entry);
   if ((entry->n_args && !m->arguments) || (entry->n_results && !m->results))
     return jm_error_invalid("the module has no facts of its arguments or results");
+  JM_TRY(check_layouts(m, entry));
   for (uint32_t i = 0; i < entry->n_args; i++) {
     int32_t alias = m->arguments[i].alias;
     if (alias == -1) continue;

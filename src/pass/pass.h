@@ -34,6 +34,7 @@ typedef jm_error *jm_pass_fn(jm_module *m, const jm_pass_options *options, bool 
 jm_pass_fn jm_pass_dce;       /* ops whose results nobody uses */
 jm_pass_fn jm_pass_cse;       /* ops that compute the same */
 jm_pass_fn jm_pass_partition; /* a program on whole arrays becomes that of one partition */
+jm_pass_fn jm_pass_entry;     /* arguments and results in the layouts that the caller has */
 jm_pass_fn jm_pass_fold;      /* ops on constants */
 jm_pass_fn jm_pass_simplify;  /* ops that do nothing, pairs of ops that are one */
 jm_pass_fn jm_pass_products;  /* products that sum nothing become multiplications */

@@ -45,6 +45,7 @@ static bool orders_convolutions(const jm_pass_options *options) {
 static const pass pipeline[] = {
     {START, "dce", jm_pass_dce, NULL},
     {START, "partition", jm_pass_partition, NULL},
+    {START, "entry", jm_pass_entry, NULL}, /* of the parts */
     {ROUND, "captures", jm_pass_captures, NULL},
     {ROUND, "fold", jm_pass_fold, NULL},
     {ROUND, "simplify", jm_pass_simplify, NULL},

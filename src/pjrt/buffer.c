@@ -43,12 +43,13 @@ static const int64_t *row_major(uint32_t rank) {
 }
 
 jm_error *jm_slot_Buffer_GetMemoryLayout(PJRT_Buffer_GetMemoryLayout_Args *args) {
-  uint32_t rank = jm_buffer_in(args->buffer)->rank;
+  const jm_buffer *buffer = jm_buffer_in(args->buffer);
+  const int64_t *minor_to_major = buffer->minor_to_major;
   args->layout = (PJRT_Buffer_MemoryLayout){
       .struct_size = JM_ABI_END(PJRT_Buffer_MemoryLayout, type),
       .tiled = {.struct_size = sizeof(PJRT_Buffer_MemoryLayout_Tiled),
-                .minor_to_major = row_major(rank),
-                .minor_to_major_size = rank},
+                .minor_to_major = minor_to_major ? minor_to_major : row_major(buffer->rank),
+                .minor_to_major_size = buffer->rank},
       .type = PJRT_Buffer_MemoryLayout_Type_Tiled,
   };
   return NULL;

@@ -114,6 +114,8 @@ static jm_error *fulfill(const PJRT_FulfillAliasBufferCallback *promise, jm_buff
         "an alias of %s was given %s",
         jm_shape_print(target->dtype, target->rank, target->dims, want, sizeof want),
         jm_shape_print(source->dtype, source->rank, source->dims, have, sizeof have));
+  if (!jm_buffer_has_layout(source, target->minor_to_major))
+    return jm_error_unimplemented("an alias given an array in another layout than row-major");
   return jm_buffer_copy_to(source, promise->storage, promise->ready);
 }
 
@@ -175,6 +177,7 @@ jm_error *jm_slot_Buffer_DonateWithControlDependency(
     error = jm_buffer_create(buffer->memory, buffer->dtype, buffer->rank, buffer->dims, storage,
                              wait->ready, &fresh);
   jm_storage_release(storage);
+  if (!error) jm_buffer_set_layout(fresh, buffer->minor_to_major);
   if (error) {
     jm_event_release(wait->ready);
     jm_free(wait);

@@ -2,38 +2,51 @@
 #include "pjrt/extensions.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "pjrt/executable.h"
 
-/* Every array is dense and row-major, so that its rank determines its layout, and there is one
- * static object per rank: XLA's text form of the layout, "{1,0}" for a matrix. Nothing is ever
- * freed, so that ownership of the returned objects does not matter. */
+/* Layouts are found by their text, XLA's: "{1,0}" for a row-major matrix. Nothing is ever freed, so
+ * that ownership of the returned objects does not matter: those of row-major arrays are one per
+ * rank, and the others that a process meets are few. */
 struct PJRT_Layouts_MemoryLayout {
-  char text[4 * JM_RANK_MAX];
+  PJRT_Layouts_MemoryLayout *next; /* of those that are not row-major */
   size_t size;
+  char text[JM_LAYOUT_TEXT];
 };
 
 static PJRT_Layouts_MemoryLayout layouts[JM_RANK_MAX + 1];
+static PJRT_Layouts_MemoryLayout *others;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of others */
 
 static void build_layouts(void) {
-  for (int rank = 0; rank <= JM_RANK_MAX; rank++) {
-    PJRT_Layouts_MemoryLayout *layout = &layouts[rank];
-    size_t at = 0;
-    layout->text[at++] = '{';
-    for (int d = rank - 1; d >= 0; d--)
-      at += (size_t)snprintf(layout->text + at, sizeof layout->text - at, d ? "%d," : "%d", d);
-    layout->text[at++] = '}';
-    layout->size = at;
-  }
+  for (uint32_t rank = 0; rank <= JM_RANK_MAX; rank++)
+    layouts[rank].size = strlen(jm_layout_print(rank, NULL, layouts[rank].text));
 }
 
-static jm_error *find_layout(size_t rank, PJRT_Layouts_MemoryLayout **out) {
+static jm_error *find_other(const char *text, PJRT_Layouts_MemoryLayout **out) {
+  pthread_mutex_lock(&lock);
+  PJRT_Layouts_MemoryLayout *layout = others;
+  while (layout && strcmp(layout->text, text)) layout = layout->next;
+  if (!layout && (layout = jm_alloc(1, sizeof *layout))) {
+    layout->size = strlen(strcpy(layout->text, text));
+    layout->next = others;
+    others = layout;
+  }
+  pthread_mutex_unlock(&lock);
+  *out = layout;
+  return layout ? NULL : jm_error_out_of_memory();
+}
+
+/* NULL: row-major */
+static jm_error *find_layout(size_t rank, const int64_t *minor_to_major,
+                             PJRT_Layouts_MemoryLayout **out) {
+  char text[JM_LAYOUT_TEXT];
   pthread_once(&once, build_layouts);
   if (rank > JM_RANK_MAX)
     return jm_error_invalid("rank %zu is beyond the limit of %d", rank, JM_RANK_MAX);
+  if (minor_to_major) return find_other(jm_layout_print((uint32_t)rank, minor_to_major, text), out);
   *out = &layouts[rank];
   return NULL;
 }
@@ -62,17 +75,18 @@ static jm_error *serialize_layout(PJRT_Layouts_MemoryLayout_Serialize_Args *args
 
 static jm_error *client_default(PJRT_Layouts_Client_GetDefaultLayout_Args *args) {
   JM_TRY(check(args->client, JM_HAS(args, layout)));
-  return find_layout(args->num_dims, &args->layout);
+  return find_layout(args->num_dims, NULL, &args->layout);
 }
 
 static jm_error *topology_default(PJRT_Layouts_Topology_GetDefaultLayout_Args *args) {
   JM_TRY(check(args->topology, JM_HAS(args, layout)));
-  return find_layout(args->num_dims, &args->layout);
+  return find_layout(args->num_dims, NULL, &args->layout);
 }
 
 static jm_error *of_buffer(PJRT_Layouts_Buffer_MemoryLayout_Args *args) {
   JM_TRY(check(args->buffer, JM_HAS(args, layout)));
-  return find_layout(jm_buffer_in(args->buffer)->rank, &args->layout);
+  const jm_buffer *buffer = jm_buffer_in(args->buffer);
+  return find_layout(buffer->rank, buffer->minor_to_major, &args->layout);
 }
 
 /* The tables belong to the executable object, which fills them when it is created. */
@@ -98,10 +112,11 @@ jm_error *jm_layouts_build(PJRT_Executable *wrapped) {
   if (!list) return jm_error_out_of_memory();
   wrapped->parameter_layouts = list;
   wrapped->output_layouts = list + n_in;
-  for (uint32_t i = 0; i < n_in; i++)
-    JM_TRY(find_layout(facts->parameters[i].shape.rank, &list[i]));
-  for (uint32_t i = 0; i < n_out; i++)
-    JM_TRY(find_layout(facts->outputs[i].shape.rank, &list[n_in + i]));
+  for (uint32_t i = 0; i < n_in + n_out; i++) {
+    const jm_shape *shape =
+        i < n_in ? &facts->parameters[i].shape : &facts->outputs[i - n_in].shape;
+    JM_TRY(find_layout(shape->rank, shape->minor_to_major, &list[i]));
+  }
   return NULL;
 }
 

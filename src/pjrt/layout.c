@@ -13,15 +13,14 @@ static jm_error *read_tiled(const PJRT_Buffer_MemoryLayout_Tiled *tiled, size_t 
   if (tiled->minor_to_major_size != rank)
     return jm_error_invalid("a layout of %zu dimensions for an array of %u",
                             tiled->minor_to_major_size, rank);
-  uint64_t seen = 0, stride = element;
+  uint64_t seen = 0;
   for (uint32_t i = 0; i < rank; i++) {
     int64_t d = tiled->minor_to_major[i];
     if (d < 0 || d >= rank || seen >> d & 1)
       return jm_error_invalid("minor_to_major is no permutation of %u dimensions", rank);
     seen |= (uint64_t)1 << d;
-    strides[d] = (int64_t)stride;
-    stride *= (uint64_t)dims[d];
   }
+  jm_strides_ordered(element, rank, dims, tiled->minor_to_major, strides);
   return NULL;
 }
 

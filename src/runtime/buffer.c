@@ -33,11 +33,22 @@ const char *jm_shape_print(jm_dtype dtype, uint32_t rank, const int64_t *dims, c
   return text;
 }
 
+const char *jm_layout_print(uint32_t rank, const int64_t *minor_to_major, char *text) {
+  size_t at = 0;
+  text[at++] = '{';
+  for (uint32_t i = 0; i < rank; i++) {
+    const int64_t d = minor_to_major ? minor_to_major[i] : rank - 1 - i;
+    at += (size_t)snprintf(text + at, JM_LAYOUT_TEXT - at, i ? ",%d" : "%d", (int)d);
+  }
+  snprintf(text + at, JM_LAYOUT_TEXT - at, "}");
+  return text;
+}
+
 jm_error *jm_buffer_create(jm_memory *memory, jm_dtype dtype, uint32_t rank, const int64_t *dims,
                            jm_storage *storage, jm_event *ready, jm_buffer **out) {
   size_t n_bytes;
   JM_TRY(jm_shape_read_bytes(dtype, rank, dims, &n_bytes));
-  jm_buffer *buffer = jm_alloc(1, sizeof *buffer + rank * sizeof *dims);
+  jm_buffer *buffer = jm_alloc(1, sizeof *buffer + 2 * rank * sizeof *dims);
   if (!buffer) return jm_error_out_of_memory();
   if (storage) {
     buffer->storage = jm_storage_retain(storage);
@@ -59,6 +70,17 @@ jm_error *jm_buffer_create(jm_memory *memory, jm_dtype dtype, uint32_t rank, con
   jm_client_retain(memory->device->client);
   *out = buffer;
   return NULL;
+}
+
+void jm_buffer_set_layout(jm_buffer *buffer, const int64_t *minor_to_major) {
+  if (!minor_to_major) return;
+  memcpy(buffer->dims + buffer->rank, minor_to_major, buffer->rank * sizeof *minor_to_major);
+  buffer->minor_to_major = buffer->dims + buffer->rank;
+}
+
+bool jm_buffer_has_layout(const jm_buffer *buffer, const int64_t *minor_to_major) {
+  if (!buffer->minor_to_major || !minor_to_major) return buffer->minor_to_major == minor_to_major;
+  return !memcmp(buffer->minor_to_major, minor_to_major, buffer->rank * sizeof *minor_to_major);
 }
 
 jm_error *jm_buffer_create_failed(jm_memory *memory, jm_dtype dtype, uint32_t rank,
@@ -183,6 +205,10 @@ jm_error *jm_buffer_bitcast(jm_buffer *buffer, jm_dtype dtype, uint32_t rank, co
         "bitcast of %s (%zu bytes) to %s (%zu bytes)",
         jm_shape_print(buffer->dtype, buffer->rank, buffer->dims, from, sizeof from),
         buffer->n_bytes, jm_shape_print(dtype, rank, dims, to, sizeof to), n_bytes);
+  char layout[JM_LAYOUT_TEXT];
+  if (buffer->minor_to_major)
+    return jm_error_unimplemented("bitcast of an array in the layout %s",
+                                  jm_layout_print(buffer->rank, buffer->minor_to_major, layout));
   jm_storage *storage;
   JM_TRY(jm_buffer_acquire(buffer, &storage));
   jm_error *error =

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A buffer: an array on a device, dense and row-major, whose value may not be ready yet. It
- * combines a storage with the event that fires when the bytes are valid; deleting or donating it
- * removes the storage. Accesses to the bytes are ordered by that event alone. */
+ * A buffer: an array on a device, dense, whose value may not be ready yet. It combines a storage
+ * with the event that fires when the bytes are valid; deleting or donating it removes the storage.
+ * Accesses to the bytes are ordered by that event alone. Buffers are row-major, but for results of
+ * programs whose caller asked for another layout. */
 #ifndef JM_RUNTIME_BUFFER_H
 #define JM_RUNTIME_BUFFER_H
 
@@ -23,7 +24,8 @@ typedef struct jm_buffer {
   jm_storage *storage;  /* NULL: deleted or donated */
   jm_storage *pinned;   /* held by external references, also after deletion */
   int64_t n_external;
-  int64_t dims[];
+  const int64_t *minor_to_major; /* dimensions, that of adjacent elements first; NULL: row-major */
+  int64_t dims[];                /* behind them, space for minor_to_major */
 } jm_buffer;
 
 /* The size of a shape: INVALID_ARGUMENT for a negative dimension, too high a rank or a size beyond
@@ -35,10 +37,19 @@ jm_error *jm_shape_read_bytes(jm_dtype dtype, uint32_t rank, const int64_t *dims
 const char *jm_shape_print(jm_dtype dtype, uint32_t rank, const int64_t *dims, char *text,
                            size_t size);
 
+/* A layout as XLA writes it: "{0,1}", the dimension of adjacent elements first; NULL: row-major.
+ * text has JM_LAYOUT_TEXT bytes. Returns it. */
+enum { JM_LAYOUT_TEXT = 4 * JM_RANK_MAX };
+const char *jm_layout_print(uint32_t rank, const int64_t *minor_to_major, char *text);
+
 /* A buffer over this storage, NULL: a fresh one. References to storage and event are the buffer's
  * own. */
 jm_error *jm_buffer_create(jm_memory *memory, jm_dtype dtype, uint32_t rank, const int64_t *dims,
                            jm_storage *storage, jm_event *ready, jm_buffer **out) JM_MUST_USE;
+
+/* Names the layout of a buffer (copied; NULL: row-major) that nobody else knows yet. */
+void jm_buffer_set_layout(jm_buffer *buffer, const int64_t *minor_to_major);
+bool jm_buffer_has_layout(const jm_buffer *buffer, const int64_t *minor_to_major);
 
 /* A buffer that will never have a value. Takes the error. */
 jm_error *jm_buffer_create_failed(jm_memory *memory, jm_dtype dtype, uint32_t rank,
@@ -92,10 +103,10 @@ jm_error *jm_buffer_read(jm_buffer *buffer, size_t offset, size_t size, jm_trans
 void jm_transfer_start(jm_transfer *transfer, void *target);
 void jm_transfer_cancel(jm_transfer *transfer, jm_error *why); /* instead; takes the error */
 
-/* A copy with storage of its own. */
+/* A copy with storage of its own, in the same layout. */
 jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) JM_MUST_USE;
 
-/* Writes the value of a buffer into a storage of the same size that is still unwritten, then fires
+/* Writes the bytes of a buffer into a storage of the same size that is still unwritten, then fires
  * the event. */
 jm_error *jm_buffer_copy_to(jm_buffer *buffer, jm_storage *target, jm_event *done) JM_MUST_USE;
 

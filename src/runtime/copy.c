@@ -3,12 +3,18 @@
 
 #include <string.h>
 
-void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_t *out) {
+void jm_strides_ordered(size_t element, uint32_t rank, const int64_t *dims,
+                        const int64_t *minor_to_major, int64_t *out) {
   uint64_t stride = element; /* may wrap for an empty array, which never uses it */
-  for (uint32_t d = rank; d-- > 0;) {
+  for (uint32_t i = 0; i < rank; i++) {
+    const int64_t d = minor_to_major ? minor_to_major[i] : rank - 1 - i;
     out[d] = (int64_t)stride;
     stride *= (uint64_t)dims[d];
   }
+}
+
+void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_t *out) {
+  jm_strides_ordered(element, rank, dims, NULL, out);
 }
 
 bool jm_strides_are_dense(size_t element, uint32_t rank, const int64_t *dims,

@@ -10,6 +10,11 @@
 /* Byte strides of the dense row-major layout. */
 void jm_strides_dense(size_t element, uint32_t rank, const int64_t *dims, int64_t *out);
 
+/* Byte strides of dense data whose dimensions are, from that of adjacent elements on, those of
+ * minor_to_major, a permutation. NULL: row-major. */
+void jm_strides_ordered(size_t element, uint32_t rank, const int64_t *dims,
+                        const int64_t *minor_to_major, int64_t *out);
+
 /* true if the strides describe dense row-major data (those of dimensions of size 1 don't count) */
 bool jm_strides_are_dense(size_t element, uint32_t rank, const int64_t *dims,
                           const int64_t *strides);

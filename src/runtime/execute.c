@@ -106,24 +106,18 @@ static jm_error *bind_memory(execution *run) {
 
 /* -- running on other memory: the engine creates the outputs */
 
-static jm_type type_of(const jm_shape *shape) {
-  jm_type type = {.dtype = shape->dtype, .rank = shape->rank, .count = 1, .dims = shape->dims};
-  for (uint32_t i = 0; i < shape->rank; i++) type.count *= shape->dims[i];
-  return type;
-}
-
 /* Small values from the host stay there, where loop bounds and indices are needed; so do values
  * that the device can't hold. Donated arrays are handed over. */
 static jm_error *bind_array(execution *run, uint32_t i) {
   enum { SMALL = 64 };
   const jm_parameter *parameter = &run->executable->facts->parameters[i];
-  const jm_type type = type_of(&parameter->shape);
+  const jm_type *type = parameter->shape.stored;
   jm_storage *storage = run->inputs[i];
   jm_engine_value *out = &run->input_values[i];
-  bool stays = parameter->shape.bytes <= SMALL || !run->device->engine->holds(&type);
+  bool stays = parameter->shape.bytes <= SMALL || !run->device->engine->holds(type);
   if (stays && jm_storage_on_host(storage)) return jm_storage_data(storage, &out->host);
   if (run->donated[i]) out->array = jm_storage_array_take(storage);
-  return out->array ? NULL : jm_storage_array(storage, &type, &out->array);
+  return out->array ? NULL : jm_storage_array(storage, type, &out->array);
 }
 
 static jm_error *run_program(execution *run) {
@@ -241,6 +235,13 @@ static jm_error *check_argument(const jm_program_facts *facts, uint32_t i, const
         jm_shape_print(argument->dtype, argument->rank, argument->dims, have, sizeof have),
         jm_shape_print(wanted->dtype, wanted->rank, wanted->dims, want, sizeof want));
   }
+  if (!is_token && !jm_buffer_has_layout(argument, wanted->minor_to_major)) {
+    char have[JM_LAYOUT_TEXT], want[JM_LAYOUT_TEXT];
+    return jm_error_invalid("argument %u of '%s' has the layout %s, the program takes %s", i,
+                            facts->name,
+                            jm_layout_print(argument->rank, argument->minor_to_major, have),
+                            jm_layout_print(wanted->rank, wanted->minor_to_major, want));
+  }
   if (argument->memory->device != device)
     return jm_error_invalid("argument %u of '%s' is on %s, the program runs on %s", i, facts->name,
                             argument->memory->device->description->text, device->description->text);
@@ -297,6 +298,7 @@ static jm_error *create_outputs(const execution *run, jm_device *device, jm_buff
       while (i-- > 0) jm_buffer_release(outputs[i]);
       return error;
     }
+    jm_buffer_set_layout(outputs[i], shape->minor_to_major);
     if (run->submitted) outputs[i]->submitted = jm_event_retain(run->submitted);
     run->outputs[i] = jm_storage_retain(outputs[i]->storage);
   }

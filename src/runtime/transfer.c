@@ -23,8 +23,8 @@ struct jm_transfer {
   bool strided;
   bool may_run_here; /* on the calling thread: not if an engine's thread owns the bytes */
   size_t element;
-  uint32_t rank, device;   /* device: of the source */
-  int64_t *dims, *strides; /* in the same block */
+  uint32_t rank, device;                    /* device: of the source */
+  int64_t *dims, *strides, *source_strides; /* in the same block */
 };
 
 static void transfer_destroy(jm_transfer *move) {
@@ -42,9 +42,8 @@ static jm_error *move_bytes(jm_transfer *move) {
   JM_TRY(jm_storage_data(move->source, &source));
   if (move->target_storage) JM_TRY(jm_storage_data(move->target_storage, &target));
   if (move->strided) {
-    int64_t dense[JM_RANK_MAX];
-    jm_strides_dense(move->element, move->rank, move->dims, dense);
-    jm_copy_strided(target, move->strides, source, dense, move->element, move->rank, move->dims);
+    jm_copy_strided(target, move->strides, source, move->source_strides, move->element, move->rank,
+                    move->dims);
   } else if (move->n_bytes) {
     memcpy(target, (const char *)source + move->offset, move->n_bytes);
   }
@@ -63,7 +62,7 @@ static void transfer_run(jm_task *task, const jm_error *failed) {
 }
 
 static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer **out) {
-  jm_transfer *move = jm_alloc(1, sizeof *move + 2 * buffer->rank * sizeof(int64_t));
+  jm_transfer *move = jm_alloc(1, sizeof *move + 3 * buffer->rank * sizeof(int64_t));
   if (!move) return jm_error_out_of_memory();
   jm_error *error = jm_task_init(&move->task, buffer->memory->device->pool, transfer_run, 1);
   if (!error) error = jm_buffer_acquire(buffer, &move->source);
@@ -80,6 +79,7 @@ static jm_error *transfer_create(jm_buffer *buffer, jm_event *done, jm_transfer 
   move->device = jm_device_index(buffer->memory->device);
   move->dims = (int64_t *)(move + 1);
   move->strides = move->dims + buffer->rank;
+  move->source_strides = move->strides + buffer->rank;
   move->n_bytes = buffer->n_bytes;
   *out = move;
   return NULL;
@@ -109,11 +109,15 @@ jm_error *jm_buffer_to_host(jm_buffer *buffer, void *target, const int64_t *stri
   jm_transfer *move;
   JM_TRY(transfer_create_with_event(buffer, done, &move));
   move->target = target;
-  move->strided =
-      strides && !jm_strides_are_dense(move->element, buffer->rank, buffer->dims, strides);
+  const bool wants_dense =
+      !strides || jm_strides_are_dense(move->element, buffer->rank, buffer->dims, strides);
+  move->strided = !wants_dense || buffer->minor_to_major;
   if (move->strided) {
-    memcpy(move->dims, buffer->dims, buffer->rank * sizeof *strides);
-    memcpy(move->strides, strides, buffer->rank * sizeof *strides);
+    if (buffer->rank) memcpy(move->dims, buffer->dims, buffer->rank * sizeof *move->dims);
+    jm_strides_dense(move->element, move->rank, move->dims, move->strides);
+    if (!wants_dense) memcpy(move->strides, strides, buffer->rank * sizeof *strides);
+    jm_strides_ordered(move->element, move->rank, move->dims, buffer->minor_to_major,
+                       move->source_strides);
   }
   start(move);
   return NULL;
@@ -158,7 +162,10 @@ jm_error *jm_buffer_copy(jm_buffer *buffer, jm_memory *memory, jm_buffer **out) 
   jm_buffer *copy = NULL;
   jm_error *error =
       jm_buffer_create(memory, buffer->dtype, buffer->rank, buffer->dims, NULL, done, &copy);
-  if (!error) error = jm_buffer_copy_to(buffer, copy->storage, done);
+  if (!error) {
+    jm_buffer_set_layout(copy, buffer->minor_to_major);
+    error = jm_buffer_copy_to(buffer, copy->storage, done);
+  }
   jm_event_release(done);
   if (error)
     jm_buffer_release(copy);

@@ -112,32 +112,40 @@ static jm_error *find_item(jm_vhlo *v, const jm_wire_attr *list, uint32_t i, uin
   return NULL;
 }
 
-/* The one layout that arrays have: the dimensions from the last to the first, as in "{2,1,0}". */
-static bool is_row_major(const char *layout) {
-  if (!strcmp(layout, "{}")) return true;
-  if (*layout != '{') return false;
-  long previous = -1, dim = -1;
-  for (const char *at = layout; *at == '{' || *at == ','; previous = dim) {
-    if (at[1] < '0' || at[1] > '9') return false;
+/* A layout as XLA writes it, the dimension of adjacent elements first: "{1,0}" is row-major, which
+ * gives an empty list. The verifier compares it with the array's rank. */
+static jm_error *read_layout(jm_vhlo *v, const char *text, jm_i64s *out) {
+  int64_t dims[JM_RANK_MAX];
+  uint32_t n = 0;
+  bool row_major = true;
+  const char *at = text;
+  for (char before = '{'; *at == before && n < JM_RANK_MAX; before = ',') {
     char *end;
-    dim = strtol(at + 1, &end, 10);
-    if (previous >= 0 && dim != previous - 1) return false;
+    if (at[1] < '0' || at[1] > '9') break;
+    dims[n] = strtol(at + 1, &end, 10);
+    row_major = row_major && (n == 0 || dims[n] == dims[n - 1] - 1);
+    n++;
     at = end;
-    if (!strcmp(at, "}")) return dim == 0;
   }
-  return false;
+  if (strcmp(at, n ? "}" : "{}"))
+    return jm_error_unimplemented("the layout %s of an argument or result", text);
+  if (!n || (row_major && dims[n - 1] == 0)) return NULL;
+  int64_t *list = jm_arena_copy(&v->m->arena, dims, n, sizeof *dims);
+  if (!list) return jm_error_out_of_memory();
+  *out = (jm_i64s){list, n};
+  v->m->logical = true;
+  return NULL;
 }
 
 static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memory_kind,
-                             const char **sharding) {
+                             const char **sharding, jm_i64s *layout) {
   JM_TRY(find_text(v, dictionary, "mhlo.memory_kind", memory_kind));
   JM_TRY(find_text(v, dictionary, "mhlo.sharding", sharding));
   JM_TRY(find_text(v, dictionary, "sdy.sharding", sharding));
-  const char *layout = NULL;
-  JM_TRY(find_text(v, dictionary, "mhlo.layout_mode", &layout));
-  if (layout && strcmp(layout, "default") && strcmp(layout, "auto") && !is_row_major(layout))
-    return jm_error_unimplemented("the layout %s of an argument or result", layout);
-  return NULL;
+  const char *mode = NULL;
+  JM_TRY(find_text(v, dictionary, "mhlo.layout_mode", &mode));
+  if (!mode || !strcmp(mode, "default") || !strcmp(mode, "auto")) return NULL;
+  return read_layout(v, mode, layout);
 }
 
 /* The requested sharding of an argument or a result of a program over several partitions. */
@@ -157,7 +165,7 @@ static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_resul
                                jm_argument_fact *out) {
   *out = (jm_argument_fact){.alias = -1};
   if (dictionary == JM_WIRE_NONE) return NULL;
-  JM_TRY(read_common(v, dictionary, &out->memory_kind, &out->sharding));
+  JM_TRY(read_common(v, dictionary, &out->memory_kind, &out->sharding, &out->layout));
   uint32_t index;
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "tf.aliasing_output", &index));
@@ -196,10 +204,10 @@ static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, const jm_wire_bloc
   JM_TRY(jm_vhlo_find(v, op, "res_attrs", &list));
   for (uint32_t i = 0; i < n_results; i++) {
     JM_TRY(find_item(v, list, i, &item));
+    jm_result_fact *fact = &m->results[i];
     if (item != JM_WIRE_NONE)
-      JM_TRY(
-          jm_error_note(read_common(v, item, &m->results[i].memory_kind, &m->results[i].sharding),
-                        "of result %u", i));
+      JM_TRY(jm_error_note(read_common(v, item, &fact->memory_kind, &fact->sharding, &fact->layout),
+                           "of result %u", i));
   }
   return NULL;
 }

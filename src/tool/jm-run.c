@@ -184,6 +184,7 @@ static jm_error *read_module(const arguments *args, const jm_text *bytes, bool p
   JM_TRY(jm_module_verify(*out));
   if ((*out)->n_replicas > 1 || (*out)->n_partitions > 1)
     return jm_error_unimplemented("running a program over several participants");
+  JM_TRY(optimize(*out, "entry")); /* both runs of --compare get arrays as they lie in memory */
   if (passes) JM_TRY(optimize(*out, args->pass));
   for (uint32_t r = 0; r < (*out)->n_regions; r++) {
     const jm_region *region = jm_module_region(*out, r);

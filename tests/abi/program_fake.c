@@ -34,7 +34,8 @@ jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out
   jm_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   program->fake = fake;
-  jm_shape shape = {JM_DT_f32, 2, dims, N_ELEMENTS * sizeof(float)};
+  jm_shape shape = {
+      .dtype = JM_DT_f32, .rank = 2, .dims = dims, .bytes = N_ELEMENTS * sizeof(float)};
   for (int i = 0; i < MAX; i++) {
     program->parameters[i] =
         (jm_parameter){.shape = shape, .alias = i ? -1 : fake.alias, .donor = !i && fake.donor};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays: transfers, views, donation, deletion, and what is said when they are used wrongly."""
 
+import ctypes
 import gc
 import threading
 
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from jax.experimental.layout import Format, Layout
+from jax.sharding import SingleDeviceSharding
 
 
 @pytest.fixture(autouse=True)
@@ -242,3 +245,69 @@ def test_many_arguments_and_results():
 def test_no_arguments_no_results():
     assert jax.jit(lambda: ())() == ()
     np.testing.assert_array_equal(jax.jit(lambda: jnp.arange(3))(), [0, 1, 2])
+
+
+# -- layouts
+
+CUBE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+def in_order(*major_to_minor):
+    return Format(Layout(major_to_minor), SingleDeviceSharding(jax.devices("mps")[0]))
+
+
+def order_of(format):
+    return format.layout.major_to_minor
+
+
+def elements_in_memory(x):
+    address = ctypes.cast(x.unsafe_buffer_pointer(), ctypes.POINTER(ctypes.c_float))
+    return np.ctypeslib.as_array(address, (x.size,))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 2, 0), (2, 1, 0)], ids=str)
+def test_layout(order):
+    """An array lies in memory as it was asked to, and nothing else can tell it from others."""
+    x = jax.device_put(CUBE, in_order(*order))
+    assert order_of(x.format) == order
+    np.testing.assert_array_equal(elements_in_memory(x), CUBE.transpose(order).ravel())
+    np.testing.assert_array_equal(np.asarray(x), CUBE)
+    np.testing.assert_array_equal(np.from_dlpack(x), CUBE)
+    np.testing.assert_array_equal(x[1, ::-1], CUBE[1, ::-1])
+    np.testing.assert_array_equal(x + x, CUBE + CUBE)
+    np.testing.assert_array_equal(x.sum(1), CUBE.sum(1))
+    np.testing.assert_array_equal(
+        jax.vmap(lambda row: row @ row.T)(x), CUBE @ CUBE.transpose(0, 2, 1)
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)], ids=str)
+def test_layouts_of_a_program(order):
+    there, back = in_order(*order), in_order(2, 0, 1)
+    f = jax.jit(lambda x, y: (x * y, y.T), in_shardings=(there, None), out_shardings=(back, there))
+    compiled = f.lower(CUBE, CUBE).compile()
+    assert order_of(compiled.input_formats[0][0]) == order
+    assert [order_of(each) for each in compiled.output_formats] == [(2, 0, 1), order]
+    for argument in (CUBE, jnp.asarray(CUBE), jax.device_put(CUBE, there)):
+        product, turned = f(argument, CUBE)
+        assert (order_of(product.format), order_of(turned.format)) == ((2, 0, 1), order)
+        np.testing.assert_array_equal(product, CUBE * CUBE)
+        np.testing.assert_array_equal(turned, CUBE.T)
+        np.testing.assert_array_equal(elements_in_memory(turned), CUBE.T.transpose(order).ravel())
+
+
+def test_donation_to_another_layout():
+    x = jax.device_put(CUBE, in_order(1, 2, 0))
+    donated = jax.jit(lambda x: x + 1, out_shardings=in_order(0, 2, 1), donate_argnums=0)(x)
+    assert x.is_deleted()
+    assert order_of(donated.format) == (0, 2, 1)
+    np.testing.assert_array_equal(donated, CUBE + 1)
+
+
+def test_layout_of_an_argument_differs():
+    x = jax.device_put(CUBE, in_order(1, 2, 0))
+    compiled = jax.jit(lambda x: x + 1).lower(CUBE).compile()
+    with pytest.raises(ValueError, match="layouts of arguments"):
+        compiled(x)
+    with pytest.raises(ValueError, match="rank of the value should match"):
+        jax.device_put(CUBE, in_order(1, 0))

@@ -256,15 +256,15 @@ argument_case(
 )
 argument_case(
     "argument_layout",
-    NOT,
-    "the layout {0,1} of an argument or result; of argument 0",
+    BAD,
+    "the layout of argument 0 is no permutation of its dimensions",
     lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]),
 )
 argument_case(
     "result_layout",
     NOT,
-    "the layout {0,1} of an argument or result; of result 0",
-    lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0,1}"))]),
+    "the layout {0:T(8)} of an argument or result; of result 0",
+    lambda p: p.array([p.vhlo_dictionary(mhlo__layout_mode=p.string("{0:T(8)}"))]),
     "res_attrs",
 )
 
