@@ -43,10 +43,16 @@ static jm_error *shape_of(jm_module *m, const jm_type *stored, jm_i64s layout, j
   *out = (jm_shape){stored->dtype, stored->rank, stored->dims,
                     layout.data,   stored,       jm_type_bytes(stored)};
   if (!layout.n) return NULL;
+  bool row_major = true;
   int64_t *dims = jm_arena_alloc(&m->arena, layout.n, sizeof *dims);
   if (!dims) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < layout.n; i++) dims[layout.data[layout.n - 1 - i]] = stored->dims[i];
+  for (uint32_t i = 0; i < layout.n; i++) {
+    const int64_t d = layout.data[layout.n - 1 - i];
+    dims[d] = stored->dims[i];
+    row_major = row_major && d == i;
+  }
   out->dims = dims;
+  if (row_major) out->minor_to_major = NULL;
   return NULL;
 }
 

@@ -104,6 +104,7 @@ typedef struct jm_result_fact {
   bool divided;             /* the caller wants these parts; else the pass partition chooses */
   jm_sharding_sums sums;    /* for the caller alone: the program divides them. Not in the text */
   jm_i64s layout;           /* as an argument's */
+  bool any_layout;          /* the caller takes every layout: the pass entry chooses */
 } jm_result_fact;
 
 /* What an op means in simpler ones, as the program spelled it out: for engines that lack the op, or

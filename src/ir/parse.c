@@ -522,6 +522,7 @@ static jm_error *parse_return(parser *p, jm_region_id region) {
       JM_TRY(parse_placement(p, &fact->memory_kind, &fact->sharding));
       JM_TRY(parse_parts(p, jm_module_typeof(m, values[n - 1])->rank, &fact->parts));
       JM_TRY(parse_layout(p, &fact->layout));
+      fact->any_layout = jm_lex_accept_word(&p->lexer, "any_layout");
       fact->divided = fact->sharding || fact->parts;
     } while (jm_lex_accept(&p->lexer, ","));
   return jm_build_results(m, region, values, n);

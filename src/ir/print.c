@@ -330,6 +330,7 @@ static void print_region(printer *p, jm_region_id id, unsigned depth) {
       print_fact(p, "sharding", m->results[i].sharding);
       print_parts(p, m->results[i].parts);
       print_layout(p, m->results[i].layout);
+      if (m->results[i].any_layout) jm_text_append(p->text, " any_layout", 11);
     }
   }
   jm_text_append(p->text, "\n", 1);

@@ -65,6 +65,19 @@ static jm_error *build_arguments(jm_module *m, jm_region_id from, jm_region_id t
   return NULL;
 }
 
+/* Where the caller leaves the choice, the layout in which a transpose that makes the result moves
+ * nothing: what is transposed lies in memory as it is. */
+static jm_error *choose_layout(jm_module *m, jm_value result, jm_i64s *out) {
+  const jm_op *op = jm_module_definition(m, result);
+  if (!op || op->code != JM_OP_transpose) return NULL;
+  const jm_i64s permutation = ((const jm_transpose_attrs *)op->attrs)->permutation;
+  int64_t *layout = jm_arena_alloc(&m->arena, permutation.n, sizeof *layout);
+  if (!layout) return jm_error_out_of_memory();
+  for (uint32_t d = 0; d < permutation.n; d++) layout[permutation.n - 1 - permutation.data[d]] = d;
+  *out = (jm_i64s){layout, permutation.n};
+  return NULL;
+}
+
 static jm_error *build_results(jm_module *m, jm_region_id from, jm_region_id to,
                                const jm_value *map) {
   const uint32_t n = jm_module_region(m, from)->n_results;
@@ -72,7 +85,10 @@ static jm_error *build_results(jm_module *m, jm_region_id from, jm_region_id to,
   jm_i64s order, place;
   if (!results) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++) {
-    results[i] = map[jm_module_region(m, from)->results[i]];
+    const jm_value result = jm_module_region(m, from)->results[i];
+    results[i] = map[result];
+    if (m->results[i].any_layout) JM_TRY(choose_layout(m, result, &m->results[i].layout));
+    m->results[i].any_layout = false;
     if (!m->results[i].layout.n) continue;
     JM_TRY(read_order(m, m->results[i].layout, &order, &place));
     JM_TRY(transpose(m, to, results[i], order, &results[i]));

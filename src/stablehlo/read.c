@@ -138,13 +138,16 @@ static jm_error *read_layout(jm_vhlo *v, const char *text, jm_i64s *out) {
 }
 
 static jm_error *read_common(jm_vhlo *v, uint32_t dictionary, const char **memory_kind,
-                             const char **sharding, jm_i64s *layout) {
+                             const char **sharding, jm_i64s *layout, bool *any_layout) {
   JM_TRY(find_text(v, dictionary, "mhlo.memory_kind", memory_kind));
   JM_TRY(find_text(v, dictionary, "mhlo.sharding", sharding));
   JM_TRY(find_text(v, dictionary, "sdy.sharding", sharding));
   const char *mode = NULL;
+  *any_layout = false;
   JM_TRY(find_text(v, dictionary, "mhlo.layout_mode", &mode));
-  if (!mode || !strcmp(mode, "default") || !strcmp(mode, "auto")) return NULL;
+  if (!mode || !strcmp(mode, "default")) return NULL;
+  *any_layout = !strcmp(mode, "auto");
+  if (*any_layout) return NULL;
   return read_layout(v, mode, layout);
 }
 
@@ -165,7 +168,8 @@ static jm_error *read_argument(jm_vhlo *v, uint32_t dictionary, uint32_t n_resul
                                jm_argument_fact *out) {
   *out = (jm_argument_fact){.alias = -1};
   if (dictionary == JM_WIRE_NONE) return NULL;
-  JM_TRY(read_common(v, dictionary, &out->memory_kind, &out->sharding, &out->layout));
+  bool any_layout; /* the caller's other programs, too, make row-major arrays */
+  JM_TRY(read_common(v, dictionary, &out->memory_kind, &out->sharding, &out->layout, &any_layout));
   uint32_t index;
   const jm_wire_attr *attr;
   JM_TRY(jm_bytecode_find_entry(v->b, dictionary, "tf.aliasing_output", &index));
@@ -205,9 +209,11 @@ static jm_error *read_facts(jm_vhlo *v, const jm_wire_op *op, const jm_wire_bloc
   for (uint32_t i = 0; i < n_results; i++) {
     JM_TRY(find_item(v, list, i, &item));
     jm_result_fact *fact = &m->results[i];
-    if (item != JM_WIRE_NONE)
-      JM_TRY(jm_error_note(read_common(v, item, &fact->memory_kind, &fact->sharding, &fact->layout),
-                           "of result %u", i));
+    if (item == JM_WIRE_NONE) continue;
+    JM_TRY(jm_error_note(
+        read_common(v, item, &fact->memory_kind, &fact->sharding, &fact->layout, &fact->any_layout),
+        "of result %u", i));
+    m->logical = m->logical || fact->any_layout;
   }
   return NULL;
 }

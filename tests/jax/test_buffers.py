@@ -2,6 +2,7 @@
 """Arrays: transfers, views, donation, deletion, and what is said when they are used wrongly."""
 
 import ctypes
+import functools
 import gc
 import threading
 
@@ -302,6 +303,19 @@ def test_donation_to_another_layout():
     assert x.is_deleted()
     assert order_of(donated.format) == (0, 2, 1)
     np.testing.assert_array_equal(donated, CUBE + 1)
+
+
+def test_layout_of_the_programs_choice():
+    """A transpose whose caller takes any layout moves nothing."""
+    any_layout = Format(Layout.AUTO)
+    same = functools.partial(jax.lax.transpose_p.bind, permutation=(0, 1, 2))
+    f = jax.jit(lambda x: (x.transpose(2, 0, 1), x + 1, same(x)), out_shardings=any_layout)
+    moved, plain, unmoved = f.lower(CUBE).compile()(CUBE)
+    np.testing.assert_array_equal(jax.jit(jnp.negative)(unmoved), -CUBE)
+    assert (order_of(moved.format), order_of(plain.format)) == ((1, 2, 0), (0, 1, 2))
+    np.testing.assert_array_equal(moved, CUBE.transpose(2, 0, 1))
+    np.testing.assert_array_equal(elements_in_memory(moved), CUBE.ravel())
+    np.testing.assert_array_equal(plain, CUBE + 1)
 
 
 def test_layout_of_an_argument_differs():
