@@ -80,8 +80,8 @@ def describe(dtype: np.dtype) -> _DType:
 _alive: dict[int, tuple[Any, ...]] = {}  # what a consumer may still read, by the address it frees
 
 
-def _delete(address: int | None) -> None:
-    _alive.pop(address or 0, None)
+def _delete(address: int | None, forget: Any = _alive.pop) -> None:
+    forget(address or 0, None)
 
 
 _delete_function = _Deleter(_delete)
@@ -98,14 +98,23 @@ _get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
 )
 
 
-def _destroy(capsule: int) -> None:
+def _destroy(
+    capsule: int,
+    kinds: tuple[bytes, ...] = (_Managed.name, _ManagedVersioned.name),
+    is_valid: Any = _is_valid,
+    get: Any = _get,
+    delete: Any = _delete,
+) -> None:
     """A capsule that was consumed has another name, and its consumer frees the tensor."""
-    for kind in (_Managed, _ManagedVersioned):
-        if _is_valid(capsule, kind.name):
-            _delete(_get(capsule, kind.name))
+    for name in kinds:
+        if is_valid(capsule, name):
+            delete(get(capsule, name))
 
 
 _destroy_function = _Destructor(_destroy)
+# Both are called until the process ends, when this module and its names may be gone.
+for _function in (_delete_function, _destroy_function):
+    _api.Py_IncRef(ctypes.py_object(_function))
 
 
 def make_capsule(view: np.ndarray, versioned: bool, flags: int) -> Any:

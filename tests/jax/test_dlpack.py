@@ -2,6 +2,8 @@
 """DLPack out and in: no copy where the memory is the host's, and what holds it."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import jax
@@ -78,6 +80,17 @@ def test_memory_lives_as_long_as_its_reader():
     jnp.arange(3.0).__dlpack__()  # nobody takes it
     gc.collect()
     assert len(dlpack._alive) == before
+
+
+def test_readers_that_live_until_the_process_ends():
+    """Modules' names are cleared at exit in an order that nobody knows."""
+    code = """
+import jax, numpy as np
+x = jax.device_put(np.arange(3.0), jax.devices("mps")[0])
+view, capsule = np.from_dlpack(x), x.__dlpack__()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_copies():
