@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """When two results of a program are the same. Floats may differ by rounding: how much is too much is
 not a number but a property of the program, so where two results differ, the program is run again in
-float64, each step rounded to its own type, without and with errors of one rounding in each step. What
-these change is no difference; what they don't must agree."""
+float64, each step rounded to its own type: without and with errors of one rounding in each step, and
+with subnormal numbers as they are and as zero. What these change is no difference; what they don't
+must agree."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,13 +75,10 @@ def find_unlike(a: list[np.ndarray], b: list[np.ndarray]) -> list[tuple[int, int
     return found
 
 
-def run_wide(program: Program, noise: int) -> list[np.ndarray]:
-    context = Context(wide=True, noise=noise)
+def run_wide(program: Program, **more: Any) -> list[np.ndarray]:
+    context = Context(wide=True, **more)
     with precision(True):
-        inputs = [
-            jnp.asarray(a.astype(context.dtype(str(a.dtype)))) if is_inexact(str(a.dtype)) else a
-            for a in arrays_of(program)
-        ]
+        inputs = [context.widen(jnp.asarray(a)) for a in arrays_of(program)]
         return [np.asarray(x) for x in jax.jit(function_of(program, context))(*inputs)]
 
 
@@ -124,8 +123,9 @@ def compare(
         types = [[f"{x.dtype}{list(x.shape)}" for x in r] for r in (ours, theirs)]
         return [Difference(kind, f"types: {types[0]}, {who}: {types[1]}")]
     try:
-        wide = run_wide(program, 0)
-        noisy = [run_wide(program, n) for n in NOISES]
+        wide = run_wide(program)
+        noisy = [run_wide(program, noise=n) for n in NOISES]
+        noisy.append(run_wide(program, subnormals=True))
     except Exception as error:  # noqa: BLE001 - then nobody knows who is right, which is shown
         return [Difference("both", f"{who} differs, and float64 fails: {error!s:.300}")]
     differences = []

@@ -142,13 +142,15 @@ def apply_integer_pow(context, params, bodies, x):
 def apply_convert(context, params, bodies, x):
     if context.wide and jnp.issubdtype(x.dtype, jnp.inexact):
         x = context.narrow(x, params["from"])
+        if context.subnormals and jnp.issubdtype(params["to"], jnp.inexact):
+            return context.widen(x).astype(context.dtype(params["to"]))
     return x.astype(params["to"]).astype(context.dtype(params["to"]))
 
 
 @op("bitcast", exact=True, jumps=True)
 def apply_bitcast(context, params, bodies, x):
     x = lax.bitcast_convert_type(context.narrow(x, params["from"]), params["to"])
-    return x.astype(context.dtype(params["to"]))
+    return context.widen(x)
 
 
 @op("select", exact=True)

@@ -120,12 +120,46 @@ def values_of(spec: Input) -> np.ndarray:
 # ---- ops -----------------------------------------------------------------------------------------
 
 
+def widen(x: Any) -> Any:
+    """In float64 or complex128, subnormals too, which the CPU's conversion takes for zero."""
+    if is_complex(str(x.dtype)):
+        return jax.lax.complex(widen(x.real), widen(x.imag))
+    info = ml_dtypes.finfo(x.dtype)
+    if info.bits == 64:
+        return x
+    bits = jax.lax.bitcast_convert_type(x, f"uint{info.bits}").astype(jnp.uint64)
+    mantissa = bits & (2**info.nmant - 1)
+    exponent = (bits >> info.nmant) & (2 ** (info.bits - 1 - info.nmant) - 1)
+    size = mantissa.astype(jnp.float64) * float(info.smallest_subnormal)
+    subnormal = jnp.where(bits >> (info.bits - 1) != 0, -size, size)
+    return jnp.where((exponent == 0) & (mantissa != 0), subnormal, x.astype(jnp.float64))
+
+
+def narrow(x: Any, dtype: str) -> Any:
+    """The inverse, rounded to nearest even."""
+    if is_complex(dtype):
+        part = str(part_dtype(dtype))
+        return jax.lax.complex(narrow(x.real, part), narrow(x.imag, part))
+    info = ml_dtypes.finfo(dtype)
+    if info.bits == 64:
+        return x
+    steps = jnp.round(jnp.abs(x) / float(info.smallest_subnormal))
+    small = (steps > 0) & (steps <= 2**info.nmant)  # the last one is the smallest normal number
+    sign = jnp.where(jnp.signbit(x), 2 ** (info.bits - 1), 0)
+    bits = jnp.where(small, steps, 0).astype(jnp.uint64) | sign.astype(jnp.uint64)
+    subnormal = jax.lax.bitcast_convert_type(bits.astype(f"uint{info.bits}"), jnp.dtype(dtype))
+    return jnp.where(small, subnormal, x.astype(dtype))
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """How steps are run: as they are, or wide."""
 
     wide: bool = False
     noise: int = 0  # 0: none; else the seed of relative errors, one rounding a step
+    # Wide: whether a subnormal number of a value's own type is one, or zero as on JAX's CPU
+    # backend. Those of float64 are always zero.
+    subnormals: bool = False
 
     def dtype(self, name: str) -> Any:
         if self.wide and is_inexact(name):
@@ -134,7 +168,15 @@ class Context:
 
     def narrow(self, x: Any, dtype: str) -> Any:
         """Of a value's own type, whose bits may be looked at."""
-        return x.astype(dtype) if self.wide else x
+        if not self.wide:
+            return x
+        return narrow(x, dtype) if self.subnormals and is_inexact(dtype) else x.astype(dtype)
+
+    def widen(self, x: Any) -> Any:
+        """A value of its own type as the steps have it."""
+        if self.subnormals and is_inexact(str(x.dtype)):
+            return widen(x)
+        return x.astype(self.dtype(str(x.dtype)))
 
     def settle(self, x: Any, dtype: str, exact: bool, serial: int) -> Any:
         """A step's result. Wide, it is rounded to the step's type, as if computed correctly."""
@@ -146,7 +188,7 @@ class Context:
         x = x.astype(wide)
         if not exact:
             x = self.disturb(x, dtype, serial)
-        return x.astype(dtype).astype(wide)
+        return self.widen(self.narrow(x, dtype))
 
     def disturb(self, x: Any, dtype: str, serial: int) -> Any:
         """With noise, an error of two roundings in each element. That of a complex number is of its
