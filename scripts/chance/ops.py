@@ -133,6 +133,18 @@ def apply_round(context, params, bodies, x):
     return lax.round(x, method or lax.RoundingMethod.AWAY_FROM_ZERO)
 
 
+@op("pow")  # instead of the function of lax
+def apply_pow(context, params, bodies, x, y):
+    """A real power of a positive number is real, infinite ones too, as NumPy has it. JAX's CPU
+    backend multiplies them by a sine of zero (jax 0.10.2), in complex128, too."""
+    x, y = jnp.broadcast_arrays(x, y)
+    out = lax.pow(x, y)
+    if not context.wide or not jnp.issubdtype(out.dtype, jnp.complexfloating):
+        return out
+    real = (x.imag == 0) & (x.real > 0) & (jnp.imag(y) == 0) & jnp.isinf(out.real)
+    return jnp.where(real, lax.complex(out.real, jnp.zeros_like(out.real)), out)
+
+
 @op("integer_pow")
 def apply_integer_pow(context, params, bodies, x):
     return lax.integer_pow(x, params["power"])
