@@ -135,14 +135,19 @@ def apply_round(context, params, bodies, x):
 
 @op("pow")  # instead of the function of lax
 def apply_pow(context, params, bodies, x, y):
-    """A real power of a positive number is real, infinite ones too, as NumPy has it. JAX's CPU
-    backend multiplies them by a sine of zero (jax 0.10.2), in complex128, too."""
+    """Infinite real powers are as C's cpow and NumPy have them: their angle is finite, and 0 for a
+    positive number. JAX's CPU backend multiplies zeros by infinities (jax 0.10.2), in complex128, too,
+    so that it can't say what is right."""
     x, y = jnp.broadcast_arrays(x, y)
     out = lax.pow(x, y)
     if not context.wide or not jnp.issubdtype(out.dtype, jnp.complexfloating):
         return out
-    real = (x.imag == 0) & (x.real > 0) & (jnp.imag(y) == 0) & jnp.isinf(out.real)
-    return jnp.where(real, lax.complex(out.real, jnp.zeros_like(out.real)), out)
+    size = lax.pow(jnp.hypot(x.real, x.imag), y.real)
+    angle = y.real * jnp.arctan2(x.imag, x.real)
+    other = jnp.where(angle == 0, 0, size * jnp.sin(angle))
+    infinite = (y.imag == 0) & jnp.isinf(size) & (x != 0)
+    value = lax.stop_gradient(lax.complex(size * jnp.cos(angle), other))
+    return jnp.where(infinite, value, out)
 
 
 @op("integer_pow")
