@@ -220,6 +220,38 @@ static void test_kinds(void) {
   destroy(pinned);
 }
 
+/* Results in another layout than row-major: x + 1 of each element of the memory. */
+static void test_column_major(void) {
+  PJRT_LoadedExecutable *turn =
+      compile((fake_program){.n_parameters = 1, .n_outputs = 1, .alias = -1, .column_major = 1});
+  PJRT_LoadedExecutable *plain =
+      compile((fake_program){.n_parameters = 1, .n_outputs = 1, .alias = -1});
+  PJRT_Buffer *in = put_floats(0), *out, *none;
+  OK(run(turn, &in, 1, &out, NULL, 0));
+  PJRT_Buffer_CopyToDevice_Args *copy = ARGS(Buffer_CopyToDevice, out, device);
+  OK(abi_Buffer_CopyToDevice(copy));
+  PJRT_Buffer *both[] = {out, copy->dst_buffer};
+  for (int b = 0; b < 2; b++) {
+    PJRT_Buffer_GetMemoryLayout_Args *layout = ARGS(Buffer_GetMemoryLayout, both[b]);
+    OK(abi_Buffer_GetMemoryLayout(layout));
+    CHECK(layout->layout.tiled.minor_to_major[0] == 0);
+    CHECK(layout->layout.tiled.minor_to_major[1] == 1);
+    float data[6];
+    get(both[b], data, sizeof data);
+    for (int i = 0; i < 6; i++) CHECK(data[i] == (float)(1 + i % 3 * 2 + i / 3));
+    FAILS(run(plain, &both[b], 1, &none, NULL, 0), 3,
+          "has the layout {0,1}, the program takes {1,0}");
+  }
+  const int64_t dims[] = {6};
+  FAILS(abi_Buffer_Bitcast(ARGS(Buffer_Bitcast, out, PJRT_Buffer_Type_F32, dims, 1)), 12,
+        "bitcast of an array in the layout {0,1}");
+  destroy_buffer(copy->dst_buffer);
+  destroy_buffer(out);
+  destroy_buffer(in);
+  destroy(plain);
+  destroy(turn);
+}
+
 typedef struct job {
   PJRT_LoadedExecutable *executable;
   PJRT_Buffer *in;
@@ -287,6 +319,7 @@ void test_fake_programs(void) {
   test_donation_twice();
   test_donated_chain();
   test_kinds();
+  test_column_major();
   test_threads();
   test_late_buffer();
 }

@@ -20,7 +20,9 @@ struct jm_program {
   jm_program_facts facts;
 };
 
-static const int64_t dims[] = {2, 3};
+static const int64_t dims[] = {2, 3}, reversed_dims[] = {3, 2}, column_major[] = {0, 1};
+static const jm_type stored = {JM_DT_f32, 2, N_ELEMENTS, dims};
+static const jm_type reversed = {JM_DT_f32, 2, N_ELEMENTS, reversed_dims};
 
 /* The tests' way to the allocator, which the plugin does not export. */
 __attribute__((visibility("default"))) void fake_fail_after(int64_t n);
@@ -34,12 +36,12 @@ jm_error *jm_program_compile(const void *bytes, size_t n_bytes, jm_program **out
   jm_program *program = jm_alloc(1, sizeof *program);
   if (!program) return jm_error_out_of_memory();
   program->fake = fake;
-  jm_shape shape = {
-      .dtype = JM_DT_f32, .rank = 2, .dims = dims, .bytes = N_ELEMENTS * sizeof(float)};
+  const jm_shape shape = {JM_DT_f32, 2, dims, NULL, &stored, N_ELEMENTS * sizeof(float)};
+  const jm_shape other = {JM_DT_f32, 2, dims, column_major, &reversed, N_ELEMENTS * sizeof(float)};
   for (int i = 0; i < MAX; i++) {
     program->parameters[i] =
         (jm_parameter){.shape = shape, .alias = i ? -1 : fake.alias, .donor = !i && fake.donor};
-    program->outputs[i] = (jm_output){.shape = shape};
+    program->outputs[i] = (jm_output){.shape = fake.column_major ? other : shape};
   }
   if (*fake.memory_kind) program->outputs[0].memory_kind = program->fake.memory_kind;
   program->facts = (jm_program_facts){

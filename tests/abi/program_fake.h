@@ -19,6 +19,7 @@ typedef struct fake_program {
   int32_t alias; /* the output that parameter 0 is donated to, -1: none */
   int32_t donor; /* is parameter 0 a donor */
   int32_t n_partitions;
+  int32_t column_major; /* are the outputs */
   char memory_kind[16]; /* of output 0, empty: default */
 } fake_program;
 
