@@ -3,6 +3,7 @@
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -63,3 +64,11 @@ def test_nan_in_a_large_maximum(name, shape):
     for axis in (None, 0, -1):
         got = jax.jit(lambda x, axis=axis: getattr(jnp, name)(x, axis))(x)
         np.testing.assert_array_equal(got, getattr(np, name)(x, axis))
+
+
+def test_sort_of_4_bits():
+    """NumPy's bytes of an int4 have no sign above its four bits: they were sorted as 0 to 15."""
+    x = np.array([[3, -8, 5, -1], [0, 7, -3, -8]], ml_dtypes.int4)
+    wide = x.astype(np.int32)
+    np.testing.assert_array_equal(jax.jit(jnp.argsort)(x), wide.argsort(axis=-1, kind="stable"))
+    np.testing.assert_array_equal(jax.jit(jnp.sort)(x).astype(np.int32), np.sort(wide, axis=-1))

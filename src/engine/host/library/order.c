@@ -66,8 +66,11 @@ bool jm_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n) {
 static uint8_t byte_key(const jm_key_order *order, uint8_t bits, bool *lossy) {
   const float_fact *fact = &float_facts[order->dtype];
   uint8_t sign = (uint8_t)(1u << (jm_dtype_facts[order->dtype].bits - 1));
-  if (fact->encoding == ENCODING_NONE)
-    return jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? bits ^ 0x80 : bits;
+  if (fact->encoding ==
+      ENCODING_NONE) { /* the host's numbers below 8 bits have no sign above them */
+    const bool is_signed = jm_dtype_classof(order->dtype) == JM_CLASS_SINT;
+    return (uint8_t)((bits ^ (is_signed ? sign : 0)) & (sign | (sign - 1)));
+  }
   uint8_t kept = bits;
   if (order->nan && jm_number_is_nan(order->dtype, bits)) bits = (uint8_t)order->nan_bits;
   if (order->zero && fact->encoding == ENCODING_SIGNED && bits == sign) bits = 0;
