@@ -2,14 +2,16 @@
  * Every schedule and the library, as a plan runs them, over shapes that straddle the edges of
  * vectors, tiles, blocks and chunks, and every element type they take: against the reference
  * engine, fused against unfused, and the same bits for 1, 2 and 4 threads (each number in a process
- * of its own, because the pool is made once), with every chunk handed out by itself. Needs an LLVM:
- * JAX_MPS_LLVM; without one everything is a step. */
+ * of its own, because the pool is made once), with every chunk handed out by itself. The first
+ * process compiles the kernels; the others load its machine code, as a program from JAX's cache
+ * does. Needs an LLVM: JAX_MPS_LLVM; without one everything is a step. */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/convert.h"
+#include "base/counters.h"
 #include "engine/host/engine.h"
 #include "engine/host/host.h"
 #include "engine/host/library/library.h"
@@ -21,6 +23,9 @@
 /* What the process with one thread made of all programs, which the others must make, too. */
 static char *kept;
 static size_t at;
+/* The machine code that it compiled: of each program the size, then that many bytes. */
+static char *code;
+static size_t code_at;
 enum { KEPT_BYTES = 1 << 30 };
 
 static bool keeps; /* this is that process */
@@ -75,17 +80,48 @@ static void check_schedule(const trial *t, const jm_host_program *host) {
   complain(t, host->groups->n_groups ? host->groups->groups[0].schedule->name : "no group");
 }
 
+static void keep_code(const jm_host_program *host) {
+  jm_text text;
+  jm_text_init(&text);
+  CHECK_OK(jm_host_save(host, &text));
+  CHECK_OK(jm_text_error(&text));
+  const size_t end = code_at + sizeof text.size + text.size;
+  CHECK(end <= KEPT_BYTES);
+  if (end <= KEPT_BYTES) {
+    memcpy(code + code_at, &text.size, sizeof text.size);
+    memcpy(code + code_at + sizeof text.size, jm_text_bytes(&text), text.size);
+    code_at = end;
+  }
+  jm_text_deinit(&text);
+}
+
+/* The next program's code; NULL: it has no kernels. */
+static jm_saved_code *open_code(void) {
+  size_t size;
+  jm_saved_code *saved = NULL;
+  memcpy(&size, code + code_at, sizeof size);
+  const char *bytes = code + code_at + sizeof size;
+  code_at += sizeof size + size;
+  if (!size) return NULL;
+  CHECK_OK(jm_saved_code_open(bytes, size, &saved));
+  CHECK(saved);
+  return saved;
+}
+
 static void run_fused(trial *t, uint32_t vector_bytes, const char *what) {
   const char *why;
   jm_target target = *jm_jit_find_target(&why);
   jm_host_program *host = NULL;
+  jm_saved_code *saved = keeps ? NULL : open_code();
   jm_module *m = read_program(t->row, t->dtype, t->shape);
   if (!m) return;
   if (vector_bytes) target.vector_bytes = vector_bytes;
   CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = &target}));
   CHECK_OK(jm_module_verify(m));
-  CHECK_OK(jm_host_compile(m, &target, NULL, &host));
+  CHECK_OK(jm_host_compile(m, &target, saved, &host));
+  jm_saved_code_close(saved);
   if (host) {
+    if (keeps && !vector_bytes) keep_code(host);
     check_schedule(t, host);
     n_split[t->row - shape_rows] += split_groups(host);
     run_plan(t, m, host, what);
@@ -124,6 +160,7 @@ static void run_trial(const shape_row *row, jm_dtype dtype, const shape *s, uint
 /* Schedules were met as often as the table promises, and what can be split was. */
 static void check_counts(void) {
   const char *why;
+  CHECK(keeps || !jm_counter_read(JM_COUNTER_host_kernels_compiled));
   if (!jm_jit_find_target(&why) || getenv("JM_TEST_SHAPES")) return;
   for (int r = 0; r < N_SHAPE_ROWS; r++) {
     bool step = !strcmp(shape_rows[r].schedule, "step"),
@@ -155,14 +192,21 @@ static void run_with(const char *threads) {
   CHECK(waitpid(child, &status, 0) == child && !status);
 }
 
+static char *share_memory(void) {
+  void *shared = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(shared != MAP_FAILED);
+  return shared == MAP_FAILED ? NULL : shared;
+}
+
 static void test_threads(void) {
-  kept = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  CHECK(kept != MAP_FAILED);
-  if (kept == MAP_FAILED) return;
+  kept = share_memory();
+  code = share_memory();
+  if (!kept || !code) return;
   run_with("1");
   run_with("2");
   run_with("4");
   munmap(kept, KEPT_BYTES);
+  munmap(code, KEPT_BYTES);
 }
 
 TEST_MAIN(test_threads)
