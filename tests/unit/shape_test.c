@@ -203,8 +203,10 @@ static void test_threads(void) {
   code = share_memory();
   if (!kept || !code) return;
   run_with("1");
-  run_with("2");
-  run_with("4");
+  if (!getenv("JM_EMULATED")) { /* qemu 7.2 cannot start threads in a child */
+    run_with("2");
+    run_with("4");
+  }
   munmap(kept, KEPT_BYTES);
   munmap(code, KEPT_BYTES);
 }
