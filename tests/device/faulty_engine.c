@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An engine library for tests: the real one ($JM_REAL_ENGINE), with primitives that fail, and one
  * that does what a GPU may do.
- *   sin      fails late, long after the call: on MLX's worker thread; a GPU looks at no index, so
- * there, or if JM_FAULT_AT_WAIT is set, the next wait reports what the real one might cos fails at
- * the call scatter  that overwrites does so in reverse order: on a GPU any order may come */
-#include <dlfcn.h>
+ *   sin      fails late, long after the call, on MLX's worker thread. A GPU looks at no index, so
+ *            there, or if JM_FAULT_AT_WAIT is set, the next wait reports the error
+ *   cos      fails at the call
+ *   scatter  one that overwrites does so in reverse order: on a GPU any order may come */
 #include <stdlib.h>
 
-#include "engine/mlx/bridge.h"
+#include "real_engine.h"
 
-static const jm_mlx_api *real;
-static const jm_mlx_host *host;
 static bool at_wait;
 static bool armed; /* the next wait fails */
 
@@ -92,16 +90,9 @@ static jm_error *scatter_in_any_order(jm_mlx_array **out, jm_mlx_array *a, jm_ml
 
 __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(const jm_mlx_host *given,
                                                                  const jm_mlx_api **out) {
-  host = given;
-  const char *path = getenv("JM_REAL_ENGINE");
-  void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-  if (!library) return given->error_create(JM_NOT_FOUND, "JM_REAL_ENGINE names no library");
-  jm_mlx_api_find_fn *find;
-  *(void **)&find = dlsym(library, "jm_mlx_api_find");
-  jm_error *error = find(given, &real);
-  if (error) return error;
   static jm_mlx_api changed;
-  changed = *real;
+  jm_error *error = real_engine_open(given, &changed);
+  if (error) return error;
   changed.device_open = device_open;
   changed.arrays_wait = arrays_wait;
   changed.fence_wait = fence_wait;

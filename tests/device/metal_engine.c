@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/mlx/bridge.h"
-
-static const jm_mlx_api *real;
-static const jm_mlx_host *host;
+#include "real_engine.h"
 
 typedef int stub_run(void *entry, void *const *buffers, const uint32_t *grid, const uint32_t *group,
                      int flags, char *message, size_t size);
@@ -224,16 +221,9 @@ static jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
 
 __attribute__((visibility("default"))) jm_error *jm_mlx_api_find(const jm_mlx_host *given,
                                                                  const jm_mlx_api **out) {
-  host = given;
-  const char *path = getenv("JM_REAL_ENGINE");
-  void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-  if (!library) return given->error_create(JM_NOT_FOUND, "JM_REAL_ENGINE names no library");
-  jm_mlx_api_find_fn *find;
-  *(void **)&find = dlsym(library, "jm_mlx_api_find");
-  jm_error *error = find(given, &real);
-  if (error) return error;
   static jm_mlx_api changed;
-  changed = *real;
+  jm_error *error = real_engine_open(given, &changed);
+  if (error) return error;
   changed.device_open = device_open;
   changed.kernel_create = kernel_create;
   changed.kernel_release = kernel_release;

@@ -4,6 +4,8 @@ XLA takes 1, 1, 1, 34, 643, 210, 75 and 354 on an NVIDIA GPU."""
 
 import json
 import os
+import pathlib
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,9 @@ import resident
 from jax import lax
 
 from jax_mps_c.selftest.harness import run, same
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+from gpu_speed import lstm  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("JAX_MPS_KERNELS") == "0", reason="JAX_MPS_KERNELS=0: there are no kernels"
@@ -52,18 +57,6 @@ RANDOM = np.random.default_rng(0)
 
 def normal(*shape):
     return RANDOM.normal(size=shape).astype(np.float32)
-
-
-def lstm(x, w):
-    def cell(carry, x):
-        h, c = carry
-        i, f, g, o = jnp.split(jnp.concatenate([x, h], -1) @ w, 4, -1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        return (h, c), h
-
-    zero = jnp.zeros((x.shape[1], w.shape[1] // 4))
-    return lax.scan(cell, (zero, zero), x)
 
 
 def gru(x, h, u, w):
