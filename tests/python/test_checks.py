@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.repository
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 LINES = " \\\n".join("  x();" for _ in range(81))
 

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "metal"))
 import metal  # noqa: E402
 
+pytestmark = pytest.mark.repository
 HEAD = "#include <metal_stdlib>\nusing namespace metal;\n"
 ONE = "uint i [[thread_position_in_grid]]"
 

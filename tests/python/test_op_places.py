@@ -6,6 +6,9 @@ find."""
 import pathlib
 import re
 
+import pytest
+
+pytestmark = pytest.mark.repository
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
 # Series and continued fractions with an end that depends on the data: the host's library runs them.

@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.repository
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 DEADLY = """
