@@ -30,6 +30,10 @@ STEPS = 30
 # What the device engine is built against; on Linux: make MLX='mlx[cpu]==0.32.4' or 'mlx[cuda13]==0.32.4'
 MLX = $(shell test "`uname -sm`" = "Darwin arm64" && echo mlx==0.32.4)
 FUZZ_SECONDS = 60
+# Only gcc's warnings depend on optimization.
+COMPILERS = gcc:Release clang:Debug
+# ON: warnings of the package's build and of its tests are errors.
+WERROR = OFF
 
 BIN = $(VENV)/bin
 WITH_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -56,7 +60,8 @@ $(VENV)/tools: pyproject.toml
 
 $(VENV)/installed: $(VENV)/tools $(SOURCES)
 	$(WITH_VENV) $(BIN)/python -m pip install --quiet --no-build-isolation \
-	  --config-settings=build-dir=$(BUILD) -e '.[examples,test]'
+	  --config-settings=build-dir=$(BUILD) --config-settings=cmake.define.JM_WERROR=$(WERROR) \
+	  -e '.[examples,test]'
 	@touch $@
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -117,7 +122,6 @@ $(VENV)/format: $(VENV)/tools
 format: $(VENV)/format
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py --fix
 
-# Only gcc's warnings depend on optimization.
 check: $(VENV)/format
 	$(BIN)/python scripts/check_includes.py
 	$(BIN)/python scripts/check_numbers.py
@@ -125,7 +129,7 @@ check: $(VENV)/format
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/ops_doc.py --check
 	$(WITH_VENV) $(BIN)/python scripts/check_format.py
-	@for cc in gcc:Release clang:Debug; do \
+	@for cc in $(COMPILERS); do \
 	  type=$${cc#*:}; cc=$${cc%:*}; \
 	  if command -v $$cc >/dev/null; then \
 	    echo "warnings as errors: $$cc"; \
