@@ -34,6 +34,14 @@ static double next_number(uint64_t *seed) { /* splitmix64 (Steele, Lea, Flood 20
   return (double)((z ^ z >> 31) >> 11) / 9007199254740992.0;
 }
 
+/* An integer of this type: few, so that equal ones meet. */
+static double integer_at(jm_dtype dtype, double x) {
+  const uint32_t bits = jm_dtype_facts[dtype].bits;
+  if (bits >= 8) return floor(x * 23) - 3;
+  const double n = 1u << bits;
+  return floor(x * n) - (jm_dtype_classof(dtype) == JM_CLASS_SINT ? n / 2 : 0);
+}
+
 static void fill(trial *t, const jm_type *type, void *data) {
   jm_dtype real = jm_dtype_real(type->dtype);
   size_t n = jm_type_bytes(type) / jm_dtype_bytes(real);
@@ -44,7 +52,7 @@ static void fill(trial *t, const jm_type *type, void *data) {
     numbers[i] = real == JM_DT_f8e8m0fnu   ? x * 4
                  : jm_dtype_is_float(real) ? x * 4 - 2
                  : real == JM_DT_pred      ? x > 0.5
-                                           : floor(x * 23) - 3;
+                                           : integer_at(real, x);
   }
   CHECK_OK(jm_convert_run(JM_DT_f64, real, numbers, data, n));
   jm_free(numbers);

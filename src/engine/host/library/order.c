@@ -66,10 +66,12 @@ bool jm_order_any_nan(jm_dtype dtype, const void *in, size_t stride, size_t n) {
 static uint8_t byte_key(const jm_key_order *order, uint8_t bits, bool *lossy) {
   const float_fact *fact = &float_facts[order->dtype];
   uint8_t sign = (uint8_t)(1u << (jm_dtype_facts[order->dtype].bits - 1));
-  if (fact->encoding ==
-      ENCODING_NONE) { /* the host's numbers below 8 bits have no sign above them */
+  if (fact->encoding == ENCODING_NONE) { /* NumPy's numbers below 8 bits have no sign above them */
     const bool is_signed = jm_dtype_classof(order->dtype) == JM_CLASS_SINT;
-    return (uint8_t)((bits ^ (is_signed ? sign : 0)) & (sign | (sign - 1)));
+    const uint8_t own = bits & (uint8_t)(sign | (sign - 1));
+    const uint8_t ours = is_signed && own & sign ? (uint8_t)(own - 2 * sign) : own;
+    if (bits != ours) *lossy = true;
+    return is_signed ? own ^ sign : own;
   }
   uint8_t kept = bits;
   if (order->nan && jm_number_is_nan(order->dtype, bits)) bits = (uint8_t)order->nan_bits;
