@@ -11,6 +11,8 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -292,7 +294,11 @@ struct jm_mlx_recording {
 
 namespace jm {
 
-bool recording_supported() { return here.is_cuda && cuda().all; }
+// Where the user turned MLX's own graphs on, a capture of its stream would see nothing.
+bool recording_supported() {
+  static const char *const graphs = std::getenv("MLX_USE_CUDA_GRAPHS");
+  return here.is_cuda && graphs && !std::strcmp(graphs, "0") && cuda().all;
+}
 
 uint64_t array_address(jm_mlx_array *a) {
   const core::array &value = a->value;
