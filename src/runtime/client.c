@@ -217,11 +217,14 @@ jm_error *jm_client_create(const jm_membership *job, jm_client **out) {
     return jm_error_out_of_memory();
   }
   atomic_init(&client->refs, 1);
+  pthread_mutex_init(&client->turn_lock, NULL);
   jm_error *error = client_init(client, job);
-  if (error)
+  if (error) {
+    pthread_mutex_destroy(&client->turn_lock);
     jm_free(client);
-  else
+  } else {
     *out = client;
+  }
   return error;
 }
 
@@ -236,6 +239,8 @@ void jm_client_release(jm_client *client) {
   for (uint32_t i = 0; i < client->topology.n_devices; i++)
     pthread_mutex_destroy(&client->devices[i].lock);
   engines_stop(client);
+  jm_event_release(client->last_turn);
+  pthread_mutex_destroy(&client->turn_lock);
   jm_wire_release(client->wire);
   jm_processes_deinit(&client->processes);
   jm_free(client);

@@ -113,14 +113,13 @@ static jm_error *find_device(const jm_program_facts *facts, const jm_compile_opt
 
 static jm_error *check_device(const jm_program_facts *facts, const jm_loaded_executable *loaded,
                               const jm_device *device) {
-  const uint32_t n = loaded->placement.n_participants;
   JM_TRY(check_memory_kinds(facts, device));
-  if (n > 1 &&
-      (!device->engine->fact.is_host_memory || device->engine != loaded->devices[0]->engine))
+  if (loaded->n_devices > 1 && !device->engine->fact.any_thread)
     return jm_error_unimplemented(
-        "'%s' is a program over %u devices; only those of the host run "
-        "such programs, with JAX_MPS_DEVICE=host",
-        facts->name, n);
+        "'%s' is a program over %u devices, %u of them of this process, whose %s engine runs one "
+        "at a time; a process each (jax.distributed) can run it, or JAX_MPS_DEVICE=host",
+        facts->name, loaded->placement.n_participants, loaded->n_devices,
+        device->engine->fact.name);
   return NULL;
 }
 

@@ -53,9 +53,9 @@ jm_executable *jm_executable_retain(jm_executable *executable); /* returns it */
 void jm_executable_release(jm_executable *executable);          /* NULL is allowed */
 
 /* Binds to the devices that the options (NULL: those of the compilation) assign, with the machine
- * code that was saved (jm_program_prepare; NULL: none). INVALID_ARGUMENT
- * if the client doesn't have them, UNIMPLEMENTED for programs over several devices whose engine
- * does not work on the host's memory. */
+ * code that was saved (jm_program_prepare; NULL: none). INVALID_ARGUMENT if the client doesn't have
+ * them, UNIMPLEMENTED for programs over several devices of this process whose engine is bound to
+ * one thread. */
 jm_error *jm_executable_load(jm_executable *executable, const jm_compile_options *options,
                              const jm_saved *saved, jm_client *client,
                              jm_loaded_executable **out) JM_MUST_USE;

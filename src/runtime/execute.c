@@ -21,6 +21,10 @@ typedef struct execution {
   jm_context context;
   jm_peers *peers; /* of a program on several devices */
   uint32_t participant;
+  /* Of a program over several processes on an engine that is bound to one thread: fires when the
+   * program has run, so that the next one of these runs behind it. All processes run them in the
+   * order of their launches, and the thread would wait for the others in a later one first. */
+  jm_event *turn, *previous_turn;
   jm_event *done; /* of all outputs */
   int64_t start;  /* on the timeline, 0: no session was open */
   uint64_t flow;  /* from the call of the C API that asked for it, in JAX's own trace */
@@ -46,6 +50,8 @@ static void execution_destroy(execution *run) {
   storages_release(run);
   for (uint32_t i = 0; i < run->n_awaited; i++) jm_event_release(run->awaited[i]);
   jm_event_release(run->submitted);
+  jm_event_release(run->turn);
+  jm_event_release(run->previous_turn);
   jm_event_release(run->done);
   jm_peers_release(run->peers);
   jm_executable_release(run->executable);
@@ -58,7 +64,7 @@ static void execution_destroy(execution *run) {
 static jm_error *execution_create(jm_executable *executable, const jm_prepared *prepared,
                                   jm_device *device, jm_task_run *run, execution **out) {
   uint32_t n_in = executable->facts->n_parameters, n_out = executable->facts->n_outputs;
-  size_t n = (size_t)n_in + n_out;
+  size_t n = (size_t)n_in + n_out + 1; /* values; the events of the inputs and a turn fit there */
   execution *fresh =
       jm_alloc(1, sizeof *fresh + n * (sizeof(jm_engine_value) + sizeof(jm_storage *)) +
                       n_in * (sizeof(jm_event *) + 1));
@@ -78,7 +84,7 @@ static jm_error *execution_create(jm_executable *executable, const jm_prepared *
   jm_error *error = jm_event_create(&fresh->done);
   if (!error && device->inflight) error = jm_event_create(&fresh->submitted);
   if (!error) {
-    error = jm_task_init(&fresh->task, device->pool, run, n_in);
+    error = jm_task_init(&fresh->task, device->pool, run, n_in + 1);
     if (!error) {
       *out = fresh;
       return NULL;
@@ -200,6 +206,16 @@ static void blame_awaited(const execution *run, const jm_error *error) {
       if (execution_of(f)->done == run->awaited[i]) f->fate = jm_error_clone(error);
 }
 
+/* All steps between processes are made. They are left at once, and not when the device is done: the
+ * next launch waits for that on the thread that would see the end. */
+static void turn_end(execution *run, const jm_error *error) {
+  if (!run->turn) return;
+  if (error) jm_peers_fail(run->peers, run->participant, error);
+  jm_peers_release(run->peers);
+  run->peers = NULL;
+  jm_event_fire(run->turn, NULL);
+}
+
 static void execution_run(jm_task *task, const jm_error *failed) {
   execution *run = (execution *)task;
   jm_inflight *inflight = run->device->inflight;
@@ -210,6 +226,7 @@ static void execution_run(jm_task *task, const jm_error *failed) {
     if (error) blame_awaited(run, error);
     jm_event_fire(run->submitted, error ? jm_error_clone(error) : NULL);
   }
+  turn_end(run, error);
   if (error || !run->flight.fence) {
     execution_finish(run, error);
     return;
@@ -331,6 +348,7 @@ static void start(execution *run, jm_buffer *const *arguments) {
     if (follows) run->awaited[run->n_awaited++] = jm_event_retain(ready);
     events[n_events++] = follows ? arguments[i]->submitted : ready;
   }
+  if (run->previous_turn) events[n_events++] = run->previous_turn;
   bool may_run_here = facts->cheap && run->device->engine->fact.any_thread && !run->peers;
   jm_task_start(&run->task, events, n_events, may_run_here);
 }
@@ -371,13 +389,26 @@ static jm_wire *find_wire(const jm_loaded_executable *loaded) {
   return needs ? loaded->client->wire : NULL;
 }
 
+/* Puts the run, which was entered into the wire, behind the one entered before. */
+static void take_turn(jm_client *client, execution *run) {
+  run->previous_turn = client->last_turn;
+  client->last_turn = jm_event_retain(run->turn);
+}
+
 /* Tells the participants of each other. */
 static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs) {
   const jm_program_facts *facts = loaded->executable->facts;
   const jm_placement *placement = &loaded->placement;
+  jm_client *client = loaded->client;
+  jm_wire *wire = find_wire(loaded);
   if (placement->n_participants == 1) return NULL;
+  if (wire && !runs[0]->device->engine->fact.any_thread) JM_TRY(jm_event_create(&runs[0]->turn));
   jm_peers *peers;
-  JM_TRY(jm_peers_create(placement, find_wire(loaded), facts->fingerprint, facts->name, &peers));
+  pthread_mutex_lock(&client->turn_lock);
+  jm_error *error = jm_peers_create(placement, wire, facts->fingerprint, facts->name, &peers);
+  if (!error && runs[0]->turn) take_turn(client, runs[0]);
+  pthread_mutex_unlock(&client->turn_lock);
+  if (error) return error;
   for (uint32_t i = 0; i < placement->n_local; i++) {
     const uint32_t participant = placement->local[i];
     runs[i]->peers = peers;

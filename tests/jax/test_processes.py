@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs over several processes on loopback, through jax.distributed, and their faults."""
+"""Programs over several processes on loopback, through jax.distributed, and their faults: on the
+host engine, or on the device engine that JAX_MPS_DEVICE names, which runs one device a process."""
 
 import os
 import socket
@@ -11,6 +12,8 @@ import in_turn
 import pytest
 
 pytest.importorskip("mlx", reason="processes exchange data through MLX")
+
+ENGINE = os.environ.get("JAX_MPS_DEVICE", "host")
 
 PRELUDE = """
 import os, sys, threading, time
@@ -60,6 +63,14 @@ for dtype in (bool, np.int8, np.float16, np.complex64, jnp.bfloat16):
     y = x.astype(dtype)
     check(mapped(lambda v: lax.all_gather(v, 'i', axis=1, tiled=True))(share(y)),
           np.tile(np.concatenate(list(y.reshape(N, 2, -1)), 1), (N, 1)))""",
+    "engine": """
+from jax_mps_c import counters
+before = counters.read()
+psum(share(x)).block_until_ready()
+after = counters.read()
+is_device = os.environ["JAX_MPS_DEVICE"] != "host"
+assert after["device_runs"] - before["device_runs"] == is_device, (before, after)
+assert after["oracle_ops"] == before["oracle_ops"]""",
     "groups": """
 inside = [list(range(p * L, p * L + L)) for p in range(n)]  # of one process: no wire
 across = [[p * L + k for p in range(n)] for k in range(L)]
@@ -207,6 +218,19 @@ else:
 np.testing.assert_allclose(np.asarray(total(v)), x.sum(0), 1e-4, 1e-5)  # and both go on""",
 }
 
+# Of a device engine, which runs programs over several devices on one of each process.
+SEVERAL_DEVICES = {
+    "refused": """
+try:
+    psum(share(x))
+except Exception as e:
+    assert 'over 4 devices, 2 of them of this process, whose mlx engine runs one' in str(e), e
+else:
+    raise AssertionError('no error')
+y = jax.device_put(np.ones(3), jax.local_devices()[1])
+equal(np.asarray(jax.jit(lambda v: v + 1)(y)), 2)"""
+}
+
 # Of jobs that end: what each process runs, and what the error must say.
 FAULTS = {
     "killed": """
@@ -269,9 +293,9 @@ def start(
     environment = dict(
         os.environ,
         JAX_PLATFORMS="mps",
-        JAX_MPS_DEVICE="host",
         JAX_MPS_NUM_DEVICES=str(devices),
         JAX_MPS_NUM_THREADS="1",
+        JAX_MPS_DEVICE=ENGINE,
         **{"JAX_MPS_COLLECTIVE_TIMEOUT": "60"} | settings,
     )
     options = "OPTIONS = dict(initialization_timeout=60, shutdown_timeout_seconds=20)\n"
@@ -303,15 +327,20 @@ def finish(processes: list[subprocess.Popen], seconds: float = 300) -> list[tupl
             process.kill()
 
 
+ON_HOST = pytest.mark.skipif(ENGINE != "host", reason="of the host engine")
+ON_DEVICE = pytest.mark.skipif(ENGINE == "host", reason="of device engines")
+
+
 # Starting a process takes longer than most programs: a job runs all that are for its shape.
 @pytest.mark.parametrize(
     "n, devices, programs",
     [
-        (2, 2, DISAGREEMENTS | PROGRAMS | PAIR),
-        (2, 1, {"partitioned": PAIR["partitioned"]}),
-        (3, 1, PROGRAMS),
+        pytest.param(2, 2, DISAGREEMENTS | PROGRAMS | PAIR, marks=ON_HOST, id="2x2"),
+        pytest.param(2, 1, PAIR, id="2x1"),
+        pytest.param(2, 1, DISAGREEMENTS, marks=ON_DEVICE, id="2x1-disagreements"),
+        pytest.param(2, 2, SEVERAL_DEVICES, marks=ON_DEVICE, id="2x2-refused"),
+        pytest.param(3, 1, PROGRAMS, id="3x1"),
     ],
-    ids=["2x2", "2x1", "3x1"],
 )
 def test_processes(n, devices, programs):
     outcomes = finish(start(programs, n, devices))
