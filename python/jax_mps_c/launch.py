@@ -5,7 +5,8 @@
     python -m jax_mps_c.launch --hosts a,b script.py [arguments]     one on each host, through ssh
 
 The script gets JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, and calls
-`jax_mps_c.launch.initialize()`. Lines of output start with the process's number. When a process
+`jax_mps_c.launch.initialize()`. On a host with several NVIDIA GPUs each of its processes sees one of
+them (CUDA_VISIBLE_DEVICES). Lines of output start with the process's number. When a process
 fails the others are ended, after a while in which they may say why themselves; the exit status is
 that of the first that failed.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import pathlib
 import shlex
 import socket
 import subprocess
@@ -67,13 +69,22 @@ def command_for(host: str | None, command: list[str], job: dict[str, str]) -> li
     return ["ssh", "-tt", "-o", "BatchMode=yes", host, line]
 
 
+def gpu_for(index: int) -> dict[str, str]:
+    """Which of this host's NVIDIA GPUs a process sees: one, where there are several."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = pathlib.Path("/dev").glob("nvidia[0-9]*")
+    gpus = named.split(",") if named else [str(i) for i, _ in enumerate(devices)]
+    return {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if len(gpus) > 1 else {}
+
+
 def start(hosts: list[str | None], coordinator: str, command: list[str]) -> list[Process]:
     processes = []
     for index, host in enumerate(hosts):
         job = {COORDINATOR: coordinator, COUNT: str(len(hosts)), INDEX: str(index)}
+        own = gpu_for(index) if host is None else {}
         popen = subprocess.Popen(
             command_for(host, command, job),
-            env=os.environ | job,
+            env=os.environ | own | job,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

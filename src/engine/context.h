@@ -21,6 +21,7 @@ typedef struct jm_context {
   uint32_t replica, partition;  /* this participant's coordinates: the values of replica_id and
                                    partition_id */
   struct jm_group *group;       /* NULL: there are no peers */
+  bool is_joined;               /* the device's own collectives serve: participant i is process i */
 } jm_context;
 
 /* The flag that compiled kernels poll; NULL: they need not. */

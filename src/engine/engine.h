@@ -102,6 +102,9 @@ typedef struct jm_engine_fact {
   const char *name;        /* "mlx" */
   const char *device_kind; /* "Apple M4 Max" */
   const char *version;     /* "MLX 0.32.4 (metal)" */
+  /* The device's own collectives between processes: "nccl"; NULL: the host exchanges its values.
+   * They need devices of different identities, "" for one that serves any number of processes. */
+  const char *collectives, *identity;
   int64_t memory_bytes;
   bool is_host_memory;
   bool any_thread;
@@ -130,6 +133,9 @@ struct jm_engine {
   /* Any thread. */
   jm_engine_array *(*array_retain)(jm_engine *engine, jm_engine_array *array);
   void (*array_release)(jm_engine *engine, jm_engine_array *array);
+  /* Joins all n processes for fact.collectives; each does so, once, and waits for the others
+   * without a limit. address: "host:port" where process 0 can listen. */
+  jm_error *(*join)(jm_engine *engine, uint32_t self, uint32_t n, const char *address);
   /* The engine's own memory, beside what the runtime took on the host. A GPU's may be counted as in
    * use until soon after the work that used it. */
   void (*memory_read)(jm_engine *engine, jm_engine_memory *out);

@@ -8,9 +8,8 @@
 #include <stdatomic.h>
 
 #include "base/error.h"
+#include "ir/collective.h"
 #include "ir/tensor.h"
-
-enum { JM_MAX_PARTICIPANTS = 64 };
 
 /* Reads what the members have, their operands or results: tensors[i] are those of members[i]. */
 typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *tensors);
@@ -26,8 +25,8 @@ typedef struct jm_exchange {
   jm_i64s groups; /* all groups of the op, group_size ids each, -1 for none; empty: one */
   uint32_t group_size;
   const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
-  uint32_t n_inputs;
-  jm_exchange_fn *take; /* makes the results from the operands */
+  uint32_t n_inputs;       /* 0: between processes, they only meet, and nothing is taken */
+  jm_exchange_fn *take;    /* makes the results from the operands */
   /* NULL, for all members, or a way to make results that are the same for all of them, where
    * members see each other's memory: each makes a part of its results, and copies the other parts
    * from the results of the others when all have made theirs. */

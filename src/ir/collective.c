@@ -43,3 +43,52 @@ uint64_t jm_collective_bytes(const jm_module *m, const jm_op *op) {
   }
 #undef SHARE
 }
+
+static jm_i64s groups_of(const jm_op *op, int64_t *size) {
+  switch (op->code) {
+#define GROUPS(code)                            \
+  case JM_OP_##code: {                          \
+    const jm_##code##_attrs *attrs = op->attrs; \
+    *size = attrs->group_size;                  \
+    return attrs->replica_groups;               \
+  }
+    GROUPS(all_gather)
+    GROUPS(all_reduce)
+    GROUPS(all_to_all)
+    GROUPS(collective_broadcast)
+    GROUPS(reduce_scatter)
+#undef GROUPS
+    default:
+      *size = 0;
+      return (jm_i64s){0};
+  }
+}
+
+/* Writes the members of the group that starts there; false: the participant is not among them. */
+static bool read_group(const int64_t *group, int64_t size, uint32_t self, jm_members *out) {
+  bool found = false;
+  out->n = 0;
+  for (int64_t i = 0; i < size; i++) { /* -1 fills a group of fewer members */
+    if (group[i] < 0) continue;
+    if (group[i] == (int64_t)self) {
+      found = true;
+      out->position = out->n;
+    }
+    out->ids[out->n++] = (uint32_t)group[i];
+  }
+  return found;
+}
+
+void jm_collective_members(const jm_op *op, uint32_t self, uint32_t n_participants,
+                           jm_members *out) {
+  out->groups = groups_of(op, &out->group_size);
+  if (!out->groups.n) {
+    for (uint32_t i = 0; i < n_participants; i++) out->ids[i] = i;
+    out->n = n_participants;
+    out->position = self;
+    return;
+  }
+  for (uint32_t at = 0; at < out->groups.n; at += (uint32_t)out->group_size)
+    if (read_group(out->groups.data + at, out->group_size, self, out)) return;
+  out->n = 0;
+}

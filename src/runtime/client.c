@@ -173,19 +173,25 @@ static void engines_stop(jm_client *client) {
   for (uint32_t i = 0; i < client->n_engines; i++) {
     jm_pool_shutdown(client->pools[i]);
     jm_pool_destroy(client->pools[i]);
-    client->engines[i]->destroy(client->engines[i]);
+    if (!client->inflight[i].stuck_seconds) /* else it would wait for the device */
+      client->engines[i]->destroy(client->engines[i]);
   }
 }
 
 /* Takes the job's store. */
 static jm_error *join_job(jm_client *client, const jm_membership *job, uint32_t n_local) {
-  const char *kind = client->engines[0]->fact.device_kind;
+  const jm_engine_fact *fact = &client->engines[0]->fact;
   if (job->n_processes <= 1) {
-    jm_processes_init_alone(&client->processes, n_local, kind);
+    jm_processes_init_alone(&client->processes, n_local, fact->device_kind);
     return NULL;
   }
+  jm_process own = {.n_devices = n_local};
+  snprintf(own.kind, sizeof own.kind, "%s", fact->device_kind);
+  snprintf(own.collectives, sizeof own.collectives, "%s",
+           fact->collectives ? fact->collectives : "");
+  snprintf(own.identity, sizeof own.identity, "%s", fact->identity ? fact->identity : "");
   JM_TRY(jm_processes_init_job(&client->processes, (uint32_t)job->self, (uint32_t)job->n_processes,
-                               job->store, n_local, kind));
+                               job->store, &own));
   jm_error *error = jm_wire_create(&client->processes, &client->wire);
   if (error) jm_processes_deinit(&client->processes);
   return error;
@@ -240,6 +246,7 @@ void jm_client_release(jm_client *client) {
     pthread_mutex_destroy(&client->devices[i].lock);
   engines_stop(client);
   jm_event_release(client->last_turn);
+  jm_error_destroy(client->join_error);
   pthread_mutex_destroy(&client->turn_lock);
   jm_wire_release(client->wire);
   jm_processes_deinit(&client->processes);

@@ -87,8 +87,10 @@ struct jm_client {
   jm_processes processes;
   jm_wire *wire;                         /* to the other processes; NULL: there are none */
   atomic_bool connected[JM_MAX_DEVICES]; /* processes that the caller has seen */
-  pthread_mutex_t turn_lock;             /* held while a launch is entered into the wire */
-  jm_event *last_turn;                   /* of the launches that take turns (execute.c) */
+  bool is_joined;                        /* or failed to (link.h); the engine's thread's */
+  jm_error *join_error;
+  pthread_mutex_t turn_lock; /* held while a launch is entered into the wire */
+  jm_event *last_turn;       /* of the launches that take turns (execute.c) */
   jm_topology topology;
   jm_device *device_list[JM_MAX_DEVICES]; /* by id */
   uint32_t n_local;                       /* devices of this process */

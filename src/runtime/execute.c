@@ -9,6 +9,7 @@
 #include "base/float_state.h"
 #include "profile/timeline.h"
 #include "runtime/executable.h"
+#include "runtime/link.h"
 #include "runtime/peers.h"
 #include "runtime/task.h"
 
@@ -126,6 +127,14 @@ static jm_error *bind_array(execution *run, uint32_t i) {
   return out->array ? NULL : jm_storage_array(storage, type, &out->array);
 }
 
+/* The device's collectives have neither names nor a time limit: processes agree on the launch
+ * before the first of them. */
+static jm_error *meet(execution *run) {
+  JM_TRY(jm_collective_seconds(&run->flight.seconds));
+  JM_TRY(jm_peers_agree(run->peers, run->context.cancelled));
+  return jm_link_join(run->client);
+}
+
 static jm_error *run_program(execution *run) {
   const jm_program_facts *facts = run->executable->facts;
   jm_engine *engine = run->device->engine;
@@ -139,6 +148,7 @@ static jm_error *run_program(execution *run) {
   jm_error *error = is_host_memory ? bind_memory(run) : NULL;
   for (uint32_t i = 0; !error && !is_host_memory && i < facts->n_parameters; i++)
     error = bind_array(run, i);
+  if (!error && run->context.is_joined) error = meet(run);
   jm_float_state state = jm_float_state_enter();
   if (!error) error = jm_prepared_run(run->prepared, &arguments);
   jm_float_state_leave(state);
@@ -416,6 +426,7 @@ static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs)
     runs[i]->context.group = jm_peers_group(peers);
     runs[i]->context.replica = participant / facts->n_partitions;
     runs[i]->context.partition = participant % facts->n_partitions;
+    runs[i]->context.is_joined = wire && jm_link_serves(client, placement);
   }
   return NULL;
 }

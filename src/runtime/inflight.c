@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/inflight.h"
 
+#include <time.h>
+
 #include "base/counters.h"
 #include "profile/timeline.h"
 
@@ -20,7 +22,30 @@ void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
   inflight->bytes += flight->bytes;
 }
 
-static jm_error *await_end(jm_engine *engine, const jm_flight *flight) {
+/* Looks often at first: a run that waits for nobody is done soon. */
+static bool is_done_in_time(jm_inflight *inflight, const jm_flight *flight) {
+  struct timespec pause = {0, 20000}, start, now;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  while (!inflight->engine->fence_is_done(inflight->engine, flight->fence)) {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (inflight->stuck_seconds || now.tv_sec - start.tv_sec > flight->seconds) return false;
+    if (now.tv_sec > start.tv_sec) pause.tv_nsec = 1000000;
+    nanosleep(&pause, NULL);
+  }
+  return true;
+}
+
+/* The fence of a run that is not done in time is not freed: nothing tells when it could be. */
+static jm_error *await_end(jm_inflight *inflight, const jm_flight *flight) {
+  jm_engine *engine = inflight->engine;
+  if ((flight->seconds || inflight->stuck_seconds) && !is_done_in_time(inflight, flight)) {
+    if (!inflight->stuck_seconds) inflight->stuck_seconds = flight->seconds;
+    return jm_error_create(
+        JM_DEADLINE_EXCEEDED,
+        "the device waited for other processes for more than %lld s (JAX_MPS_COLLECTIVE_TIMEOUT); "
+        "this process can't use it any more",
+        (long long)inflight->stuck_seconds);
+  }
   const int64_t start = engine->fence_is_done(engine, flight->fence) ? 0 : jm_timeline_begin();
   jm_error *error = engine->fence_wait(engine, flight->fence);
   jm_timeline_end(JM_SPAN_wait_end, flight->device, 0, 0, start);
@@ -33,7 +58,7 @@ static void land_first(jm_inflight *inflight) {
   if (!inflight->first) inflight->last = NULL;
   inflight->n--;
   inflight->bytes -= flight->bytes;
-  jm_error *error = await_end(inflight->engine, flight);
+  jm_error *error = await_end(inflight, flight);
   flight->fence = NULL;
   if (error)
     jm_error_destroy(flight->fate);

@@ -14,6 +14,7 @@ typedef struct jm_flight {
   jm_engine_fence *fence;
   size_t bytes;    /* that the run holds, an estimate */
   uint32_t device; /* whose timeline shows that it is waited for */
+  int64_t seconds; /* how long it may take: the device waits for other processes; 0: any time */
   jm_error *fate;  /* what it fails with though its fence may know of nothing; NULL: nothing */
   /* The run has ended; takes the error and owns the flight. */
   void (*land)(struct jm_flight *flight, jm_error *error);
@@ -24,6 +25,7 @@ typedef struct jm_inflight {
   jm_flight *first, *last;
   uint32_t n;
   size_t bytes;
+  int64_t stuck_seconds; /* 0, or how long a run took too long: the device does not come back */
 } jm_inflight;
 
 void jm_inflight_add(jm_inflight *inflight, jm_flight *flight);

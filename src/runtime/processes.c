@@ -23,7 +23,7 @@ enum {
 };
 
 static const char magic[] =
-    "jax-mps-c processes 1"; /* a change of the lines below is a new number */
+    "jax-mps-c processes 2"; /* a change of the lines below is a new number */
 
 jm_error *jm_collective_seconds(int64_t *out) {
   return jm_setting_read_number(JM_SETTING_COLLECTIVE_TIMEOUT, 1, MOST_SECONDS, DEFAULT_SECONDS,
@@ -120,7 +120,9 @@ static jm_error *read_process(uint32_t index, const char *text, jm_process *out)
     return jm_error_create(JM_FAILED_PRECONDITION,
                            "process %u of the job runs another version of jax-mps-c", index);
   if (!take_line(&at, count, sizeof count) || !take_line(&at, out->address, sizeof out->address) ||
-      !take_line(&at, out->kind, sizeof out->kind) || *at)
+      !take_line(&at, out->kind, sizeof out->kind) ||
+      !take_line(&at, out->collectives, sizeof out->collectives) ||
+      !take_line(&at, out->identity, sizeof out->identity) || *at)
     return jm_error_invalid("process %u tells of itself what can't be read", index);
   unsigned long n = strtoul(count, &end, 10);
   if (*end || n < 1 || n > JM_MAX_DEVICES)
@@ -133,12 +135,13 @@ static void build_key(const jm_processes *p, const char *point, uint32_t process
   snprintf(out, KEY_BYTES, "jax_mps/%u/%.48s/%u", p->generation, point, process);
 }
 
-static jm_error *tell(const jm_processes *p, const char *kind, const char *address) {
+static jm_error *tell(const jm_processes *p, const jm_process *own, const char *address) {
   char key[KEY_BYTES];
   build_key(p, "process", p->self, key);
   jm_text text;
   jm_text_init(&text);
-  jm_text_printf(&text, "%s\n%u\n%s\n%.120s\n", magic, p->list[p->self].n_devices, address, kind);
+  jm_text_printf(&text, "%s\n%u\n%s\n%.120s\n%s\n%s\n", magic, own->n_devices, address, own->kind,
+                 own->collectives, own->identity);
   jm_error *error = jm_text_error(&text);
   if (!error) error = p->store->put(p->store, key, text.bytes, text.size);
   jm_text_deinit(&text);
@@ -196,7 +199,7 @@ static jm_error *gather_processes(jm_processes *p) {
 }
 
 jm_error *jm_processes_init_job(jm_processes *processes, uint32_t self, uint32_t n, jm_store *store,
-                                uint32_t n_devices, const char *kind) {
+                                const jm_process *own) {
   static atomic_uint generations;
   *processes = (jm_processes){.n = n, .self = self, .store = store, .port = -1};
   char address[sizeof processes->list[0].address];
@@ -206,10 +209,9 @@ jm_error *jm_processes_init_job(jm_processes *processes, uint32_t self, uint32_t
                              JM_MAX_DEVICES);
   if (!error) {
     processes->generation = atomic_fetch_add(&generations, 1);
-    processes->list[self].n_devices = n_devices;
     error = reserve_port(processes, address, sizeof address);
   }
-  if (!error) error = tell(processes, kind, address);
+  if (!error) error = tell(processes, own, address);
   if (!error) error = gather_processes(processes);
   if (error) jm_processes_deinit(processes);
   return error;
@@ -229,5 +231,39 @@ jm_error *jm_processes_meet(const jm_processes *processes, const char *point,
     jm_free(text);
     if (error) return error_missing(processes, point, i, seconds, error);
   }
+  return NULL;
+}
+
+/* A free port of the host of process 0, which somebody else may take before it is used. */
+static jm_error *choose_address(const jm_processes *p, char *out, size_t size) {
+  int64_t first;
+  uint16_t port;
+  int fd;
+  const char *own = p->list[p->self].address, *colon = strrchr(own, ':');
+  if (!colon) return jm_error_internal("process %u has no port", p->self);
+  JM_TRY(
+      jm_setting_read_number(JM_SETTING_COLLECTIVE_PORT, 1024, 65535 - JM_MAX_DEVICES, 0, &first));
+  snprintf(out, size, "%.*s", (int)(colon - own), own);
+  JM_TRY(bind_port(out, first ? first + p->n : 0, &fd, &port));
+  close(fd);
+  snprintf(out, size, "%.*s:%u", (int)(colon - own), own, port);
+  return NULL;
+}
+
+jm_error *jm_processes_find_address(const jm_processes *p, const char *point,
+                                    const atomic_bool *cancelled, char *out, size_t size) {
+  char key[KEY_BYTES], *text = NULL;
+  int64_t seconds;
+  JM_TRY(jm_collective_seconds(&seconds));
+  build_key(p, "address", 0, key);
+  if (!p->self) {
+    JM_TRY(choose_address(p, out, size));
+    JM_TRY(p->store->put(p->store, key, out, strlen(out)));
+  }
+  JM_TRY(jm_processes_meet(p, point, cancelled));
+  jm_error *error = await_key(p, "address", 0, time(NULL) + (time_t)seconds, cancelled, &text);
+  if (error) return error_missing(p, point, 0, seconds, error);
+  snprintf(out, size, "%s", text);
+  jm_free(text);
   return NULL;
 }

@@ -28,6 +28,8 @@ typedef struct jm_process {
   uint32_t n_devices;
   uint32_t first_device; /* ids are consecutive, process by process */
   char kind[128];        /* of its devices */
+  char collectives[16];  /* of its engine (jm_engine_fact), "": none */
+  char identity[48];     /* of its device; "": any number of processes may share it */
   char address[128];     /* "host:port": where its neighbours connect */
 } jm_process;
 
@@ -43,16 +45,23 @@ typedef struct jm_processes {
 /* A process on its own. */
 void jm_processes_init_alone(jm_processes *processes, uint32_t n_devices, const char *kind);
 
-/* Meets the others: returns once all n have told what they have. Takes the store, also when it
- * fails. DEADLINE_EXCEEDED names the processes that did not come within COLLECTIVE_TIMEOUT. */
+/* Meets the others: returns once all n have told what they have: own says what this one has, but
+ * for its address. Takes the store, also when it fails. DEADLINE_EXCEEDED names the processes that
+ * did not come within COLLECTIVE_TIMEOUT. */
 jm_error *jm_processes_init_job(jm_processes *processes, uint32_t self, uint32_t n, jm_store *store,
-                                uint32_t n_devices, const char *kind) JM_MUST_USE;
+                                const jm_process *own) JM_MUST_USE;
 void jm_processes_deinit(jm_processes *processes);
 
 /* Returns once all processes have come to the point of this name. CANCELLED when the flag is set.
  */
 jm_error *jm_processes_meet(const jm_processes *processes, const char *point,
                             const atomic_bool *cancelled) JM_MUST_USE;
+
+/* An address of process 0, "host:port", with a free port; the same in all processes, which have all
+ * come to the point of this name when it returns. CANCELLED when the flag is set. */
+jm_error *jm_processes_find_address(const jm_processes *processes, const char *point,
+                                    const atomic_bool *cancelled, char *out,
+                                    size_t size) JM_MUST_USE;
 
 /* Gives the port up, for somebody else who listens on it. */
 void jm_processes_release_port(jm_processes *processes);

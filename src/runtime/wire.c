@@ -239,7 +239,7 @@ static jm_error *serve(jm_wire *w, const header *mine, request *r, header *all, 
   }
   JM_TRY(w->transport->gather(w->transport, mine, sizeof *mine, all));
   *out = judge(all, w->n_processes, w->self);
-  return *out == GO ? gather_pieces(w, r) : NULL;
+  return *out == GO && r->step.n ? gather_pieces(w, r) : NULL; /* without bytes: they have met */
 }
 
 static void request_destroy(request *r) {

@@ -49,8 +49,8 @@ typedef struct jm_wire_step {
   uint32_t op;          /* of the program */
   const char *name;     /* of the op, for messages */
   uint64_t participant; /* bytes that each participant brings: equal in all processes */
-  size_t n;             /* bytes of each process */
-  void *bytes;          /* taken over, to be freed with jm_free, also on an error */
+  size_t n;             /* bytes of each process; 0: the processes meet, *out is NULL */
+  void *bytes;          /* taken over, to be freed with jm_free, also on an error; NULL: none */
 } jm_wire_step;
 
 /* One step. *out gets the bytes of all processes in their order, to be freed with jm_free. One

@@ -87,7 +87,7 @@ static void check_job(PJRT_Client *job) {
 }
 
 void test_processes(void) {
-  store s = {.other = "jax-mps-c processes 1\n3\n127.0.0.1:9\na processor\n"};
+  store s = {.other = "jax-mps-c processes 2\n3\n127.0.0.1:9\na processor\n\n\n"};
   PJRT_NamedValue options[] = {{.struct_size = sizeof *options,
                                 .name = "node_id",
                                 .name_size = 7,
@@ -107,10 +107,10 @@ void test_processes(void) {
   OK(abi_Client_Destroy(ARGS(Client_Destroy, create->client)));
   s.other = NULL;
   FAILS(abi_Client_Create(create), 13, "no store; waiting for process 0");
-  static const char *const bad[] = {"", "jax-mps-c processes 1\n3\n127.0.0.1:9\n",
-                                    "jax-mps-c processes 1\n0\n127.0.0.1:9\nx\n",
-                                    "jax-mps-c processes 1\n64\n127.0.0.1:9\nx\n",
-                                    "jax-mps-c processes 1\n3x\n127.0.0.1:9\nx\nx"};
+  static const char *const bad[] = {"", "jax-mps-c processes 2\n3\n127.0.0.1:9\n",
+                                    "jax-mps-c processes 2\n0\n127.0.0.1:9\nx\n\n\n",
+                                    "jax-mps-c processes 2\n64\n127.0.0.1:9\nx\n\n\n",
+                                    "jax-mps-c processes 2\n3x\n127.0.0.1:9\nx\n\n\nx"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     s.other = bad[i];
     FAILS(abi_Client_Create(create), i ? 3 : 9, "process");

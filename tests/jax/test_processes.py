@@ -11,12 +11,14 @@ import time
 import in_turn
 import pytest
 
+from jax_mps_c import launch
+
 pytest.importorskip("mlx", reason="processes exchange data through MLX")
 
 ENGINE = os.environ.get("JAX_MPS_DEVICE", "host")
 
 PRELUDE = """
-import os, sys, threading, time
+import glob, os, sys, threading, time
 index, n, port = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 import jax, numpy as np, jax.numpy as jnp
 from jax import lax
@@ -58,6 +60,21 @@ check(mapped(lambda v: lax.psum_scatter(v, 'i', scatter_dimension=1, tiled=True)
       np.concatenate(np.split(blocks.sum(0), N, 1)))
 check(mapped(lambda v: lax.ppermute(v, 'i', [(k, (k + 1) % N) for k in range(N)]))(a),
       np.roll(x, 2, 0))
+check(mapped(lambda v: lax.ppermute(v, 'i', [(0, 1)]))(a),
+      np.concatenate([x[:2] * 0, x[:2]] + [x[:2] * 0] * (N - 2)))
+check(mapped(lambda v: lax.all_to_all(v, 'i', 1, 1, tiled=True))(a),
+      np.concatenate([np.concatenate(list(blocks[:, :, 3 * k:3 * k + 3]), 1) for k in range(N)]))
+check(mapped(lambda v: lax.psum_scatter(v, 'i', tiled=True), P('i'), P(None, 'i'))(
+    share(x[:N], P(None, 'i'))), x[:N].reshape(N, N, 3).sum(1))
+check(mapped(lambda v: lax.pmin(jnp.where(v > 7, jnp.nan, v), 'i'))(a),
+      np.tile(np.where(blocks > 7, np.nan, blocks).min(0), (N, 1)))
+for dtype in (bool, np.int8, np.int16, np.uint32, np.float16, np.complex64, jnp.bfloat16):
+    y = (x % 5).astype(dtype)  # sums are exact in all of them
+    total = sum(y.reshape(N, 2, -1).astype(np.complex64))
+    z = mapped(lambda v: lax.psum(v, 'i'))(share(y))
+    check(z, np.tile(total.astype(z.dtype), (N, 1)))
+    check(mapped(lambda v: lax.pmax(v, 'i'))(share(y)) if dtype != np.complex64 else z,
+          np.tile(y.reshape(N, 2, -1).max(0) if dtype != np.complex64 else total, (N, 1)))
 check(mapped(lambda v: v * 0 + lax.axis_index('i'))(a), x * 0 + np.arange(N * 2)[:, None] // 2)
 for dtype in (bool, np.int8, np.float16, np.complex64, jnp.bfloat16):
     y = x.astype(dtype)
@@ -70,6 +87,11 @@ psum(share(x)).block_until_ready()
 after = counters.read()
 is_device = os.environ["JAX_MPS_DEVICE"] != "host"
 assert after["device_runs"] - before["device_runs"] == is_device, (before, after)
+own = is_device and os.environ.get("JAX_MPS_COLLECTIVES", "auto") == "auto"
+if os.environ["JAX_MPS_DEVICE"] == "gpu":  # one each?
+    own &= len(glob.glob("/dev/nvidia[0-9]*")) >= n
+assert after["device_collectives"] - before["device_collectives"] == own
+assert after["collectives"] - before["collectives"] == L
 assert after["oracle_ops"] == before["oracle_ops"]""",
     "groups": """
 inside = [list(range(p * L, p * L + L)) for p in range(n)]  # of one process: no wire
@@ -295,6 +317,7 @@ def start(
         JAX_PLATFORMS="mps",
         JAX_MPS_NUM_DEVICES=str(devices),
         JAX_MPS_NUM_THREADS="1",
+        JAX_MPS_TF32="0",
         JAX_MPS_DEVICE=ENGINE,
         **{"JAX_MPS_COLLECTIVE_TIMEOUT": "60"} | settings,
     )
@@ -304,7 +327,7 @@ def start(
     return [
         subprocess.Popen(
             [sys.executable, "-c", text, str(index), str(n), port],
-            env=environment,
+            env=environment | launch.gpu_for(index),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -338,12 +361,15 @@ ON_DEVICE = pytest.mark.skipif(ENGINE == "host", reason="of device engines")
         pytest.param(2, 2, DISAGREEMENTS | PROGRAMS | PAIR, marks=ON_HOST, id="2x2"),
         pytest.param(2, 1, PAIR, id="2x1"),
         pytest.param(2, 1, DISAGREEMENTS, marks=ON_DEVICE, id="2x1-disagreements"),
+        # Of a device engine: operands through the host, and not its own collectives.
+        pytest.param(3, 1, PROGRAMS, marks=ON_DEVICE, id="3x1-ring"),
         pytest.param(2, 2, SEVERAL_DEVICES, marks=ON_DEVICE, id="2x2-refused"),
         pytest.param(3, 1, PROGRAMS, id="3x1"),
     ],
 )
-def test_processes(n, devices, programs):
-    outcomes = finish(start(programs, n, devices))
+def test_processes(n, devices, programs, request):
+    settings = {"JAX_MPS_COLLECTIVES": "ring"} if request.node.callspec.id.endswith("ring") else {}
+    outcomes = finish(start(programs, n, devices, **settings))
     errors = [
         f"process {k}: {err[-4000:]}" for k, (status, _, err) in enumerate(outcomes) if status
     ]

@@ -42,6 +42,7 @@ using jm::dtype_of;
 using jm::error_create;
 using jm::guard;
 using jm::here;
+using jm::prim_all_gather, jm::prim_all_sum, jm::prim_sum_scatter;
 using jm::too_large;
 
 namespace {
@@ -166,8 +167,8 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
             : cuda ? "cuda"
             : gpu  ? "gpu"
                    : "cpu");
-  if (gpu)
-    copy_text(out->architecture, sizeof out->architecture, text_fact(device, "architecture"));
+  copy_text(out->architecture, sizeof out->architecture, text_fact(device, "architecture"));
+  copy_text(out->identity, sizeof out->identity, text_fact(device, "uuid"));
   out->rounds_to_tf32 = cuda && mlx_rounds_to_tf32();
   out->is_gpu = gpu;
   out->unified = metal || !gpu;
@@ -773,6 +774,7 @@ const jm_mlx_api api = {
     .kernel_run = jm::kernel_run,
     .group_open = jm::group_open,
     .group_gather = jm::group_gather,
+    .group_join = jm::group_join,
     .group_close = jm::group_close,
 #define PRIM1(name, function) .name = prim_##name,
 #define PRIM2(name, function) .name = prim_##name,

@@ -7,7 +7,7 @@
  *
  * Threads: MLX's streams belong to the thread that made them. All functions are to be called on
  * the one thread that called device_open, but for array_release of evaluated arrays and memory_*.
- * Those of a group need no open device, and one thread of their own.
+ * A group that was opened needs no open device, and one thread of its own.
  */
 #ifndef JM_ENGINE_MLX_BRIDGE_H
 #define JM_ENGINE_MLX_BRIDGE_H
@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 8 };
+enum { JM_MLX_ABI = 9 };
 
 /* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -54,6 +54,7 @@ typedef struct jm_mlx_device_fact {
   char kind[128];        /* "Apple M4 Max", "NVIDIA H200", "MLX CPU" */
   char backend[16];      /* "metal", "cuda", "cpu" */
   char architecture[32]; /* "sm_90", "applegpu_g16s"; "" for the CPU */
+  char identity[48];     /* the GPU's UUID; "": not known */
   bool is_gpu;
   bool rounds_to_tf32;  /* products of f32 round their operands to TF32: decided once a process */
   bool unified;         /* array_data is the array's own memory */
@@ -197,6 +198,10 @@ typedef struct jm_mlx_api {
                           jm_mlx_group **out);
   /* out: the n bytes of each process, by rank; n * size is at most 2^31 - 1. */
   jm_error *(*group_gather)(jm_mlx_group *group, const void *bytes, size_t n, void *out);
+  /* The same on the thread of the open device, for collectives of its arrays. address: NCCL's,
+   * "host:port" where rank 0 listens; NULL: the process is in the group already. */
+  jm_error *(*group_join)(const char *backend, uint32_t rank, uint32_t size, const char *address,
+                          jm_mlx_group **out);
   void (*group_close)(jm_mlx_group *group); /* MLX keeps its connections as long as the process */
 
 #define PRIM1(name, function) jm_error *(*name)(jm_mlx_array * a, jm_mlx_array * *out);

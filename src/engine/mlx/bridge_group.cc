@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// MLX's distributed groups: joining the one of all processes, and gathering bytes. No device is
-// opened; the work is on a CPU stream of its own, which belongs to the thread that joined.
+// MLX's distributed groups: joining the one of all processes, gathering bytes, and collectives of
+// arrays. Bytes need no open device: the work is on a CPU stream of its own, which belongs to the
+// thread that joined.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,6 +16,11 @@
 #include "mlx/transforms.h"
 
 namespace core = mlx::core;
+
+using jm::error_create;
+using jm::guard;
+using jm::here;
+using jm::too_large;
 
 struct jm_mlx_group {
   core::distributed::Group group;
@@ -44,10 +50,40 @@ class variable {
   std::optional<std::string> old_;
 };
 
-core::distributed::Group join(const char *backend, uint32_t rank, const char *host_file) {
-  if (!host_file) return core::distributed::init(true, backend);
+core::distributed::Group join_ring(uint32_t rank, const char *host_file) {
   variable ours("MLX_RANK", std::to_string(rank)), hosts("MLX_HOSTFILE", host_file);
-  return core::distributed::init(true, backend);
+  return core::distributed::init(true, "ring");
+}
+
+// MLX's NCCL computes on the GPU whose number is the rank modulo the GPUs that it sees.
+core::distributed::Group join_nccl(uint32_t rank, uint32_t size, const std::string &address) {
+  const size_t colon = address.rfind(':');
+  variable ours("MLX_RANK", std::to_string(rank)), all("MLX_WORLD_SIZE", std::to_string(size));
+  variable host("NCCL_HOST_IP", address.substr(0, colon));
+  variable port("NCCL_PORT", address.substr(colon + 1));
+  return core::distributed::init(true, "nccl");
+}
+
+// One a process and back end: this may be another one, made by the user's own MLX code.
+jm_error *check_group(core::distributed::Group &group, const char *backend, uint32_t rank,
+                      uint32_t size) {
+  if (group.rank() == static_cast<int>(rank) && group.size() == static_cast<int>(size))
+    return nullptr;
+  return error_create(JM_FAILED_PRECONDITION,
+                      "MLX's %s group of this process has rank %d of %d, JAX's process is %u "
+                      "of %u; was mlx.core.distributed.init called with others?",
+                      backend, group.rank(), group.size(), rank, size);
+}
+
+// One collective of an array of the open device.
+template <typename F>
+jm_error *collective(const char *what, jm_mlx_array **out, F f) {
+  return guard(what, [&]() -> jm_error * {
+    core::array result = f();
+    if (result.nbytes() > here.largest) return too_large(what, result.nbytes());
+    *out = new jm_mlx_array(std::move(result));
+    return nullptr;
+  });
 }
 
 }  // namespace
@@ -58,14 +94,26 @@ jm_error *group_open(const char *backend, uint32_t rank, uint32_t size, const ch
                      jm_mlx_group **out) {
   return guard("joining the other processes", [&]() -> jm_error * {
     if (jm_error *error = version_check()) return error;
-    core::distributed::Group group = join(backend, rank, host_file);
-    // One a process and back end: this may be another one, made by the user's own MLX code.
-    if (group.rank() != static_cast<int>(rank) || group.size() != static_cast<int>(size))
-      return error_create(JM_FAILED_PRECONDITION,
-                          "MLX's %s group of this process has rank %d of %d, JAX's process is %u "
-                          "of %u; was mlx.core.distributed.init called with others?",
-                          backend, group.rank(), group.size(), rank, size);
+    core::distributed::Group group =
+        host_file ? join_ring(rank, host_file) : core::distributed::init(true, backend);
+    if (jm_error *error = check_group(group, backend, rank, size)) return error;
     *out = new jm_mlx_group{group, core::new_stream(core::Device(core::Device::cpu))};
+    return nullptr;
+  });
+}
+
+jm_error *group_join(const char *backend, uint32_t rank, uint32_t size, const char *address,
+                     jm_mlx_group **out) {
+  return guard("joining the other processes", [&]() -> jm_error * {
+    const int n_gpus = address ? core::device_count(core::Device::gpu) : 1;
+    if (n_gpus != 1)
+      return error_create(JM_FAILED_PRECONDITION,
+                          "process %u sees %d GPUs; CUDA_VISIBLE_DEVICES must name one of its own",
+                          rank, n_gpus);
+    core::distributed::Group group =
+        address ? join_nccl(rank, size, address) : core::distributed::init(true, backend);
+    if (jm_error *error = check_group(group, backend, rank, size)) return error;
+    *out = new jm_mlx_group{group, core::to_stream(here.stream)};
     return nullptr;
   });
 }
@@ -89,5 +137,23 @@ jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *o
 }
 
 void group_close(jm_mlx_group *group) { delete group; }
+
+jm_error *prim_all_sum(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a) {
+  return collective("all_sum", out, [&] {
+    return core::distributed::all_sum(a->value, group->group, group->stream);
+  });
+}
+
+jm_error *prim_all_gather(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a) {
+  return collective("all_gather", out, [&] {
+    return core::distributed::all_gather(a->value, group->group, group->stream);
+  });
+}
+
+jm_error *prim_sum_scatter(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a) {
+  return collective("sum_scatter", out, [&] {
+    return core::distributed::sum_scatter(a->value, group->group, group->stream);
+  });
+}
 
 }  // namespace jm

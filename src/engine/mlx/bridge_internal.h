@@ -63,7 +63,12 @@ jm_error *version_check();
 jm_error *group_open(const char *backend, uint32_t rank, uint32_t size, const char *host_file,
                      jm_mlx_group **out);
 jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *out);
+jm_error *group_join(const char *backend, uint32_t rank, uint32_t size, const char *address,
+                     jm_mlx_group **out);
 void group_close(jm_mlx_group *group);
+jm_error *prim_all_sum(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
+jm_error *prim_all_gather(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
+jm_error *prim_sum_scatter(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
 
 // bridge_kernel.cc, bridge_graph.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);

@@ -8,6 +8,7 @@
 #include "engine/mlx/kernels.h"
 #include "engine/mlx/user_kernels.h"
 #include "engine/user_kernel.h"
+#include "ir/collective.h"
 #include "ir/print.h"
 
 static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_code *group,
@@ -28,8 +29,11 @@ static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_
     return NULL;
   }
   code->lower = jm_lower_find(m, op);
-  code->base.place = code->lower ? "MLX" : "the host";
-  if (!code->lower) JM_TRY(jm_library_check(m, op));
+  code->is_collective = jm_op_is_collective(op);
+  code->base.place = code->lower && !code->is_collective ? "MLX" : "the host";
+  if (code->is_collective && m->n_replicas * m->n_partitions > 1)
+    code->base.place = "the processes";
+  if (!code->lower || code->is_collective) JM_TRY(jm_library_check(m, op));
   if (op->code == JM_OP_fusion) code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
   return NULL;
 }

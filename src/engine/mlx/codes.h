@@ -15,6 +15,7 @@ typedef struct jm_mlx_code {
   jm_step_code base;
   jm_lower_fn *lower;         /* NULL: MLX has none, the op runs on the host */
   bool device_only;           /* the host has nothing that runs it */
+  bool is_collective;         /* on the device where that has collectives of its own */
   const jm_group_code *group; /* NULL: it is none */
 } jm_mlx_code;
 

@@ -16,17 +16,16 @@ typedef struct mlx_transport {
 } mlx_transport;
 
 /* What MLX calls its back ends, and whether we set them up: it is MLX's own environment variables
- * that do it for the others, and what starts the processes sets those. */
+ * that do it for the others, and what starts the processes sets those. NCCL moves no memory of the
+ * host: beside it the ring does. */
 typedef struct backend {
   const char *setting, *name;
   bool has_host_file;
 } backend;
 
 static const backend backends[] = {
-    {"auto", "ring", true},
-    {"ring", "ring", true},
-    {"jaccl", "jaccl", false},
-    {"mpi", "mpi", false},
+    {"auto", "ring", true}, {"ring", "ring", true}, {"jaccl", "jaccl", false},
+    {"nccl", "ring", true}, {"mpi", "mpi", false},
 };
 
 static jm_error *find_backend(const backend **out) {
@@ -37,12 +36,8 @@ static jm_error *find_backend(const backend **out) {
       *out = &backends[i];
       return NULL;
     }
-  if (!strcmp(name, "nccl"))
-    return jm_error_unimplemented(
-        "JAX_MPS_COLLECTIVES is nccl: programs over several processes run on the host, whose "
-        "memory NCCL does not serve; use ring");
-  return jm_error_invalid("JAX_MPS_COLLECTIVES is '%.100s', it may be auto, ring, jaccl or mpi",
-                          name);
+  return jm_error_invalid(
+      "JAX_MPS_COLLECTIVES is '%.100s', it may be auto, ring, jaccl, nccl or mpi", name);
 }
 
 jm_error *jm_mlx_transport_check(void) {
@@ -102,4 +97,37 @@ jm_error *jm_mlx_transport_open(uint32_t self, uint32_t n, const char *const *ad
   t->api = api;
   *out = &t->base;
   return NULL;
+}
+
+/* -- the link of a device */
+
+typedef struct link_row {
+  const char *backend;                /* of MLX's devices */
+  const char *collectives, *settings; /* words */
+  bool is_shared, scatters;
+} link_row;
+
+/* Metal has none: MLX's ring and JACCL work on the CPU, where our transport does, too. */
+static const link_row links[] = {
+    {"cuda", "nccl", "auto nccl", false, true},
+    {"cpu", "ring", "auto", true, false},
+};
+
+const char *jm_mlx_link_find(const jm_mlx_device_fact *device) {
+  const char *setting = jm_setting_find(JM_SETTING_COLLECTIVES);
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+    if (!strcmp(links[i].backend, device->backend) &&
+        strstr(links[i].settings, setting ? setting : "auto"))
+      return links[i].collectives;
+  return NULL;
+}
+
+jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
+                           const char *address, jm_mlx_link *out) {
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+    if (strcmp(links[i].collectives, backend) != 0) continue;
+    *out = (jm_mlx_link){NULL, self, n, links[i].is_shared, links[i].scatters};
+    return api->group_join(backend, self, n, links[i].is_shared ? NULL : address, &out->group);
+  }
+  return jm_error_internal("no collectives are called '%.100s'", backend);
 }

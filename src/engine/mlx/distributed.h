@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * MLX's distributed groups as a transport: which back end, by which environment it is set up, and
- * that the group is ours. It needs libjm_engine_mlx_<version>, and no device of MLX. */
+ * MLX's distributed groups: which back end, by which environment it is set up, and that the group
+ * is ours. As a transport of bytes, which needs libjm_engine_mlx_<version> and no device of MLX;
+ * and as the link of a device, over which its arrays are exchanged without the host. */
 #ifndef JM_ENGINE_MLX_DISTRIBUTED_H
 #define JM_ENGINE_MLX_DISTRIBUTED_H
 
+#include "engine/mlx/bridge.h"
 #include "engine/transport.h"
 
 /* FAILED_PRECONDITION, with what to install, if there is no MLX engine; INVALID_ARGUMENT or
@@ -14,5 +16,19 @@ jm_error *jm_mlx_transport_check(void) JM_MUST_USE;
  * listens, "host:port". */
 jm_error *jm_mlx_transport_open(uint32_t self, uint32_t n, const char *const *addresses,
                                 jm_transport **out) JM_MUST_USE;
+
+/* The device's own collectives (lower_collective.c), on the engine's thread. */
+typedef struct jm_mlx_link {
+  jm_mlx_group *group; /* NULL: not joined */
+  uint32_t self, size; /* participants are processes */
+  bool is_shared;      /* the transport uses the group, too: one at a time */
+  bool scatters;       /* the group has sum_scatter */
+} jm_mlx_link;
+
+/* The back end that the setting COLLECTIVES allows for a device: "nccl" for NVIDIA's GPUs, "ring"
+ * for MLX's CPU device; NULL: none. */
+const char *jm_mlx_link_find(const jm_mlx_device_fact *device);
+jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
+                           const char *address, jm_mlx_link *out) JM_MUST_USE;
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/settings.h"
 #include "engine/mlx/device_check.h"
+#include "engine/mlx/distributed.h"
 #include "engine/mlx/execute.h"
 #include "engine/mlx/library.h"
 #include "engine/mlx/planning.h"
@@ -14,6 +15,7 @@
 typedef struct mlx_engine {
   jm_mlx_device device; /* first: it is the jm_engine */
   const jm_mlx_api *api;
+  jm_mlx_link link; /* to the other processes */
   char version[64];
 } mlx_engine;
 
@@ -55,7 +57,14 @@ static const jm_backend backend = {
 
 static jm_error *run(jm_engine *engine, void *compiled, const jm_plan *plan,
                      const jm_engine_run *run) {
-  return jm_mlx_program_run(engine_of(engine)->api, compiled, plan, run);
+  const mlx_engine *e = engine_of(engine);
+  const bool is_joined = run->context && run->context->is_joined;
+  return jm_mlx_program_run(e->api, is_joined ? &e->link : NULL, compiled, plan, run);
+}
+
+static jm_error *join(jm_engine *engine, uint32_t self, uint32_t n, const char *address) {
+  mlx_engine *e = engine_of(engine);
+  return jm_mlx_link_open(e->api, engine->fact.collectives, self, n, address, &e->link);
 }
 
 static bool fence_is_done(jm_engine *engine, jm_engine_fence *fence) {
@@ -97,6 +106,7 @@ static void memory_read(jm_engine *engine, jm_engine_memory *out) {
 
 static void destroy(jm_engine *engine) {
   mlx_engine *e = engine_of(engine);
+  if (e->link.group) e->api->group_close(e->link.group);
   e->api->device_close();
   jm_free(e); /* the library stays loaded: MLX's own threads may still be in it */
 }
@@ -111,6 +121,7 @@ static const jm_engine functions = {
     .array_export = array_export,
     .array_retain = array_retain,
     .array_release = array_release,
+    .join = join,
     .memory_read = memory_read,
     .destroy = destroy,
 };
@@ -136,6 +147,8 @@ jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   e->device.base.fact = (jm_engine_fact){.name = "mlx",
                                          .device_kind = e->device.fact.kind,
                                          .version = e->version,
+                                         .collectives = jm_mlx_link_find(&e->device.fact),
+                                         .identity = e->device.fact.identity,
                                          .memory_bytes = e->device.fact.memory_bytes};
   *out = &e->device.base;
   return NULL;

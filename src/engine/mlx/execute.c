@@ -7,8 +7,10 @@
 #include "base/counters.h"
 #include "base/data.h"
 #include "base/settings.h"
+#include "engine/group.h"
 #include "engine/host/library/library.h"
 #include "engine/mlx/replay.h"
+#include "ir/collective.h"
 #include "plan/label.h"
 
 enum {
@@ -30,6 +32,7 @@ typedef struct execution {
   jm_lower_operand *operands; /* of the op at hand */
   jm_mlx_array **results;
   jm_tensor *tensors; /* operands, then results, of a host op */
+  uint32_t depth;     /* of the block that runs: 1 is the program's own */
   uint32_t unstarted; /* ops in the graph that is being built */
   bool records;       /* nothing is started, nothing fetched: the graph is to be recorded */
   bool is_traced;     /* by a session of the timeline that was open at the start */
@@ -415,9 +418,46 @@ static jm_error *run_case(execution *x, const jm_step *step) {
   return NULL;
 }
 
+/* Returns once all processes have come to this op. */
+static jm_error *processes_meet(const execution *x, const jm_op *op) {
+  uint32_t all[JM_MAX_PARTICIPANTS];
+  const jm_mlx_link *link = x->lowering.link;
+  for (uint32_t i = 0; i < link->size; i++) all[i] = i;
+  const jm_exchange e = {.op = (uint32_t)(op - x->m->ops),
+                         .name = jm_op_facts[op->code].name,
+                         .device = device_of(x),
+                         .self = link->self,
+                         .members = all,
+                         .n_members = link->size,
+                         .cancelled = jm_context_flag(x->context)};
+  return x->context->group->exchange(x->context->group, &e);
+}
+
+/* Exchanges between processes start in the order of the steps, which is the same in all of them; in
+ * a loop or a branch they meet first, because the device's collectives would take one of another
+ * round, or of the next launch, for this one. One over a group that serves the wire, too, is
+ * complete before the wire is used again. */
+static jm_error *run_exchange(execution *x, const jm_op *op, jm_lower_fn *lower) {
+  if (x->depth > 1 || x->lowering.link->is_shared) JM_TRY(processes_meet(x, op));
+  JM_TRY(run_on_device(x, op, lower));
+  jm_counter_add(JM_COUNTER_collectives, 1);
+  jm_counter_add(JM_COUNTER_device_collectives, 1);
+  jm_counter_add(JM_COUNTER_collective_bytes, jm_collective_bytes(x->m, op));
+  jm_mlx_array **results = jm_alloc(op->n_results, sizeof *results);
+  if (!results) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < op->n_results; i++)
+    results[i] = value_at(x, op->first_result + i)->array;
+  jm_error *error = x->lowering.link->is_shared ? x->api->arrays_wait(results, op->n_results)
+                                                : graph_start(x, results, op->n_results);
+  jm_free(results);
+  return error;
+}
+
 static jm_error *run_plain(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
   const jm_mlx_code *code = (const jm_mlx_code *)step->code;
+  if (code->is_collective)
+    return code->lower && x->lowering.link ? run_exchange(x, op, code->lower) : run_on_host(x, op);
   const bool on_device = code->device_only || (code->lower && !belongs_on_host(x, op));
   return on_device ? run_on_device(x, op, code->lower) : run_on_host(x, op);
 }
@@ -430,6 +470,7 @@ static jm_error *run_block(execution *x, uint32_t index) {
       [JM_STEP_CASE] = run_case,
   };
   const jm_block *block = &x->plan->blocks[index];
+  x->depth++;
   for (uint32_t i = 0; i < block->n_steps; i++) {
     jm_step *step = &block->steps[i];
     const int64_t start = x->is_traced ? jm_timeline_begin() : 0;
@@ -437,6 +478,7 @@ static jm_error *run_block(execution *x, uint32_t index) {
     if (start) span_end(x, step, start);
     dead_drop(x, step);
   }
+  x->depth--;
   return NULL;
 }
 
@@ -448,11 +490,11 @@ static jm_error *execution_init(execution *x) {
   x->operands = jm_alloc(operands, sizeof *x->operands);
   x->results = jm_alloc(results, sizeof *x->results);
   x->tensors = jm_alloc((size_t)operands + results, sizeof *x->tensors);
-  x->lowering = (jm_lowering){.api = x->api,
-                              .module = x->m,
-                              .scalars = &x->program->scalars,
-                              .kernels = x->program->kernels,
-                              .user_kernels = x->program->user_kernels};
+  x->lowering.api = x->api;
+  x->lowering.module = x->m;
+  x->lowering.scalars = &x->program->scalars;
+  x->lowering.kernels = x->program->kernels;
+  x->lowering.user_kernels = x->program->user_kernels;
   x->traces = jm_setting_has_word(JM_SETTING_DEBUG, "launches");
   jm_text_init(&x->calls);
   if (x->traces) x->lowering.calls = &x->calls;
@@ -535,9 +577,11 @@ static jm_error *walk(execution *x, const jm_engine_run *run) {
   return outputs_leave(x, run);
 }
 
-jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
+                             jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
   execution x = {.api = api,
+                 .lowering.link = link,
                  .program = program,
                  .plan = plan,
                  .m = program->module,

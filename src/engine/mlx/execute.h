@@ -8,6 +8,7 @@
 #define JM_ENGINE_MLX_EXECUTE_H
 
 #include "engine/mlx/codes.h"
+#include "engine/mlx/distributed.h"
 #include "engine/mlx/kernels.h"
 #include "engine/mlx/lower.h"
 #include "engine/mlx/user_kernels.h"
@@ -33,8 +34,9 @@ jm_error *jm_mlx_program_create(const jm_mlx_api *api, const jm_mlx_device_fact 
                                 jm_mlx_program **out) JM_MUST_USE;
 void jm_mlx_program_destroy(const jm_mlx_api *api, jm_mlx_program *program);
 
-/* See jm_engine_run. */
-jm_error *jm_mlx_program_run(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+/* See jm_engine_run. link: to the other processes of the run, NULL: the context's group serves. */
+jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
+                             jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) JM_MUST_USE;
 
 /* Builds the graph of a run without starting any of it. inputs: one per argument, shared; results:

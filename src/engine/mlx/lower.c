@@ -6,6 +6,7 @@ static const jm_lower_rule *const tables[] = {
     jm_lower_elementwise_rules, jm_lower_movement_rules, jm_lower_indexing_rules,
     jm_lower_reduce_rules,      jm_lower_window_rules,   jm_lower_product_rules,
     jm_lower_convolution_rules, jm_lower_sort_rules,     jm_lower_pattern_rules,
+    jm_lower_collective_rules,
 };
 
 static const jm_lower_rule *rule_find(jm_opcode code) {

@@ -44,6 +44,7 @@ typedef struct jm_lowering {
   jm_lower_scalars *scalars;
   struct jm_mlx_kernels *kernels;           /* of the program's groups, NULL: there are none */
   struct jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
+  const struct jm_mlx_link *link;           /* to the other processes, NULL: there is none */
   jm_error *error;                          /* the first one; sticky */
   jm_mlx_array **scope;                     /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;

@@ -24,6 +24,7 @@ extern const jm_lower_rule jm_lower_product_rules[];
 extern const jm_lower_rule jm_lower_convolution_rules[];
 extern const jm_lower_rule jm_lower_sort_rules[];
 extern const jm_lower_rule jm_lower_pattern_rules[];
+extern const jm_lower_rule jm_lower_collective_rules[];
 
 /* Often needed. */
 static inline jm_dtype jm_lower_dtype(const jm_lowering *l, uint32_t i) {

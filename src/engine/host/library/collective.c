@@ -13,11 +13,8 @@
 
 typedef struct exchange {
   const jm_call *call;
-  uint32_t members[JM_MAX_PARTICIPANTS], n_members;
-  uint32_t self;     /* participant */
-  uint32_t position; /* of the participant among the members */
-  jm_i64s groups;    /* of the op */
-  int64_t group_size;
+  uint32_t self; /* participant */
+  jm_members members;
 } exchange;
 
 static void zero(const jm_call *call) {
@@ -50,7 +47,7 @@ static jm_error *take_gathered(void *argument, const jm_tensor *const *inputs) {
     const size_t bytes = part.n * part.inner;
     char *to = e->call->out[i].data;
     for (size_t o = 0; o < part.outer; o++)
-      for (uint32_t k = 0; k < e->n_members; k++, to += bytes)
+      for (uint32_t k = 0; k < e->members.n; k++, to += bytes)
         if (bytes) memcpy(to, (const char *)inputs[k][i].data + o * bytes, bytes);
   }
   return NULL;
@@ -107,9 +104,9 @@ static jm_error *take_exchanged(void *argument, const jm_tensor *const *inputs) 
   const exchange *e = argument;
   const jm_all_to_all_attrs *attrs = e->call->op->attrs;
   for (uint32_t i = 0; i < e->call->op->n_results; i++)
-    for (uint32_t k = 0; k < e->n_members; k++)
-      move_block(&inputs[k][i], &e->call->out[i], attrs->split_dim, attrs->concat_dim, e->n_members,
-                 e->position, k);
+    for (uint32_t k = 0; k < e->members.n; k++)
+      move_block(&inputs[k][i], &e->call->out[i], attrs->split_dim, attrs->concat_dim, e->members.n,
+                 e->members.position, k);
   return NULL;
 }
 
@@ -122,7 +119,7 @@ static jm_error *fold(const exchange *e, jm_library_region *region, const jm_ten
     const size_t some = n - at < lanes ? n - at : lanes;
     char *sum = to + at * size;
     memcpy(sum, (const char *)inputs[0][i].data + offset + at * size, some * size);
-    for (uint32_t k = 1; k < e->n_members; k++) {
+    for (uint32_t k = 1; k < e->members.n; k++) {
       const void *args[] = {sum, (const char *)inputs[k][i].data + offset + at * size};
       void *results[] = {sum};
       JM_TRY(jm_library_region_run(region, args, results, some));
@@ -133,7 +130,7 @@ static jm_error *fold(const exchange *e, jm_library_region *region, const jm_ten
 
 /* Where the part of an all_reduce's result i begins that member k makes. */
 static size_t part_start(const exchange *e, uint32_t i, uint32_t k) {
-  const size_t count = (size_t)e->call->out[i].type->count, n = e->n_members;
+  const size_t count = (size_t)e->call->out[i].type->count, n = e->members.n;
   return count / n * k + count % n * k / n;
 }
 
@@ -145,8 +142,8 @@ static jm_error *fold_all(const exchange *e, jm_library_region *region,
     const jm_tensor *out = &e->call->out[i];
     const size_t size = jm_dtype_bytes(out->type->dtype);
     if (op->code == JM_OP_all_reduce) {
-      const size_t start = all ? 0 : part_start(e, i, e->position);
-      const size_t end = all ? (size_t)out->type->count : part_start(e, i, e->position + 1);
+      const size_t start = all ? 0 : part_start(e, i, e->members.position);
+      const size_t end = all ? (size_t)out->type->count : part_start(e, i, e->members.position + 1);
       JM_TRY(
           fold(e, region, inputs, i, start * size, end - start, (char *)out->data + start * size));
       continue;
@@ -154,8 +151,8 @@ static jm_error *fold_all(const exchange *e, jm_library_region *region,
     const view part = view_of(out->type, ((const jm_reduce_scatter_attrs *)op->attrs)->dim);
     const size_t bytes = part.n * part.inner;
     for (size_t o = 0; o < part.outer; o++)
-      JM_TRY(fold(e, region, inputs, i, (o * e->n_members + e->position) * bytes, bytes / size,
-                  (char *)out->data + o * bytes));
+      JM_TRY(fold(e, region, inputs, i, (o * e->members.n + e->members.position) * bytes,
+                  bytes / size, (char *)out->data + o * bytes));
   }
   return NULL;
 }
@@ -184,9 +181,9 @@ static jm_error *copy_parts(void *argument, const jm_tensor *const *outputs) {
   const exchange *e = argument;
   for (uint32_t i = 0; i < e->call->op->n_results; i++) {
     const size_t size = jm_dtype_bytes(e->call->out[i].type->dtype);
-    for (uint32_t k = 0; k < e->n_members; k++) {
+    for (uint32_t k = 0; k < e->members.n; k++) {
       const size_t start = part_start(e, i, k) * size, end = part_start(e, i, k + 1) * size;
-      if (k != e->position && end > start)
+      if (k != e->members.position && end > start)
         memcpy((char *)e->call->out[i].data + start, (const char *)outputs[k][i].data + start,
                end - start);
     }
@@ -206,55 +203,6 @@ static bool pays_parts(const jm_call *call) {
 
 /* -- who meets */
 
-/* The groups of an op; none listed: one of all. */
-static jm_i64s groups_of(const jm_op *op, int64_t *size) {
-  switch (op->code) {
-#define GROUPS(code)                            \
-  case JM_OP_##code: {                          \
-    const jm_##code##_attrs *attrs = op->attrs; \
-    *size = attrs->group_size;                  \
-    return attrs->replica_groups;               \
-  }
-    GROUPS(all_gather)
-    GROUPS(all_reduce)
-    GROUPS(all_to_all)
-    GROUPS(collective_broadcast)
-    GROUPS(reduce_scatter)
-#undef GROUPS
-    default:
-      return (jm_i64s){0};
-  }
-}
-
-/* Finds the group that the participant is in; n_members stays 0 if it is in none. */
-static void find_members(exchange *e, uint32_t n_participants) {
-  e->groups = groups_of(e->call->op, &e->group_size);
-  const jm_i64s groups = e->groups;
-  const int64_t size = e->group_size;
-  if (!groups.n) {
-    for (uint32_t i = 0; i < n_participants; i++) e->members[i] = i;
-    e->n_members = n_participants;
-    e->position = e->self;
-    return;
-  }
-  for (uint32_t start = 0; start < groups.n; start += (uint32_t)size) {
-    bool found = false;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < (uint32_t)size; i++) { /* -1 fills a group of fewer members */
-      const int64_t id = groups.data[start + i];
-      if (id < 0) continue;
-      if (id == (int64_t)e->self) {
-        found = true;
-        e->position = n;
-      }
-      e->members[n++] = (uint32_t)id;
-    }
-    if (!found) continue;
-    e->n_members = n;
-    return;
-  }
-}
-
 static jm_exchange_fn *const takes[JM_N_OPS] = {
     [JM_OP_all_gather] = take_gathered,         [JM_OP_all_reduce] = take_reduced,
     [JM_OP_all_to_all] = take_exchanged,        [JM_OP_collective_broadcast] = take_first,
@@ -265,26 +213,26 @@ static jm_error *exchange_run(const jm_call *call) {
   const jm_context *context = call->context;
   const jm_module *m = call->module;
   exchange e = {.call = call, .self = context->replica * m->n_partitions + context->partition};
-  find_members(&e, context->group->n_participants);
-  if (!e.n_members && call->op->code == JM_OP_collective_broadcast) {
+  jm_collective_members(call->op, e.self, context->group->n_participants, &e.members);
+  if (!e.members.n && call->op->code == JM_OP_collective_broadcast) {
     zero(call);
     return NULL;
   }
-  if (!e.n_members)
+  if (!e.members.n)
     return jm_op_error(m, call->op, JM_INVALID_ARGUMENT, "participant %u is in none of the groups",
                        e.self);
   jm_counter_add(JM_COUNTER_collectives, 1);
   jm_counter_add(JM_COUNTER_collective_bytes, jm_collective_bytes(m, call->op));
-  const bool in_parts = e.n_members > 1 && pays_parts(call);
+  const bool in_parts = e.members.n > 1 && pays_parts(call);
   const jm_exchange arguments = {
       .op = (uint32_t)(call->op - m->ops),
       .name = jm_op_facts[call->op->code].name,
       .device = context->device,
       .self = e.self,
-      .members = e.members,
-      .n_members = e.n_members,
-      .groups = e.groups,
-      .group_size = (uint32_t)e.group_size,
+      .members = e.members.ids,
+      .n_members = e.members.n,
+      .groups = e.members.groups,
+      .group_size = (uint32_t)e.members.group_size,
       .inputs = call->in,
       .n_inputs = call->op->n_operands - call->op->n_captures,
       .take = takes[call->op->code],
