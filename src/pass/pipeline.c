@@ -55,6 +55,7 @@ static const pass pipeline[] = {
     {ROUND, "hoist", jm_pass_hoist, NULL},
     {ROUND, "absorb", jm_pass_absorb, NULL},
     {ROUND, "dce", jm_pass_dce, NULL},
+    {END, "combine", jm_pass_combine, NULL},
     {END, "compact", jm_pass_compact, NULL},
     {EXPAND, "expand", jm_pass_expand, NULL},
     {LOWER, "patterns", jm_pass_patterns, takes_patterns},

@@ -153,6 +153,28 @@ static A reduce_part(jm_lowering *l, uint32_t i, const jm_lower_monoid *monoid,
   return slice_along(l, all, type->dims, type->rank, d, from, from + part);
 }
 
+/* One sum of all operands, one behind the other. */
+static void lower_sums(jm_lowering *l) {
+  const uint32_t n = l->op->n_results;
+  A *parts = jm_arena_alloc(&l->scratch, n, sizeof *parts);
+  int64_t count = 0, at = 0;
+  if (!parts) {
+    jm_lower_fail(l, jm_error_out_of_memory());
+    return;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    parts[i] = jm_lower_shaped(l, i, &jm_lower_type(l, i)->count, 1);
+    count += jm_lower_type(l, i)->count;
+  }
+  A all = jm_mlx_all_sum(l, l->link->group, jm_mlx_concatenate(l, parts, (int)n, 0));
+  for (uint32_t i = 0; i < n; i++) {
+    const jm_type *type = jm_lower_type(l, i);
+    A part = slice_along(l, all, &count, 1, 0, at, at + type->count);
+    l->out[i] = reshape(l, part, type->dims, type->rank);
+    at += type->count;
+  }
+}
+
 static void lower_reductions(jm_lowering *l) {
   jm_members members;
   jm_lower_monoid monoid;
@@ -161,6 +183,11 @@ static void lower_reductions(jm_lowering *l) {
   if (!members.n) {
     jm_lower_fail(l, jm_op_error(l->module, l->op, JM_INVALID_ARGUMENT,
                                  "participant %u is in none of the groups", l->link->self));
+    return;
+  }
+  if (l->op->code == JM_OP_all_reduce && l->op->n_results > 1 && is_everybody(l, &members) &&
+      is_summed(&monoid, jm_lower_dtype(l, 0))) {
+    lower_sums(l);
     return;
   }
   for (uint32_t i = 0; i < l->op->n_results; i++)
