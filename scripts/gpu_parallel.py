@@ -16,10 +16,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROUNDS = 2
+LIMIT = 120  # seconds of a job
 SUMS = {"psum_4k": 1 << 10, "psum_16m": 4 << 20, "psum_256m": 64 << 20}  # elements of each device
 STEPS = ("resnet18_step_b32", "gpt_block_step")
 TRAINED = 10  # steps whose losses are compared
@@ -138,17 +140,24 @@ def work(platform: str) -> None:
 
 def measure(platform: str, n: int) -> dict[str, dict]:
     command = [sys.executable, "-m", "jax_mps_c.launch", "--processes", str(n)]
-    child = subprocess.run(
-        [*command, os.path.abspath(__file__), "--work", platform],
-        env=os.environ | {"JAX_PLATFORMS": f"{platform},cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = [line.partition("] ")[2] for line in child.stdout.splitlines()]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with subprocess.Popen(
+            [*command, os.path.abspath(__file__), "--work", platform],
+            env=os.environ | {"JAX_PLATFORMS": f"{platform},cpu"},
+            stdout=out,
+            stderr=err,
+        ) as child:
+            try:
+                status = child.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                child.terminate()
+                status = f"nothing after {LIMIT} s"
+        out.seek(0)
+        err.seek(0)
+        lines = [line.partition("] ")[2] for line in out]
+        if status:
+            print(f"{platform} ended with {status}\n{err.read()[-4000:]}", flush=True)
     rows = [json.loads(line) for line in lines if line.startswith("{")]
-    if child.returncode:
-        print(f"{platform} ended with {child.returncode}\n{child.stderr[-4000:]}", flush=True)
     return {row["name"]: row for row in rows}
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * All_reduces that don't depend on each other become one, so that devices meet once for all
+ * Every all_reduce that depends on no other joins the next ones, so that devices meet once for all
  * gradients of a step and not once for each:
  *
  *   %s: f32[4] = all_reduce %a replica_groups=[0,1] group_size=2 {add}

@@ -42,7 +42,7 @@ jm_pass_fn jm_pass_absorb;    /* transposes of operands, by products */
 jm_pass_fn jm_pass_captures;  /* unused, equal and constant captures of regions */
 jm_pass_fn jm_pass_carries;   /* unused and unchanged carries of loops */
 jm_pass_fn jm_pass_hoist;     /* what a loop computes alike in each round */
-jm_pass_fn jm_pass_combine;   /* independent all_reduces become one */
+jm_pass_fn jm_pass_combine;   /* every all_reduce with those that it is independent of */
 jm_pass_fn jm_pass_compact;   /* what no region lists any more; values numbered in order */
 
 /* Lowering, for the engine and the target in the options: */

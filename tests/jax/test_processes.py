@@ -155,21 +155,23 @@ try:
 except Exception as e:
     assert index != 0 and 'same programs' in str(e), e
 check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+    # Where all parts of this process are gone, newer versions of JAX refuse it before we are asked.
     "refused_in_one": """
-s = NamedSharding(mesh, P('i'))
-gone = mapped(lambda v: lax.psum(v, 'i') + 1)
-a = share(x)
-check(gone(a), np.tile(blocks.sum(0), (N, 1)) + 1)
-b = share(x)
-if index == 0:
-    for shard in b.addressable_shards: shard.data.delete()
-try:
-    gone(b).block_until_ready()
-except Exception as e:
-    assert ('deleted' if index == 0 else 'failed in another process') in str(e), e
-else:
-    raise AssertionError('no error')
-check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
+if L > 1 or jax.__version_info__ < (0, 11):
+    s = NamedSharding(mesh, P('i'))
+    gone = mapped(lambda v: lax.psum(v, 'i') + 1)
+    a = share(x)
+    check(gone(a), np.tile(blocks.sum(0), (N, 1)) + 1)
+    b = share(x)
+    if index == 0:
+        for shard in b.addressable_shards: shard.data.delete()
+    try:
+        gone(b).block_until_ready()
+    except Exception as e:
+        assert ('deleted' if index == 0 else 'failed in another process') in str(e), e
+    else:
+        raise AssertionError('no error')
+    check(psum(a), np.tile(blocks.sum(0), (N, 1)))""",
     "no_local_devices": """
 there = NamedSharding(Mesh(np.array(devices[:L]), ("i",)), P('i'))
 y = jax.make_array_from_callback((4, L), NamedSharding(there.mesh, P(None, 'i')),
