@@ -253,11 +253,11 @@ static jm_error *start_group(jm_grouping *g, uint32_t at, uint32_t *out) {
       jm_arena_grow(&g->arena, g->groups, g->n_groups + 1, &g->groups_capacity, sizeof *g->groups);
   if (!g->groups) return jm_error_out_of_memory();
   jm_group_member member;
-  jm_group group = {.weight = 0};
+  jm_group group = {.n = 0};
   uint32_t n_roots;
   g->groups[g->n_groups] = group;
   jm_group_places(g, g->n_groups, at, true, &member);
-  jm_group_pays(g, g->n_groups, &member, &group.weight, &group.repeated);
+  jm_group_pays(g, g->n_groups, &member, &group.cost);
   uint32_t n = list_cluster(g, &group, NULL, &member, &n_roots);
   if (!find_schedule(g, n, n_roots, &group)) { /* several results of several shapes: not met */
     group.kind = JM_CLUSTER_MAP;
@@ -273,12 +273,11 @@ static jm_error *join(jm_grouping *g, uint32_t group, uint32_t at, bool root, bo
   const jm_op *op = jm_grouping_op(g, at);
   jm_group_member member;
   jm_group next = g->groups[group];
-  double weight, repeated;
   jm_space space;
   *joined = false;
   if (jm_group_is_loop(g->m, op, g->target)) return NULL;
   if (!jm_group_places(g, group, at, root, &member)) return NULL;
-  if (!jm_group_pays(g, group, &member, &weight, &repeated)) return NULL;
+  if (!jm_group_pays(g, group, &member, &next.cost)) return NULL;
   bool anchor = jm_cluster_find_anchor(g->target, g->m, op, &space);
   if (root || anchor || next.n >= g->target->group.max_buffers / 2) {
     uint32_t n_roots, n = list_cluster(g, &next, NULL, &member, &n_roots);
@@ -286,8 +285,6 @@ static jm_error *join(jm_grouping *g, uint32_t group, uint32_t at, bool root, bo
     if ((root || anchor) && !find_schedule(g, n, n_roots, &next)) return NULL;
     if (root && makes_cycle(g, group, at)) return NULL;
   }
-  next.weight += weight;
-  next.repeated += repeated;
   g->groups[group] = next;
   *joined = true;
   return add_member(g, group, &member);
@@ -427,7 +424,7 @@ static jm_error *merge(jm_grouping *g, uint32_t a, uint32_t b, bool *merged) {
   const jm_group other = g->groups[b];
   uint32_t n_roots;
   *merged = false;
-  if (next.weight + other.weight > g->target->group.weight) return NULL;
+  if (next.cost.weight + other.cost.weight > g->target->group.weight) return NULL;
   uint32_t n = list_cluster(g, &next, &other, NULL, &n_roots);
   if (!has_few_buffers(g, n, n_roots) || !find_schedule(g, n, n_roots, &next)) return NULL;
   if (reaches_around(g, a, b) || reaches(g, b, a)) return NULL;
@@ -446,8 +443,7 @@ static jm_error *merge(jm_grouping *g, uint32_t a, uint32_t b, bool *merged) {
     JM_TRY(replace_links(g, to->at, a, b, next.n++));
   }
   next.capacity = next.n;
-  next.weight += other.weight;
-  next.repeated += other.repeated;
+  next.cost = jm_group_cost_sum(next.cost, other.cost);
   g->groups[a] = next;
   g->groups[b].dead = true;
   *merged = true;

@@ -24,15 +24,22 @@ typedef struct jm_group_member {
   jm_group_place places[JM_GROUP_PLACES];
 } jm_group_member;
 
+/* What a group costs, or what a member adds to it. */
+typedef struct jm_group_cost {
+  double weight;   /* of the code, in ops */
+  double repeated; /* nanoseconds spent on evaluating elements more than once, */
+  double computed; /* on all evaluations, */
+  double written;  /* and on writing the results */
+} jm_group_cost;
+
 typedef struct jm_group {
   jm_group_member *members; /* the last op first */
   uint32_t n, capacity;
   jm_cluster_kind kind;
   jm_space space;
-  double weight;   /* of the code, in ops */
-  double repeated; /* nanoseconds spent on evaluating elements more than once */
-  bool dead;       /* was merged into another */
-  uint32_t seen;   /* stamp of a walk */
+  jm_group_cost cost;
+  bool dead;     /* was merged into another */
+  uint32_t seen; /* stamp of a walk */
 } jm_group;
 
 typedef struct jm_group_link {
@@ -80,9 +87,10 @@ bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *targ
  * loops if it is a root. false: too many, or an element would be computed too often. */
 bool jm_group_places(const jm_grouping *g, uint32_t group, uint32_t at, bool root,
                      jm_group_member *out);
-/* The increase of weight and repeated by joining; false: joining does not pay. */
+/* *out: the group's cost with the member; false: joining does not pay. */
 bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
-                   double *weight, double *repeated);
+                   jm_group_cost *out);
+jm_group_cost jm_group_cost_sum(jm_group_cost a, jm_group_cost b);
 /* Cheap enough, and reading no more than it produces, to be recomputed at every use. */
 bool jm_group_is_repeatable(const jm_grouping *g, const jm_op *op);
 /* Costs nothing and reads (almost) nothing: never worth storing. */

@@ -188,24 +188,44 @@ static double op_weight(const jm_grouping *g, const jm_op *op, double flops) {
   return jm_dtype_is_integer(dtype) || op->code == JM_OP_constant ? 0.2 : 1;
 }
 
+jm_group_cost jm_group_cost_sum(jm_group_cost a, jm_group_cost b) {
+  return (jm_group_cost){a.weight + b.weight, a.repeated + b.repeated, a.computed + b.computed,
+                         a.written + b.written};
+}
+
+/* The time that a group loses by evaluating elements more than once. Where writing the results
+ * takes longer than all evaluations, it hides them: an index that each element of a gathered row
+ * computes again costs nothing beside the row. */
+static double lost_ns(const jm_target *target, const jm_group_cost *cost) {
+  if (!target->cost.overlaps) return cost->repeated;
+  double exposed = cost->computed > cost->written ? cost->computed - cost->written : 0;
+  return cost->repeated < exposed ? cost->repeated : exposed;
+}
+
 bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
-                   double *weight, double *repeated) {
+                   jm_group_cost *out) {
   const jm_target *t = g->target;
   const jm_op *op = jm_grouping_op(g, member->at);
   const jm_type *type = jm_op_result_type(g->m, op, 0);
+  const jm_group_cost before = g->groups[group].cost;
+  jm_group_cost added = {0};
   double flops = op->code == JM_OP_reshape ? 0 : jm_emit_estimate(g->m, op).flops,
          count = (double)type->count, asked = 0;
   for (uint32_t i = 0; i < member->n_places; i++) asked += member->places[i].evaluations;
-  *weight = op_weight(g, op, flops) * (member->n_places ? member->n_places : 1);
-  *repeated = 0;
+  added.weight = op_weight(g, op, flops) * (member->n_places ? member->n_places : 1);
+  added.computed = asked * flops * t->cost.flop_ns;
+  for (uint32_t r = 0; member->root && r < op->n_results; r++) /* byte_ns: both ways */
+    added.written += t->cost.byte_ns / 2 * (double)jm_type_bytes(jm_op_result_type(g->m, op, r));
+  *out = jm_group_cost_sum(before, added);
   /* A constant left outside of a full group would become its operand, which is no less code. */
-  if (op->n_operands && g->groups[group].weight + *weight > t->group.weight) return false;
+  if (op->n_operands && out->weight > t->group.weight) return false;
   jm_space space; /* of an anchor: its results are kept, and can be read at every point */
   if (asked <= count * 1.001 || jm_cluster_find_anchor(g->target, g->m, op, &space)) return true;
   if (flops >= t->group.expensive_flops && type->count > t->group.few) return false;
-  *repeated = (asked - count) * flops * t->cost.flop_ns;
+  added.repeated = (asked - count) * flops * t->cost.flop_ns;
+  *out = jm_group_cost_sum(before, added);
   double saved = t->cost.launch_ns + t->cost.byte_ns * (double)jm_type_bytes(type);
-  return g->groups[group].repeated + *repeated <= saved;
+  return lost_ns(t, out) <= saved;
 }
 
 /* The op that defines an operand, if the operand need not be stored. */

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 BOUNDS = {
     "gelu_4m": (1, 0),
     "random_normal_1m": (1, 0),
-    "gather_rows_1m": (2, 0),
+    "gather_rows_1m": (1, 0),
     "mlp_8_layers": (16, 16),
     "lstm_128": (1, 0),
     "gpt_block_step": (160, 89),

@@ -146,7 +146,8 @@ const jm_target jm_target_metal = {
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 256},
     .loop = {LOOP_SHAPES, .resident = 16 << 10 /* 1,024 of each of a few cores */, .lane_ns = 4,
              .barrier_ns = 100, .read_ns = 1e-3},
-    .cost = {.flop_ns = 4e-4, .point_ns = 4e-4, .byte_ns = 0.005, .launch_ns = 2500},
+    .cost =
+        {.flop_ns = 4e-4, .point_ns = 4e-4, .byte_ns = 0.005, .launch_ns = 2500, .overlaps = true},
 };
 
 const jm_target jm_target_cuda = {
@@ -163,7 +164,8 @@ const jm_target jm_target_cuda = {
     .chunk = {.points = 1024, .few = 1024, .least = 256, .enough = 1024},
     .loop = {LOOP_SHAPES, .resident = 128 << 10 /* 1,024 of each of 132 multiprocessors */,
              .lane_ns = 4, .barrier_ns = 50, .read_ns = 2e-4},
-    .cost = {.flop_ns = 5e-5, .point_ns = 5e-5, .byte_ns = 4e-4, .launch_ns = 2500},
+    .cost =
+        {.flop_ns = 5e-5, .point_ns = 5e-5, .byte_ns = 4e-4, .launch_ns = 2500, .overlaps = true},
 };
 
 static const struct {

@@ -136,6 +136,8 @@ typedef struct jm_target {
     double point_ns;  /* of a point, besides its operations */
     double byte_ns;   /* that is written and read again */
     double launch_ns; /* one more step of a plan */
+    bool overlaps;    /* other lanes compute while some wait for memory: a kernel takes the longer
+                         of both times, not their sum */
   } cost;
 
   /* -- the library that runs products there */
