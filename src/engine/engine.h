@@ -28,6 +28,8 @@ typedef struct jm_step_code {
   const char *name;   /* of a compiled group's schedule: "row"; NULL: the op's name says it all */
   const char *place;  /* for people, who runs it: "MLX"; NULL: all ops are run in one place */
   uint32_t n_kernels; /* launches of compiled kernels */
+  bool allocates; /* each result is memory of its own and of its full size, or that of an operand
+                     that nobody else holds: never a view, never on the host */
   /* The sizes of the temporary memory that it needs while it runs. */
   const size_t *temporary_bytes;
   uint32_t n_temporaries;

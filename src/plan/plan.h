@@ -72,6 +72,14 @@ typedef struct jm_block {
   uint32_t n_steps, capacity;
 } jm_block;
 
+/* What a run needs at least, beside its arguments (peak.h). */
+typedef struct jm_plan_peak {
+  bool can_exceed; /* the device's memory; otherwise nothing below is set */
+  int64_t bytes;   /* at the step with the largest sum; donated arguments that are gone by then
+                      count negative */
+  jm_op_id op;     /* of that step, JM_NONE: it is not known */
+} jm_plan_peak;
+
 typedef struct jm_plan {
   const jm_module *module; /* not owned */
   jm_engine *engine;       /* not owned: whose code the steps run */
@@ -83,6 +91,7 @@ typedef struct jm_plan {
   uint32_t slots_capacity, operands_capacity, blocks_capacity;
   uint32_t most_reads, most_writes; /* of any step, before memory is assigned */
   size_t arena_bytes;               /* that one execution needs; 0: no memory is assigned */
+  jm_plan_peak peak;                /* where no memory is assigned */
 } jm_plan;
 
 /* Plans a verified module for an engine; compiled: the result of its backend's `compile` on the

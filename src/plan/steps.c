@@ -3,6 +3,7 @@
  * every op in it a step, in the region's order, bound to the engine's code for it, with a mark at
  * each value's last use. */
 #include "plan/build.h"
+#include "plan/peak.h"
 
 jm_error *jm_plan_add_operand(jm_plan *plan, jm_operand operand) {
   plan->operands = jm_arena_grow(&plan->arena, plan->operands, plan->n_operands + 1,
@@ -135,7 +136,9 @@ jm_error *jm_plan_build(const jm_module *module, jm_engine *engine, void *compil
   plan->engine = engine;
   uses_count(module, uses);
   jm_error *error = jm_plan_list_steps(plan, compiled, uses);
-  if (!error && engine->backend->assigns_memory) error = jm_plan_assign_memory(plan, uses);
+  if (!error)
+    error = engine->backend->assigns_memory ? jm_plan_assign_memory(plan, uses)
+                                            : jm_plan_find_peak(plan);
   jm_free(uses);
   if (error) {
     jm_plan_destroy(plan);

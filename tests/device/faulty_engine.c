@@ -4,6 +4,7 @@
  *   sin      fails late, long after the call, on MLX's worker thread. A GPU looks at no index, so
  *            there, or if JM_FAULT_AT_WAIT is set, the next wait reports the error
  *   cos      fails at the call
+ *   memory   the device says that it has $JM_FAULT_MEMORY bytes, if that is set
  *   scatter  one that overwrites does so in reverse order: on a GPU any order may come */
 #include <stdlib.h>
 
@@ -14,7 +15,10 @@ static bool armed; /* the next wait fails */
 
 static jm_error *device_open(bool gpu, jm_mlx_device_fact *out) {
   at_wait = gpu || getenv("JM_FAULT_AT_WAIT");
-  return real->device_open(gpu, out);
+  jm_error *error = real->device_open(gpu, out);
+  const char *memory = getenv("JM_FAULT_MEMORY");
+  if (!error && memory) out->memory_bytes = atoll(memory);
+  return error;
 }
 
 /* After the work itself, whose own error comes first. */

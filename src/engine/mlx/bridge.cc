@@ -757,6 +757,7 @@ const jm_mlx_api api = {
     .array_export = array_export,
     .array_data = array_data,
     .bytes_check = bytes_check,
+    .arrays_bytes = jm::arrays_bytes,
     .memory_read = memory_read,
     .memory_set_cache_limit = memory_set_cache_limit,
     .memory_clear_cache = memory_clear_cache,

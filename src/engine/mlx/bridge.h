@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 9 };
+enum { JM_MLX_ABI = 10 };
 
 /* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -153,6 +153,8 @@ typedef struct jm_mlx_api {
    * host computes for the device are checked, too: an operating system may grant any size, and kill
    * the process that writes to it. */
   jm_error *(*bytes_check)(const char *what, size_t bytes);
+  /* The bytes of the arrays' memory; where several share one, those of the largest. */
+  jm_error *(*arrays_bytes)(jm_mlx_array *const *arrays, size_t n, size_t *out);
   void (*memory_read)(jm_mlx_memory *out);
   void (*memory_set_cache_limit)(int64_t bytes);
   void (*memory_clear_cache)(void);

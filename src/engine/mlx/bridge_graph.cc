@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the nodes of MLX's lazy graph are: views, or dense before they are computed; and a census of
 // what a graph's evaluation launches, for tests and for who asks where launches come from
-// (JAX_MPS_DEBUG=launches). A census waits for its result; nothing else here evaluates anything.
+// (JAX_MPS_DEBUG=launches); and how much memory arrays have. A census waits for its result; nothing
+// else here evaluates anything.
 #include <algorithm>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -108,6 +110,21 @@ jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out
     }
     for (const core::array &operand : c.products) out->copies += !is_matrix(operand);
     out->copies += kernel_copies() - copies;
+    return nullptr;
+  });
+}
+
+jm_error *arrays_bytes(jm_mlx_array *const *arrays, size_t n, size_t *out) {
+  return guard("counting arrays' bytes", [&]() -> jm_error * {
+    std::unordered_map<const void *, size_t> largest;
+    for (size_t i = 0; i < n; i++) {
+      const core::array &a = arrays[i]->value;
+      if (a.status() == core::array::Status::unscheduled) continue;  // it has no memory yet
+      size_t &bytes = largest[a.data_shared_ptr().get()];
+      bytes = std::max(bytes, std::min(a.nbytes(), a.data_size() * a.itemsize()));
+    }
+    *out = 0;
+    for (const auto &[memory, bytes] : largest) *out += bytes;
     return nullptr;
   });
 }

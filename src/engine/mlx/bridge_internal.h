@@ -77,6 +77,7 @@ void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, 
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
+jm_error *arrays_bytes(jm_mlx_array *const *arrays, size_t n, size_t *out);
 
 // bridge_recording.cc: members of jm_mlx_api, described there.
 bool recording_supported();

@@ -11,6 +11,11 @@
 #include "ir/collective.h"
 #include "ir/print.h"
 
+/* Does MLX make a new array of the result's size, whatever its operands are? */
+static bool makes_array(const jm_op *op) {
+  return op->code == JM_OP_dot_general || op->code == JM_OP_convolution;
+}
+
 static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_code *group,
                             jm_mlx_code *code) {
   code->group = group;
@@ -19,6 +24,7 @@ static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_
     code->base.place = "kernels of ours";
     code->base.name = group->schedule->name;
     code->base.n_kernels = group->schedule->n_launches;
+    code->base.allocates = true;
     return NULL;
   }
   if (jm_op_is_user_kernel(op)) {
@@ -26,6 +32,7 @@ static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_
     code->device_only = true;
     code->base.place = "kernels of the user's";
     code->base.n_kernels = 1;
+    code->base.allocates = true;
     return NULL;
   }
   code->lower = jm_lower_find(m, op);
@@ -33,6 +40,7 @@ static jm_error *code_build(const jm_module *m, const jm_op *op, const jm_group_
   code->base.place = code->lower && !code->is_collective ? "MLX" : "the host";
   if (code->is_collective && m->n_replicas * m->n_partitions > 1)
     code->base.place = "the processes";
+  code->base.allocates = code->lower && makes_array(op);
   if (!code->lower || code->is_collective) JM_TRY(jm_library_check(m, op));
   if (op->code == JM_OP_fusion) code->base.name = ((const jm_fusion_attrs *)op->attrs)->kind.bytes;
   return NULL;

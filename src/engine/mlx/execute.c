@@ -12,6 +12,7 @@
 #include "engine/mlx/replay.h"
 #include "ir/collective.h"
 #include "plan/label.h"
+#include "plan/peak.h"
 
 enum {
   SMALL = 64, /* bytes: what the host computes faster than a launch takes */
@@ -577,6 +578,22 @@ static jm_error *walk(execution *x, const jm_engine_run *run) {
   return outputs_leave(x, run);
 }
 
+/* Refuses a run that needs more memory than there is, before it launches anything. */
+static jm_error *memory_check(const jm_mlx_api *api, const jm_plan *plan,
+                              const jm_engine_run *run) {
+  const uint32_t n = jm_module_region(plan->module, plan->module->entry)->n_args;
+  size_t bytes = 0;
+  uint32_t n_arrays = 0;
+  if (!plan->peak.can_exceed) return NULL;
+  jm_mlx_array **arrays = jm_alloc(n, sizeof *arrays);
+  if (!arrays) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++)
+    if (run->inputs[i].array) arrays[n_arrays++] = (jm_mlx_array *)run->inputs[i].array;
+  jm_error *error = api->arrays_bytes(arrays, n_arrays, &bytes);
+  jm_free(arrays);
+  return error ? error : jm_plan_check_peak(plan, (int64_t)bytes);
+}
+
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
                              jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
@@ -591,8 +608,9 @@ jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);
   bool is_done = false;
-  jm_error *error = NULL;
-  if (program->replay && !x.is_traced) error = jm_mlx_replay_run(program, plan, run, &is_done);
+  jm_error *error = memory_check(api, plan, run);
+  if (!error && program->replay && !x.is_traced)
+    error = jm_mlx_replay_run(program, plan, run, &is_done);
   if (!error && !is_done) {
     error = walk(&x, run);
     execution_deinit(&x);
