@@ -306,10 +306,8 @@ jm_error *arrays_submit(jm_mlx_array *const *arrays, size_t n, jm_mlx_fence **ou
   return guard("starting a program", [&]() -> jm_error * {
     *out = nullptr;
     if (!n) return nullptr;
-    std::vector<core::array> values = arrays_of(arrays, n);
-    core::array end = core::depends({core::array(true)}, values)[0];
-    values.push_back(end);
-    core::async_eval(values);
+    core::array end = core::depends({core::array(true)}, jm::graph_ends(arrays, n))[0];
+    core::async_eval({end});
     *out = new jm_mlx_fence{end, nullptr};
     return nullptr;
   });

@@ -94,6 +94,17 @@ bool is_dense(const core::array &a) {
   return false;
 }
 
+std::vector<core::array> graph_ends(jm_mlx_array *const *arrays, size_t n) {
+  std::vector<core::array> ends;
+  std::unordered_set<std::uintptr_t> seen;
+  for (size_t i = 0; i < n; i++) {
+    const core::array &a = arrays[i]->value;
+    if (a.status() == core::array::Status::available) continue;
+    if (!a.has_primitive() || seen.insert(a.primitive_id()).second) ends.push_back(a);
+  }
+  return ends;
+}
+
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out) {
   return guard("counting a program's launches", [&]() -> jm_error * {
     census c;

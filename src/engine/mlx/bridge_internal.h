@@ -76,6 +76,9 @@ void kernel_release(jm_mlx_kernel *kernel);
 void kernel_shape(jm_mlx_kernel *kernel, uint32_t output, const int32_t *shape, int rank);
 jm_error *kernel_launch(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
 jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_array **out);
+// The arrays that are ready when all of these are: one of each primitive that has still to run, and
+// those that run already.
+std::vector<mlx::core::array> graph_ends(jm_mlx_array *const *arrays, size_t n);
 jm_error *graph_census(jm_mlx_array *const *arrays, size_t n, jm_mlx_census *out);
 jm_error *arrays_bytes(jm_mlx_array *const *arrays, size_t n, size_t *out);
 
