@@ -3,9 +3,10 @@
 
     JAX_MPS_KERNELS=cuda JAX_MPS_DEBUG=launches python tests/device/launches.py [NAME...]
 
-prints a JSON line per program: kernels of ours, MLX's primitives, copies, views (which launch
-nothing), and ops that the host computed. Standard error tells each op with the functions that it
-called. The programs are those of scripts/gpu_speed.py, smaller where that changes no count.
+prints a JSON line per program: kernels of ours, the bytes that they move and the fewest that their
+groups need (kernel/schedule/traffic.h), MLX's primitives, copies, views (which launch nothing), and
+ops that the host computed. Standard error tells each op with the functions that it called. The
+programs are those of scripts/gpu_speed.py, smaller where that changes no count.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 SMALL = ("gelu_4m", "random_normal_1m", "gather_rows_1m", "mlp_8_layers", "lstm_128")
+SMALL += ("sum_rows", "softmax_4096x1024", "cumsum_4m", "conv3x3_grad")  # for their bytes
 COUNTED = {
     "kernels": "device_launches",
+    "bytes": "device_bytes",
+    "least": "device_least_bytes",
     "primitives": "device_primitives",
     "copies": "device_copies",
     "views": "device_views",

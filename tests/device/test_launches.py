@@ -36,19 +36,28 @@ BOUNDS = {
 }
 
 
-def test_launches_of_steps(python):
-    done = python("tests/device/launches.py", JAX_MPS_KERNELS="cuda", JAX_MPS_DEBUG="launches")
+# bytes that kernels move, of the fewest that their groups need; beyond 1.2, what is read again lies
+# in a cache: a row of 4 KiB of softmax, of 256 bytes of an LSTM's x, the few bytes of a decoder's step
+BYTES = {"softmax_4096x1024": 1.5, "lstm_128": 1.45, "decode_kv_cache": 1.3}
+
+
+@pytest.mark.parametrize("target", ["cuda", "metal"])
+def test_launches_of_steps(target, python):
+    done = python("tests/device/launches.py", JAX_MPS_KERNELS=target, JAX_MPS_DEBUG="launches")
     assert done.returncode == 0, done.stderr[-3000:]
     rows = {row.pop("name"): row for row in map(json.loads, done.stdout.splitlines())}
-    assert rows.keys() == BOUNDS.keys()
+    assert rows.keys() >= BOUNDS.keys() | BYTES.keys()
+    for name, row in rows.items():
+        print(name, row)
+        assert not row["waits"], (name, row)
+        assert 0 < row["least"] <= row["bytes"] <= BYTES.get(name, 1.2) * row["least"], (name, row)
     for name, (launches, views) in BOUNDS.items():
         row = rows[name]
-        print(name, row)
         assert 0 < row["kernels"] + row["primitives"] + row["copies"] <= launches, (name, row)
-        assert row["views"] <= views and not row["waits"], (name, row)
+        assert row["views"] <= views, (name, row)
     assert (
-        "launches: 1 kernels, calls:; of fusion(f32[4194304]) -> f32[4194304] at jit(gelu)"
-        in done.stderr
+        "launches: 1 kernels, 33554432 bytes, at least 33554432, calls:; "
+        "of fusion(f32[4194304]) -> f32[4194304] at jit(gelu)" in done.stderr
     )
 
 

@@ -44,12 +44,27 @@ typedef struct execution {
 
 /* -- JAX_MPS_DEBUG=launches */
 
-static void op_trace(execution *x, const jm_op *op, uint64_t launches) {
+/* What the process counted so far of what an op's line tells. */
+typedef struct counted {
+  uint64_t launches, bytes, least;
+} counted;
+
+static counted counted_read(void) {
+  return (counted){jm_counter_read(JM_COUNTER_device_launches),
+                   jm_counter_read(JM_COUNTER_device_bytes),
+                   jm_counter_read(JM_COUNTER_device_least_bytes)};
+}
+
+static void op_trace(execution *x, const jm_op *op, counted before) {
+  const counted now = counted_read();
   jm_text line;
   jm_text_init(&line);
   jm_op_describe(x->m, op, &line);
-  fprintf(stderr, "launches: %llu kernels, calls:%s; of %s\n", (unsigned long long)launches,
-          jm_text_bytes(&x->calls), jm_text_bytes(&line));
+  fprintf(stderr, "launches: %llu kernels, %llu bytes, at least %llu, calls:%s; of %s\n",
+          (unsigned long long)(now.launches - before.launches),
+          (unsigned long long)(now.bytes - before.bytes),
+          (unsigned long long)(now.least - before.least), jm_text_bytes(&x->calls),
+          jm_text_bytes(&line));
   jm_text_deinit(&line);
   jm_text_deinit(&x->calls);
   jm_text_init(&x->calls);
@@ -253,9 +268,9 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
         (jm_lower_operand){value->type, value->array, value->block ? value->block->data : NULL};
   }
   memset(x->results, 0, op->n_results * sizeof *x->results);
-  const uint64_t launches = x->traces ? jm_counter_read(JM_COUNTER_device_launches) : 0;
+  const counted before = x->traces ? counted_read() : (counted){0};
   lower(l);
-  if (x->traces) op_trace(x, op, jm_counter_read(JM_COUNTER_device_launches) - launches);
+  if (x->traces) op_trace(x, op, before);
   for (uint32_t i = 0; i < op->n_operands; i++) uploaded_keep(x, op->operands[i], l->in[i].array);
   jm_error *error = l->error;
   l->error = NULL;

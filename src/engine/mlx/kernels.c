@@ -14,6 +14,7 @@
 #include "engine/mlx/lower_rules.h"
 #include "engine/mlx/nvrtc.h"
 #include "kernel/print/c.h"
+#include "kernel/schedule/traffic.h"
 
 enum { MOST_ARRAYS = 64 }; /* of a group, and of a launch: grouping stays far below */
 
@@ -31,10 +32,11 @@ struct jm_mlx_kernels {
   const jm_target *target;
   jm_arena arena;
   jm_groups *groups;
-  launch **launches; /* per group: of its schedule */
-  bool on_host;      /* codes are jm_jit_code, not jm_device_code */
-  bool compares;     /* JAX_MPS_DEBUG=compare */
-  bool flushes;      /* the device may take subnormal numbers for zero */
+  launch **launches;   /* per group: of its schedule */
+  jm_traffic *traffic; /* per group */
+  bool on_host;        /* codes are jm_jit_code, not jm_device_code */
+  bool compares;       /* JAX_MPS_DEBUG=compare */
+  bool flushes;        /* the device may take subnormal numbers for zero */
 };
 
 /* -- the target */
@@ -268,11 +270,13 @@ static jm_error *group_check(const jm_mlx_kernels *k, const jm_group_code *group
 
 static jm_error *launches_create(jm_mlx_kernels *k) {
   k->launches = jm_arena_alloc(&k->arena, k->groups->n_groups, sizeof *k->launches);
-  if (!k->launches) return jm_error_out_of_memory();
+  k->traffic = jm_arena_alloc(&k->arena, k->groups->n_groups, sizeof *k->traffic);
+  if (!k->launches || !k->traffic) return jm_error_out_of_memory();
   for (uint32_t g = 0; g < k->groups->n_groups; g++) {
     const jm_group_code *group = &k->groups->groups[g];
     const uint32_t n = group->schedule->n_launches;
     JM_TRY(group_check(k, group));
+    JM_TRY(jm_traffic_count(jm_module_op(k->module, group->op), group->schedule, &k->traffic[g]));
     k->launches[g] = jm_arena_alloc(&k->arena, n, sizeof *k->launches[g]);
     if (!k->launches[g]) return jm_error_out_of_memory();
     for (uint32_t i = 0; i < n; i++)
@@ -396,11 +400,14 @@ jm_error *jm_mlx_group_run(jm_mlx_kernels *k, jm_op_id op, jm_mlx_array *const *
   const jm_group_code *group = jm_groups_find(k->groups, op);
   const jm_schedule *schedule = group->schedule;
   const launch *launches = k->launches[group - k->groups->groups];
+  const jm_traffic *traffic = &k->traffic[group - k->groups->groups];
   jm_mlx_array *read[MOST_ARRAYS], *written[MOST_ARRAYS], *temporaries[MOST_ARRAYS] = {NULL};
   const arrays a = {operands, results, temporaries};
   jm_error *error = NULL;
   for (uint32_t i = 0; !error && i < schedule->n_launches; i++)
     error = launch_run(k, &launches[i], &a, read, written);
+  jm_counter_add(JM_COUNTER_device_bytes, traffic->moved);
+  jm_counter_add(JM_COUNTER_device_least_bytes, traffic->least);
   for (uint32_t i = 0; i < schedule->n_temporaries; i++) k->api->array_release(temporaries[i]);
   return error;
 }
