@@ -159,7 +159,7 @@ def main() -> None:
             text += "  return p;\n}\n"
             print(name, suffix, "degree", len(coefficients) - 1)
     text += "\n#endif\n"
-    folder = pathlib.Path(__file__).resolve().parent.parent / "src" / "engine" / "ref"
+    folder = pathlib.Path(__file__).resolve().parent.parent / "src" / "engine" / "elementwise"
     (folder / "special_polynomials.h").write_text(text, encoding="utf-8")
 
 

@@ -3,7 +3,8 @@
 not a number but a property of the program, so where two results differ, the program is run again in
 float64, each step rounded to its own type: without and with errors of one rounding in each step, and
 with subnormal numbers as they are and as zero. What these change is no difference; what they don't
-must agree."""
+must agree. A derivative's own operations have errors of a rounding, too: in float64, where nothing is
+wider, they are given them (chance/noise.py)."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from chance.generate import precision
+from chance.noise import run_disturbed
 from chance.program import (
     Context,
     Program,
@@ -82,6 +84,15 @@ def run_wide(program: Program, **more: Any) -> list[np.ndarray]:
         return [np.asarray(x) for x in jax.jit(function_of(program, context))(*inputs)]
 
 
+def run_noisy_derivatives(program: Program) -> list[list[np.ndarray]]:
+    """The results of a derivative in float64 with errors in its own operations; else none."""
+    if "grad" not in program.wrappers or not program.x64:
+        return []
+    with precision(True):
+        f, arguments = function_of(program), arrays_of(program)
+        return [run_disturbed(f, arguments, noise) for noise in NOISES]
+
+
 def allowed(wide: np.ndarray, noisy: list[np.ndarray], dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Per element: how far from the wide result is right, and where anything is."""
     if wide.dtype.kind != "f":
@@ -126,6 +137,7 @@ def compare(
         wide = run_wide(program)
         noisy = [run_wide(program, noise=n) for n in NOISES]
         noisy.append(run_wide(program, subnormals=True))
+        derived = run_noisy_derivatives(program)
     except Exception as error:  # noqa: BLE001 - then nobody knows who is right, which is shown
         return [Difference("both", f"{who} differs, and float64 fails: {error!s:.300}")]
     differences = []
@@ -134,7 +146,8 @@ def compare(
         if w.dtype.kind != "f" and x.dtype != w.dtype:
             w = w.astype(x.dtype)
         dtype = str(ours[n].real.dtype)
-        others = [parts(r[n])[k].astype(w.dtype) for r in noisy]
+        runs = noisy + derived if dtype == "float64" else noisy
+        others = [parts(r[n])[k].astype(w.dtype) for r in runs]
         spread, unsure = allowed(w, others, dtype)
         if is_complex(str(ours[n].dtype)):  # the error of a part is of the whole
             with np.errstate(invalid="ignore", over="ignore"):

@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 from jax import lax
 
-from chance.program import Context, op
+from chance.program import Context, op, part_dtype
 
 # name: whether a rounding of the argument can change the result by much
 UNARY = {
@@ -133,6 +134,26 @@ def apply_round(context, params, bodies, x):
     return lax.round(x, method or lax.RoundingMethod.AWAY_FROM_ZERO)
 
 
+def apply_wave(name: str) -> Any:
+    """sin and cos, of complex numbers with the range that JAX's formula has on every platform: it
+    multiplies by sinh and cosh of the imaginary part, which overflow where the product need not."""
+
+    def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
+        out = getattr(lax, name)(x)
+        if not context.wide or not jnp.issubdtype(out.dtype, jnp.complexfloating):
+            return out
+        most = np.log(float(ml_dtypes.finfo(part_dtype(params["own"])).max))
+        infinite = lambda v: jnp.where(v == 0, v, v * np.inf)  # noqa: E731
+        overflown = lax.stop_gradient(lax.complex(infinite(out.real), infinite(out.imag)))
+        return jnp.where(jnp.abs(x.imag) > most, overflown, out)
+
+    return apply
+
+
+for name in ("sin", "cos"):  # instead of the functions of lax
+    op(name)(apply_wave(name))
+
+
 @op("pow")  # instead of the function of lax
 def apply_pow(context, params, bodies, x, y):
     """Infinite real powers are as C's cpow and NumPy have them: their angle is finite, and 0 for a
@@ -183,9 +204,11 @@ def apply_clamp(context, params, bodies, low, x, high):
 
 @op("literal", exact=True)
 def apply_literal(context, params, bodies):
-    return jnp.asarray(np.array(params["value"]).astype(params["dtype"])).astype(
-        context.dtype(params["dtype"])
-    )
+    value = jnp.asarray(np.array(params["value"]).astype(params["dtype"]))
+    value = value.astype(context.dtype(params["dtype"]))
+    # What is right is computed without rewrites for the constant: JAX's CPU backend makes z / 0 of
+    # complex numbers z * (1 / 0), which is NaN (jax 0.10.2).
+    return lax.optimization_barrier(value) if context.wide else value
 
 
 @op("kernel", exact=True)

@@ -207,7 +207,8 @@ class Context:
         return jnp.where(jnp.isfinite(x), x + jnp.abs(x) * errors, x)
 
 
-Apply = Callable[..., Any]  # (context, params, bodies, *arguments) -> array
+# (context, params, bodies, *arguments) -> array. params["own"] is the step's own type.
+Apply = Callable[..., Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +249,8 @@ def run_steps(steps: list[Step], values: list[Any], context: Context, serial: in
                 context.disturb(x, step.dtype, serial + n + 1000 * (k + 1))
                 for k, x in enumerate(arguments)
             ]
-        result = known.apply(context, step.params, bodies, *arguments)
+        params = step.params | {"own": step.dtype}
+        result = known.apply(context, params, bodies, *arguments)
         values.append(context.settle(result, step.dtype, known.exact, serial + n))
     return values
 

@@ -87,6 +87,23 @@ z = np.array([1, complex(np.nan, 0), 2], np.complex64)
 p = program.Program(0, [program.Input((3,), "complex64", "", 0, z)], [
     Step("cummax", (0,), {"axis": 0, "reverse": False}, "complex64", (3,))], (1,))
 found["cummax"] = fuzz_programs.run_program(p, eager=False)[0].real.tolist()
+
+# In float64 a derivative is as sure as its own operations are: bessel_i1e's is 0 at 1.545.
+x = np.array([1.54512, 1.5, 20])
+p = program.Program(0, [program.Input((3,), "float64", "", 0, x)], [
+    Step("bessel_i1e", (0,), {}, "float64", (3,))], (1,), ("grad",), x64=True)
+(right,) = fuzz_programs.run_program(p, eager=False)
+judged = lambda error: [d.kind for d in judge.compare(p, [right + error], [right], "cpu", "value")]
+found["derivative"], found["bad derivative"] = judged(2e-16), judged(1e-10)
+
+# Constants are not folded where it is judged: z / 0 is infinite. So is cos z where sinh overflows.
+z = np.array([1 + 2j, 2 - 1j], np.complex64)
+p = program.Program(0, [program.Input((2,), "complex64", "", 0, z)], [
+    Step("literal", (), {"dtype": "complex64", "value": 0}, "complex64", ()),
+    Step("div", (0, 1), {}, "complex64", (2,)),
+    Step("literal", (), {"dtype": "complex64", "value": complex(1, 89)}, "complex64", ()),
+    Step("cos", (3,), {}, "complex64", ())], (2, 4))
+found["infinite"] = [[str(z.real), str(z.imag)] for r in judge.run_wide(p) for z in r.ravel()]
 print(json.dumps(found))
 """
 
@@ -121,6 +138,9 @@ def test_judge_and_reduce():
         "cut": [],
         "off the cut": ["value"],
         "cummax": [1.0, 1.0, 2.0],
+        "derivative": [],
+        "bad derivative": ["value"],
+        "infinite": [["inf", "inf"], ["inf", "-inf"], ["inf", "-inf"]],
     }
 
 
