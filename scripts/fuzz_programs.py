@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import pickle
@@ -39,6 +40,7 @@ SETTINGS = {
 }
 LIMIT = 120.0  # seconds for one program
 SPACING = 1_000_000  # between the programs of two seeds
+FORGET_EVERY = 100  # programs, after which a process drops what JAX keeps of them
 
 
 # ---- a worker: a process that runs programs ------------------------------------------------------
@@ -78,9 +80,20 @@ def work() -> None:
     """Reads programs from standard input and writes their results."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whoever prints must not write between them
-    while (task := receive(sys.stdin.buffer)) is not None:
+    for n in itertools.count(1):
+        if (task := receive(sys.stdin.buffer)) is None:
+            return
         program, ways = task
         send(answers, {way: run_program(program, way == "eager") for way in ways})
+        forget(n)
+
+
+def forget(n: int) -> None:
+    """After every so many programs: thousands of compiled ones are gigabytes."""
+    if n % FORGET_EVERY == 0:
+        import jax
+
+        jax.clear_caches()
 
 
 class Worker:
@@ -288,6 +301,7 @@ def main() -> int:
             print(chance.print_program(program))
         found = fuzzer.check(program)
         counts["programs"] += 1
+        forget(counts["programs"])
         counts["steps"] += len(program.steps)
         if found:
             counts["failing"] += 1

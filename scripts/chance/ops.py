@@ -19,7 +19,7 @@ UNARY = {
         (
             *("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asinh"),
             *("acosh", "atanh", "asin", "acos", "atan", "logistic", "sqrt", "rsqrt", "cbrt", "erf"),
-            *("erfc", "erf_inv", "lgamma", "digamma", "exp2", "square", "bessel_i1e"),
+            *("erfc", "erf_inv", "lgamma", "digamma", "exp2", "square", "bessel_i0e", "bessel_i1e"),
         ),
         False,
     ),
@@ -55,10 +55,33 @@ CUMULATIVE = ("cumsum", "cumprod", "cumlogsumexp")
 CUMULATIVE_EXACT = ("cummax", "cummin")
 
 
+# Functions of complex numbers that NumPy has. Where a result has a NaN, NumPy (C's Annex G) says what is
+# right: for tan(inf + 0i) JAX's CPU backend makes both parts NaN, and the imaginary one is 0, in
+# complex128, too (jax 0.10.2).
+OF_NUMPY = {name: getattr(np, name) for name in ("tan", "tanh", "sinh", "cosh", "abs", "sign")}
+OF_NUMPY |= {name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "asinh", "acosh")}
+OF_NUMPY["rsqrt"] = lambda z: 1 / np.sqrt(z)
+
+
+def without_needless_nan(name: str, x: Any, out: Any) -> Any:
+    """The function's result, NumPy's where it has a NaN."""
+
+    def call(z: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.asarray(OF_NUMPY[name](np.asarray(z)), out.dtype)
+
+    kind = jax.ShapeDtypeStruct(out.shape, out.dtype)
+    theirs = jax.pure_callback(call, kind, lax.stop_gradient(x), vmap_method="expand_dims")
+    return jnp.where(jnp.isnan(out), theirs, out)
+
+
 def lax_function(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, *args: Any) -> Any:
         args = jnp.broadcast_arrays(*args) if len(args) > 1 else args
-        return getattr(jax.scipy.special if name == "logsumexp" else lax, name)(*args)
+        out = getattr(jax.scipy.special if name == "logsumexp" else lax, name)(*args)
+        if context.wide and name in OF_NUMPY and jnp.issubdtype(args[0].dtype, jnp.complexfloating):
+            return without_needless_nan(name, args[0], out)
+        return out
 
     return apply
 
@@ -157,8 +180,8 @@ for name in ("sin", "cos"):  # instead of the functions of lax
 @op("pow")  # instead of the function of lax
 def apply_pow(context, params, bodies, x, y):
     """Infinite real powers are as C's cpow and NumPy have them: their angle is finite, and 0 for a
-    positive number. JAX's CPU backend multiplies zeros by infinities (jax 0.10.2), in complex128, too,
-    so that it can't say what is right."""
+    positive number; a power of 0 is 0 where the exponent's real part is positive. JAX's CPU backend
+    multiplies zeros by infinities (jax 0.10.2), in complex128, too, so that it can't say what is right."""
     x, y = jnp.broadcast_arrays(x, y)
     out = lax.pow(x, y)
     if not context.wide or not jnp.issubdtype(out.dtype, jnp.complexfloating):
@@ -168,7 +191,8 @@ def apply_pow(context, params, bodies, x, y):
     other = jnp.where(angle == 0, 0, size * jnp.sin(angle))
     infinite = (y.imag == 0) & jnp.isinf(size) & (x != 0)
     value = lax.stop_gradient(lax.complex(size * jnp.cos(angle), other))
-    return jnp.where(infinite, value, out)
+    out = jnp.where(infinite, value, out)
+    return jnp.where((x == 0) & (y.real > 0), jnp.zeros((), out.dtype), out)
 
 
 @op("integer_pow")

@@ -72,3 +72,21 @@ def test_sort_of_4_bits():
     wide = x.astype(np.int32)
     np.testing.assert_array_equal(jax.jit(jnp.argsort)(x), wide.argsort(axis=-1, kind="stable"))
     np.testing.assert_array_equal(jax.jit(jnp.sort)(x).astype(np.int32), np.sort(wide, axis=-1))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", ["tan", "tanh", "expm1"])
+def test_complex_functions_of_infinities(name, dtype):
+    """NaN and infinities in both parts. JAX's CPU backend makes tan(inf + 0i) NaN in both; NumPy's expm1
+    multiplies infinity by the sine of 0."""
+    parts = np.array([np.nan, np.inf, -np.inf, 1.0, -2.5, 0.0, -0.0][: 5 if name == "expm1" else 7])
+    z = np.empty((len(parts), len(parts)), np.complex128)
+    z.real, z.imag = parts[:, None], parts[None, :]
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(z)
+    with jax.enable_x64(True):
+        got = np.asarray(jax.jit(getattr(jax.lax, name))(jnp.asarray(z.astype(dtype))))
+    for part in ("real", "imag"):
+        np.testing.assert_allclose(
+            getattr(got, part), getattr(expected, part), rtol=1e-6, atol=1e-15
+        )

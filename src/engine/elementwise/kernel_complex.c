@@ -41,10 +41,12 @@ static z128 log_plus_one(z128 z) {
   return make(s > -0.5 && s < 1 ? 0.5 * log1p(s) : log(hypot(1 + re, im)), angle);
 }
 
-/* exp(re) cos(im) - 1 = expm1(re) cos(im) + (cos(im) - 1) */
+/* exp(re) cos(im) - 1 = expm1(re) cos(im) + (cos(im) - 1). Without an angle both parts are NaN, as
+ * in NumPy. */
 static z128 exp_minus_one(z128 z) {
   double re = creal(z), im = cimag(z);
-  if (!isfinite(re) || !isfinite(im)) return cexp(z) - 1;
+  if (!isfinite(im)) return make(NAN, NAN);
+  if (!isfinite(re)) return cexp(z) - 1;
   double s = sin(im / 2);
   return make(expm1(re) * cos(im) - 2 * s * s, cimag(cexp(z)));
 }

@@ -100,7 +100,7 @@ jm_element jm_complex_log1p(jm_kbuilder *b, jm_element x) {
   return jm_complex_narrow(b, x, size, jm_math_atan2(b, im, moved));
 }
 
-/* expm1(re) cos(im) + (cos(im) - 1) */
+/* expm1(re) cos(im) + (cos(im) - 1). Without an angle both parts are NaN, as in NumPy. */
 jm_element jm_complex_expm1(jm_kbuilder *b, jm_element x) {
   const jm_kval re = jm_complex_widen(b, x.part[0]);
   const jm_kval im = jm_complex_widen(b, x.part[1]);
@@ -114,8 +114,10 @@ jm_element jm_complex_expm1(jm_kbuilder *b, jm_element x) {
   jm_kval m = jm_k_fmul(b, jm_math_expm1(b, re), cosine);
   m = jm_k_fsub(b, m, jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fmul(b, half_sine, half_sine)));
   jm_kval plain = jm_k_fsub(b, e.part[0], jm_k_float(b, t, 1));
-  m = jm_k_select(b, jm_k_and(b, is_finite(b, re), is_finite(b, im)), m, plain);
-  return jm_complex_narrow(b, x, m, e.part[1]);
+  m = jm_k_select(b, is_finite(b, re), m, plain);
+  const jm_kval nan = jm_k_float(b, t, __builtin_nan("")), nowhere = negated(b, is_finite(b, im));
+  return jm_complex_narrow(b, x, jm_k_select(b, nowhere, nan, m),
+                           jm_k_select(b, nowhere, nan, e.part[1]));
 }
 
 jm_element jm_complex_sqrt(jm_kbuilder *b, jm_element x) {
