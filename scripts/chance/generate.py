@@ -410,14 +410,53 @@ def make_take_along(g):
     return g.add("take_along", (x, i), axis=g.axis(g.values[x]), mode=mode)
 
 
+def indices(g: Generator, v: Known) -> tuple[int, list[int]]:
+    """The first of the indexed axes, and an array of indices for each of them."""
+    axis = g.axis(v)
+    count = 2 if axis + 1 < len(v.shape) and g.rng.random() < 0.3 else 1
+    return axis, [index(g, lambda w: w.size < 3000) for _ in range(count)]
+
+
+@maker(1)
+def make_gather(g):
+    x = g.pick(lambda v: len(v.shape) > 1)
+    axis, at = indices(g, g.values[x])
+    return g.add("gather", (x, *at), axis=axis, mode=g.rng.choice(("clip", "fill")))
+
+
 @maker(3)
 def make_scatter(g):
     x = g.pick(lambda v: v.shape)
     v = g.values[x]
-    y = g.pick(lambda w: w.dtype == v.dtype and (w.shape == () or w.shape == v.shape[1:]))
+    axis, at = indices(g, v)
+    number = min(g.values[i].size for i in at)
+    rows = (*v.shape[:axis], number, *v.shape[axis + len(at) :])
+    y = g.pick(lambda w: w.dtype == v.dtype and w.size < 5000 and covers(w.shape, rows))
     how = g.rng.choice(("set", "add", "mul", "min", "max"))
-    mode = g.rng.choice(("drop", "clip"))
-    return g.add("scatter", (x, index(g, lambda w: w.size < 3000), y), how=how, mode=mode)
+    return g.add("scatter", (x, y, *at), how=how, mode=g.rng.choice(("drop", "clip")), axis=axis)
+
+
+def covers(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether the one broadcasts to the other."""
+    return len(shape) <= len(other) and all(
+        m in (1, n) for m, n in zip(reversed(shape), reversed(other))
+    )
+
+
+@maker(0.7)
+def make_select_n(g):
+    x = g.pick()
+    shape = g.values[x].shape
+    which = index(g, lambda v: fits(v.shape, shape))
+    return g.add("select_n", (which, x, *(another(g, x) for _ in range(g.rng.randint(0, 2)))))
+
+
+@maker(0.7)
+def make_reduce_bits(g):
+    x = g.pick(lambda v: v.shape and not is_inexact(v.dtype) and v.dtype not in NARROW)
+    rank = len(g.values[x].shape)
+    axes = tuple(g.rng.sample(range(rank), g.rng.randint(1, rank)))
+    return g.add("reduce_bits", (x,), how=g.rng.choice(("and", "or", "xor")), axes=axes)
 
 
 @maker(6)
@@ -443,6 +482,8 @@ def make_reduce(g):
 def make_cumulative(g):
     x = g.pick(lambda v: v.shape and v.dtype != "bool")
     name = g.rng.choice(ops.CUMULATIVE + ops.CUMULATIVE_EXACT)
+    if name == "cumlogsumexp" and not is_inexact(g.values[x].dtype):  # JAX starts from -infinity
+        raise LookupError
     return g.add(name, (x,), axis=g.axis(g.values[x]), reverse=g.rng.random() < 0.4)
 
 
@@ -450,13 +491,17 @@ def make_cumulative(g):
 def make_sort(g):
     x = g.pick(lambda v: v.shape)
     axis = g.axis(g.values[x])
-    how = g.rng.choice(("sort", "argsort", "sort_by", "top_k"))
+    how = g.rng.choice(("sort", "argsort", "sort_by", "sort_by_two", "top_k"))
     if how == "argsort":
         return g.add(how, (x,), axis=axis, descending=g.rng.random() < 0.4)
     if how == "sort_by":
         shape = g.values[x].shape
         y = g.pick(lambda w: len(w.shape) <= len(shape) and fits(w.shape, shape))
         return g.add(how, (x, y), axis=axis)
+    if how == "sort_by_two":
+        shape = g.values[x].shape
+        others = [g.pick(lambda w: covers(w.shape, shape)) for _ in range(2)]
+        return g.add(how, (x, *others), axis=axis)
     if how == "top_k":
         return g.add(how, (x,), k=g.rng.randint(0, min(9, g.values[x].shape[-1])))
     return g.add(how, (x,), axis=axis)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+import scipy.special
 from jax import lax
 
 from chance.program import Context, op, part_dtype
@@ -43,7 +44,7 @@ BINARY_EXACT = {
         True,
     ),
 }
-SERIES = ("digamma", "lgamma", "igamma")  # which cancel near their zeros
+SERIES = ("digamma", "lgamma", "igamma", "atan2")  # which cancel near zeros, or have complex poles
 REDUCERS = {
     **dict.fromkeys(("sum", "prod", "logsumexp", "mean", "var"), False),
 }
@@ -55,23 +56,28 @@ CUMULATIVE = ("cumsum", "cumprod", "cumlogsumexp")
 CUMULATIVE_EXACT = ("cummax", "cummin")
 
 
-# Functions of complex numbers that NumPy has. Where a result has a NaN, NumPy (C's Annex G) says what is
-# right: for tan(inf + 0i) JAX's CPU backend makes both parts NaN, and the imaginary one is 0, in
-# complex128, too (jax 0.10.2).
-OF_NUMPY = {name: getattr(np, name) for name in ("tan", "tanh", "sinh", "cosh", "abs", "sign")}
-OF_NUMPY |= {name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "asinh", "acosh")}
-OF_NUMPY["rsqrt"] = lambda z: 1 / np.sqrt(z)
+# Functions for which NumPy and SciPy say what is right where a result has a NaN: of complex numbers (as
+# C's Annex G), and of real ones. For tan(inf + 0i) JAX's CPU backend makes both parts NaN, and the
+# imaginary one is 0; its igamma(0, x) is NaN, not 1, in double precision, too (jax 0.10.2).
+OF_COMPLEX = {name: getattr(np, name) for name in ("tan", "tanh", "sinh", "cosh", "abs", "sign")}
+OF_COMPLEX |= {name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "asinh", "acosh")}
+OF_COMPLEX["rsqrt"] = lambda z: 1 / np.sqrt(z)
+OF_REAL = {"igamma": scipy.special.gammainc}
 
 
-def without_needless_nan(name: str, x: Any, out: Any) -> Any:
+def without_needless_nan(name: str, args: Any, out: Any) -> Any:
     """The function's result, NumPy's where it has a NaN."""
+    known = OF_COMPLEX if jnp.issubdtype(args[0].dtype, jnp.complexfloating) else OF_REAL
+    if name not in known:
+        return out
 
-    def call(z: np.ndarray) -> np.ndarray:
+    def call(*values: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return np.asarray(OF_NUMPY[name](np.asarray(z)), out.dtype)
+            return np.asarray(known[name](*(np.asarray(v) for v in values)), out.dtype)
 
     kind = jax.ShapeDtypeStruct(out.shape, out.dtype)
-    theirs = jax.pure_callback(call, kind, lax.stop_gradient(x), vmap_method="expand_dims")
+    args = [lax.stop_gradient(x) for x in args]
+    theirs = jax.pure_callback(call, kind, *args, vmap_method="broadcast_all")
     return jnp.where(jnp.isnan(out), theirs, out)
 
 
@@ -79,9 +85,7 @@ def lax_function(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, *args: Any) -> Any:
         args = jnp.broadcast_arrays(*args) if len(args) > 1 else args
         out = getattr(jax.scipy.special if name == "logsumexp" else lax, name)(*args)
-        if context.wide and name in OF_NUMPY and jnp.issubdtype(args[0].dtype, jnp.complexfloating):
-            return without_needless_nan(name, args[0], out)
-        return out
+        return without_needless_nan(name, args, out) if context.wide else out
 
     return apply
 
@@ -221,6 +225,25 @@ def apply_select(context, params, bodies, which, x, y):
     return lax.select(which, x, y)
 
 
+@op("select_n", exact=True)
+def apply_select_n(context, params, bodies, which, *cases):
+    """An index out of range is of the nearest case."""
+    which, *cases = jnp.broadcast_arrays(
+        jnp.clip(which.astype(jnp.int32), 0, len(cases) - 1), *cases
+    )
+    return lax.select_n(which, *cases)
+
+
+@op("reduce_bits", exact=True)
+def apply_reduce_bits(context, params, bodies, x):
+    f, first = {
+        "and": (lax.bitwise_and, -1),
+        "or": (lax.bitwise_or, 0),
+        "xor": (lax.bitwise_xor, 0),
+    }[params["how"]]
+    return lax.reduce(x, np.array(first).astype(x.dtype), f, params["axes"])
+
+
 @op("clamp", exact=True)
 def apply_clamp(context, params, bodies, low, x, high):
     return lax.clamp(*jnp.broadcast_arrays(low, x, high))
@@ -331,11 +354,22 @@ def apply_take_along(context, params, bodies, x, index):
     return jnp.take_along_axis(x, index, axis=axis, mode=params["mode"])
 
 
+def places(x: Any, params: dict, indices: Any) -> Any:
+    """x.at[:, i, j]: as many axes are indexed as there are arrays of indices, from params["axis"] on."""
+    flat = [i.astype(jnp.int32).ravel() for i in indices]
+    flat = [i[: min(j.size for j in flat)] for i in flat]
+    return x.at[(*(slice(None),) * params["axis"], *flat)]
+
+
+@op("gather", exact=True)
+def apply_gather(context, params, bodies, x, *indices):
+    return places(x, params, indices).get(mode=params["mode"])
+
+
 @op("scatter", sums=True)
-def apply_scatter(context, params, bodies, x, index, y):
-    rows = jnp.broadcast_to(y, (index.size, *x.shape[1:]))
-    at = x.at[index.astype(jnp.int32).ravel()]
-    return getattr(at, params["how"])(rows, mode=params["mode"])
+def apply_scatter(context, params, bodies, x, y, *indices):
+    at = places(x, params, indices)
+    return getattr(at, params["how"])(y, mode=params["mode"])
 
 
 # ---- order ---------------------------------------------------------------------------------------
@@ -354,6 +388,12 @@ def apply_argsort(context, params, bodies, x):
 @op("sort_by", exact=True, jumps=True)
 def apply_sort_by(context, params, bodies, keys, x):
     return lax.sort((keys, jnp.broadcast_to(x, keys.shape)), dimension=params["axis"])[1]
+
+
+@op("sort_by_two", exact=True, jumps=True)
+def apply_sort_by_two(context, params, bodies, first, second, x):
+    second, x = jnp.broadcast_to(second, first.shape), jnp.broadcast_to(x, first.shape)
+    return lax.sort((first, second, x), dimension=params["axis"], num_keys=2)[2]
 
 
 @op("top_k", exact=True)
@@ -388,8 +428,34 @@ def apply_window(context, params, bodies, x):
     )
 
 
+def plain_convolution(x: Any, kernel: Any, params: dict) -> Any:
+    """A product for each place of the window. JAX's CPU backend spreads a NaN to places that a dilated
+    window does not touch: in float64 it fills the kernel with zeros (jax 0.10.2)."""
+    groups, places = params["groups"], kernel.shape[2:]
+    edges = [(*p, b - 1) for p, b in zip(params["padding"], params["base"])]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *edges])
+    steps = list(zip(params["window"], params["strides"]))
+    sizes = [
+        max(0, (n - w * (k - 1) - 1) // s + 1) for n, k, (w, s) in zip(x.shape[2:], places, steps)
+    ]
+    features = kernel.shape[0]
+    out = jnp.zeros((x.shape[0], groups, features // groups, *sizes), x.dtype)
+    if out.size:
+        kernel = kernel.reshape(groups, features // groups, *kernel.shape[1:])
+        for place in np.ndindex(*places):
+            starts = [i * w for i, (w, _) in zip(place, steps)]
+            limits = [b + (n - 1) * s + 1 for b, n, (_, s) in zip(starts, sizes, steps)]
+            strides = [s for _, s in steps]
+            part = lax.slice(x, [0, 0, *starts], [*x.shape[:2], *limits], [1, 1, *strides])
+            part = part.reshape(x.shape[0], groups, kernel.shape[2], *sizes)
+            out += jnp.einsum("ngi...,goi->ngo...", part, kernel[(..., *place)])
+    return out.reshape(x.shape[0], features, *sizes)
+
+
 @op("convolution", sums=True)
 def apply_convolution(context, params, bodies, x, kernel):
+    if context.wide:
+        return plain_convolution(x, kernel, params)
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -198,7 +198,7 @@ class Context:
         rng = np.random.default_rng([self.noise, serial])
         signs = rng.integers(0, 2, max(1, min(x.size, 4096))) * 2.0 - 1.0
         errors = 2 * epsilon(dtype) * np.resize(signs, x.shape)
-        if not is_complex(dtype):
+        if not is_complex(str(x.dtype)):
             return x * (1 + errors)
         # Noises 1 and 2, 3 and 4, … are of opposite signs, so that both sides are seen.
         rng = np.random.default_rng([(self.noise + 1) // 2, serial])
@@ -244,7 +244,7 @@ def run_steps(steps: list[Step], values: list[Any], context: Context, serial: in
         ]
         known = OPS[step.op]
         arguments = [values[i] for i in step.args]
-        if known.sums and is_inexact(step.dtype):
+        if context.noise and known.sums and is_inexact(step.dtype):
             arguments = [
                 context.disturb(x, step.dtype, serial + n + 1000 * (k + 1))
                 for k, x in enumerate(arguments)

@@ -30,6 +30,27 @@ def test_long_sums(shape):
         np.testing.assert_allclose(got, (wide * wide).sum(axis), rtol=2e-6)
 
 
+@pytest.mark.parametrize("dtype, rtol", [("float32", 4e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize("rows", [1, 3, 17])
+def test_long_products(rows, dtype, rtol):
+    """A product of vectors was a running sum, which lost 3e-4 of a million terms."""
+    rng = np.random.default_rng(3)
+    x, a = (np.abs(rng.normal(size=s)) + 0.25 for s in (300_007, (rows, 300_007)))
+    x, a = x.astype(dtype), a.astype(dtype)
+    columns = np.ascontiguousarray(a.T)
+    wide_x, wide = x.astype(np.longdouble), a.astype(np.longdouble)
+    programs = [
+        (lambda a, x: a @ x, (a, x), wide @ wide_x),
+        (lambda x, b: x @ b, (x, columns), wide @ wide_x),
+        (lambda x, b: x @ b[:, 0], (x, columns), wide[0] @ wide_x),
+        (lambda a, b: jnp.einsum("rk,rk->r", a, b), (a, a), (wide * wide).sum(1)),
+    ]
+    with jax.enable_x64(dtype == "float64"):
+        for f, arguments, expected in programs:
+            got = jax.jit(f)(*(jnp.asarray(v) for v in arguments))
+            np.testing.assert_allclose(got, expected.astype(np.float64), rtol=rtol)
+
+
 def test_sum_beside_a_transpose():
     """The transpose makes the sum's axes short: 2 at a time, 5952 times."""
     x = np.random.default_rng(1).uniform(-1, 1, (3, 31, 2, 64)).astype(np.float32)

@@ -10,10 +10,11 @@
 #include "base/scratch.h"
 
 enum {
-  UNIT = 64,         /* results that stay together: whole cache lines, and whole tiles */
-  PIECE = 3 << 14,   /* elements of the matrix that are worth a thread */
-  MOST_PIECES = 256, /* more only cost */
-  ON_STACK = 1024,   /* elements of a vector that isn't consecutive */
+  UNIT = 64,            /* results that stay together: whole cache lines, and whole tiles */
+  PIECE = 3 << 14,      /* elements of the matrix that are worth a thread */
+  MOST_PIECES = 256,    /* more only cost */
+  LONGEST_CHAIN = 1024, /* additions to one number in a row: their rounding errors add up, too */
+  ON_STACK = 1024,      /* elements of a vector that isn't consecutive */
 };
 
 typedef struct loops {
@@ -131,8 +132,11 @@ static product view(const jm_gemm *g) {
   return p;
 }
 
-/* Rows are added up where the results, too, are consecutive. */
-static bool adds_rows(const product *p) { return p->across == 1 && p->y_step == 1; }
+/* Rows are added up where the results, too, are consecutive. A single result of consecutive
+ * summands is a line, whatever the stride between results may be. */
+static bool adds_rows(const product *p) {
+  return p->across == 1 && p->y_step == 1 && (p->n > 1 || p->along != 1);
+}
 
 bool jm_gemv_vector_fits(const jm_gemm *g) {
   if ((g->m != 1 && g->n != 1) || !find_loops(g->dtype)) return false;
@@ -146,10 +150,17 @@ static void run_units(void *context, size_t begin, size_t end) {
   size_t first = begin * UNIT, last = end * UNIT < p->n ? end * UNIT : p->n;
   const char *matrix = p->matrix + (ptrdiff_t)first * p->across * element;
   char *y = p->y + (ptrdiff_t)first * p->y_step * element;
-  if (adds_rows(p))
-    p->loops->columns(p->x, matrix, p->along, p->k, y, last - first, p->add);
-  else
-    p->loops->lines(p->x, matrix, p->across, p->k, y, p->y_step, last - first, p->add);
+  bool rows = adds_rows(p);
+  size_t depth = rows ? LONGEST_CHAIN : LONGEST_CHAIN * 2 * p->loops->lanes;
+  for (size_t l = 0; l < p->k; l += depth) {
+    const char *x = p->x + l * p->loops->element;
+    const char *part = matrix + (ptrdiff_t)l * p->along * element;
+    size_t k = p->k - l < depth ? p->k - l : depth;
+    if (rows)
+      p->loops->columns(x, part, p->along, k, y, last - first, p->add || l);
+    else
+      p->loops->lines(x, part, p->across, k, y, p->y_step, last - first, p->add || l);
+  }
 }
 
 jm_error *jm_gemv_vector_run(const jm_gemm *g) {
