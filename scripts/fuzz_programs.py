@@ -4,6 +4,7 @@
 
     scripts/fuzz_programs.py                        300 programs, seeded by the commit
     scripts/fuzz_programs.py --seed 7 --count 5000  programs 7000000 to 7004999
+    scripts/fuzz_programs.py --finite               without complex numbers and special values
     scripts/fuzz_programs.py --only 7000123         one program, printed
     scripts/fuzz_programs.py --file FILE            one that was stored by a failed run
 
@@ -262,6 +263,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, help="default: the commit's")
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--finite", action="store_true", help="real numbers, none special")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so many")
     parser.add_argument("--only", type=int, nargs="+", help="programs by their number")
     parser.add_argument("--file", type=pathlib.Path, nargs="+", help="stored programs")
@@ -286,11 +288,12 @@ def main() -> int:
     if args.file:
         programs = (pickle.loads(f.read_bytes()) for f in args.file)
     elif args.only:
-        programs = (generate(n) for n in args.only)
+        programs = (generate(n, args.finite) for n in args.only)
     else:
         seed = commit_seed() if args.seed is None else args.seed
-        print(f"programs by chance: --seed {seed} --count {args.count}", flush=True)
-        programs = (generate(seed * SPACING + n) for n in range(args.count))
+        kind = " --finite" if args.finite else ""
+        print(f"programs by chance: --seed {seed} --count {args.count}{kind}", flush=True)
+        programs = (generate(seed * SPACING + n, args.finite) for n in range(args.count))
     fuzzer = Fuzzer(1 if one else args.eager_every)
     began, counts = time.monotonic(), collections.Counter()
     for program in programs:

@@ -72,8 +72,9 @@ class Known:
 class Generator:
     """The values so far and the steps that make them; for a body, those of the body."""
 
-    def __init__(self, rng: random.Random, x64: bool, limit: int) -> None:
-        self.rng, self.x64, self.limit = rng, x64, limit
+    def __init__(self, rng: random.Random, x64: bool, limit: int, finite: bool = False) -> None:
+        """finite: real numbers alone, and no input of infinities, NaN and the largest numbers."""
+        self.rng, self.x64, self.limit, self.finite = rng, x64, limit, finite
         self.inputs: list[Input] = []
         self.values: list[Known] = []
         self.steps: list[Step] = []
@@ -82,6 +83,8 @@ class Generator:
 
     def dtype(self) -> str:
         table = DTYPES | (WIDE_DTYPES if self.x64 else {})
+        if self.finite:
+            table = {name: weight for name, weight in table.items() if not is_complex(name)}
         return self.rng.choices(list(table), list(table.values()))[0]
 
     def shape(self) -> tuple[int, ...]:
@@ -117,8 +120,10 @@ class Generator:
     # -- growing
 
     def add_input(self, shape: tuple[int, ...], dtype: str) -> int:
-        styles = ("plain", "special", "ties", "positive", "unit")
-        style = self.rng.choices(styles, (5, 2, 2, 2, 2))[0]
+        styles = {"plain": 5, "special": 2, "ties": 2, "positive": 2, "unit": 2}
+        if self.finite:
+            del styles["special"]
+        style = self.rng.choices(list(styles), list(styles.values()))[0]
         self.inputs.append(Input(shape, dtype, style, self.rng.randrange(1 << 30)))
         self.values.append(Known(shape, dtype, True))
         return len(self.values) - 1
@@ -144,6 +149,8 @@ class Generator:
         if math.prod(out.shape) > self.limit or str(out.dtype) == "float0":
             raise LookupError
         step.dtype, step.shape = str(out.dtype), tuple(out.shape)
+        if self.finite and is_complex(step.dtype):
+            raise LookupError
         exact = not is_inexact(step.dtype) or (known.exact and all(v.exact for v in given))
         self.steps.append(step)
         self.values.append(Known(step.shape, step.dtype, exact))
@@ -265,8 +272,9 @@ def make_select(g):
 
 @maker(1)
 def make_clamp(g):
-    """Not of bools: XLA folds clamp(true, true, false) to true."""
-    x = g.pick(lambda v: v.dtype != "bool")
+    """Not of bools: XLA folds clamp(true, true, false) to true. Nor of complex numbers, which have no
+    order, and so no limits that are in order."""
+    x = g.pick(lambda v: v.dtype != "bool" and not is_complex(v.dtype))
     return g.add("clamp", (another(g, x), x, another(g, x)))
 
 
@@ -591,7 +599,7 @@ def make_random(g):
 
 def make_body(g: Generator, arguments: list[Known]) -> list[Step]:
     """Steps from these arguments to a value like the first of them."""
-    inner = Generator(g.rng, g.x64, g.limit)
+    inner = Generator(g.rng, g.x64, g.limit, g.finite)
     inner.values = [dataclasses.replace(v) for v in arguments]
     inner.values[0].exact = not is_inexact(arguments[0].dtype)  # what a loop carries is computed
     wanted = arguments[0]
@@ -711,12 +719,12 @@ def add_wrappers(program: Program, rng: random.Random) -> None:
             program.wrappers = before
 
 
-def generate(seed: int) -> Program:
+def generate(seed: int, finite: bool = False) -> Program:
     rng = random.Random(seed)
     x64 = rng.random() < 0.3
     large = rng.random() < 0.03
     with precision(x64):
-        g = Generator(rng, x64, ELEMENTS_LARGE if large else ELEMENTS)
+        g = Generator(rng, x64, ELEMENTS_LARGE if large else ELEMENTS, finite)
         for _ in range(rng.randint(1, 2) if large else rng.randint(1, 4)):
             alike = g.inputs and rng.random() < 0.6
             shape = rng.choice(g.inputs).shape if alike else g.shape()

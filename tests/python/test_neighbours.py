@@ -34,7 +34,10 @@ assert float((torch.ones(8, 8) @ torch.ones(8, 8)).sum()) == 512
 """,
     "tensorflow": """
 import tensorflow as tf
-assert float(tf.reduce_sum(tf.ones((8, 8)) @ tf.ones((8, 8)))) == 512
+@tf.function(jit_compile=True)  # through the LLVM that TensorFlow has in it
+def total(x):
+    return tf.reduce_sum(tf.tanh(x) @ tf.ones((8, 8)))
+assert abs(float(total(tf.ones((8, 8)))) - 512 * 0.7615942) < 1e-2
 """,
 }
 
