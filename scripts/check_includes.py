@@ -44,7 +44,7 @@ ALLOWED = {
         *("engine", "engine/host/library", "engine/ref"),
     ),
     "runtime": ("base", "profile", "ir", "compile", "engine", "engine/host", "engine/mlx"),
-    "pjrt": ("base", "profile", "ffi", "runtime"),
+    "pjrt": ("base", "profile", "ir", "ffi", "runtime"),
     "tool": (
         *("base", "bytecode", "stablehlo", "ir", *KERNEL, "pass", "plan", "compile"),
         *("engine", "engine/ref", "engine/host", "engine/host/library", "runtime"),

@@ -14,6 +14,9 @@ from typing import Any
 
 # Older ones crash while they start a plugin of today's C API, or ask for exactly their own version of it.
 OLDEST = (0, 4, 38)
+# The newest version of portable artifacts that the library reads: it has ops that jaxlib expands for a
+# plugin of version 1.15 (src/pjrt/plugin.c) before it converts a program.
+STABLEHLO = "1.22.0"
 
 
 def check_version() -> None:
@@ -87,6 +90,21 @@ def lower_call(
         return call, list(call.results)
     results = list(ffi.ffi_lowering(target, **options)(ctx, *operands, **attributes))
     return (results[0].owner if results else None), results
+
+
+def make_portable(module: bytes) -> bytes:
+    """A module that jaxlib serialized for itself as a portable artifact of StableHLO."""
+    from jax._src.interpreters import mlir
+    from jax._src.lib.mlir import ir
+    from jax._src.lib.mlir.dialects import hlo
+
+    version = hlo.get_smaller_version(STABLEHLO, hlo.get_current_version())
+    with mlir.make_ir_context():
+        parsed = ir.Module.parse(module)
+        try:  # with ops of sdy, which have no portable form of their own
+            return hlo.serialize_portable_artifact(parsed, version, allow_other_dialects=True)
+        except TypeError:
+            return hlo.serialize_portable_artifact(parsed, version)
 
 
 def hide_frames(path: str) -> None:

@@ -112,6 +112,12 @@ def register_callbacks() -> None:
     buffer_callbacks.register()
 
 
+def register_partitioners() -> None:
+    from jax_mps_c import partitioning
+
+    partitioning.register()
+
+
 def register_ffi() -> None:
     from jax_mps_c import ffi
 
@@ -209,6 +215,14 @@ HOOKS = (
         "callbacks, debug prints and checks are lowered for named platforms alone, and their "
         "arguments want a cpu device, which JAX_PLATFORMS=mps has not",
         register_callbacks,
+    ),
+    Hook(
+        "partitioners",
+        "jax._src.custom_partitioning._custom_partitioning_*, jax._src.debugging.inspect_sharding_p",
+        "0.10.2 - 0.12.0.1",
+        "JAX gives partitioners of its calls to every plugin, but their modules in a form that MLIR "
+        "alone reads; and writes the address of a callback into the program",
+        register_partitioners,
     ),
     Hook(
         "ffi",

@@ -51,12 +51,12 @@ static const coding vhlo_attrs[] = {
 };
 
 static const coding sdy_attrs[] = {
-    [0] = ATTR(RECORD, "A"),     [1] = ATTR(RECORD, "sz"),   [2] = ATTR(RECORD, "AZ"),
-    [3] = ATTR(RECORD, "zz"),    [4] = ATTR(RECORD, "so"),   [5] = ATTR(RECORD, "AyO"),
-    [6] = ATTR(RECORD, "aNN"),   [7] = ATTR(RECORD, "A"),    [8] = ATTR(RECORD, "*"),
-    [9] = ATTR(RECORD, "*"),     [10] = ATTR(RECORD, "*"),   [11] = ATTR(RECORD, "A"),
-    [12] = ATTR(RECORD, "A"),    [13] = ATTR(RECORD, "Azz"), [14] = ATTR(RECORD, "A"),
-    [15] = ATTR(RECORD, "aNNN"), [16] = ATTR(RECORD, "A"),   [17] = ATTR(RECORD, "aNNNz"),
+    [0] = ATTR(RECORD, "A"),     [1] = ATTR(RECORD, "sz"),        [2] = ATTR(RECORD, "AZ"),
+    [3] = ATTR(RECORD, "zz"),    [4] = ATTR(RECORD, "so"),        [5] = ATTR(RECORD, "AyO"),
+    [6] = ATTR(RECORD, "aNN"),   [7] = ATTR(RECORD, "A"),         [8] = ATTR(RECORD, "Z"),
+    [9] = ATTR(RECORD, "A"),     [10] = ATTR(RECORD, "CNNCCCCy"), [11] = ATTR(RECORD, "A"),
+    [12] = ATTR(RECORD, "A"),    [13] = ATTR(RECORD, "Azz"),      [14] = ATTR(RECORD, "A"),
+    [15] = ATTR(RECORD, "aNNN"), [16] = ATTR(RECORD, "A"),        [17] = ATTR(RECORD, "aNNNz"),
 };
 
 #define TYPE(kind, fields, name) {JM_WIRE_T_##kind, fields, name, 0}

@@ -63,19 +63,25 @@ enum {
   JM_WIRE_VHLO_RNG_DISTRIBUTION = 13,
   JM_WIRE_VHLO_TRANSPOSE = 16,
   JM_WIRE_VHLO_ACCURACY_MODE = 19,
-  JM_WIRE_VHLO_ACCURACY = 20,  /* atol bits, rtol bits, ulps; attrs: mode */
-  JM_WIRE_VHLO_SUB_AXIS = 21,  /* pre size, size */
-  JM_WIRE_VHLO_AXIS_REF = 22,  /* attrs: name, sub axis or none */
-  JM_WIRE_VHLO_MESH_AXES = 23, /* attrs: mesh, axes */
-  JM_WIRE_VHLO_MESH_AXIS = 24, /* attrs: name; size */
-  JM_WIRE_VHLO_MESH = 25,      /* attrs: axes, device ids or none */
-  JM_WIRE_SDY_MESH_AXIS = 1,   /* bytes: name; size */
-  JM_WIRE_SDY_MESH = 2,        /* attrs: axes; device ids */
-  JM_WIRE_SDY_SUB_AXIS = 3,    /* pre size, size */
-  JM_WIRE_SDY_AXIS_REF = 4,    /* bytes: name; attrs: sub axis or none */
-  JM_WIRE_SDY_DIM = 5,         /* attrs: axes; ints: closed, priority or -1 */
-  JM_WIRE_SDY_SHARDING = 6,    /* attrs: mesh, dims, replicated; ints: their counts */
-  /* the same, and attrs: unreduced; the second also ints: which sum it is a part of, 0 for one */
+  JM_WIRE_VHLO_ACCURACY = 20,     /* atol bits, rtol bits, ulps; attrs: mode */
+  JM_WIRE_VHLO_SUB_AXIS = 21,     /* pre size, size */
+  JM_WIRE_VHLO_AXIS_REF = 22,     /* attrs: name, sub axis or none */
+  JM_WIRE_VHLO_MESH_AXES = 23,    /* attrs: mesh, axes */
+  JM_WIRE_VHLO_MESH_AXIS = 24,    /* attrs: name; size */
+  JM_WIRE_VHLO_MESH = 25,         /* attrs: axes, device ids or none */
+  JM_WIRE_SDY_MESH_AXIS = 1,      /* bytes: name; size */
+  JM_WIRE_SDY_MESH = 2,           /* attrs: axes; device ids */
+  JM_WIRE_SDY_SUB_AXIS = 3,       /* pre size, size */
+  JM_WIRE_SDY_AXIS_REF = 4,       /* bytes: name; attrs: sub axis or none */
+  JM_WIRE_SDY_DIM = 5,            /* attrs: axes; ints: closed, priority or -1 */
+  JM_WIRE_SDY_SHARDING = 6,       /* attrs: mesh, dims, replicated; ints: their counts */
+  JM_WIRE_SDY_DIM_FACTORS = 8,    /* the factors of a dimension, from major to minor */
+  JM_WIRE_SDY_TENSOR_FACTORS = 9, /* attrs: by dimension */
+  /* attrs: operands, results; ints: n, sizes of factors, the counts of both, then four lists with
+   * their lengths: reduced, to be whole, permuted, not propagated; and whether users gave it */
+  JM_WIRE_SDY_RULE = 10,
+  /* of shardings: the same, and attrs: unreduced; the second also ints: which sum it is a part of,
+     0 for one */
   JM_WIRE_SDY_UNREDUCED_1 = 15,
   JM_WIRE_SDY_UNREDUCED_2 = 17,
 };

@@ -111,7 +111,7 @@ static jm_error *check_ops(const jm_module *m, jm_region_id id) {
   const jm_region *region = jm_module_region(m, id);
   for (uint32_t i = 0; i < region->n_ops; i++) {
     const jm_op *op = jm_module_op(m, region->ops[i]);
-    JM_TRY(jm_library_check(m, op));
+    if (!jm_pass_partition_takes(m, op)) JM_TRY(jm_library_check(m, op));
     for (uint32_t k = 0; k < op->n_regions; k++) JM_TRY(check_ops(m, op->first_region + k));
   }
   return NULL;
@@ -139,12 +139,15 @@ static jm_error *callbacks_hold(jm_program *program) {
 
 static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
   const jm_pass_options options = {.evaluate = jm_ref_fold,
+                                   .join = jm_stablehlo_join,
                                    .verify = jm_setting_has_word(JM_SETTING_DEBUG, "verify")};
   JM_TRY(jm_stablehlo_read(bytes, n_bytes, &program->module));
   JM_TRY(jm_module_verify(program->module));
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
+  const bool whole = program->module->whole;
   JM_TRY(jm_pass_optimize(program->module, &options));
+  if (whole) JM_TRY(check_ops(program->module, program->module->entry)); /* of partitioners, too */
   JM_TRY(callbacks_hold(program));
   program->facts.fingerprint = jm_hash_bytes(bytes, n_bytes);
   JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));

@@ -438,8 +438,42 @@ static void share_batch(rule *r, uint32_t d) {
   for (uint32_t t = 0; t < r->f->n_tensors; t++) r->f->of[t][d] = factor;
 }
 
+bool jm_factors_listed(const jm_module *m, const jm_op *op, jm_i64s list) {
+  if (!list.n) return true;
+  const int64_t n = list.data[0];
+  if (n < 0 || n > (list.n - 1) / 2) return false;
+  for (int64_t k = 0; k < n; k++)
+    if (list.data[1 + 2 * k] < 1 || list.data[2 + 2 * k] >> 1) return false;
+  uint32_t at = 1 + 2 * (uint32_t)n;
+  for (uint32_t t = 0; t < op->n_operands + op->n_results; t++) {
+    const jm_type *type = t < op->n_operands ? jm_op_operand_type(m, op, t)
+                                             : jm_op_result_type(m, op, t - op->n_operands);
+    for (uint32_t d = 0; d < type->rank; d++, at++)
+      if (at >= list.n || list.data[at] < JM_NO_FACTOR || list.data[at] >= n) return false;
+  }
+  return at == list.n;
+}
+
+static void read_listed(rule *r, jm_i64s list) {
+  const int64_t n = list.data[0];
+  r->f->passes = true;
+  for (int64_t k = 0; k < n; k++) {
+    const bool reduced = list.data[2 + 2 * k] != 0;
+    if (reduced) r->f->passes = false;
+    (void)add(r, list.data[1 + 2 * k], reduced);
+  }
+  r->f->combine = JM_OP_add;
+  const int64_t *at = list.data + 1 + 2 * n;
+  for (uint32_t t = 0; t < r->f->n_tensors; t++)
+    for (uint32_t d = 0; d < type_of(r, t)->rank; d++) r->f->of[t][d] = (int32_t)*at++;
+}
+
 static void jm_factors_custom_call(rule *r) {
   const jm_custom_call_attrs *a = r->op->attrs;
+  if (a->factors.n) {
+    read_listed(r, a->factors);
+    return;
+  }
   if (!r->f->n_inputs || !a->target.size || a->has_side_effect) return;
   for (size_t i = 0; i < sizeof batched_calls / sizeof *batched_calls; i++) {
     if (strcmp(a->target.bytes, batched_calls[i].target) != 0) continue;

@@ -24,6 +24,11 @@ typedef struct jm_factors {
   jm_opcode combine;            /* what the parts of a reduced factor are combined with */
 } jm_factors;
 
+/* A custom_call lists its factors, as programs give them: how many; of each its size and 1 if it is
+ * reduced; for each dimension of operands and results its factor, or JM_NO_FACTOR. False: the list
+ * is not one of this op's. */
+bool jm_factors_listed(const jm_module *m, const jm_op *op, jm_i64s list) JM_MUST_USE;
+
 /* In the arena. *out is NULL if no dimension of the op can be divided. */
 jm_error *jm_factors_find(const jm_module *m, const jm_op *op, jm_arena *arena,
                           jm_factors **out) JM_MUST_USE;

@@ -145,7 +145,11 @@ jm_error *jm_module_type(jm_module *m, jm_dtype dtype, uint32_t rank, const int6
 bool jm_op_callback_find(const jm_op *op, int64_t *id) {
   if (op->code != JM_OP_custom_call) return false;
   const jm_custom_call_attrs *attrs = op->attrs;
-  if (!attrs->target.size || strcmp(attrs->target.bytes, "mps.callback")) return false;
+  return attrs->target.size && !strcmp(attrs->target.bytes, "mps.callback") &&
+         jm_call_id_find(attrs, id);
+}
+
+bool jm_call_id_find(const jm_custom_call_attrs *attrs, int64_t *id) {
   for (uint32_t i = 0; i < attrs->config.n; i++) {
     const jm_dict_entry *entry = &attrs->config.entries[i];
     if (entry->kind != JM_DICT_I64 || strcmp(entry->key.bytes, "id")) continue;

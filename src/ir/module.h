@@ -198,6 +198,8 @@ void jm_type_print(const jm_type *type, jm_text *text);
 
 /* Is this the custom call of a callback into the process, and of which? */
 bool jm_op_callback_find(const jm_op *op, int64_t *id);
+/* The id of a callback in a call's configuration. */
+bool jm_call_id_find(const jm_custom_call_attrs *attrs, int64_t *id);
 
 /* An error about an op: the text, then the op as jm_op_describe has it. */
 jm_error *jm_op_error(const jm_module *module, const jm_op *op, jm_code code, const char *format,

@@ -187,3 +187,54 @@ jm_error *jm_sharding_decode(jm_arena *arena, jm_i64s parts, jm_i64s ids, uint32
   if (n_parts > 1) *out = sharding;
   return NULL;
 }
+
+/* -- as tiles */
+
+static bool has_product(jm_i64s sizes, int64_t product) {
+  for (uint32_t i = 0; i < sizes.n; i++) {
+    if (sizes.data[i] < 1 || product % sizes.data[i]) return false;
+    product /= sizes.data[i];
+  }
+  return product == 1;
+}
+
+jm_error *jm_sharding_number_devices(jm_i64s sizes, jm_i64s order, uint32_t n_devices,
+                                     int64_t *ids) {
+  enum { MOST_DIMS = 64 };
+  int64_t strides[MOST_DIMS], stride = 1;
+  if (sizes.n > MOST_DIMS || !has_product(sizes, n_devices))
+    return jm_error_invalid("the devices of a sharding are not those of the program");
+  for (uint32_t i = sizes.n; i-- > 0; stride *= sizes.data[i]) strides[i] = stride;
+  for (uint32_t i = 0; i < order.n; i++)
+    if (order.n != sizes.n || order.data[i] < 0 || order.data[i] >= sizes.n)
+      return jm_error_invalid("the order of a sharding's devices is no permutation");
+  for (uint32_t p = 0; p < n_devices; p++) {
+    int64_t left = p, id = 0;
+    for (uint32_t i = sizes.n; i-- > 0;) {
+      const int64_t dim = order.n ? order.data[i] : i;
+      id += left % sizes.data[dim] * strides[dim];
+      left /= sizes.data[dim];
+    }
+    ids[p] = id;
+  }
+  return NULL;
+}
+
+/* The mesh's axes are the grid's dimensions. */
+jm_error *jm_sharding_from_tiles(jm_arena *arena, jm_i64s tiles, jm_i64s ids, uint32_t rank,
+                                 uint32_t n_devices, const jm_sharding **out) {
+  int64_t *parts = jm_arena_alloc(arena, 3 * (size_t)rank, sizeof *parts);
+  if (!parts) return jm_error_out_of_memory();
+  if (tiles.n < rank || ids.n != n_devices || !has_product(tiles, n_devices))
+    return jm_error_invalid("the devices of a sharding are not those of the program");
+  int64_t stride = n_devices;
+  uint32_t at = 0;
+  for (uint32_t d = 0; d < rank; d++) {
+    stride /= tiles.data[d];
+    parts[at++] = tiles.data[d] > 1;
+    if (tiles.data[d] == 1) continue;
+    parts[at++] = stride;
+    parts[at++] = tiles.data[d];
+  }
+  return jm_sharding_decode(arena, (jm_i64s){parts, at}, ids, rank, n_devices, out);
+}

@@ -62,6 +62,17 @@ jm_error *jm_sharding_canonicalize(jm_arena *arena, const jm_sharding *sharding,
 /* Of canonical shardings: whether two axes share coordinates. */
 bool jm_sharding_overlaps(jm_sharding_axis a, jm_sharding_axis b);
 
+/* -- as tiles, XLA's form: sizes of a grid of devices, row-major, whose first dimensions are the
+ * array's and the others of devices with equal parts */
+
+/* Devices counted in a grid of these sizes whose dimensions are then permuted; order may be empty.
+ */
+jm_error *jm_sharding_number_devices(jm_i64s sizes, jm_i64s order, uint32_t n_devices,
+                                     int64_t *ids) JM_MUST_USE;
+/* INVALID_ARGUMENT for tiles or ids that are not those of n_devices. */
+jm_error *jm_sharding_from_tiles(jm_arena *arena, jm_i64s tiles, jm_i64s ids, uint32_t rank,
+                                 uint32_t n_devices, const jm_sharding **out) JM_MUST_USE;
+
 /* -- as lists of integers: an attribute of ops, and the text form */
 
 /* parts: for each dimension the number of its axes, then each one's stride and size. Empty lists

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rules of control flow, tokens, calls, random bits and ops of several participants. */
+#include "ir/factors.h"
 #include "ir/rules.h"
 
 jm_error *jm_verify_while(const jm_module *m, const jm_op *op) {
@@ -107,6 +108,8 @@ jm_error *jm_verify_custom_call(const jm_module *m, const jm_op *op) {
   if (!a->target.size) return jm_rule_error(m, op, "no target");
   JM_TRY(check_layouts(m, op, &a->layouts));
   JM_TRY(check_aliases(m, op, &a->aliases));
+  if (!jm_factors_listed(m, op, a->factors))
+    return jm_rule_error(m, op, "factors is not a list of its dimensions' factors");
   for (uint32_t i = 0; i < a->config.n; i++) {
     const jm_dict_entry *entry = &a->config.entries[i];
     if ((unsigned)entry->kind > JM_DICT_DATA || !entry->key.bytes ||

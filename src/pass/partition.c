@@ -29,6 +29,7 @@ typedef struct partitioner {
   jm_placement p;
   jm_value *local;       /* by value of the program on whole arrays: its part */
   uint32_t manual_depth; /* of regions in bodies written per device */
+  const jm_pass_options *options;
 } partitioner;
 
 static jm_error *build_region(partitioner *t, jm_region_id from, jm_region_id to);
@@ -115,6 +116,31 @@ static jm_error *build_whole(partitioner *t, const jm_site *site, const jm_op *o
   t->manual_depth -= manual;
   for (uint32_t i = 0; i < op->n_results; i++)
     JM_TRY(take(t, site, op->first_result + i, NULL, t->p.m->ops[made].first_result + i));
+  return NULL;
+}
+
+/* -- what a partitioner of the call's own says that one device runs */
+
+static jm_error *build_partitioned(partitioner *t, const jm_site *site, const jm_op *op) {
+  jm_module *m = t->p.m;
+  jm_value *operands, *results = jm_arena_alloc(&t->p.scratch, op->n_results, sizeof *results);
+  const jm_type **types;
+  jm_call_parts parts;
+  if (!results) return jm_error_out_of_memory();
+  if (!t->options->join) return jm_error_unimplemented("calls with a partitioner of their own");
+  JM_TRY(allocate_lists(t, op, &operands, &types));
+  JM_TRY(jm_call_partition(&t->p, op, &parts));
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    JM_TRY(bring(t, site, op->operands[i], parts.operands[i], &operands[i]));
+  JM_TRY(t->options->join(parts.program.bytes, parts.program.size, m, site->region, op->loc,
+                          operands, op->n_operands, results, op->n_results));
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const jm_value v = op->first_result + i;
+    JM_TRY(jm_build_part_type(m, parts.results[i], whole_type(t, v), &types[i]));
+    if (jm_module_typeof(m, results[i]) != types[i])
+      return jm_error_invalid("result %u of the partitioner's program is not of its part", i);
+    JM_TRY(take(t, site, v, parts.results[i], results[i]));
+  }
   return NULL;
 }
 
@@ -486,7 +512,10 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
     t->local[op.first_result] = t->local[op.operands[0]];
     return NULL;
   }
+  int64_t callback;
+  if (jm_call_inspects(&op, &callback)) return jm_call_inspect(&t->p, &op, callback);
   if (is_manual(t, &op)) return build_whole(t, &site, &op);
+  if (jm_call_is_partitioned(&op)) return build_partitioned(t, &site, &op);
   if (happens_once(&op)) return build_once(t, &site, &op);
   if (op.code == JM_OP_sharding_constraint || op.code == JM_OP_sharding_group) {
     const jm_value v = op.operands[0], result = op.first_result;
@@ -627,7 +656,6 @@ static jm_error *partition(partitioner *t) {
 
 jm_error *jm_pass_partition(jm_module *m, const jm_pass_options *options, bool *changed) {
   enum { MOST_PARTITIONS = 4096 }; /* each collective lists all of them */
-  (void)options;
   if (!m->whole) return NULL;
   if (m->n_partitions > MOST_PARTITIONS)
     return jm_error_unimplemented("a program over %u partitions; at most %d are supported",
@@ -635,7 +663,7 @@ jm_error *jm_pass_partition(jm_module *m, const jm_pass_options *options, bool *
   if (m->n_replicas > 1 && m->n_partitions > 1)
     return jm_error_unimplemented("a program of %u replicas of %u partitions", m->n_replicas,
                                   m->n_partitions);
-  partitioner t = {.p = {.m = m}};
+  partitioner t = {.p = {.m = m}, .options = options};
   jm_arena_init(&t.p.scratch);
   jm_error *error = partition(&t);
   jm_arena_deinit(&t.p.scratch);

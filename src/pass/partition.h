@@ -4,6 +4,7 @@
 #ifndef JM_PASS_PARTITION_H
 #define JM_PASS_PARTITION_H
 
+#include "base/partitioner.h"
 #include "ir/factors.h"
 #include "pass/reshard.h"
 
@@ -55,6 +56,25 @@ jm_error *jm_division_partial(jm_placement *p, const jm_factors *f, const jm_div
  * *divided: false if the op works on whole arrays. */
 jm_error *jm_division_choose(jm_placement *p, const jm_op *op, const jm_factors *f,
                              jm_division *out, bool *divided, double *cost) JM_MUST_USE;
+
+/* -- custom calls that the pass replaces: in partition_call.c */
+
+/* What the call's partitioner wants of one device; shardings are canonical, as far as they can be.
+ */
+typedef struct jm_call_parts {
+  jm_span program;
+  const jm_sharding **operands, **results;
+} jm_call_parts;
+
+bool jm_call_is_partitioned(const jm_op *op);
+jm_error *jm_call_partition(jm_placement *p, const jm_op *op, jm_call_parts *out) JM_MUST_USE;
+/* The shardings of its results, from those of its operands; *out is NULL if its partitioner has no
+ * opinion. */
+jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***out) JM_MUST_USE;
+
+/* Whether the call only asks for the sharding of its operand, with the callback of this id. */
+bool jm_call_inspects(const jm_op *op, int64_t *id);
+jm_error *jm_call_inspect(jm_placement *p, const jm_op *op, int64_t id) JM_MUST_USE;
 
 /* -- parts of sums: in unreduce.c */
 

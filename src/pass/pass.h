@@ -14,6 +14,12 @@ typedef struct jm_pass_options {
    * as it is. NULL: nothing is folded. */
   jm_error *(*evaluate)(const jm_module *m, const jm_op *op, const jm_tensor *in,
                         const jm_tensor *out);
+  /* Makes a program that a partitioner gives (partition_call.c) a part of the module: ops of its
+   * entry are appended to the region, at the location, with these values as arguments. NULL: such
+   * calls are UNIMPLEMENTED. */
+  jm_error *(*join)(const void *bytes, size_t size, jm_module *m, jm_region_id region, uint32_t loc,
+                    const jm_value *arguments, uint32_t n_arguments, jm_value *results,
+                    uint32_t n_results);
   bool expands;            /* special functions become simpler ops */
   const jm_target *target; /* the machine that lowering passes prepare for; NULL: no lowering */
   /* Does the engine do this in one call? Asked of each `fusion` with a kind (patterns.c lists them)
@@ -44,6 +50,9 @@ jm_pass_fn jm_pass_carries;   /* unused and unchanged carries of loops */
 jm_pass_fn jm_pass_hoist;     /* what a loop computes alike in each round */
 jm_pass_fn jm_pass_combine;   /* every all_reduce with those that it is independent of */
 jm_pass_fn jm_pass_compact;   /* what no region lists any more; values numbered in order */
+
+/* Whether jm_pass_partition makes something else of this custom call. */
+bool jm_pass_partition_takes(const jm_module *m, const jm_op *op);
 
 /* Lowering, for the engine and the target in the options: */
 jm_pass_fn jm_pass_expand;    /* special functions and users' kernels in simpler ops */

@@ -326,6 +326,22 @@ static jm_error *propagate_branches(walk *w, const jm_op *op) {
   return NULL;
 }
 
+/* A call without factors whose partitioner may know its results' shardings. It is asked once there
+ * is something to tell, and not again once it has answered. */
+static jm_error *propagate_call(walk *w, const jm_op *op) {
+  const jm_sharding **results;
+  bool asks = false;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    asks |= jm_placement_of(w->p, op->operands[i]) != NULL;
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (jm_placement_of(w->p, op->first_result + i)) return NULL;
+  if (!asks) return NULL;
+  JM_TRY(jm_call_infer(w->p, op, &results));
+  for (uint32_t i = 0; results && i < op->n_results; i++)
+    if (jm_sharding_is_canonical(results[i])) JM_TRY(follow(w, op->first_result + i, results[i]));
+  return NULL;
+}
+
 static jm_error *propagate_any(walk *w, jm_op_id id, bool all) {
   jm_placement *p = w->p;
   const jm_op *op = jm_module_op(p->m, id);
@@ -337,6 +353,7 @@ static jm_error *propagate_any(walk *w, jm_op_id id, bool all) {
     return jm_sharding_is_canonical(named) ? follow(w, op->operands[0], named) : NULL;
   }
   const jm_factors *f = p->factors[id];
+  if (!f && jm_call_is_partitioned(op)) return propagate_call(w, op);
   return f && (all || f->passes) ? propagate_op(w, op, f) : NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "pjrt/extensions.h"
+#include "pjrt/partitioner_abi.h"
 #include "pjrt/profiler_abi.h"
 #include "profile/report.h"
 
@@ -105,7 +106,8 @@ static const PLUGIN_Profiler_Api profiler_api = {
 };
 
 PJRT_Profiler_Extension jm_profiler_extension = {
-    {sizeof(PJRT_Profiler_Extension), PJRT_Extension_Type_Profiler, &jm_explain_extension.base},
+    {sizeof(PJRT_Profiler_Extension), PJRT_Extension_Type_Profiler,
+     &jm_partitioners_extension.base},
     &profiler_api,
     0,
 };

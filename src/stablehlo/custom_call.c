@@ -193,6 +193,7 @@ static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
   JM_TRY(check_empty(v, op, "result_tilings"));
   jm_value *operands = NULL;
   JM_TRY(jm_vhlo_operands(v, op, &operands));
+  if (v->m->n_partitions > 1) JM_TRY(jm_vhlo_sharding_rule(v, op, operands, &attrs.factors));
   if (op->n_operands && (!strcmp(target.bytes, "mps.eigh") || !strcmp(target.bytes, "mps.svd")))
     JM_TRY(read_range_end(v, jm_vhlo_typeof(v, operands[0]), &attrs.config));
   return jm_vhlo_build_typed_call(v, op, operands, &attrs);

@@ -67,6 +67,7 @@ void jm_vhlo_define(jm_vhlo *v, const jm_wire_op *op, uint32_t i, jm_value value
 
 uint32_t jm_vhlo_location(jm_vhlo *v, const jm_wire_op *op) {
   enum { UNKNOWN = 15 };
+  if (v->joins) return v->joins_at;
   uint32_t *number = &v->locations[op->location];
   if (*number) return *number - 1;
   const jm_wire_attr *attr = NULL;

@@ -42,41 +42,17 @@ static jm_error *scan_list(scanner *s, int64_t *out, uint32_t most, uint32_t *n)
   return NULL;
 }
 
-/* The product of sizes, which must be the number of devices. */
-static jm_error *check_sizes(const scanner *s, const int64_t *sizes, uint32_t n,
-                             uint32_t n_devices) {
-  int64_t product = 1;
-  for (uint32_t i = 0; i < n; i++) {
-    if (sizes[i] < 1 || sizes[i] > n_devices / product) return malformed(s);
-    product *= sizes[i];
-  }
-  return product == n_devices ? NULL : malformed(s);
-}
-
 /* <=[2,4]T(1,0): device ids are counted in the shape [2,4], whose dimensions are then permuted. */
 static jm_error *scan_iota(scanner *s, int64_t *ids, uint32_t n_devices) {
-  int64_t sizes[MOST_DIMS], order[MOST_DIMS], strides[MOST_DIMS];
+  int64_t sizes[MOST_DIMS], order[MOST_DIMS];
   uint32_t n, n_order = 0;
   JM_TRY(scan_list(s, sizes, MOST_DIMS, &n));
   if (!accept(s, "]")) return malformed(s);
-  JM_TRY(check_sizes(s, sizes, n, n_devices));
   if (accept(s, "T(")) {
     JM_TRY(scan_list(s, order, MOST_DIMS, &n_order));
     if (n_order != n || !accept(s, ")")) return malformed(s);
   }
-  int64_t stride = 1;
-  for (uint32_t i = n; i-- > 0; stride *= sizes[i]) strides[i] = stride;
-  for (uint32_t p = 0; p < n_devices; p++) {
-    int64_t left = p, id = 0;
-    for (uint32_t i = n; i-- > 0;) {
-      const int64_t dim = n_order ? order[i] : i;
-      if (dim >= n) return malformed(s);
-      id += left % sizes[dim] * strides[dim];
-      left /= sizes[dim];
-    }
-    ids[p] = id;
-  }
-  return NULL;
+  return jm_sharding_number_devices((jm_i64s){sizes, n}, (jm_i64s){order, n_order}, n_devices, ids);
 }
 
 static jm_error *scan_devices(jm_vhlo *v, scanner *s, uint32_t rank, const jm_sharding **out) {
@@ -86,7 +62,6 @@ static jm_error *scan_devices(jm_vhlo *v, scanner *s, uint32_t rank, const jm_sh
   if (!accept(s, "[")) return malformed(s);
   JM_TRY(scan_list(s, tiles, MOST_DIMS, &n));
   if (!accept(s, "]") || n < rank) return malformed(s);
-  JM_TRY(check_sizes(s, tiles, n, n_devices));
   JM_TRY(jm_vhlo_charge(v, n_devices / JM_VHLO_PER_ITEMS));
   JM_TRY(jm_vhlo_make_list(v, n_devices, &ids));
   if (accept(s, "<=["))
@@ -94,20 +69,8 @@ static jm_error *scan_devices(jm_vhlo *v, scanner *s, uint32_t rank, const jm_sh
   else
     JM_TRY(scan_list(s, ids, n_devices, &n_ids));
   if (n_ids != n_devices) return malformed(s);
-  /* As a mesh whose axes are the tiles' dimensions. */
-  int64_t *parts;
-  JM_TRY(jm_vhlo_make_list(v, 3 * rank, &parts));
-  int64_t stride = n_devices;
-  uint32_t at = 0;
-  for (uint32_t d = 0; d < rank; d++) {
-    stride /= tiles[d];
-    parts[at++] = tiles[d] > 1;
-    if (tiles[d] == 1) continue;
-    parts[at++] = stride;
-    parts[at++] = tiles[d];
-  }
-  return jm_sharding_decode(&v->m->arena, (jm_i64s){parts, at}, (jm_i64s){ids, n_devices}, rank,
-                            n_devices, out);
+  return jm_sharding_from_tiles(&v->m->arena, (jm_i64s){tiles, n}, (jm_i64s){ids, n_devices}, rank,
+                                n_devices, out);
 }
 
 jm_error *jm_vhlo_text_sharding(jm_vhlo *v, const char *text, uint32_t rank, bool *manual,
@@ -160,7 +123,7 @@ jm_error *jm_vhlo_read_sharding_call(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(jm_vhlo_operand(v, op, 0, &value));
   const jm_type *type = jm_vhlo_typeof(v, value);
   JM_TRY(find_sharding(v, op, type, &manual, &sharding));
-  if (manual) return jm_vhlo_read_identity(v, op);
+  if (manual || v->manual_depth) return jm_vhlo_read_identity(v, op);
   JM_TRY(find_open(v, op, type->rank, &attrs.open));
   JM_TRY(jm_sharding_encode(&v->m->arena, sharding, &attrs.parts, &attrs.ids));
   JM_TRY(jm_vhlo_emit(v, op, JM_OP_sharding_constraint, &value, 1, &attrs, type, &value));

@@ -335,13 +335,17 @@ static jm_error *read_count(jm_vhlo *v, const jm_wire_op *op, const char *name, 
   return NULL;
 }
 
-static jm_error *read_module(jm_vhlo *v) {
+static jm_error *open_module(jm_vhlo *v) {
   const jm_wire_block *top = v->b->top;
   const jm_vhlo_row *row = top->n_ops == 1 ? jm_vhlo_find_row(v, &top->ops[0]) : NULL;
   if (!row || strcmp(row->spelling, "builtin.module") || top->ops[0].n_regions != 1)
     return jm_error_invalid("malformed program: it is not one builtin.module");
-  const jm_wire_op *op = &top->ops[0];
-  JM_TRY(jm_vhlo_block(&op->regions[0], &v->body));
+  return jm_vhlo_block(&top->ops[0].regions[0], &v->body);
+}
+
+static jm_error *read_module(jm_vhlo *v) {
+  JM_TRY(open_module(v));
+  const jm_wire_op *op = &v->b->top->ops[0];
   JM_TRY(read_count(v, op, "mhlo.num_partitions", &v->m->n_partitions));
   JM_TRY(read_count(v, op, "mhlo.num_replicas", &v->m->n_replicas));
   v->m->whole = v->m->n_partitions > 1;
@@ -406,6 +410,7 @@ static jm_error *check_producer(const jm_bytecode *b) {
       b->producer.bytes);
 }
 
+/* The budget and the tables of values, types and attributes. */
 static jm_error *allocate(jm_vhlo *v, size_t size) {
   enum { FLOOR = 4096, FACTOR = 64, MOST = 1000000, PER_BYTES = 16 };
   const jm_bytecode *b = v->b;
@@ -423,12 +428,13 @@ static jm_error *allocate(jm_vhlo *v, size_t size) {
       !v->captures)
     return jm_error_out_of_memory();
   memset(v->values, 0xFF, b->n_values * sizeof *v->values); /* JM_NONE */
-  return jm_module_create(&v->m);
+  return NULL;
 }
 
 static jm_error *convert(jm_vhlo *v, size_t size) {
   JM_TRY(check_producer(v->b));
   JM_TRY(allocate(v, size));
+  JM_TRY(jm_module_create(&v->m));
   JM_TRY(read_module(v));
   return render_locations(v);
 }
@@ -443,6 +449,51 @@ jm_error *jm_stablehlo_read(const void *bytes, size_t size, jm_module **out) {
     jm_module_destroy(v.m);
   else
     *out = v.m;
+  jm_arena_deinit(&v.scratch);
+  jm_bytecode_destroy(v.b);
+  return error;
+}
+
+/* -- a program that becomes part of another */
+
+static jm_error *check_arguments(jm_vhlo *v, const jm_value *arguments, uint32_t n) {
+  const uint32_t index = *find_slot(v, "main", 4);
+  const jm_wire_block *block = NULL;
+  if (!index || v->functions[index - 1].op->n_regions != 1)
+    return jm_error_invalid("malformed program: there is no function @main");
+  JM_TRY(jm_vhlo_block(&v->functions[index - 1].op->regions[0], &block));
+  for (uint32_t i = 0; i < n && i < block->n_arguments; i++) {
+    const jm_type *type = NULL;
+    JM_TRY(jm_vhlo_type(v, block->arguments[i], &type));
+    if (type != jm_vhlo_typeof(v, arguments[i]))
+      return jm_error_invalid("argument %u of the program has another type", i);
+  }
+  return NULL;
+}
+
+static jm_error *join(jm_vhlo *v, size_t size, const jm_value *arguments, uint32_t n_arguments,
+                      jm_value *results, uint32_t n_results) {
+  jm_value *returned = NULL;
+  JM_TRY(check_producer(v->b));
+  JM_TRY(allocate(v, size));
+  JM_TRY(open_module(v));
+  JM_TRY(read_functions(v));
+  JM_TRY(check_arguments(v, arguments, n_arguments));
+  JM_TRY(jm_vhlo_inline_function(v, "main", 4, arguments, n_arguments, n_results, &returned));
+  for (uint32_t i = 0; i < n_results; i++) {
+    if (returned[i] & JM_VHLO_TUPLE) return jm_error_unimplemented("the program returns a tuple");
+    results[i] = returned[i];
+  }
+  return NULL;
+}
+
+jm_error *jm_stablehlo_join(const void *bytes, size_t size, jm_module *m, jm_region_id region,
+                            uint32_t loc, const jm_value *arguments, uint32_t n_arguments,
+                            jm_value *results, uint32_t n_results) {
+  jm_vhlo v = {.m = m, .region = region, .manual_depth = 1, .joins = true, .joins_at = loc};
+  JM_TRY(jm_bytecode_read(bytes, size, wire_rows, N_ROWS, &v.b));
+  jm_arena_init(&v.scratch);
+  jm_error *error = join(&v, size, arguments, n_arguments, results, n_results);
   jm_arena_deinit(&v.scratch);
   jm_bytecode_destroy(v.b);
   return error;

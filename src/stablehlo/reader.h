@@ -66,9 +66,11 @@ struct jm_vhlo {
   jm_vhlo_tuple *tuples;
   uint32_t n_tuples, tuples_capacity;
   uint32_t manual_depth; /* of bodies written per device */
-  uint64_t budget;       /* of jm_vhlo_charge */
-  uint32_t depth;        /* of regions and inlined calls */
-  bool located;          /* the error on its way up names its op */
+  bool joins;            /* a module that another program made: each op has that op's location */
+  uint32_t joins_at;
+  uint64_t budget; /* of jm_vhlo_charge */
+  uint32_t depth;  /* of regions and inlined calls */
+  bool located;    /* the error on its way up names its op */
   jm_arena scratch;
 };
 
@@ -160,6 +162,12 @@ jm_error *jm_vhlo_enter_shard(jm_vhlo *v, const jm_wire_op *op, const jm_shardin
                               jm_value *value) JM_MUST_USE;
 jm_error *jm_vhlo_leave_shard(jm_vhlo *v, const jm_wire_op *op, const jm_sharding *sharding,
                               const jm_type *whole, jm_value *value) JM_MUST_USE;
+
+/* -- sharding_rule.c: the factors that the program gives with a custom call (attribute `factors`)
+ */
+
+jm_error *jm_vhlo_sharding_rule(jm_vhlo *v, const jm_wire_op *op, const jm_value *operands,
+                                jm_i64s *out) JM_MUST_USE;
 
 /* -- unreduced.c: parts of sums. Along the unreduced axes of a sharding each device has a part of a
  * sum. Inside of the program sums are complete; parts are met at its edges, and at those of bodies

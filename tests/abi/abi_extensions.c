@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The extensions: layouts, shardings, explanations, the profiler. */
+ * The extensions: layouts, shardings, explanations, partitioners, the profiler. */
 #include "pjrt/extensions.h"
 
 #include <stdlib.h>
 
 #include "abi/abi.h"
+#include "pjrt/partitioner_abi.h"
 #include "pjrt/profiler_abi.h"
 
 static PJRT_Extension_Base *find_extension(int type) {
@@ -126,6 +127,24 @@ static void test_profiler(void) {
   CHECK(!profiler->destroy(&args));
 }
 
+/* What programs do with one is seen in tests/jax/test_partitioners.py. */
+static void test_partitioners(void) {
+  const PJRT_Custom_Partitioner_Extension *extension =
+      (const PJRT_Custom_Partitioner_Extension *)find_extension(
+          PJRT_Extension_Type_Custom_Partitioner);
+  static JAX_CustomCallPartitioner_Callbacks callbacks, of_a_newer_version = {.version = 1};
+  if (!extension) return;
+  PJRT_Register_Custom_Partitioner_Args args = {sizeof args, "a.call", 6, NULL};
+  FAILS(extension->register_custom_partitioner(&args), 3, "without callbacks");
+  args.callbacks = &of_a_newer_version;
+  FAILS(extension->register_custom_partitioner(&args), 12, "version 1 of a partitioner");
+  args.callbacks = &callbacks;
+  OK(extension->register_custom_partitioner(&args));
+  OK(extension->register_custom_partitioner(&args));
+  args.name_size = 0;
+  FAILS(extension->register_custom_partitioner(&args), 3, "without a name");
+}
+
 void test_extensions(const void *code, size_t n_code) {
   PJRT_Layouts_Extension *layouts =
       (PJRT_Layouts_Extension *)find_extension(PJRT_Extension_Type_Layouts);
@@ -135,6 +154,7 @@ void test_extensions(const void *code, size_t n_code) {
   test_defaults(layouts);
   test_explanations(code, n_code);
   test_profiler();
+  test_partitioners();
   PJRT_Program program = {.struct_size = sizeof program,
                           .code = (char *)code,
                           .code_size = n_code,

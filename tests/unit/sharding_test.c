@@ -5,6 +5,7 @@
 
 #include "ir/collective.h"
 #include "ir/parse.h"
+#include "ir/xla_proto.h"
 #include "pass/reshard.h"
 #include "unit/check.h"
 
@@ -99,7 +100,90 @@ static void test_bytes(void) {
   jm_module_destroy(m);
 }
 
+/* -- as XLA's messages */
+
+static const jm_sharding *read_message(const char *bytes, size_t size, uint32_t rank) {
+  static const int64_t dims[2];
+  const jm_type type = {.dtype = JM_DT_f32, .rank = rank, .dims = dims};
+  const jm_type *types[] = {&type};
+  const jm_sharding *named = NULL, *out = NULL;
+  CHECK_OK(jm_xla_shardings_read(&arena, bytes, size, types, 1, DEVICES, &named));
+  CHECK_OK(jm_sharding_canonicalize(&arena, named, &out));
+  return out;
+}
+#define READ(rank, bytes) read_message(bytes, sizeof bytes - 1, rank)
+
+static void test_messages(void) {
+  /* What jaxlib writes for a mesh of [4, 2] with axes x and y: P(x, y), P(y, x), P(y). */
+  CHECK(jm_sharding_equal(READ(2, "\x08\x03\x1a\x02\x04\x02\x4a\x01\x08\x52\x01\x00"),
+                          make(LIST(1, 2, 4, 1, 1, 2), NONE, 2)));
+  CHECK(jm_sharding_equal(READ(2, "\x08\x03\x1a\x02\x02\x04\x4a\x02\x04\x02\x52\x02\x01\x00"),
+                          make(LIST(1, 1, 2, 1, 2, 4), NONE, 2)));
+  CHECK(jm_sharding_equal(
+      READ(2, "\x08\x03\x1a\x03\x02\x01\x04\x30\x01\x4a\x02\x04\x02\x52\x02\x01\x00"),
+      make(LIST(1, 1, 2, 0), NONE, 2)));
+  CHECK(!READ(2, "") && !READ(2, "\x08\x00"));
+  const jm_sharding *written[] = {make(LIST(1, 1, 8), NONE, 1), make(LIST(1, 4, 2), NONE, 1),
+                                  make(LIST(1, 1, 2), NONE, 1), NULL};
+  const int64_t dim = 16;
+  const jm_type type = {.dtype = JM_DT_f32, .rank = 1, .dims = &dim};
+  const jm_type *types[] = {&type, &type, &type, &type};
+  for (uint32_t n = 1; n <= 4; n++) {
+    const jm_sharding *read[4];
+    jm_text text;
+    jm_text_init(&text);
+    jm_xla_shardings_write(written, types, n, DEVICES, &text);
+    CHECK_OK(jm_xla_shardings_read(&arena, text.bytes, text.size, types, n, DEVICES, read));
+    for (uint32_t i = 0; i < n; i++) CHECK(jm_sharding_equal(read[i], written[i]));
+    for (size_t size = 0; n > 1 && size < text.size; size++) /* cut off, or of fewer arrays */
+      CHECK_FAILS(jm_xla_shardings_read(&arena, text.bytes, size, types, n, DEVICES, read),
+                  JM_INVALID_ARGUMENT, "");
+    jm_text_deinit(&text);
+  }
+}
+
+static void test_refused_messages(void) {
+  const jm_type type = {.dtype = JM_DT_f32, .rank = 1, .dims = (const int64_t[]){16}};
+  const jm_type *types[] = {&type};
+  const struct {
+    const char *bytes, *message;
+    size_t size;
+    jm_code code;
+  } refused[] = {
+      {"\x08\x01", "type 1", 2, JM_UNIMPLEMENTED}, /* on one device */
+      {"\x08\x04", "type 4", 2, JM_UNIMPLEMENTED}, /* manual */
+      {"\x08\x03\x1a\x01\x08\x42\x01\x06", "unreduced", 8, JM_UNIMPLEMENTED},
+      {"\x08\x03\x1a\x01\x08", "not those of the program", 5, JM_INVALID_ARGUMENT},
+      {"\x08\x03\x1a\x01\x04\x4a\x01\x08", "not those of the program", 8, JM_INVALID_ARGUMENT},
+      {"\x08\x03\x1a\x01\x08\x4a\x01\x08\x52\x01\x01", "no permutation", 11, JM_INVALID_ARGUMENT},
+      {"\x08\x03\x1a\x01\x08\x22\x02\x00\x00", "not those of the program", 9, JM_INVALID_ARGUMENT},
+      {"\x08\x03\x1a\x02\x08\x01\x4a\x01\x08", "of 2 dimensions for 1", 9, JM_INVALID_ARGUMENT},
+      {"\x08\x03\x1a\x7f\x08", "malformed", 5, JM_INVALID_ARGUMENT},
+      {"\x08", "malformed", 1, JM_INVALID_ARGUMENT},
+      {"\x0f", "malformed", 1, JM_INVALID_ARGUMENT},
+  };
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    const jm_sharding *out;
+    CHECK_FAILS(
+        jm_xla_shardings_read(&arena, refused[i].bytes, refused[i].size, types, 1, DEVICES, &out),
+        refused[i].code, refused[i].message);
+  }
+}
+
+static void test_shape_message(void) {
+  static const int64_t dims[] = {8, 300};
+  const jm_type type = {.dtype = JM_DT_bf16, .rank = 2, .dims = dims};
+  const jm_type *types[] = {&type};
+  static const char want[] = "\x10\x10\x1a\x03\x08\xac\x02\x32\x02\x00\x00";
+  jm_text text;
+  jm_text_init(&text);
+  jm_xla_shapes_write(types, 1, &text);
+  CHECK(text.size == sizeof want - 1 && !memcmp(text.bytes, want, text.size));
+  jm_text_deinit(&text);
+}
+
 static void start(void) { jm_arena_init(&arena); }
 static void end(void) { jm_arena_deinit(&arena); }
 
-TEST_MAIN(start, test_canonical, test_lists, test_costs, test_bytes, end)
+TEST_MAIN(start, test_canonical, test_lists, test_costs, test_bytes, test_messages,
+          test_refused_messages, test_shape_message, end)
