@@ -78,6 +78,8 @@ class Entry:
     results: tuple[Signature, ...]
     # Instead of the callback, for one that is given the memory itself (buffer_callbacks.py).
     run_in_place: Callable[[Sequence[Any], Sequence[Any]], None] | None = None
+    # Each device calls with its parts, whose sizes come as arrays behind them (partition_call.c).
+    takes_parts: bool = False
 
 
 _table: dict[int, Entry] = {}
@@ -92,6 +94,18 @@ def read_array(array: _Array, signature: Signature) -> np.ndarray:
     """A read-only copy: the callback may keep it, the library's memory goes on."""
     data = ctypes.string_at(array.data, array.n_bytes) if array.n_bytes else b""
     return np.ndarray(signature.shape, signature.dtype, buffer=data)
+
+
+def read_arrays(entry: Entry, inputs: Sequence[_Array]) -> list[np.ndarray]:
+    return [read_array(*pair) for pair in zip(inputs, entry.operands, strict=True)]
+
+
+def read_parts(entry: Entry, inputs: Sequence[_Array]) -> list[np.ndarray]:
+    parts = []
+    for whole, part, sizes in zip(entry.operands, inputs[::2], inputs[1::2], strict=True):
+        listed = read_array(sizes, Signature((len(whole.shape),), np.dtype(np.int64)))
+        parts.append(read_array(part, Signature(tuple(listed.tolist()), whole.dtype)))
+    return parts
 
 
 def check_results(values: Sequence[Any], results: Sequence[Signature]) -> list[np.ndarray]:
@@ -119,7 +133,7 @@ def run(entry: Entry, inputs: Sequence[_Array], outputs: Sequence[_Array]) -> No
     if entry.run_in_place:
         entry.run_in_place(inputs, outputs)
         return
-    arguments = [read_array(*pair) for pair in zip(inputs, entry.operands, strict=True)]
+    arguments = (read_parts if entry.takes_parts else read_arrays)(entry, inputs)
     arrays = check_results(entry.callback(*arguments), entry.results)
     for array, output in zip(arrays, outputs, strict=True):
         if array.nbytes != output.n_bytes:
@@ -233,6 +247,14 @@ def share(sharding: Any, with_token: bool) -> Any:
     return array_list((token, *sharding.shardings))
 
 
+def is_divided(ctx: Any) -> bool:
+    """Whether the compiler divides the program among devices; elsewhere values are parts already."""
+    from jax._src import sharding_impls
+
+    context = ctx.module_context.axis_context
+    return isinstance(context, sharding_impls.ShardingContext) and context.num_devices > 1
+
+
 def emit(
     ctx: Any,
     callback: Callable[..., Sequence[Any]],
@@ -256,7 +278,13 @@ def emit(
         raise NotImplementedError(f"layouts of callbacks on platform {PLATFORM}")
     if partitioned and result_avals:
         raise ValueError("Partitioned callback not supported with return values.")
-    entry = Entry(callback, tuple(map(describe, operand_avals)), tuple(map(describe, result_avals)))
+    takes_parts = partitioned and is_divided(ctx)
+    entry = Entry(
+        callback,
+        tuple(map(describe, operand_avals)),
+        tuple(map(describe, result_avals)),
+        takes_parts=takes_parts,
+    )
     number, claim = enter(entry)
     ctx.module_context.add_keepalive(claim)
     # Not to be called by jaxlib: JAX then knows that effects_barrier has to wait for the program.
@@ -269,8 +297,9 @@ def emit(
         avals_in=[*token_avals, *operand_avals],
         avals_out=[*token_avals, *result_avals],
     )
+    attributes = {"id": np.int64(number)} | ({"partitioned": True} if takes_parts else {})
     call, results = compat.lower_call(
-        ctx, TARGET, *tokens, *operands, has_side_effect=has_side_effect, id=np.int64(number)
+        ctx, TARGET, *tokens, *operands, has_side_effect=has_side_effect, **attributes
     )
     if sharding is not None and call is not None:
         compat.set_sharding(ctx, call, share(sharding, bool(tokens and result_avals)))

@@ -144,6 +144,19 @@ static jm_error *build_partitioned(partitioner *t, const jm_site *site, const jm
   return NULL;
 }
 
+/* A callback on what each device has. */
+static jm_error *build_on_parts(partitioner *t, const jm_site *site, const jm_op *op) {
+  jm_value *parts;
+  const jm_type **unused;
+  jm_op_id made;
+  JM_TRY(allocate_lists(t, op, &parts, &unused));
+  for (uint32_t i = 0; i < op->n_operands; i++) parts[i] = t->local[op->operands[i]];
+  JM_TRY(jm_call_build_on_parts(&t->p, site, op, parts, &made));
+  for (uint32_t i = 0; i < op->n_results; i++)
+    t->local[op->first_result + i] = t->p.m->ops[made].first_result + i;
+  return NULL;
+}
+
 /* -- what is to happen once: on device 0, whose results the others are told
 
    %0: u32[] = partition_id
@@ -514,6 +527,7 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   }
   int64_t callback;
   if (jm_call_inspects(&op, &callback)) return jm_call_inspect(&t->p, &op, callback);
+  if (jm_call_takes_parts(&op)) return build_on_parts(t, &site, &op);
   if (is_manual(t, &op)) return build_whole(t, &site, &op);
   if (jm_call_is_partitioned(&op)) return build_partitioned(t, &site, &op);
   if (happens_once(&op)) return build_once(t, &site, &op);

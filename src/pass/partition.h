@@ -72,6 +72,11 @@ jm_error *jm_call_partition(jm_placement *p, const jm_op *op, jm_call_parts *out
  * opinion. */
 jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***out) JM_MUST_USE;
 
+/* Whether it is a callback that each device calls with its parts; *out is the op that does. */
+bool jm_call_takes_parts(const jm_op *op);
+jm_error *jm_call_build_on_parts(jm_placement *p, const jm_site *site, const jm_op *op,
+                                 const jm_value *parts, jm_op_id *out) JM_MUST_USE;
+
 /* Whether the call only asks for the sharding of its operand, with the callback of this id. */
 bool jm_call_inspects(const jm_op *op, int64_t *id);
 jm_error *jm_call_inspect(jm_placement *p, const jm_op *op, int64_t id) JM_MUST_USE;

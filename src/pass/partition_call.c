@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Custom calls that are met while a program is partitioned: those whose partitioner says what one
- * device runs (base/partitioner.h), and those that ask for the sharding of a value.
+ * device runs (base/partitioner.h), callbacks that want what each device has, and those that ask
+ * for the sharding of a value.
  *
  *   %y: f32[8,4] = custom_call %x target="CustomSPMDPartitioning" backend_config="7"
  *
@@ -36,9 +37,19 @@ bool jm_call_inspects(const jm_op *op, int64_t *id) {
   return !strcmp(a->target.bytes, "mps.inspect_sharding") && jm_call_id_find(a, id);
 }
 
+bool jm_call_takes_parts(const jm_op *op) {
+  int64_t id;
+  if (!jm_op_callback_find(op, &id)) return false;
+  const jm_dict *config = &((const jm_custom_call_attrs *)op->attrs)->config;
+  for (uint32_t i = 0; i < config->n; i++)
+    if (!strcmp(config->entries[i].key.bytes, "partitioned")) return config->entries[i].i64 != 0;
+  return false;
+}
+
 bool jm_pass_partition_takes(const jm_module *m, const jm_op *op) {
   int64_t id;
-  return m->whole && (jm_call_is_partitioned(op) || jm_call_inspects(op, &id));
+  return m->whole &&
+         (jm_call_is_partitioned(op) || jm_call_inspects(op, &id) || jm_call_takes_parts(op));
 }
 
 /* -- asking */
@@ -133,6 +144,73 @@ jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***o
   *out = jm_arena_alloc(&p->scratch, op->n_results, sizeof **out);
   if (!*out) return jm_error_out_of_memory();
   return read_shardings(p, answer, results, op->n_results, *out);
+}
+
+/* -- callbacks that each device calls with its parts, beside each of which are its sizes:
+
+   custom_call %x target="mps.callback" config={id=7, partitioned=true}
+
+   becomes, where %x: f32[8,4] has parts=[1,1,2,0],
+
+   %0: s64[2] = constant value=[4,4]
+   custom_call %x, %0 target="mps.callback" config={id=7}                                       */
+
+static jm_error *build_sizes(const jm_site *site, jm_value part, jm_value *out) {
+  jm_module *m = site->m;
+  const jm_type *of = jm_module_typeof(m, part), *type;
+  const int64_t n = of->rank;
+  JM_TRY(jm_module_type(m, JM_DT_s64, 1, &n, &type));
+  void *sizes = jm_arena_copy(&m->arena, of->dims, of->rank, sizeof *of->dims);
+  if (!sizes) return jm_error_out_of_memory();
+  const jm_constant_attrs attrs = {.value = {sizes, false}};
+  const jm_op_spec spec = {.code = JM_OP_constant,
+                           .result_types = &type,
+                           .n_results = 1,
+                           .attrs = &attrs,
+                           .loc = site->loc};
+  jm_op_id id;
+  JM_TRY(jm_build_op(m, site->region, &spec, &id));
+  *out = m->ops[id].first_result;
+  return NULL;
+}
+
+/* The id alone. */
+static jm_error *shorten_config(jm_module *m, int64_t id, jm_dict *out) {
+  const jm_dict_entry entry = {.key = {"id", 2}, .kind = JM_DICT_I64, .i64 = id};
+  const jm_dict_entry *entries = jm_arena_copy(&m->arena, &entry, 1, sizeof entry);
+  *out = (jm_dict){entries, 1};
+  return entries ? NULL : jm_error_out_of_memory();
+}
+
+jm_error *jm_call_build_on_parts(jm_placement *p, const jm_site *site, const jm_op *op,
+                                 const jm_value *parts, jm_op_id *out) {
+  jm_module *m = p->m;
+  jm_custom_call_attrs attrs = *(const jm_custom_call_attrs *)op->attrs;
+  jm_value *operands = jm_arena_alloc(&p->scratch, 2 * (size_t)op->n_operands, sizeof *operands);
+  const jm_type **types = jm_arena_alloc(&p->scratch, op->n_results, sizeof *types);
+  uint32_t n = 0;
+  int64_t id;
+  if (!operands || !types) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    operands[n++] = parts[i];
+    if (jm_module_typeof(m, parts[i])->dtype == JM_DT_token) continue;
+    JM_TRY(build_sizes(site, parts[i], &operands[n++]));
+  }
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    types[i] = jm_op_result_type(m, op, i);
+    if (types[i]->dtype != JM_DT_token)
+      return jm_error_unimplemented("results of a callback that each device calls with its parts");
+  }
+  if (jm_op_callback_find(op, &id)) JM_TRY(shorten_config(m, id, &attrs.config));
+  attrs.layouts = attrs.aliases = (jm_i64s){NULL, 0};
+  const jm_op_spec spec = {.code = JM_OP_custom_call,
+                           .operands = operands,
+                           .n_operands = n,
+                           .result_types = types,
+                           .n_results = op->n_results,
+                           .attrs = &attrs,
+                           .loc = op->loc};
+  return jm_build_op(m, site->region, &spec, out);
 }
 
 /* -- inspection */

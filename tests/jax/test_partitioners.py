@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls into Python while a program over eight devices is partitioned: custom_partitioning, by its
-sharding rule and by its functions, and inspect_array_sharding."""
+sharding rule and by its functions, inspect_array_sharding, and callbacks on parts."""
 
 import in_turn
 from test_partition import run
@@ -170,6 +170,28 @@ alone = []
 one = jax.device_put(np.ones((2, 2), np.float32), jax.devices("mps")[0])
 jax.jit(lambda x: jax.debug.inspect_array_sharding(x, callback=alone.append))(one)
 assert len(alone) == 1 and alone[0].is_fully_replicated, alone""",
+    # Each device calls with what it has, in the sharding that the value has anyway.
+    "partitioned_callback": """
+def calls(spec, function=lambda x: x, **options):
+    seen = []
+    def f(x):
+        jax.debug.callback(lambda v, n: seen.append((np.array(v), int(n))), function(x), 7, **options)
+        return x + 1
+    x = put((8, 4), *spec)
+    compiled = jax.jit(f).lower(x).compile()
+    same(compiled(x), np.asarray(x) + 1)
+    jax.effects_barrier()
+    assert all(n == 7 for _, n in seen)
+    assert ("all_gather" in compiled.as_text()) == (not options)
+    return function(np.asarray(x)), [v for v, _ in seen]
+whole, seen = calls(("a", "b"), jnp.transpose, partitioned=True)
+assert len(seen) == 8 and all(v.shape == (2, 2) for v in seen), [v.shape for v in seen]
+assert sorted(v.ravel().tolist() for v in seen) == sorted(
+    whole[i : i + 2, k : k + 2].ravel().tolist() for i in (0, 2) for k in (0, 2, 4, 6))
+whole, seen = calls((None, "b"), partitioned=True)
+assert sorted(v[0, 0] for v in seen) == [0] * 4 + [2] * 4 and all(v.shape == (8, 2) for v in seen)
+whole, seen = calls(("a", "b"))
+assert len(seen) == 1 and (seen[0] == whole).all()""",
     "inspect_fails": """
 def callback(sharding):
     raise ValueError("not this one")
