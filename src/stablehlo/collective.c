@@ -17,8 +17,7 @@ static jm_error *is_identity(jm_vhlo *v, const jm_wire_op *op, bool *out) {
   return NULL;
 }
 
-/* Result 0 is zeros. */
-static jm_error *define_zero(jm_vhlo *v, const jm_wire_op *op) {
+jm_error *jm_vhlo_define_zero(jm_vhlo *v, const jm_wire_op *op) {
   static const char zero[16];
   const jm_type *type = NULL;
   jm_value value = JM_NONE;
@@ -34,7 +33,7 @@ static jm_error *read_permute(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(jm_vhlo_i64s(v, op, "source_target_pairs", &pairs));
   for (uint32_t i = 0; i + 1 < pairs.n; i += 2)
     if (!pairs.data[i] && !pairs.data[i + 1]) return jm_vhlo_read_identity(v, op);
-  return define_zero(v, op);
+  return jm_vhlo_define_zero(v, op);
 }
 
 jm_error *jm_vhlo_read_collective(jm_vhlo *v, const jm_wire_op *op) {
@@ -84,5 +83,5 @@ jm_error *jm_vhlo_read_device_id(jm_vhlo *v, const jm_wire_op *op) {
   JM_TRY(jm_vhlo_arity(op, 0, 1, 0));
   uint32_t n = code == JM_OP_partition_id ? v->m->n_partitions : v->m->n_replicas;
   if (n > 1) return jm_vhlo_read_plain(v, op);
-  return define_zero(v, op);
+  return jm_vhlo_define_zero(v, op);
 }

@@ -199,19 +199,26 @@ static jm_error *build_call(jm_vhlo *v, const jm_wire_op *op, jm_str target) {
   return jm_vhlo_build_typed_call(v, op, operands, &attrs);
 }
 
+/* -- called functions */
+
+jm_error *jm_vhlo_called_function(jm_vhlo *v, const jm_wire_op *op, const jm_wire_attr **out) {
+  const jm_wire_attr *called;
+  JM_TRY(jm_vhlo_find(v, op, "called_computations", &called));
+  if (!called || called->kind != JM_WIRE_ARRAY || called->n_attrs != 1)
+    return jm_error_invalid("it does not name one function");
+  JM_TRY(jm_bytecode_read_attr(v->b, called->attrs[0], out));
+  if ((*out)->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, (*out)->attrs[0], out));
+  return (*out)->kind == JM_WIRE_STRING ? NULL : jm_error_invalid("it does not name one function");
+}
+
 /* -- approximate top-k */
 
 /* A sort of values and indices by the called comparator: the exact result that the op approximates.
  */
 static jm_error *build_sort(jm_vhlo *v, const jm_wire_op *op, const jm_value *operands,
                             const jm_sort_attrs *attrs, jm_value *out) {
-  const jm_wire_attr *called, *name;
-  JM_TRY(jm_vhlo_find(v, op, "called_computations", &called));
-  if (!called || called->kind != JM_WIRE_ARRAY || called->n_attrs != 1)
-    return jm_error_invalid("it does not name one comparator");
-  JM_TRY(jm_bytecode_read_attr(v->b, called->attrs[0], &name));
-  if (name->kind == JM_WIRE_SYMBOL) JM_TRY(jm_bytecode_read_attr(v->b, name->attrs[0], &name));
-  if (name->kind != JM_WIRE_STRING) return jm_error_invalid("it does not name one comparator");
+  const jm_wire_attr *name;
+  JM_TRY(jm_vhlo_called_function(v, op, &name));
   const jm_type *types[2] = {jm_vhlo_typeof(v, operands[0]), jm_vhlo_typeof(v, operands[1])};
   const jm_op_spec spec = {.code = JM_OP_sort,
                            .operands = operands,
@@ -297,6 +304,16 @@ static const struct {
     {"dce_sink", read_sink, read_sink},
     {"control_dep", read_sink, read_sink},
     {"ApproxTopK", read_approx_top_k, read_approx_top_k},
+    {"all-gather-start", jm_vhlo_read_async_start, jm_vhlo_read_async_start},
+    {"all-reduce-start", jm_vhlo_read_async_start, jm_vhlo_read_async_start},
+    {"all-to-all-start", jm_vhlo_read_async_start, jm_vhlo_read_async_start},
+    {"collective-permute-start", jm_vhlo_read_async_start, jm_vhlo_read_async_start},
+    {"reduce-scatter-start", jm_vhlo_read_async_start, jm_vhlo_read_async_start},
+    {"all-gather-done", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"all-reduce-done", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"all-to-all-done", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"collective-permute-done", jm_vhlo_read_identity, jm_vhlo_read_identity},
+    {"reduce-scatter-done", jm_vhlo_read_identity, jm_vhlo_read_identity},
 };
 
 jm_error *jm_vhlo_read_custom_call(jm_vhlo *v, const jm_wire_op *op) {

@@ -193,6 +193,15 @@ jm_error *jm_vhlo_text_sharding(jm_vhlo *v, const char *text, uint32_t rank, boo
  * over several partitions. */
 jm_vhlo_rule jm_vhlo_read_sharding_call, jm_vhlo_read_full_to_shard, jm_vhlo_read_shard_to_full;
 
+/* -- async_call.c: the first half of a collective, as a custom call */
+
+jm_vhlo_rule jm_vhlo_read_async_start;
+
+/* -- collective.c */
+
+/* Result 0 is zeros. */
+jm_error *jm_vhlo_define_zero(jm_vhlo *v, const jm_wire_op *op) JM_MUST_USE;
+
 /* -- groups.c: replica_groups (an attribute's index) as ids or as axes of a mesh */
 
 jm_error *jm_vhlo_groups(jm_vhlo *v, uint32_t index, jm_i64s *groups,
@@ -243,6 +252,9 @@ jm_error *jm_vhlo_read_config(jm_vhlo *v, const jm_wire_attr *dictionary, jm_dic
 /* A custom_call with these attributes and the wire op's layouts and aliases, which it adds. */
 jm_error *jm_vhlo_build_typed_call(jm_vhlo *v, const jm_wire_op *op, jm_value *operands,
                                    jm_custom_call_attrs *attrs) JM_MUST_USE;
+/* The name of the function that a custom call names as its computation. */
+jm_error *jm_vhlo_called_function(jm_vhlo *v, const jm_wire_op *op,
+                                  const jm_wire_attr **out) JM_MUST_USE;
 /* A custom call of a target `mhlo.<op>` as older jaxlibs write ops that are composites today; done:
  * the IR has that op. */
 jm_error *jm_vhlo_read_mhlo_call(jm_vhlo *v, const jm_wire_op *op, const char *target,

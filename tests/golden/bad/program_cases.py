@@ -377,7 +377,7 @@ custom_case("top_k_operands", NOT, "ApproxTopK of 1 operands", target="ApproxTop
 body_case("top_k_dim", BAD, "ApproxTopK without a reduction_dim")(
     lambda p, r: custom_call(p, r, "ApproxTopK", 2, r.args * 4)
 )
-body_case("top_k_comparator", BAD, "it does not name one comparator")(
+body_case("top_k_comparator", BAD, "it does not name one function")(
     lambda p, r: custom_call(
         p,
         r,
@@ -386,6 +386,34 @@ body_case("top_k_comparator", BAD, "it does not name one comparator")(
         r.args * 4,
         p.dictionary(mhlo__backend_config=p.vhlo_dictionary(reduction_dim=p.integer(0))),
     )
+)
+
+
+def async_case(name, code, text, configuration, target="all-gather-start"):
+    def dictionary(p):
+        entry = p.dictionary(async_collective_config=p.string(configuration))
+        return p.dictionary(mhlo__frontend_attributes=entry)
+
+    custom_case(name, code, text, target=target, dictionary=dictionary)
+
+
+custom_case("async_config", BAD, "it has no async_collective_config", target="all-gather-start")
+async_case("async_unknown", NOT, "async_collective_config at '\"speed\": 1}'", '{"speed": 1}')
+async_case(
+    "async_rows",
+    BAD,
+    "a malformed async_collective_config at ']]}'",
+    '{"replica_groups": [[0, 1], [2]]}',
+)
+async_case(
+    "async_end", BAD, "a malformed async_collective_config at ''", '{"channel_id": 1, "tiled": true'
+)
+async_case(
+    "async_tiled",
+    NOT,
+    "a reduce-scatter that is not tiled",
+    '{"tiled": false}',
+    "reduce-scatter-start",
 )
 
 
