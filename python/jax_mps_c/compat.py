@@ -149,6 +149,13 @@ def emitter() -> Any:
     return callback if hasattr(callback, "emit_python_callback") else mlir
 
 
+def has_futures() -> bool:
+    """Whether collectives have two halves, with a future between them."""
+    from jax._src import core
+
+    return hasattr(core, "AbstractFuture")
+
+
 def takes_any_host_callback() -> bool:
     """Whether a program may name a callback that jaxlib does not call; before 0.6 the list of them was
     for capsules of jaxlib's own."""

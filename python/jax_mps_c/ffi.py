@@ -15,7 +15,7 @@ import logging
 import threading
 from typing import Any
 
-from jax_mps_c import extension
+from jax_mps_c import compat, extension
 
 logger = logging.getLogger("jax_mps_c")
 
@@ -144,6 +144,24 @@ def resolve(name: bytes) -> None:
 _resolver = _Resolver(resolve)
 
 
+def order_futures() -> None:
+    """An order in which a collective is to start (jax.experimental.control_deps) is a call with a
+    future, which jaxlib can't convert to the library's version of StableHLO. The order has no
+    effect on values, and the library does the work of a collective where it starts."""
+    from jax._src import core, ffi
+
+    original = ffi.ffi_call_lowering
+
+    @functools.wraps(original)
+    def lower(ctx: Any, *operands: Any, target_name: str, **params: Any) -> Any:
+        is_order = target_name == "control_dep" and not ctx.avals_out
+        if is_order and any(isinstance(aval, core.AbstractFuture) for aval in ctx.avals_in):
+            return []
+        return original(ctx, *operands, target_name=target_name, **params)
+
+    compat.register_lowering(ffi.ffi_call_p, lower)
+
+
 def register() -> None:
     from jax._src.lib import xla_client
 
@@ -153,3 +171,5 @@ def register() -> None:
         if hasattr(xla_client, name):
             getattr(xla_client, name)(PLATFORM, register_type)
             break
+    if compat.has_futures():
+        order_futures()

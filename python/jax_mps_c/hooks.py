@@ -226,10 +226,10 @@ HOOKS = (
     ),
     Hook(
         "ffi",
-        "jaxlib.xla_client.{register_custom_call_handler,_custom_callback}",
+        "jaxlib.xla_client.{register_custom_call_handler,_custom_callback}, jax._src.ffi.ffi_call_p",
         "0.4.38 - 0.12.0.1",
         "jaxlib keeps handlers for jax.ffi by the platform's name and has no table for ours; those of "
-        "the CPU serve us too",
+        "the CPU serve us too; calls that order futures have no form that we could read",
         register_ffi,
     ),
     Hook(

@@ -53,7 +53,9 @@ if jax.__version_info__[:2] == (0, 10):
         first = parallel.all_gather_start(v, 'i', axis=1, tiled=True)
         second = parallel.psum_scatter_start(v, 'i', scatter_dimension=1, tiled=True)
         c = lax.fori_loop(0, 3, lambda k, c: lax.psum(c, 'i') % 5, v)
-        jax.ffi.ffi_call('control_dep', (), has_side_effect=True)(v, c)  # an order, no value
+        order = jax.ffi.ffi_call('control_dep', (), has_side_effect=True)  # of no value
+        order(v, c)
+        order(first.x, c)
         return jnp.concatenate([second.done(), first.done(), c], 1)
     want = blocks
     for k in range(3): want = np.tile(want.sum(0) % 5, (8, 1, 1))
