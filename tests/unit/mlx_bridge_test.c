@@ -471,6 +471,19 @@ static void products_and_transforms(void) {
   release_all();
 }
 
+/* A group of one process; tests/jax/test_processes.py has larger ones. */
+static void collectives(void) {
+  jm_mlx_group *group = NULL, *other = NULL;
+  CHECK_OK(api->group_join("ring", 0, 1, NULL, &group));
+  jm_mlx_array *a = counting(JM_DT_f32, DIMS(2, 2));
+  EXPECT(all_sum, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
+  EXPECT(all_gather, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
+  EXPECT(sum_scatter, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
+  release_all();
+  CHECK_FAILS(api->group_join("ring", 1, 1, NULL, &other), JM_FAILED_PRECONDITION, "rank 0 of 1");
+  api->group_close(group);
+}
+
 static void every_primitive_was_called(void) {
   for (int i = 0; i < N_PRIMITIVES; i++) {
     if (!called[i]) fprintf(stderr, "never called: %s\n", names[i]);
@@ -764,7 +777,7 @@ static void open_library(void) {
 }
 
 TEST_MAIN(open_library, regular_primitives, types, movement, making_and_choosing, scans,
-          products_and_transforms, every_primitive_was_called, import_and_export,
+          products_and_transforms, collectives, every_primitive_was_called, import_and_export,
           views_and_empty_arrays, lazy_arrays, donation, errors_leave_the_process_alive,
           errors_of_worker_threads_arrive, kernels_are_lazy_and_fail_like_primitives,
           kernels_of_a_gpu, too_large_allocations_are_refused, the_device)

@@ -111,7 +111,7 @@ jm_error *group_join(const char *backend, uint32_t rank, uint32_t size, const ch
                           "process %u sees %d GPUs; CUDA_VISIBLE_DEVICES must name one of its own",
                           rank, n_gpus);
     core::distributed::Group group =
-        address ? join_nccl(rank, size, address) : core::distributed::init(true, backend);
+        address ? join_nccl(rank, size, address) : core::distributed::init(size > 1, backend);
     if (jm_error *error = check_group(group, backend, rank, size)) return error;
     *out = new jm_mlx_group{group, core::to_stream(here.stream)};
     return nullptr;
