@@ -162,7 +162,7 @@ static void value_count(finder *f, jm_value v, uint32_t made_by) {
     const uint32_t s = f->readers[r].step;
     uint64_t later = 0;
     for (size_t w = 0; w < f->words; w++) later |= f->live[w] & after(f, s)[w];
-    if (!later && s != last) f->reusable[s] += bytes;
+    if (!later && !f->returned[v] && s != last) f->reusable[s] += bytes;
     last = s;
   }
 }
