@@ -134,16 +134,16 @@ fails(halves, "Mismatch in result shapes")
 fails(uneven, "CustomSPMDPartitioning")""",
     # Without Shardy, functions give shardings instead of the rule.
     "functions": """
-if not hasattr(jax.config, "jax_use_shardy_partitioner"):
-    raise SystemExit
-jax.config.update("jax_use_shardy_partitioner", False)
-c = Call(jnp.sin, None, infer_sharding_from_operands=lambda mesh, args, result: args[0].sharding)
-x = put((8, 4), "a", "b")
-y = jax.jit(lambda x: c.call(x) + 1)(x)
-same(y, np.sin(np.asarray(x)) + 1)
-assert c.seen == [(("a", "b"), ("a", "b"))], c.seen
-assert y.sharding.is_equivalent_to(x.sharding, 2), y.sharding
-jax.config.update("jax_use_shardy_partitioner", True)""",
+if hasattr(jax.config, "jax_use_shardy_partitioner"):
+    jax.config.update("jax_use_shardy_partitioner", False)
+    infer = lambda mesh, args, result: args[0].sharding
+    c = Call(jnp.sin, None, infer_sharding_from_operands=infer)
+    x = put((8, 4), "a", "b")
+    y = jax.jit(lambda x: c.call(x) + 1)(x)
+    same(y, np.sin(np.asarray(x)) + 1)
+    assert c.seen == [(("a", "b"), ("a", "b"))], c.seen
+    assert y.sharding.is_equivalent_to(x.sharding, 2), y.sharding
+    jax.config.update("jax_use_shardy_partitioner", True)""",
     # What propagation found for values in the middle of a program, told once for each.
     "inspect": """
 seen = []
