@@ -120,6 +120,18 @@ def reduce_with_nan(f: Any, x: Any, **places: Any) -> Any:
     return reduce(x)
 
 
+def unsure_product(context: Context, params: dict, x: Any, out: Any, add: Any) -> Any:
+    """With noise, NaN where a partial product may leave the type's range in some order, which nobody
+    promises. add: the sum of logarithms that is as the product."""
+    if not context.noise or not jnp.issubdtype(x.dtype, jnp.inexact):
+        return out
+    info = ml_dtypes.finfo(part_dtype(params["own"]))
+    logs = jnp.log2(jnp.where(x == 0, 1.0, jnp.abs(lax.stop_gradient(x))))
+    above = add(jnp.maximum(logs, 0)) > np.log2(float(info.max)) - 1
+    below = add(jnp.minimum(logs, 0)) < np.log2(float(info.tiny)) + 1
+    return jnp.where(above | below, jnp.asarray(np.nan, out.dtype), out)
+
+
 def reducer(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
         f = jax.scipy.special.logsumexp if name == "logsumexp" else getattr(jnp, name)
@@ -129,6 +141,8 @@ def reducer(name: str) -> Any:
             out = reduce_with_nan(f, x, **places)
         else:
             out = f(x, **places)
+        if name == "prod":
+            out = unsure_product(context, params, x, out, lambda v: jnp.sum(v, **places))
         return out.astype(context.dtype(params["dtype"])) if "dtype" in params else out
 
     return apply
@@ -137,7 +151,11 @@ def reducer(name: str) -> Any:
 def cumulative(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
         x = without_complex_nan(name, x)
-        return getattr(lax, name)(x, axis=params["axis"], reverse=params["reverse"])
+        along = {"axis": params["axis"], "reverse": params["reverse"]}
+        out = getattr(lax, name)(x, **along)
+        if name == "cumprod":
+            out = unsure_product(context, params, x, out, lambda v: lax.cumsum(v, **along))
+        return out
 
     return apply
 

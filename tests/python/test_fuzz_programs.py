@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[2]
 
 TEXT = """
-import contextlib, json, random, sys
+import contextlib, dataclasses, json, random, sys
 sys.path.insert(0, "scripts")
 import numpy as np
 import fuzz_programs
@@ -111,6 +111,16 @@ p = program.Program(0, [program.Input((3,), "float64", "", 0, x)], [
 judged = lambda error: [d.kind for d in judge.compare(p, [right + error], [right], "cpu", "value")]
 found["derivative"], found["bad derivative"] = judged(2e-16), judged(1e-10)
 
+# A product whose parts leave the range in one order is what any order makes of it; else it is not.
+x = np.array([1e-30, 1e-12, 1e30, 2e10], np.float32)
+step = Step("reduce_prod", (0,), {"axis": 0, "keepdims": False, "dtype": "float32"}, "float32", ())
+p = program.Program(0, [program.Input((4,), "float32", "", 0, x)], [step], (1,))
+judged = lambda q, ours: [
+    d.kind for d in judge.compare(q, [np.float32(ours)], [np.float32(0)], "cpu", "value")]
+found["underflow"] = judged(p, 0.0199)
+safe = dataclasses.replace(p.inputs[0], data=np.array([1e-10, 1e-12, 1e12, 2e10], np.float32))
+found["no underflow"] = judged(dataclasses.replace(p, inputs=[safe]), 1.99)
+
 # Constants are not folded where it is judged: z / 0 is infinite. So is cos z where sinh overflows.
 z = np.array([1 + 2j, 2 - 1j], np.complex64)
 p = program.Program(0, [program.Input((2,), "complex64", "", 0, z)], [
@@ -155,6 +165,8 @@ def test_judge_and_reduce():
         "cummax": [1.0, 1.0, 2.0],
         "derivative": [],
         "bad derivative": ["value"],
+        "underflow": [],
+        "no underflow": ["both"],
         "infinite": [["inf", "inf"], ["inf", "-inf"], ["inf", "-inf"]],
     }
 
