@@ -178,7 +178,7 @@ SAID = (
     "not applied, this jax differs",
     "it may be auto, gpu, mlx-cpu or host",
     "the program comes from a newer release",
-    "only those of the host run",
+    "at a time; a process each (jax.distributed) can run it",
     "bytes for temporaries, the largest",
     "out of memory: a buffer of",
     "Buffer has been deleted or donated",
