@@ -58,11 +58,15 @@ CUMULATIVE_EXACT = ("cummax", "cummin")
 
 # Functions for which NumPy and SciPy say what is right where a result has a NaN: of complex numbers (as
 # C's Annex G), and of real ones. For tan(inf + 0i) JAX's CPU backend makes both parts NaN, and the
-# imaginary one is 0; its igamma(0, x) is NaN, not 1, in double precision, too (jax 0.10.2).
+# imaginary one is 0; its igamma(0, x) is NaN, not 1, in double precision, too (jax 0.10.2), and so is
+# its digamma(0), which jax 0.11 made -inf for zeros of both signs.
 OF_COMPLEX = {name: getattr(np, name) for name in ("tan", "tanh", "sinh", "cosh", "abs", "sign")}
 OF_COMPLEX |= {name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "asinh", "acosh")}
 OF_COMPLEX["rsqrt"] = lambda z: 1 / np.sqrt(z)
-OF_REAL = {"igamma": scipy.special.gammainc}
+OF_REAL = {
+    "igamma": scipy.special.gammainc,
+    "digamma": lambda x: scipy.special.psi(np.where(x == 0, 0.0, x)),
+}
 
 
 def without_needless_nan(name: str, args: Any, out: Any) -> Any:

@@ -108,6 +108,15 @@ def test_derivatives(name, which):
     compare(jax.vmap(getattr(lax, name)), arguments, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
+def test_digamma_at_its_poles(dtype):
+    x = np.array([0.0, -0.0, -1.0, -2.0, np.inf, -np.inf, np.nan]).astype(dtype)
+    want = np.array([-np.inf, -np.inf, np.nan, np.nan, np.inf, np.nan, np.nan])
+    on_mps = jax.device_put(x, jax.devices("mps")[0])
+    got = np.asarray(jax.jit(lax.digamma)(on_mps)).astype(np.float32)
+    np.testing.assert_array_equal(got, want)
+
+
 # x, bessel_i0e, bessel_i1e and their derivatives, of 20 digits (mpmath). All types have these x; the
 # derivative of bessel_i1e is 0 near 1.5451.
 BESSEL = np.array(

@@ -123,6 +123,7 @@ JM_INLINE double digamma(double x) {
   double cotangent = PI * cos_pi(f) / sin_pi(f);
   result = reflected ? result - cotangent : result;
   result = reflected && f == 0 ? (double)NAN : result;
+  result = x == 0 ? -(double)INFINITY : result; /* of -0, too, as jax since 0.11 */
   result = x > 0x1p1014 ? x : result;
   result = x == -(double)INFINITY ? (double)NAN : result;
   return x != x ? x : result;
