@@ -6,6 +6,7 @@
 #include "base/float_state.h"
 #include "engine/host/engine.h"
 #include "engine/mlx/offline.h"
+#include "runtime/link.h"
 
 static void *copy_bytes(const void *bytes, size_t size) {
   void *copy = jm_alloc(size, 1);
@@ -147,7 +148,8 @@ static jm_error *place(const jm_program_facts *facts, jm_device *device,
 
 /* What carries a program's data between processes has no part of them. */
 static jm_error *check_processes(const jm_program_facts *facts, const jm_placement *p,
-                                 const jm_processes *all) {
+                                 const jm_client *client) {
+  const jm_processes *all = &client->processes;
   bool takes_part[JM_MAX_DEVICES] = {false};
   uint32_t n = 0;
   if (!p->spans || !facts->has_collectives) return NULL;
@@ -159,6 +161,7 @@ static jm_error *check_processes(const jm_program_facts *facts, const jm_placeme
     return jm_error_unimplemented(
         "'%s' has collectives between %u of the job's %u processes; all or one can take part",
         facts->name, n, all->n);
+  JM_TRY(jm_error_note(jm_link_check(client, p), "'%s'", facts->name));
   return jm_wire_check();
 }
 
@@ -177,7 +180,7 @@ static jm_error *find_devices(const jm_program_facts *facts, const jm_compile_op
   }
   for (uint32_t i = 0; i < loaded->n_devices; i++)
     JM_TRY(check_device(facts, loaded, loaded->devices[i]));
-  return check_processes(facts, &loaded->placement, &client->processes);
+  return check_processes(facts, &loaded->placement, client);
 }
 
 /* Under the lock. Engines that clients share serve any client; those of one alone must live as long

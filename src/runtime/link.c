@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/settings.h"
+
 /* Does a process before this one have the same device? */
 static bool shares_device(const jm_processes *p, uint32_t process) {
   const char *identity = p->list[process].identity;
@@ -20,6 +22,14 @@ bool jm_link_serves(const jm_client *client, const jm_placement *placement) {
         shares_device(p, i))
       return false;
   return true;
+}
+
+jm_error *jm_link_check(const jm_client *client, const jm_placement *placement) {
+  const char *setting = jm_setting_find(JM_SETTING_COLLECTIVES);
+  if (!setting || strcmp(setting, "nccl") != 0 || jm_link_serves(client, placement)) return NULL;
+  return jm_error_unimplemented(
+      "JAX_MPS_COLLECTIVES is nccl, which serves programs with one device of each process, and "
+      "processes each of which sees one NVIDIA GPU of its own (CUDA_VISIBLE_DEVICES)");
 }
 
 static jm_error *join(jm_client *client) {

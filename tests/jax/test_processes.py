@@ -2,6 +2,7 @@
 """Programs over several processes on loopback, through jax.distributed, and their faults: on the
 host engine, or on the device engine that JAX_MPS_DEVICE names, which runs one device a process."""
 
+import glob
 import os
 import socket
 import subprocess
@@ -428,6 +429,14 @@ def test_port_in_use():
         first, second = finish(processes, seconds=60)
     assert first[0] != 0 and "process 1 of the job's 2 did not come" in first[2], first
     assert second[0] != 0 and "JAX_MPS_COLLECTIVE_PORT" in second[2], second
+
+
+def test_without_nccl():
+    """Asked for, where no process has a GPU of its own."""
+    if len(glob.glob("/dev/nvidia[0-9]*")) > 1:
+        pytest.skip("NCCL can serve here")
+    for status, _, err in finish(start_fault("no_mlx", 2, JAX_MPS_COLLECTIVES="nccl")):
+        assert status != 0 and "nccl, which serves programs with one device of each" in err, err
 
 
 def test_without_mlx():

@@ -169,6 +169,7 @@ void device_describe(const core::Device &device, bool gpu, jm_mlx_device_fact *o
                    : "cpu");
   copy_text(out->architecture, sizeof out->architecture, text_fact(device, "architecture"));
   copy_text(out->identity, sizeof out->identity, text_fact(device, "uuid"));
+  out->n_gpus = gpu ? core::device_count(core::Device::gpu) : 0;
   out->rounds_to_tf32 = cuda && mlx_rounds_to_tf32();
   out->is_gpu = gpu;
   out->unified = metal || !gpu;

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 10 };
+enum { JM_MLX_ABI = 11 };
 
 /* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -55,6 +55,7 @@ typedef struct jm_mlx_device_fact {
   char backend[16];      /* "metal", "cuda", "cpu" */
   char architecture[32]; /* "sm_90", "applegpu_g16s"; "" for the CPU */
   char identity[48];     /* the GPU's UUID; "": not known */
+  int n_gpus;            /* that this process sees; MLX's first one is opened */
   bool is_gpu;
   bool rounds_to_tf32;  /* products of f32 round their operands to TF32: decided once a process */
   bool unified;         /* array_data is the array's own memory */

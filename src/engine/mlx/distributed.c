@@ -115,7 +115,7 @@ static const link_row links[] = {
 
 const char *jm_mlx_link_find(const jm_mlx_device_fact *device) {
   const char *setting = jm_setting_find(JM_SETTING_COLLECTIVES);
-  for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+  for (size_t i = 0; i < sizeof links / sizeof *links && device->n_gpus <= 1; i++)
     if (!strcmp(links[i].backend, device->backend) &&
         strstr(links[i].settings, setting ? setting : "auto"))
       return links[i].collectives;

@@ -25,8 +25,9 @@ typedef struct jm_mlx_link {
   bool scatters;       /* the group has sum_scatter */
 } jm_mlx_link;
 
-/* The back end that the setting COLLECTIVES allows for a device: "nccl" for NVIDIA's GPUs, "ring"
- * for MLX's CPU device; NULL: none. */
+/* The back end that the setting COLLECTIVES allows for a device: "nccl" for an NVIDIA GPU that is
+ * the only one that the process sees (MLX's NCCL takes another one for itself where there are
+ * several), "ring" for MLX's CPU device; NULL: none. */
 const char *jm_mlx_link_find(const jm_mlx_device_fact *device);
 jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
                            const char *address, jm_mlx_link *out) JM_MUST_USE;
