@@ -141,14 +141,12 @@ static jm_error *build(combiner *c, jm_op_id *out) {
   spec.n_operands = spec.n_results = n;
   jm_error *error = jm_build_op(m, c->region, &spec, out);
   const jm_region_id body = error ? JM_NONE : jm_module_op(m, *out)->first_region;
-  const jm_region *from = jm_module_region(m, leader.first_region);
-  for (uint32_t i = 0; !error && i < 2; i++) {
-    const jm_value old = jm_module_region(m, leader.first_region)->first_arg + i;
-    error = jm_build_arg(m, body, jm_module_typeof(m, old), &cloned[old]);
-  }
+  const jm_region from = *jm_module_region(m, leader.first_region);
+  for (uint32_t i = 0; !error && i < from.n_args; i++)
+    error =
+        jm_build_arg(m, body, jm_module_typeof(m, from.first_arg + i), &cloned[from.first_arg + i]);
   if (!error) error = jm_build_clone(m, leader.first_region, body, cloned);
-  from = jm_module_region(m, leader.first_region);
-  if (!error) error = jm_build_results(m, body, &cloned[from->results[0]], 1);
+  if (!error) error = jm_build_results(m, body, &cloned[from.results[0]], 1);
   jm_free(cloned);
   return error;
 }
