@@ -125,7 +125,8 @@ static jm_error *build(combiner *c, jm_op_id *out) {
   for (uint32_t k = 0; k < c->n; k++) n += jm_module_op(m, c->members[k])->n_results;
   jm_value *operands = jm_arena_alloc(&m->arena, n, sizeof *operands);
   const jm_type **types = jm_arena_alloc(&m->arena, n, sizeof *types);
-  jm_value *cloned = jm_alloc(m->n_values, sizeof *cloned);
+  /* Of the values as jm_build_clone finds them: with the results and the body's arguments. */
+  jm_value *cloned = jm_alloc(m->n_values + n + 2, sizeof *cloned);
   if (!operands || !types || !cloned) {
     jm_free(cloned);
     return jm_error_out_of_memory();
