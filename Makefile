@@ -90,7 +90,7 @@ $(VENV)/mlx: $(VENV)/tools
 devicetest: $(VENV)/mlx
 	$(MAKE) $(VENV)/installed
 	JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} $(BIN)/python -m pytest -q -n $(JOBS) \
-	  --dist loadfile -m "not slow" tests/device tests/jax/test_buffers.py tests/jax/test_processes.py tests/jax/test_programs.py $(PYTEST_ARGS)
+	  --dist loadfile -m "not slow" tests/device tests/jax/test_buffers.py tests/jax/test_processes.py::test_processes tests/jax/test_programs.py $(PYTEST_ARGS)
 	JAX_MPS_KERNELS=cuda JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} \
 	  $(BIN)/python -m pytest -q tests/device/test_kernels.py $(PYTEST_ARGS)
 	JAX_MPS_KERNELS=0 JM_REQUIRE_DEVICE=1 JAX_MPS_DEVICE=$${JAX_MPS_DEVICE:-mlx-cpu} \
