@@ -18,6 +18,8 @@ from benchmarks import entry as entries  # noqa: E402
 from benchmarks import measure, report  # noqa: E402
 from jax_mps_c.selftest import harness  # noqa: E402
 
+pytestmark = pytest.mark.repository
+
 NAMES = {
     "kernels": """add_4m gelu_4m chain20_4m bf16_gelu_4m f64_gelu_4m complex_mul_1m sum_all_4m
         sum_rows sum_cols mean_var softmax_4096x1024 layernorm_fwd layernorm_grad cross_entropy_32k

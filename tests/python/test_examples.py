@@ -54,6 +54,7 @@ def write_cifar(folder, records, size=3073, label=9):
     content.tofile(folder / "data_batch_1.bin")
 
 
+@pytest.mark.repository
 def test_resnet_reads_cifar10(python, tmp_path):
     write_cifar(tmp_path / "data", 16)
     done = python(
@@ -63,6 +64,7 @@ def test_resnet_reads_cifar10(python, tmp_path):
     assert f"batch 4, {tmp_path / 'data'}" in done.stdout
 
 
+@pytest.mark.repository
 @pytest.mark.parametrize(
     "wrong",
     [
