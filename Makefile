@@ -75,7 +75,7 @@ ctest: $(VENV)/installed
 	$(WITH_VENV) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 pytest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-all: ctest
 	$(BIN)/python -m pytest -q -n $(JOBS) $(PYTEST_ARGS)
