@@ -8,39 +8,7 @@
 #include "base/alloc.h"
 #include "base/blocking.h"
 #include "ffi/ffi.h"
-
-/* XLA's numbers; 0: the interface has no such type. */
-static const uint8_t numbers[JM_N_DTYPES] = {
-    [JM_DT_pred] = 1,
-    [JM_DT_s2] = 26,
-    [JM_DT_s4] = 21,
-    [JM_DT_s8] = 2,
-    [JM_DT_s16] = 3,
-    [JM_DT_s32] = 4,
-    [JM_DT_s64] = 5,
-    [JM_DT_u2] = 27,
-    [JM_DT_u4] = 22,
-    [JM_DT_u8] = 6,
-    [JM_DT_u16] = 7,
-    [JM_DT_u32] = 8,
-    [JM_DT_u64] = 9,
-    [JM_DT_f4e2m1fn] = 32,
-    [JM_DT_f8e3m4] = 29,
-    [JM_DT_f8e4m3] = 28,
-    [JM_DT_f8e4m3fn] = 20,
-    [JM_DT_f8e4m3fnuz] = 25,
-    [JM_DT_f8e4m3b11fnuz] = 23,
-    [JM_DT_f8e5m2] = 19,
-    [JM_DT_f8e5m2fnuz] = 24,
-    [JM_DT_f8e8m0fnu] = 33,
-    [JM_DT_f16] = 10,
-    [JM_DT_bf16] = 16,
-    [JM_DT_f32] = 11,
-    [JM_DT_f64] = 12,
-    [JM_DT_c64] = 15,
-    [JM_DT_c128] = 18,
-    [JM_DT_token] = XLA_FFI_DataType_TOKEN,
-};
+#include "ir/xla_proto.h"
 
 static const jm_custom_call_attrs *attrs_of(const jm_op *op) { return op->attrs; }
 
@@ -50,7 +18,7 @@ jm_error *jm_ffi_check(const jm_module *m, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_operands + op->n_results; i++) {
     const jm_type *type = i < op->n_operands ? jm_op_operand_type(m, op, i)
                                              : jm_op_result_type(m, op, i - op->n_operands);
-    if (!numbers[type->dtype])
+    if (!jm_xla_types[type->dtype])
       return jm_op_error(m, op, JM_UNIMPLEMENTED, "a handler can't be given %s",
                          jm_dtype_name(type->dtype));
   }
@@ -85,7 +53,7 @@ static jm_error *fill_buffers(frame *f, const jm_tensor *tensors, uint32_t n,
   for (uint32_t i = 0; i < n; i++) {
     const jm_type *type = tensors[i].type;
     buffers[i] = (XLA_FFI_Buffer){.struct_size = sizeof *buffers,
-                                  .dtype = numbers[type->dtype],
+                                  .dtype = jm_xla_types[type->dtype],
                                   .data = tensors[i].data,
                                   .rank = type->rank};
     JM_TRY(fill_dims(&f->arena, type, *layout, &buffers[i].dims));
@@ -106,13 +74,13 @@ static void *make_attr(jm_arena *arena, const jm_dict_entry *entry, int *type) {
   *type = XLA_FFI_AttrType_SCALAR;
   switch (entry->kind) {
     case JM_DICT_I64:
-      *scalar = (XLA_FFI_Scalar){numbers[JM_DT_s64], &entry->i64};
+      *scalar = (XLA_FFI_Scalar){jm_xla_types[JM_DT_s64], &entry->i64};
       return scalar;
     case JM_DICT_BOOL: /* the least significant byte, wherever it is */
-      *scalar = (XLA_FFI_Scalar){numbers[JM_DT_pred], entry->i64 ? "\1" : "\0"};
+      *scalar = (XLA_FFI_Scalar){jm_xla_types[JM_DT_pred], entry->i64 ? "\1" : "\0"};
       return scalar;
     case JM_DICT_F64:
-      *scalar = (XLA_FFI_Scalar){numbers[JM_DT_f64], &entry->f64};
+      *scalar = (XLA_FFI_Scalar){jm_xla_types[JM_DT_f64], &entry->f64};
       return scalar;
     case JM_DICT_STR:
       *type = XLA_FFI_AttrType_STRING;
@@ -120,15 +88,15 @@ static void *make_attr(jm_arena *arena, const jm_dict_entry *entry, int *type) {
       return span;
     case JM_DICT_I64S:
       *type = XLA_FFI_AttrType_ARRAY;
-      *array = (XLA_FFI_Array){numbers[JM_DT_s64], entry->i64s.n, entry->i64s.data};
+      *array = (XLA_FFI_Array){jm_xla_types[JM_DT_s64], entry->i64s.n, entry->i64s.data};
       return array;
     case JM_DICT_DATA:
       if (entry->i64 < 0) {
-        *scalar = (XLA_FFI_Scalar){numbers[entry->dtype], entry->str.bytes};
+        *scalar = (XLA_FFI_Scalar){jm_xla_types[entry->dtype], entry->str.bytes};
         return scalar;
       }
       *type = XLA_FFI_AttrType_ARRAY;
-      *array = (XLA_FFI_Array){numbers[entry->dtype], (size_t)entry->i64, entry->str.bytes};
+      *array = (XLA_FFI_Array){jm_xla_types[entry->dtype], (size_t)entry->i64, entry->str.bytes};
       return array;
   }
   return NULL;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum { XLA_FFI_Extension_Metadata = 1 };
-enum { XLA_FFI_ArgType_BUFFER = 1, XLA_FFI_DataType_TOKEN = 17 };
+enum { XLA_FFI_ArgType_BUFFER = 1 };
 enum {
   XLA_FFI_AttrType_ARRAY = 1,
   XLA_FFI_AttrType_DICTIONARY = 2,

@@ -132,8 +132,7 @@ void jm_xla_shardings_write(const jm_sharding *const *shardings, const jm_type *
   }
 }
 
-/* xla.PrimitiveType */
-static const uint8_t primitive_types[JM_N_DTYPES] = {
+const uint8_t jm_xla_types[JM_N_DTYPES] = {
     [JM_DT_pred] = 1,
     [JM_DT_s2] = 26,
     [JM_DT_s4] = 21,
@@ -169,7 +168,7 @@ enum { ELEMENT_TYPE = 2, DIMENSIONS = 3, TUPLE_SHAPES = 4, IS_DYNAMIC = 6 }; /* 
 
 static void put_shape(const jm_type *type, jm_text *text) {
   static const int64_t no[JM_RANK_MAX];
-  put_number(text, ELEMENT_TYPE, primitive_types[type->dtype]);
+  put_number(text, ELEMENT_TYPE, jm_xla_types[type->dtype]);
   put_list(text, DIMENSIONS, type->dims, type->rank);
   put_list(text, IS_DYNAMIC, no, type->rank);
 }

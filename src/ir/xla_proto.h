@@ -26,4 +26,7 @@ jm_error *jm_xla_shardings_read(jm_arena *arena, const char *bytes, size_t size,
                                 const jm_type *const *types, uint32_t n, uint32_t n_devices,
                                 const jm_sharding **out) JM_MUST_USE;
 
+/* The numbers of xla.PrimitiveType, which are also those of its FFI; 0: XLA has no such type. */
+extern const uint8_t jm_xla_types[JM_N_DTYPES];
+
 #endif
