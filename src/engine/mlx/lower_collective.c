@@ -65,13 +65,19 @@ static A gather(jm_lowering *l, uint32_t i) {
   return carrier != type->dtype ? jm_mlx_view(l, a, type->dtype) : a;
 }
 
+/* All participants, each in its place. */
+static bool is_in_order(const jm_lowering *l, const jm_members *members) {
+  if (members->n != l->link->size) return false;
+  for (uint32_t k = 0; k < members->n; k++)
+    if (members->ids[k] != k) return false;
+  return true;
+}
+
 /* The rows of the group's members, in its order: [members, count]. */
 static A gather_members(jm_lowering *l, uint32_t i, const jm_members *members) {
   const int64_t dims[] = {l->link->size, jm_lower_type(l, i)->count};
   A all = gather(l, i), rows[JM_MAX_PARTICIPANTS];
-  bool in_order = members->n == l->link->size;
-  for (uint32_t k = 0; k < members->n; k++) in_order &= members->ids[k] == k;
-  if (in_order) return all;
+  if (is_in_order(l, members)) return all;
   for (uint32_t k = 0; k < members->n; k++)
     rows[k] = slice_along(l, all, dims, 2, 0, members->ids[k], members->ids[k] + 1);
   return jm_mlx_concatenate(l, rows, (int)members->n, 0);
@@ -146,9 +152,8 @@ static A reduce_part(jm_lowering *l, uint32_t i, const jm_lower_monoid *monoid,
   const uint32_t d = (uint32_t)((const jm_reduce_scatter_attrs *)l->op->attrs)->dim;
   const jm_type *type = jm_lower_type(l, i);
   const int64_t part = jm_lower_result(l, i)->dims[d], from = members->position * part;
-  bool in_order = is_everybody(l, members);
-  for (uint32_t k = 0; k < members->n; k++) in_order &= members->ids[k] == k;
-  if (in_order && l->link->scatters && is_summed(monoid, type->dtype)) return sum_scatter(l, i, d);
+  if (l->link->scatters && is_in_order(l, members) && is_summed(monoid, type->dtype))
+    return sum_scatter(l, i, d);
   A all = reduce_all(l, i, monoid, members);
   return slice_along(l, all, type->dims, type->rank, d, from, from + part);
 }
