@@ -11,20 +11,23 @@ struct XLA_FFI_Error {
   jm_error *error;
 };
 
-/* NULL if there is no memory for an error: the handler then continues as after a success, and its
- * outputs are zero. */
+/* Stands for every error that there was no memory to wrap. */
+static XLA_FFI_Error no_memory;
+
 static XLA_FFI_Error *wrap(jm_error *error) {
   if (!error) return NULL;
   XLA_FFI_Error *wrapped = jm_alloc(1, sizeof *wrapped);
-  if (!wrapped)
+  if (!wrapped) {
     jm_error_destroy(error);
-  else
-    wrapped->error = error;
+    return &no_memory;
+  }
+  wrapped->error = error;
   return wrapped;
 }
 
 jm_error *jm_ffi_error_take(XLA_FFI_Error *error) {
   if (!error) return NULL;
+  if (error == &no_memory) return jm_error_out_of_memory();
   jm_error *inner = error->error;
   jm_free(error);
   return inner;
@@ -38,9 +41,12 @@ static XLA_FFI_Error *error_create(void *arguments) {
 
 static void error_details(void *arguments) {
   XLA_FFI_Error_GetDetails_Args *args = arguments;
-  args->message = args->error ? jm_error_message(args->error->error) : "";
+  const jm_error *error = args->error == &no_memory ? jm_error_out_of_memory()
+                          : args->error             ? args->error->error
+                                                    : NULL;
+  args->message = error ? jm_error_message(error) : "";
   if (args->struct_size >= offsetof(XLA_FFI_Error_GetDetails_Args, code) + sizeof args->code)
-    args->code = args->error ? (int)jm_error_code(args->error->error) : JM_OK;
+    args->code = error ? (int)jm_error_code(error) : JM_OK;
 }
 
 static void error_destroy(void *arguments) {

@@ -47,15 +47,17 @@ typedef struct arguments {
 static bool number_option(const char *arg, const char *name, long *out) {
   size_t size = strlen(name);
   if (strncmp(arg, name, size) != 0) return false;
-  *out = strtol(arg + size, NULL, 10);
-  return true;
+  char *end;
+  *out = strtol(arg + size, &end, 10);
+  return end != arg + size && !*end;
 }
 
 static bool real_option(const char *arg, const char *name, double *out) {
   size_t size = strlen(name);
   if (strncmp(arg, name, size) != 0) return false;
-  *out = strtod(arg + size, NULL);
-  return true;
+  char *end;
+  *out = strtod(arg + size, &end);
+  return end != arg + size && !*end;
 }
 
 static bool flag_option(const char *arg, const char *name, bool *out) {
@@ -81,9 +83,11 @@ static jm_error *read_arguments(int argc, char **argv, arguments *out) {
         flag_option(arg, "--program", &out->program) || flag_option(arg, "--help", &out->help))
       continue;
     if (arg[0] == '-' && arg[1]) return jm_error_invalid("%s: no such option\n%s", arg, usage);
+    if (out->file && out->n_inputs == MAX_INPUTS)
+      return jm_error_invalid("more than %d inputs", MAX_INPUTS);
     if (!out->file)
       out->file = arg;
-    else if (out->n_inputs < MAX_INPUTS)
+    else
       out->inputs[out->n_inputs++] = arg;
   }
   return out->file || out->help ? NULL : jm_error_invalid("no file\n%s", usage);
