@@ -41,6 +41,9 @@ typedef struct jm_partitioner {
   /* The result's sharding, from those of the operands; empty: it has no opinion. */
   jm_error *(*infer)(void *context, const jm_partition_request *request, jm_arena *arena,
                      jm_span *out);
+  /* The result's sharding, from the one that its users want it to have. */
+  jm_error *(*follow_users)(void *context, const jm_partition_request *request, jm_arena *arena,
+                            jm_span *out);
 } jm_partitioner;
 
 /* The last one of a name counts. What it points to must live as long as the process. */

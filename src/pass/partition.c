@@ -119,7 +119,8 @@ static jm_error *build_whole(partitioner *t, const jm_site *site, const jm_op *o
   return NULL;
 }
 
-/* -- what a partitioner of the call's own says that one device runs */
+/* -- what a partitioner of the call's own says that one device runs; in a body written per device
+   it is told that what each device has is whole there, and has to leave that so */
 
 static jm_error *build_partitioned(partitioner *t, const jm_site *site, const jm_op *op) {
   jm_module *m = t->p.m;
@@ -129,7 +130,7 @@ static jm_error *build_partitioned(partitioner *t, const jm_site *site, const jm
   if (!results) return jm_error_out_of_memory();
   if (!t->options->join) return jm_error_unimplemented("calls with a partitioner of their own");
   JM_TRY(allocate_lists(t, op, &operands, &types));
-  JM_TRY(jm_call_partition(&t->p, op, &parts));
+  JM_TRY(jm_call_partition(&t->p, op, is_manual(t, op), &parts));
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(bring(t, site, op->operands[i], parts.operands[i], &operands[i]));
   JM_TRY(t->options->join(parts.program.bytes, parts.program.size, m, site->region, op->loc,
@@ -528,8 +529,8 @@ static jm_error *build_op(partitioner *t, jm_op_id id, jm_region_id region) {
   int64_t callback;
   if (jm_call_inspects(&op, &callback)) return jm_call_inspect(&t->p, &op, callback);
   if (jm_call_takes_parts(&op)) return build_on_parts(t, &site, &op);
-  if (is_manual(t, &op)) return build_whole(t, &site, &op);
   if (jm_call_is_partitioned(&op)) return build_partitioned(t, &site, &op);
+  if (is_manual(t, &op)) return build_whole(t, &site, &op);
   if (happens_once(&op)) return build_once(t, &site, &op);
   if (op.code == JM_OP_sharding_constraint || op.code == JM_OP_sharding_group) {
     const jm_value v = op.operands[0], result = op.first_result;

@@ -67,10 +67,13 @@ typedef struct jm_call_parts {
 } jm_call_parts;
 
 bool jm_call_is_partitioned(const jm_op *op);
-jm_error *jm_call_partition(jm_placement *p, const jm_op *op, jm_call_parts *out) JM_MUST_USE;
-/* The shardings of its results, from those of its operands; *out is NULL if its partitioner has no
- * opinion. */
-jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***out) JM_MUST_USE;
+/* manual: the call is in a body written per device. */
+jm_error *jm_call_partition(jm_placement *p, const jm_op *op, bool manual,
+                            jm_call_parts *out) JM_MUST_USE;
+/* The shardings of its results, from those of its operands, or from those that its results have
+ * because their users want them; *out is NULL if its partitioner has no opinion. */
+jm_error *jm_call_propagate(jm_placement *p, const jm_op *op, bool from_users,
+                            const jm_sharding ***out) JM_MUST_USE;
 
 /* Whether it is a callback that each device calls with its parts; *out is the op that does. */
 bool jm_call_takes_parts(const jm_op *op);

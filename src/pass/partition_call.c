@@ -112,7 +112,17 @@ static jm_error *list_results(jm_placement *p, const jm_op *op, jm_value **out) 
   return *out ? NULL : jm_error_out_of_memory();
 }
 
-jm_error *jm_call_partition(jm_placement *p, const jm_op *op, jm_call_parts *out) {
+/* Parts of what each device has for itself would be cut by axes that the body may have taken. */
+static jm_error *check_manual(const jm_op *op, const jm_call_parts *parts) {
+  bool divides = false;
+  for (uint32_t i = 0; i < op->n_operands; i++) divides |= parts->operands[i] != NULL;
+  for (uint32_t i = 0; i < op->n_results; i++) divides |= parts->results[i] != NULL;
+  if (!divides) return NULL;
+  return jm_error_unimplemented(
+      "a partitioner that divides arrays of a body written per device (shard_map)");
+}
+
+jm_error *jm_call_partition(jm_placement *p, const jm_op *op, bool manual, jm_call_parts *out) {
   jm_partitioner partitioner;
   jm_partition_request request;
   jm_partition_answer answer;
@@ -127,10 +137,12 @@ jm_error *jm_call_partition(jm_placement *p, const jm_op *op, jm_call_parts *out
   if (!out->operands || !out->results) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < op->n_operands; i++)
     JM_TRY(read_shardings(p, answer.operand_sharding[i], &op->operands[i], 1, &out->operands[i]));
-  return read_shardings(p, answer.result_sharding, results, op->n_results, out->results);
+  JM_TRY(read_shardings(p, answer.result_sharding, results, op->n_results, out->results));
+  return manual ? check_manual(op, out) : NULL;
 }
 
-jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***out) {
+jm_error *jm_call_propagate(jm_placement *p, const jm_op *op, bool from_users,
+                            const jm_sharding ***out) {
   jm_partitioner partitioner;
   jm_partition_request request;
   jm_span answer;
@@ -139,7 +151,8 @@ jm_error *jm_call_infer(jm_placement *p, const jm_op *op, const jm_sharding ***o
   if (!find_partitioner(op, &partitioner)) return NULL;
   JM_TRY(list_results(p, op, &results));
   JM_TRY(build_request(p, op, results, &request));
-  JM_TRY(partitioner.infer(partitioner.context, &request, &p->scratch, &answer));
+  JM_TRY((from_users ? partitioner.follow_users : partitioner.infer)(partitioner.context, &request,
+                                                                     &p->scratch, &answer));
   if (!answer.size) return NULL;
   *out = jm_arena_alloc(&p->scratch, op->n_results, sizeof **out);
   if (!*out) return jm_error_out_of_memory();

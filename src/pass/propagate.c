@@ -42,8 +42,9 @@ typedef struct walk {
   uint32_t n, capacity;
   member *members; /* by group */
   uint32_t n_members, members_capacity;
-  jm_value *stands_in;         /* by value: what is used for it from here on */
-  bool changed, hides_results; /* shardings of results wait, too */
+  jm_value *stands_in;          /* by value: what is used for it from here on */
+  const jm_sharding **inferred; /* by value: what the partitioner of the call that made it said */
+  bool changed, hides_results;  /* shardings of results wait, too */
 } walk;
 
 /* -- who computes for itself */
@@ -326,20 +327,52 @@ static jm_error *propagate_branches(walk *w, const jm_op *op) {
   return NULL;
 }
 
-/* A call without factors whose partitioner may know its results' shardings. It is asked once there
- * is something to tell, and not again once it has answered. */
-static jm_error *propagate_call(walk *w, const jm_op *op) {
-  const jm_sharding **results;
-  bool asks = false;
-  for (uint32_t i = 0; i < op->n_operands; i++)
-    asks |= jm_placement_of(w->p, op->operands[i]) != NULL;
+static bool is_asked(const jm_placement *p, jm_op_id id) {
+  return !p->factors[id] && jm_call_is_partitioned(jm_module_op(p->m, id));
+}
+
+/* Whether users gave a result of the call another sharding than the call's partitioner did. */
+static bool has_news_from_users(const walk *w, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++)
-    if (jm_placement_of(w->p, op->first_result + i)) return NULL;
+    if (w->p->sharding[op->first_result + i] != w->inferred[op->first_result + i]) return true;
+  return false;
+}
+
+/* A call without factors whose partitioner may know its results' shardings. It is asked once there
+ * is something to tell: about the operands, until it answers, and about the first shardings that
+ * users propose, where its answer is final. */
+static jm_error *propagate_call(walk *w, const jm_op *op) {
+  jm_placement *p = w->p;
+  const jm_sharding **results;
+  const bool from_users = has_news_from_users(w, op);
+  bool asks = from_users;
+  for (uint32_t i = 0; i < op->n_operands; i++) asks |= jm_placement_of(p, op->operands[i]) != NULL;
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const jm_value v = op->first_result + i;
+    if (p->fixed[v] || (p->sharding[v] && !from_users)) return NULL;
+  }
   if (!asks) return NULL;
-  JM_TRY(jm_call_infer(w->p, op, &results));
-  for (uint32_t i = 0; results && i < op->n_results; i++)
-    if (jm_sharding_is_canonical(results[i])) JM_TRY(follow(w, op->first_result + i, results[i]));
+  JM_TRY(jm_call_propagate(p, op, from_users, &results));
+  for (uint32_t i = 0; results && i < op->n_results; i++) {
+    const jm_value v = op->first_result + i;
+    if (from_users) p->sharding[v] = NULL;
+    if (jm_sharding_is_canonical(results[i])) JM_TRY(follow(w, v, results[i]));
+    w->inferred[v] = p->sharding[v];
+    p->fixed[v] = from_users;
+  }
+  w->changed |= from_users && results;
   return NULL;
+}
+
+static void forget_answers(walk *w) {
+  for (uint32_t i = 0; i < w->n; i++) {
+    const jm_op *op = jm_module_op(w->p->m, w->visits[i].op);
+    if (!is_asked(w->p, w->visits[i].op)) continue;
+    for (uint32_t k = 0; k < op->n_results; k++) {
+      w->inferred[op->first_result + k] = NULL;
+      w->p->fixed[op->first_result + k] = false;
+    }
+  }
 }
 
 static jm_error *propagate_any(walk *w, jm_op_id id, bool all) {
@@ -353,7 +386,7 @@ static jm_error *propagate_any(walk *w, jm_op_id id, bool all) {
     return jm_sharding_is_canonical(named) ? follow(w, op->operands[0], named) : NULL;
   }
   const jm_factors *f = p->factors[id];
-  if (!f && jm_call_is_partitioned(op)) return propagate_call(w, op);
+  if (is_asked(p, id)) return propagate_call(w, op);
   return f && (all || f->passes) ? propagate_op(w, op, f) : NULL;
 }
 
@@ -501,6 +534,7 @@ static jm_error *choose_placement(walk *w) {
   const jm_sharding **first = p->sharding;
   JM_TRY(placement_cost(w, &cost));
   p->sharding = other;
+  forget_answers(w);
   JM_TRY(place_state_last(w));
   JM_TRY(placement_cost(w, &other_cost));
   if (other_cost >= cost) p->sharding = first;
@@ -623,7 +657,9 @@ jm_error *jm_placement_find(jm_placement *p) {
   p->tied = jm_arena_alloc(arena, p->n_values, sizeof *p->tied);
   p->factors = jm_arena_alloc(arena, p->n_ops, sizeof *p->factors);
   w.stands_in = jm_arena_alloc(arena, p->n_values, sizeof *w.stands_in);
-  if (!p->sharding || !p->manual || !p->fixed || !p->tied || !p->factors || !w.stands_in)
+  w.inferred = jm_arena_alloc(arena, p->n_values, sizeof *w.inferred);
+  if (!p->sharding || !p->manual || !p->fixed || !p->tied || !p->factors || !w.stands_in ||
+      !w.inferred)
     return jm_error_out_of_memory();
   for (uint32_t v = 0; v < p->n_values; v++) p->tied[v] = w.stands_in[v] = v;
   JM_TRY(enter_arguments(p));

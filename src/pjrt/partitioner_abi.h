@@ -56,6 +56,14 @@ typedef struct JAX_CustomCallPartitioner_InferShardingFromOperands_Args {
 } JAX_CustomCallPartitioner_InferShardingFromOperands_Args;
 JM_ABI_SIZE(JAX_CustomCallPartitioner_InferShardingFromOperands_Args, result_sharding, 120);
 
+typedef struct JAX_CustomCallPartitioner_PropagateUserSharding_Args {
+  JAX_CustomCallPartitioner_version_and_error header;
+  JAX_CustomCallPartitioner_string backend_config;
+  JAX_CustomCallPartitioner_string result_shape;
+  JAX_CustomCallPartitioner_string result_sharding; /* in: of the users; out */
+} JAX_CustomCallPartitioner_PropagateUserSharding_Args;
+JM_ABI_SIZE(JAX_CustomCallPartitioner_PropagateUserSharding_Args, result_sharding, 96);
+
 typedef struct JAX_CustomCallPartitioner_Callbacks JAX_CustomCallPartitioner_Callbacks;
 struct JAX_CustomCallPartitioner_Callbacks {
   int64_t version;
@@ -65,7 +73,8 @@ struct JAX_CustomCallPartitioner_Callbacks {
                     JAX_CustomCallPartitioner_Partition_Args *args);
   void (*infer_sharding)(JAX_CustomCallPartitioner_Callbacks *self,
                          JAX_CustomCallPartitioner_InferShardingFromOperands_Args *args);
-  void (*propagate_user_sharding)(JAX_CustomCallPartitioner_Callbacks *self, void *args);
+  void (*propagate_user_sharding)(JAX_CustomCallPartitioner_Callbacks *self,
+                                  JAX_CustomCallPartitioner_PropagateUserSharding_Args *args);
   bool can_side_effecting_have_replicated_sharding;
 };
 JM_ABI_SIZE(JAX_CustomCallPartitioner_Callbacks, can_side_effecting_have_replicated_sharding, 49);

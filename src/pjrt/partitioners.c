@@ -88,13 +88,28 @@ static jm_error *infer(void *context, const jm_partition_request *request, jm_ar
   return error;
 }
 
+static jm_error *follow_users(void *context, const jm_partition_request *request, jm_arena *arena,
+                              jm_span *out) {
+  JAX_CustomCallPartitioner_Callbacks *callbacks = context;
+  JAX_CustomCallPartitioner_PropagateUserSharding_Args args = {
+      .header = {.api_version = JAX_CUSTOM_CALL_PARTITIONER_VERSION},
+      .backend_config = string_of(request->config),
+      .result_shape = string_of(request->result.shape),
+      .result_sharding = string_of(request->result.sharding)};
+  callbacks->propagate_user_sharding(callbacks, &args);
+  jm_error *error = error_of(&args.header);
+  if (!error) error = copy(arena, args.result_sharding, out);
+  clean_up(&args.header);
+  return error;
+}
+
 static jm_error *register_partitioner(const PJRT_Register_Custom_Partitioner_Args *args) {
   if (!JM_HAS(args, callbacks) || !args->callbacks)
     return jm_error_invalid("a partitioner without callbacks");
   if (args->callbacks->version != JAX_CUSTOM_CALL_PARTITIONER_VERSION)
     return jm_error_unimplemented("version %lld of a partitioner's callbacks",
                                   (long long)args->callbacks->version);
-  const jm_partitioner partitioner = {args->callbacks, partition, infer};
+  const jm_partitioner partitioner = {args->callbacks, partition, infer, follow_users};
   return jm_partitioner_register(args->name, args->name_size, &partitioner);
 }
 

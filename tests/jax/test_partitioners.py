@@ -16,18 +16,21 @@ def put(shape, *spec):
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     return jax.device_put(x, NamedSharding(mesh, P(*spec)))
 def spec(s, rank=2):
+    if not isinstance(s, NamedSharding):  # of a body that has no mesh of devices around it
+        return "whole" if s.is_fully_replicated else "parts"
     return tuple(s.spec) + (None,) * (rank - len(s.spec))
 def same(got, want):
     np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=1e-6)
 class Call:  # what the partitioner was asked, for an elementwise function of one argument
-    def __init__(self, function, rule, **options):
+    def __init__(self, function, rule, by_result=False, **options):
         self.seen = []
         @custom_partitioning
         def call(x):
             return function(x)
         def partition(mesh, args, result):
             self.seen.append((spec(args[0].sharding), spec(result.sharding)))
-            return mesh, function, result.sharding, (args[0].sharding,)
+            s = result.sharding
+            return mesh, function, s, (s if by_result else args[0].sharding,)
         call.def_partition(partition, sharding_rule=rule, **options)
         self.call = call
 """
@@ -110,6 +113,33 @@ x = put((8, 4), "a", "b")
 f = shard_map(c.call, mesh=mesh, in_specs=P("a", "b"), out_specs=P("a", "b"))
 same(jax.jit(f)(x), np.cos(np.asarray(x)))
 assert not c.seen""",
+    # Where some axes are a body's own, the call has what the body has whole, and may leave it so.
+    "partly_manual": """
+if hasattr(jax, "shard_map"):
+    x = put((8, 4), "a", "b")
+    def run(f):
+        with jax.set_mesh(mesh):
+            g = jax.shard_map(f, in_specs=P("a"), out_specs=P("a"), axis_names={"a"})
+            return jax.jit(g)(x)
+    c = Call(jnp.cos, "i j -> i j")
+    same(run(c.call), np.cos(np.asarray(x)))
+    assert c.seen == [("whole", "whole")], c.seen
+    c = Call(lambda x: x * 2, "i j -> i j")
+    f = lambda x: lax.fori_loop(0, 3, lambda i, v: c.call(v), x)
+    same(run(f), 8 * np.asarray(x))
+    @custom_partitioning
+    def divides(x):
+        return x
+    def partition(_, args, result):
+        s = NamedSharding(mesh, P(None, "b"))
+        return mesh, lambda x: x, s, (s,)
+    divides.def_partition(partition, sharding_rule="i j -> i j")
+    try:
+        run(divides)
+    except Exception as error:
+        assert "body written per device" in str(error), error
+    else:
+        raise AssertionError("no error")""",
     "errors": """
 def fails(partition, text):
     @custom_partitioning
@@ -143,6 +173,28 @@ if hasattr(jax.config, "jax_use_shardy_partitioner"):
     same(y, np.sin(np.asarray(x)) + 1)
     assert c.seen == [(("a", "b"), ("a", "b"))], c.seen
     assert y.sharding.is_equivalent_to(x.sharding, 2), y.sharding
+    jax.config.update("jax_use_shardy_partitioner", True)""",
+    # What users want a result to be goes through a function, too, whose answer is final.
+    "users": """
+if hasattr(jax.config, "jax_use_shardy_partitioner"):
+    jax.config.update("jax_use_shardy_partitioner", False)
+    wanted = []
+    def rows(mesh, result):
+        wanted.append(spec(result.sharding))
+        return NamedSharding(mesh, P(result.sharding.spec[0], None))
+    infer = lambda mesh, args, result: args[0].sharding
+    options = dict(infer_sharding_from_operands=infer, propagate_user_sharding=rows)
+    c = Call(jnp.sin, None, True, **options)
+    x = put((8, 4))
+    out = NamedSharding(mesh, P("a", "b"))
+    y = jax.jit(lambda x: c.call(x) + 1, out_shardings=out)(x)
+    same(y, np.sin(np.asarray(x)) + 1)
+    assert wanted == [("a", "b")], wanted
+    assert c.seen == [((None, None), ("a", None))], c.seen
+    wanted.clear()
+    c = Call(jnp.sin, None, **options)
+    z = jax.jit(lambda x: c.call(x + 1))(put((8, 4), "a", "b"))  # nothing but its operand
+    assert not wanted and c.seen == [(("a", "b"), ("a", "b"))], (wanted, c.seen)
     jax.config.update("jax_use_shardy_partitioner", True)""",
     # What propagation found for values in the middle of a program, told once for each.
     "inspect": """
