@@ -382,12 +382,26 @@ static jm_error *finish_iota(partitioner *t, const jm_site *site, const jm_op *o
   return jm_build_unary(m, site->region, JM_OP_convert, *value, type, site->loc, value);
 }
 
+/* Each part is reversed; those of reversed dimensions are then those of the other end. */
+static jm_error *finish_reverse(const jm_site *site, const jm_op *op, const jm_sharding *sharding,
+                                jm_value *value) {
+  const jm_i64s dims = ((const jm_reverse_attrs *)op->attrs)->dims;
+  jm_sharding_axis list[JM_SHARDING_AXES];
+  jm_axes axes = {list, 0};
+  for (uint32_t i = 0; i < dims.n; i++) {
+    const jm_axes own = jm_axes_of(sharding, (uint32_t)dims.data[i]);
+    for (uint32_t k = 0; k < own.n; k++) list[axes.n++] = own.list[k];
+  }
+  return axes.n ? jm_reshard_mirror(site, sharding, axes, *value, value) : NULL;
+}
+
 static jm_error *finish_result(partitioner *t, const jm_site *site, const jm_op *op, uint32_t i,
                                const jm_sharding *sharding, const jm_partial *partial,
                                jm_value value) {
   const jm_value v = op->first_result + i;
   const uint32_t n = t->p.m->n_partitions;
   if (op->code == JM_OP_iota) JM_TRY(finish_iota(t, site, op, sharding, &value));
+  if (op->code == JM_OP_reverse) JM_TRY(finish_reverse(site, op, sharding, &value));
   if (partial->axes.n) {
     const jm_sharding *complete;
     double cost;

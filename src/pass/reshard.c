@@ -303,6 +303,26 @@ jm_error *jm_reshard_start(const jm_site *site, const jm_sharding *sharding, jm_
   return jm_partition_lookup(site, JM_DT_s64, starts, out);
 }
 
+jm_error *jm_reshard_mirror(const jm_site *site, const jm_sharding *sharding, jm_axes axes,
+                            jm_value value, jm_value *out) {
+  jm_module *m = site->m;
+  int64_t *pairs = jm_arena_alloc(&m->arena, 2 * (size_t)sharding->n_devices, sizeof *pairs);
+  if (!pairs) return jm_error_out_of_memory();
+  for (uint32_t position = 0; position < sharding->n_devices; position++) {
+    int64_t other = position;
+    for (uint32_t i = 0; i < axes.n; i++) {
+      const int64_t at = position / axes.list[i].stride % axes.list[i].size;
+      other += (axes.list[i].size - 1 - 2 * at) * axes.list[i].stride;
+    }
+    pairs[2 * position] = jm_sharding_partition(sharding, position);
+    pairs[2 * position + 1] = jm_sharding_partition(sharding, (uint32_t)other);
+  }
+  const jm_collective_permute_attrs attrs = {
+      .source_target_pairs = {pairs, 2 * sharding->n_devices}, .channel = 1};
+  return build_one(site, JM_OP_collective_permute, &value, 1, &attrs, jm_module_typeof(m, value),
+                   out);
+}
+
 static jm_error *build_zero(const jm_site *site, jm_value *out) {
   static const int64_t zero = 0;
   const jm_type *scalar;

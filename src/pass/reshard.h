@@ -42,6 +42,10 @@ double jm_reshard_cost(const jm_type *whole, const jm_sharding *from, const jm_s
 jm_error *jm_reshard_build(const jm_site *site, const jm_type *whole, const jm_sharding *from,
                            const jm_sharding *to, jm_value value, jm_value *out) JM_MUST_USE;
 
+/* value is this device's part; *out is that of the device at the other end of all of the axes. */
+jm_error *jm_reshard_mirror(const jm_site *site, const jm_sharding *sharding, jm_axes axes,
+                            jm_value value, jm_value *out) JM_MUST_USE;
+
 /* -- parts of sums: each device of a group along some axes has one */
 
 typedef struct jm_partial {
