@@ -137,6 +137,57 @@ static jm_error *callbacks_hold(jm_program *program) {
   return NULL;
 }
 
+/* -- what processes compare before they run a program together
+
+   Callbacks and partitioners are named by numbers that each process chooses for itself, so that the
+   bytes of programs that have them differ. Their agreement is the hash of the optimised module,
+   where partitioners have been replaced, without the numbers of callbacks. */
+
+static bool names_its_own(const jm_module *m) {
+  int64_t id;
+  for (jm_op_id op = 0; op < m->n_ops; op++)
+    if (jm_op_callback_find(jm_module_op(m, op), &id) ||
+        jm_pass_partition_takes(m, jm_module_op(m, op)))
+      return true;
+  return false;
+}
+
+/* Returns the attributes of a call to a callback with the number 0 instead of its own. */
+static jm_error *attrs_without_id(jm_module *m, const jm_op *op, void **out) {
+  jm_custom_call_attrs attrs = *(const jm_custom_call_attrs *)op->attrs;
+  jm_dict_entry *entries =
+      jm_arena_copy(&m->arena, attrs.config.entries, attrs.config.n, sizeof *entries);
+  if (!entries) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < attrs.config.n; i++)
+    if (!strcmp(entries[i].key.bytes, "id")) entries[i].i64 = 0;
+  attrs.config.entries = entries;
+  *out = jm_arena_copy(&m->arena, &attrs, 1, sizeof attrs);
+  return *out ? NULL : jm_error_out_of_memory();
+}
+
+static jm_error *agreement_of(jm_module *m, uint64_t *out) {
+  jm_text text;
+  int64_t id;
+  void **own = jm_arena_alloc(&m->arena, m->n_ops, sizeof *own);
+  jm_error *error = own ? NULL : jm_error_out_of_memory();
+  for (jm_op_id op = 0; !error && op < m->n_ops; op++) {
+    if (!jm_op_callback_find(jm_module_op(m, op), &id)) continue;
+    own[op] = m->ops[op].attrs;
+    error = attrs_without_id(m, &m->ops[op], &m->ops[op].attrs);
+    if (error) m->ops[op].attrs = own[op];
+  }
+  jm_text_init(&text);
+  if (!error) {
+    jm_module_print(m, &text);
+    error = jm_text_error(&text);
+  }
+  if (!error) *out = jm_hash_bytes(jm_text_bytes(&text), text.size);
+  jm_text_deinit(&text);
+  for (jm_op_id op = 0; own && op < m->n_ops; op++)
+    if (own[op]) m->ops[op].attrs = own[op];
+  return error;
+}
+
 static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program) {
   const jm_pass_options options = {.evaluate = jm_ref_fold,
                                    .join = jm_stablehlo_join,
@@ -145,11 +196,14 @@ static jm_error *compile(const void *bytes, size_t n_bytes, jm_program *program)
   JM_TRY(jm_module_verify(program->module));
   JM_TRY(check_ops(program->module,
                    program->module->entry)); /* before any pass runs an op to fold it */
-  const bool whole = program->module->whole;
+  const bool whole = program->module->whole, own = names_its_own(program->module);
   JM_TRY(jm_pass_optimize(program->module, &options));
   if (whole) JM_TRY(check_ops(program->module, program->module->entry)); /* of partitioners, too */
   JM_TRY(callbacks_hold(program));
   program->facts.fingerprint = jm_hash_bytes(bytes, n_bytes);
+  program->facts.agreement = program->facts.fingerprint;
+  if (own && program->module->n_replicas * program->module->n_partitions > 1)
+    JM_TRY(agreement_of(program->module, &program->facts.agreement));
   JM_TRY(jm_debug_show(program->module, bytes, n_bytes, program->facts.fingerprint));
   return facts_fill(program);
 }

@@ -46,6 +46,7 @@ typedef struct jm_program_facts {
   uint32_t n_replicas, n_partitions;
   bool has_collectives;         /* between its participants */
   uint64_t fingerprint;         /* of the program's bytes and of this compiler's version */
+  uint64_t agreement;           /* the same in all processes that compile the same program */
   double flops, bytes_accessed; /* estimates for cost analysis */
   size_t temporary_bytes;       /* arena of one execution; 0 before it is prepared, and for
                                    engines that place values while they run */

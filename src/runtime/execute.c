@@ -415,7 +415,7 @@ static jm_error *introduce(const jm_loaded_executable *loaded, execution **runs)
   if (wire && !runs[0]->device->engine->fact.any_thread) JM_TRY(jm_event_create(&runs[0]->turn));
   jm_peers *peers;
   pthread_mutex_lock(&client->turn_lock);
-  jm_error *error = jm_peers_create(placement, wire, facts->fingerprint, facts->name, &peers);
+  jm_error *error = jm_peers_create(placement, wire, facts->agreement, facts->name, &peers);
   if (!error && runs[0]->turn) take_turn(client, runs[0]);
   pthread_mutex_unlock(&client->turn_lock);
   if (error) return error;
@@ -485,7 +485,7 @@ static void report_refusal(const jm_loaded_executable *loaded, const jm_error *e
   jm_wire *wire = find_wire(loaded);
   jm_launch *refused;
   if (!wire) return;
-  jm_error *broken = jm_wire_enter(wire, facts->fingerprint, facts->name, &refused);
+  jm_error *broken = jm_wire_enter(wire, facts->agreement, facts->name, &refused);
   if (broken)
     jm_error_destroy(broken); /* then the others know */
   else

@@ -184,6 +184,32 @@ check(psum(share(x)), np.tile(blocks.sum(0), (N, 1)))""",
 }
 
 PAIR = {  # of two processes
+    # A callback is called once, in process 0, or by each device of a body written per device; each
+    # process has its own names for callbacks and partitioners.
+    "callbacks": """
+from jax.experimental import io_callback
+from jax.experimental.custom_partitioning import custom_partitioning
+a, seen = share(x), []
+def call(v):
+    def back(s):
+        seen.append(np.array(s))
+        return s * np.float32(3)
+    return io_callback(back, jax.ShapeDtypeStruct(v.shape, v.dtype), v)
+check(jax.jit(lambda v: call(v).sum(0), out_shardings=NamedSharding(mesh, P()))(a), 3 * x.sum(0))
+jax.effects_barrier()
+assert len(seen) == (index == 0), seen
+if seen: equal(seen[0], x)
+seen.clear()
+check(mapped(lambda v: call(v) + lax.psum(v, 'i'))(a), 3 * x + np.tile(blocks.sum(0), (N, 1)))
+jax.effects_barrier()
+equal(sorted(s[0, 0] for s in seen), blocks[index * L:index * L + L, 0, 0])
+@custom_partitioning
+def sine(v):
+    return jnp.sin(v)
+sine.def_partition(lambda m, args, result: (m, jnp.sin, args[0].sharding, (args[0].sharding,)),
+                   sharding_rule="i j -> i j")
+got = jax.jit(lambda v: sine(v).sum(0), out_shardings=NamedSharding(mesh, P()))(a)
+np.testing.assert_allclose(np.asarray(got), np.sin(x).sum(0), 1e-4, 1e-5)""",
     # Three chunks of the wire's.
     "large": """
 y = np.random.default_rng(0).random((N, 9_000_000), dtype=np.float32)
