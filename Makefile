@@ -17,7 +17,8 @@
 #   make qemu       the C tests on aarch64, under qemu
 #   make cuda       the tests' kernels as CUDA, compiled, and run if there is a GPU
 #   make kernels    the tests' kernels as code for x86-64-v2, -v3, -v4 and arm64, run where they can
-#   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part
+#   make bench      speed against JAX's CPU backend; BENCH="--quick --only softmax" for a part,
+#                   BENCH="--threads 1,2,4,8" for mps alone with so many threads
 #   make wheel      the sdist and the wheel of a release in dist/, each installed and tried
 #                   (SELFTEST=--all for every case of the selftest, not the first minute)
 #   make rebase     rewrite golden files and generated documents

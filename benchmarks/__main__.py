@@ -3,6 +3,7 @@
 
 make bench                                  # all, about a quarter of an hour
 make bench BENCH="--quick --only softmax"   # what matches
+make bench BENCH="--threads 1,2,4,8,16"     # mps alone, with so many threads
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import sys
 import time
 
-from benchmarks import facts, measure, report
+from benchmarks import facts, measure, report, scaling
 from benchmarks.entry import GROUPS, group
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
@@ -32,6 +33,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter blocks")
     parser.add_argument("--rounds", type=int, help="blocks on each platform")
     parser.add_argument("--limit", type=float, help="seconds for one thing that a process does")
+    parser.add_argument("--threads", type=scaling.counts, help="mps alone: numbers of threads")
     parser.add_argument("--output", type=pathlib.Path, help="a .json file; an .svg goes beside it")
     parser.add_argument("--list", action="store_true", help="names, nothing else")
     return parser.parse_args(arguments)
@@ -62,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in options.group or GROUPS
         for entry in group(name).values()
         if options.only.search(entry.name)
+        if not options.threads or entry.figure == "steady"
     ]
     if options.list:
         print(*(f"{name:9} {entry.name}" for name, entry in chosen), sep="\n")
@@ -73,25 +76,29 @@ def main(arguments: list[str] | None = None) -> int:
     effort = dataclasses.replace(effort, **{k: v for k, v in changes.items() if v is not None})
     os.environ["PYTHONWARNINGS"] = "ignore"
 
-    result = {"facts": facts.read() | {"effort": dataclasses.asdict(effort)}, "entries": []}
-    print(report.heading(result), flush=True)
+    result: dict = {"facts": facts.read() | {"effort": dataclasses.asdict(effort)}, "entries": []}
+    table, extra = (scaling, [options.threads]) if options.threads else (report, [])
+    record_of = scaling.measure if options.threads else measure.measure
+    if options.threads:
+        result["threads"] = options.threads
+    print(table.heading(result), flush=True)
     began = time.monotonic()
     for name, entry in lines(chosen, len(chosen)):
-        record = measure.measure(name, entry, effort)
+        record = record_of(name, entry, effort, *extra)
         devices = record.pop("facts", {})
         result["facts"].setdefault("devices", devices)
         result["entries"].append(record)
-        show(report.line(record))
+        show(table.line(record))
     result["facts"]["seconds"] = round(time.monotonic() - began)
-    print("", report.summary(result), sep="\n")
+    print("", table.summary(result), sep="\n")
 
     output = options.output
-    if output is None and len(chosen) == sum(len(group(name)) for name in GROUPS):
+    if output is None and not options.group and not options.only.pattern:
         output = RESULTS / (report.name_of(result) + ".json")
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         report.write(result, output)
-        print(f"written: {output.name}, {output.with_suffix('.svg').name}")
+        print(f"written: {output.name}")
     return int(any("error" in record and "bound" not in record for record in result["entries"]))
 
 

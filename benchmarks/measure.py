@@ -47,12 +47,12 @@ QUICK = Effort(rounds=3, block_s=0.06, first_s=0.5, cold=1, limit_s=60)
 
 
 class Worker:
-    def __init__(self, platform: str, group: str, name: str) -> None:
+    def __init__(self, platform: str, group: str, name: str, threads: int | None = None) -> None:
         from benchmarks import session
 
         self.platform = platform
         self.pipe, theirs = context.Pipe()
-        args = (theirs, PLATFORMS[platform], group, name)
+        args = (theirs, PLATFORMS[platform], group, name, threads)
         self.process = context.Process(target=session.serve, args=args, daemon=True)
         self.process.start()
         theirs.close()

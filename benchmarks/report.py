@@ -79,6 +79,8 @@ def name_of(result: dict) -> str:
         parts.append("no-llvm")
     if (device := settings.get("JAX_MPS_DEVICE", "host")) not in ("host", "auto"):
         parts.append(device)
+    if "threads" in result:
+        parts.append("threads")
     return "-".join(parts)
 
 
@@ -102,16 +104,22 @@ def times(ratio: float | None) -> str:
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def heading(result: dict) -> str:
+def machine(result: dict) -> list[str]:
     facts = result["facts"]
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     settings = " ".join(f"{name}={value}" for name, value in facts["settings"].items())
+    return [
+        f"{facts['cpu']}, {facts['cores']} cores, load {facts['load']}; {facts['system']}",
+        f"commit {facts['commit']}, python {facts['python']}, {packages}",
+        f"settings: {settings or 'none'}",
+    ]
+
+
+def heading(result: dict) -> str:
     titles = "".join(f"{title:>10}" for title in COLUMNS.values())
     return "\n".join(
         [
-            f"{facts['cpu']}, {facts['cores']} cores, load {facts['load']}; {facts['system']}",
-            f"commit {facts['commit']}, python {facts['python']}, {packages}",
-            f"settings: {settings or 'none'}",
+            *machine(result),
             "cpu / mps of the time per call and of memory; above 1, mps is ahead",
             "",
             f"{'':9} {'':20}{titles}   {'cpu':>9}{'mps':>9}",
@@ -281,7 +289,10 @@ def svg(result: dict) -> str:
 
 
 def write(result: dict, path: pathlib.Path) -> None:
+    """As JSON; with a chart beside it, if mps was compared with cpu."""
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if "threads" in result:
+        return
     path.with_suffix(".svg").write_text(svg(result), encoding="utf-8")
 
 

@@ -211,8 +211,10 @@ def peak() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
 
 
-def serve(pipe: Connection, platform: str, group: str, name: str) -> None:
+def serve(pipe: Connection, platform: str, group: str, name: str, threads: int | None) -> None:
     """Answers (method, arguments) with (True, result) or (False, text), until the pipe closes."""
+    if threads is not None:
+        os.environ["JAX_MPS_NUM_THREADS"] = str(threads)
     session: Session | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:

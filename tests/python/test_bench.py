@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmarks' machinery: what is compared, refused, counted and drawn. No time is asserted."""
 
+import argparse
 import contextlib
 import json
 import pathlib
@@ -15,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import entry as entries  # noqa: E402
-from benchmarks import measure, report  # noqa: E402
+from benchmarks import measure, report, scaling  # noqa: E402
 from jax_mps_c.selftest import harness  # noqa: E402
 
 pytestmark = pytest.mark.repository
@@ -194,3 +195,43 @@ def test_differences():
     assert differ(one, np.array([1, 1, np.nan], np.float32))
     assert differ([1, 2], [1, 3], rate=1e9)
     assert measure.differences([one], [], 1.0)
+
+
+# ---- with several numbers of threads
+
+
+def test_scaling_of_entries(python, tmp_path):
+    path = tmp_path / "threads.json"
+    options = ["--quick", "--group=trial", "--only=good|compiled|dead", "--threads=2,1,2"]
+    done = python("-m", "benchmarks", *options, f"--output={path}")
+    assert done.returncode == 1 and path.exists(), done.stdout + done.stderr
+    assert not path.with_suffix(".svg").exists()  # it compares with nothing
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert result["threads"] == [1, 2]
+    assert result["facts"]["devices"]["mps"]["platform"] == "mps"
+    found = rows(result)
+    assert set(found) == {"good", "dead"}  # the other has no steady figure
+    assert "died with code 3" in found["dead"]["error"]
+    assert set(found["good"]["threads"]) == {"1", "2"}
+    for row in found["good"]["threads"].values():
+        assert len(row["blocks_s"]) == measure.QUICK.rounds and 0 < row["best_s"] <= row["steady_s"]
+    assert "2 threads:" in done.stdout and "failed: trial" in done.stdout
+
+
+def test_efficiency_and_what_is_slower():
+    def record(**seconds):
+        threads = {n[1:]: {"best_s": s, "steady_s": s, "blocks_s": [s]} for n, s in seconds.items()}
+        return {"name": "a", "group": "kernels", "threads": threads}
+
+    row = record(t1=8.0, t2=4.0, t4=4.1, t8=5.0)
+    assert scaling.efficiency(row) == pytest.approx({1: 1, 2: 1, 4: 8 / 16.4, 8: 0.2})
+    assert scaling.slower(row, cores=8) == [(8, 2, 1.25)]
+    assert scaling.slower(row, cores=4) == []  # eight threads on four cores prove nothing
+    result = made_up() | {"threads": [1, 2, 4, 8], "entries": [row]}
+    result["facts"]["cores"] = 8
+    assert "a: 1.25 times as long with 8 as with 2" in scaling.summary(result)
+    assert report.name_of(result).endswith("-threads")
+    with pytest.raises(argparse.ArgumentTypeError):
+        scaling.counts("1,x")
+    with pytest.raises(argparse.ArgumentTypeError):
+        scaling.counts("0,2")
