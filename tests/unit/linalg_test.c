@@ -285,6 +285,68 @@ static void test_permute(void) {
   CHECK(out[0] == 0 && out[1] == 0);
 }
 
+/* -- symmetric eigenproblems in own loops */
+
+typedef enum symmetric_kind { RANDOM, ZERO, UNIT, HOLLOW, RANK_ONE, GRADED, PATH, KINDS } kind_of;
+
+static double symmetric_element(kind_of kind, size_t n, size_t i, size_t j) {
+  double x = (double)random_below(2001) / 1000 - 1, apart = (double)(i > j ? i - j : j - i);
+  switch (kind) {
+    case ZERO:
+      return 0;
+    case UNIT:
+      return i == j;
+    case HOLLOW: /* zeros on the diagonal */
+      return i == j ? 0 : x;
+    case RANK_ONE: /* all eigenvalues but one are zero */
+      return (double)((i + 1) * (j + 1)) / (double)(n * n);
+    case GRADED:
+      return x * pow(0.1, (double)(i + j));
+    case PATH: /* pairs of eigenvalues of opposite signs, and zero */
+      return apart == 1;
+    default:
+      return x;
+  }
+}
+
+/* A V = V W and V^T V = 1, of the triangle that is there; the other one has NaN. */
+static void check_eigh(jm_dtype d, kind_of kind, size_t n, bool lower, double scale) {
+  double want[JM_LOOPS_FEW * JM_LOOPS_FEW], w[JM_LOOPS_FEW], data[JM_LOOPS_FEW * JM_LOOPS_FEW];
+  const double unit = (d == JM_DT_f32 ? 1.2e-7 : 2.3e-16) * 8 * (double)n;
+  for (size_t j = 0; j < n; j++)
+    for (size_t i = j; i < n; i++) {
+      size_t here = lower ? j * n + i : i * n + j, there = lower ? i * n + j : j * n + i;
+      store(d, data, there, NAN);
+      store(d, data, here, symmetric_element(kind, n, i, j) * scale);
+      want[i * n + j] = want[j * n + i] = creal(load(d, data, here)) / scale;
+    }
+  CHECK(jm_loops_eigh(d, n, lower, data, w));
+  for (size_t j = 0; j < n; j++) {
+    double value = creal(load(d, w, j)) / scale;
+    CHECK(!j || creal(load(d, w, j - 1)) / scale <= value);
+    for (size_t i = 0; i < n; i++) {
+      double product = 0, dot = 0, v = creal(load(d, data, j * n + i));
+      for (size_t k = 0; k < n; k++) {
+        product += want[i * n + k] * creal(load(d, data, j * n + k));
+        dot += creal(load(d, data, i * n + k)) * creal(load(d, data, j * n + k));
+      }
+      CHECK(fabs(product - value * v) <= unit && fabs(dot - (i == j)) <= unit);
+    }
+  }
+}
+
+static void test_eigh(void) {
+  for (size_t n = 0; n <= JM_LOOPS_FEW; n++)
+    for (kind_of kind = RANDOM; kind < KINDS; kind++) {
+      check_eigh(JM_DT_f32, kind, n, true, 1);
+      check_eigh(JM_DT_f64, kind, n, false, 1);
+      check_eigh(JM_DT_f64, kind, n, true, 0x1p-1000);
+      check_eigh(JM_DT_f64, kind, n, true, 0x1p1019);
+    }
+  check_eigh(JM_DT_f32, RANDOM, 8, false, 0x1p-110);
+  check_eigh(JM_DT_f32, RANDOM, 8, true, 0x1p123);
+}
+
 /* An op of one f32[2,2] operand and result in a module of its own. */
 static jm_error *check_op(jm_opcode code, const void *attrs, jm_dtype dtype,
                           uint32_t participants) {
@@ -327,5 +389,5 @@ static void test_check(void) {
   CHECK_OK(check_op(JM_OP_convert, NULL, JM_DT_f8e4m3fn, 1));
 }
 
-TEST_MAIN(test_cholesky, test_cholesky_narrow, test_triangular_solve, test_qr, test_permute,
-          test_check)
+TEST_MAIN(test_cholesky, test_cholesky_narrow, test_triangular_solve, test_qr, test_eigh,
+          test_permute, test_check)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/host/library/lapack_call.h"
+#include "engine/host/library/lapack_loops.h"
 
 typedef void evd_real_fn(const char *, const char *, const int *, void *, const int *, void *,
                          void *, const int *, int *, const int *, int *, size_t, size_t);
@@ -65,16 +66,10 @@ static bool is_triangle_finite(const jm_lapack_item *it) {
   return finite;
 }
 
-static jm_error *eigh(jm_lapack_item *it) {
+static jm_error *run_evd(jm_lapack_item *it, void *w) {
   const jm_lapack_problem *p = it->problem;
-  size_t n = (size_t)jm_lapack_size(p, 'n'), low = (size_t)jm_lapack_config(p, "low");
   int *sizes = it->work_sizes, info;
-  void *w, *work, *real_work, *int_work;
-  if (!is_triangle_finite(it)) {
-    it->failed = true;
-    return NULL;
-  }
-  JM_TRY(jm_lapack_work(it, VALUES, n * p->real_element, &w));
+  void *work, *real_work, *int_work;
   if (!sizes[0]) {
     static const int ask[3] = {-1, -1, -1};
     double first[2] = {0}, real_first[2] = {0};
@@ -91,6 +86,21 @@ static jm_error *eigh(jm_lapack_item *it) {
   info = call_evd(it, sizes, w, work, real_work, int_work);
   if (info < 0) return jm_lapack_refused(p, 0, info);
   it->failed = info != 0;
+  return NULL;
+}
+
+static jm_error *eigh(jm_lapack_item *it) {
+  const jm_lapack_problem *p = it->problem;
+  size_t n = (size_t)jm_lapack_size(p, 'n'), low = (size_t)jm_lapack_config(p, "low");
+  bool lower = jm_lapack_config(p, "lower") != 0;
+  void *w;
+  it->failed = !is_triangle_finite(it);
+  if (it->failed) return NULL;
+  JM_TRY(jm_lapack_work(it, VALUES, n * p->real_element, &w));
+  if (!is_complex(p) && n <= JM_LOOPS_FEW)
+    it->failed = !jm_loops_eigh(p->dtype, n, lower, it->in[0], w);
+  else
+    JM_TRY(run_evd(it, w));
   it->out[0] = (char *)it->in[0] + low * n * p->element;
   memcpy(it->out[1], (char *)w + low * p->real_element,
          (size_t)jm_lapack_size(p, 'd') * p->real_element);

@@ -18,6 +18,11 @@ typedef struct jm_loops {
 /* For a type that jm_lapack_supports. */
 const jm_loops *jm_loops_find(jm_dtype dtype);
 
+/* The symmetric matrix of at most JM_LOOPS_FEW rows, of f32 or f64, whose lower (or upper) triangle
+ * is stored column by column, becomes its eigenvectors, a column each; values: its eigenvalues in
+ * ascending order. All elements of the triangle are finite. False: the iteration doesn't end. */
+bool jm_loops_eigh(jm_dtype dtype, size_t n, bool lower, void *matrix, void *values);
+
 /* Whether all n numbers of such a type are finite. */
 bool jm_loops_are_finite(jm_dtype dtype, const void *data, size_t n);
 
