@@ -10,21 +10,20 @@
 
 #define PI 0x1.921fb54442d18p+1
 
+/* Polynomials by Estrin's scheme: pairs of terms, pairs of pairs. Horner's would be one chain of
+ * dependent operations, so that a loop over elements waits for latencies. x2 = x^2, x4 = x^4. */
+JM_INLINE double terms4(double c0, double c1, double c2, double c3, double x, double x2) {
+  return (c0 + c1 * x) + (c2 + c3 * x) * x2;
+}
+
 /* The logarithm of a positive, finite, normal double; unlike jm_log_normal, to its last digits. */
 JM_INLINE double log_full(double x) {
   jm_log_parts parts = jm_log_split(x);
-  double f2 = parts.f * parts.f;
-  double tail = 1 / 21.0;
-  tail = tail * f2 + 1 / 19.0;
-  tail = tail * f2 + 1 / 17.0;
-  tail = tail * f2 + 1 / 15.0;
-  tail = tail * f2 + 1 / 13.0;
-  tail = tail * f2 + 1 / 11.0;
-  tail = tail * f2 + 1 / 9.0;
-  tail = tail * f2 + 1 / 7.0;
-  tail = tail * f2 + 1 / 5.0;
-  tail = tail * f2 + 1 / 3.0;
-  return jm_log_join(parts, tail);
+  double f2 = parts.f * parts.f, f4 = f2 * f2, f8 = f4 * f4;
+  double low = terms4(1 / 3.0, 1 / 5.0, 1 / 7.0, 1 / 9.0, f2, f4);
+  double high = terms4(1 / 11.0, 1 / 13.0, 1 / 15.0, 1 / 17.0, f2, f4);
+  double rest = 1 / 19.0 + 1 / 21.0 * f2;
+  return jm_log_join(parts, low + (high + rest * f8) * f8);
 }
 
 /* x minus the nearest integer, which determines sin(pi x) and tan(pi x) up to the sign. */
@@ -32,17 +31,12 @@ JM_INLINE double fraction(double x) { return x - rint(x); }
 
 /* Taylor series, |f| <= 1/2: the next term is below 3e-17 of the sum. */
 JM_INLINE double sin_pi(double f) {
-  double y = PI * f, y2 = y * y;
-  double p = 1 / 51090942171709440000.0;
-  p = 1 / 121645100408832000.0 - p * y2;
-  p = 1 / 355687428096000.0 - p * y2;
-  p = 1 / 1307674368000.0 - p * y2;
-  p = 1 / 6227020800.0 - p * y2;
-  p = 1 / 39916800.0 - p * y2;
-  p = 1 / 362880.0 - p * y2;
-  p = 1 / 5040.0 - p * y2;
-  p = 1 / 120.0 - p * y2;
-  p = 1 / 6.0 - p * y2;
+  double y = PI * f, y2 = y * y, y4 = y2 * y2, y8 = y4 * y4;
+  double low = terms4(1 / 6.0, -1 / 120.0, 1 / 5040.0, -1 / 362880.0, y2, y4);
+  double high = terms4(1 / 39916800.0, -1 / 6227020800.0, 1 / 1307674368000.0,
+                       -1 / 355687428096000.0, y2, y4);
+  double rest = 1 / 121645100408832000.0 - 1 / 51090942171709440000.0 * y2;
+  double p = low + (high + rest * y8) * y8;
   return y - y * (y2 * p);
 }
 
@@ -55,15 +49,10 @@ JM_INLINE double cos_pi(double f) {
 
 /* log gamma(z) - log sqrt(2 pi) for z >= 8: Stirling's series, 8e-17 off at most. */
 JM_INLINE double stirling(double z) {
-  double r = 1 / z, r2 = r * r;
-  double p = -3617 / 122400.0;
-  p = p * r2 + 1 / 156.0;
-  p = p * r2 - 691 / 360360.0;
-  p = p * r2 + 1 / 1188.0;
-  p = p * r2 - 1 / 1680.0;
-  p = p * r2 + 1 / 1260.0;
-  p = p * r2 - 1 / 360.0;
-  p = p * r2 + 1 / 12.0;
+  double r = 1 / z, r2 = r * r, r4 = r2 * r2;
+  double low = terms4(1 / 12.0, -1 / 360.0, 1 / 1260.0, -1 / 1680.0, r2, r4);
+  double high = terms4(1 / 1188.0, -691 / 360360.0, 1 / 156.0, -3617 / 122400.0, r2, r4);
+  double p = low + high * (r4 * r4);
   return (z - 0.5) * log_full(z) - z + p * r;
 }
 
