@@ -2,7 +2,6 @@
  * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
  * sees its updates in the order of their positions: each thread owns a range of the operand and
  * walks all positions, so the number of threads changes nothing. */
-#include <pthread.h>
 #include <string.h>
 
 #include "base/parallel.h"
@@ -16,13 +15,14 @@ enum {
   MOST_PARTS = 64,
   NARROW = 8, /* elements of windows for which a part's search costs as much as the work */
   MOST_NARROW_PARTS = 4,
-  SELECT = 512, /* indices that are selected from at a time */
+  SET = 64,     /* indices that are selected from at a time: the bits of a word */
+  BLOCK = 4096, /* indices between two looks at whether the execution is cancelled */
 };
 
 typedef struct scatter scatter;
-/* Updates of single elements: from[i * step] joins to[at[i]], for the n i of the list, in order. */
-typedef void scalars_fn(const uint32_t *at, const uint32_t *list, size_t n, void *to,
-                        const void *from, ptrdiff_t step);
+/* Updates of single elements: from[i * step] joins to[at[i]], for the i of a set, in order. */
+typedef void scalars_fn(const uint32_t *at, uint64_t set, void *to, const void *from,
+                        ptrdiff_t step);
 
 struct scatter {
   const jm_call *call;
@@ -34,84 +34,63 @@ struct scatter {
   size_t parts;
 };
 
-/* Selects the indices that are less than n, in order, without an unpredictable branch. */
-typedef size_t select_fn(const uint32_t *at, size_t count, uint32_t n, uint32_t *list);
+/* Of SET indices, those from begin on that are less than n further, as bits. n > 0. */
+typedef uint64_t select_fn(const uint32_t *at, uint32_t begin, uint32_t n);
 
-static size_t select_any(const uint32_t *at, size_t count, uint32_t n, uint32_t *list) {
-  size_t selected = 0;
-  for (size_t i = 0; i < count; i++) {
-    list[selected] = (uint32_t)i;
-    selected += at[i] < n;
-  }
-  return selected;
+static uint64_t select_few(const uint32_t *at, size_t count, uint32_t begin, uint32_t n) {
+  uint64_t set = 0;
+  for (size_t i = 0; i < count; i++) set |= (uint64_t)(at[i] - begin < n) << i;
+  return set;
+}
+
+static uint64_t select_any(const uint32_t *at, uint32_t begin, uint32_t n) {
+  return select_few(at, SET, begin, n);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-/* list has room for a vector more. */
-__attribute__((target("avx512f,popcnt"))) static size_t select_512(const uint32_t *at, size_t count,
-                                                                   uint32_t n, uint32_t *list) {
-  size_t selected = 0;
-  __m512i bound = _mm512_set1_epi32((int)n), step = _mm512_set1_epi32(16);
-  __m512i index = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  for (size_t i = 0; i < count; i += 16, index = _mm512_add_epi32(index, step)) {
-    __mmask16 there = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
-    __m512i x = _mm512_maskz_loadu_epi32(there, at + i);
-    __mmask16 less = _mm512_mask_cmplt_epu32_mask(there, x, bound);
-    _mm512_storeu_si512(list + selected, _mm512_maskz_compress_epi32(less, index));
-    selected += (size_t)__builtin_popcount(less);
+__attribute__((target("avx512f"))) static uint64_t select_512(const uint32_t *at, uint32_t begin,
+                                                              uint32_t n) {
+  __m512i first = _mm512_set1_epi32((int)begin), bound = _mm512_set1_epi32((int)n);
+  uint64_t set = 0;
+  for (int i = 0; i < SET; i += 16) {
+    __m512i x = _mm512_sub_epi32(_mm512_loadu_si512(at + i), first);
+    set |= (uint64_t)_mm512_cmplt_epu32_mask(x, bound) << i;
   }
-  return selected;
+  return set;
 }
 
-/* Of each set of lanes of 8, as bits: the numbers of its lanes, a byte each. */
-static uint64_t lanes_of[256];
-
-static void fill_lanes(void) {
-  for (unsigned set = 0; set < 256; set++)
-    for (unsigned lane = 0, n = 0; lane < 8; lane++)
-      if (set >> lane & 1) lanes_of[set] |= (uint64_t)lane << (8 * n++);
-}
-
-__attribute__((target("avx2,popcnt"))) static size_t select_256(const uint32_t *at, size_t count,
-                                                                uint32_t n, uint32_t *list) {
-  size_t selected = 0, i = 0;
-  __m256i largest = _mm256_set1_epi32((int)(n - 1));
-  for (; n && i + 8 <= count; i += 8) {
+__attribute__((target("avx2"))) static uint64_t select_256(const uint32_t *at, uint32_t begin,
+                                                           uint32_t n) {
+  __m256i first = _mm256_set1_epi32((int)begin), largest = _mm256_set1_epi32((int)(n - 1));
+  uint64_t set = 0;
+  for (int i = 0; i < SET; i += 8) {
     __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(at + i));
+    x = _mm256_sub_epi32(x, first);
     __m256i less = _mm256_cmpeq_epi32(_mm256_min_epu32(x, largest), x);
-    unsigned set = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(less));
-    __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)lanes_of[set]));
-    lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32((int)i));
-    _mm256_storeu_si256((__m256i *)(void *)(list + selected), lanes);
-    selected += (size_t)__builtin_popcount(set);
+    set |= (uint64_t)(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(less)) << i;
   }
-  for (; i < count; i++) {
-    list[selected] = (uint32_t)i;
-    selected += at[i] < n;
-  }
-  return selected;
+  return set;
 }
 
 static select_fn *find_select(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
   const jm_cpu_level level = jm_cpu_find_level();
-  if (level == JM_CPU_AVX512) return select_512;
-  if (level != JM_CPU_AVX2) return select_any;
-  pthread_once(&once, fill_lanes);
-  return select_256;
+  return level == JM_CPU_AVX512 ? select_512 : level == JM_CPU_AVX2 ? select_256 : select_any;
 }
 #else
 static select_fn *find_select(void) { return select_any; }
 #endif
 
 #define DEFINE(name, T, JOIN)                                                              \
-  static void scalars_##name(const uint32_t *at, const uint32_t *list, size_t n, void *to, \
-                             const void *from, ptrdiff_t step) {                           \
+  static void scalars_##name(const uint32_t *at, uint64_t set, void *to, const void *from, \
+                             ptrdiff_t step) {                                             \
     T *y = to;                                                                             \
     const T *x = from;                                                                     \
-    for (size_t i = 0; i < n; i++) JOIN(y[at[list[i]]], x[(ptrdiff_t)list[i] * step]);     \
+    for (; set; set &= set - 1) {                                                          \
+      int i = __builtin_ctzll(set);                                                        \
+      JOIN(y[at[i]], x[i * step]);                                                         \
+    }                                                                                      \
   }
 #define ADD(y, x) ((y) += (x))
 #define TAKE(y, x) ((y) = (x))
@@ -188,23 +167,26 @@ static void run_parts(void *context, size_t first, size_t last) {
 }
 
 /* The same for single elements of a vector: an index is the offset itself. */
+static void run_scalar_part(const scatter *s, select_fn *select, int64_t begin, int64_t end) {
+  const uint32_t *indices = s->call->in[1].data;
+  const uint32_t first = (uint32_t)begin, size = (uint32_t)(end - begin);
+  ptrdiff_t step = s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
+  for (int64_t at = 0; at < s->places.n; at += SET) {
+    int64_t n = s->places.n - at;
+    if (at % BLOCK == 0 && is_cancelled(s)) return;
+    uint64_t set = n < SET ? select_few(indices + at, (size_t)n, first, size)
+                           : select(indices + at, first, size);
+    s->scalars(indices + at, set, s->call->out[0].data,
+               (const char *)s->call->in[2].data + at * step * (int64_t)s->bytes, step);
+  }
+}
+
 static void run_scalar_parts(void *context, size_t first, size_t last) {
   const scatter *s = context;
-  const int32_t *indices = s->call->in[1].data;
   select_fn *select = find_select();
-  ptrdiff_t step = s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
-    char *to = (char *)s->call->out[0].data + begin * (int64_t)s->bytes;
-    const char *from = s->call->in[2].data;
-    for (int64_t at = 0; at < s->places.n; at += SELECT) {
-      uint32_t local[SELECT], list[SELECT + 16];
-      int64_t n = s->places.n - at < SELECT ? s->places.n - at : SELECT;
-      if (is_cancelled(s)) return;
-      for (int64_t k = 0; k < n; k++) local[k] = (uint32_t)indices[at + k] - (uint32_t)begin;
-      size_t selected = select(local, (size_t)n, (uint32_t)(end - begin), list);
-      s->scalars(local, list, selected, to, from + at * step * (int64_t)s->bytes, step);
-    }
+    if (begin < end) run_scalar_part(s, select, begin, end);
   }
 }
 
