@@ -96,22 +96,11 @@ static loop *find_loop(void) {
   return NULL;
 }
 
-/* A number that other threads change, and its value when it was last read. */
-typedef struct change {
-  atomic_size_t *number;
-  size_t before;
-} change;
-
-static bool has_changed(const void *context) {
-  const change *c = context;
-  return atomic_load_explicit(c->number, memory_order_acquire) != c->before;
-}
-
 /* Under the lock: waits for a loop, spinning first. */
 static void wait_for_loop(size_t seen) {
   n_looking++;
   pthread_mutex_unlock(&lock);
-  bool found = jm_spin_wait(has_changed, &(change){&n_posted, seen});
+  bool found = jm_spin_change(&n_posted, seen);
   pthread_mutex_lock(&lock);
   n_looking--;
   if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
@@ -182,7 +171,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   *link = l.next_loop;
   for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = jm_spin_wait(has_changed, &(change){&l.workers, n});
+    bool fewer = jm_spin_change(&l.workers, n);
     pthread_mutex_lock(&lock);
     if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
       pthread_cond_wait(&worker_left, &lock);

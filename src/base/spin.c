@@ -35,3 +35,17 @@ bool jm_spin_wait(jm_spin_fn *is_over, const void *context) {
   } while (now() < end);
   return false;
 }
+
+typedef struct change {
+  const atomic_size_t *number;
+  size_t seen;
+} change;
+
+static bool has_changed(const void *context) {
+  const change *c = context;
+  return atomic_load_explicit(c->number, memory_order_acquire) != c->seen;
+}
+
+bool jm_spin_change(const atomic_size_t *number, size_t seen) {
+  return jm_spin_wait(has_changed, &(change){number, seen});
+}

@@ -21,7 +21,7 @@ struct jm_pool {
   pthread_mutex_t lock;
   pthread_cond_t work;
   jm_job *first, *last;
-  atomic_uint news; /* changes when there may be work for an idle worker */
+  atomic_size_t news; /* changes when there may be work for an idle worker */
   uint32_t n_threads, n_started, n_idle, n_queued;
   uint32_t n_blocked; /* workers blocked in a job, replaced by additional ones */
   bool stopped;
@@ -75,25 +75,15 @@ void jm_pool_set_between(jm_pool *pool, jm_pool_between *between, void *context)
 
 bool jm_pool_is_here(const jm_pool *pool) { return own == pool; }
 
-/* The values that an idle worker saw last. */
-typedef struct sight {
-  jm_pool *pool;
-  unsigned news;
-} sight;
-
-static bool is_news(const void *context) {
-  const sight *s = context;
-  return atomic_load_explicit(&s->pool->news, memory_order_acquire) != s->news;
-}
-
 /* Under the lock: waits for a job, or the end; spins first. */
 static void rest(jm_pool *pool) {
-  const sight last = {pool, atomic_load_explicit(&pool->news, memory_order_relaxed)};
+  const size_t seen = atomic_load_explicit(&pool->news, memory_order_relaxed);
   pool->n_idle++;
   pthread_mutex_unlock(&pool->lock);
-  jm_spin_wait(is_news, &last);
+  jm_spin_change(&pool->news, seen);
   pthread_mutex_lock(&pool->lock);
-  if (!is_news(&last)) pthread_cond_wait(&pool->work, &pool->lock);
+  if (atomic_load_explicit(&pool->news, memory_order_acquire) == seen)
+    pthread_cond_wait(&pool->work, &pool->lock);
   pool->n_idle--;
 }
 
