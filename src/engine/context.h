@@ -21,7 +21,10 @@ typedef struct jm_context {
   uint32_t replica, partition;  /* this participant's coordinates: the values of replica_id and
                                    partition_id */
   struct jm_group *group;       /* NULL: there are no peers */
-  bool is_joined;               /* the device's own collectives serve: participant i is process i */
+  /* The device's own collectives serve: participant i is process i. They have neither names nor a
+   * time limit, so that the engine has the group meet at the start of the run. */
+  bool is_joined;
+  int64_t limit_seconds; /* how long the device may wait for other processes; 0: there are none */
 } jm_context;
 
 /* The flag that compiled kernels poll; NULL: they need not. */

@@ -25,8 +25,8 @@ typedef struct jm_exchange {
   jm_i64s groups; /* all groups of the op, group_size ids each, -1 for none; empty: one */
   uint32_t group_size;
   const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
-  uint32_t n_inputs;       /* 0: between processes, they only meet, and nothing is taken */
-  jm_exchange_fn *take;    /* makes the results from the operands */
+  uint32_t n_inputs;
+  jm_exchange_fn *take; /* makes the results from the operands */
   /* NULL, for all members, or a way to make results that are the same for all of them, where
    * members see each other's memory: each makes a part of its results, and copies the other parts
    * from the results of the others when all have made theirs. */
@@ -36,12 +36,23 @@ typedef struct jm_exchange {
   const atomic_bool *cancelled; /* NULL: never */
 } jm_exchange;
 
+/* Where all participants of a launch meet without bringing operands. */
+typedef struct jm_meeting {
+  uint32_t op;                  /* the same for all; JM_NONE: at none */
+  const char *name;             /* of the op or the occasion, for messages */
+  uint32_t number;              /* the caller's */
+  const atomic_bool *cancelled; /* NULL: never */
+} jm_meeting;
+
 typedef struct jm_group jm_group;
 struct jm_group {
   uint32_t n_participants;
   /* Returns when every member has read the operands. An error if a member failed, was cancelled
    * or did not arrive within the time limit. */
   jm_error *(*exchange)(jm_group *group, const jm_exchange *exchange);
+  /* Of participants in a process each; NULL: they are not. Returns when all have come; *least is
+   * the least of their numbers. Errors as those of exchange. */
+  jm_error *(*meet)(jm_group *group, const jm_meeting *meeting, uint32_t *least);
 };
 
 #endif

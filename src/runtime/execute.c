@@ -127,12 +127,10 @@ static jm_error *bind_array(execution *run, uint32_t i) {
   return out->array ? NULL : jm_storage_array(storage, type, &out->array);
 }
 
-/* The device's collectives have neither names nor a time limit: processes agree on the launch
- * before the first of them. */
-static jm_error *meet(execution *run) {
-  JM_TRY(jm_collective_seconds(&run->flight.seconds));
-  JM_TRY(jm_peers_agree(run->peers, run->context.cancelled));
-  return jm_link_join(run->client);
+static jm_error *join(execution *run) {
+  JM_TRY(jm_collective_seconds(&run->context.limit_seconds));
+  run->flight.seconds = run->context.limit_seconds;
+  return jm_link_join(run->client, &run->context);
 }
 
 static jm_error *run_program(execution *run) {
@@ -148,7 +146,7 @@ static jm_error *run_program(execution *run) {
   jm_error *error = is_host_memory ? bind_memory(run) : NULL;
   for (uint32_t i = 0; !error && !is_host_memory && i < facts->n_parameters; i++)
     error = bind_array(run, i);
-  if (!error && run->context.is_joined) error = meet(run);
+  if (!error && run->context.is_joined) error = join(run);
   jm_float_state state = jm_float_state_enter();
   if (!error) error = jm_prepared_run(run->prepared, &arguments);
   jm_float_state_leave(state);

@@ -41,8 +41,13 @@ static jm_error *join(jm_client *client) {
   return engine->join(engine, p->self, p->n, address);
 }
 
-jm_error *jm_link_join(jm_client *client) {
-  if (!client->is_joined) client->join_error = join(client);
+jm_error *jm_link_join(jm_client *client, const jm_context *context) {
+  uint32_t least;
+  const jm_meeting meeting = {
+      .op = JM_NONE, .name = "joining", .cancelled = jm_context_flag(context)};
+  if (client->is_joined) return jm_error_clone(client->join_error);
+  JM_TRY(context->group->meet(context->group, &meeting, &least));
+  client->join_error = join(client);
   client->is_joined = true;
   return jm_error_clone(client->join_error);
 }

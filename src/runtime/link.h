@@ -15,8 +15,8 @@ bool jm_link_serves(const jm_client *client, const jm_placement *placement);
 /* UNIMPLEMENTED if the setting COLLECTIVES asks for them and they don't serve. */
 jm_error *jm_link_check(const jm_client *client, const jm_placement *placement) JM_MUST_USE;
 
-/* Joins the others at the first call, which all processes make in the same launch; on the engine's
- * thread. A failure is for good. */
-jm_error *jm_link_join(jm_client *client) JM_MUST_USE;
+/* Joins the others at the first call, which all processes make in the same launch, where they meet
+ * before: joining has no time limit. On the engine's thread. A failure is for good. */
+jm_error *jm_link_join(jm_client *client, const jm_context *context) JM_MUST_USE;
 
 #endif

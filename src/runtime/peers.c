@@ -63,10 +63,6 @@ static jm_error *make_round(const visit *v, const jm_tensor *const *inputs, void
   const jm_exchange *e = v->e;
   const size_t each = count_bytes(e);
   size_t total;
-  if (!e->n_inputs) { /* they only meet */
-    const jm_wire_step step = {.op = e->op, .name = e->name};
-    return jm_wire_exchange(p->wire, p->launch, &step, e->cancelled, out);
-  }
   char *bytes = jm_size_mul(each, p->placement.n_slots, &total) ? jm_alloc_data(total) : NULL;
   if (!bytes) return jm_error_out_of_memory();
   for (uint32_t k = 0; k < p->placement.n_slots; k++) {
@@ -82,7 +78,8 @@ static jm_error *make_round(const visit *v, const jm_tensor *const *inputs, void
       to += line;
     }
   }
-  const jm_wire_step step = {e->op, e->name, each, total, bytes};
+  const jm_wire_step step = {
+      .op = e->op, .name = e->name, .participant = each, .n = total, .bytes = bytes};
   return jm_wire_exchange(p->wire, p->launch, &step, e->cancelled, out);
 }
 
@@ -116,7 +113,6 @@ static jm_error *take_round(void *argument, const jm_tensor *const *inputs) {
   const jm_placement *p = &v->peers->placement;
   const jm_tensor *members[JM_MAX_PARTICIPANTS];
   JM_TRY(await_round(v, inputs));
-  if (!e->n_inputs) return NULL;
   const size_t each = count_bytes(e);
   jm_tensor *tensors = jm_alloc((size_t)e->n_members * e->n_inputs, sizeof *tensors);
   if (!tensors) return jm_error_out_of_memory();
@@ -153,6 +149,14 @@ static jm_error *exchange(jm_group *group, const jm_exchange *e) {
   return error;
 }
 
+static jm_error *meet(jm_group *group, const jm_meeting *meeting, uint32_t *least) {
+  const jm_peers *p = (const jm_peers *)group;
+  void *nothing;
+  const jm_wire_step step = {
+      .op = meeting->op, .name = meeting->name, .number = meeting->number, .least = least};
+  return jm_wire_exchange(p->wire, p->launch, &step, meeting->cancelled, &nothing);
+}
+
 jm_error *jm_peers_create(const jm_placement *placement, jm_wire *wire, uint64_t hash,
                           const char *name, jm_peers **out) {
   jm_peers *p = jm_alloc(1, sizeof *p);
@@ -164,7 +168,8 @@ jm_error *jm_peers_create(const jm_placement *placement, jm_wire *wire, uint64_t
     jm_free(p);
     return error;
   }
-  p->group = (jm_group){placement->n_participants, exchange};
+  p->group = (jm_group){placement->n_participants, exchange,
+                        wire && placement->n_slots == 1 ? meet : NULL};
   atomic_init(&p->refs, placement->n_local);
   p->placement = *placement;
   p->wire = wire;
@@ -189,12 +194,6 @@ void jm_peers_release(jm_peers *p) {
 
 jm_group *jm_peers_group(jm_peers *p) {
   return p->wire ? &p->group : jm_rendezvous_group(p->local);
-}
-
-jm_error *jm_peers_agree(jm_peers *p, const atomic_bool *cancelled) {
-  void *nothing;
-  const jm_wire_step step = {.op = JM_NONE, .name = "the start"};
-  return jm_wire_exchange(p->wire, p->launch, &step, cancelled, &nothing);
 }
 
 void jm_peers_fail(jm_peers *p, uint32_t participant, const jm_error *error) {

@@ -27,10 +27,6 @@ jm_error *jm_peers_create(const jm_placement *placement, jm_wire *wire, uint64_t
 void jm_peers_release(jm_peers *peers); /* NULL is allowed */
 jm_group *jm_peers_group(jm_peers *peers);
 
-/* Returns once all processes have come to this launch over the wire, and run the same program.
- * Called before its first collective, by a process with one participant. */
-jm_error *jm_peers_agree(jm_peers *peers, const atomic_bool *cancelled) JM_MUST_USE;
-
 /* A participant of this process will not come to any further collective: those that wait for it
  * fail with a copy of the error, here and in the other processes. */
 void jm_peers_fail(jm_peers *peers, uint32_t participant, const jm_error *error);

@@ -41,7 +41,7 @@ jm_error *jm_rendezvous_create(uint32_t n_participants, jm_rendezvous **out) {
   JM_TRY(jm_collective_seconds(&seconds));
   jm_rendezvous *r = jm_alloc(1, sizeof *r);
   if (!r) return jm_error_out_of_memory();
-  r->group = (jm_group){n_participants, exchange};
+  r->group = (jm_group){n_participants, exchange, NULL};
   r->refs = n_participants;
   r->seconds = seconds;
   pthread_mutex_init(&r->lock, NULL);

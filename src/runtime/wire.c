@@ -22,7 +22,7 @@ enum { NAME_BYTES = 48, POLL_NANOSECONDS = 50000000, CHUNK_BYTES = 32 << 20 };
 
 typedef struct header {
   uint64_t launch, hash, participant;
-  uint32_t step, op, failed, unused;
+  uint32_t step, op, failed, number;
   char name[NAME_BYTES]; /* of the program */
   char op_name[NAME_BYTES];
 } header;
@@ -35,6 +35,7 @@ typedef struct request {
   state state;
   struct timespec since; /* when it began to run, or last got data */
   void *out;
+  uint32_t least; /* of the processes' numbers */
   jm_error *error;
 } request;
 
@@ -150,6 +151,7 @@ static void build_header(const jm_launch *launch, header *out) {
   const jm_wire_step *step = &launch->asked->step;
   out->op = step->op;
   out->participant = step->participant;
+  out->number = step->number;
   snprintf(out->op_name, sizeof out->op_name, "%s", step->name);
 }
 
@@ -200,6 +202,13 @@ static verdict judge(const header *all, uint32_t n, uint32_t self) {
   return all[self].launch > lowest ? AGAIN : FAIL;
 }
 
+static uint32_t least_number(const header *all, uint32_t n) {
+  uint32_t least = all[0].number;
+  for (uint32_t i = 1; i < n; i++)
+    if (all[i].number < least) least = all[i].number;
+  return least;
+}
+
 /* Gathers n bytes of each, in pieces, so that the transport needs little memory of its own and the
  * asker sees that data flows. */
 static jm_error *gather_pieces(jm_wire *w, request *r) {
@@ -239,6 +248,7 @@ static jm_error *serve(jm_wire *w, const header *mine, request *r, header *all, 
   }
   JM_TRY(w->transport->gather(w->transport, mine, sizeof *mine, all));
   *out = judge(all, w->n_processes, w->self);
+  if (r) r->least = least_number(all, w->n_processes);
   return *out == GO && r->step.n ? gather_pieces(w, r) : NULL; /* without bytes: they have met */
 }
 
@@ -439,6 +449,7 @@ jm_error *jm_wire_exchange(jm_wire *w, jm_launch *launch, const jm_wire_step *st
   if (!error) {
     *out = r->out;
     r->out = NULL;
+    if (step->least) *step->least = r->least;
   }
   if (r) request_destroy(r);
   return error;

@@ -51,6 +51,8 @@ typedef struct jm_wire_step {
   uint64_t participant; /* bytes that each participant brings: equal in all processes */
   size_t n;             /* bytes of each process; 0: the processes meet, *out is NULL */
   void *bytes;          /* taken over, to be freed with jm_free, also on an error; NULL: none */
+  uint32_t number;      /* of this process, told to the others with the step, */
+  uint32_t *least;      /* which gets the least of all processes' numbers; NULL: nobody asks */
 } jm_wire_step;
 
 /* One step. *out gets the bytes of all processes in their order, to be freed with jm_free. One

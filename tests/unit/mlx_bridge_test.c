@@ -479,6 +479,13 @@ static void collectives(void) {
   EXPECT(all_sum, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
   EXPECT(all_gather, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
   EXPECT(sum_scatter, (group, a), JM_DT_f32, DIMS(2, 2), VALUES(0, 1, 2, 3));
+  jm_mlx_array *on = NULL, *after = NULL;
+  jm_mlx_census census = {0};
+  CHECK_OK(api->negative(a, &on));
+  CHECK_OK(api->depends(&after, a, on));
+  CHECK_OK(api->graph_census(&after, 1, &census));
+  CHECK(census.primitives == 1); /* the negation */
+  EXPECT(depends, (keep(on), keep(after)), JM_DT_f32, DIMS(2, 2), VALUES(0, -1, -2, -3));
   release_all();
   CHECK_FAILS(api->group_join("ring", 1, 1, NULL, &other), JM_FAILED_PRECONDITION, "rank 0 of 1");
   api->group_close(group);

@@ -118,7 +118,8 @@ static jm_error *step(process *p, jm_launch *launch, uint32_t op, uint32_t value
   uint32_t *bytes = jm_alloc(n, sizeof *bytes);
   void *out = NULL;
   for (size_t i = 0; i < n; i++) bytes[i] = 1000 * p->rank + value;
-  const jm_wire_step s = {op, "all_reduce", n * 4, n * 4, bytes};
+  const jm_wire_step s = {
+      .op = op, .name = "all_reduce", .participant = n * 4, .n = n * 4, .bytes = bytes};
   JM_TRY(jm_wire_exchange(p->wire, launch, &s, NULL, &out));
   for (uint32_t i = 0; i < N; i++)
     for (size_t k = 0; k < n; k++) CHECK(((uint32_t *)out)[i * n + k] == 1000 * i + value);
@@ -129,6 +130,20 @@ static jm_error *step(process *p, jm_launch *launch, uint32_t op, uint32_t value
 static void run_one(process *p, uint64_t hash, uint32_t n_steps) {
   jm_launch *launch = enter(p, hash);
   for (uint32_t i = 0; i < n_steps; i++) CHECK_OK(step(p, launch, i, 7 * i));
+  jm_wire_leave(p->wire, launch, NULL);
+}
+
+/* They meet, and each hears the least of their numbers. */
+static void meet(process *p) {
+  jm_launch *launch = enter(p, 1);
+  for (uint32_t i = 0; i < 2 * N; i++) {
+    uint32_t least = 0;
+    void *nothing = p;
+    const jm_wire_step s = {
+        .op = i, .name = "here", .number = 10 + (p->rank + i) % N * i, .least = &least};
+    CHECK_OK(jm_wire_exchange(p->wire, launch, &s, NULL, &nothing));
+    CHECK(least == 10 && !nothing);
+  }
   jm_wire_leave(p->wire, launch, NULL);
 }
 
@@ -229,6 +244,7 @@ static void lose(process *p) {
 static void test_agreement(void) {
   run_all(agree);
   run_all(overlap);
+  run_all(meet);
 }
 
 static void test_disagreement(void) {

@@ -42,7 +42,7 @@ using jm::dtype_of;
 using jm::error_create;
 using jm::guard;
 using jm::here;
-using jm::prim_all_gather, jm::prim_all_sum, jm::prim_sum_scatter;
+using jm::prim_all_gather, jm::prim_all_sum, jm::prim_depends, jm::prim_sum_scatter;
 using jm::too_large;
 
 namespace {

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { JM_MLX_ABI = 11 };
+enum { JM_MLX_ABI = 12 };
 
 /* The combiner of scans (except for replacement) and of scatters (except for log_add_exp). */
 typedef enum jm_mlx_fold {
@@ -174,9 +174,11 @@ typedef struct jm_mlx_api {
    * does all between; launches of the recording fill it. What the graph reads must be computed
    * already, and lies where it lay. The memory of `borrowed` arrays is not retained, nor may a
    * result lie in it. INTERNAL if something in the graph can't be recorded: memory may be lost
-   * then. */
+   * then. seconds: how long a rehearsal may wait for other processes, whose error is
+   * DEADLINE_EXCEEDED; 0: there are none. */
   bool (*recording_supported)(void);
-  jm_error *(*arrays_rehearse)(jm_mlx_array *const *arrays, size_t n, size_t *bytes);
+  jm_error *(*arrays_rehearse)(jm_mlx_array *const *arrays, size_t n, int64_t seconds,
+                               size_t *bytes);
   jm_error *(*arrays_record)(jm_mlx_array *const *arrays, size_t n, jm_mlx_array *const *borrowed,
                              size_t n_borrowed, jm_mlx_recording **out, uint32_t *n_nodes);
   /* Launches it behind all that was started before. The inputs are what it reads: they live until

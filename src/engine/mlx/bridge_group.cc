@@ -12,6 +12,7 @@
 #include "engine/mlx/bridge_internal.h"
 #include "mlx/distributed/distributed.h"
 #include "mlx/distributed/ops.h"
+#include "mlx/ops.h"
 #include "mlx/stream.h"
 #include "mlx/transforms.h"
 
@@ -55,9 +56,13 @@ core::distributed::Group join_ring(uint32_t rank, const char *host_file) {
   return core::distributed::init(true, "ring");
 }
 
-// MLX's NCCL computes on the GPU whose number is the rank modulo the GPUs that it sees.
+// MLX's NCCL computes on the GPU whose number is the rank modulo the GPUs that it sees. Where its
+// collectives are recorded into a CUDA graph, NCCL would register the graph's memory with the other
+// processes, in a handshake of its own, whose outcome depends on where the memory lies in each. It
+// reads the variable at the first such collective, so that it stays set. The user's choice wins.
 core::distributed::Group join_nccl(uint32_t rank, uint32_t size, const std::string &address) {
   const size_t colon = address.rfind(':');
+  setenv("NCCL_GRAPH_REGISTER", "0", 0);
   variable ours("MLX_RANK", std::to_string(rank)), all("MLX_WORLD_SIZE", std::to_string(size));
   variable host("NCCL_HOST_IP", address.substr(0, colon));
   variable port("NCCL_PORT", address.substr(colon + 1));
@@ -121,7 +126,6 @@ jm_error *group_gather(jm_mlx_group *group, const void *bytes, size_t n, void *o
                          core::uint8);
     all = new core::array(core::distributed::all_gather(*in, group->group, group->stream));
     core::eval(*all);
-    core::synchronize(group->stream);
     std::memcpy(out, all->data<uint8_t>(), n * group->group.size());
     return nullptr;
   });
@@ -148,6 +152,18 @@ jm_error *prim_all_gather(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array 
 jm_error *prim_sum_scatter(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a) {
   return collective("sum_scatter", out, [&] {
     return core::distributed::sum_scatter(a->value, group->group, group->stream);
+  });
+}
+
+// The stream is the operand's or, where that is computed already, the default one, which other code
+// of the process may change: a view has ours.
+jm_error *prim_depends(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *on) {
+  return guard("depends", [&]() -> jm_error * {
+    const core::array &value = a->value;
+    const core::array view =
+        value.has_primitive() ? value : core::stop_gradient(value, here.stream);
+    *out = new jm_mlx_array(core::depends({view}, {on->value})[0]);
+    return nullptr;
   });
 }
 

@@ -69,6 +69,7 @@ void group_close(jm_mlx_group *group);
 jm_error *prim_all_sum(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
 jm_error *prim_all_gather(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
 jm_error *prim_sum_scatter(jm_mlx_array **out, jm_mlx_group *group, jm_mlx_array *a);
+jm_error *prim_depends(jm_mlx_array **out, jm_mlx_array *a, jm_mlx_array *on);
 
 // bridge_kernel.cc, bridge_graph.cc: members of jm_mlx_api, described there.
 jm_error *kernel_create(const jm_mlx_kernel_spec *spec, jm_mlx_kernel **out);
@@ -86,7 +87,7 @@ jm_error *arrays_bytes(jm_mlx_array *const *arrays, size_t n, size_t *out);
 bool recording_supported();
 uint64_t array_address(jm_mlx_array *a);
 jm_error *array_write(jm_mlx_array *a, const void *data, size_t n);
-jm_error *arrays_rehearse(jm_mlx_array *const *arrays, size_t n, size_t *bytes);
+jm_error *arrays_rehearse(jm_mlx_array *const *arrays, size_t n, int64_t seconds, size_t *bytes);
 jm_error *arrays_record(jm_mlx_array *const *arrays, size_t n, jm_mlx_array *const *borrowed,
                         size_t n_borrowed, jm_mlx_recording **out, uint32_t *n_nodes);
 jm_error *recording_launch(jm_mlx_recording *recording, jm_mlx_array *const *inputs, size_t n);

@@ -11,12 +11,14 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -72,6 +74,7 @@ struct functions {
   int (*graph_instantiate)(void **out, void *graph, unsigned long long flags) = nullptr;
   int (*copy_to_device)(uint64_t to, const void *from, size_t n, void *stream) = nullptr;
   int (*graph_launch)(void *executable, void *stream) = nullptr;
+  int (*stream_query)(void *stream) = nullptr;
   int (*executable_destroy)(void *executable) = nullptr;
   int (*graph_destroy)(void *graph) = nullptr;
   bool all = false;
@@ -98,6 +101,7 @@ functions load() {
       bind(driver, "cuGraphInstantiateWithFlags", f.graph_instantiate) &&
       bind(driver, "cuMemcpyHtoDAsync_v2", f.copy_to_device) &&
       bind(driver, "cuGraphLaunch", f.graph_launch) &&
+      bind(driver, "cuStreamQuery", f.stream_query) &&
       bind(driver, "cuGraphExecDestroy", f.executable_destroy) &&
       bind(driver, "cuGraphDestroy", f.graph_destroy);
   return f;
@@ -227,25 +231,32 @@ struct graph {
 };
 
 enum { CAPTURE_RELAXED = 2 };
-// CUgraphNodeType: kernels, copies, memory set, graphs, nothing. Not host functions, allocations.
-constexpr int node_types[] = {0, 1, 2, 4, 5};
+// CUgraphNodeType: kernels, copies, memory set, graphs, nothing; waiting for and recording an event,
+// by which NCCL keeps the collectives of a graph in order with those around it. All of that serves
+// every launch of the graph, and one that is launched again starts when it has ended. Not host
+// functions, which may be for one run alone (NCCL has them where it sends over a network), nor
+// allocations.
+enum { NODE_WAIT = 6, NODE_RECORD = 7 };
+constexpr int node_types[] = {0, 1, 2, 4, 5, NODE_WAIT, NODE_RECORD};
 
-// Only work of the device, none of the host and no allocation.
+// Only work of the device, none of the host and no allocation. Counts it, without the events.
 void check_nodes(void *handle, uint32_t *n_nodes) {
   size_t n = 0;
   check(cuda().graph_get_nodes(handle, nullptr, &n), "cuGraphGetNodes");
   std::vector<void *> nodes(n);
   if (n) check(cuda().graph_get_nodes(handle, nodes.data(), &n), "cuGraphGetNodes");
+  *n_nodes = 0;
   for (void *node : nodes) {
     int type = -1;
     check(cuda().node_get_type(node, &type), "cuGraphNodeGetType");
     if (std::find(std::begin(node_types), std::end(node_types), type) == std::end(node_types))
       throw std::runtime_error("a CUDA graph with a node of type " + std::to_string(type));
+    *n_nodes += type != NODE_WAIT && type != NODE_RECORD;
   }
-  *n_nodes = static_cast<uint32_t>(n);
 }
 
-// What a capture allocated belongs to its graph, and must never reach MLX's cache.
+// What a capture allocated belongs to its graph, and what a GPU that hangs may still write to is
+// in use: neither must ever reach MLX's cache.
 void forget(kept &memory_kept) { new std::vector<memory>(std::move(memory_kept.all)); }
 
 std::shared_ptr<recorded> record(const std::vector<core::array> &ends,
@@ -271,6 +282,18 @@ std::shared_ptr<recorded> record(const std::vector<core::array> &ends,
   }
   check(cuda().graph_instantiate(&made->executable, captured.handle, 0), "cuGraphInstantiate");
   return made;
+}
+
+// Waits for the work of the stream; false: it took longer. The driver says "not ready" so long; a
+// failure is synchronize's to tell.
+bool ends_in_time(CommandEncoder &encoder, int64_t seconds) {
+  constexpr int not_ready = 600;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  while (cuda().stream_query(encoder.stream) == not_ready) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  return true;
 }
 
 // What is launched at once must find its inputs computed, or about to be.
@@ -317,11 +340,19 @@ jm_error *array_write(jm_mlx_array *a, const void *data, size_t n) {
   });
 }
 
-jm_error *arrays_rehearse(jm_mlx_array *const *arrays, size_t n, size_t *bytes) {
+jm_error *arrays_rehearse(jm_mlx_array *const *arrays, size_t n, int64_t seconds, size_t *bytes) {
   return guard("rehearsing a program", [&]() -> jm_error * {
     kept memory_kept;
-    evaluate(cuda().get_encoder(stream_here()), values_of(arrays, n), memory_kept);
+    CommandEncoder &encoder = cuda().get_encoder(stream_here());
+    evaluate(encoder, values_of(arrays, n), memory_kept);
     *bytes = memory_kept.bytes;
+    if (seconds && !ends_in_time(encoder, seconds)) {
+      forget(memory_kept);
+      return error_create(JM_DEADLINE_EXCEEDED,
+                          "the device waited for other processes for more than %lld s "
+                          "(JAX_MPS_COLLECTIVE_TIMEOUT); this process can't use it any more",
+                          static_cast<long long>(seconds));
+    }
     core::synchronize(stream_here());
     return nullptr;
   });

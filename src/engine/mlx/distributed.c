@@ -7,7 +7,9 @@
 
 #include "base/settings.h"
 #include "base/text.h"
+#include "engine/group.h"
 #include "engine/mlx/library.h"
+#include "profile/timeline.h"
 
 typedef struct mlx_transport {
   jm_transport base;
@@ -130,4 +132,24 @@ jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t 
     return api->group_join(backend, self, n, links[i].is_shared ? NULL : address, &out->group);
   }
   return jm_error_internal("no collectives are called '%.100s'", backend);
+}
+
+jm_error *jm_mlx_link_meet(const jm_mlx_link *link, const jm_context *context, uint32_t op,
+                           const char *name, uint32_t number, uint32_t *least) {
+  *least = number;
+  if (!link) return NULL;
+  const jm_meeting meeting = {op, name, number, jm_context_flag(context)};
+  const int64_t start = jm_timeline_begin();
+  jm_error *error = context->group->meet(context->group, &meeting, least);
+  jm_timeline_end(JM_SPAN_wait_peers, context->device, 0, 0, start);
+  return error;
+}
+
+jm_error *jm_mlx_link_compare(const jm_mlx_link *link, const jm_context *context, const char *name,
+                              uint32_t number, bool *same) {
+  uint32_t least, flipped;
+  JM_TRY(jm_mlx_link_meet(link, context, JM_NONE, name, number, &least));
+  JM_TRY(jm_mlx_link_meet(link, context, JM_NONE, name, ~number, &flipped));
+  *same = least == ~flipped; /* the least is the most, too */
+  return NULL;
 }

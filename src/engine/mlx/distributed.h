@@ -5,6 +5,7 @@
 #ifndef JM_ENGINE_MLX_DISTRIBUTED_H
 #define JM_ENGINE_MLX_DISTRIBUTED_H
 
+#include "engine/context.h"
 #include "engine/mlx/bridge.h"
 #include "engine/transport.h"
 
@@ -31,5 +32,13 @@ typedef struct jm_mlx_link {
 const char *jm_mlx_link_find(const jm_mlx_device_fact *device);
 jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
                            const char *address, jm_mlx_link *out) JM_MUST_USE;
+
+/* Has all processes of a run meet; *least: the least of the numbers that they bring. Without a link
+ * the process is on its own: its number. op: that they meet at, JM_NONE: at none. */
+jm_error *jm_mlx_link_meet(const jm_mlx_link *link, const jm_context *context, uint32_t op,
+                           const char *name, uint32_t number, uint32_t *least) JM_MUST_USE;
+/* Do all of them bring the same number? All get the same answer. */
+jm_error *jm_mlx_link_compare(const jm_mlx_link *link, const jm_context *context, const char *name,
+                              uint32_t number, bool *same) JM_MUST_USE;
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "base/counters.h"
 #include "base/data.h"
+#include "base/hash.h"
 #include "base/settings.h"
-#include "engine/group.h"
 #include "engine/host/library/library.h"
 #include "engine/mlx/replay.h"
 #include "ir/collective.h"
@@ -32,14 +32,16 @@ typedef struct execution {
   jm_lowering lowering;
   jm_lower_operand *operands; /* of the op at hand */
   jm_mlx_array **results;
-  jm_tensor *tensors; /* operands, then results, of a host op */
-  uint32_t depth;     /* of the block that runs: 1 is the program's own */
-  uint32_t unstarted; /* ops in the graph that is being built */
-  bool records;       /* nothing is started, nothing fetched: the graph is to be recorded */
-  bool is_traced;     /* by a session of the timeline that was open at the start */
-  jm_span_kind span;  /* where the last op ran */
-  bool traces;        /* JAX_MPS_DEBUG=launches */
-  jm_text calls;      /* of the op at hand */
+  jm_tensor *tensors;  /* operands, then results, of a host op */
+  uint32_t depth;      /* of the block that runs: 1 is the program's own */
+  uint32_t unstarted;  /* ops in the graph that is being built */
+  const jm_op *unmade; /* the last exchange in that graph over a group that the wire uses, too */
+  jm_mlx_exchanges exchanges; /* of a recording */
+  bool records;               /* nothing is started, nothing fetched: the graph is to be recorded */
+  bool is_traced;             /* by a session of the timeline that was open at the start */
+  jm_span_kind span;          /* where the last op ran */
+  bool traces;                /* JAX_MPS_DEBUG=launches */
+  jm_text calls;              /* of the op at hand */
 } execution;
 
 /* -- JAX_MPS_DEBUG=launches */
@@ -84,6 +86,43 @@ static jm_error *graph_trace(execution *x, jm_mlx_array *const *arrays, size_t n
 static jm_error *graph_start(execution *x, jm_mlx_array *const *arrays, size_t n) {
   JM_TRY(graph_trace(x, arrays, n));
   return x->api->arrays_start(arrays, n);
+}
+
+/* -- exchanges between processes */
+
+static jm_error *processes_meet(const execution *x, const jm_op *op) {
+  uint32_t least;
+  return jm_mlx_link_meet(x->lowering.link, x->context, (uint32_t)(op - x->m->ops),
+                          jm_op_facts[op->code].name, 0, &least);
+}
+
+/* Computes the exchanges in the graph, and waits for them, before the wire uses their group: for
+ * exchanges of the host, for meetings, for the next launch. The processes meet first, because the
+ * others would wait for one that failed meanwhile. Called at the same steps in all processes. */
+static jm_error *exchanges_make(execution *x) {
+  const jm_op *op = x->unmade;
+  if (!op) return NULL;
+  x->unmade = NULL;
+  JM_TRY(processes_meet(x, op));
+  return x->api->arrays_wait(&x->lowering.exchanged, 1);
+}
+
+void jm_mlx_exchanges_count(const jm_mlx_exchanges *e) {
+  jm_counter_add(JM_COUNTER_collectives, e->n);
+  jm_counter_add(JM_COUNTER_device_collectives, e->n);
+  jm_counter_add(JM_COUNTER_collective_bytes, e->bytes);
+}
+
+/* Those that are recorded count when they are launched. */
+static void exchange_count(execution *x, const jm_op *op) {
+  const jm_mlx_exchanges one = {1, (uint64_t)jm_collective_bytes(x->m, op), 0};
+  if (!x->records) {
+    jm_mlx_exchanges_count(&one);
+    return;
+  }
+  x->exchanges.n++;
+  x->exchanges.bytes += one.bytes;
+  x->exchanges.hash = jm_hash_mix(x->exchanges.hash, (uint64_t)(op - x->m->ops));
 }
 
 /* -- making a module ready */
@@ -283,7 +322,7 @@ static jm_error *run_on_device(execution *x, const jm_op *op, jm_lower_fn *lower
     if (x->records) return jm_error_create(JM_FAILED_PRECONDITION, "more ops than are recorded");
     x->unstarted = 0;
     jm_mlx_array *last = value_at(x, op->first_result)->array;
-    if (op->n_results) error = graph_start(x, &last, 1);
+    if (op->n_results && !x->unmade) error = graph_start(x, &last, 1);
   }
   return error;
 }
@@ -403,6 +442,7 @@ static jm_error *run_while(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
   const jm_operand *reads = jm_step_reads(x->plan, step);
   uint32_t n = step->n_writes;
+  JM_TRY(exchanges_make(x));
   jm_mlx_value *carries = jm_alloc(n, sizeof *carries);
   if (!carries) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++)
@@ -422,6 +462,7 @@ static jm_error *run_while(execution *x, const jm_step *step) {
 
 static jm_error *run_case(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
+  JM_TRY(exchanges_make(x));
   JM_TRY(values_fetch(x, op->operands, 1));
   const jm_mlx_value *index = value_at(x, op->operands[0]);
   const uint32_t branch =
@@ -434,47 +475,27 @@ static jm_error *run_case(execution *x, const jm_step *step) {
   return NULL;
 }
 
-/* Returns once all processes have come to this op. */
-static jm_error *processes_meet(const execution *x, const jm_op *op) {
-  uint32_t all[JM_MAX_PARTICIPANTS];
-  const jm_mlx_link *link = x->lowering.link;
-  for (uint32_t i = 0; i < link->size; i++) all[i] = i;
-  const jm_exchange e = {.op = (uint32_t)(op - x->m->ops),
-                         .name = jm_op_facts[op->code].name,
-                         .device = device_of(x),
-                         .self = link->self,
-                         .members = all,
-                         .n_members = link->size,
-                         .cancelled = jm_context_flag(x->context)};
-  return x->context->group->exchange(x->context->group, &e);
-}
-
-/* Exchanges between processes start in the order of the steps, which is the same in all of them; in
- * a loop or a branch they meet first, because the device's collectives would take one of another
- * round, or of the next launch, for this one. One over a group that serves the wire, too, is
- * complete before the wire is used again. */
+/* In a loop or a branch the processes meet before each exchange, because the device's collectives
+ * would take one of another round, or of the next launch, for this one; other exchanges are nodes
+ * of the graph, in the order of the plan. */
 static jm_error *run_exchange(execution *x, const jm_op *op, jm_lower_fn *lower) {
-  if (x->depth > 1 || x->lowering.link->is_shared) JM_TRY(processes_meet(x, op));
+  const bool is_shared = x->lowering.link->is_shared, is_nested = x->depth > 1 && !x->records;
+  if (is_nested && !is_shared) JM_TRY(processes_meet(x, op));
+  if (is_shared) x->unmade = op;
   JM_TRY(run_on_device(x, op, lower));
-  jm_counter_add(JM_COUNTER_collectives, 1);
-  jm_counter_add(JM_COUNTER_device_collectives, 1);
-  jm_counter_add(JM_COUNTER_collective_bytes, jm_collective_bytes(x->m, op));
-  jm_mlx_array **results = jm_alloc(op->n_results, sizeof *results);
-  if (!results) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < op->n_results; i++)
-    results[i] = value_at(x, op->first_result + i)->array;
-  jm_error *error = x->lowering.link->is_shared ? x->api->arrays_wait(results, op->n_results)
-                                                : graph_start(x, results, op->n_results);
-  jm_free(results);
-  return error;
+  exchange_count(x, op);
+  if (!is_nested) return NULL;
+  return is_shared ? exchanges_make(x) : graph_start(x, &x->lowering.exchanged, 1);
 }
 
 static jm_error *run_plain(execution *x, const jm_step *step) {
   const jm_op *op = jm_module_op(x->m, step->op);
   const jm_mlx_code *code = (const jm_mlx_code *)step->code;
-  if (code->is_collective)
-    return code->lower && x->lowering.link ? run_exchange(x, op, code->lower) : run_on_host(x, op);
-  const bool on_device = code->device_only || (code->lower && !belongs_on_host(x, op));
+  if (code->is_collective && code->lower && x->lowering.link)
+    return run_exchange(x, op, code->lower);
+  const bool is_lowered = code->lower && !code->is_collective;
+  if (!is_lowered) JM_TRY(exchanges_make(x)); /* the host fetches its operands */
+  const bool on_device = code->device_only || (is_lowered && !belongs_on_host(x, op));
   return on_device ? run_on_device(x, op, code->lower) : run_on_host(x, op);
 }
 
@@ -550,7 +571,7 @@ static jm_error *arrays_await(const execution *x, jm_mlx_array **arrays, uint32_
 static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   const jm_region *entry = jm_module_region(x->m, x->m->entry);
   uint32_t n = entry->n_results, n_arrays = 0;
-  jm_mlx_array **arrays = jm_alloc(n, sizeof *arrays);
+  jm_mlx_array **arrays = jm_alloc(n + 1, sizeof *arrays);
   if (!arrays) return jm_error_out_of_memory();
   jm_error *error = NULL;
   for (uint32_t i = 0; !error && i < n; i++) {
@@ -566,6 +587,9 @@ static jm_error *outputs_leave(execution *x, const jm_engine_run *run) {
   }
   /* The inputs are dropped here, before the graph runs, so that MLX may reuse their memory. */
   for (uint32_t i = 0; i < x->m->n_values; i++) jm_mlx_value_drop(x->api, value_at(x, i));
+  if (!error) error = exchanges_make(x);
+  /* All exchanges are made, whoever needs them, because the other processes make them, too. */
+  if (x->lowering.exchanged) arrays[n_arrays++] = x->lowering.exchanged;
   if (!error) error = graph_trace(x, arrays, n_arrays);
   if (!error && run->fence)
     error = x->api->arrays_submit(arrays, n_arrays, (jm_mlx_fence **)run->fence);
@@ -583,6 +607,7 @@ static void execution_deinit(execution *x) {
   jm_free(x->results);
   jm_free(x->tensors);
   jm_free(x->lowering.scope);
+  x->api->array_release(x->lowering.exchanged);
   jm_text_deinit(&x->calls);
 }
 
@@ -609,6 +634,18 @@ static jm_error *memory_check(const jm_mlx_api *api, const jm_plan *plan,
   return error ? error : jm_plan_check_peak(plan, (int64_t)bytes);
 }
 
+/* All processes of the run meet here, before the first of the device's exchanges, and go the same
+ * way from here on. */
+static jm_error *way_agree(const execution *x, const jm_engine_run *run, jm_way *out) {
+  uint32_t way = JM_WAY_NEVER;
+  if (x->program->replay)
+    way = x->is_traced ? JM_WAY_WALK
+                       : jm_mlx_replay_choose(x->program->replay, x->lowering.link, x->plan, run);
+  JM_TRY(jm_mlx_link_meet(x->lowering.link, x->context, JM_NONE, "the start", way, &way));
+  *out = (jm_way)way;
+  return NULL;
+}
+
 jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
                              jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) {
@@ -623,9 +660,10 @@ jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
   for (uint32_t i = 0; i < entry->n_results; i++) run->outputs[i] = (jm_engine_value){0};
   jm_counter_add(JM_COUNTER_device_runs, 1);
   bool is_done = false;
+  jm_way way = JM_WAY_NEVER;
   jm_error *error = memory_check(api, plan, run);
-  if (!error && program->replay && !x.is_traced)
-    error = jm_mlx_replay_run(program, plan, run, &is_done);
+  if (!error) error = way_agree(&x, run, &way);
+  if (!error && program->replay) error = jm_mlx_replay_run(program, link, plan, run, way, &is_done);
   if (!error && !is_done) {
     error = walk(&x, run);
     execution_deinit(&x);
@@ -654,10 +692,12 @@ static jm_error *results_take_dense(execution *x, jm_mlx_value *results) {
   return NULL;
 }
 
-jm_error *jm_mlx_program_trace(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+jm_error *jm_mlx_program_trace(const jm_mlx_api *api, const jm_mlx_link *link,
+                               jm_mlx_program *program, const jm_plan *plan,
                                const jm_context *context, const jm_mlx_value *inputs,
-                               jm_mlx_value *results) {
+                               jm_mlx_value *results, jm_mlx_exchanges *exchanges) {
   execution x = {.api = api,
+                 .lowering.link = link,
                  .program = program,
                  .plan = plan,
                  .m = program->module,
@@ -669,6 +709,7 @@ jm_error *jm_mlx_program_trace(const jm_mlx_api *api, jm_mlx_program *program, c
     *value_at(&x, entry->first_arg + i) = jm_mlx_value_share(api, &inputs[i]);
   if (!error) error = run_block(&x, 0);
   if (!error) error = results_take_dense(&x, results);
+  *exchanges = x.exchanges;
   execution_deinit(&x);
   for (uint32_t i = 0; error && i < entry->n_results; i++) jm_mlx_value_drop(api, &results[i]);
   return error;

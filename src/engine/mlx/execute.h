@@ -39,13 +39,22 @@ jm_error *jm_mlx_program_run(const jm_mlx_api *api, const jm_mlx_link *link,
                              jm_mlx_program *program, const jm_plan *plan,
                              const jm_engine_run *run) JM_MUST_USE;
 
+/* Exchanges between processes over a device's link. */
+typedef struct jm_mlx_exchanges {
+  uint64_t n, bytes; /* for the counters */
+  uint64_t hash;     /* of which ones, in their order */
+} jm_mlx_exchanges;
+
+void jm_mlx_exchanges_count(const jm_mlx_exchanges *e);
+
 /* Builds the graph of a run without starting any of it. inputs: one per argument, shared; results:
  * one per result, the caller's to drop, dense arrays or, if it depends on constants alone, values
  * on the host. FAILED_PRECONDITION if the host had to see a value that the device computes, or if
  * the graph is too large. */
-jm_error *jm_mlx_program_trace(const jm_mlx_api *api, jm_mlx_program *program, const jm_plan *plan,
+jm_error *jm_mlx_program_trace(const jm_mlx_api *api, const jm_mlx_link *link,
+                               jm_mlx_program *program, const jm_plan *plan,
                                const jm_context *context, const jm_mlx_value *inputs,
-                               jm_mlx_value *results) JM_MUST_USE;
+                               jm_mlx_value *results, jm_mlx_exchanges *exchanges) JM_MUST_USE;
 
 /* A copy of a value on the host as an output of a run. */
 jm_error *jm_mlx_host_output(const jm_mlx_value *value, jm_engine_value *out) JM_MUST_USE;

@@ -45,8 +45,9 @@ typedef struct jm_lowering {
   struct jm_mlx_kernels *kernels;           /* of the program's groups, NULL: there are none */
   struct jm_mlx_user_kernels *user_kernels; /* NULL: there are none */
   const struct jm_mlx_link *link;           /* to the other processes, NULL: there is none */
-  jm_error *error;                          /* the first one; sticky */
-  jm_mlx_array **scope;                     /* arrays to release when the op is done */
+  jm_mlx_array *exchanged; /* what the last collective over the link gave, retained; NULL: none */
+  jm_error *error;         /* the first one; sticky */
+  jm_mlx_array **scope;    /* arrays to release when the op is done */
   uint32_t n_scope, scope_capacity;
   uint32_t n_calls; /* of primitives, since somebody counted them */
   jm_text *calls;   /* their names, for JAX_MPS_DEBUG=launches; NULL: nobody asks */

@@ -19,6 +19,25 @@
 
 typedef jm_mlx_array *A;
 
+/* -- the order of exchanges. MLX computes the nodes of a graph in an order of its own, and its
+ * exchanges have no tags: each depends on the one before, so that all processes make them in the
+ * order of the plan. */
+
+static A behind_last(jm_lowering *l, A a) {
+  return l->exchanged ? jm_mlx_depends(l, a, l->exchanged) : a;
+}
+
+static A keep_last(jm_lowering *l, A result) {
+  if (!result) return NULL;
+  l->api->array_release(l->exchanged);
+  l->exchanged = l->api->array_retain(result);
+  return result;
+}
+
+static A sum_all(jm_lowering *l, A a) {
+  return keep_last(l, jm_mlx_all_sum(l, l->link->group, behind_last(l, a)));
+}
+
 /* -- pieces */
 
 static A reshape(jm_lowering *l, A a, const int64_t *dims, uint32_t rank) {
@@ -61,7 +80,7 @@ static A gather(jm_lowering *l, uint32_t i) {
   const jm_dtype carrier = carrier_of(type->dtype);
   A a = jm_lower_shaped(l, i, (int64_t[]){1, type->count}, 2);
   if (carrier != type->dtype) a = jm_mlx_view(l, a, carrier);
-  a = jm_mlx_all_gather(l, l->link->group, a);
+  a = keep_last(l, jm_mlx_all_gather(l, l->link->group, behind_last(l, a)));
   return carrier != type->dtype ? jm_mlx_view(l, a, type->dtype) : a;
 }
 
@@ -131,7 +150,7 @@ static A reduce_all(jm_lowering *l, uint32_t i, const jm_lower_monoid *monoid,
                     const jm_members *members) {
   const jm_type *type = jm_lower_type(l, i);
   if (is_everybody(l, members) && is_summed(monoid, type->dtype))
-    return jm_mlx_all_sum(l, l->link->group, jm_lower_array(l, i));
+    return sum_all(l, jm_lower_array(l, i));
   A rows = gather_members(l, i, members);
   return reshape(l, combine_rows(l, monoid, rows, members->n, type->count), type->dims, type->rank);
 }
@@ -144,7 +163,8 @@ static A sum_scatter(jm_lowering *l, uint32_t i, uint32_t d) {
   for (uint32_t k = 0; k < type->rank; k++)
     if (k != d) split[k < d ? 0 : 3] *= type->dims[k];
   A a = jm_mlx_transpose(l, jm_lower_shaped(l, i, split, 4), axes, 4);
-  return reshape(l, jm_mlx_sum_scatter(l, l->link->group, a), to->dims, to->rank);
+  a = keep_last(l, jm_mlx_sum_scatter(l, l->link->group, behind_last(l, a)));
+  return reshape(l, a, to->dims, to->rank);
 }
 
 static A reduce_part(jm_lowering *l, uint32_t i, const jm_lower_monoid *monoid,
@@ -171,7 +191,7 @@ static void lower_sums(jm_lowering *l) {
     parts[i] = jm_lower_shaped(l, i, &jm_lower_type(l, i)->count, 1);
     count += jm_lower_type(l, i)->count;
   }
-  A all = jm_mlx_all_sum(l, l->link->group, jm_mlx_concatenate(l, parts, (int)n, 0));
+  A all = sum_all(l, jm_mlx_concatenate(l, parts, (int)n, 0));
   for (uint32_t i = 0; i < n; i++) {
     const jm_type *type = jm_lower_type(l, i);
     A part = slice_along(l, all, &count, 1, 0, at, at + type->count);

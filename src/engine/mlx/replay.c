@@ -13,13 +13,12 @@
 #include "ir/collective.h"
 
 enum {
-  RECORDED_RUN = 3,    /* by then it is known which arguments move */
-  LEAST_STEPS = 4,     /* of a plan, and */
-  LEAST_LAUNCHES = 8,  /* of a recording: below, the copies cost what a launch saves */
-  MOST_RECORDINGS = 4, /* of a program: arguments that moved after all are copied in the next one */
-  SHARE = 64,          /* of the device's memory that a recording may take, */
-  SHARE_OF_ALL = 16,   /* and all of them together */
-  COPIES = 100,        /* of one launch: kernels have at most 4 KB of parameters */
+  RECORDED_RUN = 3,   /* by then it is known which arguments move */
+  LEAST_STEPS = 4,    /* of a plan, and */
+  LEAST_LAUNCHES = 8, /* of a recording: below, the copies cost what a launch saves */
+  SHARE = 64,         /* of the device's memory that a recording may take, */
+  SHARE_OF_ALL = 16,  /* and all of them together */
+  COPIES = 100,       /* of one launch: kernels have at most 4 KB of parameters */
   COPY_THREADS = 256,
   COPY_GROUPS = 264, /* for one array: two a multiprocessor of a large GPU */
   COPY_BYTES = 16,   /* by a thread at a time */
@@ -38,20 +37,19 @@ struct jm_mlx_replay {
   const jm_mlx_device_fact *device;
   const jm_module *module;
   uint32_t n_in, n_out;
-  uint32_t recorded_run; /* the setting */
-  uint32_t n_walks;      /* runs that walked the plan */
-  uint32_t n_recordings; /* made so far */
-  bool is_refused;       /* it can't be recorded, or it does not pay */
-  uint64_t *addresses;   /* per argument: where it lay in the last run; 0: on the host, or lazy */
-  bool *moves;           /* per argument: it lay elsewhere in the run before, or it moved after a
-                            recording was made that read it in place */
-  bool *moved;           /* per argument: the latter, which is for good */
-  bool *written;         /* per argument: the host had it when the recording was made */
+  bool needs_link; /* the program has collectives */
+  jm_way_history history;
+  uint64_t *addresses; /* per argument: where it lay in the last run; 0: on the host, or lazy */
+  bool *moves;         /* per argument: it lay elsewhere in the run before, or it moved after a
+                          recording was made that read it in place */
+  bool *moved;         /* per argument: the latter, which is for good */
+  bool *written;       /* per argument: the host had it when the recording was made */
   jm_mlx_recording *recording; /* NULL: none */
   jm_mlx_value *arguments;     /* per argument: a copy, which the recording reads; none: in place */
   jm_mlx_value *results;       /* what it writes, or what is constant on the host */
   copier in, out;
-  int64_t bytes; /* that it keeps */
+  jm_mlx_exchanges exchanges; /* that it makes */
+  int64_t bytes;              /* that it keeps */
 };
 
 /* -- copies */
@@ -213,15 +211,19 @@ void jm_mlx_replay_destroy(jm_mlx_replay *r) {
   jm_free(r);
 }
 
-/* Does something happen in a run that its launches do not show: on the host, or among devices? */
+/* Does something happen on the host in a run, which its launches do not show? */
 static bool has_effects(const jm_module *m) {
   for (jm_op_id i = 0; i < m->n_ops; i++) {
     const jm_op *op = jm_module_op(m, i);
     const bool has = jm_op_facts[op->code].traits & JM_TRAIT_EFFECT;
-    if ((has && !jm_op_is_user_kernel(op)) || jm_op_is_collective(op) ||
-        op->code == JM_OP_partition_id || op->code == JM_OP_replica_id)
-      return true;
+    if (has && !jm_op_is_user_kernel(op) && !jm_op_is_collective(op)) return true;
   }
+  return false;
+}
+
+static bool has_collectives(const jm_module *m) {
+  for (jm_op_id i = 0; i < m->n_ops; i++)
+    if (jm_op_is_collective(jm_module_op(m, i))) return true;
   return false;
 }
 
@@ -242,7 +244,8 @@ jm_error *jm_mlx_replay_create(const jm_mlx_api *api, const jm_mlx_device_fact *
                        .module = module,
                        .n_in = entry->n_args,
                        .n_out = entry->n_results,
-                       .recorded_run = (uint32_t)run};
+                       .needs_link = has_collectives(module),
+                       .history.recorded_run = (uint32_t)run};
   r->addresses = jm_alloc(r->n_in + 1u, sizeof *r->addresses);
   r->moves = jm_alloc(r->n_in + 1u, sizeof *r->moves);
   r->moved = jm_alloc(r->n_in + 1u, sizeof *r->moved);
@@ -313,7 +316,7 @@ static bool addresses_note(jm_mlx_replay *r, const jm_engine_run *run) {
   for (uint32_t i = 0; i < r->n_in; i++) {
     jm_mlx_array *array = (jm_mlx_array *)run->inputs[i].array;
     const uint64_t address = array ? r->api->array_address(array) : 0;
-    const bool moves = !address || (r->n_walks && address != r->addresses[i]);
+    const bool moves = !address || (r->history.n_walks && address != r->addresses[i]);
     r->addresses[i] = address;
     if (!r->recording) {
       r->moves[i] = moves || r->moved[i];
@@ -330,7 +333,17 @@ static bool addresses_note(jm_mlx_replay *r, const jm_engine_run *run) {
 /* -- recording */
 
 /* Tests ask for it at the first run: then small programs are recorded, too. */
-static bool records_all(const jm_mlx_replay *r) { return r->recorded_run == 1; }
+static bool records_all(const jm_mlx_replay *r) { return r->history.recorded_run == 1; }
+
+/* One recording as it is made. */
+typedef struct attempt {
+  jm_mlx_replay *r;
+  const jm_mlx_link *link;
+  jm_mlx_program *program;
+  const jm_plan *plan;
+  const jm_engine_run *run;
+  lists l;
+} attempt;
 
 static void bytes_add(jm_mlx_replay *r, size_t bytes) {
   r->bytes += (int64_t)bytes;
@@ -361,15 +374,16 @@ static jm_error *arguments_make(jm_mlx_replay *r, const jm_engine_run *run, list
   return copier_init(r, true, l->types, NULL, n, &r->in);
 }
 
-static jm_error *trace(const jm_mlx_replay *r, jm_mlx_program *program, const jm_plan *plan,
-                       const jm_engine_run *run, jm_mlx_value *results) {
+static jm_error *trace(const attempt *a) {
+  jm_mlx_replay *r = a->r;
   jm_mlx_value *inputs = jm_alloc(r->n_in + 1u, sizeof *inputs);
   if (!inputs) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < r->n_in; i++)
     inputs[i] = r->moves[i] ? r->arguments[i]
                             : (jm_mlx_value){argument_type(r, i),
-                                             (jm_mlx_array *)run->inputs[i].array, NULL};
-  jm_error *error = jm_mlx_program_trace(r->api, program, plan, run->context, inputs, results);
+                                             (jm_mlx_array *)a->run->inputs[i].array, NULL};
+  jm_error *error = jm_mlx_program_trace(r->api, a->link, a->program, a->plan, a->run->context,
+                                         inputs, r->results, &r->exchanges);
   jm_free(inputs);
   return error;
 }
@@ -386,14 +400,23 @@ static uint32_t arrays_of(const jm_mlx_value *values, uint32_t n, jm_mlx_array *
   return n_arrays;
 }
 
+/* All that can fail without waiting for other processes. */
+static jm_error *prepare(attempt *a) {
+  JM_TRY(lists_init(a->r, &a->l));
+  JM_TRY(arguments_make(a->r, a->run, &a->l));
+  JM_TRY(trace(a));
+  const uint32_t n = arrays_of(a->r->results, a->r->n_out, a->l.targets, NULL);
+  return n ? NULL : jm_error_create(JM_FAILED_PRECONDITION, "no result on the device");
+}
+
 /* Runs the program once, to know what memory it takes and to leave it to the recording. */
-static jm_error *rehearse(jm_mlx_replay *r, jm_mlx_program *program, const jm_plan *plan,
-                          const jm_engine_run *run, lists *l) {
+static jm_error *rehearse(attempt *a) {
+  jm_mlx_replay *r = a->r;
+  const jm_context *context = a->run->context;
   size_t bytes = 0;
-  JM_TRY(trace(r, program, plan, run, r->results));
-  const uint32_t n = arrays_of(r->results, r->n_out, l->targets, NULL);
-  jm_error *error = n ? NULL : jm_error_create(JM_FAILED_PRECONDITION, "no result on the device");
-  if (!error) error = r->api->arrays_rehearse(l->targets, n, &bytes);
+  const uint32_t n = arrays_of(r->results, r->n_out, a->l.targets, NULL);
+  jm_error *error =
+      r->api->arrays_rehearse(a->l.targets, n, context ? context->limit_seconds : 0, &bytes);
   for (uint32_t i = 0; i < r->n_out; i++) jm_mlx_value_drop(r->api, &r->results[i]);
   bytes_add(r, bytes);
   const int64_t memory = r->device->memory_bytes;
@@ -403,11 +426,10 @@ static jm_error *rehearse(jm_mlx_replay *r, jm_mlx_program *program, const jm_pl
   return error;
 }
 
-static jm_error *record(jm_mlx_replay *r, jm_mlx_program *program, const jm_plan *plan,
-                        const jm_engine_run *run, lists *l) {
-  JM_TRY(arguments_make(r, run, l));
-  JM_TRY(rehearse(r, program, plan, run, l));
-  JM_TRY(trace(r, program, plan, run, r->results));
+static jm_error *record(attempt *a) {
+  jm_mlx_replay *r = a->r;
+  lists *l = &a->l;
+  JM_TRY(trace(a));
   const uint32_t n = arrays_of(r->results, r->n_out, l->targets, l->types);
   uint32_t n_launches = 0;
   JM_TRY(
@@ -417,23 +439,42 @@ static jm_error *record(jm_mlx_replay *r, jm_mlx_program *program, const jm_plan
   return copier_init(r, false, l->types, l->targets, n, &r->out);
 }
 
-/* Why it can't be recorded is nobody's error: the plan is walked, as before. */
-static void recording_try(jm_mlx_replay *r, jm_mlx_program *program, const jm_plan *plan,
-                          const jm_engine_run *run) {
-  lists l;
-  jm_error *error = lists_init(r, &l);
-  if (!error) error = record(r, program, plan, run, &l);
-  lists_deinit(r, &l);
-  r->n_recordings++;
-  if (!error) {
-    jm_counter_add(JM_COUNTER_device_recordings, 1);
-    return;
+/* Makes the recording part by part, each of which may wait for the other processes in exchanges:
+ * before it all tell whether they have come so far, with the same exchanges ahead. (A loop may turn
+ * more often in one process than in another.) *failed: why this process can't. */
+static jm_error *parts_make(attempt *a, jm_error **failed, bool *by_all) {
+  static jm_error *(*const parts[])(attempt *) = {prepare, rehearse, record};
+  *by_all = true;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts && *by_all; i++) {
+    *failed = parts[i](a);
+    if (*failed && jm_error_code(*failed) == JM_DEADLINE_EXCEEDED) { /* the device hangs */
+      jm_error *error = *failed;
+      *failed = NULL;
+      return error;
+    }
+    const uint32_t number = *failed ? 0 : (uint32_t)a->r->exchanges.hash | 1;
+    JM_TRY(jm_mlx_link_compare(a->link, a->run->context, "recording", number, by_all));
+    *by_all &= !*failed;
   }
-  if (jm_setting_has_word(JM_SETTING_DEBUG, "explain"))
-    fprintf(stderr, "explain: not recorded as a CUDA graph: %s\n", jm_error_message(error));
-  jm_error_destroy(error);
-  recording_drop(r);
-  r->is_refused = true;
+  return NULL;
+}
+
+/* Why it can't be recorded is nobody's error: the plan is walked, as before. */
+static jm_error *recording_try(attempt *a) {
+  bool by_all = false;
+  jm_error *failed = NULL, *error = parts_make(a, &failed, &by_all);
+  lists_deinit(a->r, &a->l);
+  by_all &= !error;
+  jm_way_recorded(&a->r->history, by_all);
+  if (by_all)
+    jm_counter_add(JM_COUNTER_device_recordings, 1);
+  else
+    recording_drop(a->r);
+  if (!error && !by_all && jm_setting_has_word(JM_SETTING_DEBUG, "explain"))
+    fprintf(stderr, "explain: not recorded as a CUDA graph: %s\n",
+            failed ? jm_error_message(failed) : "other processes can't, or differ");
+  jm_error_destroy(failed);
+  return error;
 }
 
 /* -- replaying */
@@ -487,25 +528,30 @@ static uint32_t n_steps(const jm_plan *plan) {
   return n;
 }
 
-jm_error *jm_mlx_replay_run(jm_mlx_program *program, const jm_plan *plan, const jm_engine_run *run,
-                            bool *is_done) {
+jm_way jm_mlx_replay_choose(jm_mlx_replay *r, const jm_mlx_link *link, const jm_plan *plan,
+                            const jm_engine_run *run) {
+  r->history.is_refused |= (n_steps(plan) < LEAST_STEPS && !records_all(r)) ||
+                           (r->needs_link && !link) || !r->api->recording_supported();
+  if (!r->history.is_refused && !addresses_note(r, run) && r->recording) recording_drop(r);
+  return jm_way_choose(&r->history, r->recording != NULL);
+}
+
+jm_error *jm_mlx_replay_run(jm_mlx_program *program, const jm_mlx_link *link, const jm_plan *plan,
+                            const jm_engine_run *run, jm_way way, bool *is_done) {
   jm_mlx_replay *r = program->replay;
   *is_done = false;
-  if (r->is_refused || (n_steps(plan) < LEAST_STEPS && !records_all(r)) ||
-      !r->api->recording_supported())
-    return NULL;
-  if (!addresses_note(r, run) && r->recording) {
-    recording_drop(r);
-    r->is_refused = r->n_recordings >= MOST_RECORDINGS;
+  if (jm_way_take(&r->history, way) && r->recording) recording_drop(r);
+  if (way == JM_WAY_RECORD) {
+    attempt a = {r, link, program, plan, run, {0}};
+    JM_TRY(recording_try(&a));
   }
-  if (!r->recording && !r->is_refused && ++r->n_walks >= r->recorded_run)
-    recording_try(r, program, plan, run);
-  if (!r->recording) return NULL;
+  if (way < JM_WAY_RECORD || !r->recording) return NULL;
   lists l;
   jm_error *error = lists_init(r, &l);
   if (!error) error = launch(r, run, &l);
   lists_deinit(r, &l);
   jm_counter_add(JM_COUNTER_device_replays, 1);
+  jm_mlx_exchanges_count(&r->exchanges);
   *is_done = !error;
   return error;
 }

@@ -10,12 +10,16 @@
  * copies cost less than what they save, and whose temporary memory, which it keeps, is a small part
  * of the device's.
  *
+ * A program's exchanges with other processes are part of its recording. All of them record, launch
+ * their recordings, or walk their plans, together (way.h), because each waits for the others there.
+ *
  * Not recorded: effects, and programs whose host has to see what the device computed. */
 #ifndef JM_ENGINE_MLX_REPLAY_H
 #define JM_ENGINE_MLX_REPLAY_H
 
 #include "engine/engine.h"
 #include "engine/mlx/execute.h"
+#include "engine/mlx/way.h"
 
 typedef struct jm_mlx_replay jm_mlx_replay;
 
@@ -24,9 +28,14 @@ jm_error *jm_mlx_replay_create(const jm_mlx_api *api, const jm_mlx_device_fact *
                                const jm_module *module, jm_mlx_replay **out) JM_MUST_USE;
 void jm_mlx_replay_destroy(jm_mlx_replay *r); /* NULL is allowed; any thread */
 
-/* *is_done: the run was a launch of the program's recording, which may have been made for it.
- * Otherwise nothing happened to the run's arguments. */
-jm_error *jm_mlx_replay_run(jm_mlx_program *program, const jm_plan *plan, const jm_engine_run *run,
-                            bool *is_done) JM_MUST_USE;
+/* Which way this process would have the run go. A recording that does not fit the run's arguments
+ * is dropped. */
+jm_way jm_mlx_replay_choose(jm_mlx_replay *r, const jm_mlx_link *link, const jm_plan *plan,
+                            const jm_engine_run *run);
+
+/* way: that all processes go. *is_done: the run was a launch of the program's recording, which may
+ * have been made for it. Otherwise nothing happened to the run's arguments. */
+jm_error *jm_mlx_replay_run(jm_mlx_program *program, const jm_mlx_link *link, const jm_plan *plan,
+                            const jm_engine_run *run, jm_way way, bool *is_done) JM_MUST_USE;
 
 #endif
