@@ -105,6 +105,16 @@ for groups in (inside, across):
     "loop": """
 f = mapped(lambda v: lax.fori_loop(0, 20, lambda k, c: c + lax.psum(v, 'i') * k, v))
 check(f(share(x)), x + 190 * np.tile(blocks.sum(0), (N, 1)))""",
+    # Between collectives: what the device leaves to the host, and a branch that depends on one.
+    "mixed": """
+def f(v):
+    total, rows = lax.psum(v, 'i'), lax.all_gather(v[:, :1], 'i')
+    one = jnp.linalg.cholesky(jnp.eye(2) + 0 * total[:, :2])[0, 0]
+    most = lax.pmax(v * one, 'i')
+    least = lax.cond(most[0, 0] > -1, lambda: lax.pmin(v, 'i'), lambda: v)
+    return total + 3 * most + 5 * least + 7 * rows.sum(0) + lax.psum(least, 'i')
+most, least, rows = blocks.max(0), blocks.min(0), blocks[:, :, :1].sum(0)
+check(mapped(f)(share(x)), np.tile(blocks.sum(0) + 3 * most + (5 + N) * least + 7 * rows, (N, 1)))""",
     "jit": """
 a = share(x)
 s = NamedSharding(mesh, P())
