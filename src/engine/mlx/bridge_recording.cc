@@ -231,10 +231,10 @@ struct graph {
 };
 
 enum { CAPTURE_RELAXED = 2 };
-// CUgraphNodeType: kernels, copies, memory set, graphs, nothing; waiting for and recording an event,
-// by which NCCL keeps the collectives of a graph in order with those around it. All of that serves
-// every launch of the graph, and one that is launched again starts when it has ended. Not host
-// functions, which may be for one run alone (NCCL has them where it sends over a network), nor
+// CUgraphNodeType: kernels, copies, memory set, graphs, nothing; waiting for and recording an
+// event, by which NCCL keeps the collectives of a graph in order with those around it. All of that
+// serves every launch of the graph, and one that is launched again starts when it has ended. Not
+// host functions, which may be for one run alone (NCCL has them where it sends over a network), nor
 // allocations.
 enum { NODE_WAIT = 6, NODE_RECORD = 7 };
 constexpr int node_types[] = {0, 1, 2, 4, 5, NODE_WAIT, NODE_RECORD};
