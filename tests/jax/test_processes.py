@@ -220,6 +220,28 @@ sine.def_partition(lambda m, args, result: (m, jnp.sin, args[0].sharding, (args[
                    sharding_rule="i j -> i j")
 got = jax.jit(lambda v: sine(v).sum(0), out_shardings=NamedSharding(mesh, P()))(a)
 np.testing.assert_allclose(np.asarray(got), np.sin(x).sum(0), 1e-4, 1e-5)""",
+    # Its third run is recorded with its collectives, on GPUs that have their own.
+    "recorded": """
+from jax_mps_c import counters
+w = np.full((N * 3, N * 3), 0.1, np.float32)
+def step(v, total, tanh):
+    for k in range(6): v = tanh(v @ w) + total(v) / 8
+    return v
+want = step(blocks, lambda v: v.sum(0), np.tanh).reshape(x.shape)
+f, a = mapped(lambda v: step(v, lambda v: lax.psum(v, 'i'), jnp.tanh)), share(x)
+before = counters.read()
+results = [f(a) for k in range(6)]  # not awaited
+for r in results:
+    for shard in r.addressable_shards:
+        np.testing.assert_allclose(np.asarray(shard.data), want[shard.index], 1e-4)
+counted = {k: v - before[k] for k, v in counters.read().items()}
+device = os.environ["JAX_MPS_DEVICE"]
+own = device != "host" and os.environ.get("JAX_MPS_COLLECTIVES", "auto") == "auto"
+gpus = device == "gpu" and len(glob.glob("/dev/nvidia[0-9]*")) >= n
+first = int(os.environ.get("JAX_MPS_GRAPHS", 3))
+assert counted["collectives"] == 36 * L, counted
+assert counted["device_replays"] == (7 - first if own and gpus and first else 0), counted
+assert counted["device_collectives"] == (36 if own and (gpus or device != "gpu") else 0), counted""",
     # Three chunks of the wire's.
     "large": """
 y = np.random.default_rng(0).random((N, 9_000_000), dtype=np.float32)
