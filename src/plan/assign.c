@@ -4,9 +4,9 @@
  * operand. */
 #include <string.h>
 
+#include "ir/overwritten.h"
 #include "plan/build.h"
 #include "plan/offsets.h"
-#include "plan/overwritten.h"
 
 typedef struct planner {
   jm_plan *plan;          /* its blocks' steps and its operands are rebuilt */

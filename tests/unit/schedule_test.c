@@ -164,6 +164,31 @@ static void test_row(void) {
     }
 }
 
+/* Passes read a value in their own row, and a result needs it from another row or place, too. */
+static void test_strays(void) {
+  static const char *const movements[] = {"reverse %2 dims=[0]", "reverse %2 dims=[1]",
+                                          "concatenate %9, %8 dim=0"};
+  static const char *const shapes[][3] = {
+      {"6,100", "2,100", "4,100"}, {"300,9", "2,9", "298,9"}, {"6,64", "2,64", "4,64"}};
+  for (int i = 0; i < 9; i++)
+    for (int expensive = 0; expensive < 2; expensive++) {
+      const char *const *n = shapes[i % 3];
+      char text[2048];
+      snprintf(text, sizeof text,
+               "module \"m\" {\n (%%0: f32[%s]):\n %%1: f32[] = constant value=-inf\n"
+               " %%2: f32[%s] = %s %%0\n"
+               " %%3: f32[%.*s] = reduce %%2, %%1 dims=[1]" BODY("f32", "maximum")
+               " %%4: f32[%s] = broadcast_in_dim %%3 dims=[0]\n"
+               " %%5: f32[%s] = subtract %%2, %%4\n"
+               " %%8: f32[%s] = slice %%2 start=[0,0] limit=[%s] stride=[1,1]\n"
+               " %%9: f32[%s] = slice %%2 start=[2,0] limit=[%s] stride=[1,1]\n"
+               " %%6: f32[%s] = %s\n %%7: f32[%s] = add %%5, %%6\n return %%7\n}",
+               n[0], n[0], expensive ? "exponential" : "negate", (int)strcspn(n[0], ","), n[0],
+               n[0], n[0], n[1], n[1], n[2], n[0], n[0], movements[i / 3], n[0]);
+      check_program(text, NULL, 0);
+    }
+}
+
 /* Elements that lie a few apart, in lanes of several registers. */
 static void test_steps(void) {
   for (int step = 2; step <= 18; step++)
@@ -311,5 +336,5 @@ static void test_unknown(void) {
 }
 
 TEST_MAIN(find_targets, test_map, test_costly, test_movement, test_transpose, test_tiny, test_row,
-          test_row_types, test_columns, test_cuts, test_argument, test_split, test_unknown,
-          test_steps, test_all)
+          test_strays, test_row_types, test_columns, test_cuts, test_argument,
+          test_split, test_unknown, test_steps, test_all)

@@ -40,14 +40,14 @@ static const char map[] =
     " %3: f32[1000,64] = multiply %0, %2\n"
     " %4: f32[1000,64] = add %3, %0\n return %4\n}";
 
-/* The largest of each row is subtracted from it: the row is read twice. */
-static const char rows[] =
-    "module \"m\" {\n (%0: f32[1000,512]):\n"
-    " %1: f32[] = constant value=-inf\n"
-    " %2: f32[1000] = reduce %0, %1 dims=[1] {\n"
-    "  (%a: f32[], %b: f32[]):\n  %c: f32[] = maximum %a, %b\n  return %c\n }\n"
-    " %3: f32[1000,512] = broadcast_in_dim %2 dims=[0]\n"
-    " %4: f32[1000,512] = subtract %0, %3\n return %4\n}";
+/* The largest of each row is subtracted from it. */
+#define ROWS(shape)                                                            \
+  "module \"m\" {\n (%0: f32[" shape                                           \
+  "]):\n %1: f32[] = constant value=-inf\n"                                    \
+  " %2: f32[1000] = reduce %0, %1 dims=[1] {\n"                                \
+  "  (%a: f32[], %b: f32[]):\n  %c: f32[] = maximum %a, %b\n  return %c\n }\n" \
+  " %3: f32[" shape "] = broadcast_in_dim %2 dims=[0]\n %4: f32[" shape        \
+  "] = subtract %0, %3\n return %4\n}"
 
 /* Of the table only the gathered rows are moved. */
 static const char gathered[] =
@@ -64,10 +64,22 @@ static void test_map(void) {
   }
 }
 
+/* A row is kept in shared memory if it fits. */
 static void test_rows(void) {
-  const jm_traffic traffic = count("cuda", rows);
-  CHECK(traffic.moved == 3 * 1000 * 512 * 4);
-  CHECK(traffic.least == 2 * 1000 * 512 * 4);
+  static const struct {
+    const char *target, *text;
+    uint64_t least, moved; /* elements */
+  } cases[] = {
+      {"cuda", ROWS("1000,512"), 1024, 1024},    {"metal", ROWS("1000,512"), 1024, 1024},
+      {"cuda", ROWS("1000,20"), 40, 40},         {"metal", ROWS("1000,20"), 40, 40},
+      {"cuda", ROWS("1000,8000"), 16000, 16000}, {"metal", ROWS("1000,8000"), 16000, 24000},
+      {"cuda", ROWS("1000,9000"), 18000, 27000},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const jm_traffic traffic = count(cases[i].target, cases[i].text);
+    CHECK(traffic.least == 4000 * cases[i].least);
+    CHECK(traffic.moved == 4000 * cases[i].moved);
+  }
 }
 
 static void test_gathered(void) {

@@ -45,6 +45,7 @@ const jm_target jm_target_host = {
             .lane_rows = 128,   /* two of the widest vectors of bytes */
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
+            .load_flops = 1,
             .block = 32 << 10,
             .terms = 64},               /* combining lanes once for so many is hardly seen */
     .column = {.accumulators = 4 << 10, /* 16 KiB of f32: half of the first cache */
@@ -108,6 +109,7 @@ const jm_target jm_target_host = {
           .lane_rows = 128,                                                                      \
           .lane_points = 8, /* combining lanes takes about as long as some points do */          \
           .keep_flops = 8,                                                                       \
+          .load_flops = 8, /* shared memory is nearer than the cache */                          \
           .block = 2048 /* `lane_points` of each lane */,                                        \
           .terms = 0 /* the lanes are many, and their points few */},                            \
   .column = {.accumulators = 256, /* a lane each */                                              \

@@ -69,7 +69,8 @@ typedef struct jm_target {
     int64_t short_points;  /* below this a lane takes a whole row, */
     int64_t lane_rows;     /* if there are so many rows; so many share one scratch memory */
     int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
-    double keep_flops;     /* operations from which a value is kept for later passes */
+    double keep_flops;     /* operations from which a value is kept for later passes, */
+    double load_flops;     /* and as how many of them a load counts */
     int64_t block;         /* points of a block of a long row that is cut; THREADS: at least */
     int64_t
         terms; /* of a float sum that a lane adds up in a row: rounding grows with them; 0: any */

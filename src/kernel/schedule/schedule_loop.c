@@ -6,6 +6,7 @@
  * except for those that the plan stores. */
 #include <string.h>
 
+#include "ir/overwritten.h"
 #include "kernel/schedule/rows.h"
 #include "kernel/schedule/schedule_loop.h"
 
@@ -103,7 +104,7 @@ static void classify(jm_looper *l, loop_state *s) {
   }
 }
 
-/* Allocates the carries' memory, and writes their initial values. */
+/* Allocates the carries' memory, and writes initial values that are read. */
 static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
   store_list list;
   if (!list_init(l, &list, s->n)) return;
@@ -115,7 +116,8 @@ static void start_carries(jm_looper *l, loop_state *s, jm_kval *initial) {
     if (c->kind == JM_CARRY_DOUBLE_BUFFERED) c->memory = jm_looper_memory(l, c->type, 2, &c->half);
     if (c->kind == JM_CARRY_IN_PLACE)
       c->memory = wanted ? *wanted : jm_looper_memory(l, c->type, 1, &c->half);
-    if (c->kind == JM_CARRY_IN_PLACE || c->kind == JM_CARRY_DOUBLE_BUFFERED)
+    if (c->kind == JM_CARRY_DOUBLE_BUFFERED ||
+        (c->kind == JM_CARRY_IN_PLACE && !jm_carry_is_overwritten(l->m, s->op, i)))
       list_add(l, &list, c->init, &c->memory);
   }
   jm_looper_store(l, list.values, list.to, list.n);

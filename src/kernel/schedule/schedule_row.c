@@ -2,8 +2,8 @@
  * Rows: everything that is computed from one row (softmax, norms and their gradients, reductions
  * along the last dimensions) in a few passes over it while it is in the cache. Each pass computes
  * the reductions whose inputs are ready; the results of the previous pass are in registers.
- * Expensive values that a later pass uses are kept in scratch memory, if the row fits; cheap ones,
- * and those of long rows, are recomputed. */
+ * Expensive values that a later pass uses are kept in scratch memory, if the row fits, and on a GPU
+ * whatever would be loaded again; cheap ones, and those of long rows, are recomputed. */
 #include <string.h>
 
 #include "kernel/schedule/fold.h"
@@ -31,8 +31,9 @@ typedef struct rows {
   uint32_t *params;     /* per root */
   saved *saved;         /* what is kept in scratch */
   uint32_t n_saved;
-  double *weight;                 /* per value: operations from memory to it */
+  double *weight;                 /* per value: operations from memory to it, loads included */
   uint16_t *wanted;               /* per value: passes that compute it */
+  bool *strays;                   /* per value: a row may need elements of another row of it */
   bool in_lanes;                  /* a lane is a row, not a point of one */
   jm_kval row, lane;              /* the row; its number among those that share scratch memory */
   jm_kval x[JM_CLUSTER_RANK * 4]; /* positions on the outer axes, then on the inner ones */
@@ -75,7 +76,8 @@ static bool find_axes(rows *r) {
 
 static void weigh(rows *r) {
   const jm_scheduler *s = r->s;
-  for (uint32_t i = 0; i < s->region->n_args; i++) r->weight[s->region->first_arg + i] = 1;
+  const double load = s->target->row.load_flops;
+  for (uint32_t i = 0; i < s->region->n_args; i++) r->weight[s->region->first_arg + i] = load;
   for (uint32_t i = 0; i < s->region->n_ops; i++) {
     const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
     double sum = jm_emit_estimate(s->m, op).flops;
@@ -87,6 +89,28 @@ static void weigh(rows *r) {
   }
 }
 
+/* Scratch memory has one row of a value. Values that depend on reductions are read in their own row
+ * alone (cluster.c); others may be read anywhere:
+ *
+ *   %m = reduce %x   %y = reverse %x, dims=[0]   %z = add %y, broadcast(%m) */
+static void find_strays(rows *r) {
+  const jm_scheduler *s = r->s;
+  for (uint32_t i = s->region->n_ops; i--;) {
+    const jm_op *op = jm_module_op(s->m, s->region->ops[i]);
+    const bool pointwise = jm_cluster_is_pointwise(s->m, op);
+    jm_space space;
+    const bool anchor = jm_cluster_find_anchor(s->target, s->m, op, &space);
+    for (uint32_t k = 0; k < op->n_operands; k++) {
+      jm_value v = op->operands[k];
+      if (s->cluster.relation[v] != JM_REL_FREE) continue;
+      if (pointwise && type_of(r, v)->count == type_of(r, op->first_result)->count)
+        r->strays[v] |= r->strays[op->first_result];
+      else
+        r->strays[v] |= !anchor || type_of(r, v)->count != jm_space_points(s->cluster.space);
+    }
+  }
+}
+
 /* Could v, which is read at the loops' own index, be kept in scratch memory? */
 static bool may_save(const rows *r, jm_value v) {
   const jm_type *type = type_of(r, v);
@@ -94,7 +118,7 @@ static bool may_save(const rows *r, jm_value v) {
   uint32_t d = type->rank;
   while (d && product < length(r)) product *= type->dims[--d];
   return r->s->cluster.relation[v] != JM_REL_KEPT && product == length(r) &&
-         type->count == jm_space_points(r->s->cluster.space) && jm_module_definition(r->s->m, v) &&
+         type->count == jm_space_points(r->s->cluster.space) && !r->strays[v] &&
          r->weight[v] >= r->s->target->row.keep_flops;
 }
 
@@ -102,7 +126,7 @@ static bool may_save(const rows *r, jm_value v) {
  * too. own: read at the loops' own index. */
 static void want(rows *r, jm_value v, uint32_t pass, bool own) {
   const jm_op *op = jm_module_definition(r->s->m, v);
-  if (!op || r->s->cluster.relation[v] == JM_REL_KEPT) return;
+  if (r->s->cluster.relation[v] == JM_REL_KEPT) return;
   for (uint32_t i = 0; i < r->n_saved; i++)
     if (r->saved[i].v == v) return;
   uint16_t before = r->wanted[v] & (uint16_t)((1u << pass) - 1);
@@ -122,8 +146,8 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
   }
   if (own && r->wanted[v] >> pass & 1) return;
   if (own) r->wanted[v] |= (uint16_t)(1u << pass);
-  bool same = jm_cluster_is_pointwise(r->s->m, op);
-  for (uint32_t k = 0; k < op->n_operands; k++)
+  bool same = op && jm_cluster_is_pointwise(r->s->m, op);
+  for (uint32_t k = 0; op && k < op->n_operands; k++)
     want(r, op->operands[k], pass, own && same && type_of(r, op->operands[k])->count > 1);
 }
 
@@ -155,6 +179,7 @@ static void find_passes(rows *r) {
     if (full && r->store_pass[i] >= r->n_passes) r->n_passes = r->store_pass[i] + 1;
   }
   weigh(r);
+  find_strays(r);
   choose_lanes(r);
   for (uint32_t p = 0; p < r->n_passes; p++) {
     for (uint32_t i = 0; i < r->n_reductions; i++)
@@ -377,11 +402,12 @@ jm_error *jm_schedule_row(jm_scheduler *s, bool *fits) {
   r.pass_of = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.pass_of);
   r.store_pass = jm_arena_alloc(a, s->region->n_results + 1, sizeof *r.store_pass);
   r.params = jm_arena_alloc(a, s->region->n_results + 1, sizeof *r.params);
-  r.saved = jm_arena_alloc(a, s->region->n_ops + 1, sizeof *r.saved);
+  r.saved = jm_arena_alloc(a, s->region->n_ops + s->region->n_args + 1, sizeof *r.saved);
   r.weight = jm_arena_alloc(a, s->m->n_values, sizeof *r.weight);
   r.wanted = jm_arena_alloc(a, s->m->n_values, sizeof *r.wanted);
+  r.strays = jm_arena_alloc(a, s->m->n_values, sizeof *r.strays);
   if (!r.reductions || !r.pass_of || !r.store_pass || !r.params || !r.saved || !r.weight ||
-      !r.wanted)
+      !r.wanted || !r.strays)
     return jm_error_out_of_memory();
   find_passes(&r);
   if (!find_axes(&r)) return NULL;

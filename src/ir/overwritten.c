@@ -2,7 +2,7 @@
  * The search is for the form of lax.scan: a counter from 0 in steps of 1 to a constant, and a carry
  * whose only use is an update at row `counter` (or at the last row minus it). Parts of it may be
  * inside of groups. */
-#include "plan/overwritten.h"
+#include "ir/overwritten.h"
 
 #include <string.h>
 

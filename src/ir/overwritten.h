@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Finds initial values of loops that are never read: a loop that stacks the results of its
  * iterations writes every row before anything reads it, so that the rows need no initialization.
- * Analysis only: the planner uses it. */
-#ifndef JM_PLAN_OVERWRITTEN_H
-#define JM_PLAN_OVERWRITTEN_H
+ * Analysis only: the planner and the schedule of loops use it. */
+#ifndef JM_IR_OVERWRITTEN_H
+#define JM_IR_OVERWRITTEN_H
 
 #include "ir/module.h"
 
