@@ -193,6 +193,32 @@ def test_donation_lowers_the_peak(python):
     assert peaks["donate_argnums=0"] <= peaks[""] - 32, peaks
 
 
+# what may be computed in the donated array's memory, and what may not
+IN_PLACE = {
+    "elementwise": lambda v: v * 2 + 1,
+    "of_its_row": lambda v: jax.nn.softmax(v, -1),
+    "two_results": lambda v: (v + 1, v * v),
+    "reversed": lambda v: v - jnp.flip(v, 0),
+    "reversed_rows": lambda v: v / (1 + jnp.abs(v).sum(-1, keepdims=True)) + jnp.flip(v, -1),
+    "transposed": lambda v: v + v.T,
+    "shifted": lambda v: v + jnp.roll(v, 1, 0),
+    "one_row": lambda v: v + v[3],
+    "another_size": lambda v: (v * 2).astype(jnp.bfloat16),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_results_in_donated_memory(name):
+    x = np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)
+    expected = run("cpu", IN_PLACE[name], [x])
+    step = jax.jit(IN_PLACE[name], donate_argnums=0)
+    for _ in range(2):
+        actual = step(jax.device_put(x, mps()) + 0)
+        for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+            same(np.asarray(mine), np.asarray(theirs), 1e-5)
+
+
 def test_deleted_arrays_free_the_device():
     base = mps().memory_stats()["bytes_in_use"]
     x = jax.block_until_ready(jnp.zeros(32 << 18, jnp.float32, device=mps()) + 1)
