@@ -189,59 +189,6 @@ static void test_strays(void) {
     }
 }
 
-/* The operand whose memory the result takes, by the schedule of a program's one group. */
-static uint32_t find_reused(const char *text, const jm_target *target) {
-  jm_module *m = NULL;
-  jm_schedule *schedule = NULL;
-  uint32_t reused = JM_NONE;
-  CHECK_OK(jm_module_parse(text, strlen(text), &m));
-  if (!m) return JM_NONE;
-  CHECK_OK(jm_pass_lower(m, &(jm_pass_options){.target = target}));
-  const jm_region *entry = jm_module_region(m, m->entry);
-  for (uint32_t i = 0; i < entry->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, entry->ops[i]);
-    if (op->code != JM_OP_fusion || schedule) continue;
-    CHECK_OK(jm_schedule_build(m, op, target, &schedule));
-    for (uint32_t k = 0; schedule && k < op->n_operands; k++)
-      if (schedule->reuse[k] == 0) reused = op->operands[k] - entry->first_arg;
-  }
-  CHECK(schedule);
-  jm_schedule_destroy(schedule);
-  jm_module_destroy(m);
-  return reused;
-}
-
-/* A GPU's kernel takes the memory of donated arguments alone, if it reads them in order. */
-static void test_donated(void) {
-  static const struct {
-    const char *arguments, *ops;
-    uint32_t any, donated;
-  } cases[] = {
-      {"%0: f32[600], %1: f32[600]", "%2: f32[600] = divide %0, %1", 0, JM_NONE},
-      {"%0: f32[600], %1: f32[600] alias=0", "%2: f32[600] = divide %0, %1", 1, 1},
-      {"%0: f32[600] alias=0, %1: f32[600]",
-       "%3: f32[600] = reverse %0 dims=[0] %2: f32[600] = divide %3, %1", 1, JM_NONE},
-      {"%0: f32[600] alias=0, %1: f32[600]",
-       "%3: f32[600] = reverse %0 dims=[0] %4: f32[600] = divide %3, %1 "
-       "%2: f32[600] = add %4, %0",
-       1, JM_NONE},
-      {"%0: f32[20,30] alias=0, %1: f32[600]",
-       "%3: f32[600] = reshape %0 %2: f32[600] = divide %3, %1", 0, 0},
-      {"%0: f32[600] alias=0, %1: f32[600]", "%3: f16[600] = convert %0 %2: f16[600] = add %3, %3",
-       JM_NONE, JM_NONE},
-  };
-  jm_target any = targets[1];
-  any.reuse = JM_REUSE_ANY;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    const bool half = strstr(cases[i].ops, "f16") != NULL;
-    char text[512];
-    snprintf(text, sizeof text, "module \"m\" {\n (%s):\n %s\n return %%2%s\n}", cases[i].arguments,
-             cases[i].ops, half ? ", %1" : "");
-    CHECK(find_reused(text, &any) == cases[i].any);
-    CHECK(find_reused(text, &targets[1]) == cases[i].donated);
-  }
-}
-
 /* Elements that lie a few apart, in lanes of several registers. */
 static void test_steps(void) {
   for (int step = 2; step <= 18; step++)
@@ -389,5 +336,5 @@ static void test_unknown(void) {
 }
 
 TEST_MAIN(find_targets, test_map, test_costly, test_movement, test_transpose, test_tiny, test_row,
-          test_strays, test_donated, test_row_types, test_columns, test_cuts, test_argument,
+          test_strays, test_row_types, test_columns, test_cuts, test_argument,
           test_split, test_unknown, test_steps, test_all)

@@ -106,7 +106,7 @@ typedef struct jm_mlx_kernel_spec {
   uint32_t n_in, n_out;
   const jm_mlx_buffer *outputs;
   /* Per output: the input whose memory it may take where nothing else holds that, -1: none. NULL:
-   * none at all. MLX's CPU device, and CUDA without is_text; else outputs are fresh memory. */
+   * none at all. MLX's CPU device alone; a GPU's custom kernels write to fresh memory. */
   const int32_t *reuse;
   uint32_t grid[3], group[3]; /* threads of a launch, of one of its groups */
   uint32_t shared_bytes;      /* CUDA: dynamic shared memory of a group */

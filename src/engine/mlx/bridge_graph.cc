@@ -18,7 +18,7 @@ namespace core = mlx::core;
 namespace jm {
 namespace {
 
-constexpr std::string_view kernels[] = {"JmHostLaunch", "JmDeviceLaunch", "CustomKernel"};
+constexpr std::string_view kernels[] = {"JmHostLaunch", "CustomKernel"};
 // They launch nothing where their result can lie in their operand's memory.
 constexpr std::string_view views[] = {"AsStrided",    "Broadcast", "BroadcastAxes", "Contiguous",
                                       "Copy",         "Depends",   "ExpandDims",    "Flatten",
@@ -89,7 +89,7 @@ bool is_dense(const core::array &a) {
   if (!a.has_primitive() || a.status() == core::array::Status::available)
     return a.flags().row_contiguous;
   std::string_view name = a.primitive().name();
-  for (std::string_view dense : {"JmHostLaunch", "JmDeviceLaunch", "CustomKernel", "Matmul"})
+  for (std::string_view dense : {"JmHostLaunch", "CustomKernel", "Matmul"})
     if (name == dense) return true;
   return false;
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels of ours as nodes of MLX's graph. On a GPU MLX's own custom kernels carry them: a cubin
-// through precompiled_cuda_kernel, Metal source through metal_kernel. They write to fresh memory;
-// where an output may take an input's, a primitive of ours runs them (DeviceLaunch). MLX's CPU
-// device has no custom kernels: there another one calls back into the core on the stream's thread,
-// so that a launch is as lazy as on a GPU.
+// through precompiled_cuda_kernel, Metal source through metal_kernel. MLX's CPU device has no
+// custom kernels: there a primitive of ours calls back into the core on the stream's thread, so
+// that a launch is as lazy as on a GPU.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -39,7 +38,7 @@ struct kernel_code {
   std::tuple<int, int, int> grid, group;  // in threads
   int shared_bytes = 0;
   size_t largest_output = 0;
-  std::shared_ptr<core::Primitive> primitive;  // of a GPU: made by the first launch, for all
+  std::shared_ptr<core::Primitive> primitive;  // of the first launch: all have the same
   jm_error *(*run)(void *context, void *const *buffers) = nullptr;
   void (*context_release)(void *context) = nullptr;
   void *context = nullptr;
@@ -47,28 +46,6 @@ struct kernel_code {
     if (context_release) context_release(context);
   }
 };
-
-// -- donated inputs
-
-// MLX rounds the sizes of buffers up; what takes one that is larger still would waste memory.
-constexpr size_t most_slack = 16 << 10;
-
-// Gives output i the memory of an input that only this launch holds. One input serves one output:
-// then two hold its memory.
-bool take_donated(const std::vector<int> &reuse, const std::vector<core::array> &inputs, size_t i,
-                  core::array &out) {
-  if (reuse.empty() || reuse[i] < 0) return false;
-  const core::array &in = inputs[static_cast<size_t>(reuse[i])];
-  if (!in.is_donatable() || !in.flags().row_contiguous || in.nbytes() != out.nbytes() ||
-      in.offset() || in.buffer_size() > out.nbytes() + most_slack)
-    return false;
-  auto flags = out.flags();
-  flags.contiguous = flags.row_contiguous = true;
-  flags.col_contiguous = std::count_if(out.shape().begin(), out.shape().end(),
-                                       [](auto size) { return size > 1; }) <= 1;
-  out.copy_shared_buffer(in, out.strides(), flags, out.size());
-  return true;
-}
 
 // -- MLX's CPU device
 
@@ -120,8 +97,7 @@ class HostLaunch : public core::Primitive {
     }
     for (size_t i = 0; i < outputs.size(); i++) {
       core::array &out = outputs[i];
-      if (!take_donated(kernel_->reuse, inputs, i, out))
-        out.set_data(core::allocator::malloc(out.nbytes()));
+      if (!take_donated(inputs, i, out)) out.set_data(core::allocator::malloc(out.nbytes()));
       buffers.push_back(out.data<char>());
       encoder.set_output_array(out);
     }
@@ -137,6 +113,21 @@ class HostLaunch : public core::Primitive {
   const char *name() const override { return "JmHostLaunch"; }
 
  private:
+  // Gives output i the memory of an input that only this launch holds.
+  bool take_donated(const std::vector<core::array> &inputs, size_t i, core::array &out) const {
+    if (kernel_->reuse.empty() || kernel_->reuse[i] < 0) return false;
+    const core::array &in = inputs[static_cast<size_t>(kernel_->reuse[i])];
+    if (!in.is_donatable() || !in.flags().row_contiguous || in.nbytes() != out.nbytes() ||
+        in.buffer_size() != out.nbytes())
+      return false;
+    auto flags = out.flags();
+    flags.contiguous = flags.row_contiguous = true;
+    flags.col_contiguous = std::count_if(out.shape().begin(), out.shape().end(),
+                                         [](auto size) { return size > 1; }) <= 1;
+    out.copy_shared_buffer(in, out.strides(), flags, out.size());
+    return true;
+  }
+
   // Its values are there when the copy runs, not when it is scheduled.
   static const void *copied(core::cpu::CommandEncoder &encoder, const core::array &in) {
     copies++;
@@ -149,41 +140,6 @@ class HostLaunch : public core::Primitive {
   }
 
   std::shared_ptr<kernel_code> kernel_;
-};
-
-// -- an NVIDIA GPU, where outputs may take the inputs' memory
-
-// MLX's custom kernel passes the addresses of its inputs, then those of its outputs, for which it
-// allocates memory. An output that has memory already is handed to it as one more input, which is
-// the same to the kernel if all outputs before it are, too.
-class DeviceLaunch : public core::Primitive {
- public:
-  // custom: has room for as many inputs as the kernel has parameters.
-  DeviceLaunch(std::shared_ptr<core::Primitive> custom, std::vector<int> reuse)
-      : Primitive(custom->stream()), custom_(std::move(custom)), reuse_(std::move(reuse)) {}
-
-  void eval_cpu(const std::vector<core::array> &, std::vector<core::array> &) override {
-    throw std::logic_error("a kernel of a GPU was launched on the CPU device");
-  }
-
-  void eval_gpu(const std::vector<core::array> &inputs,
-                std::vector<core::array> &outputs) override {
-    size_t n = 0;
-    // MLX's own graphs order kernels by what is an input and what an output. Without them the
-    // stream does.
-    if (recording_supported())
-      while (n < outputs.size() && take_donated(reuse_, inputs, n, outputs[n])) n++;
-    const auto first_fresh = outputs.begin() + static_cast<std::ptrdiff_t>(n);
-    std::vector<core::array> given = inputs, fresh(first_fresh, outputs.end());
-    given.insert(given.end(), outputs.begin(), first_fresh);
-    custom_->eval_gpu(given, fresh);
-  }
-
-  const char *name() const override { return "JmDeviceLaunch"; }
-
- private:
-  std::shared_ptr<core::Primitive> custom_;
-  std::vector<int> reuse_;
 };
 
 // -- launching
@@ -245,31 +201,21 @@ std::vector<core::array> launch_first(kernel_code &kernel, std::vector<core::arr
                   false, here.stream);
 }
 
-bool may_reuse(const kernel_code &kernel) {
-  return here.is_cuda && !kernel.is_text &&
-         std::any_of(kernel.reuse.begin(), kernel.reuse.end(), [](int in) { return in >= 0; });
-}
-
 // MLX builds a primitive a call, with a copy of the code or a source put together anew. It depends
 // on the inputs' types and sizes alone, which are the kernel's, so that the first one serves for
 // all launches. (A scalar and an array of one element are the same to it then.)
-std::shared_ptr<core::Primitive> primitive_of(kernel_code &kernel,
-                                              const std::vector<core::array> &inputs) {
-  if (kernel.primitive) return kernel.primitive;
-  const bool reuses = may_reuse(kernel);
-  std::vector<core::array> all = inputs;
-  if (reuses) all.resize(inputs.size() + kernel.shapes.size(), inputs[0]);
-  kernel.primitive = launch_first(kernel, std::move(all))[0].primitive_ptr();
-  if (reuses) kernel.primitive = std::make_shared<DeviceLaunch>(kernel.primitive, kernel.reuse);
-  return kernel.primitive;
-}
-
 std::vector<core::array> launch(const std::shared_ptr<kernel_code> &kernel,
                                 std::vector<core::array> inputs) {
-  auto primitive = here.is_gpu ? primitive_of(*kernel, inputs)
-                               : std::make_shared<HostLaunch>(core::to_stream(here.stream), kernel);
-  return core::array::make_arrays(kernel->shapes, kernel->dtypes, std::move(primitive),
-                                  std::move(inputs));
+  if (!here.is_gpu)
+    return core::array::make_arrays(
+        kernel->shapes, kernel->dtypes,
+        std::make_shared<HostLaunch>(core::to_stream(here.stream), kernel), std::move(inputs));
+  if (kernel->primitive)
+    return core::array::make_arrays(kernel->shapes, kernel->dtypes, kernel->primitive,
+                                    std::move(inputs));
+  std::vector<core::array> made = launch_first(*kernel, inputs);
+  kernel->primitive = made[0].primitive_ptr();
+  return made;
 }
 
 }  // namespace
@@ -329,10 +275,10 @@ jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_arra
   return guard("running a kernel", [&]() -> jm_error * {
     kernel_code &code = *kernel->code;
     std::vector<core::array> inputs = inputs_of(code, in), outputs;
-    const auto primitive = primitive_of(code, inputs);
+    if (!code.primitive) code.primitive = launch_first(code, inputs)[0].primitive_ptr();
     for (size_t i = 0; i < code.shapes.size(); i++)
       outputs.emplace_back(code.shapes[i], code.dtypes[i], nullptr, std::vector<core::array>{});
-    hand_out(primitive_run(*primitive, inputs, std::move(outputs)), out);
+    hand_out(primitive_run(*code.primitive, inputs, std::move(outputs)), out);
     return nullptr;
   });
 }

@@ -46,7 +46,7 @@ jm_target jm_mlx_kernels_target(const jm_mlx_device_fact *device, const char **w
   if (!device->is_gpu) name = jm_setting_has_word(JM_SETTING_KERNELS, "cuda") ? "cuda" : "metal";
   jm_target target = strcmp(name, "cuda") ? jm_target_metal : jm_target_cuda;
   target.rounds_to_tf32 = device->rounds_to_tf32;
-  if (!device->is_gpu) target.reuse = JM_REUSE_ANY; /* tests see more of it than on a GPU */
+  target.may_alias = !device->is_gpu; /* a launch of the CPU device is a primitive of ours */
   *why = "JAX_MPS_KERNELS=0";
   if (jm_setting_has_word(JM_SETTING_KERNELS, "0"))
     target.has_kernels = false;

@@ -20,7 +20,7 @@ const jm_target jm_target_host = {
     .max_buffers = UINT32_MAX, /* they come in an array */
     .fma = true,
     .has_f64 = true,
-    .reuse = JM_REUSE_ANY,
+    .may_alias = true,
     .has_kernels = true,
     .has_loops = true,
     .vector = {.unroll_flops = {40, 600}, /* beyond, the registers of a point itself are many */
@@ -97,7 +97,8 @@ const jm_target jm_target_host = {
   .lanes = JM_BIND_THREADS, .vector_bytes = 16 /* of a load that is worth being wide */,         \
   .threads = 256, .least_threads = 32 /* SIMD groups, warps */,                                  \
   .max_groups = INT32_MAX / 256 /* MLX counts threads in ints */, .fma = true,                   \
-  .max_size = INT32_MAX, .dtypes = MLX_DTYPES, .has_kernels = true,                              \
+  .max_size = INT32_MAX, .dtypes = MLX_DTYPES,                                                   \
+  .may_alias = false /* MLX allocates every output */, .has_kernels = true,                      \
   .has_loops = false /* one lane has a hundredth of a core's speed */,                           \
   .vector = {{0, 0}, 0, 0, 0}, /* vector loops only */                                           \
       .map = {.short_axis = 0, .long_axis = 4096, .max_pieces = 1, .max_flops = 0},              \
@@ -158,7 +159,6 @@ const jm_target jm_target_cuda = {
     .kept_bytes = 32 << 10,
     .max_buffers = 256, /* parameters of a kernel are 4 KiB */
     .has_f64 = true,
-    .reuse = JM_REUSE_DONATED, /* a kernel that may alias is slower where nothing is reused */
     .records_runs = true,
     .rounds_to_tf32 = true, /* MLX decides once per process */
     .orders_convolutions = true,

@@ -12,13 +12,6 @@
 #include "base/dtype.h"
 #include "kernel/ir/kernel.h"
 
-/* Whose memory a group's result may take, if nothing else needs that then. */
-typedef enum jm_reuse {
-  JM_REUSE_NONE,
-  JM_REUSE_DONATED, /* of the program's donated parameters */
-  JM_REUSE_ANY,     /* of every operand */
-} jm_reuse;
-
 typedef struct jm_target {
   const char *name; /* "host", "metal", "cuda": in messages and in keys of caches */
 
@@ -35,7 +28,7 @@ typedef struct jm_target {
   bool has_f64;           /* else a kernel has no instruction on doubles */
   int64_t max_size;       /* of a dimension of an array */
   uint64_t dtypes;        /* of kernels' operands and results: bits 1 << jm_dtype; 0: all */
-  jm_reuse reuse;         /* a result may lie in the memory of such operands */
+  bool may_alias;         /* a result may lie in the memory of an operand */
   bool has_kernels;       /* groups of ops are compiled at all */
   bool records_runs;      /* a program's launches are recorded, and repeated with other arguments:
                              what the host computed from them would be out of date */
@@ -157,7 +150,7 @@ typedef struct jm_target {
 /* The CPU. A template: the jit fills in vector_bytes, fma and scratch_bytes of the machine. Its own
  * values are those of a common x86-64-v3. */
 extern const jm_target jm_target_host;
-/* An Apple GPU, and an NVIDIA GPU, through MLX. */
+/* An Apple GPU, and an NVIDIA GPU, through MLX: every result is a new buffer. */
 extern const jm_target jm_target_metal, jm_target_cuda;
 
 /* A target by its name: the three above, and hosts that need not be present, x86-64-v2, x86-64-v3,

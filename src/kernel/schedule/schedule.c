@@ -43,28 +43,18 @@ static void find_identities(const jm_scheduler *s, uint8_t *moved) {
   }
 }
 
-/* How much the program says about the memory of an operand, from little to much. */
-typedef enum donation {
-  KEPT,    /* nothing: it is no parameter, or one that is not donated */
-  DONATED, /* it is a parameter that is donated to some output */
-  MATCHED, /* to the very output that the result is */
-} donation;
-
-static donation find_donation(const jm_scheduler *s, uint32_t k, uint32_t i) {
+/* Is operand k a parameter of the program that is donated to the output that result i is? */
+static bool is_donated(const jm_scheduler *s, uint32_t k, uint32_t i) {
   const jm_region *entry = jm_module_region(s->m, s->m->entry);
   jm_value operand = s->fusion->operands[k];
-  const jm_op *op = jm_module_definition(s->m, operand);
-  for (; op && op->code == JM_OP_reshape; op = jm_module_definition(s->m, operand))
-    operand = op->operands[0]; /* the same memory */
-  if (operand < entry->first_arg || operand - entry->first_arg >= entry->n_args) return KEPT;
+  if (operand < entry->first_arg || operand - entry->first_arg >= entry->n_args) return false;
   int32_t alias = s->m->arguments[operand - entry->first_arg].alias;
-  if (alias < 0 || (uint32_t)alias >= entry->n_results) return KEPT;
-  return entry->results[alias] == s->fusion->first_result + i ? MATCHED : DONATED;
+  return alias >= 0 && (uint32_t)alias < entry->n_results &&
+         entry->results[alias] == s->fusion->first_result + i;
 }
 
-/* Pairs results with operands whose memory they may take, and of which the program says as much as
- * `least`. */
-static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired, donation least) {
+/* Pairs results with operands whose memory they may take; donated: only as the program asks. */
+static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired, bool donated) {
   for (uint32_t i = 0; i < s->region->n_results; i++) {
     if (paired[i]) continue;
     const jm_type *type = jm_module_typeof(s->m, s->region->results[i]);
@@ -72,7 +62,7 @@ static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired,
     for (uint32_t k = 0; k < s->region->n_args; k++) {
       jm_value arg = s->region->first_arg + k;
       const jm_type *from = jm_module_typeof(s->m, arg);
-      if (find_donation(s, k, i) < least) continue;
+      if (donated && !is_donated(s, k, i)) continue;
       if (moved[arg] || s->alias[k] != JM_NONE || from->count != type->count ||
           jm_dtype_bytes(from->dtype) != jm_dtype_bytes(dtype) ||
           jm_emit_storage(from->dtype) != jm_emit_storage(dtype))
@@ -85,14 +75,13 @@ static void pair_results(jm_scheduler *s, const uint8_t *moved, uint8_t *paired,
 }
 
 void jm_scheduler_reuse(jm_scheduler *s) {
-  if (s->target->reuse == JM_REUSE_NONE) return;
+  if (!s->target->may_alias) return;
   uint8_t *moved = jm_arena_alloc(&s->scratch, s->m->n_values, 1);
   uint8_t *paired = jm_arena_alloc(&s->scratch, s->region->n_results, 1);
   if (!moved || !paired) return; /* a missed optimization, not an error */
   find_identities(s, moved);
-  pair_results(s, moved, paired, MATCHED);
-  pair_results(s, moved, paired, DONATED);
-  if (s->target->reuse == JM_REUSE_ANY) pair_results(s, moved, paired, KEPT);
+  pair_results(s, moved, paired, true);
+  pair_results(s, moved, paired, false);
 }
 
 /* Drops ops that no result needs: a schedule would allocate memory for values that are never
