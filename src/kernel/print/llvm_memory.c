@@ -166,8 +166,6 @@ static uint32_t append(jm_llvm_printer *p, jm_ktype type, uint32_t x, uint32_t n
 
 /* Small strides: full-width loads cover the lanes' elements, and shuffles pick them. The last load
  * ends with the last element. */
-enum { MOST_STEPS = 16 };
-
 static uint32_t pick_lanes(jm_llvm_printer *p, jm_ktype type, uint32_t w, uint32_t at,
                            const jm_kinst_fact *f, uint32_t stride) {
   uint32_t span = (w - 1) * stride + 1, chosen = 0;
@@ -199,10 +197,15 @@ static uint32_t pick_lanes(jm_llvm_printer *p, jm_ktype type, uint32_t w, uint32
   return chosen;
 }
 
+/* Where each register has but one of the elements, these loads are as many as those of single
+ * elements, and LLVM 20 to 22 compares each load of a vector with each (combineLoad): kernels of
+ * hundreds of them took seconds to compile. A few steps of wide elements pay nevertheless. */
+enum { FEW_STEPS = 8 };
+
 static bool can_pick(const jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
   uint32_t w = p->module->target.vector_bytes / element_bytes(p, f);
-  return stride > 2 && stride <= MOST_STEPS && p->module->target.vector_bytes >= 32 &&
-         element_bytes(p, f) >= 4 && p->width >= w && w >= 4;
+  return stride > 2 && stride < (int64_t)(w > FEW_STEPS ? w : FEW_STEPS) &&
+         p->module->target.vector_bytes >= 32 && element_bytes(p, f) >= 4 && p->width >= w;
 }
 
 static uint32_t load_by_steps(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t stride) {
