@@ -336,5 +336,5 @@ static void test_unknown(void) {
 }
 
 TEST_MAIN(find_targets, test_map, test_costly, test_movement, test_transpose, test_tiny, test_row,
-          test_strays, test_row_types, test_columns, test_cuts, test_argument,
-          test_split, test_unknown, test_steps, test_all)
+          test_strays, test_row_types, test_columns, test_cuts, test_argument, test_split,
+          test_unknown, test_steps, test_all)
