@@ -162,7 +162,7 @@ static jm_error *check_processes(const jm_program_facts *facts, const jm_placeme
         "'%s' has collectives between %u of the job's %u processes; all or one can take part",
         facts->name, n, all->n);
   JM_TRY(jm_error_note(jm_link_check(client, p), "'%s'", facts->name));
-  return jm_wire_check();
+  return jm_wire_check(all);
 }
 
 /* Where the participants are. */

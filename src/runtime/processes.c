@@ -217,20 +217,42 @@ jm_error *jm_processes_init_job(jm_processes *processes, uint32_t self, uint32_t
   return error;
 }
 
-jm_error *jm_processes_meet(const jm_processes *processes, const char *point,
-                            const atomic_bool *cancelled) {
+jm_error *jm_processes_agree(const jm_processes *processes, const char *point, bool yes,
+                             const atomic_bool *cancelled, bool *all) {
   char key[KEY_BYTES];
   int64_t seconds;
   JM_TRY(jm_collective_seconds(&seconds));
   build_key(processes, point, processes->self, key);
-  JM_TRY(processes->store->put(processes->store, key, "1", 1));
+  JM_TRY(processes->store->put(processes->store, key, yes ? "1" : "0", 1));
   const time_t deadline = time(NULL) + (time_t)seconds;
+  *all = true;
   for (uint32_t i = 0; i < processes->n; i++) {
     char *text = NULL;
     jm_error *error = await_key(processes, point, i, deadline, cancelled, &text);
+    if (!error) *all &= !strcmp(text, "1");
     jm_free(text);
     if (error) return error_missing(processes, point, i, seconds, error);
   }
+  return NULL;
+}
+
+jm_error *jm_processes_meet(const jm_processes *processes, const char *point,
+                            const atomic_bool *cancelled) {
+  bool all;
+  return jm_processes_agree(processes, point, true, cancelled, &all);
+}
+
+jm_error *jm_processes_hear_first(const jm_processes *p, const char *what,
+                                  const atomic_bool *cancelled, char *text, size_t size) {
+  char key[KEY_BYTES], *heard = NULL;
+  int64_t seconds;
+  JM_TRY(jm_collective_seconds(&seconds));
+  build_key(p, what, 0, key);
+  if (!p->self) return p->store->put(p->store, key, text, strlen(text));
+  jm_error *error = await_key(p, what, 0, time(NULL) + (time_t)seconds, cancelled, &heard);
+  if (error) return error_missing(p, what, 0, seconds, error);
+  snprintf(text, size, "%s", heard);
+  jm_free(heard);
   return NULL;
 }
 
@@ -252,18 +274,7 @@ static jm_error *choose_address(const jm_processes *p, char *out, size_t size) {
 
 jm_error *jm_processes_find_address(const jm_processes *p, const char *point,
                                     const atomic_bool *cancelled, char *out, size_t size) {
-  char key[KEY_BYTES], *text = NULL;
-  int64_t seconds;
-  JM_TRY(jm_collective_seconds(&seconds));
-  build_key(p, "address", 0, key);
-  if (!p->self) {
-    JM_TRY(choose_address(p, out, size));
-    JM_TRY(p->store->put(p->store, key, out, strlen(out)));
-  }
+  if (!p->self) JM_TRY(choose_address(p, out, size));
   JM_TRY(jm_processes_meet(p, point, cancelled));
-  jm_error *error = await_key(p, "address", 0, time(NULL) + (time_t)seconds, cancelled, &text);
-  if (error) return error_missing(p, point, 0, seconds, error);
-  snprintf(out, size, "%s", text);
-  jm_free(text);
-  return NULL;
+  return jm_processes_hear_first(p, "address", cancelled, out, size);
 }

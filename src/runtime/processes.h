@@ -6,6 +6,7 @@
 #define JM_RUNTIME_PROCESSES_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -56,6 +57,15 @@ void jm_processes_deinit(jm_processes *processes);
  */
 jm_error *jm_processes_meet(const jm_processes *processes, const char *point,
                             const atomic_bool *cancelled) JM_MUST_USE;
+
+/* The same, and whether all said yes. */
+jm_error *jm_processes_agree(const jm_processes *processes, const char *point, bool yes,
+                             const atomic_bool *cancelled, bool *all) JM_MUST_USE;
+
+/* text becomes what process 0 has in it, in all processes. CANCELLED when the flag is set. */
+jm_error *jm_processes_hear_first(const jm_processes *processes, const char *what,
+                                  const atomic_bool *cancelled, char *text,
+                                  size_t size) JM_MUST_USE;
 
 /* An address of process 0, "host:port", with a free port; the same in all processes, which have all
  * come to the point of this name when it returns. CANCELLED when the flag is set. */

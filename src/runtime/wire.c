@@ -33,7 +33,8 @@ typedef enum state { WAITS, RUNS, DONE, ABANDONED } state;
 typedef struct request {
   jm_wire_step step;
   state state;
-  struct timespec since; /* when it began to run, or last got data */
+  pthread_cond_t changed; /* for its asker alone: hundreds of launches may wait for their turn */
+  struct timespec since;  /* when it began to run, or last got data */
   void *out;
   uint32_t least; /* of the processes' numbers */
   jm_error *error;
@@ -53,7 +54,7 @@ struct jm_launch {
 struct jm_wire {
   atomic_int refs; /* the owner and the thread */
   pthread_mutex_t lock;
-  pthread_cond_t changed;
+  pthread_cond_t work; /* for the thread */
   pthread_t thread;
   bool has_thread, is_open, is_inside; /* of the transport */
   atomic_bool stopping;
@@ -77,7 +78,7 @@ static void wire_destroy(jm_wire *w) {
     w->first = next;
   }
   jm_error_destroy(w->broken);
-  pthread_cond_destroy(&w->changed);
+  pthread_cond_destroy(&w->work);
   pthread_mutex_destroy(&w->lock);
   jm_free(w);
 }
@@ -94,7 +95,7 @@ jm_error *jm_wire_create_over(uint32_t self, uint32_t n_processes, jm_transport_
   if (!w) return jm_error_out_of_memory();
   atomic_init(&w->refs, 1);
   pthread_mutex_init(&w->lock, NULL);
-  pthread_cond_init(&w->changed, NULL);
+  pthread_cond_init(&w->work, NULL);
   w->self = self;
   w->n_processes = n_processes;
   w->seconds = seconds;
@@ -111,7 +112,9 @@ static void end_wire(jm_wire *w, jm_error *error) {
     jm_error_destroy(error);
   else
     w->broken = error;
-  pthread_cond_broadcast(&w->changed);
+  pthread_cond_signal(&w->work);
+  for (const jm_launch *l = w->first; l; l = l->next)
+    if (l->asked) pthread_cond_signal(&l->asked->changed);
 }
 
 /* -- the thread */
@@ -123,7 +126,6 @@ static void pop_launch(jm_wire *w) {
   if (!w->first) w->end = &w->first;
   jm_error_destroy(head->error);
   jm_free(head);
-  pthread_cond_broadcast(&w->changed);
 }
 
 /* Under the lock: waits for the next thing to do; the launch that it is of, NULL at the end. */
@@ -136,7 +138,7 @@ static jm_launch *await_work(jm_wire *w) {
       continue;
     }
     if (head && (head->left || (head->asked && head->asked->state == WAITS))) return head;
-    pthread_cond_wait(&w->changed, &w->lock);
+    pthread_cond_wait(&w->work, &w->lock);
   }
 }
 
@@ -253,6 +255,7 @@ static jm_error *serve(jm_wire *w, const header *mine, request *r, header *all, 
 }
 
 static void request_destroy(request *r) {
+  pthread_cond_destroy(&r->changed);
   jm_free(r->step.bytes);
   jm_free(r->out);
   jm_error_destroy(r->error);
@@ -260,7 +263,7 @@ static void request_destroy(request *r) {
 }
 
 /* Under the lock: the asker may have gone meanwhile. */
-static void request_finish(jm_wire *w, jm_launch *launch, request *r, jm_error *error) {
+static void request_finish(jm_launch *launch, request *r, jm_error *error) {
   if (r->state == ABANDONED) {
     jm_error_destroy(error);
     request_destroy(r);
@@ -269,7 +272,7 @@ static void request_finish(jm_wire *w, jm_launch *launch, request *r, jm_error *
   r->state = DONE;
   r->error = error;
   if (!error) launch->n_steps++;
-  pthread_cond_broadcast(&w->changed);
+  pthread_cond_signal(&r->changed);
 }
 
 /* Under the lock. */
@@ -290,7 +293,7 @@ static void serve_launch(jm_wire *w, jm_launch *launch, header *all) {
   if (error) {
     end_wire(w, jm_error_clone(error));
     if (r)
-      request_finish(w, launch, r, error);
+      request_finish(launch, r, error);
     else
       jm_error_destroy(error);
     return;
@@ -305,7 +308,7 @@ static void serve_launch(jm_wire *w, jm_launch *launch, header *all) {
     error = jm_error_clone(launch->error);
     launch->failed = false; /* all know */
   }
-  if (r) request_finish(w, launch, r, error);
+  if (r) request_finish(launch, r, error);
 }
 
 static void *thread_run(void *argument) {
@@ -377,7 +380,7 @@ void jm_wire_leave(jm_wire *w, jm_launch *launch, const jm_error *failed) {
   pthread_mutex_lock(&w->lock);
   launch->left = true;
   launch->failed = failed && !launch->error;
-  pthread_cond_broadcast(&w->changed);
+  pthread_cond_signal(&w->work);
   pthread_mutex_unlock(&w->lock);
 }
 
@@ -405,7 +408,7 @@ static void check_request(jm_wire *w, const jm_launch *launch, const request *r,
 }
 
 /* Under the lock. */
-static void await_request(jm_wire *w, const jm_launch *launch, const request *r,
+static void await_request(jm_wire *w, const jm_launch *launch, request *r,
                           const atomic_bool *cancelled) {
   while (r->state != DONE && !w->broken) {
     struct timespec until;
@@ -415,7 +418,7 @@ static void await_request(jm_wire *w, const jm_launch *launch, const request *r,
       until.tv_nsec -= 1000000000;
       until.tv_sec++;
     }
-    pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    pthread_cond_timedwait(&r->changed, &w->lock, &until);
     if (r->state != DONE) check_request(w, launch, r, cancelled);
   }
 }
@@ -428,11 +431,12 @@ jm_error *jm_wire_exchange(jm_wire *w, jm_launch *launch, const jm_wire_step *st
     return jm_error_out_of_memory();
   }
   r->step = *step;
+  pthread_cond_init(&r->changed, NULL);
   pthread_mutex_lock(&w->lock);
   jm_error *error = jm_error_clone(w->broken ? w->broken : launch->error);
   if (!error) {
     launch->asked = r;
-    pthread_cond_broadcast(&w->changed);
+    pthread_cond_signal(&w->work);
     await_request(w, launch, r, cancelled);
     launch->asked = NULL;
     if (r->state == RUNS) {

@@ -37,8 +37,9 @@ void jm_wire_release(jm_wire *wire); /* NULL is allowed */
 /* Another process has ended, or is about to be ended: nobody waits for it any more. */
 void jm_wire_lose(jm_wire *wire, uint32_t process, const char *why);
 
-/* Why programs over several processes can't run here at all; NULL: they can. */
-jm_error *jm_wire_check(void) JM_MUST_USE;
+/* Why programs over these processes can't run here at all; NULL: they can, as far as is known
+ * before the first exchange. */
+jm_error *jm_wire_check(const jm_processes *processes) JM_MUST_USE;
 
 /* Enters a launch behind those before it. The hash is the program's, the same in all processes; the
  * name, copied, is for messages. */

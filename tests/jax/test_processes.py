@@ -421,6 +421,8 @@ ON_DEVICE = pytest.mark.skipif(ENGINE == "host", reason="of device engines")
     [
         pytest.param(2, 2, DISAGREEMENTS | PROGRAMS | PAIR, marks=ON_HOST, id="2x2"),
         pytest.param(2, 1, PAIR, id="2x1"),
+        # Else they share memory, as processes of one host do.
+        pytest.param(2, 1, PAIR, marks=ON_HOST, id="2x1-ring"),
         pytest.param(2, 1, DISAGREEMENTS, marks=ON_DEVICE, id="2x1-disagreements"),
         # Of a device engine: operands through the host, and not its own collectives.
         pytest.param(3, 1, PROGRAMS, marks=ON_DEVICE, id="3x1-ring"),
@@ -441,8 +443,10 @@ def start_fault(name: str, n: int, **settings: str) -> list[subprocess.Popen]:
     return start({name: FAULTS[name]}, n, 1, **settings)
 
 
-def test_killed_process():
-    processes = start_fault("killed", 3, JAX_MPS_COLLECTIVE_TIMEOUT=str(LIMIT))
+@pytest.mark.parametrize("collectives", ["auto", "ring"])
+def test_killed_process(collectives):
+    settings = {"JAX_MPS_COLLECTIVES": collectives, "JAX_MPS_COLLECTIVE_TIMEOUT": str(LIMIT)}
+    processes = start_fault("killed", 3, **settings)
     outcomes = finish(processes, seconds=60)
     assert [status for status, _, _ in outcomes] == [7, 7, 9], outcomes
 
@@ -497,6 +501,17 @@ def test_without_nccl():
         assert status != 0 and "nccl, which serves programs with one device of each" in err, err
 
 
+@ON_HOST
 def test_without_mlx():
+    """Processes of one host need none; those that ask for its ring do."""
+    missing = {"JAX_MPS_MLX_ENGINE": "/nowhere/libjm_engine_mlx.so"}
+    total = {"sum": "check(psum(share(x)), np.tile(blocks.sum(0), (N, 1)))"}
+    for status, _, err in finish(start(total, 2, 1, **missing)):
+        assert status == 0, err[-4000:]
+    for status, _, err in finish(start_fault("no_mlx", 2, JAX_MPS_COLLECTIVES="ring", **missing)):
+        assert status == 0, err[-4000:]
+
+
+def test_unknown_collectives():
     for status, _, err in finish(start_fault("no_mlx", 2, JAX_MPS_COLLECTIVES="nothing")):
         assert status != 0 and "JAX_MPS_COLLECTIVES is 'nothing'" in err, err[-4000:]

@@ -124,6 +124,12 @@ const char *jm_mlx_link_find(const jm_mlx_device_fact *device) {
   return NULL;
 }
 
+bool jm_mlx_link_shares_group(const char *collectives) {
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+    if (!strcmp(links[i].collectives, collectives)) return links[i].is_shared;
+  return false;
+}
+
 jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
                            const char *address, jm_mlx_link *out) {
   for (size_t i = 0; i < sizeof links / sizeof *links; i++) {

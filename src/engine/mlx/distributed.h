@@ -30,6 +30,8 @@ typedef struct jm_mlx_link {
  * the only one that the process sees (MLX's NCCL takes another one for itself where there are
  * several), "ring" for MLX's CPU device; NULL: none. */
 const char *jm_mlx_link_find(const jm_mlx_device_fact *device);
+/* Whether these collectives, "" for none, are those of the group that a transport opened. */
+bool jm_mlx_link_shares_group(const char *collectives);
 jm_error *jm_mlx_link_open(const jm_mlx_api *api, const char *backend, uint32_t self, uint32_t n,
                            const char *address, jm_mlx_link *out) JM_MUST_USE;
 
