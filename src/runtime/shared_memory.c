@@ -33,11 +33,13 @@ enum {
   LONGEST_SLEEP = 1000000, /* ns at most */
   LOOK_NS = 20000000,      /* between two looks at whether the others are alive */
   TOKEN = 32,              /* hexadecimal digits of the random number */
+  HOST = 256,              /* bytes of a host's name */
 };
 
 typedef struct head {
-  char token[TOKEN]; /* its digits */
-  char rest[PAGE - TOKEN];
+  char token[TOKEN];
+  char host[HOST]; /* where it was made: another host may see the file, but not our writes to it */
+  char rest[PAGE - TOKEN - HOST];
 } head;
 
 typedef struct seat {
@@ -73,9 +75,9 @@ static jm_error *make_token(char *out) {
 /* Its memory is taken now: a write to a file that has no room left would end the process. */
 static bool fill(int file, const char *token, size_t bytes) {
   static const char zeros[PAGE];
-  char first[PAGE] = {0};
-  memcpy(first, token, TOKEN);
-  bool filled = write(file, first, PAGE) == PAGE;
+  head first = {.host = ""};
+  memcpy(first.token, token, TOKEN);
+  bool filled = !gethostname(first.host, HOST) && write(file, &first, PAGE) == PAGE;
   for (size_t at = PAGE; at < bytes && filled; at += PAGE)
     filled = write(file, zeros, PAGE) == PAGE;
   return filled;
@@ -184,12 +186,14 @@ static void destroy(jm_transport *transport) {
 /* Maps the file if it is the one, and takes this process's seat. */
 static bool map(shared_memory *m, const char *name) {
   struct stat facts;
+  char host[HOST] = "";
   if (fstat(m->file, &facts) || facts.st_size != (off_t)m->bytes) return false;
   void *start = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->file, 0);
   if (start == MAP_FAILED) return false;
   m->head = start;
   m->seats = (seat *)(m->head + 1);
-  return !memcmp(m->head->token, name, TOKEN) && lock_seat(m->file, m->base.rank);
+  return !memcmp(m->head->token, name, TOKEN) && !gethostname(host, HOST) &&
+         !memcmp(m->head->host, host, HOST) && lock_seat(m->file, m->base.rank);
 }
 
 jm_error *jm_shared_memory_open(const char *name, uint32_t self, uint32_t n,

@@ -89,6 +89,9 @@ static void test_other_files(void) {
   CHECK_FAILS(jm_shared_memory_open(changed, 0, 2, NULL, &t), JM_UNAVAILABLE, "another file");
   CHECK_FAILS(jm_shared_memory_open(name, 0, 3, NULL, &t), JM_UNAVAILABLE, "another file");
   CHECK_FAILS(jm_shared_memory_open("none", 0, 2, NULL, &t), JM_UNAVAILABLE, "can't be opened");
+  FILE *file = fopen(strchr(name, ' ') + 1, "r+b"); /* as if it came from another host */
+  CHECK(file && !fseek(file, 32, SEEK_SET) && fputc('?', file) == '?' && !fclose(file));
+  CHECK_FAILS(jm_shared_memory_open(name, 0, 2, NULL, &t), JM_UNAVAILABLE, "another file");
   jm_shared_memory_remove(name);
   CHECK_FAILS(jm_shared_memory_open(name, 0, 2, NULL, &t), JM_UNAVAILABLE, "can't be opened");
 }
