@@ -154,6 +154,11 @@ jm_error *jm_mlx_transport_open(uint32_t self, uint32_t n, const char *const *ad
   return jm_mlx_transport_check();
 }
 
+bool jm_mlx_link_shares_group(const char *collectives) {
+  (void)collectives;
+  return false;
+}
+
 jm_error *jm_mlx_offline_create(const char *backend, jm_engine **out) {
   (void)out;
   return jm_error_unimplemented("the fake compiler has no engine for %s", backend);
