@@ -463,7 +463,7 @@ def main() -> int:
                 }
             results |= part.results
             lines = ["\t".join(filter(None, (n, *r))) for n, r in sorted(results.items())]
-            stored.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            stored.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     print(f"\n{time.monotonic() - began:.0f} s; outcomes in {stored}\n")
     report(results, baseline, modules, partial)
     ran = {n: r for p in parts for n, r in p.results.items()}
