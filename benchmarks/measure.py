@@ -90,16 +90,20 @@ class Worker:
 
 
 @contextlib.contextmanager
-def workers(group: str, name: str, limit_s: float) -> Iterator[tuple[dict[str, Worker], dict]]:
-    """A fresh process of each platform, ready to be told, and the facts of its device."""
-    pair = {platform: Worker(platform, group, name) for platform in PLATFORMS}
+def ready(found: dict[Any, Worker], limit_s: float) -> Iterator[tuple[dict[Any, Worker], dict]]:
+    """Fresh processes, once they can be told something, and the facts of each one's device."""
     try:
-        for worker in pair.values():  # nothing is measured yet: both at once
+        for worker in found.values():  # nothing is measured yet: all at once
             worker.tell("facts")
-        yield pair, {platform: worker.answer(limit_s) for platform, worker in pair.items()}
+        yield found, {key: worker.answer(limit_s) for key, worker in found.items()}
     finally:
-        for worker in pair.values():
+        for worker in found.values():
             worker.close()
+
+
+def workers(group: str, name: str, limit_s: float):
+    """A process of each platform, by its name."""
+    return ready({platform: Worker(platform, group, name) for platform in PLATFORMS}, limit_s)
 
 
 def differences(expected: list[np.ndarray], actual: list[np.ndarray], rate: float) -> str:

@@ -8,14 +8,12 @@ results are not compared: the table without --threads does that.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
-from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import report
 from benchmarks.entry import Entry
-from benchmarks.measure import Effort, Failure, Worker
+from benchmarks.measure import Effort, Failure, Worker, ready
 
 SLOWER = 1.05  # by this factor, in the best block: less is noise
 
@@ -31,23 +29,12 @@ def counts(text: str) -> list[int]:
     return found
 
 
-@contextlib.contextmanager
-def workers(group: str, name: str, threads: list[int], limit_s: float) -> Iterator[dict]:
-    found = {n: Worker("mps", group, name, threads=n) for n in threads}
-    try:
-        for worker in found.values():  # nothing is measured yet: all at once
-            worker.tell("facts")
-        yield found, {n: worker.answer(limit_s) for n, worker in found.items()}
-    finally:
-        for worker in found.values():
-            worker.close()
-
-
 def measure(group: str, entry: Entry, effort: Effort, threads: list[int]) -> dict[str, Any]:
     """The record of an entry: seconds per call for each number of threads; or `error`."""
     record: dict[str, Any] = {"name": entry.name, "group": group, "threads": {}}
     try:
-        with workers(group, entry.name, threads, effort.limit_s) as (found, facts):
+        fresh = {n: Worker("mps", group, entry.name, threads=n) for n in threads}
+        with ready(fresh, effort.limit_s) as (found, facts):
             record["facts"] = {"mps": facts[threads[0]]}
             blocks: dict[int, list[float]] = {n: [] for n in threads}
             for worker in found.values():
