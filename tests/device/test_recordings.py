@@ -150,6 +150,20 @@ def test_results_that_are_arguments_or_constants():
 
 
 @on_cuda
+def test_constants_stay():
+    """Counters of random bits are a constant; op by op (JAX_MPS_KERNELS=0) MLX adds to it in place."""
+
+    def bits(key):
+        return jax.random.bits(jax.random.wrap_key_data(key), (7,))
+
+    call, cpu = jax.jit(bits), jax.devices("cpu")[0]
+    for i in range(RUNS):
+        key = np.array([i, 1], np.uint32)
+        wanted = jax.jit(bits)(jax.device_put(key, cpu))
+        np.testing.assert_array_equal(np.asarray(call(key)), np.asarray(wanted))
+
+
+@on_cuda
 def test_loops_and_branches_by_data_are_walked():
     def function(state, x, n):
         x = jax.lax.fori_loop(0, n, lambda i, y: step(state, y)[0][0], x)

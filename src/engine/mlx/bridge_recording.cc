@@ -136,14 +136,22 @@ struct kept {
   }
 };
 
-// The arrays to evaluate, the last one first. Not recursive: a graph may be as deep as a program is
-// long.
-std::vector<core::array> order_of(const std::vector<core::array> &ends) {
+// A graph's arrays: those to evaluate, the last one first, and those that it reads.
+struct contents {
+  std::vector<core::array> order, leaves;
+};
+
+// Not recursive: a graph may be as deep as a program is long.
+contents contents_of(const std::vector<core::array> &ends) {
   std::unordered_set<std::uintptr_t> seen;
-  std::vector<core::array> order;
+  contents found;
   std::vector<std::pair<core::array, size_t>> open;
   auto enter = [&](const core::array &a) {
-    if (a.status() != core::array::Status::unscheduled || !seen.insert(a.id()).second) return;
+    if (!seen.insert(a.id()).second) return;
+    if (a.status() != core::array::Status::unscheduled) {
+      found.leaves.push_back(a);
+      return;
+    }
     for (const core::array &sibling : a.siblings()) seen.insert(sibling.id());
     if (!a.has_primitive()) throw std::logic_error("an array without memory or a primitive");
     if (a.primitive().stream() != stream_here())
@@ -158,13 +166,13 @@ std::vector<core::array> order_of(const std::vector<core::array> &ends) {
         const core::array input = a.inputs()[next++];  // `a` may move
         enter(input);
       } else {
-        order.push_back(a);
+        found.order.push_back(a);
         open.pop_back();
       }
     }
   }
-  std::reverse(order.begin(), order.end());
-  return order;
+  std::reverse(found.order.begin(), found.order.end());
+  return found;
 }
 
 // As MLX's own evaluation of one array, but that nothing is committed, and all memory is kept.
@@ -193,12 +201,14 @@ struct temporaries {
   }
 };
 
+// MLX gives an output the memory of an input that nobody else holds. The leaves are held: a later
+// launch of a recording must find in them (constants, for example) what the first one found.
 void evaluate(CommandEncoder &encoder, const std::vector<core::array> &ends, kept &memory_kept) {
   const temporaries taken(encoder, memory_kept);
-  std::vector<core::array> order = order_of(ends);
-  while (!order.empty()) {
-    core::array a = std::move(order.back());  // so that its memory can become an output's
-    order.pop_back();
+  contents found = contents_of(ends);
+  while (!found.order.empty()) {
+    core::array a = std::move(found.order.back());  // so that its memory can become an output's
+    found.order.pop_back();
     evaluate_one(std::move(a), memory_kept);
   }
 }
