@@ -20,6 +20,8 @@ enum {
   TILE_BYTES = 512 << 10, /* of one thread: fits its cache */
   LEAST_SIDE = 96,        /* positions of such a tile: fewer repack the kernel too often */
   LEAST_BLOCKS = 16,      /* positions in fewer tiles than this leave cores idle */
+  SLICE_TERMS = 256,      /* of a tile that has some of the terms of its positions */
+  LEAST_SLICES = 8,       /* of all terms: with fewer, a shared tile is as good */
   SHARED_BYTES = 8 << 20, /* of a tile that all threads work on */
   LEAST_POSITIONS = 1024, /* of a shared tile, at least: it has fewer terms instead */
   NARROW = 64,            /* columns of the result below which it is computed in one piece */
@@ -166,16 +168,35 @@ typedef struct gather {
   ptrdiff_t stride;
 } gather;
 
-/* The coordinates and the offset of index `at` of a list of dimensions. */
-static ptrdiff_t locate(const dimensions *d, size_t at, int64_t *coordinates) {
-  ptrdiff_t offset = 0;
+/* An index of a list of dimensions: in each of them, its coordinates, and its offset. */
+typedef struct place {
+  int64_t index[JM_PACK_RANK], coordinates[JM_WINDOW_AXES];
+  ptrdiff_t offset;
+} place;
+
+static place locate(const dimensions *d, size_t at) {
+  place found = {.offset = 0};
   for (uint32_t i = d->n; i-- > 0;) {
     int64_t index = (int64_t)(at % (size_t)d->of[i].size);
     at /= (size_t)d->of[i].size;
-    if (d->of[i].axis != NO_AXIS) coordinates[d->of[i].axis] += index * d->of[i].step;
-    offset += (ptrdiff_t)index * d->of[i].lhs;
+    found.index[i] = index;
+    if (d->of[i].axis != NO_AXIS) found.coordinates[d->of[i].axis] += index * d->of[i].step;
+    found.offset += (ptrdiff_t)index * d->of[i].lhs;
   }
-  return offset;
+  return found;
+}
+
+/* To the next index; behind the last one it begins anew. */
+static void advance(const dimensions *d, place *at) {
+  for (uint32_t i = d->n; i-- > 0;) {
+    const dimension *dim = &d->of[i];
+    const bool carry = ++at->index[i] == dim->size;
+    const int64_t moved = carry ? 1 - dim->size : 1;
+    if (dim->axis != NO_AXIS) at->coordinates[dim->axis] += moved * dim->step;
+    at->offset += (ptrdiff_t)moved * dim->lhs;
+    if (!carry) return;
+    at->index[i] = 0;
+  }
 }
 
 static jm_error *init_runs(gather *g, size_t begin, size_t end) {
@@ -191,7 +212,9 @@ static jm_error *init_runs(gather *g, size_t begin, size_t end) {
     run *r = &g->runs[g->n_runs];
     r->column = column - begin;
     r->length = (int64_t)(left < end - column ? left : end - column);
-    r->lhs = locate(g->columns, column, r->at);
+    place at = locate(g->columns, column);
+    memcpy(r->at, at.coordinates, sizeof r->at);
+    r->lhs = at.offset;
     for (uint32_t a = 0; a < n_axes; a++) {
       int64_t low = r->at[a], high = low;
       int64_t span = (int)a == g->axis ? (r->length - 1) * g->step : 0;
@@ -249,15 +272,17 @@ static void gather_rows(void *context, size_t begin, size_t end) {
   const gather *g = context;
   const plan *p = g->p;
   const jm_window *w = p->w;
-  for (size_t row = begin; row < end; row++) {
-    int64_t x[JM_WINDOW_AXES] = {0};
-    ptrdiff_t offset = locate(g->rows, g->first_row + row, x);
+  place at = locate(g->rows, g->first_row + begin);
+  for (uint32_t a = 0; a < w->n_axes; a++) {
+    at.coordinates[a] += w->axes[a].start;
+    at.offset += (ptrdiff_t)w->axes[a].start * w->axes[a].in_stride;
+  }
+  for (size_t row = begin; row < end; row++, advance(g->rows, &at)) {
+    const int64_t *x = at.coordinates;
+    const ptrdiff_t offset = at.offset;
     bool inside = true;
-    for (uint32_t a = 0; a < w->n_axes; a++) {
-      x[a] += w->axes[a].start;
-      offset += (ptrdiff_t)w->axes[a].start * w->axes[a].in_stride;
+    for (uint32_t a = 0; a < w->n_axes; a++)
       inside &= x[a] + g->least[a] >= 0 && x[a] + g->most[a] < w->axes[a].n_in;
-    }
     char *to = g->tile + row * g->row_stride * p->element;
     for (size_t i = 0; inside && i < g->n_joined; i++) {
       const run *r = &g->joined[i];
@@ -363,23 +388,37 @@ static void run_blocks(void *context, size_t begin, size_t end) {
   jm_scratch_give(tile);
 }
 
-/* Positions [begin, end) in tiles: many narrow ones at a time, each in its thread's cache, or,
- * where there are few positions, large ones that all threads fill and multiply together. */
+/* The sizes of tiles for n positions, by these sizes alone. */
+static void cut(tiles *t, size_t n) {
+  const size_t terms = t->p->terms.count, element = t->p->element;
+  const size_t room = TILE_BYTES / element, shared = SHARED_BYTES / element;
+  t->one_thread = true;
+  t->block_terms = terms;
+  if (n / LEAST_BLOCKS >= LEAST_SIDE && room / LEAST_SIDE >= terms) {
+    t->block = room / terms < n / LEAST_BLOCKS ? room / terms : n / LEAST_BLOCKS;
+    return;
+  }
+  if (!t->by_position && n > 2 * LEAST_SIDE && terms >= LEAST_SLICES * SLICE_TERMS) {
+    t->block = LEAST_SIDE;
+    t->block_terms = SLICE_TERMS;
+    return;
+  }
+  t->one_thread = false;
+  t->block = shared / terms > LEAST_POSITIONS ? shared / terms : LEAST_POSITIONS;
+  size_t blocks = (n + t->block - 1) / t->block;
+  t->block = (n + blocks - 1) / blocks;
+  if (shared / t->block < terms) t->block_terms = shared / t->block;
+}
+
+/* Positions [begin, end) in tiles. Many narrow ones at a time, each in its thread's cache: with all
+ * terms, or, where there are many (a filter's gradient, whose terms are the pixels of a batch),
+ * with some after the other. Or, where there are few positions, large ones that all threads fill
+ * and multiply together. */
 static jm_error *multiply_gathered(const plan *p, size_t begin, size_t end, const target *to) {
   tiles t = {.p = p, .begin = begin, .end = end, .to = to};
   t.by_position = run_value(&p->terms) >= run_value(&p->positions);
-  size_t n = end - begin, terms = p->terms.count, room = TILE_BYTES / p->element;
-  t.one_thread = n / LEAST_BLOCKS >= LEAST_SIDE && room / LEAST_SIDE >= terms;
-  if (t.one_thread) {
-    t.block = room / terms < n / LEAST_BLOCKS ? room / terms : n / LEAST_BLOCKS;
-    t.block_terms = terms;
-  } else {
-    room = SHARED_BYTES / p->element;
-    t.block = room / terms > LEAST_POSITIONS ? room / terms : LEAST_POSITIONS;
-    size_t blocks = (n + t.block - 1) / t.block;
-    t.block = (n + blocks - 1) / blocks;
-    t.block_terms = room / t.block < terms ? room / t.block : terms;
-  }
+  size_t n = end - begin;
+  cut(&t, n);
   size_t blocks = (n + t.block - 1) / t.block;
   jm_parallel_for(blocks, t.one_thread ? 1 : blocks, run_blocks, &t);
   return atomic_load(&t.error);

@@ -2,8 +2,8 @@
  * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, if only
  * one task uses a panel, by that task just before its use, so that the panel never leaves the cache
  * and no thread waits for another. Blocks of a are read in place if their rows are consecutive,
- * else copied into the cache first. The blocks, and so the order of additions, depend on the sizes
- * alone. */
+ * or their columns are and lie near to each other, else copied into the cache first. The blocks,
+ * and so the order of additions, depend on the sizes alone. */
 #include "engine/host/library/gemm_vector.h"
 
 #include <string.h>
@@ -280,7 +280,8 @@ static jm_error *run_slab(const jm_gemm *g) {
   p.group_depth = g->k;
   p.depth_blocks = divide_up(g->k, DEPTH);
   p.panels = divide_up(g->n, p.panel);
-  p.a_in_place = g->a_col == 1 || g->m <= ROWS;
+  bool is_near = g->a_row == 1 && g->a_col >= 0 && g->a_col <= LONE_ROWS;
+  p.a_in_place = g->a_col == 1 || is_near || g->m <= ROWS;
   cut(&p);
   p.b_in_place = g->b_col == 1 && p.padded == g->n &&
                  (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
