@@ -2,8 +2,8 @@
  * Products absorb transposes. One before dot_general or convolution becomes dimension numbers,
  * which engines read as strides, so that nothing is copied. One after dot_general that only
  * exchanges the two sides of the result becomes a product of exchanged operands. The same products
- * are summed in the same order; a reversed kernel is therefore not absorbed (it would walk the
- * window backwards). */
+ * are summed in the same order; a reversed kernel is therefore not absorbed here (a library may
+ * walk the window backwards): reversal.c does that for an engine that gains by it. */
 #include "pass/rewrite.h"
 
 /* The op that defines operand i, if it has this code. */

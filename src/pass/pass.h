@@ -58,6 +58,7 @@ bool jm_pass_partition_takes(const jm_module *m, const jm_op *op);
 jm_pass_fn jm_pass_expand;    /* special functions and users' kernels in simpler ops */
 jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op */
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
+jm_pass_fn jm_pass_reversal;  /* reversed kernels, read by convolutions where they are */
 jm_pass_fn jm_pass_layout;    /* convolutions' results in the library's order, then transposed */
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */

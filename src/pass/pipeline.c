@@ -35,6 +35,10 @@ static bool multiplies_dilation(const jm_pass_options *options) {
   return options->target && options->target->multiplies_dilation;
 }
 
+static bool reads_reversed(const jm_pass_options *options) {
+  return options->target && options->target->reads_reversed;
+}
+
 static bool orders_convolutions(const jm_pass_options *options) {
   return has_kernels(options) && options->target->orders_convolutions;
 }
@@ -62,6 +66,8 @@ static const pass pipeline[] = {
     {LOWER, "dce", jm_pass_dce, takes_patterns},             /* the numbers of patterns */
     {LOWER, "precision", jm_pass_precision, rounds_to_tf32}, /* its products are dilated, too */
     {LOWER, "phases", jm_pass_phases, multiplies_dilation},
+    {LOWER, "reversal", jm_pass_reversal, reads_reversed},
+    {LOWER, "dce", jm_pass_dce, reads_reversed},            /* the reversed kernels */
     {LOWER, "layout", jm_pass_layout, orders_convolutions}, /* of phases, too */
     {LOWER, "loops", jm_pass_loops, has_loops}, /* before group, which leaves loops alone */
     {LOWER, "split", jm_pass_split, has_kernels},

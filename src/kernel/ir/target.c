@@ -83,6 +83,7 @@ const jm_target jm_target_host = {
              .point_ns = 0.15,
              .byte_ns = 0.05, /* through a cache */
              .launch_ns = 500},
+    .reads_reversed = true,
 };
 
 #define BIT(dtype) (UINT64_C(1) << JM_DT_##dtype)

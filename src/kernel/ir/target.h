@@ -144,6 +144,7 @@ typedef struct jm_target {
   /* -- the library that runs products there */
   bool rounds_to_tf32;      /* operands of f32 are rounded to TF32 */
   bool orders_convolutions; /* their results are [batch, spatial..., feature]; others are copied */
+  bool reads_reversed;      /* convolutions read reversed kernels without copying them first */
   bool multiplies_dilation; /* the zeros between the elements of a dilated input are multiplied */
 } jm_target;
 
