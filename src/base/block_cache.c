@@ -60,6 +60,23 @@ void jm_block_cache_add(jm_block_cache *cache, void *memory, size_t bytes) {
   for (size_t i = 0; i < n_dropped; i++) jm_free(dropped[i]);
 }
 
+void jm_block_cache_drop_below(jm_block_cache *cache, size_t bytes) {
+  void *dropped[JM_BLOCK_CACHE_BLOCKS];
+  size_t n_dropped = 0, left = bytes;
+  pthread_mutex_lock(&cache->lock);
+  for (size_t i = 0; i < cache->n;) {
+    const size_t size = cache->blocks[i].bytes;
+    if (size < bytes && size <= left) {
+      left -= size;
+      dropped[n_dropped++] = remove_block(cache, i);
+    } else {
+      i++;
+    }
+  }
+  pthread_mutex_unlock(&cache->lock);
+  for (size_t i = 0; i < n_dropped; i++) jm_free(dropped[i]);
+}
+
 size_t jm_block_cache_bytes(jm_block_cache *cache) {
   pthread_mutex_lock(&cache->lock);
   size_t bytes = cache->bytes;

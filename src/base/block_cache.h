@@ -40,6 +40,9 @@ void *jm_block_cache_find(jm_block_cache *cache, size_t least, size_t most, bool
  * to make room. */
 void jm_block_cache_add(jm_block_cache *cache, void *memory, size_t bytes);
 
+/* Frees blocks of fewer bytes, the oldest first, as long as they are no more bytes in all. */
+void jm_block_cache_drop_below(jm_block_cache *cache, size_t bytes);
+
 size_t jm_block_cache_bytes(jm_block_cache *cache);
 void jm_block_cache_trim(jm_block_cache *cache); /* frees all blocks */
 

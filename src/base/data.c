@@ -8,7 +8,7 @@
 #include "base/block_cache.h"
 #include "base/scratch.h"
 
-enum { LEAST_HUGE = 4 << 20 };
+enum { LARGE = 4 << 20 };
 
 static jm_block_cache cache = JM_BLOCK_CACHE_EMPTY;
 
@@ -17,7 +17,7 @@ static jm_block_cache cache = JM_BLOCK_CACHE_EMPTY;
 void *jm_data_alloc(size_t bytes) {
   void *data = jm_alloc_data(bytes);
 #ifdef MADV_HUGEPAGE
-  if (data && bytes >= LEAST_HUGE) {
+  if (data && bytes >= LARGE) {
     uintptr_t page = 4096, begin = ((uintptr_t)data + page - 1) & ~(page - 1);
     uintptr_t end = ((uintptr_t)data + bytes) & ~(page - 1);
     (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a hint: failure is harmless */
@@ -30,7 +30,9 @@ void *jm_data_take(size_t bytes) {
   if (bytes < JM_BLOCK_CACHE_LEAST) return jm_alloc_data(bytes);
   bytes = jm_block_class(bytes);
   void *data = jm_block_cache_find(&cache, bytes, bytes, false);
-  if (!data) data = jm_data_alloc(bytes);
+  if (data) return data;
+  if (bytes >= LARGE) jm_block_cache_drop_below(&cache, bytes);
+  data = jm_data_alloc(bytes);
   if (data) return data;
   jm_data_trim();
   jm_scratch_trim();

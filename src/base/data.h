@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Memory for tensor data. Large blocks are kept for reuse when they are given back: a fresh one
  * costs a page fault every 4 KiB, which takes as long as computing on it. The kept blocks are
- * bounded, and released when memory runs out. Thread-safe. */
+ * bounded, and released when memory runs out. A large fresh block replaces smaller ones: a
+ * program's memory is not needed in addition to what earlier arrays left. Thread-safe. */
 #ifndef JM_BASE_DATA_H
 #define JM_BASE_DATA_H
 

@@ -82,6 +82,22 @@ static void test_data(void) {
   CHECK(jm_data_kept() == 0);
 }
 
+/* A large new block takes the place of smaller ones, the oldest first. */
+static void test_data_superseded(void) {
+  const size_t unit = 1u << 20, sizes[] = {3 * unit, 5 * unit, 12 * unit, 6 * unit};
+  void *blocks[4];
+  for (int i = 0; i < 4; i++) blocks[i] = jm_data_take(sizes[i]);
+  for (int i = 0; i < 4; i++) jm_data_give(blocks[i], sizes[i]);
+  CHECK(jm_data_kept() == 26 * unit);
+  void *small = jm_data_take(2 * unit);
+  CHECK(jm_data_kept() == 26 * unit);
+  void *large = jm_data_take(10 * unit);
+  CHECK(jm_data_kept() == 18 * unit);
+  jm_data_give(small, 2 * unit);
+  jm_data_give(large, 10 * unit);
+  jm_data_trim();
+}
+
 static void test_scratch(void) {
   const size_t bytes = 8u << 20;
   jm_scratch_trim();
@@ -147,4 +163,4 @@ static void test_sha256(void) {
 }
 
 TEST_MAIN(test_sha256, test_error, test_error_without_memory, test_arena, test_dtype, test_text,
-          test_data, test_scratch)
+          test_data, test_data_superseded, test_scratch)
