@@ -108,6 +108,10 @@ typedef struct jm_engine_fact {
    * They need devices of different identities, "" for one that serves any number of processes. */
   const char *collectives, *identity;
   int64_t memory_bytes;
+  /* How long to poll fences before blocking in fence_wait: a thread that blocks is woken up tens of
+   * microseconds after the device's end. 0: the work runs on the host's cores, which polling would
+   * take from it. */
+  int64_t poll_ns;
   bool is_host_memory;
   bool any_thread;
 } jm_engine_fact;

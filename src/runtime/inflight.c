@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/inflight.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include "base/counters.h"
@@ -10,6 +11,12 @@ enum {
   MOST_RUNS = 64,
   SHARE = 4, /* of the device's memory: the runs in flight may hold a quarter */
 };
+
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
 
 void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
   flight->next = NULL;
@@ -52,7 +59,19 @@ static jm_error *await_end(jm_inflight *inflight, const jm_flight *flight) {
   return error;
 }
 
+/* Without a job: whether to look again instead of blocking until the oldest run ends. A job that
+ * comes meanwhile is run. */
+static bool polls(jm_inflight *inflight) {
+  const int64_t most = inflight->engine->fact.poll_ns;
+  if (!most) return false;
+  if (!inflight->idle_since) inflight->idle_since = now();
+  if (now() - inflight->idle_since > most) return false;
+  sched_yield();
+  return true;
+}
+
 static void land_first(jm_inflight *inflight) {
+  inflight->idle_since = 0;
   jm_flight *flight = inflight->first;
   inflight->first = flight->next;
   if (!inflight->first) inflight->last = NULL;
@@ -82,7 +101,9 @@ bool jm_inflight_between(void *context, bool is_idle) {
     land_first(inflight);
     landed = true;
   }
+  if (!is_idle || !inflight->first) inflight->idle_since = 0;
   if (landed || !is_idle || !inflight->first) return landed;
+  if (polls(inflight)) return true;
   jm_counter_add(JM_COUNTER_device_drains, 1);
   land_first(inflight);
   return true;

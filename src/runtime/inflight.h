@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Runs in flight: submitted to a device engine and not done yet, oldest first. The engine's thread
  * encodes the next run meanwhile; between jobs it checks which runs have ended, and without a job
- * it waits for the oldest. Bounded by bytes and by number, so that a program that dispatches faster
- * than the device computes does not fill its memory. Used by the engine's thread alone. */
+ * it waits for the oldest: it polls for as long as the engine says, then blocks. Bounded by bytes
+ * and by number, so that a program that dispatches faster than the device computes does not fill
+ * its memory. Used by the engine's thread alone. */
 #ifndef JM_RUNTIME_INFLIGHT_H
 #define JM_RUNTIME_INFLIGHT_H
 
@@ -25,6 +26,7 @@ typedef struct jm_inflight {
   jm_flight *first, *last;
   uint32_t n;
   size_t bytes;
+  int64_t idle_since; /* since when it polls the oldest run, of CLOCK_MONOTONIC; 0: it does not */
   int64_t stuck_seconds; /* 0, or how long a run took too long: the device does not come back */
 } jm_inflight;
 

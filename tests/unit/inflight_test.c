@@ -11,6 +11,7 @@ enum { MOST = 70 };
 typedef struct run {
   jm_flight flight; /* first */
   int number;
+  int n_polls; /* after so many it has ended; 0: it ends when the test says so */
   bool ended, fails;
 } run;
 
@@ -19,7 +20,9 @@ static int landed[MOST], n_landed, n_failed, n_blocked;
 
 static bool fence_is_done(jm_engine *engine, jm_engine_fence *fence) {
   (void)engine;
-  return ((run *)fence)->ended;
+  run *r = (run *)fence;
+  if (r->n_polls && !--r->n_polls) r->ended = true;
+  return r->ended;
 }
 
 static jm_error *fence_wait(jm_engine *engine, jm_engine_fence *fence) {
@@ -108,4 +111,21 @@ static void test_two_errors(void) {
   CHECK(jm_inflight_between(&inflight, true) && n_failed == 1 && !r->flight.fate);
 }
 
-TEST_MAIN(test_order, test_bounds, test_errors, test_two_errors)
+/* The engine's thread looks again, between jobs, for as long as the engine says; then it blocks. */
+static void test_polling(void) {
+  jm_engine polled = engine;
+  polled.fact.poll_ns = INT64_C(3600) * 1000000000;
+  jm_inflight inflight = {.engine = &polled};
+  begin();
+  const uint64_t drains = jm_counter_read(JM_COUNTER_device_drains);
+  add(&inflight, 0, 1)->n_polls = 4;
+  for (int i = 0; i < 3; i++) CHECK(jm_inflight_between(&inflight, true) && n_landed == 0);
+  CHECK(jm_inflight_between(&inflight, true) && n_landed == 1 && n_blocked == 0);
+  CHECK(jm_counter_read(JM_COUNTER_device_drains) == drains);
+  polled.fact.poll_ns = 1;
+  add(&inflight, 1, 1);
+  while (n_landed == 1) CHECK(jm_inflight_between(&inflight, true));
+  CHECK(n_blocked == 1 && jm_counter_read(JM_COUNTER_device_drains) == drains + 1);
+}
+
+TEST_MAIN(test_order, test_bounds, test_errors, test_two_errors, test_polling)
