@@ -4,7 +4,6 @@
 // launched by bridge_kernel.cc. No exception leaves it, and no meaning of StableHLO enters it.
 #include "engine/mlx/bridge_internal.h"
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -258,6 +257,7 @@ jm_error *array_import(jm_dtype dtype, const int32_t *shape, int rank, const voi
     for (int i = 0; i < rank; i++)
       if (shape[i] < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(shape[i]), &bytes))
         return error_create(JM_INVALID_ARGUMENT, "the size of an array overflows");
+    if (jm::small_import(shape_of(shape, rank), row->theirs, data, bytes, out)) return nullptr;
     if (jm_error *error = room_check(bytes)) return error;
     core::allocator::Data memory = core::allocator::malloc(bytes);
     core::allocator::Buffer buffer = memory.buffer();
@@ -341,27 +341,6 @@ jm_error *arrays_wait(jm_mlx_array *const *arrays, size_t n) {
   });
 }
 
-// MLX's CUDA buffers (mlx/backend/cuda/allocator.h, which needs CUDA's headers): reading one
-// through raw_ptr() moves it to managed memory for good, and every later kernel pays. The driver
-// copies out of it instead.
-struct cuda_buffer {
-  void *data;
-  size_t size;
-  int device;  // -1: managed, the host may read it
-};
-
-bool cuda_copy_out(core::array &a, void *to, size_t n_bytes) {
-  using copy_fn = int(void *to, unsigned long long from, size_t bytes);
-  static copy_fn *const copy = [] {
-    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    return reinterpret_cast<copy_fn *>(driver ? dlsym(driver, "cuMemcpyDtoH_v2") : nullptr);
-  }();
-  const auto *buffer = static_cast<const cuda_buffer *>(a.buffer().ptr());
-  if (!copy || !buffer || buffer->device < 0) return false;
-  auto from = reinterpret_cast<uintptr_t>(buffer->data) + static_cast<uintptr_t>(a.offset());
-  return copy(to, from, n_bytes) == 0;
-}
-
 jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
   return guard("copying an array out", [&]() -> jm_error * {
     if (a->value.nbytes() != n_bytes)
@@ -374,7 +353,7 @@ jm_error *array_export(jm_mlx_array *a, void *data, size_t n_bytes) {
       core::eval(std::vector<core::array>{dense});
     }
     if (!n_bytes) return nullptr;
-    if (!here.unified && cuda_copy_out(dense, data, n_bytes)) return nullptr;
+    if (jm::device_read(dense, data, n_bytes)) return nullptr;
     std::memcpy(data, dense.data<char>(), n_bytes);
     return nullptr;
   });

@@ -189,8 +189,7 @@ typedef struct jm_mlx_api {
   uint64_t (*array_address)(jm_mlx_array *a);
 
   /* Writes n bytes of the host over a computed array of CUDA, behind all that was started before;
-   * they are read when it returns. Memory that both write and read moves between them, which takes
-   * longer than a launch. */
+   * they are read when it returns. */
   jm_error *(*array_write)(jm_mlx_array *a, const void *data, size_t n);
   /* As kernel_launch, but at once, behind all that was started before. MLX's cost of a lazy node
    * grows with the square of its outputs. CUDA alone. */

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "engine/mlx/bridge.h"
@@ -32,6 +33,8 @@ struct opened {
   bool unified = true;
   bool is_cuda = false;
   bool is_gpu = false;
+  std::vector<mlx::core::array> blocks;  // of CUDA's memory (bridge_small.cc)
+  size_t next_block = 0;
 };
 extern thread_local opened here;
 
@@ -96,6 +99,20 @@ std::vector<mlx::core::array> primitive_run(mlx::core::Primitive &primitive,
                                             const std::vector<mlx::core::array> &inputs,
                                             std::vector<mlx::core::array> outputs);
 void recording_release(jm_mlx_recording *recording);
+// Writes to a computed array of CUDA and reads it, where that is supported. A write comes behind
+// all that was started before; a read does not wait for what has started since.
+bool device_write_supported();
+void device_write(const mlx::core::array &to, const void *data, size_t n);
+bool device_read(const mlx::core::array &from, void *data, size_t n);
+
+// bridge_small.cc
+// Imports a small value into CUDA's memory; false: it is none, or there is no such memory.
+bool small_import(const mlx::core::Shape &shape, mlx::core::Dtype dtype, const void *data, size_t n,
+                  jm_mlx_array **out);
+bool is_small_import(const mlx::core::array &a);
+// The primitive, or one that does the same and has no output in managed memory.
+std::shared_ptr<mlx::core::Primitive> device_launch(std::shared_ptr<mlx::core::Primitive> kernel,
+                                                    const std::vector<mlx::core::array> &outputs);
 
 // bridge_graph.cc
 bool is_view(const mlx::core::array &a);

@@ -204,18 +204,24 @@ std::vector<core::array> launch_first(kernel_code &kernel, std::vector<core::arr
 // MLX builds a primitive a call, with a copy of the code or a source put together anew. It depends
 // on the inputs' types and sizes alone, which are the kernel's, so that the first one serves for
 // all launches. (A scalar and an array of one element are the same to it then.)
+std::shared_ptr<core::Primitive> primitive_of(kernel_code &kernel,
+                                              const std::vector<core::array> &inputs) {
+  if (!kernel.primitive) {
+    const std::vector<core::array> made = launch_first(kernel, inputs);
+    kernel.primitive = made[0].primitive_ptr();
+    if (here.is_cuda) kernel.primitive = device_launch(kernel.primitive, made);
+  }
+  return kernel.primitive;
+}
+
 std::vector<core::array> launch(const std::shared_ptr<kernel_code> &kernel,
                                 std::vector<core::array> inputs) {
   if (!here.is_gpu)
     return core::array::make_arrays(
         kernel->shapes, kernel->dtypes,
         std::make_shared<HostLaunch>(core::to_stream(here.stream), kernel), std::move(inputs));
-  if (kernel->primitive)
-    return core::array::make_arrays(kernel->shapes, kernel->dtypes, kernel->primitive,
-                                    std::move(inputs));
-  std::vector<core::array> made = launch_first(*kernel, inputs);
-  kernel->primitive = made[0].primitive_ptr();
-  return made;
+  const std::shared_ptr<core::Primitive> primitive = primitive_of(*kernel, inputs);
+  return core::array::make_arrays(kernel->shapes, kernel->dtypes, primitive, std::move(inputs));
 }
 
 }  // namespace
@@ -275,10 +281,9 @@ jm_error *kernel_run(jm_mlx_kernel *kernel, jm_mlx_array *const *in, jm_mlx_arra
   return guard("running a kernel", [&]() -> jm_error * {
     kernel_code &code = *kernel->code;
     std::vector<core::array> inputs = inputs_of(code, in), outputs;
-    if (!code.primitive) code.primitive = launch_first(code, inputs)[0].primitive_ptr();
     for (size_t i = 0; i < code.shapes.size(); i++)
       outputs.emplace_back(code.shapes[i], code.dtypes[i], nullptr, std::vector<core::array>{});
-    hand_out(primitive_run(*code.primitive, inputs, std::move(outputs)), out);
+    hand_out(primitive_run(*primitive_of(code, inputs), inputs, std::move(outputs)), out);
     return nullptr;
   });
 }

@@ -56,10 +56,11 @@ namespace {
 
 using core::cu::CommandEncoder;
 
-// What MLX's buffers point to on CUDA.
+// What MLX's buffers point to on CUDA (mlx/backend/cuda/allocator.h, which needs CUDA's headers).
 struct cuda_buffer {
   void *data;
   size_t size;
+  int device;  // -1: managed, the host may read it
 };
 
 // Functions that MLX for CUDA alone exports, and the driver's: looked up while running, because
@@ -73,6 +74,7 @@ struct functions {
   int (*node_get_type)(void *node, int *type) = nullptr;
   int (*graph_instantiate)(void **out, void *graph, unsigned long long flags) = nullptr;
   int (*copy_to_device)(uint64_t to, const void *from, size_t n, void *stream) = nullptr;
+  int (*copy_to_host)(void *to, uint64_t from, size_t n) = nullptr;
   int (*graph_launch)(void *executable, void *stream) = nullptr;
   int (*stream_query)(void *stream) = nullptr;
   int (*executable_destroy)(void *executable) = nullptr;
@@ -100,6 +102,7 @@ functions load() {
       bind(driver, "cuGraphNodeGetType", f.node_get_type) &&
       bind(driver, "cuGraphInstantiateWithFlags", f.graph_instantiate) &&
       bind(driver, "cuMemcpyHtoDAsync_v2", f.copy_to_device) &&
+      bind(driver, "cuMemcpyDtoH_v2", f.copy_to_host) &&
       bind(driver, "cuGraphLaunch", f.graph_launch) &&
       bind(driver, "cuStreamQuery", f.stream_query) &&
       bind(driver, "cuGraphExecDestroy", f.executable_destroy) &&
@@ -333,19 +336,43 @@ bool recording_supported() {
   return here.is_cuda && graphs && !std::strcmp(graphs, "0") && cuda().all;
 }
 
+namespace {
+
+uint64_t address_of(const core::array &a) {
+  const auto *buffer = static_cast<const cuda_buffer *>(a.buffer().ptr());
+  return buffer ? reinterpret_cast<uint64_t>(buffer->data) + static_cast<uint64_t>(a.offset()) : 0;
+}
+
+}  // namespace
+
 uint64_t array_address(jm_mlx_array *a) {
   const core::array &value = a->value;
   if (!here.is_cuda || value.status() == core::array::Status::unscheduled) return 0;
-  const auto *buffer = static_cast<const cuda_buffer *>(value.buffer().ptr());
-  if (!buffer || !value.flags().row_contiguous) return 0;
-  return reinterpret_cast<uint64_t>(buffer->data) + static_cast<uint64_t>(value.offset());
+  return value.flags().row_contiguous ? address_of(value) : 0;
+}
+
+bool device_write_supported() { return here.is_cuda && cuda().all; }
+
+void device_write(const core::array &to, const void *data, size_t n) {
+  CommandEncoder &encoder = cuda().get_encoder(stream_here());
+  check(cuda().copy_to_device(address_of(to), data, n, encoder.stream), "cuMemcpyHtoDAsync");
+  keep(encoder, {to});
+}
+
+// Reading through raw_ptr() would move the array to managed memory for good, and every later kernel
+// would pay. The driver copies out of it instead; it does not wait for the stream, which only the
+// writes of small_import need: what kernels compute was waited for.
+bool device_read(const core::array &from, void *data, size_t n) {
+  if (!device_write_supported()) return false;
+  const auto *buffer = static_cast<const cuda_buffer *>(from.buffer().ptr());
+  if (!buffer || buffer->device < 0) return false;
+  if (is_small_import(from)) core::synchronize(stream_here());
+  return cuda().copy_to_host(data, address_of(from), n) == 0;
 }
 
 jm_error *array_write(jm_mlx_array *a, const void *data, size_t n) {
   return guard("writing an array", [&]() -> jm_error * {
-    CommandEncoder &encoder = cuda().get_encoder(stream_here());
-    check(cuda().copy_to_device(array_address(a), data, n, encoder.stream), "cuMemcpyHtoDAsync");
-    keep(encoder, {a->value});
+    device_write(a->value, data, n);
     return nullptr;
   });
 }

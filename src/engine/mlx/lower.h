@@ -21,8 +21,7 @@ typedef struct jm_lower_operand {
 } jm_lower_operand;
 
 /* Scalars that lowerings ask for again and again, each uploaded once a program: a hash table that
- * forgets. Loop counters are among them: memory that the host writes and a GPU reads at once moves
- * between the two, which takes longer than a launch. */
+ * forgets. Loop counters are among them. */
 enum { JM_LOWER_SCALARS = 2048, JM_LOWER_PROBES = 8 };
 typedef struct jm_lower_scalar_slot {
   jm_dtype dtype;

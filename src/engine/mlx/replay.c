@@ -350,10 +350,21 @@ static void bytes_add(jm_mlx_replay *r, size_t bytes) {
   bytes_of_all += (int64_t)bytes;
 }
 
+/* A value of the host that each launch writes. */
+static jm_error *written_make(jm_mlx_replay *r, uint32_t i, const void *host) {
+  r->arguments[i].type = argument_type(r, i);
+  JM_TRY(jm_lower_import(r->api, r->arguments[i].type, host, &r->arguments[i].array));
+  bytes_add(r, jm_type_bytes(r->arguments[i].type));
+  return NULL;
+}
+
 /* Gives the arguments that move memory of the recording. */
 static jm_error *arguments_make(jm_mlx_replay *r, const jm_engine_run *run, lists *l) {
   for (uint32_t i = 0; i < r->n_in; i++) {
-    if (r->moves[i])
+    r->written[i] = r->moves[i] && !run->inputs[i].array;
+    if (r->written[i])
+      JM_TRY(written_make(r, i, run->inputs[i].host));
+    else if (r->moves[i])
       JM_TRY(source_add(r, run, i, l));
     else
       l->in_place[l->n_in_place++] = (jm_mlx_array *)run->inputs[i].array;
@@ -362,16 +373,13 @@ static jm_error *arguments_make(jm_mlx_replay *r, const jm_engine_run *run, list
   jm_error *error = copier_init(r, false, l->types, l->sources, l->n_sources, &first);
   if (!error) error = copy_fresh(r, &first, l->sources, l->targets);
   copier_deinit(r->api, &first);
-  uint32_t n = 0;
   for (uint32_t i = 0, k = 0; i < r->n_in; i++) {
-    r->written[i] = r->moves[i] && !run->inputs[i].array;
-    if (!r->moves[i]) continue;
+    if (!r->moves[i] || r->written[i]) continue;
     r->arguments[i] = (jm_mlx_value){argument_type(r, i), l->targets[k++], NULL};
     if (r->arguments[i].array) bytes_add(r, jm_type_bytes(r->arguments[i].type));
-    if (!r->written[i]) l->types[n++] = r->arguments[i].type;
   }
   JM_TRY(error);
-  return copier_init(r, true, l->types, NULL, n, &r->in);
+  return copier_init(r, true, l->types, NULL, l->n_sources, &r->in);
 }
 
 static jm_error *trace(const attempt *a) {
