@@ -6,6 +6,7 @@
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/mlx/bridge.h"
@@ -33,7 +34,8 @@ struct opened {
   bool unified = true;
   bool is_cuda = false;
   bool is_gpu = false;
-  std::vector<mlx::core::array> blocks;  // of CUDA's memory (bridge_small.cc)
+  std::vector<mlx::core::array> blocks;         // of CUDA's memory (bridge_small.cc)
+  std::unordered_set<const void *> block_data;  // what they share
   size_t next_block = 0;
 };
 extern thread_local opened here;

@@ -35,6 +35,7 @@ const core::array &block_take() {
   }
   core::array fresh = core::zeros({static_cast<int>(block_bytes)}, core::uint8, here.stream);
   core::async_eval({fresh});
+  here.block_data.insert(fresh.data_shared_ptr().get());
   blocks.push_back(std::move(fresh));
   return blocks.back();
 }
@@ -100,9 +101,7 @@ bool small_import(const core::Shape &shape, core::Dtype dtype, const void *data,
 }
 
 bool is_small_import(const core::array &a) {
-  return std::any_of(here.blocks.begin(), here.blocks.end(), [&](const core::array &block) {
-    return block.data_shared_ptr() == a.data_shared_ptr();
-  });
+  return here.block_data.count(a.data_shared_ptr().get()) != 0;
 }
 
 }  // namespace jm
