@@ -169,11 +169,11 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
   loop **link = &loops;
   while (*link != &l) link = &(*link)->next_loop;
   *link = l.next_loop;
-  for (size_t n; (n = atomic_load_explicit(&l.workers, memory_order_acquire));) {
+  for (size_t left; (left = atomic_load_explicit(&l.workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = jm_spin_change(&l.workers, n);
+    bool fewer = jm_spin_change(&l.workers, left);
     pthread_mutex_lock(&lock);
-    if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == n)
+    if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == left)
       pthread_cond_wait(&worker_left, &lock);
   }
   pthread_mutex_unlock(&lock);

@@ -32,8 +32,9 @@ static bool accept(scanner *s, const char *text) {
 
 static jm_error *scan_number(scanner *s, int64_t *out) {
   char *end;
-  if (accept(s, "true") || accept(s, "false")) {
-    *out = s->at[-2] == 'u'; /* of "true" */
+  const bool is_true = accept(s, "true");
+  if (is_true || accept(s, "false")) {
+    *out = is_true;
     return NULL;
   }
   if (*s->at != '-' && (*s->at < '0' || *s->at > '9')) return malformed(s);
