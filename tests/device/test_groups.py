@@ -160,7 +160,8 @@ def test_groups_are_found(counted, name):
     actual, ops = measured(counted, function, inputs)
     on_cuda = "cuda" in jax.devices()[0].client.platform_version
     if on_cuda and name.startswith("attention"):
-        assert ops <= 9  # MLX has a kernel for narrow floats alone there
+        # MLX has a kernel for narrow floats alone there; without ours each op is launched.
+        assert ops <= 9 or os.environ.get("JAX_MPS_KERNELS") == "0"
     elif n_ops is not None:
         assert ops == n_ops
     elif not name.endswith("bfloat16"):  # apart from its mask, transposes and conversions
