@@ -24,7 +24,7 @@ static jm_error *block_run(frame *f, uint32_t block);
 
 /* An op that found no memory does not know what it is. */
 static jm_error *op_note(const frame *f, const jm_op *op, jm_error *error) {
-  if (jm_error_code(error) != JM_RESOURCE_EXHAUSTED) return error;
+  if (!error || jm_error_code(error) != JM_RESOURCE_EXHAUSTED) return error;
   jm_text text;
   jm_text_init(&text);
   jm_op_print(f->plan->module, op, &text);
