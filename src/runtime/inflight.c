@@ -12,10 +12,12 @@ enum {
   SHARE = 4, /* of the device's memory: the runs in flight may hold a quarter */
 };
 
+enum { SECOND = 1000000000 }; /* in ns */
+
 static int64_t now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+  return (int64_t)time.tv_sec * SECOND + time.tv_nsec;
 }
 
 void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
@@ -31,12 +33,12 @@ void jm_inflight_add(jm_inflight *inflight, jm_flight *flight) {
 
 /* Looks often at first: a run that waits for nobody is done soon. */
 static bool is_done_in_time(jm_inflight *inflight, const jm_flight *flight) {
-  struct timespec pause = {0, 20000}, start, now;
-  clock_gettime(CLOCK_MONOTONIC, &start);
+  struct timespec pause = {0, 20000};
+  const int64_t start = now();
   while (!inflight->engine->fence_is_done(inflight->engine, flight->fence)) {
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (inflight->stuck_seconds || now.tv_sec - start.tv_sec > flight->seconds) return false;
-    if (now.tv_sec > start.tv_sec) pause.tv_nsec = 1000000;
+    const int64_t waited = (now() - start) / SECOND;
+    if (inflight->stuck_seconds || waited > flight->seconds) return false;
+    if (waited) pause.tv_nsec = 1000000;
     nanosleep(&pause, NULL);
   }
   return true;
