@@ -22,7 +22,7 @@ fi
 scripts/zig_tools.sh "$PYTHON" aarch64-macos.14.0 "$folder/bin"
 
 absolute() { (cd "$1" && pwd); }
-# Nobody runs what this makes: little optimization, which takes most of the time.
+# Nobody runs what this makes, and optimizing it would take most of the time.
 cmake -G Ninja -S . -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS=-O1 -DCMAKE_CXX_FLAGS=-O1 \
   -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/zig_toolchain.cmake" \
   -DJM_ZIG_BIN="$(absolute "$folder/bin")" -DJM_ZIG_SYSTEM=Darwin -DJM_ZIG_PROCESSOR=arm64 \
