@@ -31,9 +31,6 @@ else:
     assert float(again) == 3000
 """
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("JAX_MPS_KERNELS") == "0", reason="counts the memory of programs in our kernels"
-)
 MIB = 1 << 20
 
 # what it needs at least, as counted by hand, and the program
@@ -118,6 +115,8 @@ def said(python):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_does_not_fit_is_refused(name, limited, said):
+    if os.environ.get("JAX_MPS_KERNELS") == "0" and name != "product":
+        pytest.skip("the bound and the fault in `cos` are those of programs in our kernels")
     by_hand, program = PROGRAMS[name]
     peak = int(re.search(r"peak: (\d+)", said(program))[1])
     little = 4 * MIB  # enough for each array by itself
