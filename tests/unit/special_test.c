@@ -96,6 +96,7 @@ static void test_values(void) {
 
 static void test_edges(void) {
   const double zero = 0, one = 1, minus = -1, infinite = INFINITY, two[] = {2, 0}, pole[] = {1, -3};
+  const double infinities[] = {INFINITY, INFINITY};
   CHECK(isinf(run_one(JM_OP_lgamma, JM_DT_f32, &zero, 1)));
   CHECK(isinf(run_one(JM_OP_lgamma, JM_DT_f64, &minus, 1)));
   CHECK(run_one(JM_OP_lgamma, JM_DT_f32, &one, 1) == 0);
@@ -104,6 +105,8 @@ static void test_edges(void) {
   CHECK(isnan(run_one(JM_OP_erf_inv, JM_DT_f64, two, 1)));
   CHECK(run_one(JM_OP_bessel_i0e, JM_DT_f32, &infinite, 1) == 0);
   CHECK(run_one(JM_OP_igamma, JM_DT_f32, two, 2) == 0);
+  CHECK(isnan(run_one(JM_OP_igamma, JM_DT_f32, infinities, 2)));
+  CHECK(isnan(run_one(JM_OP_igammac, JM_DT_f64, infinities, 2)));
   CHECK(run_one(JM_OP_polygamma, JM_DT_f64, pole, 2) == INFINITY);
 }
 

@@ -90,7 +90,7 @@ static void incomplete_gamma(double a, double x, double eps, double *lower, doub
 /* Of all arguments. */
 static void both_gammas(double a, double x, double eps, double *lower, double *upper) {
   *lower = *upper = NAN;
-  if (!(a >= 0) || !(x >= 0) || (a == 0 && x == 0)) return;
+  if (!(a >= 0) || !(x >= 0) || (a == 0 && x == 0) || (isinf(a) && isinf(x))) return;
   *lower = 0, *upper = 1;
   if (x == 0) return;
   *lower = 1, *upper = 0;
