@@ -58,8 +58,9 @@ def receive(file: BinaryIO) -> Any:
     return pickle.loads(file.read(struct.unpack("<q", head)[0])) if len(head) == 8 else None
 
 
-def run_program(program: Any, eager: bool) -> Any:
-    """The results as numpy arrays, or the error's text."""
+def run_program(program: Any, way: str) -> Any:
+    """The results as numpy arrays, or the error's text. way: jit, eager, or stepwise, which is eager with
+    the bodies of loops and branches, too."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -70,9 +71,10 @@ def run_program(program: Any, eager: bool) -> Any:
         f = chance.function_of(program)
         arguments = [jnp.asarray(a) for a in chance.arrays_of(program)]
         try:
-            if not eager:
+            if way == "jit":
                 f = jax.jit(f, donate_argnums=chance.donated(program))
-            return [np.asarray(x) for x in f(*arguments)]
+            with jax.disable_jit(way == "stepwise"):
+                return [np.asarray(x) for x in f(*arguments)]
         except Exception as error:  # noqa: BLE001 - an error is a result, which is compared
             return f"{type(error).__name__}: {error}"
 
@@ -85,7 +87,7 @@ def work() -> None:
         if (task := receive(sys.stdin.buffer)) is None:
             return
         program, ways = task
-        send(answers, {way: run_program(program, way == "eager") for way in ways})
+        send(answers, {way: run_program(program, way) for way in ways})
         forget(n)
 
 
@@ -214,10 +216,13 @@ class Fuzzer:
 
     def is_theirs(self, program: Any, ours: list[Any]) -> bool:
         """Op by op the CPU's results are ours: XLA changed the program's meaning."""
-        from chance.judge import find_unlike
+        from chance.judge import compare
 
-        theirs = self.run_on_cpu(program, "eager")
-        return not isinstance(theirs, str) and not find_unlike(ours, theirs)
+        answers = (self.run_on_cpu(program, way) for way in ("eager", "stepwise"))
+        return any(
+            not isinstance(theirs, str) and not compare(program, ours, theirs, "cpu", "value")
+            for theirs in answers
+        )
 
     def close(self) -> None:
         for worker in self.workers.values():

@@ -1,51 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/JAX_TESTS.md from what scripts/run_jax_tests.py stored.
+"""Writes a table of docs/JAX_TESTS.md from what scripts/run_jax_tests.py stored.
 
-    scripts/jax_tests_doc.py build/jax-tests/results.tsv --baseline cpu.tsv
-    scripts/jax_tests_doc.py mps.tsv --baseline cpu.tsv --x64 mps64.tsv --x64-baseline cpu64.tsv
-    scripts/jax_tests_doc.py mps8.tsv --baseline cpu8.tsv --eight-devices
+    scripts/jax_tests_doc.py 'jax 0.10.2' --run mps.tsv cpu.tsv --x64 mps64.tsv cpu64.tsv
+    scripts/jax_tests_doc.py 'Eight devices' --run mps8.tsv cpu8.tsv
 
-Every test that JAX's CPU backend passes and this plugin does not is listed, under the first line of
-its message with the numbers taken out. With --x64 only the section of the files that ran in both
-settings is written, with --eight-devices that of a run with eight devices.
+The page has a section of this title; its prose is written by hand, and what stands from the table on is
+replaced: a line a file, and each test that JAX's CPU backend passes and this plugin does not.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import importlib.metadata
 import pathlib
 import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from run_jax_tests import OUTCOMES, ROOT, gate_of, module_of, read_results
-
-HEAD = """# JAX's own tests
-
-Written by `scripts/jax_tests_doc.py` from a run of `scripts/run_jax_tests.py` with jax {version}
-(`JAX_PLATFORMS=mps,cpu`, `JAX_TEST_DUT={dut}`). *Rate* is the share of the tests that JAX's own CPU
-backend passes, skipped ones counted as not passed. A test in which the process died counts as
-`crash`. Not run: tests of Pallas and Mosaic, and those that need several processes.
-"""
-
-BY_HAND = "## Reasons"
-
-BOTH = "## Linear algebra, callbacks, random numbers, special functions"
-BOTH_HEAD = """
-Whole files with jax {version}, `JAX_PLATFORMS=mps,cpu`, `JAX_TEST_DUT=cpu`, on the host engine: with x64 off,
-and with `JAX_ENABLE_X64=1`, each against JAX's CPU backend in the same setting. *Rate* is the share of what
-that passes. `scripts/jax_tests_doc.py --x64` writes this section.
-"""
-
-EIGHT = "## Eight devices"
-EIGHT_HEAD = """
-Whole files with jax {version}, `JAX_PLATFORMS=mps,cpu`, `JAX_TEST_DUT=cpu`, `JAX_MPS_DEVICE=host`,
-`JAX_MPS_NUM_DEVICES=8`, against JAX's CPU backend with eight devices. *Rate* is the share of what that passes.
-`scripts/jax_tests_doc.py --eight-devices` writes this section.
-"""
+from run_jax_tests import ROOT, gate_of, module_of, read_results
 
 # Why tests fail that ask for what JAX does and this plugin does not.
 LIMITS = {
@@ -59,42 +32,6 @@ LIMITS = {
 def reason_of(name: str, why: str) -> str:
     limit = next((text for pattern, text in LIMITS.items() if re.search(pattern, name)), None)
     return limit or gate_of(name) or re.sub(r"[`|]", "", why)[:160]
-
-
-def table(results: dict, baseline: dict) -> list[str]:
-    lines = ["| file | " + " | ".join(OUTCOMES) + " | CPU passes | rate |"]
-    lines.append("|---" * (len(OUTCOMES) + 3) + "|")
-    sums: collections.Counter[str] = collections.Counter()
-    for module in sorted({module_of(name) for name in results}):
-        counts = collections.Counter(
-            outcome for name, (outcome, _) in results.items() if module_of(name) == module
-        )
-        wanted = [n for n, (o, _) in baseline.items() if o == "pass" and module_of(n) == module]
-        counts["wanted"] = len(wanted)
-        counts["good"] = sum(results.get(name, ("",))[0] == "pass" for name in wanted)
-        sums.update(counts)
-        lines.append(row(module, counts))
-    return [*lines, row("**all**", sums)]
-
-
-def row(name: str, counts: collections.Counter[str]) -> str:
-    rate = 100 * counts["good"] / max(counts["wanted"], 1)
-    cells = [str(counts[outcome]) for outcome in OUTCOMES]
-    return f"| {name} | {' | '.join(cells)} | {counts['wanted']} | {rate:.2f} % |"
-
-
-def failures(results: dict, baseline: dict) -> list[str]:
-    groups = collections.defaultdict(list)
-    for name, (outcome, why) in sorted(results.items()):
-        if outcome == "pass" or (outcome == "skip" and baseline.get(name, ("",))[0] != "pass"):
-            continue
-        text = re.sub(r"\d+", "N", why.removeprefix("Skipped: ")) or "no message"
-        groups[(outcome, text[:160])].append(name)
-    lines = []
-    for (outcome, text), names in sorted(groups.items(), key=lambda g: (g[0][0], -len(g[1]))):
-        lines += ["", f"### {outcome}: {len(names)}", "", f"`{text.replace('`', '')}`", ""]
-        lines += [f"- {name.removeprefix('tests.')}" for name in names]
-    return lines or ["", "None."]
 
 
 def counts_of(results: dict, baseline: dict, modules: set[str]) -> collections.Counter[str]:
@@ -131,49 +68,33 @@ def in_settings(settings: list[tuple[str, dict, dict]]) -> list[str]:
     return lines + (found or ["- nothing"])
 
 
-def write_section(page: pathlib.Path, title: str, head: str, settings: list) -> None:
+def write_section(page: pathlib.Path, title: str, settings: list) -> None:
     if not all(part for _, *parts in settings for part in parts):
         sys.exit("no results, or no baseline")
-    text = page.read_text(encoding="utf-8")
-    before, found, rest = text.partition(f"\n{title}\n")
+    before, found, rest = page.read_text(encoding="utf-8").partition(f"\n## {title}\n")
     if not found:
         sys.exit(f"{page.name} lacks the section {title}")
-    after = rest[rest.index("\n## ") :] if "\n## " in rest else ""
-    head = head.format(version=importlib.metadata.version("jax"))
+    section, following, after = rest.partition("\n## ")
+    prose, table, _ = section.partition("\n| file ")
+    if not table:
+        sys.exit(f"the section {title} of {page.name} lacks a table")
     lines = "\n".join(in_settings(settings))
-    page.write_text(f"{before}{found}{head}\n{lines}\n{after}", encoding="utf-8")
+    page.write_text(f"{before}{found}{prose}\n{lines}\n{following}{after}", encoding="utf-8")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=pathlib.Path)
-    parser.add_argument("--baseline", type=pathlib.Path, required=True)
-    parser.add_argument("--dut", default="cpu")
-    parser.add_argument("--x64", type=pathlib.Path, help="results with JAX_ENABLE_X64=1")
-    parser.add_argument("--x64-baseline", type=pathlib.Path)
-    parser.add_argument("--eight-devices", action="store_true")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("section", help="its title, without ##")
+    pair = {"nargs": 2, "type": pathlib.Path, "metavar": ("MPS", "CPU")}
+    parser.add_argument("--run", required=True, help="outcomes here and on JAX's CPU", **pair)
+    parser.add_argument("--x64", help="the same with JAX_ENABLE_X64=1", **pair)
     args = parser.parse_args()
-    page = ROOT / "docs" / "JAX_TESTS.md"
-    if bool(args.x64) != bool(args.x64_baseline):
-        parser.error("--x64 and --x64-baseline belong together")
-    results, baseline = read_results(args.results), read_results(args.baseline)
-    if args.eight_devices:
-        write_section(page, EIGHT, EIGHT_HEAD, [("", results, baseline)])
-        return 0
+    settings = [("", *map(read_results, args.run))]
     if args.x64:
-        x64 = ("x64: ", read_results(args.x64), read_results(args.x64_baseline))
-        write_section(page, BOTH, BOTH_HEAD, [("", results, baseline), x64])
-        return 0
-    if not results or not baseline:
-        sys.exit("no results, or no baseline")
-    lines = [HEAD.format(version=importlib.metadata.version("jax"), dut=args.dut)]
-    lines += table(results, baseline)
-    lines += ["", "## What CPU passes and mps does not, and what fails on both"]
-    lines += failures(results, baseline)
-    text = "\n".join(lines) + "\n"
-    if page.exists():  # from here on it is written by hand
-        text += "".join(page.read_text(encoding="utf-8").partition(f"\n{BY_HAND}\n")[1:])
-    page.write_text(text, encoding="utf-8")
+        settings.append(("x64: ", *map(read_results, args.x64)))
+    write_section(ROOT / "docs" / "JAX_TESTS.md", args.section, settings)
     return 0
 
 

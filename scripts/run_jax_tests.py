@@ -274,6 +274,8 @@ def read_results(path: pathlib.Path) -> dict[str, tuple[str, str]]:
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             name, outcome, *why = line.split("\t")
+            if name.count("]") > name.count("["):  # pytest's own, of a test with a parameter
+                name = name.removesuffix("]")
             results[name] = (outcome, why[0] if why else "")
     return results
 

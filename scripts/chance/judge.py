@@ -31,6 +31,7 @@ from chance.program import (
 
 NOISES = (1, 2, 3, 4)
 ROUNDINGS = 16  # that two results may differ by before they are looked at
+LITTLE = 2.0**-10  # of a value: an error of both that is none of a program's meaning
 SPREADS = 8  # how much more than the noisy runs a result may differ from the wide one
 
 
@@ -61,7 +62,7 @@ def unlike(a: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
         near = np.abs(a - b) <= ROUNDINGS * (
             epsilon(dtype) * np.maximum(np.abs(a), np.abs(b)) + tiny(dtype)
         )
-    return ~(same(a, b) | near)
+    return ~(same(a, b) | (near & np.isfinite(a) & np.isfinite(b)))
 
 
 def find_unlike(a: list[np.ndarray], b: list[np.ndarray]) -> list[tuple[int, int]]:
@@ -110,6 +111,8 @@ def allowed(wide: np.ndarray, noisy: list[np.ndarray], dtype: str) -> tuple[np.n
 def is_right(x: np.ndarray, wide: np.ndarray, spread: np.ndarray, unsure: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(x - wide) <= spread if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    if x.dtype.kind == "f":  # no error makes a number infinite; where noise does, it is not sure
+        near &= np.isfinite(x) & np.isfinite(wide)
     return same(x, wide) | near | unsure
 
 
@@ -156,14 +159,18 @@ def compare(
             # Any number with an infinite part is infinity; which part is, or is NaN, differs between
             # XLA, NumPy and C.
             unsure = unsure | (~np.isfinite(ours[n]) & ~np.isfinite(theirs[n]))
+        if (
+            w.dtype.kind == "f"
+        ):  # who errs a little, and no more than twice what the other does, is as right
+            with np.errstate(invalid="ignore", over="ignore"):
+                error = np.abs(y - w)
+                spread = np.fmax(spread, np.where(error < LITTLE * np.abs(w), 2 * error, 0))
         if "grad" in program.wrappers and w.dtype.kind == "f":
             # Its ops are JAX's and have no noise of their own: the other's error is the measure.
-            spread = spread + SPREADS * np.nanmax(
-                np.abs(y - w), initial=0, where=np.isfinite(y - w)
-            )
+            spread = spread + SPREADS * np.nanmax(error, initial=0, where=np.isfinite(error))
             # Where the other overflows and float64 does not, or they are not finite in two ways,
             # that error has no bound.
-            unsure = unsure | (~np.isfinite(y - w) & ~same(y, w))
+            unsure = unsure | (~np.isfinite(error) & ~same(y, w))
         differ = unlike(x, y, dtype if is_inexact(dtype) else "float32")
         bad = differ & ~is_right(x, w, spread, unsure)
         if not bad.any():

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jax import lax
 
-from chance.program import Context, op, part_dtype
+from chance.program import Context, is_complex, is_inexact, op, part_dtype
 
 # name: whether a rounding of the argument can change the result by much
 UNARY = {
@@ -136,17 +136,44 @@ def unsure_product(context: Context, params: dict, x: Any, out: Any, add: Any) -
     return jnp.where(above | below, jnp.asarray(np.nan, out.dtype), out)
 
 
+def size_of(x: Any) -> Any:
+    """At least the size of each part of a product with x, by the sizes of both; of a finite x."""
+    x = lax.stop_gradient(x)
+    complex_ = jnp.issubdtype(x.dtype, jnp.complexfloating)
+    size = jnp.abs(x.real) + jnp.abs(x.imag) if complex_ else jnp.abs(x)
+    return jnp.where(jnp.isfinite(x), size, 0).astype(jnp.float64)
+
+
+def unsure_sum(context: Context, params: dict, out: Any, add: Any, *factors: Any) -> Any:
+    """With noise, NaN or infinite where a partial sum may leave the type's range in some order, which
+    nobody promises. add: the sum of the products of such factors, not below zero."""
+    if not context.noise or not jnp.issubdtype(out.dtype, jnp.inexact):
+        return out
+    small = 2.0**-500  # so that float64 holds what leaves its range
+    most = float(ml_dtypes.finfo(part_dtype(params["own"])).max) * small ** len(factors)
+    lost = np.nan if context.noise % 2 else np.inf
+    lost = complex(lost, lost) if is_complex(str(out.dtype)) else lost
+    above = add(*(size_of(x) * small for x in factors)) > most
+    return jnp.where(above, jnp.asarray(lost, out.dtype), out)
+
+
 def reducer(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, x: Any) -> Any:
         f = jax.scipy.special.logsumexp if name == "logsumexp" else getattr(jnp, name)
         places = {"axis": params["axis"], "keepdims": params["keepdims"]}
         x = without_complex_nan(name, x)
+        if context.wide and is_inexact(params["own"]):  # of integers, too
+            x = x.astype(jnp.promote_types(x.dtype, context.dtype(params["own"])))
         if context.wide and name in ("max", "min") and jnp.issubdtype(x.dtype, jnp.floating):
             out = reduce_with_nan(f, x, **places)
         else:
             out = f(x, **places)
         if name == "prod":
             out = unsure_product(context, params, x, out, lambda v: jnp.sum(v, **places))
+        if name in ("sum", "mean"):
+            out = unsure_sum(context, params, out, lambda v: jnp.sum(v, **places), x)
+        if name == "var":
+            out = unsure_sum(context, params, out, lambda v, w: jnp.sum(v * w, **places), x, x)
         return out.astype(context.dtype(params["dtype"])) if "dtype" in params else out
 
     return apply
@@ -159,6 +186,8 @@ def cumulative(name: str) -> Any:
         out = getattr(lax, name)(x, **along)
         if name == "cumprod":
             out = unsure_product(context, params, x, out, lambda v: lax.cumsum(v, **along))
+        if name == "cumsum":
+            out = unsure_sum(context, params, out, lambda v: lax.cumsum(v, **along), x)
         return out
 
     return apply
@@ -438,16 +467,13 @@ def apply_window(context, params, bodies, x):
     if init is None:
         info = jnp.iinfo(x.dtype)
         init = info.min if params["how"] == "max" else info.max
-    return lax.reduce_window(
-        x,
-        np.array(init).astype(x.dtype),
-        f,
-        params["sizes"],
-        params["strides"],
-        params["padding"],
-        params["base"],
-        params["window"],
-    )
+    names = ("sizes", "strides", "padding", "base", "window")
+
+    def reduce(x):
+        return lax.reduce_window(x, np.array(init).astype(x.dtype), f, *(params[n] for n in names))
+
+    out = reduce(x)
+    return unsure_sum(context, params, out, reduce, x) if params["how"] == "add" else out
 
 
 def plain_convolution(x: Any, kernel: Any, params: dict) -> Any:
@@ -477,7 +503,11 @@ def plain_convolution(x: Any, kernel: Any, params: dict) -> Any:
 @op("convolution", sums=True)
 def apply_convolution(context, params, bodies, x, kernel):
     if context.wide:
-        return plain_convolution(x, kernel, params)
+
+        def convolve(x, kernel):
+            return plain_convolution(x, kernel, params)
+
+        return unsure_sum(context, params, convolve(x, kernel), convolve, x, kernel)
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -492,16 +522,24 @@ def apply_convolution(context, params, bodies, x, kernel):
 
 @op("dot", sums=True)
 def apply_dot(context, params, bodies, x, y):
-    return lax.dot_general(
-        x, y, (params["contract"], params["batch"]), precision=lax.Precision.HIGHEST
-    )
+    def dot(x, y):
+        axes = (params["contract"], params["batch"])
+        return lax.dot_general(x, y, axes, precision=lax.Precision.HIGHEST)
+
+    return unsure_sum(context, params, dot(x, y), dot, x, y)
 
 
 @op("fft", sums=True)
 def apply_fft(context, params, bodies, x):
-    return getattr(jnp.fft, params["how"])(x, axis=params["axis"]).astype(
-        context.dtype(params["dtype"])
-    )
+    axis = params["axis"]
+    out = getattr(jnp.fft, params["how"])(x, axis=axis).astype(context.dtype(params["dtype"]))
+
+    def add(sizes):  # those of a real result stand for their conjugates, too
+        return jnp.broadcast_to(2 * jnp.sum(sizes, axis, keepdims=True), out.shape)
+
+    # An infinite element makes all of them NaN or infinite, by the zeros among the factors.
+    huge = jnp.asarray(np.finfo(np.float64).max, x.dtype)
+    return unsure_sum(context, params, out, add, jnp.where(jnp.isfinite(x), x, huge))
 
 
 @op("random", exact=True)
@@ -516,7 +554,7 @@ def apply_random(context, params, bodies):
 @op("fori")
 def apply_fori(context, params, bodies, x, *captured):
     def body(i, carry):
-        return bodies[0](carry, i.astype(jnp.int32), *captured).astype(x.dtype)
+        return bodies[0](carry, jnp.int32(i), *captured).astype(x.dtype)
 
     return lax.fori_loop(jnp.int32(params["from"]), jnp.int32(params["to"]), body, x)
 

@@ -60,7 +60,7 @@ steps = [
     Step("exp", (0,), {}, "float32", (50,)),
 ]
 p = program.Program(0, [X], steps, (3, 4), ("remat",))
-right = fuzz_programs.run_program(p, eager=False)
+right = fuzz_programs.run_program(p, "jit")
 found["right"] = len(judge.compare(p, right, right, "cpu", "value"))
 near = [right[0] * np.float32(1 + 3e-7), right[1]]
 found["rounding"] = len(judge.compare(p, near, right, "cpu", "value"))
@@ -104,20 +104,20 @@ found["nan grad"] = grad(np.where(half == 0, np.float32(np.nan), half))
 z = np.array([-2, 3], np.complex64)
 steps = [Step("square", (0,), {}, "complex64", (2,)), Step("acos", (1,), {}, "complex64", (2,))]
 p = program.Program(0, [program.Input((2,), "complex64", "", 0, z)], steps, (2,))
-(right,) = fuzz_programs.run_program(p, eager=False)
+(right,) = fuzz_programs.run_program(p, "jit")
 cut = lambda ours: [d.kind for d in judge.compare(p, [ours], [right], "cpu", "value")]
 found["cut"], found["off the cut"] = cut(right.conj()), cut(right + np.complex64(5))
 # A NaN among complex numbers: its maximum depends on the order, and so is not asked for.
 z = np.array([1, complex(np.nan, 0), 2], np.complex64)
 p = program.Program(0, [program.Input((3,), "complex64", "", 0, z)], [
     Step("cummax", (0,), {"axis": 0, "reverse": False}, "complex64", (3,))], (1,))
-found["cummax"] = fuzz_programs.run_program(p, eager=False)[0].real.tolist()
+found["cummax"] = fuzz_programs.run_program(p, "jit")[0].real.tolist()
 
 # In float64 a derivative is as sure as its own operations are: bessel_i1e's is 0 at 1.545.
 x = np.array([1.54512, 1.5, 20])
 p = program.Program(0, [program.Input((3,), "float64", "", 0, x)], [
     Step("bessel_i1e", (0,), {}, "float64", (3,))], (1,), ("grad",), x64=True)
-(right,) = fuzz_programs.run_program(p, eager=False)
+(right,) = fuzz_programs.run_program(p, "jit")
 judged = lambda error: [d.kind for d in judge.compare(p, [right + error], [right], "cpu", "value")]
 found["derivative"], found["bad derivative"] = judged(2e-16), judged(1e-10)
 
@@ -130,6 +130,21 @@ judged = lambda q, ours: [
 found["underflow"] = judged(p, 0.0199)
 safe = dataclasses.replace(p.inputs[0], data=np.array([1e-10, 1e-12, 1e12, 2e10], np.float32))
 found["no underflow"] = judged(dataclasses.replace(p, inputs=[safe]), 1.99)
+
+# So is a sum; and the terms of one that stays within the range are added right.
+x = np.array([3e38, 3e38, -3e38, -2e38], np.float32)
+step = Step("reduce_sum", (0,), {"axis": (0,), "keepdims": False, "dtype": "float32"}, "float32", ())
+p = program.Program(0, [program.Input((4,), "float32", "", 0, x)], [step], (1,))
+judged = lambda q, ours: [
+    d.kind for d in judge.compare(q, [np.float32(ours)], [np.float32(1e38)], "cpu", "value")]
+found["overflow"] = judged(p, np.inf)
+safe = dataclasses.replace(p.inputs[0], data=np.array([3e37, 3e37, -3e37, 7e37], np.float32))
+found["no overflow"] = judged(dataclasses.replace(p, inputs=[safe]), np.inf)
+# The variance of integers is computed in float64, too, where it is judged.
+x = np.tile(np.array([0, 1, 4], np.int32), 595)
+step = Step("reduce_var", (0,), {"axis": None, "keepdims": False}, "float32", ())
+p = program.Program(0, [program.Input(x.shape, "int32", "", 0, x)], [step], (1,))
+found["variance"] = abs(float(judge.run_wide(p)[0]) - 26 / 9) < 1e-6
 
 # Constants are not folded where it is judged: z / 0 is infinite. So is cos z where sinh overflows.
 z = np.array([1 + 2j, 2 - 1j], np.complex64)
@@ -178,6 +193,9 @@ def test_judge_and_reduce():
         "bad derivative": ["value"],
         "underflow": [],
         "no underflow": ["both"],
+        "overflow": [],
+        "no overflow": ["value"],
+        "variance": True,
         "infinite": [["inf", "inf"], ["inf", "-inf"], ["inf", "-inf"]],
     }
 
