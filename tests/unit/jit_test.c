@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/background.h"
 #include "base/counters.h"
+#include "engine/host/effort.h"
 #include "unit/kernel_memory.h"
 
 static bool has_llvm;
@@ -41,7 +43,7 @@ static void run_cases(void) {
   jm_jit_code **codes = jm_alloc(n_cases, sizeof *codes);
   CHECK(n_cases);
   for (int quick = 0; quick < 2 && has_llvm; quick++) {
-    jm_jit_limit_quick(quick ? INT64_MAX : 0);
+    jm_effort_force(quick ? JM_EFFORT_QUICK : JM_EFFORT_GOOD);
     CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, NULL, codes));
     for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
       uint32_t w = widest(cases[i]);
@@ -53,6 +55,7 @@ static void run_cases(void) {
     }
     for (uint32_t i = 0; i < n_cases; i++) jm_jit_code_release(codes[i]);
   }
+  jm_effort_force(JM_EFFORT_ESTIMATED);
   jm_free(codes);
   destroy_cases();
 }
@@ -254,6 +257,110 @@ static void test_saving(void) {
   destroy_cases();
 }
 
+/* -- compiling once more */
+
+static uint64_t n_improved(void) { return jm_counter_read(JM_COUNTER_host_kernels_improved); }
+
+/* Launches it as often as it takes. */
+static jm_kernel_fn *launch_often(jm_jit_code *code) {
+  const uint64_t before = n_improved();
+  jm_kernel_fn *function = jm_jit_code_function(code);
+  for (int i = 0; i < 1 << 20 && n_improved() == before; i++) {
+    function = jm_jit_code_function(code);
+    if (i % 1024 == 1023) jm_background_wait();
+  }
+  CHECK(n_improved() == before + 1);
+  return function;
+}
+
+static void test_improving(void) {
+  if (!has_llvm) return;
+  const jm_kernel *kernels[2] = {make_adder("kept", 41), make_adder("dropped", 42)};
+  jm_jit_code *codes[2] = {0};
+  CHECK_OK(jm_jit_compile(kernels, 2, NULL, codes));
+  jm_kernel_fn *quick = jm_jit_code_function(codes[0]);
+  (void)launch_often(codes[0]);
+  jm_kernel_fn *good = jm_jit_code_function(codes[0]);
+  CHECK(good != quick);
+  CHECK(agrees(kernels[0], good, 100) &&
+        agrees(kernels[0], quick, 100)); /* a thread may be in it */
+  const uint64_t before = n_improved();
+  bool same = true;
+  for (int i = 0; i < 1 << 20; i++) same &= jm_jit_code_function(codes[0]) == good;
+  CHECK(same);
+  jm_background_wait();
+  CHECK(n_improved() == before);
+  (void)launch_often(codes[1]);
+  for (int i = 0; i < 2; i++) jm_jit_code_release(codes[i]);
+  jm_background_wait();
+  destroy_cases();
+}
+
+/* The job holds the code, and needs nothing of whoever had it compiled. */
+static void test_improving_released(void) {
+  if (!has_llvm) return;
+  for (int round = 0; round < 20; round++) {
+    const jm_kernel *kernels[1] = {make_adder("released", 51)};
+    jm_jit_code *codes[1] = {0};
+    CHECK_OK(jm_jit_compile(kernels, 1, NULL, codes));
+    const uint64_t before = n_improved();
+    for (int i = 0; i < (1 << 14) + round && n_improved() == before; i++)
+      (void)jm_jit_code_function(codes[0]);
+    jm_jit_code_release(codes[0]);
+    destroy_cases();
+  }
+  jm_background_wait();
+}
+
+/* Code is saved as good code. */
+static void test_saving_quick(void) {
+  if (!has_llvm) return;
+  const jm_kernel *kernels[2] = {make_adder("a", 61), make_adder("b", 61)};
+  const uint64_t before = n_improved();
+  jm_text bytes;
+  save_kernels(kernels, 2, &bytes); /* which are equal */
+  CHECK(n_improved() == before + 1);
+  jm_saved_code *saved = NULL;
+  CHECK_OK(jm_saved_code_open(bytes.bytes, bytes.size, &saved));
+  CHECK(saved && jm_saved_code_images(saved) == 1);
+  jm_jit_code *codes[1] = {0};
+  CHECK_OK(jm_jit_compile(kernels, 1, saved, codes));
+  jm_kernel_fn *good = jm_jit_code_function(codes[0]);
+  CHECK(agrees(kernels[0], good, 100));
+  bool same = true;
+  for (int i = 0; i < 1 << 20; i++) same &= jm_jit_code_function(codes[0]) == good;
+  CHECK(same);
+  jm_background_wait();
+  CHECK(n_improved() == before + 1);
+  jm_jit_code_release(codes[0]);
+  jm_saved_code_close(saved);
+  jm_text_deinit(&bytes);
+  destroy_cases();
+}
+
+/* What a run is estimated to execute decides. */
+static void test_effort(void) {
+  uint32_t few, many;
+  for (int long_loop = 0; long_loop < 2; long_loop++) {
+    jm_kbuilder *b = begin_case("effort");
+    uint32_t z = case_param(b, JM_KT_i64, true, 0);
+    jm_kloop loop;
+    jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 0, jm_kbuild_index(b, 0),
+                         jm_kbuild_index(b, long_loop ? INT64_C(1) << 30 : 1000), NULL, 0, &loop);
+    case_store(b, z, jm_kbuild_index(b, 0), loop.index);
+    jm_kbuild_loop_end(b, &loop, NULL);
+    add_case(b);
+  }
+  CHECK(jm_effort_is_quick(cases[0], &many) && many > 1);
+  CHECK(!jm_effort_is_quick(cases[1], &few) && !few);
+  jm_effort_force(JM_EFFORT_QUICK);
+  CHECK(jm_effort_is_quick(cases[1], &few) && !few);
+  jm_effort_force(JM_EFFORT_GOOD);
+  CHECK(!jm_effort_is_quick(cases[0], &many) && !many);
+  jm_effort_force(JM_EFFORT_ESTIMATED);
+  destroy_cases();
+}
+
 /* No bit may change unseen, nor may the bytes be cut. */
 static void test_damaged_code(void) {
   if (!has_llvm) return;
@@ -331,5 +438,6 @@ static void test_cancelling(void) {
 }
 
 TEST_MAIN(find_llvm, test_instructions, test_memory, test_loops, test_random, test_sharing,
-          test_threads, test_fork, test_without_memory, test_saving, test_damaged_code,
-          test_foreign_code, test_cancelling)
+          test_threads, test_fork, test_without_memory, test_saving, test_effort, test_improving,
+          test_improving_released, test_saving_quick, test_damaged_code, test_foreign_code,
+          test_cancelling)

@@ -2,6 +2,7 @@
  * Threads loops: what verification refuses, in which order lanes run and are combined, which
  * barriers are inserted, that each is needed, the text form, and compiled kernels against the
  * interpreter, bit for bit (a NaN is a NaN; needs an LLVM: JAX_MPS_LLVM). */
+#include "engine/host/effort.h"
 #include "engine/host/jit.h"
 #include "unit/kernel_memory.h"
 #include "unit/threads_cases.h"
@@ -544,7 +545,7 @@ static bool agrees(const jm_kernel *k, jm_kernel_fn *fn, int64_t n, bool overlap
 static void run_compiled(void) {
   jm_jit_code **codes = jm_alloc(n_cases, sizeof *codes);
   for (int quick = 0; quick < 2 && has_llvm; quick++) {
-    jm_jit_limit_quick(quick ? INT64_MAX : 0);
+    jm_effort_force(quick ? JM_EFFORT_QUICK : JM_EFFORT_GOOD);
     CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, NULL, codes));
     for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
       const int64_t w = jm_kernel_threads(cases[i]);

@@ -4,15 +4,16 @@
 #include "engine/host/jit.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/counters.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "engine/host/effort.h"
 #include "engine/host/image.h"
 #include "engine/host/llvm_library.h"
 #include "engine/host/machine.h"
@@ -30,10 +31,16 @@ typedef struct batch {
   bool quickly;
 } batch;
 
+/* Code that was compiled quickly gives way to good code when it has been launched often; threads
+ * may be in it then, so that it stays. */
 struct jm_jit_code {
-  jm_kernel_fn *function;
-  batch *batch;
-  uint64_t offset; /* in the batch's image */
+  jm_background_job
+      job; /* first: a job is its code. In the queue once, when `launches` gets to 0 */
+  jm_kernel_fn *_Atomic function;
+  _Atomic uint32_t launches; /* until it is compiled well; 0: that is done, begun, or not wanted */
+  batch *batch, *replaced;   /* the latter: NULL, or what threads may still be in */
+  uint64_t offset;           /* in the batch's image */
+  bool quick;                /* not yet what it is to be */
   size_t held;
   uint64_t hash;
   jm_text text;    /* its source: the kernel's text */
@@ -44,10 +51,6 @@ struct jm_jit_code {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static jm_jit_code *buckets[N_BUCKETS];
-
-/* Scalar instructions that a run executes: below, quick compilation takes a fifth of the time, and
- * most of the time of a run is spent elsewhere. */
-static _Atomic int64_t quick_work = 1 << 18;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const jm_target *found;
@@ -162,22 +165,30 @@ static void free_batch(batch *b) {
 }
 
 /* The code starts here in its batch. */
-static void set_function(jm_jit_code *code, const batch *b, uint64_t offset) {
+static void set_function(jm_jit_code *code, batch *b, uint64_t offset) {
   const void *address = b->image.bytes + offset;
+  jm_kernel_fn *function;
+  memcpy(&function, &address, sizeof address);
+  b->held++;
+  code->batch = b;
   code->offset = offset;
-  memcpy(&code->function, &address, sizeof address);
+  atomic_store_explicit(&code->function, function, memory_order_release);
 }
 
-jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code) { return code->function; }
+static batch *leave_batch(batch *b) { return b && !--b->held ? b : NULL; }
 
 void jm_jit_code_release(jm_jit_code *code) {
   if (!code) return;
+  batch *unused[2] = {0};
   pthread_mutex_lock(&lock);
   bool last = !--code->held;
-  bool last_of_batch = last && !--code->batch->held;
-  if (last) remove_code(code);
+  if (last) {
+    remove_code(code);
+    unused[0] = leave_batch(code->batch);
+    unused[1] = leave_batch(code->replaced);
+  }
   pthread_mutex_unlock(&lock);
-  if (last_of_batch) free_batch(code->batch);
+  for (int i = 0; i < 2; i++) free_batch(unused[i]);
   if (last) free_code(code);
 }
 
@@ -189,7 +200,9 @@ typedef struct task {
   jm_jit_code *code;
   bool loaded; /* from the saved code */
   bool quickly;
+  uint32_t launches; /* of the code, as jm_effort_is_quick says */
   uint32_t batch;
+  uint64_t offset; /* in the batch's image */
 } task;
 
 typedef struct compilation {
@@ -246,8 +259,7 @@ static jm_error *compile_module(compilation *c, uint32_t b, jm_llvm_module *modu
   jm_llvm_object_release(&object);
   if (error) return error;
   for (uint32_t i = 0, k = 0; i < c->n_tasks; i++)
-    if (c->tasks[i].batch == b) set_function(c->tasks[i].code, made, names->offsets[k++]);
-  jm_counter_add(JM_COUNTER_host_kernels_compiled, names->n);
+    if (c->tasks[i].batch == b) c->tasks[i].offset = names->offsets[k++];
   return NULL;
 }
 
@@ -269,37 +281,6 @@ static void compile_batches(void *context, size_t begin, size_t end) {
     c->errors[i] = compile_batch(c, c->n_images + (uint32_t)i);
     pthread_rwlock_unlock(&inside);
   }
-}
-
-/* How many scalar instructions one run of the kernel takes, about. */
-static double estimate_block(const jm_kernel *k, jm_kblock block, double most) {
-  const jm_kblock_fact *b = &k->blocks[block];
-  double work = 0;
-  for (uint32_t i = 0; i < b->n_insts; i++) {
-    const jm_kinst_fact *f = &k->insts[b->insts[i]];
-    double rounds = 1;
-    if (f->code == JM_K_while) rounds = INFINITY;
-    if (f->code == JM_K_loop) {
-      jm_kinst lower = k->values[f->operands[0]].inst, upper = k->values[f->operands[1]].inst;
-      bool known = lower != JM_KNONE && k->insts[lower].code == JM_K_const && upper != JM_KNONE &&
-                   k->insts[upper].code == JM_K_const;
-      rounds = known ? (double)(int64_t)k->insts[upper].imm - (double)(int64_t)k->insts[lower].imm
-                     : most;
-    }
-    work += 1;
-    for (uint32_t j = 0; j < f->n_blocks; j++)
-      work += rounds * estimate_block(k, f->first_block + j, most);
-  }
-  return work;
-}
-
-int64_t jm_jit_limit_quick(int64_t work) { return atomic_exchange(&quick_work, work); }
-
-static bool is_quick(const jm_kernel *k) {
-  double most = 1; /* a loop of unknown length goes over an array */
-  for (uint32_t i = 0; i < k->n_params; i++)
-    if ((double)k->params[i].elements > most) most = (double)k->params[i].elements;
-  return estimate_block(k, 0, most) < (double)quick_work;
 }
 
 static int compare_tasks(const void *a, const void *b) {
@@ -348,7 +329,8 @@ static jm_error *run_compilation(compilation *c) {
   if (c->n_loaded == c->n_tasks) return NULL;
   if (!jm_jit_find_target(&why)) return jm_error_create(JM_UNIMPLEMENTED, "%s", why);
   for (uint32_t i = 0; i < c->n_tasks; i++)
-    if (!c->tasks[i].loaded) c->tasks[i].quickly = is_quick(c->tasks[i].kernel);
+    if (!c->tasks[i].loaded)
+      c->tasks[i].quickly = jm_effort_is_quick(c->tasks[i].kernel, &c->tasks[i].launches);
   qsort(c->tasks, c->n_tasks, sizeof *c->tasks, compare_tasks);
   uint32_t n_careful = c->n_loaded;
   while (n_careful < c->n_tasks && !c->tasks[n_careful].quickly) n_careful++;
@@ -363,6 +345,7 @@ static jm_error *run_compilation(compilation *c) {
     else
       jm_error_destroy(c->errors[b]);
   }
+  if (!error) jm_counter_add(JM_COUNTER_host_kernels_compiled, c->n_tasks - c->n_loaded);
   return error;
 }
 
@@ -372,8 +355,9 @@ static void publish(compilation *c) {
     jm_jit_code *code = c->tasks[i].code;
     if (find_code(code)) continue;
     jm_jit_code **bucket = &buckets[code->hash % N_BUCKETS];
-    code->batch = c->batches[c->tasks[i].batch];
-    code->batch->held++;
+    set_function(code, c->batches[c->tasks[i].batch], c->tasks[i].offset);
+    code->quick = c->tasks[i].launches;
+    atomic_init(&code->launches, c->tasks[i].launches);
     code->next = *bucket;
     *bucket = code;
     c->tasks[i].code = NULL;
@@ -421,7 +405,7 @@ static jm_error *load_code(compilation *c, const jm_saved_code *saved, task *t) 
     if (!*b) return jm_error_out_of_memory();
     JM_TRY(jm_saved_code_map(saved, found_kernel.image, &(*b)->image));
   }
-  set_function(t->code, *b, found_kernel.offset);
+  t->offset = found_kernel.offset;
   t->loaded = true;
   t->batch = found_kernel.image;
   c->n_loaded++;
@@ -495,6 +479,66 @@ jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_s
   return error;
 }
 
+/* -- compiling once more */
+
+/* Under the lock, unless another thread was faster. */
+static batch *replace(jm_jit_code *code, batch *good, uint64_t offset) {
+  if (!code->quick) return good;
+  code->replaced = code->batch;
+  set_function(code, good, offset);
+  code->quick = false;
+  atomic_store_explicit(&code->launches, 0, memory_order_relaxed);
+  return NULL;
+}
+
+/* The kernel is read from the code's text: whoever had it compiled may be gone. */
+static jm_error *compile_well(jm_jit_code *code) {
+  jm_kernel *kernel = NULL;
+  jm_error *error = NULL;
+  batch *good = jm_alloc(1, sizeof *good);
+  if (!good) return jm_error_out_of_memory();
+  task t = {.code = code};
+  compilation c = {.tasks = &t, .n_tasks = 1, .n_batches = 1, .batches = &good, .errors = &error};
+  error = jm_kernel_parse(code->text.bytes, code->text.size, &kernel);
+  t.kernel = kernel;
+  if (!error) compile_batches(&c, 0, 1);
+  if (!error) {
+    jm_counter_add(JM_COUNTER_host_kernels_improved, 1);
+    pthread_mutex_lock(&lock);
+    good = replace(code, good, t.offset);
+    pthread_mutex_unlock(&lock);
+  }
+  free_batch(good);
+  jm_kernel_destroy(kernel);
+  return error;
+}
+
+static void run_job(jm_background_job *job) {
+  jm_jit_code *code = (jm_jit_code *)job;
+  jm_error_destroy(compile_well(code)); /* else the quick code goes on to serve */
+  jm_jit_code_release(code);
+}
+
+/* Counts a launch; the last one that counts has the code compiled well. */
+static void count_launch(jm_jit_code *code, uint32_t launches) {
+  if (!atomic_compare_exchange_strong_explicit(&code->launches, &launches, launches - 1,
+                                               memory_order_relaxed, memory_order_relaxed) ||
+      launches != 1)
+    return;
+  pthread_mutex_lock(&lock);
+  const bool wanted = code->quick;
+  code->held += wanted;
+  pthread_mutex_unlock(&lock);
+  code->job.run = run_job;
+  if (wanted && !jm_background_add(&code->job)) jm_jit_code_release(code);
+}
+
+jm_kernel_fn *jm_jit_code_function(jm_jit_code *code) {
+  const uint32_t launches = atomic_load_explicit(&code->launches, memory_order_relaxed);
+  if (launches) count_launch(code, launches);
+  return atomic_load_explicit(&code->function, memory_order_acquire);
+}
+
 /* -- saving */
 
 /* The number of an element of a list, appended if it is not in it. */
@@ -505,11 +549,44 @@ static uint32_t number_of(const void **list, uint32_t *n, const void *element) {
   return i;
 }
 
+typedef struct improvement {
+  const void *const *codes;
+  jm_error **errors;
+} improvement;
+
+static void improve(void *context, size_t begin, size_t end) {
+  const improvement *i = context;
+  for (size_t c = begin; c < end; c++) i->errors[c] = compile_well((jm_jit_code *)i->codes[c]);
+}
+
+/* What is saved is good: a process that loads it may have no LLVM. */
+static jm_error *improve_all(jm_jit_code *const *codes, uint32_t n) {
+  const void **quick = jm_alloc(n, sizeof *quick);
+  jm_error **errors = jm_alloc(n, sizeof *errors), *error = NULL;
+  uint32_t n_quick = 0;
+  if (!quick || !errors) error = jm_error_out_of_memory();
+  pthread_mutex_lock(&lock);
+  for (uint32_t i = 0; i < n && !error; i++)
+    if (codes[i]->quick) (void)number_of(quick, &n_quick, codes[i]);
+  pthread_mutex_unlock(&lock);
+  jm_parallel_for(n_quick, 1, improve, &(improvement){quick, errors});
+  for (uint32_t i = 0; i < n_quick; i++) {
+    if (!error)
+      error = errors[i];
+    else
+      jm_error_destroy(errors[i]);
+  }
+  jm_free(quick);
+  jm_free(errors);
+  return error;
+}
+
 jm_error *jm_jit_save(jm_jit_code *const *codes, uint32_t n, jm_text *out) {
   const void **distinct = jm_alloc(n, sizeof *distinct), **images = jm_alloc(n, sizeof *images);
   jm_saved_kernel *kernels = jm_alloc(n, sizeof *kernels);
   uint32_t n_kernels = 0, n_images = 0;
   jm_error *error = distinct && images && kernels ? NULL : jm_error_out_of_memory();
+  if (!error) error = improve_all(codes, n);
   for (uint32_t i = 0; i < n && !error; i++) {
     const jm_jit_code *code = codes[i];
     const uint32_t before = n_kernels, k = number_of(distinct, &n_kernels, code);

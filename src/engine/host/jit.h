@@ -16,7 +16,8 @@ const char *jm_jit_version(void);
 
 /* Compiled code, counted; equal kernels of a process share it. */
 typedef struct jm_jit_code jm_jit_code;
-jm_kernel_fn *jm_jit_code_function(const jm_jit_code *code);
+/* Its function at present: to be asked for at each launch, which is counted (effort.h). */
+jm_kernel_fn *jm_jit_code_function(jm_jit_code *code);
 void jm_jit_code_release(jm_jit_code *code); /* NULL is allowed */
 
 /* Compiles n kernels, split over the cores, but for those that the process has compiled already and
@@ -27,9 +28,5 @@ jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_s
 
 /* Appends the machine code of kernels, equal ones once: jm_saved_code_open reads it. */
 jm_error *jm_jit_save(jm_jit_code *const *codes, uint32_t n, jm_text *out) JM_MUST_USE;
-
-/* For tests: kernels that execute fewer scalar instructions than this are compiled quickly rather
- * than well. Returns the old value; code that is already compiled stays. */
-int64_t jm_jit_limit_quick(int64_t work);
 
 #endif

@@ -131,29 +131,53 @@ static jm_error *create_machine(const jm_llvm_machine *m, bool jit, void **out) 
 }
 
 /* A module as an object file, or as assembly. */
-static jm_error *emit(const char *text, const jm_llvm_machine *m, bool jit, void **buffer) {
-  void *context = llvm->create_context(), *module, *machine;
+static jm_error *emit(const char *text, void *machine, bool object, void **buffer) {
+  void *context = llvm->create_context(), *module;
   const char *words = NULL;
   jm_error *error = parse(context, text, &module);
   if (!error) {
-    error = create_machine(m, jit, &machine);
-    if (!error) {
-      *buffer = llvm->emit(machine, module, !m->assembly, &words);
-      if (!*buffer) error = refused("can't compile", words);
-      llvm->dispose_machine(machine);
-    }
+    *buffer = llvm->emit(machine, module, object, &words);
+    if (!*buffer) error = refused("can't compile", words);
     llvm->dispose_module(module);
   }
   llvm->dispose_context(context);
   return error;
 }
 
+/* Machines for code of this process that no thread uses, by `quickly`. A new one takes as long as
+ * half of the quick compilation of a small kernel: it reads the list of the processor's features,
+ * and so does each function that is its first. */
+enum { MOST_IDLE = 64 };
+static struct {
+  pthread_mutex_t lock;
+  void *idle[2][MOST_IDLE];
+  uint32_t n[2];
+} machines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static jm_error *take_machine(bool quickly, void **out) {
+  pthread_mutex_lock(&machines.lock);
+  *out = machines.n[quickly] ? machines.idle[quickly][--machines.n[quickly]] : NULL;
+  pthread_mutex_unlock(&machines.lock);
+  const jm_llvm_machine m = {host.triple, host.cpu, host.features, .quickly = quickly};
+  return *out ? NULL : create_machine(&m, true, out);
+}
+
+static void give_machine(bool quickly, void *machine) {
+  pthread_mutex_lock(&machines.lock);
+  const bool kept = machines.n[quickly] < MOST_IDLE;
+  if (kept) machines.idle[quickly][machines.n[quickly]++] = machine;
+  pthread_mutex_unlock(&machines.lock);
+  if (!kept) llvm->dispose_machine(machine);
+}
+
 jm_error *jm_llvm_compile(const char *text, bool quickly, jm_llvm_object *out) {
+  void *machine;
   *out = (jm_llvm_object){0};
-  JM_TRY(emit(text, &(jm_llvm_machine){host.triple, host.cpu, host.features, .quickly = quickly},
-              true, &out->buffer));
-  out->bytes = llvm->find_bytes(out->buffer, &out->n_bytes);
-  return NULL;
+  JM_TRY(take_machine(quickly, &machine));
+  jm_error *error = emit(text, machine, true, &out->buffer);
+  give_machine(quickly, machine);
+  if (!error) out->bytes = llvm->find_bytes(out->buffer, &out->n_bytes);
+  return error;
 }
 
 void jm_llvm_object_release(jm_llvm_object *object) {
@@ -166,9 +190,12 @@ static void start_all_targets(void) { llvm->start_all_targets(); }
 
 jm_error *jm_llvm_object_emit(const char *text, const jm_llvm_machine *m, jm_text *out) {
   pthread_once(&all_once, start_all_targets);
-  void *buffer = NULL;
+  void *buffer = NULL, *machine;
   size_t size;
-  JM_TRY(emit(text, m, false, &buffer));
+  JM_TRY(create_machine(m, false, &machine));
+  jm_error *error = emit(text, machine, !m->assembly, &buffer);
+  llvm->dispose_machine(machine);
+  if (error) return error;
   const void *bytes = llvm->find_bytes(buffer, &size);
   jm_text_append(out, bytes, size);
   llvm->dispose_buffer(buffer);

@@ -69,6 +69,7 @@ typedef struct host_launch {
 
 typedef struct host_run {
   const host_launch *launch;
+  jm_kernel_fn *function;
   void **buffers;
   atomic_bool out_of_memory;
 } host_run;
@@ -80,14 +81,15 @@ static void host_range(void *context, size_t begin, size_t end) {
     atomic_store_explicit(&run->out_of_memory, true, memory_order_relaxed);
     return;
   }
-  jm_jit_code_function(run->launch->code)(run->buffers, scratch, (int64_t)begin, (int64_t)end,
-                                          NULL);
+  run->function(run->buffers, scratch, (int64_t)begin, (int64_t)end, NULL);
   jm_scratch_give(scratch);
 }
 
 static jm_error *host_launch_run(void *context, void *const *given) {
   const host_launch *launch = context;
-  host_run run = {.launch = launch, .buffers = jm_alloc(launch->n_buffers, sizeof *run.buffers)};
+  host_run run = {.launch = launch,
+                  .function = jm_jit_code_function(launch->code),
+                  .buffers = jm_alloc(launch->n_buffers, sizeof *run.buffers)};
   if (!run.buffers) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < launch->n_buffers; i++) run.buffers[i] = given[launch->place[i]];
   jm_parallel_for((size_t)launch->chunks, (size_t)launch->grain, host_range, &run);
