@@ -127,6 +127,7 @@ static jm_error *engines_start(jm_client *client, choice wanted) {
     jm_error_destroy(error); /* auto means: the GPU if there is one; doctor tells why not */
   }
   client->engines[0] = jm_host_engine();
+  jm_host_engine_start();
   return jm_pool_create(count_workers(), client->pools);
 }
 

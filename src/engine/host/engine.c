@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/host/host.h"
+#include "engine/host/library/blas.h"
 #include "engine/host/machine.h"
 #include "ir/print.h"
 
@@ -160,4 +161,9 @@ jm_engine *jm_host_engine(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, memory_measure);
   return &host;
+}
+
+void jm_host_engine_start(void) {
+  jm_jit_guard_forks();
+  jm_blas_start();
 }

@@ -77,6 +77,11 @@ static void after_fork_child(void) { /* whose thread is not the one that has the
 }
 static void guard_forks(void) { pthread_atfork(before_fork, after_fork_parent, after_fork_child); }
 
+void jm_jit_guard_forks(void) {
+  static pthread_once_t guarded = PTHREAD_ONCE_INIT;
+  pthread_once(&guarded, guard_forks);
+}
+
 /* One function through all of LLVM, before anything depends on it. */
 static const char probe_text[] =
     "define i64 @probe(i64 %x) nounwind {\n"
@@ -451,8 +456,7 @@ static jm_error *create_compilation(uint32_t n, const jm_saved_code *saved, comp
 
 jm_error *jm_jit_compile(const jm_kernel *const *kernels, uint32_t n, const jm_saved_code *saved,
                          jm_jit_code **codes) {
-  static pthread_once_t guarded = PTHREAD_ONCE_INIT;
-  pthread_once(&guarded, guard_forks);
+  jm_jit_guard_forks();
   memset(codes, 0, n * sizeof(jm_jit_code *));
   compilation c;
   jm_jit_code **wanted = jm_alloc(n, sizeof(jm_jit_code *));

@@ -14,6 +14,10 @@ const jm_target *jm_jit_find_target(const char **why);
 /* "LLVM 20.1.8" or so; "" without. */
 const char *jm_jit_version(void);
 
+/* Registers the fork handlers, once. Compiling does, too; but whoever adds jobs to
+ * base/background.h has to do it earlier, for jobs of the jit take its locks. */
+void jm_jit_guard_forks(void);
+
 /* Compiled code, counted; equal kernels of a process share it. */
 typedef struct jm_jit_code jm_jit_code;
 /* Its function at present: to be asked for at each launch, which is counted (effort.h). */

@@ -6,9 +6,11 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "base/settings.h"
@@ -37,8 +39,9 @@ typedef void gemv_fn(const char *, const int *, const int *, const void *, const
                      const int *, const void *, const int *, const void *, void *, const int *,
                      size_t);
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static void prepare(void);
+static pthread_once_t once = PTHREAD_ONCE_INIT, guarded = PTHREAD_ONCE_INIT;
+static void load(void);
+static void guard_forks(void);
 static void *library; /* never closed: its threads may be running */
 static const char *spelling;
 static bool plain; /* JAX_MPS_BLAS=none */
@@ -98,7 +101,10 @@ static void init_threads(void) {
   }
   int64_t threads = 0;
   jm_error *error = jm_setting_read_number(JM_SETTING_NUM_THREADS, 1, 256, 0, &threads);
-  if (!error && threads && set_threads) set_threads((int)threads);
+  /* In a forked process OpenBLAS starts its threads when it is told how many it may use, and they
+   * spin for 2^26 cycles, some 25 ms, before they sleep: now, rather than beside the first product.
+   */
+  if (set_threads) set_threads(!error && threads ? (int)threads : get_threads());
   jm_error_destroy(error); /* reported where the client is created */
 }
 
@@ -134,18 +140,30 @@ static void load(void) {
   }
 }
 
+static void load_in_background(jm_background_job *job) {
+  (void)job;
+  pthread_once(&once, load);
+}
+
+void jm_blas_start(void) {
+  static jm_background_job job = {.run = load_in_background};
+  static atomic_flag added = ATOMIC_FLAG_INIT;
+  pthread_once(&guarded, guard_forks); /* not in the job, for which a fork waits */
+  if (!atomic_flag_test_and_set(&added)) (void)jm_background_add(&job); /* else when it is used */
+}
+
 const char *jm_blas_describe(void) {
-  pthread_once(&once, prepare);
+  pthread_once(&once, load);
   return description;
 }
 
 bool jm_blas_is_plain(void) {
-  pthread_once(&once, prepare);
+  pthread_once(&once, load);
   return plain;
 }
 
 jm_blas_routine *jm_blas_find(const char *name) {
-  pthread_once(&once, prepare);
+  pthread_once(&once, load);
   return library ? find_symbol(library, spelling, name) : NULL;
 }
 
@@ -202,7 +220,8 @@ static size_t n_products;
 static int threads_before;
 
 void jm_blas_enter_single(void) {
-  pthread_once(&once, prepare);
+  pthread_once(&guarded, guard_forks);
+  pthread_once(&once, load);
   if (!set_threads) return;
   pthread_mutex_lock(&piece_lock);
   if (!n_products++) {
@@ -226,10 +245,7 @@ static void after_fork_child(void) { /* the products of other threads are gone *
   pthread_mutex_unlock(&piece_lock);
 }
 
-static void prepare(void) {
-  load();
-  if (set_threads) pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
+static void guard_forks(void) { pthread_atfork(before_fork, after_fork_parent, after_fork_child); }
 
 enum {
   TINY = 512,      /* multiplications below which a library call isn't worth it */
@@ -345,7 +361,7 @@ static jm_error *run_gemv(const jm_gemm *g) {
 }
 
 jm_error *jm_gemm_run(const jm_gemm *g) {
-  pthread_once(&once, prepare);
+  pthread_once(&once, load);
   if (!g->m || !g->n) return NULL;
   bool tiny = !g->k || g->m * g->n * g->k <= TINY;
   if (!tiny && !plain && g->m > 1 && g->n > 1 && jm_gemm_vector_supports(g->dtype))

@@ -29,6 +29,9 @@ typedef struct jm_gemm {
 bool jm_gemm_supports(jm_dtype dtype);
 jm_error *jm_gemm_run(const jm_gemm *gemm) JM_MUST_USE;
 
+/* Loads the library in the background, once: the first product then need not wait for that. */
+void jm_blas_start(void);
+
 /* The loaded library, in one line: "OpenBLAS ... from libopenblas.so.0", or why there is none. */
 const char *jm_blas_describe(void);
 
