@@ -9,6 +9,7 @@
 #include "base/scratch.h"
 #include "engine/host/library/blas.h"
 #include "engine/host/library/gemm_bf16.h"
+#include "engine/host/library/gemm_s8.h"
 #include "engine/host/library/pack.h"
 #include "engine/host/library/product.h"
 
@@ -108,8 +109,18 @@ static jm_error *pack(operand *x, size_t element) {
   return is_even(&x->rest) && is_even(&x->contract) ? NULL : jm_error_internal("dot_general: pack");
 }
 
+/* Products by instructions of this machine for narrow operands, which widen as they add. */
+typedef jm_error *narrow_fn(const jm_gemm *gemm, jm_dtype result);
+
+static narrow_fn *find_narrow(jm_dtype lhs, jm_dtype rhs, jm_dtype result) {
+  if (jm_gemm_bf16_supports(lhs, rhs, result)) return jm_gemm_bf16_run;
+  if (jm_gemm_s8_supports(lhs, rhs, result)) return jm_gemm_s8_run;
+  return NULL;
+}
+
 typedef struct products {
   jm_gemm gemm; /* of the first batch index */
+  narrow_fn *narrow;
   jm_dtype result;
   const role *lhs_batch, *rhs_batch;
   jm_error *_Atomic error;
@@ -131,12 +142,14 @@ static void run_products(void *context, size_t begin, size_t end) {
     g.a = (const char *)g.a + batch_offset(p->lhs_batch, i) * element;
     g.b = (const char *)g.b + batch_offset(p->rhs_batch, i) * element;
     g.c = (char *)g.c + i * out_bytes;
-    jm_error *error = g.dtype == JM_DT_bf16 ? jm_gemm_bf16_run(&g, p->result) : jm_gemm_run(&g);
+    jm_error *error = p->narrow ? p->narrow(&g, p->result) : jm_gemm_run(&g);
     if (error) jm_error_destroy(atomic_exchange(&p->error, error));
   }
 }
 
-static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, jm_dtype result, void *out) {
+static jm_error *run(const jm_product *product, narrow_fn *narrow, operand *lhs, operand *rhs,
+                     jm_dtype result) {
+  const jm_dtype dtype = product->dtype;
   size_t element = jm_dtype_bytes(dtype);
   sort_contracted(&lhs->contract, &rhs->contract);
   size_t by_lhs = cost(lhs) + cost(rhs);
@@ -156,8 +169,9 @@ static jm_error *run(jm_dtype dtype, operand *lhs, operand *rhs, jm_dtype result
                          .b = rhs->data,
                          .b_row = rhs->contract.stride,
                          .b_col = rhs->rest.stride,
-                         .c = out,
+                         .c = product->out,
                          .ldc = rhs->rest.count},
+                .narrow = narrow,
                 .result = result,
                 .lhs_batch = &lhs->batch,
                 .rhs_batch = &rhs->batch};
@@ -174,9 +188,9 @@ jm_error *jm_library_dot_general(const jm_call *call) {
                        (int)MAX_RANK);
   const jm_tensor *in = call->in, *out = call->out;
   jm_dtype result = out->type->dtype;
-  jm_product product = {.dtype = JM_DT_bf16, .lhs = in[0].data, .rhs = in[1].data};
-  product.out = out->data;
-  if (!jm_gemm_bf16_supports(in[0].type->dtype, in[1].type->dtype, result)) {
+  jm_product product = {in->type->dtype, in[0].data, in[1].data, out->data, {0}};
+  narrow_fn *narrow = find_narrow(in[0].type->dtype, in[1].type->dtype, result);
+  if (!narrow) {
     int64_t terms = 1;
     for (uint32_t i = 0; i < attrs->lhs_contract.n; i++)
       terms *= in->type->dims[attrs->lhs_contract.data[i]];
@@ -186,7 +200,7 @@ jm_error *jm_library_dot_general(const jm_call *call) {
   operand lhs, rhs;
   init_operand(call->in[0].type, &attrs->lhs_batch, &attrs->lhs_contract, product.lhs, &lhs);
   init_operand(call->in[1].type, &attrs->rhs_batch, &attrs->rhs_contract, product.rhs, &rhs);
-  jm_error *error = run(product.dtype, &lhs, &rhs, result, product.out);
+  jm_error *error = run(&product, narrow, &lhs, &rhs, result);
   if (!error) error = jm_product_store(call, &product);
   jm_scratch_give(lhs.packed);
   jm_scratch_give(rhs.packed);
