@@ -62,22 +62,27 @@ static void gather_rows(void) {
 }
 
 static void scatter_rows(void) {
+  enum { MANY = 100003 }; /* updates: their sums are made in tables, and some are left over */
   static const struct {
     int64_t width;
     jm_dtype dtype;
     jm_opcode code; /* JM_N_OPS: assignment */
-  } cases[] = {
-      {1, JM_DT_f32, JM_OP_add},       {1, JM_DT_s8, JM_OP_add},   {1, JM_DT_f64, JM_OP_maximum},
-      {9, JM_DT_f32, JM_OP_add},       {65, JM_DT_f32, JM_OP_add}, {64, JM_DT_f16, JM_OP_add},
-      {33, JM_DT_s32, JM_OP_multiply}, {1, JM_DT_u16, JM_N_OPS},   {40, JM_DT_c128, JM_N_OPS}};
+    int64_t rows, updates;
+  } cases[] = {{1, JM_DT_f32, JM_OP_add, 999, 4000},       {1, JM_DT_s8, JM_OP_add, 999, 4000},
+               {1, JM_DT_f64, JM_OP_maximum, 999, 4000},   {9, JM_DT_f32, JM_OP_add, 999, 4000},
+               {65, JM_DT_f32, JM_OP_add, 999, 4000},      {64, JM_DT_f16, JM_OP_add, 999, 4000},
+               {33, JM_DT_s32, JM_OP_multiply, 999, 4000}, {1, JM_DT_u16, JM_N_OPS, 999, 4000},
+               {40, JM_DT_c128, JM_N_OPS, 999, 4000},      {1, JM_DT_f32, JM_OP_add, 999, MANY},
+               {1, JM_DT_u16, JM_OP_add, 37, MANY},        {1, JM_DT_s64, JM_OP_add, 2500, MANY},
+               {1, JM_DT_f32, JM_OP_add, 5000, MANY}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ref_case c;
     case_begin(&c);
-    const int64_t width = cases[i].width, dims[] = {999, width}, indices[] = {4000, 1};
-    const int64_t updates[] = {4000, width};
+    const int64_t width = cases[i].width, dims[] = {cases[i].rows, width};
+    const int64_t indices[] = {cases[i].updates, 1}, updates[] = {cases[i].updates, width};
     case_in(&c, cases[i].dtype, 2, dims, NULL);
     case_in(&c, JM_DT_s32, 2, indices, NULL);
-    fill_indices(&c.in[1], 999);
+    fill_indices(&c.in[1], cases[i].rows);
     case_in(&c, cases[i].dtype, 2, updates, NULL);
     case_out(&c, cases[i].dtype, 2, dims);
     if (cases[i].dtype == JM_DT_f32) fill_floats(&c.in[0]), fill_floats(&c.in[2]);

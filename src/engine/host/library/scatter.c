@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
  * sees its updates in the order of their positions: each thread owns a range of the operand and
- * walks all positions, so the number of threads changes nothing. */
+ * walks all positions, so the number of threads changes nothing. Sums of many elements that go to
+ * few destinations are made in tables instead, each of a range of positions. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/scratch.h"
+#include "engine/host/library/copy.h"
 #include "engine/host/library/cpu.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/places.h"
@@ -17,6 +21,10 @@ enum {
   MOST_NARROW_PARTS = 4,
   SET = 64,     /* indices that are selected from at a time: the bits of a word */
   BLOCK = 4096, /* indices between two looks at whether the execution is cancelled */
+  STREAMS = 4,  /* ranges that a task walks together: chains of sums to one destination overlap */
+  MOST_TABLES = 16 * STREAMS,
+  LEAST_TABLE = 1 << 12, /* updates that are worth a table, */
+  SPARSE = 4,            /* and times its elements */
 };
 
 typedef struct scatter scatter;
@@ -24,14 +32,28 @@ typedef struct scatter scatter;
 typedef void scalars_fn(const uint32_t *at, uint64_t set, void *to, const void *from,
                         ptrdiff_t step);
 
+/* For i < n, from[i * step] of each of STREAMS ranges, apart elements from the next, joins
+ * to[at[i]] of its table of count elements; indices beyond that are left out. */
+typedef void streams_fn(const uint32_t *at, size_t n, size_t apart, uint32_t count, void *to,
+                        const void *from, ptrdiff_t step);
+
+typedef struct adder {
+  scalars_fn *scalars;
+  streams_fn *streams;
+} adder;
+
 struct scatter {
   const jm_call *call;
   jm_places places;
   size_t bytes;
   jm_elementwise_kernel *kernel; /* NULL: assignment */
   scalars_fn *scalars;           /* NULL: window by window */
+  streams_fn *streams;           /* NULL: no sums */
   int64_t count;                 /* of the operand */
   size_t parts;
+  size_t n_tables, n_each; /* of updates */
+  char *tables;
+  char identity[8]; /* of a sum */
 };
 
 /* Of SET indices, those from begin on that are less than n further, as bits. n > 0. */
@@ -92,28 +114,41 @@ static select_fn *find_select(void) { return select_any; }
       JOIN(y[at[i]], x[i * step]);                                                         \
     }                                                                                      \
   }
+#define DEFINE_ADD(name, T)                                                                        \
+  DEFINE(add_##name, T, ADD)                                                                       \
+  static void streams_##name(const uint32_t *at, size_t n, size_t apart, uint32_t count, void *to, \
+                             const void *from, ptrdiff_t step) {                                   \
+    const T *x = from;                                                                             \
+    for (size_t i = 0; i < n; i++)                                                                 \
+      for (size_t s = 0; s < STREAMS; s++) {                                                       \
+        uint32_t k = at[s * apart + i];                                                            \
+        T *y = (T *)to + s * count;                                                                \
+        if (k < count) y[k] += x[(ptrdiff_t)(s * apart + i) * step];                               \
+      }                                                                                            \
+  }
 #define ADD(y, x) ((y) += (x))
 #define TAKE(y, x) ((y) = (x))
 typedef struct sixteen {
   uint64_t low, high;
 } sixteen;
-DEFINE(add_f32, float, ADD)
-DEFINE(add_f64, double, ADD)
-DEFINE(add_u8, uint8_t, ADD)
-DEFINE(add_u16, uint16_t, ADD)
-DEFINE(add_u32, uint32_t, ADD)
-DEFINE(add_u64, uint64_t, ADD)
+DEFINE_ADD(f32, float)
+DEFINE_ADD(f64, double)
+DEFINE_ADD(u8, uint8_t)
+DEFINE_ADD(u16, uint16_t)
+DEFINE_ADD(u32, uint32_t)
+DEFINE_ADD(u64, uint64_t)
 DEFINE(take_1, uint8_t, TAKE)
 DEFINE(take_2, uint16_t, TAKE)
 DEFINE(take_4, uint32_t, TAKE)
 DEFINE(take_8, uint64_t, TAKE)
 DEFINE(take_16, sixteen, TAKE)
 
-static scalars_fn *const adds[JM_N_DTYPES] = {
-    [JM_DT_f32] = scalars_add_f32, [JM_DT_f64] = scalars_add_f64, [JM_DT_s8] = scalars_add_u8,
-    [JM_DT_u8] = scalars_add_u8,   [JM_DT_s16] = scalars_add_u16, [JM_DT_u16] = scalars_add_u16,
-    [JM_DT_s32] = scalars_add_u32, [JM_DT_u32] = scalars_add_u32, [JM_DT_s64] = scalars_add_u64,
-    [JM_DT_u64] = scalars_add_u64,
+#define ADDER(name) {scalars_add_##name, streams_##name}
+static const adder adders[JM_N_DTYPES] = {
+    [JM_DT_f32] = ADDER(f32), [JM_DT_f64] = ADDER(f64), [JM_DT_s8] = ADDER(u8),
+    [JM_DT_u8] = ADDER(u8),   [JM_DT_s16] = ADDER(u16), [JM_DT_u16] = ADDER(u16),
+    [JM_DT_s32] = ADDER(u32), [JM_DT_u32] = ADDER(u32), [JM_DT_s64] = ADDER(u64),
+    [JM_DT_u64] = ADDER(u64),
 };
 static scalars_fn *const takes[] = {scalars_take_1, scalars_take_2, scalars_take_4, scalars_take_8,
                                     scalars_take_16};
@@ -152,6 +187,10 @@ static int64_t part_begin(const scatter *s, size_t i) {
 
 static bool is_cancelled(const scatter *s) { return jm_context_is_cancelled(s->call->context); }
 
+static jm_error *cancelled(void) {
+  return jm_error_create(JM_CANCELLED, "the execution was cancelled");
+}
+
 /* Part i of the operand: all positions, in order. */
 static void run_parts(void *context, size_t first, size_t last) {
   const scatter *s = context;
@@ -166,11 +205,15 @@ static void run_parts(void *context, size_t first, size_t last) {
   }
 }
 
+static ptrdiff_t update_step(const scatter *s) {
+  return s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
+}
+
 /* The same for single elements of a vector: an index is the offset itself. */
 static void run_scalar_part(const scatter *s, select_fn *select, int64_t begin, int64_t end) {
   const uint32_t *indices = s->call->in[1].data;
   const uint32_t first = (uint32_t)begin, size = (uint32_t)(end - begin);
-  ptrdiff_t step = s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
+  ptrdiff_t step = update_step(s);
   for (int64_t at = 0; at < s->places.n; at += SET) {
     int64_t n = s->places.n - at;
     if (at % BLOCK == 0 && is_cancelled(s)) return;
@@ -188,6 +231,50 @@ static void run_scalar_parts(void *context, size_t first, size_t last) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
     if (begin < end) run_scalar_part(s, select, begin, end);
   }
+}
+
+/* -- tables */
+
+/* How many tables of sums there are, by the sizes alone: they are filled with the identity and
+ * added up, too. Fewer than two tasks have are none. */
+static size_t count_tables(const scatter *s) {
+  int64_t n = s->places.n / (SPARSE * s->count);
+  if (n > s->places.n / LEAST_TABLE) n = s->places.n / LEAST_TABLE;
+  if (n > MOST_TABLES) n = MOST_TABLES;
+  return n < 2 * STREAMS ? 0 : (size_t)n / STREAMS * STREAMS;
+}
+
+static void fill_tables(void *context, size_t first, size_t last) {
+  const scatter *s = context;
+  const size_t count = (size_t)s->count, n = s->n_each, table = count * s->bytes;
+  const ptrdiff_t step = update_step(s);
+  const uint32_t *indices = s->call->in[1].data;
+  const char *updates = s->call->in[2].data;
+  for (size_t task = first; task < last && !is_cancelled(s); task++) {
+    size_t i = task * STREAMS, at = i * n;
+    jm_copy_fill(s->tables + i * table, s->identity, s->bytes, (int64_t)(STREAMS * count));
+    s->streams(indices + at, n, n, (uint32_t)count, s->tables + i * table,
+               updates + (ptrdiff_t)at * step * (ptrdiff_t)s->bytes, step);
+  }
+}
+
+/* A destination's sums are added to it in the order of the tables; then what was left over. */
+static jm_error *run_tables(scatter *s) {
+  const size_t count = (size_t)s->count, table = count * s->bytes;
+  char *to = s->call->out[0].data;
+  s->tables = jm_scratch_take(s->n_tables * table);
+  if (!s->tables) return jm_error_out_of_memory();
+  s->n_each = (size_t)s->places.n / s->n_tables;
+  jm_parallel_for(s->n_tables / STREAMS, 1, fill_tables, s);
+  for (size_t i = 0; i < s->n_tables; i++)
+    s->kernel((const void *[]){to, s->tables + i * table}, to, count);
+  jm_scratch_give(s->tables);
+  const size_t at = s->n_tables * s->n_each, n = (size_t)s->places.n - at;
+  const ptrdiff_t step = update_step(s);
+  const uint32_t *indices = (const uint32_t *)s->call->in[1].data + at;
+  s->scalars(indices, select_few(indices, n, 0, (uint32_t)count), to,
+             (const char *)s->call->in[2].data + (ptrdiff_t)at * step * (ptrdiff_t)s->bytes, step);
+  return NULL;
 }
 
 /* Whether the positions are one row of 32-bit indices into a vector. A negative one is more than
@@ -210,20 +297,27 @@ static jm_error *run(scatter *s, jm_arena *arena) {
     s->scalars = takes[__builtin_ctzll(s->bytes)];
   } else {
     s->kernel = jm_elementwise_find(monoid.code, dtype);
-    if (monoid.code == JM_OP_add) s->scalars = adds[dtype];
+    if (monoid.code == JM_OP_add && adders[dtype].scalars) {
+      s->scalars = adders[dtype].scalars;
+      s->streams = adders[dtype].streams;
+      jm_monoid_identity(&monoid, dtype, s->identity);
+    }
   }
   if (call->out[0].data != call->in[0].data)
     jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
   s->count = call->out[0].type->count;
   if (!is_vector(s)) s->scalars = NULL;
+  if (s->scalars && s->streams && (s->n_tables = count_tables(s))) {
+    JM_TRY(run_tables(s));
+    return is_cancelled(s) ? cancelled() : NULL;
+  }
   int64_t updates = call->in[2].type->count;
   size_t most = s->places.window < NARROW ? MOST_NARROW_PARTS : MOST_PARTS;
   s->parts = jm_parallel_threads();
   if (s->parts > most) s->parts = most;
   if ((int64_t)s->parts > updates / LEAST_PART) s->parts = (size_t)(updates / LEAST_PART) + 1;
   jm_parallel_for(s->parts, 1, s->scalars ? run_scalar_parts : run_parts, s);
-  if (is_cancelled(s)) return jm_error_create(JM_CANCELLED, "the execution was cancelled");
-  return NULL;
+  return is_cancelled(s) ? cancelled() : NULL;
 }
 
 jm_error *jm_library_scatter_windows(const jm_call *call) {
