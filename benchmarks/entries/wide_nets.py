@@ -263,6 +263,8 @@ ENTRIES = [
     Entry("gqa_decode", gqa_decode, gqa_inputs),
     Entry("int8_mlp", int8_mlp, int8_inputs, rate=100),
     Entry("vae_grad", vae_grad, vae_inputs, rate=4),
-    Entry("gnn_grad", gnn_grad, gnn_inputs, rate=4),
+    # Where the argument of a relu is within rounding of 0, a row of its derivative is there or not:
+    # against float64, one in eight inputs is 5e-5 to 9e-5 off, on either platform, the others 2e-7.
+    Entry("gnn_grad", gnn_grad, gnn_inputs, rate=10),
     Entry("attention_dropout", attention_dropout, lambda r: (*key(r), *uniform((4, 128, 384))(r))),
 ]
