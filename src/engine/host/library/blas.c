@@ -363,6 +363,7 @@ static jm_error *run_gemv(const jm_gemm *g) {
 jm_error *jm_gemm_run(const jm_gemm *g) {
   pthread_once(&once, load);
   if (!g->m || !g->n) return NULL;
+  if (!plain && jm_gemv_vector_is_lines(g)) return jm_gemv_vector_run(g);
   bool tiny = !g->k || g->m * g->n * g->k <= TINY;
   if (!tiny && !plain && g->m > 1 && g->n > 1 && jm_gemm_vector_supports(g->dtype))
     return jm_gemm_vector_run(g);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inner loops of gemv_vector.c, for one element type and one instruction set: included once per
- * pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD and NAME
- * defined. The order of additions of a result depends on its position and on the sizes, not on the
- * range of lines or columns with which it is computed. */
+ * pair, with T, V (a vector of T), LANES, TARGET, LOAD, LOAD_FIRST (of that many elements, then 0),
+ * STORE, SPLAT, MULTIPLY_ADD and NAME defined. The order of additions of a result depends on its
+ * position and on the sizes, not on the range of lines or columns with which it is computed. */
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -71,9 +71,13 @@ TARGET static void NAME(columns)(const void *x, const void *matrix_data, ptrdiff
           MULTIPLY_ADD(first, LOAD(matrix + r * row + l), even[r]);                              \
       l += LANES;                                                                                \
     }                                                                                            \
-    for (int r = 0; r < (R); r++) {                                                              \
+    if (l < k) {                                                                                 \
+      V last = LOAD_FIRST(x + l, k - l);                                                         \
+      UNROLL for (int r = 0; r < (R); r++) odd[r] =                                              \
+          MULTIPLY_ADD(last, LOAD_FIRST(matrix + r * row + l, k - l), odd[r]);                   \
+    }                                                                                            \
+    UNROLL for (int r = 0; r < (R); r++) {                                                       \
       T sum = SUM(even[r] + odd[r]);                                                             \
-      for (size_t i = l; i < k; i++) sum += x[i] * matrix[r * row + (ptrdiff_t)i];               \
       y[r * step] = add ? y[r * step] + sum : sum;                                               \
     }                                                                                            \
   }
@@ -101,6 +105,7 @@ static const loops NAME(loops) = {sizeof(T), LANES, NAME(columns), NAME(lines)};
 #undef LANES
 #undef TARGET
 #undef LOAD
+#undef LOAD_FIRST
 #undef STORE
 #undef SPLAT
 #undef SUM

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Such a product is bound by the memory bandwidth for the matrix. If the dimension of the result is
  * contiguous in the matrix, rows are added up in registers; if the summed dimension is, each line
- * is a dot product. */
+ * is a dot product. The latter serves a few vectors at a time, too: a tile would need the matrix
+ * transposed. */
 #include "engine/host/library/gemv_vector.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@ enum {
   MOST_PIECES = 256,    /* more only cost */
   LONGEST_CHAIN = 1024, /* additions to one number in a row: their rounding errors add up, too */
   ON_STACK = 1024,      /* elements of a vector that isn't consecutive */
+  MOST_VECTORS = 8,     /* for which the matrix isn't worth being transposed */
 };
 
 typedef struct loops {
@@ -29,6 +31,15 @@ typedef struct loops {
 #include <immintrin.h>
 
 enum { AHEAD = 6 }; /* rows */
+
+/* Ones in the first n lanes. */
+static inline __attribute__((target("avx2"))) __m256i first_f32(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline __attribute__((target("avx2"))) __m256i first_f64(size_t n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
 
 static inline __attribute__((target("avx2"))) float sum_f32_256(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -47,6 +58,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LANES 16
 #define TARGET __attribute__((target("avx512f")))
 #define LOAD(p) _mm512_loadu_ps(p)
+#define LOAD_FIRST(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
 #define STORE(p, x) _mm512_storeu_ps(p, x)
 #define SPLAT(x) _mm512_set1_ps(x)
 #define SUM(x) _mm512_reduce_add_ps(x)
@@ -60,6 +72,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LANES 8
 #define TARGET __attribute__((target("avx512f")))
 #define LOAD(p) _mm512_loadu_pd(p)
+#define LOAD_FIRST(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
 #define STORE(p, x) _mm512_storeu_pd(p, x)
 #define SPLAT(x) _mm512_set1_pd(x)
 #define SUM(x) _mm512_reduce_add_pd(x)
@@ -72,6 +85,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LANES 8
 #define TARGET __attribute__((target("avx2,fma")))
 #define LOAD(p) _mm256_loadu_ps(p)
+#define LOAD_FIRST(p, n) _mm256_maskload_ps(p, first_f32(n))
 #define STORE(p, x) _mm256_storeu_ps(p, x)
 #define SPLAT(x) _mm256_set1_ps(x)
 #define SUM(x) sum_f32_256(x)
@@ -84,6 +98,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LANES 4
 #define TARGET __attribute__((target("avx2,fma")))
 #define LOAD(p) _mm256_loadu_pd(p)
+#define LOAD_FIRST(p, n) _mm256_maskload_pd(p, first_f64(n))
 #define STORE(p, x) _mm256_storeu_pd(p, x)
 #define SPLAT(x) _mm256_set1_pd(x)
 #define SUM(x) sum_f64_256(x)
@@ -109,25 +124,28 @@ static const loops *find_loops(jm_dtype dtype) {
 }
 #endif
 
-/* y = matrix x, whichever side of the product the matrix is on. */
+/* y = matrix x for each of a few x, whichever side of the product the matrix is on. */
 typedef struct product {
   const loops *loops;
   const char *matrix, *x;
   char *y;
   ptrdiff_t across, along; /* strides of the matrix: to the next result, to the next summand */
   ptrdiff_t x_step, y_step;
-  size_t n, k;
+  ptrdiff_t x_across, y_across; /* from vector to vector */
+  size_t n, k, vectors;
   bool add;
 } product;
 
 static product view(const jm_gemm *g) {
   product p = {.loops = find_loops(g->dtype), .y = g->c, .k = g->k, .add = g->accumulate};
-  if (g->m == 1) {
+  if (g->m == 1 || (g->n > 1 && g->m <= g->n)) {
     p.matrix = g->b, p.across = g->b_col, p.along = g->b_row, p.n = g->n;
-    p.x = g->a, p.x_step = g->a_col, p.y_step = 1;
+    p.x = g->a, p.x_step = g->a_col, p.x_across = g->a_row, p.vectors = g->m;
+    p.y_step = 1, p.y_across = (ptrdiff_t)g->ldc;
   } else {
     p.matrix = g->a, p.across = g->a_row, p.along = g->a_col, p.n = g->m;
-    p.x = g->b, p.x_step = g->b_row, p.y_step = (ptrdiff_t)g->ldc;
+    p.x = g->b, p.x_step = g->b_row, p.x_across = g->b_col, p.vectors = g->n;
+    p.y_step = (ptrdiff_t)g->ldc, p.y_across = 1;
   }
   return p;
 }
@@ -135,7 +153,18 @@ static product view(const jm_gemm *g) {
 /* Rows are added up where the results, too, are consecutive. A single result of consecutive
  * summands is a line, whatever the stride between results may be. */
 static bool adds_rows(const product *p) {
-  return p->across == 1 && p->y_step == 1 && (p->n > 1 || p->along != 1);
+  return p->vectors == 1 && p->across == 1 && p->y_step == 1 && (p->n > 1 || p->along != 1);
+}
+
+/* Whether lines are long enough for vectors, and nothing has to be copied. */
+static bool is_few_lines(const product *p) {
+  return p->vectors <= MOST_VECTORS && p->along == 1 && p->x_step == 1 && p->k >= p->loops->lanes;
+}
+
+bool jm_gemv_vector_is_lines(const jm_gemm *g) {
+  if (!find_loops(g->dtype)) return false;
+  product p = view(g);
+  return is_few_lines(&p);
 }
 
 bool jm_gemv_vector_fits(const jm_gemm *g) {
@@ -156,10 +185,10 @@ static void run_units(void *context, size_t begin, size_t end) {
     const char *x = p->x + l * p->loops->element;
     const char *part = matrix + (ptrdiff_t)l * p->along * element;
     size_t k = p->k - l < depth ? p->k - l : depth;
-    if (rows)
-      p->loops->columns(x, part, p->along, k, y, last - first, p->add || l);
-    else
-      p->loops->lines(x, part, p->across, k, y, p->y_step, last - first, p->add || l);
+    if (rows) p->loops->columns(x, part, p->along, k, y, last - first, p->add || l);
+    for (ptrdiff_t v = 0; !rows && v < (ptrdiff_t)p->vectors; v++)
+      p->loops->lines(x + v * p->x_across * element, part, p->across, k,
+                      y + v * p->y_across * element, p->y_step, last - first, p->add || l);
   }
 }
 
@@ -176,7 +205,7 @@ jm_error *jm_gemv_vector_run(const jm_gemm *g) {
       memcpy(x + l * element, from, element);
     p.x = x;
   }
-  size_t units = (p.n + UNIT - 1) / UNIT, grain = PIECE / (p.k * UNIT) + 1;
+  size_t units = (p.n + UNIT - 1) / UNIT, grain = PIECE / (p.k * UNIT * p.vectors) + 1;
   if (grain < units / MOST_PIECES) grain = units / MOST_PIECES;
   jm_parallel_for(units, g->one_thread ? units : grain, run_units, &p);
   if (x != (char *)on_stack) jm_scratch_give(x);
