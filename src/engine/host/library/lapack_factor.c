@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/host/library/lapack_call.h"
+#include "engine/host/library/lapack_loops.h"
 
 typedef void gesdd_real_fn(const char *, const int *, const int *, void *, const int *, void *,
                            void *, const int *, void *, const int *, void *, const int *, int *,
@@ -148,12 +149,16 @@ static jm_error *lu(jm_lapack_item *it) {
   int m = jm_lapack_size(p, 'm'), n = jm_lapack_size(p, 'n'), ld = jm_lapack_ld(m), info = 0;
   int *pivots = it->out[1], *order = it->out[2];
   it->out[0] = it->in[0];
-  if (m && n) ((getrf_fn *)p->routines[0])(&m, &n, it->in[0], &ld, pivots, &info);
+  bool few = m <= JM_LOOPS_FEW && n <= JM_LOOPS_FEW;
+  if (few)
+    jm_loops_find(p->dtype)->lu((size_t)m, (size_t)n, it->in[0], pivots);
+  else if (m && n)
+    ((getrf_fn *)p->routines[0])(&m, &n, it->in[0], &ld, pivots, &info);
   if (info < 0) return jm_lapack_refused(p, 0, info);
   for (int i = 0; i < m; i++) order[i] = i;
   for (int i = 0; i < least(m, n); i++) {
     int swap = order[i];
-    pivots[i]--;
+    if (!few) pivots[i]--;                              /* Fortran counts from 1 */
     if (pivots[i] < i || pivots[i] >= m) pivots[i] = i; /* where NaN was compared */
     order[i] = order[pivots[i]];
     order[pivots[i]] = swap;

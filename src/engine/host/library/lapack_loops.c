@@ -131,10 +131,43 @@ enum { FEW = JM_LOOPS_FEW };
     return NULL;                                                                               \
   }
 
+/* Column by column, as LAPACK does it: each is brought up to date by the columns before it, then
+ * its pivot is found. */
+#define DEFINE_LU(name, T, R, REAL, IMAG)                                            \
+  static void lu_##name(size_t m, size_t n, void *matrix, int32_t *pivots) {         \
+    T *a = matrix;                                                                   \
+    for (size_t j = 0; j < n; j++) {                                                 \
+      T *column = a + j * m;                                                         \
+      for (size_t l = 0; l < j && l < m; l++) {                                      \
+        T x = column[pivots[l]];                                                     \
+        column[pivots[l]] = column[l];                                               \
+        column[l] = x;                                                               \
+      }                                                                              \
+      for (size_t l = 0; l < j && l < m; l++)                                        \
+        for (size_t i = l + 1; i < m; i++) column[i] -= a[l * m + i] * column[l];    \
+      if (j >= m) continue;                                                          \
+      size_t best = j;                                                               \
+      R largest = -1;                                                                \
+      for (size_t i = j; i < m; i++) {                                               \
+        R size = (R)(fabs((double)REAL(column[i])) + fabs((double)IMAG(column[i]))); \
+        if (size > largest) largest = size, best = i;                                \
+      }                                                                              \
+      pivots[j] = (int32_t)best;                                                     \
+      T pivot = column[best];                                                        \
+      for (size_t c = 0; c <= j; c++) {                                              \
+        T x = a[c * m + best];                                                       \
+        a[c * m + best] = a[c * m + j];                                              \
+        a[c * m + j] = x;                                                            \
+      }                                                                              \
+      for (size_t i = j + 1; largest != 0 && i < m; i++) column[i] /= pivot;         \
+    }                                                                                \
+  }
+
 #define DEFINE(name, T, R, CONJ, REAL, IMAG) \
   DEFINE_CHOLESKY(name, T, R, CONJ, REAL)    \
   DEFINE_SOLVE(name, T, CONJ)                \
-  DEFINE_QR(name, T, R, CONJ, REAL, IMAG)
+  DEFINE_QR(name, T, R, CONJ, REAL, IMAG)    \
+  DEFINE_LU(name, T, R, REAL, IMAG)
 DEFINE(f32, float, float, SAME, SAME, NONE)
 DEFINE(f64, double, double, SAME, SAME, NONE)
 DEFINE(c64, float _Complex, float, conjf, crealf, cimagf)
@@ -142,7 +175,8 @@ DEFINE(c128, double _Complex, double, conj, creal, cimag)
 
 const jm_loops *jm_loops_find(jm_dtype dtype) {
   static const jm_loops loops[JM_N_DTYPES] = {
-#define ROW(name) [JM_DT_##name] = {cholesky_##name, solve_##name, qr_##name, householder_##name},
+#define ROW(name) \
+  [JM_DT_##name] = {cholesky_##name, solve_##name, qr_##name, householder_##name, lu_##name},
       ROW(f32) ROW(f64) ROW(c64) ROW(c128)
 #undef ROW
   };

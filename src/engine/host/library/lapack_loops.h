@@ -13,6 +13,9 @@ typedef struct jm_loops {
   void (*solve)(const jm_lapack_triangular *problem);
   jm_error *(*qr)(size_t m, size_t n, void *a, void *tau);
   jm_error *(*householder)(size_t m, size_t n, size_t k, void *a, const void *tau);
+  /* As getrf: the matrix is stored column by column; but pivots, min(m, n) of them, count from 0.
+   */
+  void (*lu)(size_t m, size_t n, void *a, int32_t *pivots);
 } jm_loops;
 
 /* For a type that jm_lapack_supports. */
