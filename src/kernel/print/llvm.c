@@ -11,7 +11,11 @@
 typedef jm_llvm_name name;
 typedef jm_llvm_printer printer;
 
-enum { POLL_EVERY = 1024 }; /* iterations of an innermost serial loop */
+enum {
+  POLL_EVERY = 1024, /* iterations of an innermost serial loop */
+  LEAST_LANES = 4,   /* of a block: fewer iterations run one by one */
+  MOST_BLOCKS = 3,   /* narrower than the loop's: each is code of its own */
+};
 
 jm_llvm_name jm_llvm_number(uint32_t id) {
   name n;
@@ -280,9 +284,9 @@ jm_error *jm_llvm_print_combination(printer *p, const jm_kinst_fact *f, uint32_t
   return NULL;
 }
 
-/* The blocks of w lanes: from start to stop, at least one. Leaves the combined carries. */
-static jm_error *print_wide(printer *p, const jm_kinst_fact *f, name start, name stop,
-                            name *combined) {
+/* The blocks of so many lanes: from start to stop, at least one. Leaves the combined carries. */
+static jm_error *print_wide(printer *p, const jm_kinst_fact *f, uint32_t width, name start,
+                            name stop, name *combined) {
   const jm_kblock_fact *body = &p->k->blocks[f->first_block];
   uint32_t n = f->n_results, made = p->n_made;
   name *initial = allocate_names(p, n);
@@ -292,20 +296,20 @@ static jm_error *print_wide(printer *p, const jm_kinst_fact *f, name start, name
   for (uint32_t i = 0; i < n; i++)
     p->lanes[body->first_arg + 1 + i] = (jm_lane){JM_LANE_VARYING, 0};
   if (!jm_lane_find(p->k, f->first_block, p->lanes)) return not_a_vector(p);
-  p->width = f->width;
+  p->width = width;
   jm_llvm_pair_stores(p, f->first_block);
   for (uint32_t i = 0; i < n; i++) initial[i] = jm_llvm_vector(p, f->operands[2 + i]);
   jm_llvm_loop r = {.loop = f,
                     .start = start,
                     .stop = stop,
-                    .step = f->width,
+                    .step = width,
                     .certain = true,
                     .initial = initial,
                     .results = results};
   jm_error *error = jm_llvm_print_loop(p, &r);
   jm_llvm_forget(p, made);
   for (uint32_t i = 0; i < n && !error; i++) combined[i] = jm_llvm_number(results[i]);
-  if (!error && n) error = jm_llvm_print_combination(p, f, f->width, combined);
+  if (!error && n) error = jm_llvm_print_combination(p, f, width, combined);
   p->width = 1;
   return error;
 }
@@ -373,7 +377,7 @@ static jm_error *print_wide_guarded(printer *p, const jm_kinst_fact *f, name *st
   if (!combined) return jm_error_out_of_memory();
   branch(p, enough.text, wide, rest);
   begin_label(p, wide);
-  JM_TRY(print_wide(p, f, *start, end, combined));
+  JM_TRY(print_wide(p, f, f->width, *start, end, combined));
   uint32_t after = p->label, id = p->next++;
   jump(p, rest);
   begin_label(p, rest);
@@ -397,6 +401,23 @@ void jm_llvm_name_results(printer *p, const jm_kinst_fact *f, const name *values
   }
 }
 
+/* What remains behind the wide blocks of a loop without carries, in blocks of fewer lanes, one of
+ * each: advances start past them, and tells whether nothing is left for single iterations. */
+static jm_error *print_narrower(printer *p, const jm_kinst_fact *f, int64_t remaining, name *start,
+                                bool *even) {
+  uint32_t blocks = 0;
+  for (uint32_t w = f->width / 2; w >= LEAST_LANES && blocks < MOST_BLOCKS; w /= 2) {
+    if (remaining < w) continue;
+    name end = print_binary(p, "add", start->text, integer(w).text);
+    JM_TRY(print_wide(p, f, w, *start, end, NULL));
+    *start = end;
+    remaining -= w;
+    blocks++;
+  }
+  *even = !remaining;
+  return NULL;
+}
+
 static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
   uint32_t n = f->n_results;
   name *carries = allocate_names(p, n), enough;
@@ -409,10 +430,11 @@ static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
   if (count < 0) {
     JM_TRY(print_wide_guarded(p, f, &start, end, enough, carries));
   } else if (count >= f->width) {
-    JM_TRY(print_wide(p, f, start, end, carries));
+    JM_TRY(print_wide(p, f, f->width, start, end, carries));
     start = end;
   }
   bool even = is_even(p->k, f);
+  if (!n && count > 0 && !even) JM_TRY(print_narrower(p, f, count % f->width, &start, &even));
   if (!even) {
     jm_llvm_loop tail = {.loop = f,
                          .start = start,
