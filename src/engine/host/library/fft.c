@@ -14,11 +14,12 @@
 
 enum {
   MAX_FACTORS = 64,
-  MAX_RADIX = 61,   /* above, Bluestein is faster */
-  MAX_LANES = 16,   /* of single precision; of double half as many */
-  CACHED = 1 << 17, /* bytes of an array that fits the cache */
-  GRAIN = 1 << 13,  /* elements that are worth a thread */
-  STEP = 64,        /* elements of lines that are transposed at a time */
+  MAX_RADIX = 61, /* above, Bluestein is faster */
+  MAX_LANES = 16, /* of single precision; of double half as many */
+  FEW_LANES = 4,
+  MOST_BYTES = 1 << 22, /* of an array: with more, lanes cost more than they save */
+  GRAIN = 1 << 13,      /* elements that are worth a thread */
+  STEP = 64,            /* elements of lines that are transposed at a time */
 };
 
 /* cos and sin of 2 pi k / n, from an angle of at most pi/4, so that symmetric values are equal. */
@@ -201,6 +202,18 @@ static jm_error *dimension_plan(dimension *d) {
   return d->precision->create(n, &d->plan);
 }
 
+/* As many as fill a vector, for the first passes have no other parallelism; fewer where lines are
+ * few, or so long that little of them is in a cache. A line's bits don't depend on it. */
+static size_t find_lanes(const dimension *d, size_t n_lines) {
+  const size_t element = d->precision->bytes, threads = jm_parallel_threads();
+  size_t lanes = MAX_LANES * sizeof(float) / element;
+  if (d->inner > 1) return lanes;
+  while (lanes > 1 && (lanes * d->n * element > MOST_BYTES || lanes > n_lines ||
+                       (lanes > FEW_LANES && n_lines < lanes * threads)))
+    lanes /= 2;
+  return lanes;
+}
+
 /* Transforms along dimension `dim` of a tensor whose other dimensions are those of `type`. */
 static jm_error *run_dimension(const jm_call *call, form form, bool inverse, const jm_type *type,
                                uint32_t dim, size_t n, const void *in, void *out) {
@@ -214,8 +227,7 @@ static jm_error *run_dimension(const jm_call *call, form form, bool inverse, con
   size_t n_lines = d.outer * d.inner, bytes;
   jm_error *error = dimension_plan(&d);
   size_t element = d.precision->bytes;
-  d.lanes = MAX_LANES * sizeof(float) / element;
-  while (d.inner == 1 && d.lanes > 1 && d.lanes * n * element > CACHED) d.lanes /= 2;
+  d.lanes = find_lanes(&d, n_lines);
   if (!error && !jm_size_mul(d.precision->room(d.plan) + 1, 4 * d.lanes * element, &bytes))
     error = jm_error_out_of_memory();
   if (!error) jm_parallel_for(n_lines, (GRAIN / n / d.lanes + 1) * d.lanes, run_lines, &d);
