@@ -186,9 +186,10 @@ static void product(jm_dtype dtype, size_t m, size_t n, size_t k, int layout) {
 }
 
 static void products(void) {
-  static const size_t sizes[][3] = {{2, 2, 300},   {5, 17, 33},   {6, 64, 128},   {7, 65, 129},
-                                    {13, 31, 257}, {97, 48, 127}, {96, 256, 128}, {101, 259, 130},
-                                    {3, 1000, 64}, {300, 10, 40}, {19, 128, 1},   {200, 200, 200}};
+  static const size_t sizes[][3] = {{2, 2, 300},    {5, 17, 33},   {6, 64, 128},   {7, 65, 129},
+                                    {13, 31, 257},  {97, 48, 127}, {96, 256, 128}, {101, 259, 130},
+                                    {3, 1000, 64},  {300, 10, 40}, {19, 128, 1},   {200, 200, 200},
+                                    {33, 70, 5100}, {16, 9, 20001}};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     for (int layout = 0; layout < 8; layout++) {
       product(JM_DT_f32, sizes[i][0], sizes[i][1], sizes[i][2], layout);

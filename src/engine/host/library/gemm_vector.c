@@ -6,6 +6,7 @@
  * and so the order of additions, depend on the sizes alone. */
 #include "engine/host/library/gemm_vector.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/parallel.h"
@@ -20,11 +21,13 @@ enum {
   MOST_ROWS = 96,     /* of a task: its block of a stays in the second cache */
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
-  MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
-  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread */
-  FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
-  LARGEST_PANEL = 64,    /* columns */
-  PACK_GRAIN = 1 << 14,  /* elements */
+  MOST_PACKED = 1 << 20,  /* bytes of b at a time, if that leaves enough tasks */
+  LEAST_TASK = 1 << 19,   /* multiplications that are worth a thread */
+  FEW_ROWS = 3 * ROWS,    /* with fewer, packing b costs more than it saves */
+  LARGEST_PANEL = 64,     /* columns */
+  PACK_GRAIN = 1 << 14,   /* elements */
+  LEAST_PART = 8 * DEPTH, /* of a long sum that is cut, */
+  MOST_PARTS = 16,        /* so that there are so many tasks at most */
 };
 
 typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
@@ -302,7 +305,7 @@ static size_t slab_columns(const jm_gemm *g, size_t element) {
   return columns > least_columns ? columns : least_columns;
 }
 
-jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+static jm_error *run_slabs(const jm_gemm *g) {
   size_t element = find_kernels(g->dtype)->element, columns = slab_columns(g, element);
   for (size_t j = 0; j < g->n; j += columns) {
     jm_gemm slab = *g;
@@ -312,6 +315,70 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
     JM_TRY(run_slab(&slab));
   }
   return NULL;
+}
+
+/* -- long sums */
+
+typedef struct long_sum {
+  const jm_gemm *g;
+  size_t element, depth; /* of a part */
+  char *partial;         /* the results of all parts but the first */
+  jm_error *_Atomic error;
+} long_sum;
+
+/* Into how many parts the sum is cut, by the sizes alone, where results are too few for tasks. */
+static size_t count_parts(const jm_gemm *g) {
+  size_t tasks = divide_up(g->m, MOST_ROWS) * divide_up(g->n, LARGEST_PANEL);
+  size_t parts = least(g->k / LEAST_PART, MOST_PARTS / tasks);
+  return g->one_thread ? 1 : least(parts, g->m * g->n * g->k / LEAST_TASK);
+}
+
+static void run_parts(void *context, size_t begin, size_t end) {
+  long_sum *s = context;
+  for (size_t i = begin; i < end; i++) {
+    jm_gemm part = *s->g;
+    const ptrdiff_t at = (ptrdiff_t)(i * s->depth), element = (ptrdiff_t)s->element;
+    part.a = (const char *)part.a + at * part.a_col * element;
+    part.b = (const char *)part.b + at * part.b_row * element;
+    part.k = least(part.k - i * s->depth, s->depth);
+    part.one_thread = true;
+    if (i) {
+      part.c = s->partial + (i - 1) * part.m * part.n * s->element;
+      part.ldc = part.n;
+      part.accumulate = false;
+    }
+    jm_error *error = run_slabs(&part);
+    if (error) jm_error_destroy(atomic_exchange(&s->error, error));
+  }
+}
+
+/* Adds up rows of the parts, each element in the order of the parts. */
+static void add_parts(const long_sum *s, size_t parts) {
+  const jm_gemm *g = s->g;
+  for (size_t part = 1; part < parts; part++)
+    for (size_t i = 0; i < g->m; i++) {
+      const char *from = s->partial + ((part - 1) * g->m + i) * g->n * s->element;
+      char *to = (char *)g->c + i * g->ldc * s->element;
+      if (s->element == sizeof(float))
+        for (size_t j = 0; j < g->n; j++) ((float *)to)[j] += ((const float *)from)[j];
+      else
+        for (size_t j = 0; j < g->n; j++) ((double *)to)[j] += ((const double *)from)[j];
+    }
+}
+
+jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+  size_t parts = count_parts(g);
+  if (parts < 2) return run_slabs(g);
+  long_sum s = {.g = g, .element = find_kernels(g->dtype)->element};
+  s.depth = divide_up(divide_up(g->k, parts), DEPTH) * DEPTH;
+  parts = divide_up(g->k, s.depth);
+  s.partial = jm_scratch_take((parts - 1) * g->m * g->n * s.element);
+  if (!s.partial) return jm_error_out_of_memory();
+  jm_parallel_for(parts, 1, run_parts, &s);
+  jm_error *error = atomic_load(&s.error);
+  if (!error) add_parts(&s, parts);
+  jm_scratch_give(s.partial);
+  return error;
 }
 
 /* -- groups */
