@@ -26,6 +26,13 @@ void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *r) {
   }
 }
 
+void jm_reduction_pair(jm_reduction *r) {
+  const bool has_key = r->dtypes[0] == JM_DT_f32 || r->dtypes[0] == JM_DT_s32;
+  if (!r->argument || !has_key || r->dtypes[1] != JM_DT_s32) return;
+  r->paired = true;
+  r->parts = 1;
+}
+
 /* -- building */
 
 static void pull_init(const jm_reduction *r, jm_emit *e, jm_element *out) {
@@ -51,7 +58,28 @@ static jm_kval key_of(const jm_reduction *r, jm_kbuilder *b, jm_kval x) {
                      turn_negative(b, jm_k_bits(b, x)));
 }
 
+/* The least pair has the value that wins, NaN before all others, and of equal ones (-0 is 0) the
+ * lowest index. */
+static jm_kval pair_of(const jm_reduction *r, jm_kbuilder *b, jm_kval x, jm_kval index) {
+  const jm_kval ones = jm_kbuild_int(b, JM_KT_i32, -1);
+  const jm_kval sign = jm_kbuild_int(b, JM_KT_i32, INT32_MIN);
+  jm_kval key = x;
+  if (r->dtypes[0] == JM_DT_f32)
+    key = turn_negative(b, jm_k_bits(b, jm_k_fadd(b, x, jm_k_float(b, JM_KT_f32, 0))));
+  if (r->largest) key = jm_k_xor(b, key, ones);
+  if (r->dtypes[0] == JM_DT_f32) key = jm_k_select(b, jm_k_funo(b, x, x), sign, key);
+  jm_kval high = jm_k_shl(b, jm_k_sext(b, JM_KT_i64, key), jm_k_int(b, JM_KT_i64, 32));
+  return jm_k_or(b, high, jm_k_zext(b, JM_KT_i64, jm_k_xor(b, index, sign)));
+}
+
+static jm_kval index_of_pair(jm_kbuilder *b, jm_kval pair) {
+  return jm_k_xor(b, jm_k_itrunc(b, JM_KT_i32, pair), jm_kbuild_int(b, JM_KT_i32, INT32_MIN));
+}
+
 void jm_reduction_lift(const jm_reduction *r, jm_emit *e, jm_element *elements) {
+  if (r->paired)
+    elements[0] =
+        jm_element_of(pair_of(r, jm_emit_builder(e), elements[0].part[0], elements[1].part[0]));
   if (r->keyed) elements[0].part[0] = key_of(r, jm_emit_builder(e), elements[0].part[0]);
 }
 
@@ -93,7 +121,9 @@ void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, c
                        jm_element *out) {
   bool wide = r->dtypes[0] == JM_DT_f32 &&
               (r->monoid.code == JM_OP_add || r->monoid.code == JM_OP_multiply);
-  if (r->argument) {
+  if (r->paired) {
+    out[0] = jm_element_of(jm_k_smin(jm_emit_builder(e), a[0].part[0], b[0].part[0]));
+  } else if (r->argument) {
     step_argument(r, e, a, b, out);
   } else if (r->keyed) {
     jm_kopcode code = r->largest ? JM_K_smax : JM_K_smin;
@@ -112,6 +142,11 @@ void jm_reduction_step(const jm_reduction *r, jm_emit *e, const jm_element *a, c
 
 void jm_reduction_finish(const jm_reduction *r, jm_emit *e, const jm_element *acc,
                          jm_element *out) {
+  if (r->paired) {
+    out[0] = (jm_element){{JM_KNONE, JM_KNONE}};
+    out[1] = jm_element_of(index_of_pair(jm_emit_builder(e), acc[0].part[0]));
+    return;
+  }
   if (r->keyed) {
     jm_kbuilder *b = jm_emit_builder(e);
     out[0] = jm_element_of(jm_k_from_bits(b, turn_negative(b, acc[0].part[0])));
@@ -128,16 +163,16 @@ void jm_reduction_finish(const jm_reduction *r, jm_emit *e, const jm_element *ac
 }
 
 uint32_t jm_reduction_pack(const jm_reduction *r, const jm_element *acc, jm_kval *parts) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < r->n; i++)
+  uint32_t n = 0, accumulators = r->paired ? 1 : r->n;
+  for (uint32_t i = 0; i < accumulators; i++)
     for (int k = 0; k < (jm_dtype_is_complex(r->dtypes[i]) ? 2 : 1); k++)
       parts[n++] = acc[i].part[k];
   return n;
 }
 
 uint32_t jm_reduction_unpack(const jm_reduction *r, const jm_kval *parts, jm_element *acc) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < r->n; i++) {
+  uint32_t n = 0, accumulators = r->paired ? 1 : r->n;
+  for (uint32_t i = 0; i < accumulators; i++) {
     acc[i] = (jm_element){{parts[n++], JM_KNONE}};
     if (jm_dtype_is_complex(r->dtypes[i])) acc[i].part[1] = parts[n++];
   }

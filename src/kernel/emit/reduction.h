@@ -20,10 +20,15 @@ typedef struct jm_reduction {
   bool argument;   /* of the largest or smallest: (value, index), the lower index of equal values */
   bool largest;
   bool keyed;       /* of the largest or smallest float: accumulators are integers in that order */
+  bool paired;      /* of an argument: one accumulator of 64 bits, the value's key and the index */
   jm_monoid monoid; /* of a body that is one; else its code is JM_N_OPS */
 } jm_reduction;
 
 void jm_reduction_init(const jm_module *m, const jm_op *op, jm_reduction *out);
+
+/* For lanes of a CPU: an argument of f32 or s32 with an index of s32 becomes paired, so that a step
+ * is one instruction. The caller promises that nobody uses the value itself. */
+void jm_reduction_pair(jm_reduction *r);
 
 /* The initial value of a lane, a block or the whole. */
 void jm_reduction_start(const jm_reduction *r, jm_emit *e, jm_element *out);

@@ -151,12 +151,26 @@ static void want(rows *r, jm_value v, uint32_t pass, bool own) {
     want(r, op->operands[k], pass, own && same && type_of(r, op->operands[k])->count > 1);
 }
 
-/* A lane per row: for short rows, and where threads can't share a row. */
+/* Arguments of which the index is all that is wanted; whether these are all reductions. */
+static bool pair_arguments(rows *r) {
+  uint32_t n_paired = 0;
+  for (uint32_t i = 0; i < r->n_reductions; i++) {
+    jm_reduction *reduction = &r->reductions[i];
+    if (!jm_region_count_uses(r->s->m, r->s->region, reduction->op->first_result))
+      jm_reduction_pair(reduction);
+    n_paired += reduction->paired;
+  }
+  return n_paired && n_paired == r->n_reductions;
+}
+
+/* A lane per row: for short rows, unless lanes that share one are combined by single instructions,
+ * and where threads can't share a row. */
 static void choose_lanes(rows *r) {
   const jm_target *t = r->s->target;
-  bool grouped = true;
+  bool grouped = true, paired = !takes_threads(r) && pair_arguments(r);
   for (uint32_t i = 0; i < r->n_reductions; i++) grouped &= r->reductions[i].grouped;
-  r->in_lanes = length(r) < t->row.short_points && r->s->cluster.space.outer >= t->row.lane_rows;
+  r->in_lanes =
+      !paired && length(r) < t->row.short_points && r->s->cluster.space.outer >= t->row.lane_rows;
   if (takes_threads(r)) r->in_lanes |= !grouped;
 }
 
