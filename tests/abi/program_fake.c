@@ -139,6 +139,8 @@ jm_engine *jm_host_engine(void) {
   return &host;
 }
 
+void jm_host_engine_start(void) {}
+
 jm_error *jm_mlx_engine_create(bool gpu, jm_engine **out) {
   (void)gpu, (void)out;
   return jm_error_unimplemented("the fake compiler has no device engine");
