@@ -152,7 +152,7 @@ asan: $(VENV)/llvm
 tsan: $(VENV)/llvm
 	$(CONFIGURE) -B build/tsan -DJM_TESTS=ON -DJM_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 	$(WITH_VENV) cmake --build build/tsan
-	TSAN_OPTIONS=halt_on_error=1 $(WITH_VENV) ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
+	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 $(WITH_VENV) ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
 
 fuzz: $(VENV)/tools
 	CC=clang $(CONFIGURE) -B build/fuzz -DJM_FUZZ=ON -DJM_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
