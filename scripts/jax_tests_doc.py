@@ -58,14 +58,16 @@ def in_settings(settings: list[tuple[str, dict, dict]]) -> list[str]:
             cells.append(rate)
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "What JAX's CPU backend passes and mps does not:", ""]
-    found = []
+    found = collections.defaultdict(list)
     for title, results, baseline in settings:
         for name, (outcome, _) in sorted(baseline.items()):
             mine, why = results.get(name, ("not run", ""))
             if outcome == "pass" and mine != "pass" and module_of(name) in modules:
-                why = reason_of(name, why)
-                found.append(f"- {title}`{name.removeprefix('tests.')}`: {mine}: {why}")
-    return lines + (found or ["- nothing"])
+                reason = f"{title}{mine}: {reason_of(name, why)}"
+                found[module_of(name), reason].append(name.rpartition("::")[2])
+    for (module, reason), names in found.items():
+        lines.append(f"- {module}, {reason}: {', '.join(f'`{n}`' for n in names)}")
+    return lines if found else [*lines, "- nothing"]
 
 
 def write_section(page: pathlib.Path, title: str, settings: list) -> None:
