@@ -85,10 +85,23 @@ def without_needless_nan(name: str, args: Any, out: Any) -> Any:
     return jnp.where(jnp.isnan(out), theirs, out)
 
 
+@jax.custom_jvp
+def wide_lgamma(x: Any) -> Any:
+    """Whose derivative at 0 is digamma's value there, too."""
+    return lax.lgamma(x)
+
+
+@wide_lgamma.defjvp
+def derive_lgamma(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    return lax.lgamma(x), dx * without_needless_nan("digamma", (x,), lax.digamma(x))
+
+
 def lax_function(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, *args: Any) -> Any:
         args = jnp.broadcast_arrays(*args) if len(args) > 1 else args
-        out = getattr(jax.scipy.special if name == "logsumexp" else lax, name)(*args)
+        f = getattr(jax.scipy.special if name == "logsumexp" else lax, name)
+        out = (wide_lgamma if context.wide and name == "lgamma" else f)(*args)
         return without_needless_nan(name, args, out) if context.wide else out
 
     return apply

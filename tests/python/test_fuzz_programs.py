@@ -140,6 +140,11 @@ judged = lambda q, ours: [
 found["overflow"] = judged(p, np.inf)
 safe = dataclasses.replace(p.inputs[0], data=np.array([3e37, 3e37, -3e37, 7e37], np.float32))
 found["no overflow"] = judged(dataclasses.replace(p, inputs=[safe]), np.inf)
+# digamma(0) is -inf, whatever JAX's CPU backend gives, and so is the derivative of lgamma there.
+x = np.array([0, 2], np.float32)
+p = program.Program(0, [program.Input((2,), "float32", "", 0, x)], [
+    Step("lgamma", (0,), {}, "float32", (2,))], (1,), ("grad",))
+found["lgamma"] = judge.run_wide(p)[0].tolist()[0]
 # The variance of integers is computed in float64, too, where it is judged.
 x = np.tile(np.array([0, 1, 4], np.int32), 595)
 step = Step("reduce_var", (0,), {"axis": None, "keepdims": False}, "float32", ())
@@ -195,6 +200,7 @@ def test_judge_and_reduce():
         "no underflow": ["both"],
         "overflow": [],
         "no overflow": ["value"],
+        "lgamma": float("-inf"),
         "variance": True,
         "infinite": [["inf", "inf"], ["inf", "-inf"], ["inf", "-inf"]],
     }
