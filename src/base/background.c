@@ -2,14 +2,12 @@
 #include "base/background.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 #include "base/float_state.h"
 #include "base/parallel.h"
-
-enum { STACK_BYTES = 8 << 20 };
+#include "base/thread.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -52,17 +50,10 @@ static void *work(void *unused) {
 /* Half of the cores at most: the others go on with what is in the foreground. */
 static void start_thread(void) {
   if (n_threads >= (jm_parallel_threads() + 1) / 2) return;
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes)) return;
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are handled by the application's threads */
   pthread_t thread;
-  if (!pthread_create(&thread, &attributes, work, NULL)) n_threads++;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pthread_attr_destroy(&attributes);
+  if (!jm_thread_start(work, NULL, &thread)) return;
+  pthread_detach(thread);
+  n_threads++;
 }
 
 /* -- forks, exit */

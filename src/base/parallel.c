@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -13,8 +12,9 @@
 #include "base/float_state.h"
 #include "base/settings.h"
 #include "base/spin.h"
+#include "base/thread.h"
 
-enum { MAX_THREADS = 256, STACK_BYTES = 8 << 20 };
+enum { MAX_THREADS = 256 };
 
 /* One running loop; lives on its caller's stack. It is linked, and `workers` changes, under the
  * lock; once it is unlinked and has no workers, only the caller refers to it. */
@@ -130,20 +130,10 @@ static void *work(void *unused) {
 /* Under the lock. A thread that cannot be started is no error: fewer work. */
 static void start_workers(void) {
   start_tried = true;
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes)) return;
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are handled by the application's threads */
-  while (n_started + 1 < n_threads) {
-    pthread_t thread;
-    if (pthread_create(&thread, &attributes, work, NULL)) break;
-    n_started++;
+  for (pthread_t thread; n_started + 1 < n_threads; n_started++) {
+    if (!jm_thread_start(work, NULL, &thread)) break;
+    pthread_detach(thread);
   }
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pthread_attr_destroy(&attributes);
 }
 
 void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {

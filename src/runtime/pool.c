@@ -2,14 +2,12 @@
 #include "runtime/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/blocking.h"
 #include "base/spin.h"
-
-enum { STACK_BYTES = 8 << 20 };
+#include "base/thread.h"
 
 typedef struct worker {
   struct worker *next;
@@ -137,22 +135,6 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* Signals are left to the application's threads, except for faults of our own. */
-static bool start_thread(void *(*run)(void *), void *argument, pthread_t *out) {
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes)) return false;
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  sigset_t all, before;
-  sigfillset(&all);
-  const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
-  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool started = !pthread_create(out, &attributes, run, argument);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
-  return started;
-}
-
 /* Under the lock: one more worker, if there are jobs that nobody waits for. */
 static void start_worker(jm_pool *pool) {
   if (pool->stopped || pool->n_queued <= pool->n_idle ||
@@ -161,7 +143,7 @@ static void start_worker(jm_pool *pool) {
   worker *fresh = jm_alloc(1, sizeof *fresh);
   if (!fresh) return;
   atomic_fetch_add(&pool->refs, 1);
-  if (!start_thread(work, pool, &fresh->thread)) {
+  if (!jm_thread_start(work, pool, &fresh->thread)) {
     atomic_fetch_sub(&pool->refs, 1);
     jm_free(fresh);
     return;
@@ -235,7 +217,7 @@ static void block(jm_blocker *blocker, jm_blocking_fn *function, void *argument)
   jm_pool *pool = (jm_pool *)((char *)blocker - offsetof(jm_pool, blocker));
   blocked b = {pool, function, argument, false};
   pthread_t thread;
-  bool elsewhere = pool->owner && start_thread(run_blocked, &b, &thread);
+  bool elsewhere = pool->owner && jm_thread_start(run_blocked, &b, &thread);
   pthread_mutex_lock(&pool->lock);
   if (elsewhere) {
     run_jobs(pool, &b.done);
