@@ -159,9 +159,8 @@ def compare(
             # Any number with an infinite part is infinity; which part is, or is NaN, differs between
             # XLA, NumPy and C.
             unsure = unsure | (~np.isfinite(ours[n]) & ~np.isfinite(theirs[n]))
-        if (
-            w.dtype.kind == "f"
-        ):  # who errs a little, and no more than twice what the other does, is as right
+        if w.dtype.kind == "f":
+            # Who errs a little, and no more than twice what the other does, is as right.
             with np.errstate(invalid="ignore", over="ignore"):
                 error = np.abs(y - w)
                 spread = np.fmax(spread, np.where(error < LITTLE * np.abs(w), 2 * error, 0))
