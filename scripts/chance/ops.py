@@ -97,9 +97,16 @@ def derive_lgamma(primals: Any, tangents: Any) -> Any:
     return lax.lgamma(x), dx * without_needless_nan("digamma", (x,), lax.digamma(x))
 
 
+# The series of JAX's CPU backend does not end where both arguments of igamma are huge, and gives 1
+# where they are infinite (jax 0.10.2; NaN since 0.11).
+LARGEST_IGAMMA_SHAPE = 1e4
+
+
 def lax_function(name: str) -> Any:
     def apply(context: Context, params: dict, bodies: list, *args: Any) -> Any:
         args = jnp.broadcast_arrays(*args) if len(args) > 1 else args
+        if name == "igamma":
+            args = [lax.min(args[0], lax.full_like(args[0], LARGEST_IGAMMA_SHAPE)), args[1]]
         f = getattr(jax.scipy.special if name == "logsumexp" else lax, name)
         out = (wide_lgamma if context.wide and name == "lgamma" else f)(*args)
         return without_needless_nan(name, args, out) if context.wide else out

@@ -111,3 +111,19 @@ def test_complex_functions_of_infinities(name, dtype):
         np.testing.assert_allclose(
             getattr(got, part), getattr(expected, part), rtol=1e-6, atol=1e-15
         )
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_powers_of_zero_and_one(dtype):
+    """1^w and z^0 are 1 for all w and z, as C's pow has it for real numbers, and as on JAX's CPU backend;
+    NumPy's complex power is NaN where an argument isn't finite."""
+    special = np.array(
+        [0, -0.0, 1, 2.5, 1j, np.inf, -np.inf, np.nan, complex(np.nan, np.inf)], dtype
+    )
+    one, zero = np.ones_like(special), np.zeros_like(special)
+    growing = np.array([0.25, 1 + 2j, 3, 1e3 - 1j], dtype)
+    with jax.enable_x64(True):
+        power = jax.jit(jnp.power)
+        np.testing.assert_array_equal(power(one, special), one)
+        np.testing.assert_array_equal(power(special, zero), one)
+        np.testing.assert_array_equal(power(zero[:4], growing), zero[:4])

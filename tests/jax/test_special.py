@@ -117,6 +117,19 @@ def test_digamma_at_its_poles(dtype):
     np.testing.assert_array_equal(got, want)
 
 
+def test_near_the_greatest_number():
+    # Both are finite there, as is log x; lgamma's last finite value is at 2.55998e305 (mpmath).
+    x = np.array([1e300, 2**1014 * 1.01, 2.5e305, 1e306, 1.7976931348623157e308])
+    with x64(True):
+        lgamma, digamma = (np.asarray(run("mps", f, [x])) for f in (lax.lgamma, lax.digamma))
+    np.testing.assert_allclose(
+        lgamma,
+        [6.89775527898213741e302, 1.24448081630270168e308, 1.75551186023764525e308, np.inf, np.inf],
+        rtol=1e-15,
+    )
+    np.testing.assert_allclose(digamma, np.log(x), rtol=1e-15)
+
+
 # x, bessel_i0e, bessel_i1e and their derivatives, of 20 digits (mpmath). All types have these x; the
 # derivative of bessel_i1e is 0 near 1.5451.
 BESSEL = np.array(

@@ -91,10 +91,11 @@ static z128 divide(z128 x, z128 y) {
 }
 
 /* x = r e^(i t): x^(c + i d) = r^c e^(-d t) e^(i (c t + d log r)). A factor may overflow where the
- * product does not; a power of zero is no product of a logarithm. */
+ * product does not; a power of zero is no product of a logarithm; a power of one is one whatever
+ * the exponent, as C's pow has it for real numbers. */
 static z128 power(z128 x, z128 y) {
   double r = cabs(x), t = carg(x), c = creal(y), d = cimag(y);
-  if (c == 0 && d == 0) return 1;
+  if ((c == 0 && d == 0) || x == 1) return 1;
   if (r == 0) return c > 0 ? 0 : make(NAN, NAN);
   double magnitude = pow(r, c), angle = c * t;
   if (d != 0) {

@@ -53,7 +53,8 @@ JM_INLINE double stirling(double z) {
   double low = terms4(1 / 12.0, -1 / 360.0, 1 / 1260.0, -1 / 1680.0, r2, r4);
   double high = terms4(1 / 1188.0, -691 / 360360.0, 1 / 156.0, -3617 / 122400.0, r2, r4);
   double p = low + high * (r4 * r4);
-  return (z - 0.5) * log_full(z) - z + p * r;
+  /* (z - 1/2) log z - z, in an order that overflows no sooner than the result */
+  return (z - 0.5) * (log_full(z) - 1) - 0.5 + p * r;
 }
 
 /* From y = x, or 1 - x where x is not positive: gamma(y + 8) = gamma(y) y (y + 1) ... (y + 7) leads
@@ -80,8 +81,7 @@ JM_INLINE double lgamma_by(double x, bool with_near) {
   double result = reflected ? log - base : base - log;
   result = reflected && sine == 0 ? (double)INFINITY : result;
   result = x == 1 || x == 2 ? 0 : result;
-  /* past this, the result has no finite value, and minus infinity is a pole */
-  result = fabs(x) > 0x1p1014 ? (double)INFINITY : result;
+  result = fabs(x) == (double)INFINITY ? (double)INFINITY : result; /* log_full takes none */
   return x != x ? x : result;
 }
 
@@ -113,7 +113,7 @@ JM_INLINE double digamma(double x) {
   result = reflected ? result - cotangent : result;
   result = reflected && f == 0 ? (double)NAN : result;
   result = x == 0 ? -(double)INFINITY : result; /* of -0, too, as jax since 0.11 */
-  result = x > 0x1p1014 ? x : result;
+  result = x == (double)INFINITY ? x : result;  /* log_full takes none */
   result = x == -(double)INFINITY ? (double)NAN : result;
   return x != x ? x : result;
 }

@@ -152,9 +152,24 @@ static void lower_remainder(jm_lowering *l) {
   result(l, jm_mlx_where(l, by_zero, a, r));
 }
 
+/* exp(b log a) is NaN where a is 0 or 1 in most cases: 1^b = a^0 = 1, and 0^b is 0 for exponents of
+ * a positive real part. */
+static A power_of_complex(jm_lowering *l, A a, A b) {
+  A zero = number(l, 0), one = number(l, 1), power = jm_mlx_power(l, a, b);
+  A grows = jm_mlx_greater(l, jm_mlx_real(l, b), jm_lower_f64(l, JM_DT_f32, 0));
+  A of_zero = jm_mlx_where(l, grows, zero, jm_lower_f64(l, JM_DT_c64, NAN));
+  A is_one = jm_mlx_logical_or(l, jm_mlx_equal(l, a, one), jm_mlx_equal(l, b, zero));
+  power = jm_mlx_where(l, jm_mlx_equal(l, a, zero), of_zero, power);
+  return jm_mlx_where(l, is_one, one, power);
+}
+
 /* Integer powers wrap; of negative exponents only those of 1 and -1 are not 0 (MLX: always 0). */
 static void lower_power(jm_lowering *l) {
   A a = arg(l, 0), b = arg(l, 1);
+  if (class_of(l, 0) == JM_CLASS_COMPLEX) {
+    result(l, power_of_complex(l, a, b));
+    return;
+  }
   if (class_of(l, 0) != JM_CLASS_SINT) {
     result(l, jm_mlx_power(l, a, b));
     return;
