@@ -46,12 +46,10 @@ static double time_turn(const jm_narrow_kernel *kernel, const jm_gemm *g, jm_dty
   return (end - begin) / (double)n;
 }
 
-static void keep(void *rows, size_t bytes) { (void)rows, (void)bytes; }
-
 /* With names of their own. */
 static size_t add_variants(size_t n, const jm_narrow_kernel *tiles, jm_narrow_kernel *out) {
   static char names[MOST_KERNELS][64];
-  for (size_t depth = tiles->depth / 2; depth <= 4 * tiles->depth; depth *= 2)
+  for (size_t depth = tiles->depth / 8; depth <= tiles->depth; depth *= 2)
     for (size_t rows = 64; rows <= 256; rows *= 2)
       for (size_t columns = 128; columns <= 512; columns *= 2)
         for (int copies = 0; copies <= 1 && n < MOST_KERNELS; copies++, n++) {
@@ -60,7 +58,7 @@ static size_t add_variants(size_t n, const jm_narrow_kernel *tiles, jm_narrow_ke
           out[n] = *tiles;
           out[n].name = names[n], out[n].depth = depth;
           out[n].most_rows = rows, out[n].most_columns = columns;
-          if (copies) out[n].convert = keep;
+          out[n].copies_a = copies;
         }
   return n;
 }

@@ -289,7 +289,7 @@ jm_error *jm_gemm_narrow_run(const jm_narrow_kernel *kernel, const jm_gemm *g, j
   product p = {.kernel = kernel, .g = g, .result = result};
   p.group = JM_NARROW_GROUP_BYTES / kernel->element;
   p.padded = round_up(g->n, JM_NARROW_LANES);
-  p.a_in_place = g->a_col == 1 && !kernel->convert;
+  p.a_in_place = g->a_col == 1 && !kernel->copies_a;
   p.b_in_place = jm_gemm_narrow_is_in_place(kernel, g);
   p.in_result = g->k && jm_dtype_bytes(result) == JM_NARROW_GROUP_BYTES;
   cut(&p);

@@ -42,7 +42,8 @@ typedef struct jm_narrow_kernel {
    * what pads the columns and the last group is 0. */
   void (*interleave)(const void *from, ptrdiff_t row, size_t rows, size_t columns, size_t width,
                      void *to);
-  /* NULL, or changes a copy of a's rows, which it then always needs. */
+  bool copies_a; /* even where its rows lie as they should: closer together they miss less */
+  /* NULL, or changes the copies of a's rows; copies_a is set then. */
   void (*convert)(void *rows, size_t bytes);
   /* NULL, or finds the line that the sums of a panel of that many groups start at, before it. */
   void (*find_start)(size_t groups, size_t width, void *panel);

@@ -133,6 +133,7 @@ static const jm_narrow_kernel kernel = {
     .least_task = 1 << 20,
     .multiply = multiply,
     .interleave = interleave,
+    .copies_a = true,
     .convert = flip_signs,
     .find_start = find_start,
 };
