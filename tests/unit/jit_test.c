@@ -10,6 +10,7 @@
 #include "base/background.h"
 #include "base/counters.h"
 #include "engine/host/effort.h"
+#include "engine/host/machine.h"
 #include "unit/kernel_memory.h"
 
 static bool has_llvm;
@@ -39,11 +40,26 @@ static uint32_t widest(const jm_kernel *k) {
   return width;
 }
 
+/* How cases are compiled, and run. */
+static const struct {
+  jm_effort effort;
+  bool streams, aligned;
+} ways[] = {{JM_EFFORT_GOOD, false, false},
+            {JM_EFFORT_QUICK, false, false},
+            {JM_EFFORT_GOOD, true, true},
+            {JM_EFFORT_QUICK, true, false}};
+
+static void take_way(size_t i) {
+  jm_effort_force(ways[i].effort);
+  jm_machine_force_stream_bytes(ways[i].streams); /* all kernels, or none */
+  aligns_memory = ways[i].aligned;
+}
+
 static void run_cases(void) {
   jm_jit_code **codes = jm_alloc(n_cases, sizeof *codes);
   CHECK(n_cases);
-  for (int quick = 0; quick < 2 && has_llvm; quick++) {
-    jm_effort_force(quick ? JM_EFFORT_QUICK : JM_EFFORT_GOOD);
+  for (size_t way = 0; way < sizeof ways / sizeof *ways && has_llvm; way++) {
+    take_way(way);
     CHECK_OK(jm_jit_compile((const jm_kernel *const *)cases, n_cases, NULL, codes));
     for (uint32_t i = 0; i < n_cases && codes[i]; i++) {
       uint32_t w = widest(cases[i]);
@@ -55,6 +71,7 @@ static void run_cases(void) {
     }
     for (uint32_t i = 0; i < n_cases; i++) jm_jit_code_release(codes[i]);
   }
+  take_way(0);
   jm_effort_force(JM_EFFORT_ESTIMATED);
   jm_free(codes);
   destroy_cases();
@@ -128,6 +145,36 @@ static void test_sharing(void) {
     CHECK(agrees(kernels[i], jm_jit_code_function(second[i]), 100)); /* still held */
   for (int i = 0; i < 4; i++) jm_jit_code_release(second[i]);
   jm_jit_code_release(NULL);
+  destroy_cases();
+}
+
+/* In the operand's memory the result is written by ordinary stores, whatever the alignment. */
+static void test_in_place(void) {
+  if (!has_llvm) return;
+  jm_kbuilder *b = begin_case("in place");
+  uint32_t x = case_param(b, JM_KT_f32, false, 1), z = case_param(b, JM_KT_f32, true, 1);
+  jm_kloop loop;
+  jm_kbuild_loop_begin(b, JM_BIND_VECTOR, 8, jm_kbuild_index(b, 0), case_count(b), NULL, 0, &loop);
+  jm_kval v = jm_kbuild_load(b, x, loop.index);
+  case_store(b, z, loop.index, jm_kbuild2(b, JM_K_fadd, v, v));
+  jm_kbuild_loop_end(b, &loop, NULL);
+  add_case(b);
+  const jm_kernel *k = cases[0];
+  jm_jit_code *code = NULL;
+  take_way(2);
+  CHECK_OK(jm_jit_compile(&k, 1, NULL, &code));
+  memory m;
+  create_memory(k, &m, NULL);
+  float *data = m.buffers[1];
+  m.buffers[2] = data;
+  for (int i = 0; i < 32; i++) data[i] = (float)i;
+  memcpy(m.buffers[0], &(int64_t){32}, sizeof(int64_t));
+  jm_jit_code_function(code)(m.buffers, NULL, 0, 1, NULL);
+  for (int i = 0; i < 32; i++) CHECK(data[i] == 2 * (float)i);
+  take_way(0);
+  jm_effort_force(JM_EFFORT_ESTIMATED);
+  jm_jit_code_release(code);
+  destroy_memory(k, &m);
   destroy_cases();
 }
 
@@ -438,6 +485,6 @@ static void test_cancelling(void) {
 }
 
 TEST_MAIN(find_llvm, test_instructions, test_memory, test_loops, test_random, test_sharing,
-          test_threads, test_fork, test_without_memory, test_saving, test_effort, test_improving,
-          test_improving_released, test_saving_quick, test_damaged_code, test_foreign_code,
-          test_cancelling)
+          test_in_place, test_threads, test_fork, test_without_memory, test_saving, test_effort,
+          test_improving, test_improving_released, test_saving_quick, test_damaged_code,
+          test_foreign_code, test_cancelling)

@@ -13,8 +13,10 @@ enum { MAX_PARAMS = 80, CANARY = 64 };
 
 typedef struct memory {
   char *blocks[MAX_PARAMS];
-  void *buffers[MAX_PARAMS]; /* GLOBAL ones, aligned to no more than their elements */
+  void *buffers[MAX_PARAMS]; /* GLOBAL ones */
 } memory;
+
+static bool aligns_memory; /* as the plugin's own is; else to no more than the elements */
 
 static size_t param_bytes(const jm_kparam *p) {
   return (size_t)p->elements * jm_ktype_bytes[p->element];
@@ -41,9 +43,9 @@ static inline void create_memory(const jm_kernel *k, memory *m, const memory *li
   for (uint32_t i = 0; i < k->n_params; i++) {
     const jm_kparam *p = &k->params[i];
     if (p->space != JM_SPACE_GLOBAL) continue;
-    size_t size = param_bytes(p) + CANARY + 8;
+    size_t size = param_bytes(p) + 2 * CANARY;
     m->blocks[n] = jm_alloc_data(size);
-    m->buffers[n] = m->blocks[n] + jm_ktype_bytes[p->element];
+    m->buffers[n] = m->blocks[n] + (aligns_memory ? CANARY : jm_ktype_bytes[p->element]);
     if (like) {
       memcpy(m->blocks[n], like->blocks[n], size);
     } else {

@@ -11,6 +11,10 @@
  * that says what it lacks (static memory). */
 const jm_target *jm_machine_find_target(const char **why);
 
+/* For tests: kernels that are compiled from now on stream as if the last cache had so many bytes.
+ */
+void jm_machine_force_stream_bytes(size_t bytes);
+
 /* The digest of all that machine code depends on besides the kernel: this build of the plugin, with
  * its way to call kernels, the architecture, the processor's features, the size of a page. */
 const unsigned char *jm_machine_identity(void); /* JM_SHA256_BYTES */

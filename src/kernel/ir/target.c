@@ -17,6 +17,7 @@ const jm_target jm_target_host = {
     .max_size = INT64_MAX,
     .scratch_bytes = 512 << 10, /* half of the second cache; the other half is for what is read */
     .kept_bytes = 512 << 10,
+    .stream_bytes = 32 << 20,  /* of the last cache */
     .max_buffers = UINT32_MAX, /* they come in an array */
     .fma = true,
     .has_f64 = true,

@@ -23,6 +23,7 @@ typedef struct jm_target {
   int64_t max_groups;     /* of a launch, and iterations of a chunk loop: APIs count in ints */
   size_t scratch_bytes;   /* at most: what stays in a core's cache; a group's shared memory */
   size_t kept_bytes;      /* of it for the values of rows that later passes read again */
+  size_t stream_bytes;    /* a kernel that touches so much writes past the caches; 0: none does */
   uint32_t max_buffers;   /* GLOBAL parameters of a kernel, at most */
   bool fma;               /* fused multiply-add in hardware */
   bool has_f64;           /* else a kernel has no instruction on doubles */

@@ -297,6 +297,8 @@ static jm_error *print_wide(printer *p, const jm_kinst_fact *f, uint32_t width, 
     p->lanes[body->first_arg + 1 + i] = (jm_lane){JM_LANE_VARYING, 0};
   if (!jm_lane_find(p->k, f->first_block, p->lanes)) return not_a_vector(p);
   p->width = width;
+  p->index = body->first_arg;
+  p->index_is_multiple = jm_llvm_is_multiple(p->k, f->operands[0], width, JM_KNONE);
   jm_llvm_pair_stores(p, f->first_block);
   for (uint32_t i = 0; i < n; i++) initial[i] = jm_llvm_vector(p, f->operands[2 + i]);
   jm_llvm_loop r = {.loop = f,
@@ -311,6 +313,7 @@ static jm_error *print_wide(printer *p, const jm_kinst_fact *f, uint32_t width, 
   for (uint32_t i = 0; i < n && !error; i++) combined[i] = jm_llvm_number(results[i]);
   if (!error && n) error = jm_llvm_print_combination(p, f, width, combined);
   p->width = 1;
+  p->index = JM_KNONE;
   return error;
 }
 
@@ -320,36 +323,12 @@ static name print_binary(printer *p, const char *op, const char *x, const char *
   return n;
 }
 
-/* Is an i64 a multiple of w (a power of two), as its instructions show? */
-static bool is_multiple(const jm_kernel *k, jm_kval v, int64_t w, uint32_t depth) {
-  jm_kinst inst = k->values[v].inst;
-  if (inst == JM_KNONE || !depth) return false;
-  const jm_kinst_fact *f = &k->insts[inst];
-  const jm_kval *x = f->operands;
-  switch (f->code) {
-    case JM_K_const:
-      return (int64_t)f->imm % w == 0;
-    case JM_K_imul:
-      return is_multiple(k, x[0], w, depth - 1) || is_multiple(k, x[1], w, depth - 1);
-    case JM_K_select:
-      return is_multiple(k, x[1], w, depth - 1) && is_multiple(k, x[2], w, depth - 1);
-    case JM_K_iadd:
-    case JM_K_isub:
-    case JM_K_smin:
-    case JM_K_smax:
-    case JM_K_umin:
-    case JM_K_umax:
-      return is_multiple(k, x[0], w, depth - 1) && is_multiple(k, x[1], w, depth - 1);
-    default:
-      return false;
-  }
-}
-
 /* Does no iteration remain behind the wide blocks? */
 static bool is_even(const jm_kernel *k, const jm_kinst_fact *f) {
   int64_t count;
   if (jm_llvm_find_count(k, f, &count)) return count % f->width == 0;
-  return is_multiple(k, f->operands[0], f->width, 8) && is_multiple(k, f->operands[1], f->width, 8);
+  return jm_llvm_is_multiple(k, f->operands[0], f->width, JM_KNONE) &&
+         jm_llvm_is_multiple(k, f->operands[1], f->width, JM_KNONE);
 }
 
 /* Where the wide blocks end; in how many iterations: known -1, else the number. */
@@ -599,6 +578,24 @@ static void print_params(printer *p) {
   }
 }
 
+static jm_error *print_body(printer *p, bool streams) {
+  p->streams = streams;
+  JM_TRY(jm_llvm_print_block(p, 0));
+  /* Processors order such stores less than others. */
+  jm_text_printf(p->out, "%s  ret void\n", streams ? "  fence seq_cst\n" : "");
+  return NULL;
+}
+
+static jm_error *print_bodies(printer *p) {
+  if (!jm_llvm_find_streams(p)) return print_body(p, false);
+  uint32_t aligned = p->next++, other = p->next++;
+  branch(p, jm_llvm_print_stream_check(p).text, aligned, other);
+  begin_label(p, aligned);
+  JM_TRY(print_body(p, true));
+  begin_label(p, other);
+  return print_body(p, false);
+}
+
 static jm_error *print_function(printer *p, const char *symbol) {
   const jm_kernel *k = p->k;
   size_t values = k->n_values, insts = k->n_insts;
@@ -610,9 +607,10 @@ static jm_error *print_function(printer *p, const char *symbol) {
   p->partners = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->partners);
   p->put_off = jm_arena_alloc(&p->arena, insts + 1, sizeof *p->put_off);
   p->groups = jm_arena_alloc(&p->arena, (size_t)k->n_params + 1, sizeof *p->groups);
+  p->streamed = jm_arena_alloc(&p->arena, (size_t)k->n_params + 1, sizeof *p->streamed);
   jm_krange *ranges = jm_arena_alloc(&p->arena, values + 1, sizeof *ranges);
   if (!ranges || !p->scalars || !p->vectors || !p->made || !p->lanes || !p->narrow ||
-      !p->partners || !p->put_off || !p->groups)
+      !p->partners || !p->put_off || !p->groups || !p->streamed)
     return jm_error_out_of_memory();
   memset(p->partners, 0xff, insts * sizeof *p->partners); /* JM_KNONE */
   jm_krange_find_all(k, ranges);
@@ -631,8 +629,8 @@ static jm_error *print_function(printer *p, const char *symbol) {
   size_t lanes = jm_llvm_lane_bytes(k, 0);
   if (lanes) jm_text_printf(p->out, "  %%lanes = alloca [%zu x i8], align 64\n", lanes);
   print_params(p);
-  JM_TRY(jm_llvm_print_block(p, 0));
-  jm_text_printf(p->out, "  ret void\n}\n");
+  JM_TRY(print_bodies(p));
+  jm_text_printf(p->out, "}\n");
   return jm_text_error(p->out);
 }
 
@@ -644,8 +642,8 @@ jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) {
   jm_text_init(&module->functions);
   jm_text_init(&module->metadata);
   jm_text_init(&module->all);
-  jm_text_printf(&module->metadata, "!0 = !{}\n");
-  module->next_metadata = 1;
+  jm_text_printf(&module->metadata, "!0 = !{}\n!1 = !{i32 1}\n");
+  module->next_metadata = 2;
   *out = module;
   return NULL;
 }
@@ -665,6 +663,7 @@ jm_error *jm_llvm_module_add(jm_llvm_module *module, const jm_kernel *kernel, co
                .out = &module->functions,
                .width = 1,
                .next = 1,
+               .index = JM_KNONE,
                .first_metadata = module->next_metadata};
   jm_arena_init(&p.arena);
   jm_error *error = print_function(&p, symbol);

@@ -35,7 +35,11 @@ typedef struct jm_llvm_printer {
   bool *narrow;     /* per value: as a vector it has lanes of i32, not i64 */
   uint32_t *groups; /* per parameter: what may overlap has one number, 0: what is only read */
   uint32_t n_groups, first_metadata;
-  bool in_vector; /* inside a vectorized loop, its scalar remainder too */
+  bool *streamed;         /* per parameter: a result that may be written past the caches */
+  bool streams;           /* in what is printed now, it is */
+  jm_kval index;          /* of the vector loop printed now; JM_KNONE: none, */
+  bool index_is_multiple; /* and whether it is a multiple of the width */
+  bool in_vector;         /* inside a vectorized loop, its scalar remainder too */
   /* of the threads loop printed now */
   jm_llvm_name lower; /* its first index */
   jm_llvm_name lane;  /* of the first of the iterations printed now */
@@ -96,6 +100,16 @@ size_t jm_llvm_lane_bytes(const jm_kernel *k, jm_kblock block);
  * from this index on. */
 void jm_llvm_load_lanes(jm_llvm_printer *p, const jm_llvm_loop *r, jm_llvm_name index);
 void jm_llvm_store_lanes(jm_llvm_printer *p, const jm_llvm_loop *r);
+
+/* Is an i64 a multiple of w (a power of two), as its instructions show, if `index` is one
+ * (JM_KNONE: nothing is known)? llvm_stream.c */
+bool jm_llvm_is_multiple(const jm_kernel *k, jm_kval v, int64_t w, jm_kval index);
+/* Fills p->streamed; whether there is anything to stream. */
+bool jm_llvm_find_streams(jm_llvm_printer *p);
+/* Prints an i1: what is streamed is aligned, and no operand's memory. */
+jm_llvm_name jm_llvm_print_stream_check(jm_llvm_printer *p);
+/* The alignment in bytes of a wide store that is streamed, 0 if it is not. */
+uint32_t jm_llvm_find_stream_alignment(const jm_llvm_printer *p, const jm_kinst_fact *store);
 
 /* Instructions without blocks, on scalars or vectors. llvm_inst.c */
 void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst);

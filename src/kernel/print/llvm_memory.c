@@ -51,12 +51,18 @@ static uint32_t load_at(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at,
   return id;
 }
 
+static void store_aligned(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at, uint32_t width,
+                          const char *value, uint32_t alignment) {
+  jm_text_printf(p->out, "  store %s %s, ptr %%v%u, align %u%s",
+                 jm_llvm_type(p->k->params[f->imm].element, width).text, value, (unsigned)at,
+                 alignment ? (unsigned)alignment : element_bytes(p, f),
+                 alignment ? ", !nontemporal !1" : "");
+  end_access(p, f);
+}
+
 static void store_at(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t at, uint32_t width,
                      const char *value) {
-  jm_text_printf(p->out, "  store %s %s, ptr %%v%u, align %u",
-                 jm_llvm_type(p->k->params[f->imm].element, width).text, value, (unsigned)at,
-                 element_bytes(p, f));
-  end_access(p, f);
+  store_aligned(p, f, at, width, value, 0);
 }
 
 static jm_llvm_name name_of(uint32_t id) {
@@ -355,7 +361,8 @@ void jm_llvm_print_store(jm_llvm_printer *p, jm_kinst inst) {
     store_at(p, f, address(p, f, 0), 1, jm_llvm_scalar(p, f->operands[1]).text);
   } else if (stride == 1) {
     jm_llvm_name value = jm_llvm_vector(p, f->operands[1]);
-    store_at(p, f, address(p, f, 0), p->width, value.text);
+    store_aligned(p, f, address(p, f, 0), p->width, value.text,
+                  jm_llvm_find_stream_alignment(p, f));
   } else if (stride == -1) {
     jm_llvm_name value = jm_llvm_vector(p, f->operands[1]);
     jm_llvm_name back = name_of(shuffle(p, p->k->params[f->imm].element, p->width, value.text,
