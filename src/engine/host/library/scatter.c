@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/host/library/copy.h"
@@ -21,6 +22,7 @@ enum {
   MOST_NARROW_PARTS = 4,
   SET = 64,     /* indices that are selected from at a time: the bits of a word */
   BLOCK = 4096, /* indices between two looks at whether the execution is cancelled */
+  LINE = 16,    /* elements that are added at a time, without a loop */
   STREAMS = 4,  /* ranges that a task walks together: chains of sums to one destination overlap */
   MOST_TABLES = 16 * STREAMS,
   LEAST_TABLE = 1 << 12, /* updates that are worth a table, */
@@ -37,9 +39,18 @@ typedef void scalars_fn(const uint32_t *at, uint64_t set, void *to, const void *
 typedef void streams_fn(const uint32_t *at, size_t n, size_t apart, uint32_t count, void *to,
                         const void *from, ptrdiff_t step);
 
+/* The part of a window that lies in a part of the operand: n elements. */
+typedef struct piece {
+  int64_t to, from, n;
+} piece;
+
+/* Each piece of updates joins the operand's, in order. */
+typedef void pieces_fn(const piece *pieces, size_t n, void *to, const void *from);
+
 typedef struct adder {
   scalars_fn *scalars;
   streams_fn *streams;
+  pieces_fn *pieces;
 } adder;
 
 struct scatter {
@@ -48,7 +59,8 @@ struct scatter {
   size_t bytes;
   jm_elementwise_kernel *kernel; /* NULL: assignment */
   scalars_fn *scalars;           /* NULL: window by window */
-  streams_fn *streams;           /* NULL: no sums */
+  streams_fn *streams;           /* NULL: no sums, */
+  pieces_fn *pieces;             /* or of another type */
   int64_t count;                 /* of the operand */
   size_t parts;
   size_t n_tables, n_each; /* of updates */
@@ -116,6 +128,16 @@ static select_fn *find_select(void) { return select_any; }
   }
 #define DEFINE_ADD(name, T)                                                                        \
   DEFINE(add_##name, T, ADD)                                                                       \
+  JM_CLONES static void pieces_##name(const piece *pieces, size_t n, void *to, const void *from) { \
+    for (size_t i = 0; i < n; i++) {                                                               \
+      T *y = (T *)to + pieces[i].to;                                                               \
+      const T *x = (const T *)from + pieces[i].from;                                               \
+      int64_t j = 0, size = pieces[i].n;                                                           \
+      for (; j + LINE <= size; j += LINE)                                                          \
+        JM_LOOP for (int64_t l = j; l < j + LINE; l++) y[l] += x[l];                               \
+      for (; j < size; j++) y[j] += x[j];                                                          \
+    }                                                                                              \
+  }                                                                                                \
   static void streams_##name(const uint32_t *at, size_t n, size_t apart, uint32_t count, void *to, \
                              const void *from, ptrdiff_t step) {                                   \
     const T *x = from;                                                                             \
@@ -143,7 +165,7 @@ DEFINE(take_4, uint32_t, TAKE)
 DEFINE(take_8, uint64_t, TAKE)
 DEFINE(take_16, sixteen, TAKE)
 
-#define ADDER(name) {scalars_add_##name, streams_##name}
+#define ADDER(name) {scalars_add_##name, streams_##name, pieces_##name}
 static const adder adders[JM_N_DTYPES] = {
     [JM_DT_f32] = ADDER(f32), [JM_DT_f64] = ADDER(f64), [JM_DT_s8] = ADDER(u8),
     [JM_DT_u8] = ADDER(u8),   [JM_DT_s16] = ADDER(u16), [JM_DT_u16] = ADDER(u16),
@@ -161,19 +183,42 @@ bool jm_library_scatter_windows_supports(const jm_module *module, const jm_op *o
          jm_elementwise_find(monoid.code, monoid.dtype);
 }
 
+/* What of a run's windows lies in [begin, end) of the operand, in order. Most windows lie there as
+ * a whole or not at all, at random: which they are is no branch. */
+static size_t find_pieces(const scatter *s, const jm_place_run *run, int64_t begin, int64_t end,
+                          piece *pieces) {
+  const int64_t window = s->places.window, first = begin < window ? 0 : begin - window + 1;
+  const uint64_t starts = (uint64_t)(end - first); /* of windows that reach into the range */
+  uint16_t chosen[JM_PLACES_CHUNK];
+  size_t n = 0;
+  for (int64_t i = 0; i < run->n; i++) {
+    chosen[n] = (uint16_t)i;
+    n += (uint64_t)(run->operand[i] - first) < starts;
+  }
+  for (size_t i = 0; i < n; i++) {
+    int64_t at = run->operand[chosen[i]], low = at < begin ? begin : at;
+    int64_t high = at + window < end ? at + window : end;
+    pieces[i] = (piece){low, run->batched + chosen[i] * run->batched_step + low - at, high - low};
+  }
+  return n;
+}
+
 static void windows(const scatter *s, const jm_place_run *run, char *to, const char *from,
                     int64_t begin, int64_t end) {
-  int64_t element = (int64_t)s->bytes, window = s->places.window;
-  for (int64_t i = 0; i < run->n; i++) {
-    int64_t at = run->operand[i], low = at < begin ? begin : at;
-    int64_t high = at + window < end ? at + window : end;
-    if (at < 0 || low >= high) continue;
-    char *y = to + low * element;
-    const char *x = from + (run->batched + i * run->batched_step + low - at) * element;
+  int64_t element = (int64_t)s->bytes;
+  piece pieces[JM_PLACES_CHUNK];
+  size_t n = find_pieces(s, run, begin, end, pieces);
+  if (s->pieces) {
+    s->pieces(pieces, n, to, from);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) {
+    char *y = to + pieces[i].to * element;
+    const char *x = from + pieces[i].from * element;
     if (s->kernel)
-      s->kernel((const void *[]){y, x}, y, (size_t)(high - low));
+      s->kernel((const void *[]){y, x}, y, (size_t)pieces[i].n);
     else
-      memcpy(y, x, (size_t)((high - low) * element));
+      memcpy(y, x, (size_t)(pieces[i].n * element));
   }
 }
 
@@ -300,6 +345,7 @@ static jm_error *run(scatter *s, jm_arena *arena) {
     if (monoid.code == JM_OP_add && adders[dtype].scalars) {
       s->scalars = adders[dtype].scalars;
       s->streams = adders[dtype].streams;
+      s->pieces = adders[dtype].pieces;
       jm_monoid_identity(&monoid, dtype, s->identity);
     }
   }
