@@ -90,13 +90,6 @@ static int leading_operand(jm_i64s p, uint32_t n_batch, uint32_t n_lhs) {
   return kept ? 0 : exchanged ? 1 : -1;
 }
 
-#define EXCHANGE(T, x, y) \
-  do {                    \
-    T before = (x);       \
-    (x) = (y);            \
-    (y) = before;         \
-  } while (0)
-
 /* The transpose is replaced by a product that computes its result; the original product has no
  * other use and becomes dead. */
 static jm_error *transpose(jm_rewrite *rw, jm_op *op) {
@@ -117,17 +110,11 @@ static jm_error *transpose(jm_rewrite *rw, jm_op *op) {
     for (uint32_t d = 0; d < n_batch; d++) data[d] = batch[i]->data[permutation.data[d]];
     batch[i]->data = data;
   }
-  if (leads) {
-    EXCHANGE(jm_i64s, attrs.lhs_batch, attrs.rhs_batch);
-    EXCHANGE(jm_i64s, attrs.lhs_contract, attrs.rhs_contract);
-    EXCHANGE(jm_precision, attrs.lhs_precision, attrs.rhs_precision);
-    EXCHANGE(jm_str, attrs.lhs_algorithm, attrs.rhs_algorithm);
-    EXCHANGE(int64_t, attrs.lhs_components, attrs.rhs_components);
-  }
-  op->operands = jm_arena_copy(&rw->m->arena, made->operands, 2, sizeof *op->operands);
+  if (leads) jm_rewrite_exchange(&attrs);
+  const jm_value operands[] = {made->operands[leads], made->operands[!leads]};
+  op->operands = jm_arena_copy(&rw->m->arena, operands, 2, sizeof *op->operands);
   op->attrs = jm_arena_copy(&rw->m->arena, &attrs, 1, sizeof attrs);
   if (!op->operands || !op->attrs) return jm_error_out_of_memory();
-  if (leads) EXCHANGE(jm_value, op->operands[0], op->operands[1]);
   op->n_operands = 2;
   op->code = JM_OP_dot_general;
   rw->changed = true;

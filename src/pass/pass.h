@@ -60,6 +60,7 @@ jm_pass_fn jm_pass_patterns;  /* what a library does in one call becomes one op 
 jm_pass_fn jm_pass_phases;    /* convolutions with a dilated input become several without */
 jm_pass_fn jm_pass_reversal;  /* reversed kernels, read by convolutions where they are */
 jm_pass_fn jm_pass_layout;    /* convolutions' results in the library's order, then transposed */
+jm_pass_fn jm_pass_order;     /* products' results in the order that saves copies */
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */

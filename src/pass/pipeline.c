@@ -39,6 +39,10 @@ static bool reads_reversed(const jm_pass_options *options) {
   return options->target && options->target->reads_reversed;
 }
 
+static bool orders_products(const jm_pass_options *options) {
+  return has_kernels(options) && options->target->product.gain > 0;
+}
+
 static bool orders_convolutions(const jm_pass_options *options) {
   return has_kernels(options) && options->target->orders_convolutions;
 }
@@ -69,6 +73,9 @@ static const pass pipeline[] = {
     {LOWER, "reversal", jm_pass_reversal, reads_reversed},
     {LOWER, "dce", jm_pass_dce, reads_reversed},            /* the reversed kernels */
     {LOWER, "layout", jm_pass_layout, orders_convolutions}, /* of phases, too */
+    {LOWER, "order", jm_pass_order, orders_products},
+    {LOWER, "simplify", jm_pass_simplify, orders_products}, /* its transposes, with others */
+    {LOWER, "dce", jm_pass_dce, orders_products},
     {LOWER, "loops", jm_pass_loops, has_loops}, /* before group, which leaves loops alone */
     {LOWER, "split", jm_pass_split, has_kernels},
     {LOWER, "group", jm_pass_group, has_kernels},

@@ -139,3 +139,18 @@ jm_error *jm_rewrite_results(jm_module *m, jm_op_id id, const uint32_t *from, ui
   jm_module_op(m, id)->n_results = n;
   return NULL;
 }
+
+#define EXCHANGE(T, x, y) \
+  do {                    \
+    T before = (x);       \
+    (x) = (y);            \
+    (y) = before;         \
+  } while (0)
+
+void jm_rewrite_exchange(jm_dot_general_attrs *a) {
+  EXCHANGE(jm_i64s, a->lhs_batch, a->rhs_batch);
+  EXCHANGE(jm_i64s, a->lhs_contract, a->rhs_contract);
+  EXCHANGE(jm_precision, a->lhs_precision, a->rhs_precision);
+  EXCHANGE(jm_str, a->lhs_algorithm, a->rhs_algorithm);
+  EXCHANGE(int64_t, a->lhs_components, a->rhs_components);
+}

@@ -45,6 +45,9 @@ bool jm_rewrite_has_token(const jm_module *m, const jm_op *op);
 /* The constant that defines a value, NULL if it is none. */
 const jm_constant_attrs *jm_rewrite_constant(const jm_module *m, jm_value v);
 
+/* The attributes of the product of exchanged operands. */
+void jm_rewrite_exchange(jm_dot_general_attrs *attrs);
+
 /* -- changing the values of a region and of an op: for passes without the walk above */
 
 /* Gives a region new arguments: argument i is the old one number from[i], or a fresh one if that is

@@ -146,6 +146,15 @@ static void test_large(void) {
     }
 }
 
+/* Rows and columns in groups, which lie between other dimensions: a product for each group, or a
+ * copy. */
+static void test_groups(void) {
+  for (int i = 0; i < 3 * N_PRODUCT_TYPES; i++) {
+    dims batch = {1, {1 + i % 2}}, k = {1, {90}}, m = {2, {3, 40}}, n = {2, {2, 50}};
+    check_dot(product_types[i % N_PRODUCT_TYPES], &batch, &k, &m, &n);
+  }
+}
+
 /* An operand that is packed in parts. */
 static void test_slabs(void) {
   dims batch = {0, {0}}, m = {1, {250}}, k = {1, {1030}}, n = {1, {1100}};
@@ -239,5 +248,5 @@ static void test_describe(void) {
   CHECK(!jm_blas_find("no_such_routine"));
 }
 
-TEST_MAIN(test_random, test_large, test_slabs, test_small_integers, test_without_memory, test_nan,
-          test_vector_ranges, test_describe)
+TEST_MAIN(test_random, test_large, test_groups, test_slabs, test_small_integers,
+          test_without_memory, test_nan, test_vector_ranges, test_describe)

@@ -84,6 +84,8 @@ const jm_target jm_target_host = {
              .point_ns = 0.15,
              .byte_ns = 0.05, /* through a cache */
              .launch_ns = 500},
+    .product =
+        {.gain = 64 << 10, .least_group = 32, .line = 64, .block = 32 << 10, .near = 2, .far = 4},
     .reads_reversed = true,
 };
 

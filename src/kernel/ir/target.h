@@ -142,7 +142,14 @@ typedef struct jm_target {
                          of both times, not their sum */
   } cost;
 
-  /* -- the library that runs products there */
+  /* -- the library that runs products there, */
+  struct {
+    int64_t gain;        /* bytes that another order of a result has to save; 0: it has no say */
+    int64_t least_group; /* rows or columns that are read where they are */
+    int64_t line;        /* bytes that are moved together as fast as all, */
+    int64_t block;       /* and within which elements are brought to another order in the cache */
+    double near, far;    /* times as long as copying: within such blocks, and elsewhere */
+  } product;
   bool rounds_to_tf32;      /* operands of f32 are rounded to TF32 */
   bool orders_convolutions; /* their results are [batch, spatial..., feature]; others are copied */
   bool reads_reversed;      /* convolutions read reversed kernels without copying them first */
