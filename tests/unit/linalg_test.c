@@ -53,7 +53,7 @@ static void store(jm_dtype d, void *data, size_t i, number x) {
 static double tolerance(jm_dtype d) { return jm_dtype_real(d) == JM_DT_f32 ? 2e-4 : 1e-11; }
 static bool near(number x, number y, double scale) { return cabs(x - y) <= scale; }
 
-enum { MOST = 40 };
+enum { MOST = 170 };
 static number a[MOST * MOST], q[MOST * MOST];
 static number given[MOST * MOST], factor[MOST * MOST];
 
@@ -111,18 +111,20 @@ static void check_cholesky(jm_dtype d, size_t n, bool lower) {
   CHECK(all_nan);
   load_all(d, (char *)out + 2 * bytes, n * n, factor);
   CHECK(is_factor(d, n, lower));
-  CHECK(jm_loops_find(d)->cholesky(n, lower, (char *)in + 2 * bytes));
+  CHECK(jm_loops_find(d)->cholesky(n, lower, (char *)in + 2 * bytes, n));
   load_all(d, (char *)in + 2 * bytes, n * n, factor);
   for (size_t i = 0; i < n * n; i++)
     if (isnan(creal(factor[i]))) factor[i] = 0; /* the other triangle was left alone */
   CHECK(is_factor(d, n, lower));
-  CHECK(!jm_loops_find(d)->cholesky(n, lower, (char *)in + bytes));
+  CHECK(!jm_loops_find(d)->cholesky(n, lower, (char *)in + bytes, n));
 }
 
 static void test_cholesky(void) {
   for (int t = 0; t < N_TYPES; t++)
     for (size_t n = 1; n < 34; n += n < 5 ? 1 : 13)
       for (int lower = 0; lower < 2; lower++) check_cholesky(types[t], n, lower);
+  for (int t = 0; t < N_TYPES; t++) /* blocks */
+    for (int lower = 0; lower < 2; lower++) check_cholesky(types[t], 170, lower);
 }
 
 /* bf16 is computed in f32 and rounded once. */
@@ -176,7 +178,7 @@ static void check_solve(jm_dtype d, size_t m, size_t n, unsigned flags, jm_lapac
   jm_tensor out = tensor(&b_type, d, 2, b_dims, results[0]);
   CHECK_OK(jm_library_triangular_solve(&(jm_call){.op = &op, .in = in, .out = &out}));
   memcpy(results[1], b, sizeof b);
-  jm_lapack_triangular problem = {d, m, n, left, lower, unit, how, matrix, results[1]};
+  jm_lapack_triangular problem = {d, m, n, left, lower, unit, how, matrix, order, results[1], n};
   jm_loops_find(d)->solve(&problem);
   for (int r = 0; r < 2; r++) {
     load_all(d, results[r], m * n, x);
@@ -200,6 +202,7 @@ static void test_triangular_solve(void) {
         check_solve(types[t], 5, 3, flags, (jm_lapack_transpose)how);
         check_solve(types[t], 1, 17, flags, (jm_lapack_transpose)how);
         check_solve(types[t], 33, 20, flags, (jm_lapack_transpose)how);
+        check_solve(types[t], 165, 165, flags, (jm_lapack_transpose)how); /* blocks */
       }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "engine/host/library/blas.h"
+#include "engine/host/library/lapack_blocks.h"
 #include "engine/host/library/lapack_loops.h"
 #include "engine/host/library/pack.h"
 
@@ -53,16 +54,18 @@ bool jm_lapack_supports(jm_dtype dtype) { return table[dtype].names[0] != NULL; 
 
 enum { FEW = JM_LOOPS_FEW };
 
-jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, bool *positive) {
+jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, size_t lda,
+                             bool *positive) {
   *positive = true;
   if (!n) return NULL;
+  if (jm_blocks_fit(dtype, n)) return jm_blocks_cholesky(dtype, n, lower, a, lda, positive);
   potrf_fn *potrf = (potrf_fn *)find(dtype)->potrf;
-  if (!potrf || n <= FEW || n > INT_MAX) {
-    *positive = jm_loops_find(dtype)->cholesky(n, lower, a);
+  if (!potrf || n <= FEW || n > INT_MAX || lda > INT_MAX) {
+    *positive = jm_loops_find(dtype)->cholesky(n, lower, a, lda);
     return NULL;
   }
-  int order = (int)n, info = 0;
-  potrf(lower ? "U" : "L", &order, a, &order, &info, 1);
+  int order = (int)n, ld = (int)lda, info = 0;
+  potrf(lower ? "U" : "L", &order, a, &ld, &info, 1);
   if (info < 0) return jm_error_internal("potrf refused its argument %d", -info);
   *positive = info == 0;
   return NULL;
@@ -72,19 +75,22 @@ jm_error *jm_lapack_solve(const jm_lapack_triangular *p) {
   static const float one_f[2] = {1, 0};
   static const double one_d[2] = {1, 0};
   if (!p->m || !p->n) return NULL;
+  const size_t n = p->left ? p->m : p->n, vectors = p->left ? p->n : p->m;
+  if (jm_blocks_fit(p->dtype, n)) return jm_blocks_solve(p);
   trsm_fn *trsm = (trsm_fn *)find(p->dtype)->trsm;
-  if (!trsm || (p->m <= FEW && p->n <= FEW) || p->m > INT_MAX || p->n > INT_MAX) {
+  const bool is_large = n > INT_MAX || vectors > INT_MAX || p->lda > INT_MAX || p->ldb > INT_MAX;
+  if (!trsm || (n <= FEW && vectors <= FEW) || is_large) {
     jm_loops_find(p->dtype)->solve(p);
     return NULL;
   }
-  int rows = (int)p->n, cols = (int)p->m, order = p->left ? cols : rows;
+  int rows = (int)p->n, cols = (int)p->m, lda = (int)p->lda, ldb = (int)p->ldb;
   trsm(p->left ? "R" : "L", p->lower ? "U" : "L",
        p->transpose == JM_LAPACK_N   ? "N"
        : p->transpose == JM_LAPACK_T ? "T"
                                      : "C",
        p->unit_diagonal ? "U" : "N", &rows, &cols,
-       jm_dtype_real(p->dtype) == JM_DT_f32 ? (const void *)one_f : one_d, p->a, &order, p->b,
-       &rows, 1, 1, 1, 1);
+       jm_dtype_real(p->dtype) == JM_DT_f32 ? (const void *)one_f : one_d, p->a, &lda, p->b, &ldb,
+       1, 1, 1, 1);
   return NULL;
 }
 

@@ -10,9 +10,9 @@
 bool jm_lapack_supports(jm_dtype dtype);
 
 /* The Cholesky factor of the n x n matrix whose lower (or upper) triangle a holds; the other
- * triangle is neither read nor written. *positive: whether there is one; if not, a is undefined.
- */
-jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a,
+ * triangle is undefined afterwards, and not read. Rows are lda apart. *positive: whether there is
+ * one; if not, a is undefined. */
+jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, size_t lda,
                              bool *positive) JM_MUST_USE;
 
 typedef enum jm_lapack_transpose { JM_LAPACK_N, JM_LAPACK_T, JM_LAPACK_C } jm_lapack_transpose;
@@ -26,7 +26,9 @@ typedef struct jm_lapack_triangular {
   bool left, lower, unit_diagonal;
   jm_lapack_transpose transpose;
   const void *a;
+  size_t lda; /* elements from row to row */
   void *b;
+  size_t ldb;
 } jm_lapack_triangular;
 jm_error *jm_lapack_solve(const jm_lapack_triangular *problem) JM_MUST_USE;
 

@@ -16,15 +16,15 @@ enum { FEW = JM_LOOPS_FEW };
 /* For an upper triangle, element (i, j) is stored at (j, i): the conjugate of the lower one's, for
  * which the same recurrence holds. */
 #define DEFINE_CHOLESKY(name, T, R, CONJ, REAL)                                                    \
-  static bool cholesky_##name(size_t n, bool lower, void *matrix) {                                \
+  static bool cholesky_##name(size_t n, bool lower, void *matrix, size_t lda) {                    \
     T *a = matrix;                                                                                 \
-    size_t row = lower ? n : 1, col = lower ? 1 : n;                                               \
+    size_t row = lower ? lda : 1, col = lower ? 1 : lda;                                           \
     for (size_t j = 0; j < n; j++) {                                                               \
-      R d = REAL(a[j * n + j]);                                                                    \
+      R d = REAL(a[j * lda + j]);                                                                  \
       for (size_t l = 0; l < j; l++) d -= REAL(a[j * row + l * col] * CONJ(a[j * row + l * col])); \
       if (!(d > 0)) return false; /* NaN too */                                                    \
       d = (R)sqrt((double)d);                                                                      \
-      a[j * n + j] = d;                                                                            \
+      a[j * lda + j] = d;                                                                          \
       for (size_t i = j + 1; i < n; i++) {                                                         \
         T sum = a[i * row + j * col];                                                              \
         for (size_t l = 0; l < j; l++) {                                                           \
@@ -45,14 +45,14 @@ enum { FEW = JM_LOOPS_FEW };
     const T *a = p->a;                                                     \
     T *b = p->b;                                                           \
     size_t n = p->left ? p->m : p->n, count = p->left ? p->n : p->m;       \
-    size_t row = p->left ? p->n : 1, col = p->left ? 1 : p->n;             \
+    size_t row = p->left ? p->ldb : 1, col = p->left ? 1 : p->ldb;         \
     bool swap = (p->transpose != JM_LAPACK_N) != !p->left,                 \
          conjugate = p->transpose == JM_LAPACK_C;                          \
-    size_t a_row = swap ? 1 : n, a_col = swap ? n : 1;                     \
+    size_t a_row = swap ? 1 : p->lda, a_col = swap ? p->lda : 1;           \
     bool down = p->lower != swap;                                          \
     for (size_t step = 0; step < n; step++) {                              \
       size_t i = down ? step : n - 1 - step;                               \
-      T d = a[i * n + i], *x = &b[i * row];                                \
+      T d = a[i * p->lda + i], *x = &b[i * row];                           \
       if (conjugate) d = CONJ(d);                                          \
       for (size_t l = down ? 0 : i + 1; l < (down ? i : n); l++) {         \
         T y = a[i * a_row + l * a_col], *z = &b[l * row];                  \

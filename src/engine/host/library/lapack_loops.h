@@ -9,7 +9,7 @@
 enum { JM_LOOPS_FEW = 16 }; /* rows: loops are done before LAPACK has found its block size */
 
 typedef struct jm_loops {
-  bool (*cholesky)(size_t n, bool lower, void *a);
+  bool (*cholesky)(size_t n, bool lower, void *a, size_t lda);
   void (*solve)(const jm_lapack_triangular *problem);
   jm_error *(*qr)(size_t m, size_t n, void *a, void *tau);
   jm_error *(*householder)(size_t m, size_t n, size_t k, void *a, const void *tau);

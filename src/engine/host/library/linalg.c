@@ -115,7 +115,7 @@ static jm_error *cholesky(const batch *b, size_t index) {
   size_t n = b->in[0].rows, element = jm_dtype_bytes(b->dtype);
   char *out = matrix(&b->out[0], index);
   memmove(out, matrix(&b->in[0], index), b->in[0].bytes);
-  JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, &positive));
+  JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, n, &positive));
   if (!positive) {
     fill_nan(b->dtype, out, b->out[0].bytes);
     return NULL;
@@ -149,7 +149,9 @@ static jm_error *triangular_solve(const batch *b, size_t index) {
                                         .unit_diagonal = attrs->unit_diagonal,
                                         .transpose = transposes[attrs->transpose_a],
                                         .a = matrix(&b->in[0], index),
-                                        .b = out};
+                                        .lda = b->in[0].cols,
+                                        .b = out,
+                                        .ldb = b->in[1].cols};
   return jm_lapack_solve(&problem);
 }
 
