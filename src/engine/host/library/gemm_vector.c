@@ -18,7 +18,9 @@ enum {
   ROWS = 6,   /* of a tile */
   DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
   ,
-  MOST_ROWS = 96,     /* of a task: its block of a stays in the second cache */
+  MOST_ROWS = 96,        /* of a task: its block of a stays in the second cache */
+  LEAST_ROWS = 4 * ROWS, /* of a task: a panel of b comes from the second cache so often */
+  FEW_TASKS = 16,
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
   MOST_PACKED = 1 << 20,  /* bytes of b at a time, if that leaves enough tasks */
@@ -263,16 +265,24 @@ static void run_tasks(void *context, size_t begin, size_t end) {
   jm_scratch_give(room);
 }
 
-/* Tasks as large as the caches take, smaller where there would be too few for many threads. */
+static bool is_few(const product *p) {
+  return p->rows * p->columns * p->g->k > 2 * LEAST_TASK &&
+         divide_up(p->g->m, p->rows) * divide_up(p->g->n, p->columns) < FEW_TASKS;
+}
+
+/* Tasks as large as the caches take, smaller where there would be too few for many threads: of
+ * fewer rows, if they copy their block of a, which those of the same rows would do again. */
 static void cut(product *p) {
   const jm_gemm *g = p->g;
-  size_t most = g->m <= LONE_ROWS ? LONE_ROWS : MOST_ROWS;
-  p->rows = least(divide_up(g->m, ROWS) * ROWS, most);
+  const bool is_lone = g->m <= LONE_ROWS;
+  p->rows = least(divide_up(g->m, ROWS) * ROWS, is_lone ? LONE_ROWS : MOST_ROWS);
   p->columns = least(divide_up(g->n, p->panel) * p->panel, MOST_COLUMNS);
-  while (p->columns > p->panel && p->rows * p->columns * g->k > 2 * LEAST_TASK &&
-         divide_up(g->m, p->rows) * divide_up(g->n, p->columns) < 16)
+  while (!is_lone && !p->a_in_place && p->rows > LEAST_ROWS && is_few(p))
+    p->rows = divide_up(p->rows / ROWS, 2) * ROWS;
+  while (p->columns > p->panel && is_few(p))
     p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
   p->row_tasks = divide_up(g->m, p->rows);
+  p->rows = divide_up(divide_up(g->m, p->row_tasks), ROWS) * ROWS; /* about as many each */
   p->column_tasks = divide_up(g->n, p->columns);
 }
 
