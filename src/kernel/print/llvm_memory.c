@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loads and stores. In a vector loop the stride of the index between lanes decides: 1 is one wide
  * access, -1 a wide one and a reversal, 2 two wide ones and a shuffle (complex numbers), slightly
- * larger ones several wide ones and shuffles; other constant strides go lane by lane from one
- * address, and others are a gather or scatter. Memory that no lane accesses is never touched. */
+ * larger ones several wide ones and shuffles, or masks; other constant strides go lane by lane from
+ * one address, and others are a gather or scatter. Memory that no lane accesses is never touched.
+ */
 #include <stdio.h>
 
 #include "kernel/print/llvm.h"
@@ -294,6 +295,46 @@ static void store_lanes(jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stri
   }
 }
 
+/* Small strides on a machine whose stores have masks: full-width stores of the lanes' elements
+ * alone. A store for each lane would be as many as there are elements. */
+enum { MOST_SPREAD = 4 };
+
+static bool can_spread(const jm_llvm_printer *p, const jm_kinst_fact *f, int64_t stride) {
+  return stride > 1 && stride <= MOST_SPREAD && p->module->target.vector_bytes == 64 &&
+         element_bytes(p, f) >= 4 && p->width * element_bytes(p, f) >= 64;
+}
+
+static void store_by_steps(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t stride) {
+  const uint32_t w = p->module->target.vector_bytes / element_bytes(p, f);
+  const uint32_t span = (p->width - 1) * stride + 1;
+  const jm_ktype type = p->k->params[f->imm].element;
+  const jm_llvm_name all = jm_llvm_type(type, p->width), vector = jm_llvm_type(type, w);
+  const jm_llvm_name value = jm_llvm_vector(p, f->operands[1]);
+  const uint32_t base = address(p, f, 0);
+  jm_llvm_declare(p, "declare void @llvm.masked.store.v%u%s.p0(%s, ptr, i32, <%u x i1>)\n", w,
+                  suffix(p, f), vector.text, w);
+  for (uint32_t begin = 0; begin < span; begin += w) {
+    const uint32_t at = begin ? moved_address(p, f, base, begin) : base, part = p->next++;
+    jm_text_printf(p->out, "  %%v%u = shufflevector %s %s, %s poison, <%u x i32> <", (unsigned)part,
+                   all.text, value.text, all.text, (unsigned)w);
+    for (uint32_t i = 0; i < w; i++) {
+      const bool is_stored = (begin + i) % stride == 0 && begin + i < span;
+      jm_text_printf(p->out, is_stored ? "%si32 %u" : "%si32 poison", i ? ", " : "",
+                     (unsigned)((begin + i) / stride));
+    }
+    jm_text_printf(
+        p->out,
+        ">\n  call void @llvm.masked.store.v%u%s.p0(%s %%v%u, ptr %%v%u, i32 %u, <%u x i1> <",
+        (unsigned)w, suffix(p, f), vector.text, (unsigned)part, (unsigned)at, element_bytes(p, f),
+        (unsigned)w);
+    for (uint32_t i = 0; i < w; i++)
+      jm_text_printf(p->out, "%si1 %d", i ? ", " : "",
+                     (begin + i) % stride == 0 && begin + i < span);
+    jm_text_printf(p->out, ">)");
+    end_access(p, f);
+  }
+}
+
 /* Two stores of step 2 side by side: one wide store of both in turns. */
 static void store_pair(jm_llvm_printer *p, const jm_kinst_fact *first,
                        const jm_kinst_fact *second) {
@@ -368,6 +409,8 @@ void jm_llvm_print_store(jm_llvm_printer *p, jm_kinst inst) {
     jm_llvm_name back = name_of(shuffle(p, p->k->params[f->imm].element, p->width, value.text,
                                         "poison", p->width, pick_reversed));
     store_at(p, f, address(p, f, -last), p->width, back.text);
+  } else if (can_spread(p, f, stride)) {
+    store_by_steps(p, f, (uint32_t)stride);
   } else {
     store_lanes(p, f, stride);
   }
