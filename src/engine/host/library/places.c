@@ -33,23 +33,22 @@ jm_error *jm_places_init(jm_places *p, jm_arena *arena, const jm_indexing_spec *
 }
 
 /* One coordinate of each window's start. */
-#define DEFINE(T)                                                                               \
-  JM_CLONES static void clamp_##T(const T *restrict at, int64_t step, int64_t n, int64_t last,  \
-                                  int64_t stride, int64_t *restrict to) {                       \
-    for (int64_t i = 0; i < n; i++) {                                                           \
-      int64_t x = (int64_t)at[i * step];                                                        \
-      x = x < 0 ? 0 : x;                                                                        \
-      to[i] += (x > last ? last : x) * stride;                                                  \
-    }                                                                                           \
-  }                                                                                             \
-  JM_CLONES static void fit_##T(const T *restrict at, int64_t step, int64_t n, int64_t last,    \
-                                int64_t stride, int64_t *restrict to, uint8_t *restrict fits) { \
-    for (int64_t i = 0; i < n; i++) {                                                           \
-      int64_t x = (int64_t)at[i * step];                                                        \
-      bool in = (x >= 0) & (x <= last);                                                         \
-      fits[i] &= in;                                                                            \
-      to[i] += (in ? x : 0) * stride;                                                           \
-    }                                                                                           \
+#define DEFINE(T)                                                                              \
+  JM_CLONES static void clamp_##T(const T *restrict at, int64_t step, int64_t n, int64_t last, \
+                                  int64_t stride, int64_t *restrict to) {                      \
+    for (int64_t i = 0; i < n; i++) {                                                          \
+      int64_t x = (int64_t)at[i * step];                                                       \
+      x = x < 0 ? 0 : x;                                                                       \
+      to[i] += (x > last ? last : x) * stride;                                                 \
+    }                                                                                          \
+  }                                                                                            \
+  JM_CLONES static void fit_##T(const T *restrict at, int64_t step, int64_t n, int64_t last,   \
+                                int64_t stride, int64_t *restrict to) {                        \
+    for (int64_t i = 0; i < n; i++) {                                                          \
+      int64_t x = (int64_t)at[i * step];                                                       \
+      bool in = (x >= 0) & (x <= last) & (to[i] >= 0);                                         \
+      to[i] = in ? to[i] + x * stride : -1;                                                    \
+    }                                                                                          \
   }
 DEFINE(int32_t)
 DEFINE(uint32_t)
@@ -75,11 +74,7 @@ void jm_places_read(const jm_places *p, int64_t position, int64_t end, jm_place_
   int64_t n = end - position < left ? end - position : left;
   run->n = n = n < JM_PLACES_CHUNK ? n : JM_PLACES_CHUNK;
   run->batched = batched;
-  uint8_t fits[JM_PLACES_CHUNK];
-  for (int64_t i = 0; i < n; i++) {
-    run->operand[i] = operand + i * operand_step;
-    fits[i] = 1;
-  }
+  for (int64_t i = 0; i < n; i++) run->operand[i] = operand + i * operand_step;
   for (uint32_t s = 0; s < x->n_starts; s++) {
     const jm_index_start *start = &x->starts[s];
     int64_t first = index + s * x->vector_stride, step = index_step, other[JM_PLACES_CHUNK];
@@ -91,12 +86,12 @@ void jm_places_read(const jm_places *p, int64_t position, int64_t end, jm_place_
       for (int64_t i = 0; i < n; i++) other[i] = jm_index_read(dtype, p->indices, first + i * step);
       step = 1;
     }
-#define CASE(T)                                                             \
-  do {                                                                      \
-    if (p->scatters)                                                        \
-      fit_##T(at, step, n, start->last, start->stride, run->operand, fits); \
-    else                                                                    \
-      clamp_##T(at, step, n, start->last, start->stride, run->operand);     \
+#define CASE(T)                                                         \
+  do {                                                                  \
+    if (p->scatters)                                                    \
+      fit_##T(at, step, n, start->last, start->stride, run->operand);   \
+    else                                                                \
+      clamp_##T(at, step, n, start->last, start->stride, run->operand); \
   } while (0)
     if (dtype == JM_DT_s32)
       CASE(int32_t);
@@ -106,6 +101,4 @@ void jm_places_read(const jm_places *p, int64_t position, int64_t end, jm_place_
       CASE(int64_t);
 #undef CASE
   }
-  for (int64_t i = 0; p->scatters && i < n; i++)
-    if (!fits[i]) run->operand[i] = -1;
 }
