@@ -74,7 +74,8 @@ static void scatter_rows(void) {
                {33, JM_DT_s32, JM_OP_multiply, 999, 4000}, {1, JM_DT_u16, JM_N_OPS, 999, 4000},
                {40, JM_DT_c128, JM_N_OPS, 999, 4000},      {1, JM_DT_f32, JM_OP_add, 999, MANY},
                {1, JM_DT_u16, JM_OP_add, 37, MANY},        {1, JM_DT_s64, JM_OP_add, 2500, MANY},
-               {1, JM_DT_f32, JM_OP_add, 5000, MANY}};
+               {1, JM_DT_f32, JM_OP_add, 5000, MANY},      {1, JM_DT_f32, JM_OP_add, 12000, MANY},
+               {1, JM_DT_u8, JM_OP_add, 9000, MANY}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ref_case c;
     case_begin(&c);

@@ -2,7 +2,7 @@
  * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
  * sees its updates in the order of their positions: each thread owns a range of the operand and
  * walks all positions, so the number of threads changes nothing. Sums of many elements that go to
- * few destinations are made in tables instead, each of a range of positions. */
+ * fewer destinations are made in tables instead, each of a range of positions. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -26,7 +26,10 @@ enum {
   STREAMS = 4,  /* ranges that a task walks together: chains of sums to one destination overlap */
   MOST_TABLES = 16 * STREAMS,
   LEAST_TABLE = 1 << 12, /* updates that are worth a table, */
-  SPARSE = 4,            /* and times its elements */
+  SPARSE = 4,            /* and times its elements; */
+  LONE_SPARSE = 2,       /* or of one that a task fills alone, */
+  LEAST_LONE = 4,        /* of so many tables and more */
+  MERGE_GRAIN = 1 << 13, /* elements of the destination */
 };
 
 typedef struct scatter scatter;
@@ -64,6 +67,7 @@ struct scatter {
   int64_t count;                 /* of the operand */
   size_t parts;
   size_t n_tables, n_each; /* of updates */
+  bool is_lone;            /* a table at a time */
   char *tables;
   char identity[8]; /* of a sum */
 };
@@ -121,7 +125,8 @@ static select_fn *find_select(void) { return select_any; }
                              ptrdiff_t step) {                                             \
     T *y = to;                                                                             \
     const T *x = from;                                                                     \
-    for (; set; set &= set - 1) {                                                          \
+    for (int i = 0; !~set && i < SET; i++) JOIN(y[at[i]], x[i * step]);                    \
+    for (set = ~set ? set : 0; set; set &= set - 1) {                                      \
       int i = __builtin_ctzll(set);                                                        \
       JOIN(y[at[i]], x[i * step]);                                                         \
     }                                                                                      \
@@ -254,17 +259,18 @@ static ptrdiff_t update_step(const scatter *s) {
   return s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
 }
 
-/* The same for single elements of a vector: an index is the offset itself. */
-static void run_scalar_part(const scatter *s, select_fn *select, int64_t begin, int64_t end) {
+/* Single elements of a vector, where an index is the offset itself: of positions [at, last) those
+ * that go to size elements from begin on. */
+static void run_scalars(const scatter *s, select_fn *select, int64_t at, int64_t last,
+                        int64_t begin, int64_t size, void *to) {
   const uint32_t *indices = s->call->in[1].data;
-  const uint32_t first = (uint32_t)begin, size = (uint32_t)(end - begin);
+  const uint32_t first = (uint32_t)begin, count = (uint32_t)size;
   ptrdiff_t step = update_step(s);
-  for (int64_t at = 0; at < s->places.n; at += SET) {
-    int64_t n = s->places.n - at;
-    if (at % BLOCK == 0 && is_cancelled(s)) return;
-    uint64_t set = n < SET ? select_few(indices + at, (size_t)n, first, size)
-                           : select(indices + at, first, size);
-    s->scalars(indices + at, set, s->call->out[0].data,
+  for (int64_t done = 0; at < last; at += SET, done += SET) {
+    if (done % BLOCK == 0 && is_cancelled(s)) return;
+    uint64_t set = last - at < SET ? select_few(indices + at, (size_t)(last - at), first, count)
+                                   : select(indices + at, first, count);
+    s->scalars(indices + at, set, to,
                (const char *)s->call->in[2].data + at * step * (int64_t)s->bytes, step);
   }
 }
@@ -274,19 +280,26 @@ static void run_scalar_parts(void *context, size_t first, size_t last) {
   select_fn *select = find_select();
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
-    if (begin < end) run_scalar_part(s, select, begin, end);
+    if (begin < end)
+      run_scalars(s, select, 0, s->places.n, begin, end - begin, s->call->out[0].data);
   }
 }
 
 /* -- tables */
 
 /* How many tables of sums there are, by the sizes alone: they are filled with the identity and
- * added up, too. Fewer than two tasks have are none. */
-static size_t count_tables(const scatter *s) {
+ * added up, too. Fewer than two tasks have are none; where that is so with STREAMS for each task,
+ * a task may fill one table at a time. */
+static size_t count_tables(scatter *s) {
+  const int64_t most =
+      s->places.n / LEAST_TABLE < MOST_TABLES ? s->places.n / LEAST_TABLE : MOST_TABLES;
   int64_t n = s->places.n / (SPARSE * s->count);
-  if (n > s->places.n / LEAST_TABLE) n = s->places.n / LEAST_TABLE;
-  if (n > MOST_TABLES) n = MOST_TABLES;
-  return n < 2 * STREAMS ? 0 : (size_t)n / STREAMS * STREAMS;
+  n = n < most ? n : most;
+  if (n >= 2 * STREAMS) return (size_t)n / STREAMS * STREAMS;
+  s->is_lone = true;
+  n = s->places.n / (LONE_SPARSE * s->count);
+  n = n < most ? n : most;
+  return (size_t)n / LEAST_LONE * LEAST_LONE;
 }
 
 static void fill_tables(void *context, size_t first, size_t last) {
@@ -303,22 +316,40 @@ static void fill_tables(void *context, size_t first, size_t last) {
   }
 }
 
-/* A destination's sums are added to it in the order of the tables; then what was left over. */
+static void fill_lone_tables(void *context, size_t first, size_t last) {
+  const scatter *s = context;
+  select_fn *select = find_select();
+  for (size_t i = first; i < last; i++) {
+    char *table = s->tables + i * (size_t)s->count * s->bytes;
+    jm_copy_fill(table, s->identity, s->bytes, s->count);
+    run_scalars(s, select, (int64_t)(i * s->n_each), (int64_t)((i + 1) * s->n_each), 0, s->count,
+                table);
+  }
+}
+
+/* A destination's sums are added to it in the order of the tables. */
+static void add_tables(void *context, size_t first, size_t last) {
+  const scatter *s = context;
+  char *to = (char *)s->call->out[0].data + first * s->bytes;
+  for (size_t i = 0; i < s->n_tables; i++) {
+    const char *table = s->tables + (i * (size_t)s->count + first) * s->bytes;
+    s->kernel((const void *[]){to, table}, to, last - first);
+  }
+}
+
+/* What positions are left over comes last. */
 static jm_error *run_tables(scatter *s) {
-  const size_t count = (size_t)s->count, table = count * s->bytes;
-  char *to = s->call->out[0].data;
-  s->tables = jm_scratch_take(s->n_tables * table);
+  s->tables = jm_scratch_take(s->n_tables * (size_t)s->count * s->bytes);
   if (!s->tables) return jm_error_out_of_memory();
   s->n_each = (size_t)s->places.n / s->n_tables;
-  jm_parallel_for(s->n_tables / STREAMS, 1, fill_tables, s);
-  for (size_t i = 0; i < s->n_tables; i++)
-    s->kernel((const void *[]){to, s->tables + i * table}, to, count);
+  if (s->is_lone)
+    jm_parallel_for(s->n_tables, 1, fill_lone_tables, s);
+  else
+    jm_parallel_for(s->n_tables / STREAMS, 1, fill_tables, s);
+  jm_parallel_for((size_t)s->count, MERGE_GRAIN, add_tables, s);
   jm_scratch_give(s->tables);
-  const size_t at = s->n_tables * s->n_each, n = (size_t)s->places.n - at;
-  const ptrdiff_t step = update_step(s);
-  const uint32_t *indices = (const uint32_t *)s->call->in[1].data + at;
-  s->scalars(indices, select_few(indices, n, 0, (uint32_t)count), to,
-             (const char *)s->call->in[2].data + (ptrdiff_t)at * step * (ptrdiff_t)s->bytes, step);
+  run_scalars(s, find_select(), (int64_t)(s->n_tables * s->n_each), s->places.n, 0, s->count,
+              s->call->out[0].data);
   return NULL;
 }
 
