@@ -52,9 +52,7 @@ static bool is_this_number(const jm_module *m, place p, int64_t number) {
   return is_number(m, p, &value) && value == number;
 }
 
-/* The carry that counts the loop's iterations: 0, 1, ... up to the constant of the condition.
- * JM_NONE: there is none. */
-static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *iterations) {
+uint32_t jm_loop_counter_find(const jm_module *m, const jm_op *loop, int64_t *iterations) {
   const jm_region *cond = jm_op_region(m, loop, 0), *body = jm_op_region(m, loop, 1);
   place p = source_of(m, (place){cond->results[0], NULL});
   const jm_op *op = jm_module_definition(m, p.v);
@@ -73,14 +71,34 @@ static uint32_t counter_find(const jm_module *m, const jm_op *loop, int64_t *ite
   return counts ? carry : JM_NONE;
 }
 
-/* Is `start` the counter, or `last` minus it? */
-static bool follows(const jm_module *m, jm_value start, jm_value counter, int64_t last) {
-  place p = source_of(m, (place){start, NULL});
-  if (p.v == counter) return true;
+/* offset + sign * counter */
+typedef struct line {
+  int64_t offset, sign;
+} line;
+
+/* The value as a line, through a few sums and differences: lax.scan counts down by n - counter - 1.
+ * A wrapped intermediate value doesn't matter, for integers wrap back. */
+static bool line_find(const jm_module *m, place p, jm_value counter, uint32_t depth, line *out) {
+  *out = (line){0, p.v == counter};
+  if (out->sign || is_number(m, p, &out->offset)) return true;
   const jm_op *op = jm_module_definition(m, p.v);
-  return op && op->code == JM_OP_subtract &&
-         is_this_number(m, operand_of(m, op, p.group, 0), last) &&
-         operand_of(m, op, p.group, 1).v == counter;
+  if (!op || !depth || (op->code != JM_OP_add && op->code != JM_OP_subtract)) return false;
+  line right;
+  if (!line_find(m, operand_of(m, op, p.group, 0), counter, depth - 1, out) ||
+      !line_find(m, operand_of(m, op, p.group, 1), counter, depth - 1, &right))
+    return false;
+  const int64_t sign = op->code == JM_OP_add ? 1 : -1;
+  out->sign += sign * right.sign;
+  out->offset = (int64_t)((uint64_t)out->offset + (uint64_t)sign * (uint64_t)right.offset);
+  return true;
+}
+
+jm_row_order jm_loop_row_order(const jm_module *m, jm_value start, jm_value counter, int64_t last) {
+  enum { DEPTH = 3 };
+  line l;
+  if (!line_find(m, source_of(m, (place){start, NULL}), counter, DEPTH, &l)) return JM_ROWS_NONE;
+  if (l.sign == 1 && l.offset == 0) return JM_ROWS_FORWARD;
+  return l.sign == -1 && l.offset == last ? JM_ROWS_BACKWARD : JM_ROWS_NONE;
 }
 
 bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t carry) {
@@ -93,7 +111,7 @@ bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t car
       jm_region_count_uses(m, cond, cond->first_arg + carry))
     return false;
   int64_t iterations = 0;
-  uint32_t counter = counter_find(m, loop, &iterations), along = JM_NONE;
+  uint32_t counter = jm_loop_counter_find(m, loop, &iterations), along = JM_NONE;
   if (counter == JM_NONE) return false;
   const jm_type *all = jm_op_operand_type(m, update, 0), *part = jm_op_operand_type(m, update, 1);
   for (uint32_t d = 0; d < all->rank; d++) {
@@ -102,7 +120,8 @@ bool jm_carry_is_overwritten(const jm_module *m, const jm_op *loop, uint32_t car
     along = d;
   }
   if (along == JM_NONE || iterations < all->dims[along]) return false;
-  return follows(m, update->operands[2 + along], body->first_arg + counter, all->dims[along] - 1);
+  return jm_loop_row_order(m, update->operands[2 + along], body->first_arg + counter,
+                           all->dims[along] - 1) != JM_ROWS_NONE;
 }
 
 bool jm_value_is_overwritten(const jm_module *m, jm_value v) {

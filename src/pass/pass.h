@@ -63,6 +63,7 @@ jm_pass_fn jm_pass_layout;    /* convolutions' results in the library's order, t
 jm_pass_fn jm_pass_order;     /* products' results in the order that saves copies */
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
+jm_pass_fn jm_pass_stack;     /* products of rows of a loop become products of all rows */
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
 jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
 

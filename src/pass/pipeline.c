@@ -35,6 +35,10 @@ static bool multiplies_dilation(const jm_pass_options *options) {
   return options->target && options->target->multiplies_dilation;
 }
 
+static bool stacks_rows(const jm_pass_options *options) {
+  return options->target && options->target->stack.bytes;
+}
+
 static bool reads_reversed(const jm_pass_options *options) {
   return options->target && options->target->reads_reversed;
 }
@@ -76,7 +80,10 @@ static const pass pipeline[] = {
     {LOWER, "order", jm_pass_order, orders_products},
     {LOWER, "simplify", jm_pass_simplify, orders_products}, /* its transposes, with others */
     {LOWER, "dce", jm_pass_dce, orders_products},
-    {LOWER, "loops", jm_pass_loops, has_loops}, /* before group, which leaves loops alone */
+    {LOWER, "loops", jm_pass_loops, has_loops},       /* before group, which leaves loops alone */
+    {LOWER, "stack", jm_pass_stack, stacks_rows},     /* of other loops */
+    {LOWER, "carries", jm_pass_carries, stacks_rows}, /* sums that are made behind a loop */
+    {LOWER, "dce", jm_pass_dce, stacks_rows},         /* products of rows */
     {LOWER, "split", jm_pass_split, has_kernels},
     {LOWER, "group", jm_pass_group, has_kernels},
     {LOWER, "compact", jm_pass_compact, NULL},

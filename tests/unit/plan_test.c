@@ -301,7 +301,10 @@ typedef struct stack {
 } stack;
 
 static const stack stacks[] = {
-    {0, 300, 1, "add %i, %z", "add %x, %x", false},
+    {0, 300, 1, "add %i, %z", "add %x, %x", true},
+    {0, 300, 1, "add %i, %o", "add %x, %x", false},
+    {0, 300, 1, "subtract %n, %next", "add %x, %x", true},
+    {0, 300, 1, "add %i, %i", "add %x, %x", false},
     {0, 300, 1, NULL, "add %x, %x", true},
     {0, 301, 1, NULL, "multiply %x, %x", true},
     {0, 300, 1, "subtract %c, %i", "add %x, %x", true},
@@ -325,7 +328,7 @@ static void check_stack(const stack *t) {
            "  %%l: pred[] = compare %%i, %%n direction=LT order=SIGNED\n  return %%l\n }, {\n"
            "  (%%i: s32[], %%x: f32[64], %%a: f32[300,64]):\n"
            "  %%o: s32[] = constant value=%d\n  %%z: s32[] = constant value=0\n"
-           "  %%c: s32[] = constant value=299\n"
+           "  %%c: s32[] = constant value=299\n  %%n: s32[] = constant value=300\n"
            "  %%next: s32[] = add %%i, %%o\n%s%s  %%y: f32[64] = %s\n"
            "  %%r: f32[1,64] = reshape %%y\n"
            "  %%u: f32[300,64] = dynamic_update_slice %%a, %%r, %s, %%z\n"

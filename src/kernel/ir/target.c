@@ -72,6 +72,9 @@ const jm_target jm_target_host = {
              .max_pieces = 16,
              .max_ops = 1500, /* a second of compile time, at worst */
              .max_flops = 40000},
+    .stack = {.bytes = 64 << 20,
+              .macs = 4e6, /* 160 in each dimension */
+              .mac_ns = 0.01},
     .group = {.weight = 200, /* compile time grows faster than the code */
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */

@@ -120,6 +120,13 @@ typedef struct jm_target {
     double max_ns;     /* of a kernel: others wait for it, a watchdog among them */
   } loop;
 
+  /* -- products of rows that become products of all rows of a loop (pass/stack.c) */
+  struct {
+    size_t bytes;  /* stacked for a loop, at most; 0: the target has no use for them */
+    double macs;   /* of a product that is as fast as a larger one */
+    double mac_ns; /* that a smaller one takes longer, for each multiplication */
+  } stack;
+
   /* -- groups (pass/group*.c) */
   struct {
     double weight;          /* of the code, in ops: bounds the compile time of a kernel */
