@@ -18,6 +18,7 @@ typedef struct planner {
   uint32_t *slot_of;
   const uint32_t *uses; /* as operand and as result of a region, each occurrence */
   uint32_t *wanted;     /* the preferred slot of its result, JM_NONE: any */
+  jm_op_id *update_of;  /* the dynamic_update_slice that writes it to an array, JM_NONE: none */
   /* per output: the slot of the parameter donated to it, JM_NONE: none */
   uint32_t *donor_of;
 } planner;
@@ -136,6 +137,52 @@ static jm_error *result_slot_find(planner *p, const jm_step *step, uint32_t r, u
   return arena_slot_add(p, jm_type_bytes(jm_op_result_type(p->m, op, r)), out);
 }
 
+/* -- windows */
+
+/* The dimension of the rows that the update replaces, all of each and one behind the other;
+ * JM_NONE: its elements are apart, or the update's memory would be less aligned than arrays are. */
+static uint32_t row_dimension(const jm_type *all, const jm_type *part, size_t *row_bytes) {
+  uint32_t along = 0;
+  while (along < all->rank && all->dims[along] == 1) along++;
+  *row_bytes = jm_dtype_bytes(all->dtype);
+  for (uint32_t d = along + 1; d < all->rank; d++) {
+    if (part->dims[d] != all->dims[d]) return JM_NONE;
+    *row_bytes *= (size_t)all->dims[d];
+  }
+  return along < all->rank ? along : JM_NONE;
+}
+
+/* Is the update's result used once, as a result of its region, and is the array's slot where it is
+ * wanted? Then the update is made in place, and its rows stay until the region ends. */
+static bool stays(const planner *p, const jm_op *update) {
+  const jm_value result = update->first_result;
+  const jm_region *region = jm_module_region(p->m, p->m->values[result].region);
+  bool returned = false;
+  for (uint32_t i = 0; i < region->n_results; i++) returned |= region->results[i] == result;
+  return returned && p->uses[result] == 1 && p->wanted[result] == p->slot_of[update->operands[0]];
+}
+
+/* Do only aliases of the value and the update read it? */
+static bool is_read_by_update(const planner *p, jm_value v, const jm_op *update) {
+  jm_value read = update->operands[1];
+  while (p->uses[read] == 1 && read != v) read = jm_module_definition(p->m, read)->operands[0];
+  return p->uses[read] == 1;
+}
+
+/* Can the value be computed where the update writes it? Nothing else reads the array, whose slot
+ * may be written, and the row is known by now. An update that is not made in place after all copies
+ * the whole array, with these rows. */
+static bool window_fits(const planner *p, jm_value v, const jm_op *update) {
+  const jm_value array = update->operands[0];
+  const uint32_t slot = p->slot_of[array];
+  if (slot == JM_NONE || p->uses[array] != 1 || p->wanted[v] != JM_NONE) return false;
+  const jm_slot *s = &p->plan->slots[slot];
+  if ((s->kind != JM_SLOT_ARENA && s->kind != JM_SLOT_OUTPUT) || s->refs != 1 ||
+      slot_memory(p, slot) != slot)
+    return false;
+  return is_read_by_update(p, v, update) || stays(p, update);
+}
+
 /* -- steps */
 
 static jm_error *operand_add(planner *p, const jm_type *type, jm_value value, uint32_t slot) {
@@ -181,6 +228,62 @@ static jm_error *moves_add(planner *p, uint32_t block, move *moves, uint32_t n) 
   return NULL;
 }
 
+/* *out: a slot for the value in the array that it will be written to, and the step that finds it;
+ * JM_NONE: it can't be computed there. */
+static jm_error *window_add(planner *p, uint32_t block, jm_value v, uint32_t *out) {
+  *out = JM_NONE;
+  if (p->update_of[v] == JM_NONE) return NULL;
+  /* Code that is not ours may rely on the alignment of arrays. */
+  if (jm_module_definition(p->m, v)->code == JM_OP_custom_call) return NULL;
+  const jm_op *update = jm_module_op(p->m, p->update_of[v]);
+  if (!window_fits(p, v, update)) return NULL;
+  jm_plan *plan = p->plan;
+  const jm_type *all = jm_op_operand_type(p->m, update, 0);
+  const jm_type *part = jm_op_operand_type(p->m, update, 1);
+  jm_window window = {0};
+  const uint32_t along = row_dimension(all, part, &window.row_bytes);
+  if (along == JM_NONE) return NULL;
+  const jm_value start = update->operands[2 + along];
+  if (p->slot_of[start] == JM_NONE) return NULL;
+  window.last = all->dims[along] - part->dims[along];
+  const jm_step step = {.kind = JM_STEP_WINDOW,
+                        .op = p->update_of[v],
+                        .first_operand = plan->n_operands,
+                        .n_reads = 2,
+                        .window = plan->n_windows};
+  JM_TRY(operand_add(p, all, update->operands[0], p->slot_of[update->operands[0]]));
+  JM_TRY(operand_add(p, jm_module_typeof(p->m, start), start, p->slot_of[start]));
+  JM_TRY(jm_plan_add_step(plan, block, step));
+  plan->windows = jm_arena_grow(&plan->arena, plan->windows, plan->n_windows + 1,
+                                &plan->windows_capacity, sizeof *plan->windows);
+  if (!plan->windows) return jm_error_out_of_memory();
+  plan->windows[plan->n_windows] = window;
+  return slot_add(p, (jm_slot){.kind = JM_SLOT_WINDOW, .index = plan->n_windows++}, out);
+}
+
+/* Lists the operands of each window. */
+static jm_error *windows_finish(jm_plan *plan) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < plan->n_operands; i++) {
+    const jm_slot *slot = &plan->slots[plan->operands[i].slot];
+    if (slot->kind == JM_SLOT_WINDOW) plan->windows[slot->index].n_operands++;
+  }
+  for (uint32_t i = 0; i < plan->n_windows; i++) {
+    plan->windows[i].first_operand = n;
+    n += plan->windows[i].n_operands;
+    plan->windows[i].n_operands = 0;
+  }
+  plan->window_operands = jm_arena_alloc(&plan->arena, n, sizeof *plan->window_operands);
+  if (!plan->window_operands) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < plan->n_operands; i++) {
+    const jm_slot *slot = &plan->slots[plan->operands[i].slot];
+    if (slot->kind != JM_SLOT_WINDOW) continue;
+    jm_window *window = &plan->windows[slot->index];
+    plan->window_operands[window->first_operand + window->n_operands++] = i;
+  }
+  return NULL;
+}
+
 /* -- ops */
 
 typedef jm_error *assign_fn(planner *p, const jm_step *listed, uint32_t block);
@@ -205,6 +308,10 @@ static jm_error *temporaries_release(planner *p, const jm_step *step) {
 
 static jm_error *assign_plain(planner *p, const jm_step *listed, uint32_t block) {
   const jm_op *op = jm_module_op(p->m, listed->op);
+  uint32_t *windows = jm_arena_alloc(&p->scratch, op->n_results, sizeof *windows);
+  if (!windows) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < op->n_results; i++)
+    JM_TRY(window_add(p, block, op->first_result + i, &windows[i]));
   jm_step step = *listed;
   step.kind = JM_STEP_OP;
   step.first_operand = p->plan->n_operands;
@@ -214,8 +321,8 @@ static jm_error *assign_plain(planner *p, const jm_step *listed, uint32_t block)
   }
   for (uint32_t i = 0; i < op->n_results; i++) {
     jm_value v = op->first_result + i;
-    uint32_t slot;
-    JM_TRY(result_slot_find(p, listed, i, &slot));
+    uint32_t slot = windows[i];
+    if (slot == JM_NONE) JM_TRY(result_slot_find(p, listed, i, &slot));
     result_place(p, v, slot);
     JM_TRY(operand_add(p, p->m->values[v].type, v, slot));
   }
@@ -394,6 +501,17 @@ static assign_fn *assign_fn_find(const planner *p, const jm_step *listed) {
   }
 }
 
+/* Notes what the update writes, by the value that the aliases between them are names of. */
+static void update_note(planner *p, jm_op_id id) {
+  jm_value v = jm_module_op(p->m, id)->operands[1];
+  const jm_op *op = jm_module_definition(p->m, v);
+  while (op && is_alias(p, op)) {
+    v = op->operands[v - op->first_result];
+    op = jm_module_definition(p->m, v);
+  }
+  if (op) p->update_of[v] = id;
+}
+
 /* The caller has placed the arguments; it also moves the results to their slots and releases the
  * arguments. */
 static jm_error *assign_block(planner *p, uint32_t index) {
@@ -411,6 +529,7 @@ static jm_error *assign_block(planner *p, uint32_t index) {
       if (p->uses[op->operands[r]] == 1 && p->wanted[op->operands[r]] == JM_NONE &&
           p->m->values[op->operands[r]].op != JM_NONE)
         p->wanted[op->operands[r]] = p->wanted[op->first_result + r];
+    if (op->code == JM_OP_dynamic_update_slice) update_note(p, region->ops[i]);
   }
   for (uint32_t i = 0; i < listed->n_steps; i++)
     JM_TRY(assign_fn_find(p, &listed->steps[i])(p, &listed->steps[i], index));
@@ -440,7 +559,7 @@ static jm_error *assign_entry(planner *p) {
   JM_TRY(assign_block(p, 0));
   JM_TRY(results_move(p, entry, outputs, 0));
   p->plan->arena_bytes = p->offsets.end;
-  return NULL;
+  return windows_finish(p->plan);
 }
 
 static jm_error *planner_run(planner *p) {
@@ -448,9 +567,10 @@ static jm_error *planner_run(planner *p) {
   uint32_t n = p->m->n_values;
   p->slot_of = jm_arena_alloc(&p->scratch, n, sizeof *p->slot_of);
   p->wanted = jm_arena_alloc(&p->scratch, n, sizeof *p->wanted);
+  p->update_of = jm_arena_alloc(&p->scratch, n, sizeof *p->update_of);
   p->listed = jm_arena_copy(&p->scratch, plan->blocks, plan->n_blocks, sizeof *plan->blocks);
-  if (!p->slot_of || !p->wanted || !p->listed) return jm_error_out_of_memory();
-  for (uint32_t i = 0; i < n; i++) p->slot_of[i] = p->wanted[i] = JM_NONE;
+  if (!p->slot_of || !p->wanted || !p->update_of || !p->listed) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < n; i++) p->slot_of[i] = p->wanted[i] = p->update_of[i] = JM_NONE;
   for (uint32_t i = 0; i < plan->n_blocks; i++)
     plan->blocks[i] = (jm_block){.region = plan->blocks[i].region};
   plan->operands = NULL; /* the listed steps' were those of their ops */

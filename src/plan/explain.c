@@ -29,6 +29,9 @@ void jm_slot_print(const jm_slot *slot, jm_text *text) {
     case JM_SLOT_ARENA:
       jm_text_printf(text, "arena+%zu", slot->offset);
       return;
+    case JM_SLOT_WINDOW:
+      jm_text_printf(text, "window %u", slot->index);
+      return;
   }
 }
 
@@ -42,6 +45,8 @@ void jm_operand_print(const jm_plan *plan, const jm_operand *operand, jm_text *t
 void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text) {
   if (step->kind == JM_STEP_COPY) {
     jm_text_printf(text, "copy");
+  } else if (step->kind == JM_STEP_WINDOW) {
+    jm_text_printf(text, "window %u", step->window);
   } else if (step->code && step->code->name) {
     jm_text_printf(text, "group %s", step->code->name);
   } else {

@@ -25,6 +25,7 @@ typedef enum jm_slot_kind {
   JM_SLOT_OUTPUT,    /* index: of the entry's result */
   JM_SLOT_CONSTANT,  /* constant: the bytes; read only */
   JM_SLOT_ARENA,     /* offset into the execution's arena */
+  JM_SLOT_WINDOW,    /* index: of plan->windows; a part of another slot, found while running */
 } jm_slot_kind;
 
 typedef struct jm_slot {
@@ -35,6 +36,14 @@ typedef struct jm_slot {
   /* While planning: uses that are still to come, and loops that hold it as a carry. */
   uint32_t refs, pins;
 } jm_slot;
+
+/* Rows of an array, at a place that a step finds. A value that is only there to be written to such
+ * rows by a dynamic_update_slice is computed there, and the update then has nothing to copy. */
+typedef struct jm_window {
+  size_t row_bytes;
+  int64_t last;                       /* the largest row at which it may start */
+  uint32_t first_operand, n_operands; /* of plan->window_operands: those that it is the memory of */
+} jm_window;
 
 /* A value that a step reads or writes, or a temporary. */
 typedef struct jm_operand {
@@ -49,6 +58,7 @@ typedef enum jm_step_kind {
   JM_STEP_OP,       /* one op, by its code; a fusion op is one op */
   JM_STEP_CONSTANT, /* a constant; gone when memory is assigned, if it has a slot by itself */
   JM_STEP_COPY,     /* of operand 0 to operand 1, only in assigned memory */
+  JM_STEP_WINDOW,   /* finds the window of operand 0 that starts at row operand 1, in the same */
   JM_STEP_WHILE,    /* blocks: condition, body */
   JM_STEP_CASE,     /* blocks: the branches; operand 0: the index */
 } jm_step_kind;
@@ -59,9 +69,10 @@ typedef enum jm_step_kind {
 typedef struct jm_step {
   jm_step_kind kind;
   jm_op_id op;              /* JM_NONE: a copy */
-  const jm_step_code *code; /* NULL: control, or a copy */
+  const jm_step_code *code; /* NULL: control, a copy or a window */
   uint32_t first_operand, n_reads, n_writes, n_temporaries;
   uint32_t first_block, n_blocks;
+  uint32_t window;        /* of a WINDOW: of plan->windows */
   _Atomic uint32_t label; /* of the timeline (label.h), 0: not made yet */
 } jm_step;
 
@@ -87,6 +98,9 @@ typedef struct jm_plan {
   jm_slot *slots;
   jm_operand *operands;
   jm_block *blocks; /* block 0 is the entry */
+  jm_window *windows;
+  uint32_t *window_operands; /* of plan->operands */
+  uint32_t n_windows, windows_capacity;
   uint32_t n_slots, n_operands, n_blocks;
   uint32_t slots_capacity, operands_capacity, blocks_capacity;
   uint32_t most_reads, most_writes; /* of any step, before memory is assigned */

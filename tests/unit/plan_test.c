@@ -127,9 +127,9 @@ static void update_add(scope *s) {
   static const int64_t numbers[] = {0, 3, 1};
   const jm_slice_attrs attrs = {
       .start = {numbers, 1}, .limit = {numbers + 1, 1}, .stride = {numbers + 2, 1}};
-  jm_value source = pick(s);
+  jm_value source = pick(s), start = scalar(s, (int32_t)below(9));
   jm_op_id part = op_add(s, JM_OP_slice, &source, 1, 0, &slice, 1, 0, &attrs);
-  jm_value operands[] = {pick(s), m->ops[part].first_result, scalar(s, (int32_t)below(9))};
+  jm_value operands[] = {pick(s), m->ops[part].first_result, start};
   jm_op_id id = op_add(s, JM_OP_dynamic_update_slice, operands, 3, 0, &vector, 1, 0, NULL);
   scope_add(s, m->ops[id].first_result);
 }
@@ -223,6 +223,8 @@ static void plan_free(planned p) {
   jm_host_program_destroy(p.host);
 }
 
+static uint32_t n_windows; /* of all plans */
+
 static bool outputs_equal(bool donate, uint32_t n_args, uint32_t n_results) {
   float in[4][N], given[4][N], expected[8][N], out[8][N];
   jm_tensor args[4], results[8];
@@ -241,6 +243,7 @@ static bool outputs_equal(bool donate, uint32_t n_args, uint32_t n_results) {
   MUST(jm_ref_evaluate(m, m->entry, args, results, NULL));
   planned p = plan_make();
   MUST(jm_host_run(p.plan, &(jm_engine_run){.inputs = inputs, .outputs = outputs}));
+  n_windows += p.plan->n_windows;
   plan_free(p);
   bool equal = true;
   for (uint32_t o = 0; o < n_results; o++)
@@ -272,6 +275,7 @@ static void test_random_programs(void) {
     }
     jm_module_destroy(m);
   }
+  CHECK(n_windows > 0); /* the programs reach them */
 }
 
 /* -- initial values that nobody reads */
@@ -358,6 +362,87 @@ static void test_stacks(void) {
   for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++) check_stack(&stacks[i]);
 }
 
+/* -- rows that are computed where an update writes them */
+
+typedef struct window {
+  const char *body; /* of a loop: gives %u, %v of %a, %b, rows %r of %y; and %n of %x */
+  uint32_t n;       /* windows in the plan */
+} window;
+
+#define ALL "f32[4,16]"
+#define UPDATE(name, of, at) " %" name ": " ALL " = dynamic_update_slice %" of ", %r, %" at ", %z\n"
+#define UNARY(name, type, op, of) " %" name ": " type " = " op " %" of "\n"
+#define LINE "f32[16]"
+
+static const window windows[] = {
+    {UPDATE("u", "a", "i") UNARY("n", LINE, "sine", "x") UNARY("v", ALL, "abs", "b"), 1},
+    /* the value has other readers, before the update and after it, */
+    {UNARY("n", LINE, "abs", "y") UPDATE("u", "a", "i") UNARY("v", ALL, "abs", "b"), 1},
+    {UPDATE("u", "a", "i") UNARY("n", LINE, "abs", "y") UNARY("v", ALL, "abs", "b"), 1},
+    /* or leaves the loop itself; */
+    {UPDATE("u", "a", "i") UNARY("v", ALL, "abs", "b") " %n: f32[16] = reshape %y\n", 0},
+    /* the row is known later, or is out of bounds; */
+    {" %w: s32[] = add %i, %i\n" UPDATE("u", "a", "w") UNARY("n", LINE, "sine", "x")
+         UNARY("v", ALL, "abs", "b"),
+     0},
+    {UPDATE("u", "a", "far") UNARY("n", LINE, "sine", "x") UNARY("v", ALL, "abs", "b"), 1},
+    /* the result is changed again; */
+    {UPDATE("u0", "a", "i") UNARY("u", ALL, "abs", "u0") UNARY("n", LINE, "sine", "y")
+         UNARY("v", ALL, "abs", "b"),
+     0},
+    /* something else reads the array; */
+    {UPDATE("u", "a", "i") UNARY("v", ALL, "abs", "a") UNARY("n", LINE, "sine", "x"), 0},
+    /* two arrays get the row, in one of which it is computed; */
+    {UPDATE("u", "a", "i") UPDATE("v", "b", "z") UNARY("n", LINE, "sine", "x"), 1},
+    /* arrays change places. */
+    {UPDATE("v", "a", "i") UNARY("u", ALL, "abs", "b") UNARY("n", LINE, "sine", "x"), 1},
+    {UPDATE("v", "a", "i") UNARY("u", ALL, "abs", "b") UNARY("n", LINE, "sine", "y"), 0},
+};
+
+static void check_window(const window *t) {
+  char text[2048];
+  snprintf(
+      text, sizeof text,
+      "module \"window\" {\n (%%x: f32[16], %%a: f32[4,16], %%b: f32[4,16]):\n"
+      " %%0: s32[] = constant value=0\n"
+      " %%1: s32[], %%2: f32[16], %%3: f32[4,16], %%4: f32[4,16] = while %%0, %%x, %%a, %%b {\n"
+      "  (%%i: s32[], %%x: f32[16], %%a: f32[4,16], %%b: f32[4,16]):\n"
+      "  %%l: s32[] = constant value=3\n"
+      "  %%c: pred[] = compare %%i, %%l direction=LT order=SIGNED\n  return %%c\n }, {\n"
+      "  (%%i: s32[], %%x: f32[16], %%a: f32[4,16], %%b: f32[4,16]):\n"
+      "  %%z: s32[] = constant value=0\n  %%o: s32[] = constant value=1\n"
+      "  %%far: s32[] = constant value=9\n  %%next: s32[] = add %%i, %%o\n"
+      "  %%y: f32[16] = add %%x, %%x\n  %%r: f32[1,16] = reshape %%y\n%s"
+      "  return %%next, %%n, %%u, %%v\n }\n return %%2, %%3, %%4\n}",
+      t->body);
+  m = NULL;
+  MUST(jm_module_parse(text, strlen(text), &m));
+  MUST(jm_module_verify(m));
+  float in[3][64], out[2][3][64];
+  jm_tensor args[3], results[3];
+  jm_engine_value given[3], made[3];
+  for (uint32_t i = 0; i < 3; i++) {
+    for (int k = 0; k < 64; k++) in[i][k] = (float)(k % 7) - (float)i * 2;
+    const jm_type *type = jm_module_typeof(m, jm_module_region(m, m->entry)->first_arg + i);
+    args[i] = (jm_tensor){type, in[i]};
+    results[i] = (jm_tensor){type, out[0][i]};
+    given[i] = (jm_engine_value){.host = in[i]};
+    made[i] = (jm_engine_value){.host = out[1][i]};
+  }
+  MUST(jm_ref_evaluate(m, m->entry, args, results, NULL));
+  planned p = plan_make();
+  MUST(jm_host_run(p.plan, &(jm_engine_run){.inputs = given, .outputs = made}));
+  for (uint32_t i = 0; i < 3; i++)
+    CHECK(!memcmp(out[0][i], out[1][i], jm_type_bytes(results[i].type)));
+  CHECK(p.plan->n_windows == t->n);
+  plan_free(p);
+  jm_module_destroy(m);
+}
+
+static void test_windows(void) {
+  for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
+}
+
 static void test_offsets(void) {
   jm_offsets o;
   size_t a, b, c, d;
@@ -377,4 +462,4 @@ static void test_offsets(void) {
   jm_offsets_deinit(&o);
 }
 
-TEST_MAIN(test_offsets, test_stacks, test_random_programs)
+TEST_MAIN(test_offsets, test_stacks, test_windows, test_random_programs)

@@ -56,6 +56,16 @@ static jm_error *copy_run(frame *f, const jm_step *step) {
   return NULL;
 }
 
+static jm_error *window_run(frame *f, const jm_step *step) {
+  const jm_tensor *of = f->tensors + step->first_operand, *start = of + 1;
+  const jm_window *w = &f->plan->windows[step->window];
+  const int64_t row = jm_index_clamp(jm_index_read(start->type->dtype, start->data, 0), 0, w->last);
+  char *data = (char *)of->data + (size_t)row * w->row_bytes;
+  const uint32_t *operands = f->plan->window_operands + w->first_operand;
+  for (uint32_t i = 0; i < w->n_operands; i++) f->tensors[operands[i]].data = data;
+  return NULL;
+}
+
 static jm_error *while_run(frame *f, const jm_step *step) {
   const uint8_t *go_on = f->tensors[step->first_operand].data;
   for (;;) {
@@ -79,10 +89,8 @@ static void span_end(const frame *f, jm_step *step, int64_t start) {
 
 static jm_error *block_run(frame *f, uint32_t index) {
   static jm_error *(*const run[])(frame *, const jm_step *) = {
-      [JM_STEP_OP] = op_run,
-      [JM_STEP_COPY] = copy_run,
-      [JM_STEP_WHILE] = while_run,
-      [JM_STEP_CASE] = case_run,
+      [JM_STEP_OP] = op_run,       [JM_STEP_COPY] = copy_run, [JM_STEP_WINDOW] = window_run,
+      [JM_STEP_WHILE] = while_run, [JM_STEP_CASE] = case_run,
   };
   const jm_block *block = &f->plan->blocks[index];
   for (uint32_t i = 0; i < block->n_steps; i++) {
@@ -102,6 +110,8 @@ static void *slot_address(const frame *f, const jm_slot *slot, const jm_engine_r
       return run->outputs[slot->index].host;
     case JM_SLOT_CONSTANT:
       return (void *)slot->constant;
+    case JM_SLOT_WINDOW:
+      return NULL; /* its step finds it */
     case JM_SLOT_ARENA:
       break;
   }

@@ -95,7 +95,10 @@ jm_error *jm_library_dynamic_update_slice(const jm_call *call) {
   if (!out->type->count) return NULL;
   if (out->data != in->data) jm_copy_bytes(out->data, in->data, jm_type_bytes(out->type));
   if (!update->type->count) return NULL;
-  box_copy(out, dynamic_start(call->in + 2, in->type, update->type->dims), update, 0, NULL);
+  const int64_t start = dynamic_start(call->in + 2, in->type, update->type->dims);
+  const char *to = (const char *)out->data + (size_t)start * jm_dtype_bytes(out->type->dtype);
+  if (update->data == to) return NULL; /* the planner had it computed there */
+  box_copy(out, start, update, 0, NULL);
   return NULL;
 }
 
