@@ -496,7 +496,32 @@ static void test_top_k_ties(void) {
   }
 }
 
+/* Elements that come last in the order, so that no bound keeps any of them out; then some that come
+ * before, in few lanes and at the row's end. */
+static void test_top_k_last(void) {
+  enum { N = 2050 };
+  static int32_t in[N], out[32], indices[32];
+  static const int64_t ks[] = {1, 3, 8, 31, 32};
+  for (size_t c = 0; c < sizeof ks / sizeof *ks * 2; c++) {
+    const int64_t k = ks[c / 2];
+    const bool smallest = c % 2;
+    for (int32_t i = 0; i < N; i++) in[i] = smallest ? INT32_MAX : INT32_MIN;
+    top_k(JM_DT_s32, smallest, 1, N, k, in, out, indices);
+    size_t wrong = 0;
+    for (int32_t i = 0; i < k; i++) wrong += indices[i] != i;
+    for (int32_t i = 0; i < 4; i++) in[i * 128 + 5] = i;
+    in[N - 1] = smallest ? -1 : 9;
+    top_k(JM_DT_s32, smallest, 1, N, k, in, out, indices);
+    for (int32_t i = 0; i < k && i < 5; i++) {
+      const int32_t number = smallest ? i - 1 : 4 - i;
+      wrong += indices[i] != (i ? number * 128 + 5 : N - 1);
+    }
+    for (int32_t i = 5; i < k; i++) wrong += indices[i] != (i < 10 ? i - 5 : i - 4);
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent, test_recognised,
           test_partial, test_no_memory, test_empty, test_cancelled, test_top_k_edges,
-          test_top_k_ties)
+          test_top_k_ties, test_top_k_last)
 #endif

@@ -14,6 +14,7 @@ enum {
   CHUNK = 1024,
   CANDIDATES = 192, /* room for them beside 4 k */
   GROUP = 32,       /* keys that are looked at together */
+  LANES = 128,      /* of which the least keys are found together, at most */
   GRAIN = 1 << 15,  /* elements that are worth a thread */
 };
 
@@ -81,6 +82,25 @@ JM_CLONES static size_t append(const uint32_t *keys, size_t n, uint64_t index, u
   return i;
 }
 
+/* A bound that at least k of the keys are within: the k-th of the least keys of lanes, of which
+ * there are four for each of the k, so that few more keys are. UINT32_MAX: there are too few. */
+JM_CLONES static uint32_t find_bound(const uint32_t *keys, size_t n, size_t k) {
+  uint32_t least[LANES];
+  const size_t lanes = (4 * k + 15) / 16 * 16;
+  if (lanes > LANES || n < 2 * lanes) return UINT32_MAX;
+  memcpy(least, keys, lanes * sizeof *keys);
+  for (size_t i = lanes; i + lanes <= n; i += lanes)
+    for (size_t j = 0; j < lanes; j++) least[j] = keys[i + j] < least[j] ? keys[i + j] : least[j];
+  for (;;) {
+    uint32_t first = UINT32_MAX, equal = 0;
+    for (size_t j = 0; j < lanes; j++) first = least[j] < first ? least[j] : first;
+    for (size_t j = 0; j < lanes; j++) equal += least[j] == first;
+    if (equal >= k || first == UINT32_MAX) return first;
+    k -= equal;
+    for (size_t j = 0; j < lanes; j++) least[j] = least[j] == first ? UINT32_MAX : least[j];
+  }
+}
+
 /* The indices of the k first items, in order: candidates are gathered, and when there is no more
  * room, sorted; the k first stay and the last of them becomes the bound. They are always in the
  * order of their indices where keys are equal, and the sort keeps that. */
@@ -92,6 +112,7 @@ static void select_narrow(const selection *s, scratch room, const unsigned char 
   for (size_t base = 0; base < s->n; base += CHUNK) {
     size_t n = s->n - base < CHUNK ? s->n - base : CHUNK, done = 0;
     jm_order_keys32(&s->order, in + base * s->bytes, 1, n, keys);
+    if (!base) bound = find_bound(keys, n, s->k);
     for (;;) {
       done += append(keys + done, n - done, base + done, bound, items, &n_items, s->room);
       if (done == n) break;
