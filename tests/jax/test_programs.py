@@ -118,3 +118,17 @@ def test_nan_checks_find_the_op():
     with jax.default_device(MPS), jax.debug_nans(True):
         with pytest.raises(FloatingPointError):
             jnp.log(jnp.zeros(2) - 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.parametrize(
+    "part", [np.s_[3:9, :], np.s_[:, 16:], np.s_[5:6, 60:64], np.s_[::2, 8:40]]
+)
+def test_part_of_product(part, dtype):
+    """Only the elements of a product that are used are computed."""
+    random = np.random.default_rng(3)
+    a, b = (random.integers(-9, 9, shape).astype(dtype) for shape in ((32, 48), (48, 64)))
+    np.testing.assert_array_equal(run("mps", lambda a, b: (a @ b)[part], (a, b)), (a @ b)[part])
+    whole, some = run("mps", lambda a, b: ((c := a @ b).sum(0), c[part]), (a, b))
+    np.testing.assert_array_equal(whole, (a @ b).sum(0))
+    np.testing.assert_array_equal(some, (a @ b)[part])
