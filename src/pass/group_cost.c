@@ -202,6 +202,21 @@ static double lost_ns(const jm_target *target, const jm_group_cost *cost) {
   return cost->repeated < exposed ? cost->repeated : exposed;
 }
 
+/* Code that a group may have with the op. One that only moves elements would become an operand,
+ * whose loads are nearly as much code. */
+static double most_weight(const jm_target *t, const jm_op *op) {
+  switch (op->code) {
+    case JM_OP_broadcast_in_dim:
+    case JM_OP_dynamic_slice:
+    case JM_OP_reshape:
+    case JM_OP_slice:
+    case JM_OP_transpose:
+      return t->group.moved_weight;
+    default:
+      return t->group.weight;
+  }
+}
+
 bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *member,
                    jm_group_cost *out) {
   const jm_target *t = g->target;
@@ -218,7 +233,7 @@ bool jm_group_pays(const jm_grouping *g, uint32_t group, const jm_group_member *
     added.written += t->cost.byte_ns / 2 * (double)jm_type_bytes(jm_op_result_type(g->m, op, r));
   *out = jm_group_cost_sum(before, added);
   /* A constant left outside of a full group would become its operand, which is no less code. */
-  if (op->n_operands && out->weight > t->group.weight) return false;
+  if (op->n_operands && out->weight > most_weight(t, op)) return false;
   jm_space space; /* of an anchor: its results are kept, and can be read at every point */
   if (asked <= count * 1.001 || jm_cluster_find_anchor(g->target, g->m, op, &space)) return true;
   if (flops >= t->group.expensive_flops && type->count > t->group.few) return false;

@@ -76,6 +76,7 @@ const jm_target jm_target_host = {
               .macs = 4e6, /* 160 in each dimension */
               .mac_ns = 0.01},
     .group = {.weight = 200, /* compile time grows faster than the code */
+              .moved_weight = 250,
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */
               .tiny = 256,
@@ -128,6 +129,7 @@ const jm_target jm_target_host = {
              .serial_blocks = 32},                                                               \
   .tile = {.edge = 32 /* 128 bytes of f32: a line */, .least = 8, .padding = 1, .few = 4 << 10}, \
   .group = {.weight = 200,                                                                       \
+            .moved_weight = 200,                                                                 \
             .op_flops = 10,                                                                      \
             .max_buffers = 23, /* with 8 partial results (JM_FOLD_PARTS) 31: Metal's limit */    \
             .tiny = 1024,                                                                        \

@@ -130,6 +130,7 @@ typedef struct jm_target {
   /* -- groups (pass/group*.c) */
   struct {
     double weight;          /* of the code, in ops: bounds the compile time of a kernel */
+    double moved_weight;    /* with ops that only move elements: without them it loads as much */
     double op_flops;        /* operations that are as much code as one op */
     uint32_t max_buffers;   /* operands and results */
     int64_t tiny;           /* points of unrelated results that share a launch */
