@@ -37,8 +37,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
 static loop *loops; /* those that may have ranges left; newest first: nested loops end sooner */
-static atomic_size_t n_posted;      /* loops so far: a change means that there may be work */
-static size_t n_started, n_looking; /* threads; those that spin without work */
+static atomic_size_t n_posted;  /* loops so far: a change means that there may be work */
+static size_t n_started;        /* threads */
+static atomic_size_t n_looking; /* those that spin without work; changes under the lock */
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static size_t n_threads = 1;
@@ -58,7 +59,8 @@ static void after_fork_parent(void) { pthread_mutex_unlock(&lock); }
 /* A child process has the forking thread alone: its pool starts again at the next loop. */
 static void after_fork_child(void) {
   loops = NULL;
-  n_started = n_looking = 0;
+  n_started = 0;
+  atomic_store_explicit(&n_looking, 0, memory_order_relaxed);
   start_tried = false;
   pthread_cond_init(&work_arrived, NULL);
   pthread_cond_init(&worker_left, NULL);
@@ -98,11 +100,11 @@ static loop *find_loop(void) {
 
 /* Under the lock: waits for a loop, spinning first. */
 static void wait_for_loop(size_t seen) {
-  n_looking++;
+  atomic_fetch_add_explicit(&n_looking, 1, memory_order_relaxed);
   pthread_mutex_unlock(&lock);
   bool found = jm_spin_change(&n_posted, seen);
   pthread_mutex_lock(&lock);
-  n_looking--;
+  atomic_fetch_sub_explicit(&n_looking, 1, memory_order_relaxed);
   if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
 }
 
@@ -136,35 +138,51 @@ static void start_workers(void) {
   }
 }
 
-void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
-  if (!n) return;
+static loop loop_of(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
   if (!grain) grain = 1;
   loop l = {.fn = fn, .context = context, .n = n, .grain = grain};
   l.n_ranges = n / grain + (n % grain != 0);
-  atomic_init(&l.next, 0);
-  if (l.n_ranges == 1 || jm_parallel_threads() == 1) {
-    run_ranges(&l);
-    return;
-  }
+  return l;
+}
+
+static size_t count_looking(void) { return atomic_load_explicit(&n_looking, memory_order_relaxed); }
+
+static void run_shared(loop *l, bool wakes) {
   pthread_mutex_lock(&lock);
   if (!start_tried) start_workers();
-  l.next_loop = loops;
-  loops = &l;
-  size_t wanted = l.n_ranges - 1 < n_started ? l.n_ranges - 1 : n_started;
-  for (size_t i = n_looking; i < wanted; i++) pthread_cond_signal(&work_arrived);
+  l->next_loop = loops;
+  loops = l;
+  size_t wanted = l->n_ranges - 1 < n_started ? l->n_ranges - 1 : n_started;
+  for (size_t i = count_looking(); wakes && i < wanted; i++) pthread_cond_signal(&work_arrived);
   pthread_mutex_unlock(&lock);
   atomic_fetch_add_explicit(&n_posted, 1, memory_order_release);
-  run_ranges(&l);
+  run_ranges(l);
   pthread_mutex_lock(&lock);
   loop **link = &loops;
-  while (*link != &l) link = &(*link)->next_loop;
-  *link = l.next_loop;
-  for (size_t left; (left = atomic_load_explicit(&l.workers, memory_order_acquire));) {
+  while (*link != l) link = &(*link)->next_loop;
+  *link = l->next_loop;
+  for (size_t left; (left = atomic_load_explicit(&l->workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
-    bool fewer = jm_spin_change(&l.workers, left);
+    bool fewer = jm_spin_change(&l->workers, left);
     pthread_mutex_lock(&lock);
-    if (!fewer && atomic_load_explicit(&l.workers, memory_order_acquire) == left)
+    if (!fewer && atomic_load_explicit(&l->workers, memory_order_acquire) == left)
       pthread_cond_wait(&worker_left, &lock);
   }
   pthread_mutex_unlock(&lock);
+}
+
+void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  loop l = loop_of(n, grain, fn, context);
+  if (l.n_ranges <= 1 || jm_parallel_threads() == 1)
+    run_ranges(&l);
+  else
+    run_shared(&l, true);
+}
+
+void jm_parallel_share(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  loop l = loop_of(n, grain, fn, context);
+  if (l.n_ranges <= 1 || !count_looking())
+    run_ranges(&l);
+  else
+    run_shared(&l, false);
 }

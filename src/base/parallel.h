@@ -15,6 +15,10 @@ typedef void jm_parallel_fn(void *context, size_t begin, size_t end);
  * Without threads (none could be started) the caller does everything. */
 void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
 
+/* The same, but no thread is woken: those that spin since a loop before this one take part. For
+ * loops of a few microseconds, which are done by the time that a thread has woken. */
+void jm_parallel_share(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
+
 /* How many threads may work on one loop, the caller included: JAX_MPS_NUM_THREADS, else the cores
  * that this process may use. */
 size_t jm_parallel_threads(void);

@@ -15,9 +15,11 @@ static void mark(void *context, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) seen[i]++;
 }
 
-static void check_cover(size_t n, size_t grain) {
+typedef void parallel_fn(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
+
+static void check_cover(parallel_fn *run, size_t n, size_t grain) {
   unsigned char seen[5000] = {0};
-  jm_parallel_for(n, grain, mark, seen);
+  run(n, grain, mark, seen);
   bool right = true;
   for (size_t i = 0; i < sizeof seen; i++) right &= seen[i] == (i < n);
   CHECK(right);
@@ -25,8 +27,11 @@ static void check_cover(size_t n, size_t grain) {
 
 static void test_cover(void) {
   for (size_t n = 0; n < 40; n++)
-    for (size_t grain = 0; grain < 10; grain++) check_cover(n, grain);
-  for (int i = 0; i < 200; i++) check_cover(4999, 7);
+    for (size_t grain = 0; grain < 10; grain++) {
+      check_cover(jm_parallel_for, n, grain);
+      check_cover(jm_parallel_share, n, grain);
+    }
+  for (int i = 0; i < 200; i++) check_cover(i % 2 ? jm_parallel_share : jm_parallel_for, 4999, 7);
 }
 
 typedef struct nest {
@@ -39,7 +44,8 @@ static void inner(void *context, size_t begin, size_t end) {
 }
 
 static void outer(void *context, size_t begin, size_t end) {
-  for (size_t i = begin; i < end; i++) jm_parallel_for(100, 3, inner, context);
+  for (size_t i = begin; i < end; i++)
+    (i % 2 ? jm_parallel_share : jm_parallel_for)(100, 3, inner, context);
 }
 
 static void *nested(void *context) {

@@ -24,7 +24,8 @@ enum {
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
   MOST_PACKED = 1 << 20,  /* bytes of b at a time, if that leaves enough tasks */
-  LEAST_TASK = 1 << 19,   /* multiplications that are worth a thread */
+  LEAST_TASK = 1 << 19,   /* multiplications that are worth a thread, */
+  LEAST_SHARE = 1 << 17,  /* and one that need not be woken */
   FEW_ROWS = 3 * ROWS,    /* with fewer, packing b costs more than it saves */
   LARGEST_PANEL = 64,     /* columns */
   PACK_GRAIN = 1 << 14,   /* elements */
@@ -265,8 +266,12 @@ static void run_tasks(void *context, size_t begin, size_t end) {
   jm_scratch_give(room);
 }
 
+/* Is the product too small for two tasks that are worth waking a thread? */
+static bool is_short(const jm_gemm *g) { return g->m * g->n * g->k < 2 * LEAST_TASK; }
+
 static bool is_few(const product *p) {
-  return p->rows * p->columns * p->g->k > 2 * LEAST_TASK &&
+  const size_t worth = is_short(p->g) ? LEAST_SHARE : LEAST_TASK;
+  return p->rows * p->columns * p->g->k > 2 * worth &&
          divide_up(p->g->m, p->rows) * divide_up(p->g->n, p->columns) < FEW_TASKS;
 }
 
@@ -300,7 +305,10 @@ static jm_error *run_slab(const jm_gemm *g) {
                  (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
   if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
   size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
-  jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
+  if (is_short(g))
+    jm_parallel_share(tasks, g->one_thread ? tasks : LEAST_SHARE / work + 1, run_tasks, &p);
+  else
+    jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
   jm_scratch_give(p.packed);
   return p.failed ? jm_error_out_of_memory() : NULL;
 }
