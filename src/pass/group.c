@@ -687,6 +687,10 @@ static jm_error *emit_group(rebuild *r, uint32_t group) {
   r->group_done[group] = DONE;
   if (!f.n_roots) return NULL;
   if (is_reshape(r->g, group, &f)) return build_reshape(r, group, &f);
+  const jm_group *of = &r->g->groups[group];
+  const uint32_t first = of->members[0].at;
+  if (of->n == 1 && jm_grouping_op(r->g, first)->code == JM_OP_dot_general)
+    return emit_op(r, first); /* the library needs no code for it */
   return build_fusion(r, group, &f);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
+#include "ir/cost.h"
 #include "kernel/emit/emit.h"
 #include "pass/group.h"
 
@@ -41,9 +42,18 @@ static bool is_update_in_place(const jm_module *m, const jm_op *op, const jm_tar
          (double)jm_type_bytes(type) * target->cost.byte_ns > target->cost.launch_ns;
 }
 
+/* A product that takes less time than the step that it would be: a few terms for each element. */
+static bool is_tiny_product(const jm_module *m, const jm_op *op, const jm_target *target) {
+  const double terms = jm_op_count_flops(m, op) / 2, n = (double)jm_op_result_type(m, op, 0)->count;
+  return target->lanes == JM_BIND_VECTOR && terms <= target->group.product &&
+         terms <= n * (double)target->row.inline_points;
+}
+
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* faster in the library, or no work at all */
     case JM_OP_dot_general:
+      if (!is_tiny_product(m, op, target)) return false;
+      break;
     case JM_OP_reduce_window:
     case JM_OP_fusion:
       return false;

@@ -132,3 +132,30 @@ def test_part_of_product(part, dtype):
     whole, some = run("mps", lambda a, b: ((c := a @ b).sum(0), c[part]), (a, b))
     np.testing.assert_array_equal(whole, (a @ b).sum(0))
     np.testing.assert_array_equal(some, (a @ b)[part])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.complex64, jnp.bfloat16])
+@pytest.mark.parametrize("terms", [0, 1, 2, 4, 8])
+def test_small_products(terms, dtype):
+    """Products of a few terms between elementwise ops, one of another's result, and in a batch."""
+    random = np.random.default_rng(terms)
+    a, b, c, d = (
+        random.integers(-3, 4, shape).astype(dtype)
+        for shape in ((5, terms), (terms, 3), (3, 3), (2, 3, terms))
+    )
+
+    def f(a, b, c, d):
+        x = (a + a) @ b
+        y = (x - 1) @ c + x
+        return y, jnp.einsum("bit,ti->bi", d, b) * 2, (-y[:, :2]) @ c[:2]
+
+    wide = np.complex128 if dtype == np.complex64 else np.float64
+    a2, b2, c2, d2 = (v.astype(wide) for v in (a, b, c, d))
+    x = 2 * a2 @ b2
+    y = (x - 1) @ c2 + x
+    want = y, 2 * np.einsum("bit,ti->bi", d2, b2), -y[:, :2] @ c2[:2]
+    for have, expected in zip(run("mps", f, (a, b, c, d)), want, strict=True):
+        scale = np.abs(expected).max(initial=1)
+        np.testing.assert_allclose(
+            np.asarray(have, wide), expected, atol=scale * (0.03 if dtype == jnp.bfloat16 else 1e-5)
+        )

@@ -75,7 +75,8 @@ const jm_target jm_target_host = {
     .stack = {.bytes = 64 << 20,
               .macs = 4e6, /* 160 in each dimension */
               .mac_ns = 0.01},
-    .group = {.weight = 200, /* compile time grows faster than the code */
+    .group = {.weight = 200,   /* compile time grows faster than the code */
+              .product = 1024, /* half a microsecond, as that of a call of the library */
               .moved_weight = 250,
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */

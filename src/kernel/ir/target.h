@@ -130,6 +130,7 @@ typedef struct jm_target {
   /* -- groups (pass/group*.c) */
   struct {
     double weight;          /* of the code, in ops: bounds the compile time of a kernel */
+    double product;         /* multiplications of a product that is no step of its own, at most */
     double moved_weight;    /* with ops that only move elements: without them it loads as much */
     double op_flops;        /* operations that are as much code as one op */
     uint32_t max_buffers;   /* operands and results */
