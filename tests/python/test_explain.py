@@ -24,7 +24,7 @@ def fused(x, w):
 def looped(x):
     return jax.lax.while_loop(lambda c: c[0].sum() < 9, lambda c: (jnp.sort(c[0]) + c[1], c[1]), x)
 
-print(fused(jnp.ones((4, 8)), jnp.ones((8, 3))).sum())
+print(fused(jnp.ones((4, 16)), jnp.ones((16, 3))).sum())
 looped((jnp.ones(5), jnp.ones(5)))
 """
 
@@ -56,7 +56,7 @@ def test_program(python, program, tmp_path, llvm):
     fused, looped = found["jit_fused"], found["jit_looped"]
     # The product is a step; what follows is one, of ops with their types, constants and sources.
     assert "dot_general  # jit(fused)/dot_general at " in fused and "program.py:8:2" in fused
-    assert "reads parameter 0: f32[4,8], parameter 1: f32[8,3]" in fused
+    assert "reads parameter 0: f32[4,16], parameter 1: f32[16,3]" in fused
     assert ": f32[3] = reduce %" in fused
     assert "writes output 0: f32[3]" in fused
     assert "condition (%" in looped and "body (%" in looped and "sort %" in looped
