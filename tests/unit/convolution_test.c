@@ -313,6 +313,70 @@ static void test_sequence_is_rows(void) {
   CHECK(!jm_window_is_rows(&w));
 }
 
+/* Gradients of filters over images and sequences with channels last, whose products are views. */
+static config random_filter(uint32_t axes) {
+  config c = layer(1 + random_below(4), 0, 1 + random_below(40), 14 + random_below(70), 1);
+  c.axes = axes;
+  for (uint32_t a = 0; a < axes; a++) {
+    c.size[a] = axes == 1 ? 180 + random_below(300) : 26 + random_below(14);
+    c.taps[a] = 1 + random_below(4);
+    c.stride[a] = 1 + (random_below(6) == 0);
+    c.lhs_dilation[a] = c.rhs_dilation[a] = 1;
+    for (int k = 0; k < 2; k++) c.padding[2 * a + k] = (int64_t)random_below(7) - 1;
+  }
+  if (axes == 1) {
+    static const int64_t last[] = {0, 2, 1}, filters[] = {1, 2, 0};
+    c.rhs_dilation[0] = 1 + random_below(9);
+    memcpy(c.lhs_at, last, sizeof last);
+    memcpy(c.out_at, last, sizeof last);
+    memcpy(c.rhs_at, filters, sizeof filters);
+  } else if (random_below(4) == 0) { /* rows along the other axis */
+    for (int k = 2; k < 4; k++) c.lhs_at[k] = c.out_at[k] = 3 - c.lhs_at[k];
+  }
+  CHECK(complete(&c));
+  c = kernel_gradient(c);
+  for (uint32_t a = 0; a < axes; a++) {
+    c.reversal[a] = random_below(8) == 0;
+    c.lhs_dilation[a] = 1 + (random_below(8) == 0);
+  }
+  return c;
+}
+
+static void test_filters(void) {
+  for (int i = 0; i < 120; i++) {
+    config c = random_filter(1 + i / 4 % 2);
+    without_memory = i % 16 == 0;
+    if (complete(&c)) check_convolution(&c, product_types[i % 4]);
+  }
+  without_memory = false;
+}
+
+/* Which of them are: many pixels in a row, features next to each other in all three arrays. */
+static void test_filter_is_views(void) {
+  jm_window w = {.dtype = JM_DT_f32,
+                 .n_axes = 1,
+                 .axes = {{.n_out = 2,
+                           .n_tap = 2000,
+                           .n_in = 2000,
+                           .start = -8,
+                           .out_step = 8,
+                           .tap_step = 1,
+                           .in_stride = 32,
+                           .tap_stride = 32,
+                           .out_stride = 32 * 32}},
+                 .batch = 32,
+                 .groups = 1,
+                 .in_features = 4,
+                 .out_features = 32,
+                 .lhs_batch = 1,
+                 .rhs_out = 1,
+                 .out_batch = 32,
+                 .out_feature = 1};
+  CHECK(jm_window_is_filter(&w) == (jm_gemm_vector_supports(JM_DT_f32) && !jm_blas_is_plain()));
+  w.rhs_out = 2000;
+  CHECK(!jm_window_is_filter(&w));
+}
+
 static void test_without_memory(void) {
   without_memory = true;
   for (int i = 0; i < 60; i++) {
@@ -322,5 +386,5 @@ static void test_without_memory(void) {
   without_memory = false;
 }
 
-TEST_MAIN(test_random, test_layers, test_rows, test_sequences, test_sequence_is_rows,
-          test_without_memory)
+TEST_MAIN(test_random, test_layers, test_rows, test_sequences, test_sequence_is_rows, test_filters,
+          test_filter_is_views, test_without_memory)

@@ -56,6 +56,7 @@ static void reverse_axis(jm_axis *axis) {
 
 static jm_error *run_window(const jm_window *w) {
   if (jm_window_is_rows(w)) return jm_window_run_rows(w);
+  if (jm_window_is_filter(w)) return jm_window_run_filter(w);
   if (!jm_window_is_direct(w)) return jm_window_run_tiled(w);
   jm_window_run_direct(w);
   return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inside of convolution: a `window` is a plain strided convolution, to which every StableHLO
  * form is reduced first (convolution.c); it is then run as matrix products over gathered tiles
- * (convolution_tile.c) or directly (convolution_direct.c). Private to convolution. */
+ * (convolution_tile.c), over views of the input (convolution_rows.c, convolution_filter.c), or
+ * directly (convolution_direct.c). Private to convolution. */
 #ifndef JM_LIBRARY_CONVOLUTION_H
 #define JM_LIBRARY_CONVOLUTION_H
 
@@ -40,6 +41,16 @@ jm_error *jm_window_run_tiled(const jm_window *window) JM_MUST_USE;
  * case is not supported. */
 bool jm_window_is_rows(const jm_window *window);
 jm_error *jm_window_run_rows(const jm_window *window) JM_MUST_USE;
+
+/* The gradient of a filter, channels last: sums over long rows of pixels, both operands read in
+ * place; false: the case is not supported. */
+bool jm_window_is_filter(const jm_window *window);
+jm_error *jm_window_run_filter(const jm_window *window) JM_MUST_USE;
+
+/* Of one or two axes: the index of that along which neighbours are nearest, and the other one (of
+ * one row, if there is none). */
+uint32_t jm_window_find_wide(const jm_window *window);
+const jm_axis *jm_window_find_tall(const jm_window *window, uint32_t wide);
 
 /* Many small groups side by side (depthwise convolution); false: the case is not supported. */
 bool jm_window_is_direct(const jm_window *window);

@@ -35,12 +35,11 @@ typedef struct rows {
 /* The axis of rows of a sequence, which is one row. */
 static const jm_axis one_row = {.n_out = 1, .n_tap = 1, .n_in = 1, .out_step = 1, .tap_step = 1};
 
-/* The index of the axis of outputs in a row. */
-static uint32_t find_wide(const jm_window *w) {
+uint32_t jm_window_find_wide(const jm_window *w) {
   return w->n_axes == 2 && w->axes[1].in_stride <= w->axes[0].in_stride;
 }
 
-static const jm_axis *find_tall(const jm_window *w, uint32_t wide) {
+const jm_axis *jm_window_find_tall(const jm_window *w, uint32_t wide) {
   return w->n_axes == 1 ? &one_row : &w->axes[!wide];
 }
 
@@ -49,7 +48,8 @@ bool jm_window_is_rows(const jm_window *w) {
       w->n_axes > 2)
     return false;
   if (w->lhs_feature != 1 || w->out_feature != 1) return false;
-  const jm_axis *wide = &w->axes[find_wide(w)], *tall = find_tall(w, find_wide(w));
+  const jm_axis *wide = &w->axes[jm_window_find_wide(w)],
+                *tall = jm_window_find_tall(w, jm_window_find_wide(w));
   int64_t taps = wide->n_tap * tall->n_tap, outputs = w->batch * wide->n_out * tall->n_out;
   int64_t kernel = taps * w->in_features * w->out_features * (int64_t)jm_dtype_bytes(w->dtype);
   return wide->in_stride == w->in_features && wide->out_stride >= w->out_features && taps > 1 &&
@@ -59,7 +59,7 @@ bool jm_window_is_rows(const jm_window *w) {
 
 static void init_rows(rows *r, const jm_window *w, uint32_t wide) {
   *r = (rows){.w = w,
-              .tall = find_tall(w, wide),
+              .tall = jm_window_find_tall(w, wide),
               .wide = &w->axes[wide],
               .element = jm_dtype_bytes(w->dtype)};
 }
@@ -240,7 +240,7 @@ static void find_inside(const jm_axis *a, int64_t *begin, int64_t *end) {
 
 /* Ends of long rows are computed apart, so that the rest is not copied. */
 static jm_error *run_parts(const jm_window *w, uint32_t wide, const char *kernel) {
-  const jm_axis *axis = &w->axes[wide], *tall = find_tall(w, wide);
+  const jm_axis *axis = &w->axes[wide], *tall = jm_window_find_tall(w, wide);
   int64_t begin, end, first, last;
   find_inside(axis, &begin, &end);
   find_inside(tall, &first, &last);
@@ -252,7 +252,7 @@ static jm_error *run_parts(const jm_window *w, uint32_t wide, const char *kernel
 }
 
 jm_error *jm_window_run_rows(const jm_window *w) {
-  const uint32_t wide = find_wide(w);
+  const uint32_t wide = jm_window_find_wide(w);
   rows r;
   if (jm_context_is_cancelled(w->context))
     return jm_error_create(JM_CANCELLED, "convolution was cancelled");

@@ -439,3 +439,28 @@ jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *grou
   jm_scratch_give(p.packed);
   return NULL;
 }
+
+/* -- parts */
+
+void jm_gemm_vector_add(const jm_gemm *g) {
+  const kernels *kernels = find_kernels(g->dtype);
+  const size_t lanes = kernels->lanes;
+  const ptrdiff_t element = (ptrdiff_t)kernels->element;
+  const product p = {.g = g,
+                     .kernels = kernels,
+                     .panel = lanes * kernels->vectors,
+                     .padded = divide_up(g->n, lanes) * lanes};
+  for (size_t k0 = 0; k0 < g->k; k0 += DEPTH)
+    for (size_t j = 0; j < g->n; j += p.panel)
+      for (size_t i = 0; i < g->m; i += ROWS) {
+        const size_t width = panel_width(&p, j);
+        const ptrdiff_t a = (ptrdiff_t)i * g->a_row + (ptrdiff_t)k0 * g->a_col;
+        const ptrdiff_t b = (ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j;
+        run_tile(&p, (const char *)g->a + a * element, g->a_row, g->a_col,
+                 (const char *)g->b + b * element, g->b_row, least(g->k - k0, DEPTH),
+                 least(g->m - i, ROWS), width, least(g->n - j, width),
+                 (char *)g->c + (ptrdiff_t)(i * g->ldc + j) * element, true);
+      }
+}
+
+size_t jm_gemm_vector_lanes(jm_dtype dtype) { return find_kernels(dtype)->lanes; }

@@ -24,4 +24,9 @@ typedef struct jm_gemm_groups {
 /* The same for a gathered product: a_col is 1, and b is dense. */
 jm_error *jm_gemm_vector_run_groups(const jm_gemm *gemm, const jm_gemm_groups *groups) JM_MUST_USE;
 
+/* c += a b by the calling thread, both operands where they are: for callers that cut products
+ * themselves. b_col is 1, and rows of b can be read up to a multiple of the lanes. */
+void jm_gemm_vector_add(const jm_gemm *gemm);
+size_t jm_gemm_vector_lanes(jm_dtype dtype);
+
 #endif
