@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolution over images or sequences with channels last, without gathering: a row of outputs
- * times a row of taps is a product whose left side is a view of the input, rows overlapping. Only
- * where windows leave the input is it copied, once, with zeros around it; in a long row, only what
- * the outputs near its ends read. */
+ * times a row of taps is a product whose left side is a view of the input, rows overlapping.
+ * Outputs whose windows leave the input are products of fewer taps. Only where that gives too many
+ * kinds of outputs is the input copied, once, with zeros around it. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -17,7 +17,7 @@ enum {
   LEAST_OUTPUTS = 512,
   MOST_KERNEL = 4 << 20, /* bytes: it is read once for each piece of work */
   PIECE = 96,            /* outputs of a row that are a piece of work */
-  FEW_EDGES = 32,        /* the part of a row, one in so many, that may be computed apart */
+  MOST_SPANS = 8,        /* of an axis: beyond it the input is copied */
   COPY_GRAIN = 1 << 18,
 };
 
@@ -27,7 +27,8 @@ typedef struct rows {
   size_t element;
   /* The input that outputs look at: where it begins, and how much it is, in the axes' steps. */
   int64_t top, left, height, width;
-  const char *lhs; /* its first element, or that of the copy */
+  const char *lhs;  /* the input or its copy, */
+  ptrdiff_t origin; /* and where in it the outputs' input begins */
   ptrdiff_t lhs_batch, lhs_row;
   char *copy;
 } rows;
@@ -94,19 +95,64 @@ static void copy_rows(void *context, size_t begin, size_t end) {
   }
 }
 
-static jm_error *find_input(rows *r) {
+/* Outputs [begin, end) of an axis, which meet the taps [first, last). */
+typedef struct span {
+  int64_t begin, end, first, last;
+} span;
+
+typedef struct spans {
+  size_t n;
+  span of[MOST_SPANS];
+} spans;
+
+/* The spans of an axis; false: there are too many, or outputs that meet no tap. */
+static bool find_spans(const jm_axis *a, spans *out) {
+  out->n = 0;
+  for (int64_t o = 0; o < a->n_out; o++) {
+    span s = {o, o + 1, 0, a->n_tap};
+    const int64_t at = a->start + o * a->out_step;
+    while (s.first < s.last &&
+           (at + s.first * a->tap_step < 0 || at + s.first * a->tap_step >= a->n_in))
+      s.first++;
+    while (s.last > s.first &&
+           (at + (s.last - 1) * a->tap_step < 0 || at + (s.last - 1) * a->tap_step >= a->n_in))
+      s.last--;
+    if (s.first == s.last) return false;
+    span *before = out->n ? &out->of[out->n - 1] : NULL;
+    if (before && before->first == s.first && before->last == s.last)
+      before->end = s.end;
+    else if (out->n == MOST_SPANS)
+      return false;
+    else
+      out->of[out->n++] = s;
+  }
+  return true;
+}
+
+/* Whether taps in a row are neighbours: then they are one group of the depth. */
+static bool is_joined(const rows *r) {
+  return r->wide->tap_step == 1 || r->wide->tap_step == -1 || r->wide->n_tap == 1;
+}
+
+static bool is_whole(const jm_axis *a, const spans *s) {
+  return s->n == 1 && s->of[0].first == 0 && s->of[0].last == a->n_tap;
+}
+
+/* One span for each axis, for a copy of the input. */
+static spans whole(const jm_axis *a) { return (spans){1, {{0, a->n_out, 0, a->n_tap}}}; }
+
+static jm_error *find_input(rows *r, spans *tall, spans *wide) {
   const jm_window *w = r->w;
   r->height = find_reach(r->tall, &r->top);
   r->width = find_reach(r->wide, &r->left);
-  bool inside = r->top >= 0 && r->top + r->height <= r->tall->n_in && r->left >= 0 &&
-                r->left + r->width <= r->wide->n_in;
-  if (inside) {
+  if (find_spans(r->tall, tall) && find_spans(r->wide, wide) &&
+      (is_joined(r) || r->tall->n_tap == 1 || is_whole(r->wide, wide))) {
     r->lhs_batch = w->lhs_batch, r->lhs_row = r->tall->in_stride;
-    r->lhs = w->lhs +
-             ((ptrdiff_t)r->top * r->tall->in_stride + (ptrdiff_t)r->left * r->wide->in_stride) *
-                 (ptrdiff_t)r->element;
+    r->origin = (ptrdiff_t)r->top * r->tall->in_stride + (ptrdiff_t)r->left * r->wide->in_stride;
+    r->lhs = w->lhs;
     return NULL;
   }
+  *tall = whole(r->tall), *wide = whole(r->wide);
   r->lhs_row = (ptrdiff_t)r->width * r->wide->in_stride;
   r->lhs_batch = (ptrdiff_t)r->height * r->lhs_row;
   size_t row_bytes = (size_t)r->lhs_row * r->element;
@@ -133,60 +179,91 @@ static jm_error *pack_kernel(const rows *r, char **out) {
   return NULL;
 }
 
-/* A row of outputs is one group of the product's rows, or several of a limited length. */
 typedef struct groups {
   size_t n, n_depth;
-  size_t *rows;
-  ptrdiff_t *a, *c, *depth;
+  jm_gemm_rows *rows;
+  ptrdiff_t *depth;
 } groups;
 
-static void fill_rows(const rows *r, groups *to) {
+/* The depth that a pair of spans has. */
+static void set_depth(const rows *r, const span *y, const span *x, jm_gemm_rows *to) {
+  const int64_t features = r->w->in_features, taps = r->wide->n_tap;
+  const bool back = r->wide->tap_step < 0; /* packed in the order of the input */
+  const int64_t first = back ? taps - x->last : x->first, last = back ? taps - x->first : x->last;
+  if (is_joined(r)) {
+    to->first = (size_t)y->first, to->last = (size_t)y->last;
+    to->begin = (size_t)(first * features), to->end = (size_t)(last * features);
+    return;
+  }
+  to->first = (size_t)(y->first * taps + first); /* one row of taps, or all taps of each */
+  to->last = (size_t)((y->last - 1) * taps + last);
+  to->begin = 0, to->end = (size_t)features;
+}
+
+/* A line of outputs is one group of the product's rows, or several of a limited length. Lines are
+ * along the longer side. */
+static void fill_spans(const rows *r, const span *y, const span *x, groups *to) {
   const jm_window *w = r->w;
-  const ptrdiff_t a_step = (ptrdiff_t)r->wide->out_step * r->wide->in_stride;
+  const ptrdiff_t a_steps[] = {(ptrdiff_t)r->tall->out_step * r->lhs_row,
+                               (ptrdiff_t)r->wide->out_step * r->wide->in_stride};
+  const ptrdiff_t c_steps[] = {r->tall->out_stride, r->wide->out_stride};
+  const int64_t begins[] = {y->begin, x->begin}, ends[] = {y->end, x->end};
+  const int along = ends[1] - begins[1] >= ends[0] - begins[0], across = !along;
   for (int64_t batch = 0; batch < w->batch; batch++)
-    for (int64_t y = 0; y < r->tall->n_out; y++)
-      for (int64_t x = 0; x < r->wide->n_out; x += PIECE, to->n++) {
-        int64_t left = r->wide->n_out - x;
-        to->rows[to->n] = (size_t)(left < PIECE ? left : PIECE);
-        to->a[to->n] = (ptrdiff_t)batch * r->lhs_batch +
-                       (ptrdiff_t)(y * r->tall->out_step) * r->lhs_row + (ptrdiff_t)x * a_step;
-        to->c[to->n] = (ptrdiff_t)batch * w->out_batch + (ptrdiff_t)y * r->tall->out_stride +
-                       (ptrdiff_t)x * r->wide->out_stride;
+    for (int64_t i = begins[across]; i < ends[across]; i++)
+      for (int64_t k = begins[along]; k < ends[along]; k += PIECE) {
+        const int64_t left = ends[along] - k;
+        jm_gemm_rows *rows = &to->rows[to->n++];
+        rows->rows = (size_t)(left < PIECE ? left : PIECE);
+        rows->a = r->origin + (ptrdiff_t)batch * r->lhs_batch + (ptrdiff_t)i * a_steps[across] +
+                  (ptrdiff_t)k * a_steps[along];
+        rows->c = (ptrdiff_t)batch * w->out_batch + (ptrdiff_t)i * c_steps[across] +
+                  (ptrdiff_t)k * c_steps[along];
+        rows->a_row = a_steps[along], rows->ldc = (size_t)c_steps[along];
+        set_depth(r, y, x, rows);
       }
 }
 
-/* Taps in a row are one group of the depth if they are neighbours. */
+/* How many groups that makes, at most. */
+static size_t count_groups(const rows *r, const spans *tall, const spans *wide) {
+  size_t n = 0;
+  for (size_t i = 0; i < tall->n; i++)
+    for (size_t k = 0; k < wide->n; k++) {
+      const int64_t y = tall->of[i].end - tall->of[i].begin,
+                    x = wide->of[k].end - wide->of[k].begin;
+      n += (size_t)(r->w->batch * (x < y ? x * (y / PIECE + 1) : y * (x / PIECE + 1)));
+    }
+  return n;
+}
+
 static void fill_depth(const rows *r, groups *to) {
-  bool joined = r->wide->tap_step == 1 || r->wide->tap_step == -1 || r->wide->n_tap == 1;
   int64_t step = r->wide->tap_step < 0 ? -r->wide->tap_step : r->wide->tap_step;
   for (int64_t t = 0; t < r->tall->n_tap; t++) {
     int64_t y = t * r->tall->tap_step; /* from the first row that outputs look at */
     if (r->tall->tap_step < 0) y -= (r->tall->n_tap - 1) * r->tall->tap_step;
-    for (int64_t s = 0; s < (joined ? 1 : r->wide->n_tap); s++)
+    for (int64_t s = 0; s < (is_joined(r) ? 1 : r->wide->n_tap); s++)
       to->depth[to->n_depth++] =
           (ptrdiff_t)y * r->lhs_row + (ptrdiff_t)(s * step) * r->wide->in_stride;
   }
 }
 
-static jm_error *build_groups(const rows *r, jm_arena *arena, groups *to) {
-  size_t pieces = (size_t)(r->wide->n_out + PIECE - 1) / PIECE;
-  size_t n = (size_t)(r->w->batch * r->tall->n_out) * pieces;
-  *to = (groups){.rows = jm_arena_alloc(arena, n, sizeof *to->rows),
-                 .a = jm_arena_alloc(arena, n, sizeof *to->a),
-                 .c = jm_arena_alloc(arena, n, sizeof *to->c)};
+static jm_error *build_groups(const rows *r, const spans *tall, const spans *wide, jm_arena *arena,
+                              groups *to) {
+  *to = (groups){.rows = jm_arena_alloc(arena, count_groups(r, tall, wide), sizeof *to->rows)};
   to->depth = jm_arena_alloc(arena, (size_t)(r->tall->n_tap * r->wide->n_tap), sizeof *to->depth);
-  if (!to->rows || !to->a || !to->c || !to->depth) return jm_error_out_of_memory();
-  fill_rows(r, to);
+  if (!to->rows || !to->depth) return jm_error_out_of_memory();
+  for (size_t i = 0; i < tall->n; i++)
+    for (size_t k = 0; k < wide->n; k++) fill_spans(r, &tall->of[i], &wide->of[k], to);
   fill_depth(r, to);
   return NULL;
 }
 
-static jm_error *multiply(const rows *r, const char *kernel) {
+static jm_error *multiply(const rows *r, const spans *tall, const spans *wide, const char *kernel) {
   const jm_window *w = r->w;
   groups g;
   jm_arena arena;
   jm_arena_init(&arena);
-  jm_error *error = build_groups(r, &arena, &g);
+  jm_error *error = build_groups(r, tall, wide, &arena, &g);
   if (!error) {
     const jm_gemm gemm = {
         .dtype = w->dtype,
@@ -194,72 +271,30 @@ static jm_error *multiply(const rows *r, const char *kernel) {
         .n = (size_t)w->out_features,
         .k = (size_t)(r->tall->n_tap * r->wide->n_tap * w->in_features),
         .a = r->lhs,
-        .a_row = (ptrdiff_t)r->wide->out_step * r->wide->in_stride,
         .a_col = 1,
         .b = kernel,
         .b_row = (ptrdiff_t)w->out_features,
         .b_col = 1,
         .c = w->out,
-        .ldc = (size_t)r->wide->out_stride,
     };
-    const jm_gemm_groups groups = {g.n, g.n_depth, g.rows, g.a, g.c, g.depth};
+    const jm_gemm_groups groups = {g.n, g.n_depth, g.rows, g.depth};
     error = jm_gemm_vector_run_groups(&gemm, &groups);
   }
   jm_arena_deinit(&arena);
   return error;
 }
 
-static jm_error *run(const jm_window *w, uint32_t wide, const char *kernel) {
-  rows r;
-  init_rows(&r, w, wide);
-  jm_error *error = find_input(&r);
-  if (!error) error = multiply(&r, kernel);
-  jm_scratch_give(r.copy);
-  return error;
-}
-
-/* Outputs [begin, end) of each row. */
-static jm_error *run_part(const jm_window *w, uint32_t wide, int64_t begin, int64_t end,
-                          const char *kernel) {
-  jm_window part = *w;
-  jm_axis *axis = &part.axes[wide];
-  if (begin == end) return NULL;
-  axis->n_out = end - begin;
-  axis->start += begin * axis->out_step;
-  part.out += (ptrdiff_t)begin * axis->out_stride * (ptrdiff_t)jm_dtype_bytes(w->dtype);
-  return run(&part, wide, kernel);
-}
-
-/* The outputs [*begin, *end) of an axis that read nothing outside of the input. */
-static void find_inside(const jm_axis *a, int64_t *begin, int64_t *end) {
-  int64_t low, reach = find_reach(a, &low) - (a->n_out - 1) * a->out_step; /* of one output */
-  *begin = 0, *end = a->n_out;
-  while (*begin < *end && low + *begin * a->out_step < 0) ++*begin;
-  while (*end > *begin && low + (*end - 1) * a->out_step + reach > a->n_in) --*end;
-}
-
-/* Ends of long rows are computed apart, so that the rest is not copied. */
-static jm_error *run_parts(const jm_window *w, uint32_t wide, const char *kernel) {
-  const jm_axis *axis = &w->axes[wide], *tall = jm_window_find_tall(w, wide);
-  int64_t begin, end, first, last;
-  find_inside(axis, &begin, &end);
-  find_inside(tall, &first, &last);
-  if (last - first < tall->n_out || axis->n_out - (end - begin) > axis->n_out / FEW_EDGES)
-    return run(w, wide, kernel);
-  JM_TRY(run_part(w, wide, 0, begin, kernel));
-  JM_TRY(run_part(w, wide, begin, end, kernel));
-  return run_part(w, wide, end, axis->n_out, kernel);
-}
-
 jm_error *jm_window_run_rows(const jm_window *w) {
-  const uint32_t wide = jm_window_find_wide(w);
   rows r;
+  spans tall, wide;
   if (jm_context_is_cancelled(w->context))
     return jm_error_create(JM_CANCELLED, "convolution was cancelled");
-  init_rows(&r, w, wide);
+  init_rows(&r, w, jm_window_find_wide(w));
   char *kernel = NULL;
   jm_error *error = pack_kernel(&r, &kernel);
-  if (!error) error = run_parts(w, wide, kernel);
+  if (!error) error = find_input(&r, &tall, &wide);
+  if (!error) error = multiply(&r, &tall, &wide, kernel);
+  jm_scratch_give(r.copy);
   jm_scratch_give(kernel);
   return error;
 }

@@ -178,17 +178,17 @@ static jm_error *pack_b(product *p) {
 /* A block of the result's columns that is narrower than its panel goes through a buffer. */
 static void run_tile(const product *p, const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
                      const char *b, ptrdiff_t b_row, size_t depth, size_t rows, size_t width,
-                     size_t columns, char *c, bool add) {
+                     size_t columns, char *c, size_t ldc, bool add) {
   const kernels *kernels = p->kernels;
   tile_fn *tile = kernels->tiles[width / kernels->lanes - 1][rows - 1];
   if (columns == width) {
-    tile(a, a_row, a_col, b, b_row, depth, c, p->g->ldc, add);
+    tile(a, a_row, a_col, b, b_row, depth, c, ldc, add);
     return;
   }
   double edge[ROWS * LARGEST_PANEL];
   tile(a, a_row, a_col, b, b_row, depth, edge, width, false);
   for (size_t r = 0; r < rows; r++) {
-    char *to = c + r * p->g->ldc * kernels->element;
+    char *to = c + r * ldc * kernels->element;
     const char *from = (const char *)edge + r * width * kernels->element;
     if (!add)
       memcpy(to, from, columns * kernels->element);
@@ -251,7 +251,7 @@ static void run_task(const product *p, size_t i0, size_t j0, char *room) {
       for (size_t i = 0; i < rows; i += ROWS)
         run_tile(p, a.data + (ptrdiff_t)i * a.row * (ptrdiff_t)element, a.row, a.col, b.data, b.row,
                  depth, least(rows - i, ROWS), width, columns,
-                 (char *)g->c + ((i0 + i) * g->ldc + j) * element, k0 || g->accumulate);
+                 (char *)g->c + ((i0 + i) * g->ldc + j) * element, g->ldc, k0 || g->accumulate);
     }
   }
 }
@@ -401,26 +401,35 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
 
 /* -- groups */
 
+/* A row group, depth [at, at + depth) of depth group h, as far as it has it. b: of that depth. */
+static void run_group(const product *p, const jm_gemm_rows *rows, size_t h, size_t at, size_t depth,
+                      size_t j, const char *b) {
+  const jm_gemm *g = p->g;
+  const ptrdiff_t element = (ptrdiff_t)p->kernels->element;
+  const size_t begin = at > rows->begin ? at : rows->begin, end = least(at + depth, rows->end);
+  if (h < rows->first || h >= rows->last || begin >= end) return;
+  const size_t width = panel_width(p, j), columns = least(g->n - j, width);
+  const bool add = h > rows->first || begin > rows->begin || g->accumulate;
+  const ptrdiff_t along = p->groups->depth_groups[h] + (ptrdiff_t)begin;
+  const char *a = (const char *)g->a + (rows->a + along) * element;
+  char *c = (char *)g->c + (rows->c + (ptrdiff_t)j) * element;
+  b += (begin - at) * width * p->kernels->element;
+  for (size_t i = 0; i < rows->rows; i += ROWS)
+    run_tile(p, a + (ptrdiff_t)i * rows->a_row * element, rows->a_row, 1, b, (ptrdiff_t)width,
+             end - begin, least(rows->rows - i, ROWS), width, columns,
+             c + (ptrdiff_t)(i * rows->ldc) * element, rows->ldc, add);
+}
+
 /* Row groups [first, last), one panel after the other. */
 static void run_group_task(void *context, size_t first, size_t last) {
   const product *p = context;
   const jm_gemm *g = p->g;
-  const jm_gemm_groups *groups = p->groups;
-  ptrdiff_t element = (ptrdiff_t)p->kernels->element;
   for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
     size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
-    ptrdiff_t along = groups->depth_groups[k0 / p->group_depth] + (ptrdiff_t)at;
-    for (size_t j = 0; j < g->n; j += p->panel) {
-      size_t width = panel_width(p, j), columns = least(g->n - j, width);
-      for (size_t group = first; group < last; group++) {
-        const char *a = (const char *)g->a + (groups->a_groups[group] + along) * element;
-        char *c = (char *)g->c + (groups->c_groups[group] + (ptrdiff_t)j) * element;
-        for (size_t i = 0; i < groups->rows[group]; i += ROWS)
-          run_tile(p, a + (ptrdiff_t)i * g->a_row * element, g->a_row, 1, panel_at(p, k0, depth, j),
-                   (ptrdiff_t)width, depth, least(groups->rows[group] - i, ROWS), width, columns,
-                   c + (ptrdiff_t)(i * g->ldc) * element, k0 || g->accumulate);
-      }
-    }
+    for (size_t j = 0; j < g->n; j += p->panel)
+      for (size_t group = first; group < last; group++)
+        run_group(p, &p->groups->rows[group], k0 / p->group_depth, at, depth, j,
+                  panel_at(p, k0, depth, j));
   }
 }
 
@@ -459,7 +468,7 @@ void jm_gemm_vector_add(const jm_gemm *g) {
         run_tile(&p, (const char *)g->a + a * element, g->a_row, g->a_col,
                  (const char *)g->b + b * element, g->b_row, least(g->k - k0, DEPTH),
                  least(g->m - i, ROWS), width, least(g->n - j, width),
-                 (char *)g->c + (ptrdiff_t)(i * g->ldc + j) * element, true);
+                 (char *)g->c + (ptrdiff_t)(i * g->ldc + j) * element, g->ldc, true);
       }
 }
 

@@ -12,16 +12,22 @@ bool jm_gemm_vector_supports(jm_dtype dtype);
 jm_error *jm_gemm_vector_run(const jm_gemm *gemm) JM_MUST_USE;
 
 /* Rows and depth in groups at arbitrary positions: a convolution multiplies such a view of its
- * input. Row i < rows[g] of group g is at a + a_groups[g] + i * a_row and at c + c_groups[g] +
- * i * ldc; depth l of group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in a
- * row. Threads share the row groups: they should be of similar size and not few. */
+ * input. Depth l of depth group h is h * (k / n_depth_groups) + l in b, and depth_groups[h] + l in
+ * a row. A row group may have less than the whole depth: depth [begin, end), not empty, of depth
+ * groups [first, last). Threads share the row groups: they should not be few. */
+typedef struct jm_gemm_rows {
+  size_t rows;
+  ptrdiff_t a, a_row, c; /* where the first row is, and the step between rows */
+  size_t ldc, first, last, begin, end;
+} jm_gemm_rows;
+
 typedef struct jm_gemm_groups {
   size_t n_row_groups, n_depth_groups; /* the latter divides the product's k */
-  const size_t *rows;                  /* m in all */
-  const ptrdiff_t *a_groups, *c_groups, *depth_groups;
+  const jm_gemm_rows *rows;            /* m in all */
+  const ptrdiff_t *depth_groups;
 } jm_gemm_groups;
 
-/* The same for a gathered product: a_col is 1, and b is dense. */
+/* The product of such groups: a_col is 1, b is dense, a_row and ldc are those of the groups. */
 jm_error *jm_gemm_vector_run_groups(const jm_gemm *gemm, const jm_gemm_groups *groups) JM_MUST_USE;
 
 /* c += a b by the calling thread, both operands where they are: for callers that cut products
