@@ -12,7 +12,7 @@
 #include "engine/host/library/gemm_vector.h"
 
 enum {
-  LEAST_ROW = 12, /* outputs: with fewer, panels of the kernel serve too few */
+  LEAST_ROW = 6, /* outputs: with fewer, panels of the kernel serve too few */
   LEAST_FEATURES = 16,
   LEAST_OUTPUTS = 512,
   MOST_KERNEL = 4 << 20, /* bytes: it is read once for each piece of work */

@@ -420,17 +420,33 @@ static void run_group(const product *p, const jm_gemm_rows *rows, size_t h, size
              c + (ptrdiff_t)(i * rows->ldc) * element, rows->ldc, add);
 }
 
-/* Row groups [first, last), one panel after the other. */
-static void run_group_task(void *context, size_t first, size_t last) {
+/* Tasks: some row groups and some columns, one panel after the other. */
+static void run_group_tasks(void *context, size_t begin, size_t end) {
   const product *p = context;
   const jm_gemm *g = p->g;
-  for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
-    size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
-    for (size_t j = 0; j < g->n; j += p->panel)
-      for (size_t group = first; group < last; group++)
-        run_group(p, &p->groups->rows[group], k0 / p->group_depth, at, depth, j,
-                  panel_at(p, k0, depth, j));
+  for (size_t t = begin; t < end; t++) {
+    const size_t first = t % p->row_tasks * p->rows, j0 = t / p->row_tasks * p->columns;
+    const size_t last = least(first + p->rows, p->groups->n_row_groups);
+    for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
+      const size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
+      for (size_t j = j0; j < least(j0 + p->columns, g->n); j += p->panel)
+        for (size_t group = first; group < last; group++)
+          run_group(p, &p->groups->rows[group], k0 / p->group_depth, at, depth, j,
+                    panel_at(p, k0, depth, j));
+    }
   }
+}
+
+/* A panel serves two times the usual rows while it is in the first cache; where that makes few
+ * tasks, each has fewer columns. */
+static void cut_groups(product *p) {
+  const size_t n = p->groups->n_row_groups;
+  p->rows = divide_up(2 * MOST_ROWS * n, p->g->m);
+  p->row_tasks = divide_up(n, p->rows);
+  p->columns = p->panels * p->panel;
+  while (p->columns > p->panel && p->row_tasks * divide_up(p->g->n, p->columns) < FEW_TASKS)
+    p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
+  p->column_tasks = divide_up(p->g->n, p->columns);
 }
 
 jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *groups) {
@@ -442,9 +458,8 @@ jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *grou
   p.depth_blocks = divide_up(p.group_depth, DEPTH);
   p.panels = divide_up(g->n, p.panel);
   JM_TRY(pack_b(&p));
-  /* A panel serves that many rows while it is in the first cache. */
-  size_t grain = divide_up(2 * MOST_ROWS * groups->n_row_groups, g->m);
-  jm_parallel_for(groups->n_row_groups, grain, run_group_task, &p);
+  cut_groups(&p);
+  jm_parallel_for(p.row_tasks * p.column_tasks, 1, run_group_tasks, &p);
   jm_scratch_give(p.packed);
   return NULL;
 }
