@@ -12,12 +12,12 @@
 #include "engine/host/library/gemm_vector.h"
 
 enum {
-  LEAST_ROW = 6, /* outputs: with fewer, panels of the kernel serve too few */
+  LEAST_ROW = 4, /* outputs: with fewer, panels of the kernel serve too few */
   LEAST_FEATURES = 16,
   LEAST_OUTPUTS = 512,
-  MOST_KERNEL = 4 << 20, /* bytes: it is read once for each piece of work */
-  PIECE = 96,            /* outputs of a row that are a piece of work */
-  MOST_SPANS = 8,        /* of an axis: beyond it the input is copied */
+  MOST_KERNEL = 16 << 20, /* bytes: its columns are read once for each piece of work */
+  PIECE = 96,             /* outputs of a row that are a piece of work */
+  MOST_SPANS = 8,         /* of an axis: beyond it the input is copied */
   COPY_GRAIN = 1 << 18,
 };
 
