@@ -227,6 +227,23 @@ def test_tridiagonal_exchanges_rows():
         same(x, np.array([[8], [-3.5], [0], [-4]], np.float32), 1e-5)
 
 
+@pytest.mark.parametrize("shape", [(37, 4, 4), (20, 3, 7), (5, 7, 3), (19, 16, 16), (3, 5, 2, 2)])
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_lu_of_many(shape, dtype):
+    """Small matrices are computed some at a time: each is the product of its factors, as NumPy sees it,
+    and the pivots are the largest that are left. Every fourth one is singular."""
+    with x64(True):
+        a = np.random.default_rng(8).standard_normal(shape).astype(dtype)
+        a[..., ::4, :, 0] = 0
+        factors, _, order = (np.asarray(x) for x in run("mps", jax.lax.linalg.lu, (a,)))
+    m, n = shape[-2:]
+    k = min(m, n)
+    below = np.tril(factors[..., :k], -1)
+    lower, upper = below + np.eye(m, k, dtype=dtype), np.triu(factors[..., :k, :])
+    same(lower @ upper, np.take_along_axis(a, order[..., None], -2), TOLERANCE[dtype])
+    assert abs(below).max() <= 1
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 0, 0), (0, 3, 3)])
 def test_empty(shape):
     a = np.zeros(shape, np.float32)

@@ -350,6 +350,45 @@ static void test_eigh(void) {
   check_eigh(JM_DT_f32, RANDOM, 8, true, 0x1p123);
 }
 
+/* Matrices in lanes have the bits that one alone has: random ones, ones whose columns depend on
+ * each other, and some with NaN or zeros. */
+static void check_lu_lanes(jm_dtype d, size_t m, size_t n, size_t count) {
+  enum { LANES = JM_LOOPS_LANES, FEW = JM_LOOPS_FEW };
+  static double in[LANES * FEW * FEW], out[LANES * FEW * FEW], alone[FEW * FEW];
+  int32_t pivots[LANES * FEW], orders[LANES * FEW], want[FEW] = {0};
+  const size_t size = m * n, k = m < n ? m : n;
+  for (size_t l = 0; l < count; l++)
+    for (size_t e = 0; e < size; e++) {
+      number x = l % 5 == 1 ? (double)(e / n * (e % n)) : l % 5 == 2 ? 0 : random_number(d);
+      store(d, in, l * size + e, l % 5 == 3 && e == size / 2 ? NAN : x);
+    }
+  jm_loops_find_lu_lanes(d)(m, n, count, in, out, pivots, orders);
+  for (size_t l = 0; l < count; l++) {
+    for (size_t e = 0; e < size; e++) store(d, alone, e % n * m + e / n, load(d, in, l * size + e));
+    jm_loops_find(d)->lu(m, n, alone, want);
+    CHECK(!memcmp(want, pivots + l * k, k * sizeof *want));
+    for (size_t e = 0; e < size; e++) {
+      double x = creal(load(d, alone, e % n * m + e / n)), y = creal(load(d, out, l * size + e));
+      CHECK(x == y || (isnan(x) && isnan(y)));
+    }
+    for (size_t i = 0; i < m; i++) want[i] = (int32_t)i;
+    for (size_t j = 0; j < k; j++) {
+      int32_t *other = &want[pivots[l * k + j]], row = want[j];
+      want[j] = *other;
+      *other = row;
+    }
+    CHECK(!memcmp(want, orders + l * m, m * sizeof *want));
+  }
+}
+
+static void test_lu_lanes(void) {
+  for (size_t m = 0; m <= JM_LOOPS_FEW; m += m < 5 ? 1 : 3)
+    for (size_t n = 0; n <= JM_LOOPS_FEW; n += n < 5 ? 1 : 3) {
+      check_lu_lanes(JM_DT_f32, m, n, JM_LOOPS_LANES);
+      check_lu_lanes(JM_DT_f64, m, n, 5);
+    }
+}
+
 /* An op of one f32[2,2] operand and result in a module of its own. */
 static jm_error *check_op(jm_opcode code, const void *attrs, jm_dtype dtype,
                           uint32_t participants) {
@@ -393,4 +432,4 @@ static void test_check(void) {
 }
 
 TEST_MAIN(test_cholesky, test_cholesky_narrow, test_triangular_solve, test_qr, test_eigh,
-          test_permute, test_check)
+          test_lu_lanes, test_permute, test_check)

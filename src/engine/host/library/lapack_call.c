@@ -17,6 +17,7 @@
 enum {
   MOST_ORDER = 23000, /* routines count in 32 bits: workspaces of larger ones don't fit into that */
   GRAIN_WORK = 1 << 15,
+  LANES_FASTER = 4,     /* so many times as one by one */
   LARGE_WORK = 1 << 27, /* from here on a matrix alone may have the library's own threads */
   ONE_PLANE = 1 << 14,  /* bytes that are copied before threads have been asked for */
   IN_WORK = 12,
@@ -250,6 +251,7 @@ typedef struct batch {
   const jm_call *call;
   signature s;
   jm_lapack_fn *run;
+  jm_lapack_lanes_fn *lanes;                            /* NULL: one by one */
   char *in[JM_LAPACK_TENSORS], *out[JM_LAPACK_TENSORS]; /* of the computed types */
   void *copies[2 * JM_LAPACK_TENSORS];
   jm_error *_Atomic error;
@@ -316,19 +318,44 @@ static void store(const batch *b, size_t index, const jm_lapack_item *item) {
   }
 }
 
+static jm_error *find_cancelled(const batch *b) {
+  return jm_context_is_cancelled(b->call->context) ? jm_error_create(JM_CANCELLED, "cancelled")
+                                                   : NULL;
+}
+
+static void fail(batch *b, jm_error *error) {
+  if (error) jm_error_destroy(atomic_exchange(&b->error, error));
+}
+
 static void run_matrices(void *context, size_t begin, size_t end) {
   batch *b = context;
   jm_lapack_item item = {.problem = &b->s.problem};
   jm_error *error = NULL;
   for (size_t i = begin; i < end && !error; i++) {
-    error = jm_context_is_cancelled(b->call->context) ? jm_error_create(JM_CANCELLED, "cancelled")
-                                                      : NULL;
+    error = find_cancelled(b);
     if (!error) error = load(b, i, &item);
     if (!error) error = b->run(&item);
     if (!error) store(b, i, &item);
   }
   for (uint32_t i = 0; i < JM_LAPACK_WORKS; i++) jm_free(item.works[i]);
-  if (error) jm_error_destroy(atomic_exchange(&b->error, error));
+  fail(b, error);
+}
+
+/* Groups of matrices. */
+static void run_lanes(void *context, size_t begin, size_t end) {
+  batch *b = context;
+  const char *in[JM_LAPACK_TENSORS];
+  char *out[JM_LAPACK_TENSORS];
+  jm_error *error = NULL;
+  for (size_t i = begin; i < end && !(error = find_cancelled(b)); i++) {
+    size_t first = i * JM_LOOPS_LANES, left = b->s.batch - first;
+    for (uint32_t o = 0; o < b->call->op->n_operands; o++)
+      in[o] = b->in[o] + first * b->s.in[o].bytes;
+    for (uint32_t r = 0; r < b->call->op->n_results; r++)
+      out[r] = b->out[r] + first * b->s.out[r].bytes;
+    b->lanes(&b->s.problem, left < JM_LOOPS_LANES ? left : JM_LOOPS_LANES, in, out);
+  }
+  fail(b, error);
 }
 
 /* A tensor's elements in the computed type: its own memory, or a copy. */
@@ -351,9 +378,14 @@ static jm_error *run_batch(batch *b) {
                 &b->out[i]));
   const tensor_facts *a = &b->s.in[0];
   size_t work = a->rows * a->cols * (a->rows < a->cols ? a->rows : a->cols);
+  size_t grain = GRAIN_WORK / (work + 1) + 1;
   bool single = b->s.batch > 1 || work < LARGE_WORK;
   if (single) jm_blas_enter_single();
-  jm_parallel_for(b->s.batch, GRAIN_WORK / (work + 1) + 1, run_matrices, b);
+  if (b->lanes)
+    jm_parallel_for((b->s.batch + JM_LOOPS_LANES - 1) / JM_LOOPS_LANES,
+                    LANES_FASTER * grain / JM_LOOPS_LANES + 1, run_lanes, b);
+  else
+    jm_parallel_for(b->s.batch, grain, run_matrices, b);
   if (single) jm_blas_leave_single();
   JM_TRY(atomic_load(&b->error));
   for (uint32_t i = 0; i < op->n_results; i++)
@@ -370,7 +402,9 @@ jm_error *jm_lapack_call_run(const jm_call *call) {
   for (uint32_t i = 0; i < op->n_results; i++) out[i] = call->out[i].type;
   batch b = {.call = call};
   JM_TRY(prepare(call->module, op, in, out, &b.s));
-  b.run = target_at(find_target(op))->run;
+  const jm_lapack_target *target = target_at(find_target(op));
+  b.run = target->run;
+  if (target->find_lanes && b.s.batch >= JM_LOOPS_LEAST) b.lanes = target->find_lanes(&b.s.problem);
   jm_error *error = run_batch(&b);
   for (int i = 0; i < 2 * JM_LAPACK_TENSORS; i++) jm_free(b.copies[i]);
   return error;

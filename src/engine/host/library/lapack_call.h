@@ -42,6 +42,11 @@ typedef struct jm_lapack_item {
 
 typedef jm_error *jm_lapack_fn(jm_lapack_item *item);
 
+/* Does the next `count` matrices of a batch, whose tensors are at in and out as the batch has them:
+ * row-major, in the computed types. */
+typedef void jm_lapack_lanes_fn(const jm_lapack_problem *problem, size_t count,
+                                const char *const *in, char *const *out);
+
 /* A target. The signature has a capital letter per operand or result for its element type (T the
  * matrices', R the real one of it, C the complex one, I s32), small ones for its dimensions behind
  * the batch's; '>' stands before the results, brackets around those that may be left out, all that
@@ -54,6 +59,8 @@ typedef struct jm_lapack_target {
   const char *keys[4];                      /* integers and booleans that config must have */
   /* Checks beyond the signature; NULL: none. */
   bool (*is_valid)(const jm_lapack_problem *problem);
+  /* How JM_LOOPS_LANES matrices are done at a time, if such ones can be; NULL: none can. */
+  jm_lapack_lanes_fn *(*find_lanes)(const jm_lapack_problem *problem);
 } jm_lapack_target;
 
 extern const jm_lapack_target jm_lapack_eigen_targets[5], jm_lapack_factor_targets[4],

@@ -166,6 +166,18 @@ static jm_error *lu(jm_lapack_item *it) {
   return NULL;
 }
 
+static void lu_lanes(const jm_lapack_problem *p, size_t count, const char *const *in,
+                     char *const *out) {
+  jm_loops_find_lu_lanes(p->dtype)((size_t)jm_lapack_size(p, 'm'), (size_t)jm_lapack_size(p, 'n'),
+                                   count, in[0], out[0], (int32_t *)(void *)out[1],
+                                   (int32_t *)(void *)out[2]);
+}
+
+static jm_lapack_lanes_fn *find_lu_lanes(const jm_lapack_problem *p) {
+  bool few = jm_lapack_size(p, 'm') <= JM_LOOPS_FEW && jm_lapack_size(p, 'n') <= JM_LOOPS_FEW;
+  return few && jm_loops_find_lu_lanes(p->dtype) ? lu_lanes : NULL;
+}
+
 static int call_geqp3(const jm_lapack_item *it, void *work, int size, void *real_work) {
   const jm_lapack_problem *p = it->problem;
   int m = jm_lapack_size(p, 'm'), n = jm_lapack_size(p, 'n'), ld = jm_lapack_ld(m), info = 0;
@@ -230,18 +242,27 @@ const jm_lapack_target jm_lapack_factor_targets[4] = {
      svd,
      {{"sgesdd", "sgesvd"}, {"dgesdd", "dgesvd"}, {"cgesdd", "cgesvd"}, {"zgesdd", "zgesvd"}},
      {"full", "qr", "low", "high"},
-     is_svd},
-    {"mps.lu", "Tmn>TmnIkIm", lu, {{"sgetrf"}, {"dgetrf"}, {"cgetrf"}, {"zgetrf"}}, {0}, NULL},
+     is_svd,
+     NULL},
+    {"mps.lu",
+     "Tmn>TmnIkIm",
+     lu,
+     {{"sgetrf"}, {"dgetrf"}, {"cgetrf"}, {"zgetrf"}},
+     {0},
+     NULL,
+     find_lu_lanes},
     {"mps.geqp3",
      "TmnIn>TmnInTk",
      geqp3,
      {{"sgeqp3"}, {"dgeqp3"}, {"cgeqp3"}, {"zgeqp3"}},
      {0},
+     NULL,
      NULL},
     {"mps.ormqr",
      "TmnTtTcd>Tcd",
      ormqr,
      {{"sormqr"}, {"dormqr"}, {"cunmqr"}, {"zunmqr"}},
      {"left", "transpose"},
-     is_side},
+     is_side,
+     NULL},
 };

@@ -6,7 +6,11 @@
 
 #include "engine/host/library/lapack.h"
 
-enum { JM_LOOPS_FEW = 16 }; /* rows: loops are done before LAPACK has found its block size */
+enum {
+  JM_LOOPS_FEW = 16,   /* rows: loops are done before LAPACK has found its block size */
+  JM_LOOPS_LANES = 16, /* matrices that are computed at a time, */
+  JM_LOOPS_LEAST = 4   /* which take as long as so many one by one */
+};
 
 typedef struct jm_loops {
   bool (*cholesky)(size_t n, bool lower, void *a, size_t lda);
@@ -20,6 +24,15 @@ typedef struct jm_loops {
 
 /* For a type that jm_lapack_supports. */
 const jm_loops *jm_loops_find(jm_dtype dtype);
+
+/* As lu, with the same bits, for up to JM_LOOPS_LANES matrices of at most JM_LOOPS_FEW rows and
+ * columns, one behind the other and each stored row by row, and the orders of rows that the
+ * exchanges lead to. */
+typedef void jm_loops_lu_lanes_fn(size_t m, size_t n, size_t count, const void *in, void *out,
+                                  int32_t *pivots, int32_t *orders);
+
+/* NULL: the type has none. */
+jm_loops_lu_lanes_fn *jm_loops_find_lu_lanes(jm_dtype dtype);
 
 /* The symmetric matrix of at most JM_LOOPS_FEW rows, of f32 or f64, whose lower (or upper) triangle
  * is stored column by column, becomes its eigenvectors, a column each; values: its eigenvalues in

@@ -104,5 +104,6 @@ const jm_lapack_target jm_lapack_tridiagonal_targets[1] = {
      solve,
      {{"sgtsv"}, {"dgtsv"}, {"cgtsv"}, {"zgtsv"}},
      {"perturb"},
+     NULL,
      NULL},
 };
