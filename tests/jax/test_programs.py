@@ -159,3 +159,26 @@ def test_small_products(terms, dtype):
         np.testing.assert_allclose(
             np.asarray(have, wide), expected, atol=scale * (0.03 if dtype == jnp.bfloat16 else 1e-5)
         )
+
+
+@pytest.mark.parametrize("width", (1, 3, 16, 40))
+@pytest.mark.parametrize("name", ("add", "max", "set"))
+def test_rows_scattered(width, name):
+    """Rows join theirs in order, those beyond either end none; NumPy does so one by one."""
+    random = np.random.default_rng(width)
+    x = random.integers(-9, 9, (700, width)).astype(np.float32)
+    updates = random.integers(-9, 9, (4001, width)).astype(np.float32)
+    rows = random.integers(-40, 740, 4001, dtype=np.int32)
+    rows[:3] = np.iinfo(np.int32).min, np.iinfo(np.int32).max, 700
+    want = x.copy()
+    join = {"add": np.add, "max": np.maximum, "set": lambda _, new: new}[name]
+    for row, update in zip(rows, updates, strict=True):
+        if 0 <= row < 700:
+            want[row] = join(want[row], update)
+
+    def scattered(x, rows, updates):
+        scatter = {"add": lax.scatter_add, "max": lax.scatter_max, "set": lax.scatter}[name]
+        numbers = lax.ScatterDimensionNumbers((1,), (0,), (0,))
+        return scatter(x, rows[:, None], updates, numbers, mode="drop")
+
+    np.testing.assert_array_equal(run("mps", scattered, (x, rows, updates)), want)

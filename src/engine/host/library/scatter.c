@@ -65,6 +65,7 @@ struct scatter {
   streams_fn *streams;           /* NULL: no sums, */
   pieces_fn *pieces;             /* or of another type */
   int64_t count;                 /* of the operand */
+  bool is_rows;                  /* a window is a row of it, by its number */
   size_t parts;
   size_t n_tables, n_each; /* of updates */
   bool is_lone;            /* a table at a time */
@@ -188,6 +189,10 @@ bool jm_library_scatter_windows_supports(const jm_module *module, const jm_op *o
          jm_elementwise_find(monoid.code, monoid.dtype);
 }
 
+static ptrdiff_t update_step(const scatter *s) {
+  return s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
+}
+
 /* What of a run's windows lies in [begin, end) of the operand, in order. Most windows lie there as
  * a whole or not at all, at random: which they are is no branch. */
 static size_t find_pieces(const scatter *s, const jm_place_run *run, int64_t begin, int64_t end,
@@ -208,11 +213,29 @@ static size_t find_pieces(const scatter *s, const jm_place_run *run, int64_t beg
   return n;
 }
 
-static void windows(const scatter *s, const jm_place_run *run, char *to, const char *from,
-                    int64_t begin, int64_t end) {
-  int64_t element = (int64_t)s->bytes;
-  piece pieces[JM_PLACES_CHUNK];
-  size_t n = find_pieces(s, run, begin, end, pieces);
+/* The same where windows are rows, of those that start in the range, for positions [at, at + n). */
+static size_t find_rows(const scatter *s, select_fn *select, int64_t at, int64_t n, int64_t begin,
+                        int64_t end, piece *pieces) {
+  const int64_t window = s->places.window;
+  const uint32_t first = (uint32_t)(begin / window), count = (uint32_t)((end - begin) / window);
+  const uint32_t *indices = (const uint32_t *)s->call->in[1].data + at;
+  const ptrdiff_t step = update_step(s);
+  size_t found = 0;
+  for (int64_t i = 0; i < n; i += SET) {
+    uint64_t set = n - i < SET ? select_few(indices + i, (size_t)(n - i), first, count)
+                               : select(indices + i, first, count);
+    for (; set; set &= set - 1) {
+      const int64_t j = i + __builtin_ctzll(set);
+      pieces[found++] = (piece){(int64_t)indices[j] * window, (at + j) * step, window};
+    }
+  }
+  return found;
+}
+
+static void join_pieces(const scatter *s, const piece *pieces, size_t n) {
+  const int64_t element = (int64_t)s->bytes;
+  char *to = s->call->out[0].data;
+  const char *from = s->call->in[2].data;
   if (s->pieces) {
     s->pieces(pieces, n, to, from);
     return;
@@ -227,10 +250,11 @@ static void windows(const scatter *s, const jm_place_run *run, char *to, const c
   }
 }
 
-/* A part's range of the operand. */
+/* A part's range of the operand: whole rows if windows are that, else whole lines. */
 static int64_t part_begin(const scatter *s, size_t i) {
+  const int64_t whole = s->is_rows && s->places.window > 1 ? s->places.window : 16;
   int64_t part = (s->count + (int64_t)s->parts - 1) / (int64_t)s->parts;
-  part = (part + 15) / 16 * 16;
+  part = (part + whole - 1) / whole * whole;
   int64_t begin = (int64_t)i * part;
   return begin < s->count ? begin : s->count;
 }
@@ -244,19 +268,24 @@ static jm_error *cancelled(void) {
 /* Part i of the operand: all positions, in order. */
 static void run_parts(void *context, size_t first, size_t last) {
   const scatter *s = context;
+  select_fn *select = find_select();
+  piece pieces[JM_PLACES_CHUNK];
   jm_place_run run;
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
-    for (int64_t at = 0; at < s->places.n && begin < end; at += run.n) {
+    for (int64_t at = 0, left; (left = s->places.n - at) > 0 && begin < end; at += run.n) {
       if (is_cancelled(s)) return;
-      jm_places_read(&s->places, at, s->places.n, &run);
-      windows(s, &run, s->call->out[0].data, s->call->in[2].data, begin, end);
+      size_t n;
+      if (s->is_rows) {
+        run.n = left < JM_PLACES_CHUNK ? left : JM_PLACES_CHUNK;
+        n = find_rows(s, select, at, run.n, begin, end, pieces);
+      } else {
+        jm_places_read(&s->places, at, s->places.n, &run);
+        n = find_pieces(s, &run, begin, end, pieces);
+      }
+      join_pieces(s, pieces, n);
     }
   }
-}
-
-static ptrdiff_t update_step(const scatter *s) {
-  return s->places.x.n_batch ? (ptrdiff_t)s->places.x.batch[0].batched : 0;
 }
 
 /* Single elements of a vector, where an index is the offset itself: of positions [at, last) those
@@ -353,12 +382,14 @@ static jm_error *run_tables(scatter *s) {
   return NULL;
 }
 
-/* Whether the positions are one row of 32-bit indices into a vector. A negative one is more than
- * any length, taken as unsigned. */
-static bool is_vector(const scatter *s) {
+/* Whether the positions are one row of 32-bit indices of the operand's rows, each as long as a
+ * window: its elements, if it is a vector. A negative index is more than any length, taken as
+ * unsigned. */
+static bool are_rows(const scatter *s) {
   const jm_indexing *x = &s->places.x;
-  return s->places.window == 1 && x->n_starts == 1 && x->dtype == JM_DT_s32 && x->n_batch <= 1 &&
-         x->starts[0].stride == 1 && x->starts[0].last + 1 == s->count && s->count <= INT32_MAX &&
+  return x->n_starts == 1 && x->dtype == JM_DT_s32 && x->n_batch <= 1 &&
+         x->starts[0].stride == s->places.window &&
+         (x->starts[0].last + 1) * s->places.window == s->count && x->starts[0].last < INT32_MAX &&
          (!x->n_batch || (x->batch[0].index == 1 && !x->batch[0].operand));
 }
 
@@ -383,7 +414,8 @@ static jm_error *run(scatter *s, jm_arena *arena) {
   if (call->out[0].data != call->in[0].data)
     jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
   s->count = call->out[0].type->count;
-  if (!is_vector(s)) s->scalars = NULL;
+  s->is_rows = are_rows(s);
+  if (!s->is_rows || s->places.window != 1) s->scalars = NULL;
   if (s->scalars && s->streams && (s->n_tables = count_tables(s))) {
     JM_TRY(run_tables(s));
     return is_cancelled(s) ? cancelled() : NULL;
