@@ -182,3 +182,17 @@ def test_rows_scattered(width, name):
         return scatter(x, rows[:, None], updates, numbers, mode="drop")
 
     np.testing.assert_array_equal(run("mps", scattered, (x, rows, updates)), want)
+
+
+@pytest.mark.parametrize("shape", ((256, 256), (40, 1536), (3, 300, 128), (200, 192)))
+def test_expensive_columns(shape):
+    """Columns that are shared by threads; a NaN stays in its own."""
+    x = np.random.default_rng(3).normal(size=shape).astype(np.float32) * 20
+    x[..., 7, 5] = np.nan
+    wide = x.astype(np.float64)
+    largest = wide.max(-2)
+    total = np.log(np.exp(wide - largest[..., None, :]).sum(-2)) + largest
+    got = run("mps", lambda x: (jax.nn.logsumexp(x, -2), x.max(-2), x.argmin(-2)), (x,))
+    np.testing.assert_allclose(got[0], total, rtol=1e-5)
+    np.testing.assert_array_equal(got[1], x.max(-2))
+    np.testing.assert_array_equal(got[2], x.argmin(-2))

@@ -55,6 +55,7 @@ const jm_target jm_target_host = {
                .max_line = 2048,
                .row_block = 64,
                .block = 64 << 10,
+               .narrow = 64, /* four of the widest vectors of f32 */
                .serial_blocks = INT64_MAX},
     .tile = {.edge = 64, /* 16 KiB of f32: half of the first cache */
              .least = 8,

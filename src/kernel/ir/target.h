@@ -85,6 +85,7 @@ typedef struct jm_target {
     int64_t max_line;     /* and accumulators of one: they stay in the first cache */
     int64_t row_block;    /* rows of a block, at least: of a lane, THREADS */
     int64_t block;        /* points of a block of rows and columns, about; THREADS: enough blocks */
+    int64_t narrow; /* columns of a chunk, at least, that few expensive ones are divided into */
     int64_t serial_blocks; /* THREADS: more partial results of a point are combined by a group */
   } column;
 

@@ -500,6 +500,19 @@ static void cut_columns(task *t, int64_t *row_block) {
   t->blocks = (rows + *row_block - 1) / *row_block;
 }
 
+/* Whole columns that are much work for one worker are cut into chunks that are worth another one.
+ * No column's order of rows depends on it. Rows that are not cut into blocks are few, and stay in
+ * the cache however their lines are read; or they can't be cut. */
+static void narrow_chunks(task *t, const jm_launch_builder *l) {
+  const jm_target *target = t->s->target;
+  const int64_t least = t->grouped ? target->column.narrow : target->column.least_line;
+  if (takes_threads(t)) return;
+  while (t->chunk_columns % (2 * least) == 0 && kept(t) / t->chunk_columns < target->chunk.enough &&
+         jm_launch_estimate_ns(l, (double)(t->reduced.count * t->chunk_columns)) >
+             2 * target->chunk.worker_ns)
+    t->chunk_columns /= 2;
+}
+
 /* Accumulators in scratch memory are in the first cache while rows go by. */
 static void reduce_strips(task *t, jm_launch_builder *l, jm_kval count, int64_t most) {
   jm_kloop loop;
@@ -554,6 +567,7 @@ static jm_error *launch_columns(task *t) {
   } else {
     jm_launch_pull(&l, t->s->region->results, t->s->region->n_results);
     bind_roots(t, &l);
+    narrow_chunks(t, &l);
   }
   const bool in_scratch = !takes_threads(t) || t->side > 1;
   for (uint32_t i = 0; i < t->n && in_scratch; i++)
