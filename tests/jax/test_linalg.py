@@ -244,6 +244,25 @@ def test_lu_of_many(shape, dtype):
     assert abs(below).max() <= 1
 
 
+@pytest.mark.parametrize("left", (False, True))
+@pytest.mark.parametrize("shape", [(40, 4, 1), (21, 3, 5), (17, 16, 16), (9, 1, 2)])
+def test_triangular_solves_of_many(shape, left):
+    """What a solve gives, multiplied by the triangle, is what was asked, as NumPy sees it."""
+    random = np.random.default_rng(9)
+    b = random.standard_normal(shape, np.float32)
+    order = shape[-2 if left else -1]
+    a = random.standard_normal((shape[0], order, order), np.float32) + 4 * np.eye(order, dtype="f")
+    for lower in (False, True):
+        for transposed in (False, True):
+            solve = functools.partial(
+                L.triangular_solve, left_side=left, lower=lower, transpose_a=transposed
+            )
+            x = np.asarray(run("mps", solve, (a, b)))
+            triangle = np.tril(a) if lower else np.triu(a)
+            triangle = np.swapaxes(triangle, -1, -2) if transposed else triangle
+            same(triangle @ x if left else x @ triangle, b, 2e-4)
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 0, 0), (0, 3, 3)])
 def test_empty(shape):
     a = np.zeros(shape, np.float32)

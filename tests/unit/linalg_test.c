@@ -389,6 +389,40 @@ static void test_lu_lanes(void) {
     }
 }
 
+/* The same of triangular solves, for which the triangle that isn't read holds NaN. */
+static void check_solve_lanes(jm_dtype d, size_t m, size_t n, unsigned flags, size_t count) {
+  enum { LANES = JM_LOOPS_LANES, MOST_ELEMENTS = JM_LOOPS_FEW * JM_LOOPS_FEW };
+  static double matrices[LANES * MOST_ELEMENTS], b[LANES * MOST_ELEMENTS];
+  static double x[LANES * MOST_ELEMENTS];
+  const bool left = flags & 1, lower = flags & 2, unit = flags & 4;
+  const size_t order = left ? m : n, bytes = jm_dtype_bytes(d);
+  for (size_t l = 0; l < count; l++)
+    for (size_t i = 0; i < order * order; i++) {
+      bool read = lower ? i % order <= i / order : i % order >= i / order;
+      store(d, matrices, l * order * order + i, read ? random_number(d) : NAN);
+    }
+  for (size_t i = 0; i < count * m * n; i++) store(d, b, i, i % 61 ? random_number(d) : 0);
+  memcpy(x, b, sizeof b);
+  jm_lapack_triangular p = {
+      d, m, n, left, lower, unit, flags & 8 ? JM_LAPACK_T : JM_LAPACK_N, matrices, order, x, n};
+  jm_loops_find_solve_lanes(d)(&p, count);
+  for (size_t l = 0; l < count; l++) {
+    p.a = (const char *)matrices + l * order * order * bytes;
+    p.b = (char *)b + l * m * n * bytes;
+    jm_loops_find(d)->solve(&p);
+  }
+  CHECK(!memcmp(x, b, count * m * n * bytes));
+}
+
+static void test_solve_lanes(void) {
+  static const size_t sizes[][2] = {{4, 1}, {1, 4}, {5, 3}, {3, 5}, {16, 16}, {2, 16}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (unsigned flags = 0; flags < 16; flags++) {
+      check_solve_lanes(JM_DT_f32, sizes[i][0], sizes[i][1], flags, JM_LOOPS_LANES);
+      check_solve_lanes(JM_DT_f64, sizes[i][0], sizes[i][1], flags, 7);
+    }
+}
+
 /* An op of one f32[2,2] operand and result in a module of its own. */
 static jm_error *check_op(jm_opcode code, const void *attrs, jm_dtype dtype,
                           uint32_t participants) {
@@ -432,4 +466,4 @@ static void test_check(void) {
 }
 
 TEST_MAIN(test_cholesky, test_cholesky_narrow, test_triangular_solve, test_qr, test_eigh,
-          test_lu_lanes, test_permute, test_check)
+          test_lu_lanes, test_solve_lanes, test_permute, test_check)

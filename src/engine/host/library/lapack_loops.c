@@ -63,7 +63,10 @@ enum { FEW = JM_LOOPS_FEW };
           for (size_t c = 0; c < count; c++) x[c * col] -= y * z[c * col]; \
       }                                                                    \
       if (p->unit_diagonal) continue;                                      \
-      for (size_t c = 0; c < count; c++) x[c * col] /= d;                  \
+      if (col == 1)                                                        \
+        for (size_t c = 0; c < count; c++) x[c] /= d;                      \
+      else                                                                 \
+        for (size_t c = 0; c < count; c++) x[c * col] /= d;                \
     }                                                                      \
   }
 

@@ -31,8 +31,13 @@ const jm_loops *jm_loops_find(jm_dtype dtype);
 typedef void jm_loops_lu_lanes_fn(size_t m, size_t n, size_t count, const void *in, void *out,
                                   int32_t *pivots, int32_t *orders);
 
+/* As solve, with the same bits, for up to JM_LOOPS_LANES problems of at most JM_LOOPS_FEW rows and
+ * columns: the first, behind whose matrices the others' are, without gaps. */
+typedef void jm_loops_solve_lanes_fn(const jm_lapack_triangular *first, size_t count);
+
 /* NULL: the type has none. */
 jm_loops_lu_lanes_fn *jm_loops_find_lu_lanes(jm_dtype dtype);
+jm_loops_solve_lanes_fn *jm_loops_find_solve_lanes(jm_dtype dtype);
 
 /* The symmetric matrix of at most JM_LOOPS_FEW rows, of f32 or f64, whose lower (or upper) triangle
  * is stored column by column, becomes its eigenvectors, a column each; values: its eigenvalues in

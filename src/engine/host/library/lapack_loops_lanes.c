@@ -82,6 +82,41 @@ enum { FEW = JM_LOOPS_FEW, LANES = JM_LOOPS_LANES };
 DEFINE_LU(f32, float, int32_t, fabsf)
 DEFINE_LU(f64, double, int64_t, fabs)
 
+#define DEFINE_SOLVE(name, T)                                                                 \
+  JM_INLINE void load_##name(size_t size, size_t count, const T *from, T(*to)[LANES]) {       \
+    for (size_t e = 0; e < size; e++)                                                         \
+      EACH_LANE to[e][l] = from[(l < count ? l : count - 1) * size + e];                      \
+  }                                                                                           \
+  JM_CLONES static void solve_##name(const jm_lapack_triangular *p, size_t count) {           \
+    size_t n = p->left ? p->m : p->n, vectors = p->left ? p->n : p->m;                        \
+    size_t row = p->left ? p->n : 1, col = p->left ? 1 : p->n;                                \
+    bool swap = (p->transpose != JM_LAPACK_N) != !p->left, down = p->lower != swap;           \
+    size_t a_row = swap ? 1 : n, a_col = swap ? n : 1;                                        \
+    _Alignas(64) T a[FEW * FEW][LANES], b[FEW * FEW][LANES];                                  \
+    load_##name(n *n, count, p->a, a);                                                        \
+    load_##name(n *vectors, count, p->b, b);                                                  \
+    for (size_t step = 0; step < n; step++) {                                                 \
+      size_t i = down ? step : n - 1 - step;                                                  \
+      for (size_t k = down ? 0 : i + 1; k < (down ? i : n); k++)                              \
+        for (size_t c = 0; c < vectors; c++) {                                                \
+          T *restrict x = b[i * row + c * col];                                               \
+          const T *restrict y = a[i * a_row + k * a_col], *restrict z = b[k * row + c * col]; \
+          EACH_LANE x[l] -= y[l] * z[l];                                                      \
+        }                                                                                     \
+      for (size_t c = 0; !p->unit_diagonal && c < vectors; c++)                               \
+        EACH_LANE b[i * row + c * col][l] /= a[i * n + i][l];                                 \
+    }                                                                                         \
+    T *to = p->b;                                                                             \
+    for (size_t l = 0; l < count; l++)                                                        \
+      for (size_t e = 0; e < n * vectors; e++) to[l * n * vectors + e] = b[e][l];             \
+  }
+DEFINE_SOLVE(f32, float)
+DEFINE_SOLVE(f64, double)
+
+jm_loops_solve_lanes_fn *jm_loops_find_solve_lanes(jm_dtype dtype) {
+  return dtype == JM_DT_f32 ? solve_f32 : dtype == JM_DT_f64 ? solve_f64 : NULL;
+}
+
 jm_loops_lu_lanes_fn *jm_loops_find_lu_lanes(jm_dtype dtype) {
   return dtype == JM_DT_f32 ? lu_f32 : dtype == JM_DT_f64 ? lu_f64 : NULL;
 }

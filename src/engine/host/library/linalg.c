@@ -10,9 +10,13 @@
 #include "engine/host/library/blas.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/lapack.h"
+#include "engine/host/library/lapack_loops.h"
 
 enum {
   GRAIN_WORK = 1 << 15,
+  LEAST_LANES = 8,     /* solves that take as long in lanes as one by one, */
+  MOST_VECTORS = 8,    /* of such a solve: more of them are lanes by themselves */
+  LANES_FASTER = 2,    /* and so many times less where there are many */
   LARGE_WORK = 1 << 27 /* from here on a matrix alone may have the library's own threads */
 };
 
@@ -134,32 +138,57 @@ jm_error *jm_library_cholesky(const jm_call *call) {
   return type->count ? run_batch(call, cholesky, count_matrices(type, 2), n * n * n / 3) : NULL;
 }
 
-static jm_error *triangular_solve(const batch *b, size_t index) {
+/* Matrix `index`, with b copied to where x will be; so are those of the `count` - 1 behind it. */
+static jm_lapack_triangular load_triangular(const batch *b, size_t index, size_t count) {
   const jm_triangular_solve_attrs *attrs = b->call->op->attrs;
   static const jm_lapack_transpose transposes[] = {[JM_TRANSPOSE_NO_TRANSPOSE] = JM_LAPACK_N,
                                                    [JM_TRANSPOSE_TRANSPOSE] = JM_LAPACK_T,
                                                    [JM_TRANSPOSE_ADJOINT] = JM_LAPACK_C};
   char *out = matrix(&b->out[0], index);
-  memmove(out, matrix(&b->in[1], index), b->in[1].bytes);
-  const jm_lapack_triangular problem = {.dtype = b->dtype,
-                                        .m = b->in[1].rows,
-                                        .n = b->in[1].cols,
-                                        .left = attrs->left_side,
-                                        .lower = attrs->lower,
-                                        .unit_diagonal = attrs->unit_diagonal,
-                                        .transpose = transposes[attrs->transpose_a],
-                                        .a = matrix(&b->in[0], index),
-                                        .lda = b->in[0].cols,
-                                        .b = out,
-                                        .ldb = b->in[1].cols};
+  memmove(out, matrix(&b->in[1], index), count * b->in[1].bytes);
+  return (jm_lapack_triangular){.dtype = b->dtype,
+                                .m = b->in[1].rows,
+                                .n = b->in[1].cols,
+                                .left = attrs->left_side,
+                                .lower = attrs->lower,
+                                .unit_diagonal = attrs->unit_diagonal,
+                                .transpose = transposes[attrs->transpose_a],
+                                .a = matrix(&b->in[0], index),
+                                .lda = b->in[0].cols,
+                                .b = out,
+                                .ldb = b->in[1].cols};
+}
+
+static jm_error *triangular_solve(const batch *b, size_t index) {
+  const jm_lapack_triangular problem = load_triangular(b, index, 1);
   return jm_lapack_solve(&problem);
+}
+
+static jm_error *triangular_solve_lanes(const batch *b, size_t group) {
+  const size_t first = group * JM_LOOPS_LANES;
+  const size_t left = count_matrices(b->call->in[1].type, 2) - first;
+  const size_t count = left < JM_LOOPS_LANES ? left : JM_LOOPS_LANES;
+  const jm_lapack_triangular problem = load_triangular(b, first, count);
+  jm_loops_find_solve_lanes(b->dtype)(&problem, count);
+  return NULL;
+}
+
+static bool takes_lanes(const jm_call *call) {
+  const jm_type *a = call->in[0].type, *b = call->in[1].type;
+  const bool left = ((const jm_triangular_solve_attrs *)call->op->attrs)->left_side;
+  return a->dims[a->rank - 1] <= JM_LOOPS_FEW &&
+         b->dims[left ? b->rank - 1 : b->rank - 2] <= MOST_VECTORS &&
+         count_matrices(b, 2) >= LEAST_LANES && jm_loops_find_solve_lanes(computed_as(a->dtype));
 }
 
 jm_error *jm_library_triangular_solve(const jm_call *call) {
   const jm_type *a = call->in[0].type, *b = call->in[1].type;
   size_t n = (size_t)a->dims[a->rank - 1], m = (size_t)b->dims[b->rank - 1];
-  size_t k = (size_t)b->dims[b->rank - 2];
-  return b->count ? run_batch(call, triangular_solve, count_matrices(b, 2), n * m * k / 2) : NULL;
+  size_t k = (size_t)b->dims[b->rank - 2], count = count_matrices(b, 2), work = n * m * k / 2;
+  if (!b->count) return NULL;
+  if (!takes_lanes(call)) return run_batch(call, triangular_solve, count, work);
+  return run_batch(call, triangular_solve_lanes, (count + JM_LOOPS_LANES - 1) / JM_LOOPS_LANES,
+                   work * JM_LOOPS_LANES / LANES_FASTER);
 }
 
 static jm_error *qr(const batch *b, size_t index) {
