@@ -291,6 +291,38 @@ static void test_dimension(void) {
     }
 }
 
+/* Several threads sort pieces of one row; equal keys keep their order. */
+static void test_long(void) {
+  enum { N = 3 * (1 << 15) + 11 };
+  static const jm_dtype types[] = {JM_DT_s32, JM_DT_s64};
+  static int64_t wide[N], sorted_wide[N];
+  static int32_t narrow[N], sorted_narrow[N], number[N], sorted_number[N];
+  for (int t = 0; t < 2; t++) {
+    for (int32_t i = 0; i < N; i++) {
+      narrow[i] = (int32_t)(next_random() % 5000) - 2500;
+      wide[i] = (int64_t)narrow[i] * ((int64_t)1 << 40);
+      number[i] = i;
+    }
+    CHECK_OK(sort(STYLE_PLAIN, (jm_dtype[]){types[t], JM_DT_s32}, 2, 1, 1, (int64_t[]){N}, 0,
+                  (void *[]){t ? (void *)wide : narrow, number},
+                  (void *[]){t ? (void *)sorted_wide : sorted_narrow, sorted_number}));
+    size_t wrong = 0;
+    for (size_t i = 0; i < N; i++) {
+      const int32_t at = sorted_number[i];
+      const int64_t key = t ? sorted_wide[i] >> 40 : sorted_narrow[i];
+      wrong += key != narrow[at];
+      if (i && narrow[sorted_number[i - 1]] > narrow[at]) wrong++;
+      if (i && narrow[sorted_number[i - 1]] == narrow[at] && sorted_number[i - 1] >= at) wrong++;
+    }
+    CHECK(wrong == 0);
+  }
+  CHECK_OK(sort(STYLE_PLAIN, types, 1, 1, 1, (int64_t[]){N}, 0, (void *[]){narrow},
+                (void *[]){sorted_narrow}));
+  size_t wrong = 0;
+  for (size_t i = 0; i < N; i++) wrong += sorted_narrow[i] != narrow[sorted_number[i]];
+  CHECK(wrong == 0);
+}
+
 static void test_complex(void) {
   float in[] = {1, 2, 1, -2, NAN, 0, -0.0f, 5, 0, 4, 1, NAN, -1, 0};
   float expected[] = {-1, 0, 0, 4, -0.0f, 5, 1, -2, 1, 2, 1, NAN, NAN, 0};
@@ -521,7 +553,7 @@ static void test_top_k_last(void) {
   }
 }
 
-TEST_MAIN(test_floats, test_dimension, test_complex, test_types, test_inconsistent, test_recognised,
-          test_partial, test_no_memory, test_empty, test_cancelled, test_top_k_edges,
-          test_top_k_ties, test_top_k_last)
+TEST_MAIN(test_floats, test_dimension, test_long, test_complex, test_types, test_inconsistent,
+          test_recognised, test_partial, test_no_memory, test_empty, test_cancelled,
+          test_top_k_edges, test_top_k_ties, test_top_k_last)
 #endif

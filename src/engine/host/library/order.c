@@ -5,6 +5,8 @@
 
 #include "base/loop.h"
 #include "base/number.h"
+#include "base/parallel.h"
+#include "base/scratch.h"
 
 /* -- keys */
 
@@ -209,9 +211,81 @@ void jm_order_values64(const jm_key_order *order, const uint64_t *keys, size_t n
 
 enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
 
+/* A pass over one digit by several threads: each counts the digits of its pieces, then moves their
+ * items behind those of the pieces before. */
+typedef struct radix_pass {
+  const void *from;
+  void *to;
+  size_t n, piece;
+  unsigned low_bit, digit;
+  size_t (*next)[DIGIT]; /* per piece: a digit's items; then where the next one goes */
+} radix_pass;
+
+static size_t end_of(const radix_pass *p, size_t piece) {
+  return p->n - piece * p->piece < p->piece ? p->n : (piece + 1) * p->piece;
+}
+
+/* Turns counts into places; false if all items share the digit. */
+static bool place(const radix_pass *p, size_t pieces) {
+  size_t sum = 0;
+  for (unsigned v = 0; v < DIGIT; v++) {
+    const size_t before = sum;
+    for (size_t i = 0; i < pieces; i++) {
+      const size_t count = p->next[i][v];
+      p->next[i][v] = sum;
+      sum += count;
+    }
+    if (sum - before == p->n) return false;
+  }
+  return true;
+}
+
+#define RADIX_PIECES(name, item, key_of, n_digits)                                              \
+  static void name##_count(void *context, size_t begin, size_t end) {                           \
+    const radix_pass *p = context;                                                              \
+    const item *a = p->from;                                                                    \
+    const unsigned low_bit = p->low_bit, shift = 8 * p->digit;                                  \
+    (void)low_bit;                                                                              \
+    for (size_t piece = begin; piece < end; piece++) {                                          \
+      size_t *count = memset(p->next[piece], 0, sizeof *p->next);                               \
+      const size_t last = end_of(p, piece);                                                     \
+      for (size_t i = piece * p->piece; i < last; i++) count[(key_of(a[i]) >> shift) & 0xff]++; \
+    }                                                                                           \
+  }                                                                                             \
+  static void name##_move(void *context, size_t begin, size_t end) {                            \
+    const radix_pass *p = context;                                                              \
+    const item *a = p->from;                                                                    \
+    item *b = p->to;                                                                            \
+    const unsigned low_bit = p->low_bit, shift = 8 * p->digit;                                  \
+    (void)low_bit;                                                                              \
+    for (size_t piece = begin; piece < end; piece++) {                                          \
+      size_t *next = p->next[piece];                                                            \
+      const size_t last = end_of(p, piece);                                                     \
+      for (size_t i = piece * p->piece; i < last; i++)                                          \
+        b[next[(key_of(a[i]) >> shift) & 0xff]++] = a[i];                                       \
+    }                                                                                           \
+  }                                                                                             \
+  static item *name##_pieces(item *a, item *b, size_t n, unsigned low_bit, size_t piece) {      \
+    const size_t pieces = (n + piece - 1) / piece;                                              \
+    radix_pass p = {.n = n, .piece = piece, .low_bit = low_bit};                                \
+    p.next = jm_scratch_take(pieces * sizeof *p.next);                                          \
+    if (!p.next) return NULL;                                                                   \
+    for (p.digit = 0; p.digit < n_digits; p.digit++) {                                          \
+      p.from = a, p.to = b;                                                                     \
+      jm_parallel_for(pieces, 1, name##_count, &p);                                             \
+      if (!place(&p, pieces)) continue;                                                         \
+      jm_parallel_for(pieces, 1, name##_move, &p);                                              \
+      b = a;                                                                                    \
+      a = p.to;                                                                                 \
+    }                                                                                           \
+    jm_scratch_give(p.next);                                                                    \
+    return a;                                                                                   \
+  }
+
 /* Few items: runs by insertion, then merges without branches. Many: least significant digit first;
  * the digits' counts are taken in one pass, and a digit that all items share costs nothing more. */
 #define RADIX(name, item, key_of, n_digits)                                                  \
+  RADIX_PIECES(name, item, key_of, n_digits)                                                 \
   static item *name##_merge(item *a, item *b, size_t n, unsigned low_bit) {                  \
     (void)low_bit;                                                                           \
     for (size_t i = 1; i < n; i++) {                                                         \
@@ -239,8 +313,8 @@ enum { DIGIT = 256, RUN = 8, MERGE_MAX = 60 };
     }                                                                                        \
     return a;                                                                                \
   }                                                                                          \
-  static item *name(item *a, item *b, size_t n, unsigned low_bit) {                          \
-    (void)low_bit;                                                                           \
+  static item *name(item *a, item *b, size_t n, unsigned low_bit, size_t piece) {            \
+    if (piece < n) return name##_pieces(a, b, n, low_bit, piece);                            \
     if (n <= MERGE_MAX) return name##_merge(a, b, n, low_bit);                               \
     size_t counts[n_digits][DIGIT];                                                          \
     memset(counts, 0, sizeof counts);                                                        \
@@ -269,14 +343,17 @@ RADIX(radix64, uint64_t, WHOLE, 8)
 RADIX(radix64_high, uint64_t, ABOVE, 4)
 RADIX(radix_records, jm_order_record, KEY, 8)
 
-uint32_t *jm_order_sort32(uint32_t *items, uint32_t *spare, size_t n) {
-  return radix32(items, spare, n, 0);
+uint32_t *jm_order_sort32(uint32_t *items, uint32_t *spare, size_t n, size_t piece) {
+  return radix32(items, spare, n, 0, piece);
 }
 
-uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit) {
-  return low_bit >= 32 ? radix64_high(items, spare, n, low_bit) : radix64(items, spare, n, 0);
+uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit,
+                          size_t piece) {
+  return low_bit >= 32 ? radix64_high(items, spare, n, low_bit, piece)
+                       : radix64(items, spare, n, 0, piece);
 }
 
-jm_order_record *jm_order_sort_records(jm_order_record *items, jm_order_record *spare, size_t n) {
-  return radix_records(items, spare, n, 0);
+jm_order_record *jm_order_sort_records(jm_order_record *items, jm_order_record *spare, size_t n,
+                                       size_t piece) {
+  return radix_records(items, spare, n, 0, piece);
 }

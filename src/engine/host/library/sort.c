@@ -50,16 +50,15 @@ typedef struct permutation {
   const jm_order_record *records; /* if packed is NULL */
 } permutation;
 
-static void permute(jm_dtype dtype, const void *in, void *out, permutation p, const rows *r,
-                    size_t start) {
-#define CASE(bytes, type)                                                                   \
-  case bytes:                                                                               \
-    if (p.packed)                                                                           \
-      permute_packed##bytes((const type *)in + start, (type *)out + start, p.packed, r->n,  \
-                            r->stride);                                                     \
-    else                                                                                    \
-      permute_record##bytes((const type *)in + start, (type *)out + start, p.records, r->n, \
-                            r->stride);                                                     \
+/* n elements of the row that starts at `start` of both arrays. */
+static void permute(jm_dtype dtype, const void *in, void *out, permutation p, size_t n,
+                    size_t stride, size_t start) {
+#define CASE(bytes, type)                                                                         \
+  case bytes:                                                                                     \
+    if (p.packed)                                                                                 \
+      permute_packed##bytes((const type *)in + start, (type *)out + start, p.packed, n, stride);  \
+    else                                                                                          \
+      permute_record##bytes((const type *)in + start, (type *)out + start, p.records, n, stride); \
     break;
   switch (jm_dtype_bytes(dtype)) {
     CASE(1, uint8_t)
@@ -80,33 +79,63 @@ typedef struct key_sort {
   const jm_sort_key *keys;
   uint32_t n_keys, n_inputs;
   rows rows;
+  size_t piece;       /* of a row, that is worth a thread; n: rows are */
   bool wide;          /* some key has 64 bits, or an index may need more than 32 */
   size_t row_bytes;   /* of n records if wide, else of n u64 */
   atomic_bool failed; /* no memory */
 } key_sort;
 
-/* Room for a row, twice; a thread has its own. */
-typedef struct scratch {
-  void *a, *b;
-} scratch;
+enum {
+  GRAIN = 1 << 15, /* elements that are worth a thread */
+  FEW_ROWS = 16,   /* of which long ones are cut into pieces, */
+  MOST_PIECES = 64 /* each of which has counts of its own */
+};
 
-enum { GRAIN = 1 << 15 }; /* elements that are worth a thread */
+/* A row that is being sorted. Its steps are functions of ranges of its elements. */
+typedef struct row {
+  const key_sort *s;
+  size_t start;
+  void *items, *spare; /* room for n items each */
+  void *keys;          /* of the key looked at, in `spare` */
+  const jm_sort_key *key;
+  uint32_t except; /* the operand that is written from its keys */
+  bool first;      /* no key was looked at before: the order is the elements' own */
+  atomic_bool lossy;
+} row;
 
-static const void *key_data(const key_sort *s, const jm_sort_key *k, size_t start, size_t *stride) {
-  const jm_tensor *in = &s->call->in[k->operand];
-  size_t bytes = jm_dtype_bytes(k->order.dtype);
-  size_t parts = jm_dtype_is_complex(in->type->dtype) ? 2 : 1;
-  *stride = s->rows.stride * parts;
-  return (const unsigned char *)in->data + (start * parts + (size_t)k->part) * bytes;
+static void for_pieces(row *r, jm_parallel_fn *fn) {
+  jm_parallel_for(r->s->rows.n, r->s->piece, fn, r);
 }
 
-/* Writes each output of a row: the key's operand from its sorted keys if they tell the elements
- * (a sequential write instead of scattered reads), others by the order. */
-static void write_outputs(const key_sort *s, permutation p, size_t start, uint32_t except) {
-  for (uint32_t i = 0; i < s->n_inputs; i++)
-    if (i != except)
-      permute(s->call->in[i].type->dtype, s->call->in[i].data, s->call->out[i].data, p, &s->rows,
-              start);
+static bool is_wide_key(const jm_sort_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
+
+static bool is_complex_key(const row *r) {
+  return jm_dtype_is_complex(r->s->call->in[r->key->operand].type->dtype);
+}
+
+static void find_keys(void *context, size_t begin, size_t end) {
+  row *r = context;
+  const jm_sort_key *k = r->key;
+  const size_t parts = is_complex_key(r) ? 2 : 1, stride = r->s->rows.stride * parts;
+  const size_t at = (r->start * parts + (size_t)k->part) + begin * stride;
+  const unsigned char *data = r->s->call->in[k->operand].data;
+  data += at * jm_dtype_bytes(k->order.dtype);
+  const bool exact =
+      is_wide_key(k)
+          ? jm_order_keys64(&k->order, data, stride, end - begin, (uint64_t *)r->keys + begin)
+          : jm_order_keys32(&k->order, data, stride, end - begin, (uint32_t *)r->keys + begin);
+  if (!exact) atomic_store_explicit(&r->lossy, true, memory_order_relaxed);
+}
+
+/* The keys of key number j; whether the key's operand can be had back from them. */
+static bool take_keys(row *r, uint32_t j) {
+  r->key = &r->s->keys[j];
+  r->first = j == r->s->n_keys - 1;
+  r->keys = r->spare;
+  atomic_store_explicit(&r->lossy, false, memory_order_relaxed);
+  for_pieces(r, find_keys);
+  return !atomic_load_explicit(&r->lossy, memory_order_relaxed) && r->s->n_keys == 1 &&
+         !is_complex_key(r);
 }
 
 static void *output_at(const key_sort *s, uint32_t i, size_t start) {
@@ -114,87 +143,124 @@ static void *output_at(const key_sort *s, uint32_t i, size_t start) {
          start * jm_dtype_bytes(s->call->out[i].type->dtype);
 }
 
-static bool is_wide_key(const jm_sort_key *k) { return jm_dtype_bytes(k->order.dtype) == 8; }
-
-/* Keys of at most 32 bits: keys alone if they determine the elements, else key and index in a u64.
- */
-static void sort_row_packed(const key_sort *s, scratch room, size_t start) {
-  size_t n = s->rows.n, stride;
-  const jm_sort_key *k = &s->keys[s->n_keys - 1];
-  const void *data = key_data(s, k, start, &stride);
-  uint32_t *keys = room.b;
-  uint64_t *items = room.a;
-  bool exact = jm_order_keys32(&k->order, data, stride, n, keys);
-  bool whole = s->n_keys == 1 && exact && !jm_dtype_is_complex(s->call->in[k->operand].type->dtype);
-  if (whole && s->n_inputs == 1) {
-    keys = jm_order_sort32(keys, room.a, n);
-    jm_order_values32(&k->order, keys, n, output_at(s, 0, start), stride);
-    return;
-  }
-  for (size_t i = 0; i < n; i++) items[i] = (uint64_t)keys[i] << 32 | i;
-  items = jm_order_sort64(items, room.b, n, 32);
-  uint64_t *spare = items == room.a ? room.b : room.a;
-  for (uint32_t j = s->n_keys - 1; j-- > 0;) {
-    k = &s->keys[j];
-    data = key_data(s, k, start, &stride);
-    keys = (uint32_t *)spare;
-    jm_order_keys32(&k->order, data, stride, n, keys);
-    for (size_t i = 0; i < n; i++)
-      items[i] = (uint64_t)keys[items[i] & UINT32_MAX] << 32 | (items[i] & UINT32_MAX);
-    uint64_t *sorted = jm_order_sort64(items, spare, n, 32);
-    if (sorted != items) spare = items;
-    items = sorted;
-  }
-  uint32_t except = UINT32_MAX;
-  if (whole) {
-    except = k->operand;
-    keys = (uint32_t *)spare;
-    for (size_t i = 0; i < n; i++) keys[i] = (uint32_t)(items[i] >> 32);
-    jm_order_values32(&k->order, keys, n, output_at(s, except, start), stride);
-  }
-  write_outputs(s, (permutation){.packed = items}, start, except);
+/* The key's operand, from its sorted keys. */
+static void write_values(void *context, size_t begin, size_t end) {
+  const row *r = context;
+  const size_t stride = r->s->rows.stride;
+  void *out = output_at(r->s, r->key->operand, r->start + begin * stride);
+  if (is_wide_key(r->key))
+    jm_order_values64(&r->key->order, (uint64_t *)r->keys + begin, end - begin, out, stride);
+  else
+    jm_order_values32(&r->key->order, (uint32_t *)r->keys + begin, end - begin, out, stride);
 }
 
-/* Keys of any width, least significant first: each pass is stable. */
-static void sort_row_records(const key_sort *s, scratch room, size_t start) {
-  size_t n = s->rows.n, stride;
-  jm_order_record *items = room.a, *spare = room.b;
+/* Each output: the key's operand from its sorted keys if they tell the elements (a sequential write
+ * instead of scattered reads), others by the order. */
+static void write_outputs(void *context, size_t begin, size_t end) {
+  const row *r = context;
+  const key_sort *s = r->s;
+  const permutation p = s->wide
+                            ? (permutation){.records = (const jm_order_record *)r->items + begin}
+                            : (permutation){.packed = (const uint64_t *)r->items + begin};
+  for (uint32_t i = 0; i < s->n_inputs; i++)
+    if (i != r->except)
+      permute(s->call->in[i].type->dtype, s->call->in[i].data,
+              output_at(s, i, begin * s->rows.stride), p, end - begin, s->rows.stride, r->start);
+}
+
+/* What is sorted lies in one of the two rooms; false: there was no memory. */
+static bool take_sorted(row *r, void *sorted) {
+  if (sorted == r->spare) r->spare = r->items;
+  r->items = sorted;
+  return sorted;
+}
+
+/* -- keys of at most 32 bits: keys alone if they determine the elements, else key and index in a
+ * u64 */
+
+static void pack_items(void *context, size_t begin, size_t end) {
+  const row *r = context;
+  const uint32_t *keys = r->keys;
+  uint64_t *items = r->items;
+  if (r->first)
+    for (size_t i = begin; i < end; i++) items[i] = (uint64_t)keys[i] << 32 | i;
+  else
+    for (size_t i = begin; i < end; i++)
+      items[i] = (uint64_t)keys[LOW_HALF(items[i])] << 32 | LOW_HALF(items[i]);
+}
+
+static void unpack_keys(void *context, size_t begin, size_t end) {
+  const row *r = context;
+  const uint64_t *items = r->items;
+  uint32_t *keys = r->keys;
+  for (size_t i = begin; i < end; i++) keys[i] = (uint32_t)(items[i] >> 32);
+  write_values(context, begin, end);
+}
+
+static bool sort_row_packed(row *r) {
+  const key_sort *s = r->s;
+  const size_t n = s->rows.n;
+  bool whole = false;
   for (uint32_t j = s->n_keys; j-- > 0;) {
-    const jm_sort_key *k = &s->keys[j];
-    const void *data = key_data(s, k, start, &stride);
-    bool first = j == s->n_keys - 1, exact;
-    uint64_t *keys64 = (uint64_t *)spare;
-    uint32_t *keys32 = (uint32_t *)spare;
-    if (is_wide_key(k))
-      exact = jm_order_keys64(&k->order, data, stride, n, keys64);
-    else
-      exact = jm_order_keys32(&k->order, data, stride, n, keys32);
-    if (exact && s->n_keys == 1 && s->n_inputs == 1 && is_wide_key(k) &&
-        !jm_dtype_is_complex(s->call->in[0].type->dtype)) {
-      keys64 = jm_order_sort64(keys64, (uint64_t *)items, n, 0);
-      jm_order_values64(&k->order, keys64, n, output_at(s, 0, start), stride);
-      return;
+    whole = take_keys(r, j);
+    if (whole && s->n_inputs == 1) {
+      r->keys = jm_order_sort32(r->keys, r->items, n, s->piece);
+      if (r->keys) for_pieces(r, write_values);
+      return r->keys;
     }
-    for (size_t i = 0; i < n; i++) {
-      if (first) items[i].index = i;
-      items[i].key = is_wide_key(k) ? keys64[items[i].index] : keys32[items[i].index];
-    }
-    jm_order_record *sorted = jm_order_sort_records(items, spare, n);
-    if (sorted != items) spare = items;
-    items = sorted;
+    for_pieces(r, pack_items);
+    if (!take_sorted(r, jm_order_sort64(r->items, r->spare, n, 32, s->piece))) return false;
   }
-  write_outputs(s, (permutation){.records = items}, start, UINT32_MAX);
+  r->keys = r->spare;
+  r->except = whole ? r->key->operand : UINT32_MAX;
+  if (whole) for_pieces(r, unpack_keys);
+  for_pieces(r, write_outputs);
+  return true;
+}
+
+/* -- keys of any width, least significant first: each pass is stable */
+
+static void fill_records(void *context, size_t begin, size_t end) {
+  const row *r = context;
+  jm_order_record *items = r->items;
+  for (size_t i = begin; i < end; i++) {
+    if (r->first) items[i].index = i;
+    const uint64_t at = items[i].index;
+    items[i].key =
+        is_wide_key(r->key) ? ((const uint64_t *)r->keys)[at] : ((const uint32_t *)r->keys)[at];
+  }
+}
+
+static bool sort_row_records(row *r) {
+  const key_sort *s = r->s;
+  const size_t n = s->rows.n;
+  for (uint32_t j = s->n_keys; j-- > 0;) {
+    if (take_keys(r, j) && s->n_inputs == 1 && is_wide_key(r->key)) {
+      r->keys = jm_order_sort64(r->keys, r->items, n, 0, s->piece);
+      if (r->keys) for_pieces(r, write_values);
+      return r->keys;
+    }
+    for_pieces(r, fill_records);
+    if (!take_sorted(r, jm_order_sort_records(r->items, r->spare, n, s->piece))) return false;
+  }
+  r->except = UINT32_MAX;
+  for_pieces(r, write_outputs);
+  return true;
 }
 
 static void sort_rows(void *context, size_t begin, size_t end) {
   key_sort *s = context;
-  scratch room = {jm_scratch_take(s->row_bytes), jm_scratch_take(s->row_bytes)};
-  if (!room.a || !room.b) atomic_store(&s->failed, true);
-  for (size_t row = begin;
-       row < end && !atomic_load(&s->failed) && !jm_context_is_cancelled(s->call->context); row++)
-    (s->wide ? sort_row_records : sort_row_packed)(s, room, row_start(&s->rows, row));
-  jm_scratch_give(room.a);
-  jm_scratch_give(room.b);
+  void *items = jm_scratch_take(s->row_bytes), *spare = jm_scratch_take(s->row_bytes);
+  bool has_memory = items && spare;
+  for (size_t i = begin; i < end && has_memory && !atomic_load(&s->failed) &&
+                         !jm_context_is_cancelled(s->call->context);
+       i++) {
+    row r = {.s = s, .start = row_start(&s->rows, i), .items = items, .spare = spare};
+    has_memory = (s->wide ? sort_row_records : sort_row_packed)(&r);
+  }
+  if (!has_memory) atomic_store(&s->failed, true);
+  jm_scratch_give(items);
+  jm_scratch_give(spare);
 }
 
 /* Do the keys determine all operands? */
@@ -217,7 +283,10 @@ static jm_error *sort_by_keys(key_sort *s) {
   for (uint32_t i = 0; i < s->n_keys; i++) s->wide |= is_wide_key(&s->keys[i]);
   if (!jm_size_mul(n, s->wide ? sizeof(jm_order_record) : sizeof(uint64_t), &s->row_bytes))
     return jm_error_out_of_memory();
-  jm_parallel_for(s->rows.count, GRAIN / n, sort_rows, s);
+  const bool is_cut = s->rows.count < FEW_ROWS && n >= 2 * GRAIN && jm_parallel_threads() > 1;
+  s->piece = is_cut ? (n + MOST_PIECES - 1) / MOST_PIECES : n;
+  if (is_cut && s->piece < GRAIN) s->piece = GRAIN;
+  jm_parallel_for(s->rows.count, is_cut ? s->rows.count : GRAIN / n, sort_rows, s);
   if (atomic_load(&s->failed)) return jm_error_out_of_memory();
   return jm_context_is_cancelled(s->call->context) ? cancelled_error() : NULL;
 }

@@ -116,7 +116,7 @@ static void select_narrow(const selection *s, scratch room, const unsigned char 
     for (;;) {
       done += append(keys + done, n - done, base + done, bound, items, &n_items, s->room);
       if (done == n) break;
-      uint64_t *sorted = jm_order_sort64(items, spare, n_items, 32);
+      uint64_t *sorted = jm_order_sort64(items, spare, n_items, 32, n_items);
       if (sorted != items) spare = items;
       items = sorted;
       n_items = s->k;
@@ -128,7 +128,7 @@ static void select_narrow(const selection *s, scratch room, const unsigned char 
       }
     }
   }
-  items = jm_order_sort64(items, spare, n_items, 32);
+  items = jm_order_sort64(items, spare, n_items, 32, n_items);
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(items[i] & UINT32_MAX);
 }
 
@@ -144,12 +144,12 @@ static void select_wide(const selection *s, scratch room, const unsigned char *i
   }
   if (s->room < s->n) { /* the sort is stable: first by index, then by key */
     for (size_t i = 0; i < s->room; i++) items[i] = (jm_order_record){items[i].index, items[i].key};
-    jm_order_record *sorted = jm_order_sort_records(items, spare, s->room);
+    jm_order_record *sorted = jm_order_sort_records(items, spare, s->room, s->room);
     if (sorted != items) spare = items;
     items = sorted;
     for (size_t i = 0; i < s->room; i++) items[i] = (jm_order_record){items[i].index, items[i].key};
   }
-  items = jm_order_sort_records(items, spare, s->room);
+  items = jm_order_sort_records(items, spare, s->room, s->room);
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)items[i].index;
 }
 

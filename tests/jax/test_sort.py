@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows so long that several threads sort pieces of one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+N = 200_003
+
+
+@pytest.fixture(autouse=True)
+def on_mps():
+    with jax.default_device(jax.devices("mps")[0]), jax.enable_x64(True):
+        yield
+
+
+def values(dtype, shape):
+    rng = np.random.default_rng(7)
+    if np.dtype(dtype).kind == "i":
+        return rng.integers(-1000, 1000, shape).astype(dtype)
+    x = rng.normal(size=shape).round(2)
+    x.flat[::1001], x.flat[5::997], x.flat[9::991] = np.nan, -0.0, np.inf
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("shape, axis", [((N,), 0), ((3, N), 1), ((N, 2), 0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "int64", "int8"])
+def test_long_rows(dtype, shape, axis):
+    """Ties keep their order, NaN is last, -0 equals 0."""
+    x = values(dtype, shape)
+    order = np.argsort(x, axis=axis, kind="stable")
+    np.testing.assert_array_equal(jax.jit(lambda x: jnp.argsort(x, axis=axis))(x), order)
+    up = np.take_along_axis(x, order, axis)
+    np.testing.assert_array_equal(jax.jit(lambda x: jnp.sort(x, axis=axis))(x), up)
+    down = np.asarray(jax.jit(lambda x: jnp.argsort(x, axis=axis, descending=True))(x))
+    np.testing.assert_array_equal(np.take_along_axis(x, down, axis), np.flip(up, axis))
+
+
+@pytest.mark.parametrize("dtypes", [("int32", "float32"), ("int8", "float64"), ("int64", "int8")])
+def test_long_rows_of_two_keys(dtypes):
+    first, second = values(dtypes[0], N) % 7, values(dtypes[1], N)
+    third = np.arange(N, dtype=np.int16)
+    got = jax.jit(lambda *x: lax.sort(x, num_keys=2))(first, second, third)
+    order = np.lexsort((second, first))
+    for have, want in zip(got, (first, second, third)):
+        np.testing.assert_array_equal(have, want[order])
+
+
+def test_long_rows_that_are_sorted_already():
+    """All items share most digits."""
+    x = np.arange(N, dtype=np.uint32) % 3
+    np.testing.assert_array_equal(jax.jit(jnp.sort)(x), np.sort(x))
+    np.testing.assert_array_equal(jax.jit(jnp.argsort)(x), np.argsort(x, kind="stable"))
+    np.testing.assert_array_equal(jax.jit(jnp.sort)(np.zeros(N)), np.zeros(N))
