@@ -37,8 +37,10 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_arrived = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t worker_left = PTHREAD_COND_INITIALIZER;
 static loop *loops; /* those that may have ranges left; newest first: nested loops end sooner */
-static atomic_size_t n_posted;  /* loops so far: a change means that there may be work */
 static size_t n_started;        /* threads */
+static atomic_size_t n_invited; /* workers that loops still want; grows under the lock. One that
+                                   spins takes the lock only if it is invited: all of them at once
+                                   would make a short loop's caller wait for the lock behind them */
 static atomic_size_t n_looking; /* those that spin without work; changes under the lock */
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -61,6 +63,7 @@ static void after_fork_child(void) {
   loops = NULL;
   n_started = 0;
   atomic_store_explicit(&n_looking, 0, memory_order_relaxed);
+  atomic_store_explicit(&n_invited, 0, memory_order_relaxed);
   start_tried = false;
   pthread_cond_init(&work_arrived, NULL);
   pthread_cond_init(&worker_left, NULL);
@@ -98,14 +101,27 @@ static loop *find_loop(void) {
   return NULL;
 }
 
+/* Takes one invitation, if there is any. */
+static bool is_invited(const void *unused) {
+  (void)unused;
+  size_t n = atomic_load_explicit(&n_invited, memory_order_relaxed);
+  while (n)
+    if (atomic_compare_exchange_weak_explicit(&n_invited, &n, n - 1, memory_order_acquire,
+                                              memory_order_relaxed))
+      return true;
+  return false;
+}
+
 /* Under the lock: waits for a loop, spinning first. */
-static void wait_for_loop(size_t seen) {
+static void wait_for_loop(void) {
   atomic_fetch_add_explicit(&n_looking, 1, memory_order_relaxed);
   pthread_mutex_unlock(&lock);
-  bool found = jm_spin_change(&n_posted, seen);
+  bool invited = jm_spin_wait(is_invited, NULL);
   pthread_mutex_lock(&lock);
   atomic_fetch_sub_explicit(&n_looking, 1, memory_order_relaxed);
-  if (!found && !find_loop()) pthread_cond_wait(&work_arrived, &lock);
+  if (invited || find_loop()) return;
+  pthread_cond_wait(&work_arrived, &lock);
+  (void)is_invited(NULL);
 }
 
 static void *work(void *unused) {
@@ -113,10 +129,9 @@ static void *work(void *unused) {
   (void)jm_float_state_enter(); /* else the mode is that of the thread that started this one */
   pthread_mutex_lock(&lock);
   for (;;) {
-    size_t seen = atomic_load_explicit(&n_posted, memory_order_relaxed);
     loop *l = find_loop();
     if (!l) {
-      wait_for_loop(seen);
+      wait_for_loop();
       continue;
     }
     atomic_fetch_add_explicit(&l->workers, 1, memory_order_relaxed);
@@ -147,20 +162,27 @@ static loop loop_of(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
 
 static size_t count_looking(void) { return atomic_load_explicit(&n_looking, memory_order_relaxed); }
 
+/* Under the lock. */
+static void invite(size_t wanted) {
+  size_t n = atomic_load_explicit(&n_invited, memory_order_relaxed) + wanted;
+  atomic_store_explicit(&n_invited, n < n_started ? n : n_started, memory_order_release);
+}
+
 static void run_shared(loop *l, bool wakes) {
   pthread_mutex_lock(&lock);
   if (!start_tried) start_workers();
   l->next_loop = loops;
   loops = l;
   size_t wanted = l->n_ranges - 1 < n_started ? l->n_ranges - 1 : n_started;
+  invite(wanted);
   for (size_t i = count_looking(); wakes && i < wanted; i++) pthread_cond_signal(&work_arrived);
   pthread_mutex_unlock(&lock);
-  atomic_fetch_add_explicit(&n_posted, 1, memory_order_release);
   run_ranges(l);
   pthread_mutex_lock(&lock);
   loop **link = &loops;
   while (*link != l) link = &(*link)->next_loop;
   *link = l->next_loop;
+  if (!loops) atomic_store_explicit(&n_invited, 0, memory_order_relaxed);
   for (size_t left; (left = atomic_load_explicit(&l->workers, memory_order_acquire));) {
     pthread_mutex_unlock(&lock);
     bool fewer = jm_spin_change(&l->workers, left);

@@ -315,10 +315,11 @@ static void test_sequence_is_rows(void) {
 
 /* Gradients of filters over images and sequences with channels last, whose products are views. */
 static config random_filter(uint32_t axes) {
-  config c = layer(1 + random_below(4), 0, 1 + random_below(40), 14 + random_below(70), 1);
+  const int64_t more = random_below(6) ? 0 : 60; /* columns for a second task */
+  config c = layer(1 + random_below(2), 0, 2 + random_below(14), 14 + random_below(20) + more, 1);
   c.axes = axes;
   for (uint32_t a = 0; a < axes; a++) {
-    c.size[a] = axes == 1 ? 180 + random_below(300) : 26 + random_below(14);
+    c.size[a] = axes == 1 ? 260 + random_below(200) : 26 + random_below(14);
     c.taps[a] = 1 + random_below(4);
     c.stride[a] = 1 + (random_below(6) == 0);
     c.lhs_dilation[a] = c.rhs_dilation[a] = 1;
@@ -343,9 +344,9 @@ static config random_filter(uint32_t axes) {
 }
 
 static void test_filters(void) {
-  for (int i = 0; i < 120; i++) {
+  for (int i = 0; i < 36; i++) {
     config c = random_filter(1 + i / 4 % 2);
-    without_memory = i % 16 == 0;
+    without_memory = i % 12 == 0;
     if (complete(&c)) check_convolution(&c, product_types[i % 4]);
   }
   without_memory = false;
