@@ -515,10 +515,15 @@ static jm_error *visit(stack *s, uint32_t *at, bool *changed) {
   return change_loop(s, at);
 }
 
+/* Inner loops first; those of fusions are kernels already. Recursion is bounded by JM_DEPTH_MAX. */
 static jm_error *walk(jm_module *m, const jm_target *target, jm_region_id region, bool *changed) {
   for (uint32_t i = 0; i < jm_module_region(m, region)->n_ops; i++) {
     const jm_op_id id = jm_module_region(m, region)->ops[i];
-    if (jm_module_op(m, id)->code != JM_OP_while) continue;
+    const jm_op op = *jm_module_op(m, id);
+    if (op.code == JM_OP_fusion) continue;
+    for (uint32_t r = 0; r < op.n_regions; r++)
+      JM_TRY(walk(m, target, op.first_region + r, changed));
+    if (op.code != JM_OP_while) continue;
     stack s = {.m = m, .target = target, .region = region, .loop = id};
     jm_arena_init(&s.scratch);
     jm_error *error = visit(&s, &i, changed);
@@ -529,12 +534,5 @@ static jm_error *walk(jm_module *m, const jm_target *target, jm_region_id region
 }
 
 jm_error *jm_pass_stack(jm_module *m, const jm_pass_options *options, bool *changed) {
-  jm_region_id *regions = NULL;
-  uint32_t n = 0;
-  JM_TRY(jm_rewrite_regions(m, &regions, &n));
-  jm_error *error = NULL;
-  for (uint32_t i = n; !error && i--;) /* inner loops first */
-    error = walk(m, options->target, regions[i], changed);
-  jm_free(regions);
-  return error;
+  return walk(m, options->target, m->entry, changed);
 }

@@ -185,3 +185,36 @@ def test_batches():
     leaves = jax.tree.leaves(out)
     for i in range(3):
         check([v[i] for v in leaves], recurrent_numpy(*(v[i] for v in many), False), np.float32)
+
+
+@pytest.mark.parametrize("width", [4, 16, 32])
+def test_gradient_of_a_small_net(width):
+    """Loops that are compiled as one kernel are left alone."""
+
+    def loss(parameters, xs):
+        weight, bias = parameters
+
+        def step(carry, x):
+            h, c = carry
+            gates = jnp.concatenate([x, h], -1) @ weight + bias
+            i, g, f, o = jnp.split(gates, 4, -1)
+            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zero = jnp.zeros((8, width), xs.dtype)
+        return jnp.mean(lax.scan(step, (zero, zero), xs)[1] ** 2)
+
+    xs = values(np.float32, 20, 8, 3)
+    parameters = values(np.float32, 3 + width, 4 * width), values(np.float32, 4 * width)
+    got = run("mps", jax.grad(loss), (parameters, xs))
+    with x64(True):  # by differences in float64
+        wide = [np.asarray(p, np.float64) for p in parameters]
+        direction = [values(np.float64, *p.shape, seed=9) for p in parameters]
+        with jax.default_device(jax.devices("cpu")[0]):
+            at = [
+                float(jax.jit(loss)([p + e * d for p, d in zip(wide, direction)], np.float64(xs)))
+                for e in (1e-5, -1e-5)
+            ]
+    slope = sum(np.sum(np.asarray(g, np.float64) * d) for g, d in zip(got, direction))
+    np.testing.assert_allclose(slope, (at[0] - at[1]) / 2e-5, rtol=2e-4)
