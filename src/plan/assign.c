@@ -140,7 +140,7 @@ static jm_error *result_slot_find(planner *p, const jm_step *step, uint32_t r, u
 /* -- windows */
 
 /* The dimension of the rows that the update replaces, all of each and one behind the other;
- * JM_NONE: its elements are apart, or the update's memory would be less aligned than arrays are. */
+ * JM_NONE: its elements are apart. */
 static uint32_t row_dimension(const jm_type *all, const jm_type *part, size_t *row_bytes) {
   uint32_t along = 0;
   while (along < all->rank && all->dims[along] == 1) along++;
