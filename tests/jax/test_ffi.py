@@ -28,8 +28,9 @@ def on_mps():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def handlers(tmp_path_factory):
+    """A name keeps its handlers as long as the process lives, so they are built once in it."""
     library = tmp_path_factory.mktemp("ffi") / "libhandlers.so"
     compiler = shutil.which("c++") or shutil.which("g++")
     flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-pthread", f"-I{jax.ffi.include_dir()}"]
