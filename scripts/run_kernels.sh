@@ -29,7 +29,7 @@ try() {
   done
   printf '%s: ' "$cpu"
   "$folder/emit" "$folder" "$cpu"
-  "$compiler" -std=c11 -D_GNU_SOURCE -O1 -Itests tests/emulated/run_kernels.c "$folder/table.c" \
+  "$compiler" -std=c11 -D_GNU_SOURCE -O1 -Isrc -Itests tests/emulated/run_kernels.c "$folder/table.c" \
     "$folder/kernels.o" -static -o "$folder/run"
   $emulator "$folder/run" "$folder/plan.bin"
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "emulated/table.h"
+#include "kernel/ir/kernel.h"
 
 enum { MAX_BUFFERS = 20 };
 
@@ -21,18 +22,20 @@ static int64_t get_number(FILE *plan) {
   return number;
 }
 
-static int is_nan(int64_t type, const char *x) {
+/* Of a float of `size` bytes. */
+static int is_nan(size_t size, const char *x) {
   float single = 0;
   double number = 0;
-  memcpy(&single, x, type == 4 ? sizeof single : 0);
-  memcpy(&number, x, type == 8 ? sizeof number : 0);
-  return type == 4 ? single != single : type == 8 && number != number;
+  if (size == sizeof single) memcpy(&single, x, size);
+  if (size == sizeof number) memcpy(&number, x, size);
+  return single != single || number != number;
 }
 
 static int is_same(int64_t type, const char *x, const char *y, int64_t size) {
-  int64_t step = type ? type : 1;
-  for (int64_t i = 0; i < size; i += step)
-    if (memcmp(x + i, y + i, (size_t)step) && !(type && is_nan(type, x + i) && is_nan(type, y + i)))
+  const int is_float = type == JM_KT_f32 || type == JM_KT_f64;
+  const size_t step = type == JM_KT_f32 ? sizeof(float) : is_float ? sizeof(double) : 1;
+  for (int64_t i = 0; i < size; i += (int64_t)step)
+    if (memcmp(x + i, y + i, step) && !(is_float && is_nan(step, x + i) && is_nan(step, y + i)))
       return 0;
   return 1;
 }

@@ -3,25 +3,11 @@
  * it: emit_cuda FOLDER [EVERY]. EVERY n takes each n-th kernel alone. kernels.cu has all of them
  * and a table, plan.bin the memory, in order; run_cuda.cu is the other half. */
 #include "kernel/print/c.h"
+#include "unit/case_files.h"
 #include "unit/printed_cases.h"
 #include "unit/test_target.h"
 
 static jm_target target;
-
-static FILE *open_file(const char *folder, const char *name) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *file = fopen(path, "wb");
-  if (!file) perror(path);
-  if (!file) exit(1);
-  return file;
-}
-
-static void put(FILE *file, const void *bytes, size_t size) {
-  if (fwrite(bytes, 1, size, file) != size) exit(1);
-}
-
-static void put_number(FILE *file, int64_t number) { put(file, &number, sizeof number); }
 
 /* Functions of the device's library give other bits than the C library. */
 static bool calls_functions(const jm_kernel *k) {
@@ -30,39 +16,16 @@ static bool calls_functions(const jm_kernel *k) {
   return false;
 }
 
-/* number, chunks, threads, does it call functions, buffers; of each its type, its size, what is in
- * it and what must be. */
 static void put_case(FILE *plan, uint32_t number) {
   const jm_kernel *k = cases[number];
-  memory before, after;
-  int64_t n = 71; /* neither few nor a multiple of any width */
-  create_memory(k, &before, NULL);
-  if (number < first_program)
-    memcpy(before.buffers[0], &n, sizeof n);
-  else
-    tame_memory(k, &before);
-  create_memory(k, &after, &before);
-  void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(k) + 64);
-  CHECK_OK(jm_kernel_interpret(k, after.buffers, scratch, 0, k->chunks, NULL));
-  int64_t n_buffers = 0;
-  for (uint32_t i = 0; i < k->n_params; i++) n_buffers += k->params[i].space == JM_SPACE_GLOBAL;
+  case_run run;
+  interpret_case(k, 71, number < first_program, &run); /* neither few nor a multiple of any width */
   put_number(plan, number);
   put_number(plan, k->chunks);
   put_number(plan, jm_c_threads(k));
   put_number(plan, calls_functions(k));
-  put_number(plan, n_buffers);
-  uint32_t at = 0;
-  for (uint32_t i = 0; i < k->n_params; i++) {
-    const jm_kparam *p = &k->params[i];
-    if (p->space != JM_SPACE_GLOBAL) continue;
-    put_number(plan, p->element);
-    put_number(plan, (int64_t)param_bytes(p));
-    put(plan, before.buffers[at], param_bytes(p));
-    put(plan, after.buffers[at++], param_bytes(p));
-  }
-  jm_free(scratch);
-  destroy_memory(k, &before);
-  destroy_memory(k, &after);
+  put_buffers(plan, k, &run);
+  destroy_run(k, &run);
 }
 
 /* false: the kernel needs more than CUDA has. */

@@ -4,18 +4,11 @@
  *   name of the kernel in the source, threads of a group, chunks, name for people in quotes
  *   then for each buffer: element type, elements, its offset in data before and after */
 #include "kernel/print/c.h"
+#include "unit/case_files.h"
 #include "unit/printed_cases.h"
 #include "unit/test_target.h"
 
 static jm_target target;
-
-static FILE *open_file(const char *folder, const char *name) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *file = fopen(path, "wb");
-  if (!file) fprintf(stderr, "%s cannot be written\n", path);
-  return file;
-}
 
 /* The kernel's function; false: Metal has none of it. */
 static bool print_case(uint32_t number, FILE *source) {
@@ -25,7 +18,7 @@ static bool print_case(uint32_t number, FILE *source) {
   jm_text_init(&text);
   jm_error *error = jm_c_print_function(cases[number], &jm_c_metal, symbol, &text);
   CHECK(!error || jm_error_code(error) == JM_UNIMPLEMENTED);
-  if (!error) fwrite(text.bytes, 1, text.size, source);
+  if (!error) put(source, text.bytes, text.size);
   jm_text_deinit(&text);
   bool printed = !error;
   jm_error_destroy(error);
@@ -34,22 +27,14 @@ static bool print_case(uint32_t number, FILE *source) {
 
 static long write_bytes(FILE *data, const void *bytes, size_t size) {
   long at = ftell(data);
-  fwrite(bytes, 1, size, data);
+  put(data, bytes, size);
   return at;
 }
 
 static void write_run(uint32_t number, int64_t n, bool counted, FILE *runs, FILE *data) {
   const jm_kernel *k = cases[number];
-  memory before, after;
-  create_memory(k, &before, NULL);
-  if (counted)
-    memcpy(before.buffers[0], &n, sizeof n);
-  else
-    tame_memory(k, &before);
-  create_memory(k, &after, &before);
-  void *scratch = jm_alloc_data(jm_kernel_scratch_bytes(k) + 64);
-  memset(scratch, 0x5a, jm_kernel_scratch_bytes(k));
-  CHECK_OK(jm_kernel_interpret(k, after.buffers, scratch, 0, k->chunks, NULL));
+  case_run run;
+  interpret_case(k, n, counted, &run);
   const uint32_t threads = jm_kernel_threads(k);
   fprintf(runs, "k%u %u %d \"%s, n = %d\"", (unsigned)number, (unsigned)(threads ? threads : 1),
           (int)k->chunks, k->name, (int)n);
@@ -57,14 +42,12 @@ static void write_run(uint32_t number, int64_t n, bool counted, FILE *runs, FILE
   for (uint32_t i = 0; i < k->n_params; i++) {
     const jm_kparam *p = &k->params[i];
     if (p->space != JM_SPACE_GLOBAL) continue;
-    long first = write_bytes(data, before.buffers[at], param_bytes(p));
-    long second = write_bytes(data, after.buffers[at++], param_bytes(p));
+    long first = write_bytes(data, run.before.buffers[at], param_bytes(p));
+    long second = write_bytes(data, run.after.buffers[at++], param_bytes(p));
     fprintf(runs, " %s %d %ld %ld", jm_ktype_names[p->element], (int)p->elements, first, second);
   }
   fprintf(runs, "\n");
-  jm_free(scratch);
-  destroy_memory(k, &before);
-  destroy_memory(k, &after);
+  destroy_run(k, &run);
 }
 
 int main(int argc, char **argv) {
@@ -72,7 +55,6 @@ int main(int argc, char **argv) {
   if (argc != 3) return fprintf(stderr, "emit_metal FOLDER EVERY\n"), 2;
   FILE *source = open_file(argv[1], "kernels.metal"), *data = open_file(argv[1], "data");
   FILE *runs = open_file(argv[1], "runs");
-  if (!source || !data || !runs) return 1;
   fputs(jm_c_metal.prelude, source);
   target = test_target_with("x86-64-v2", 32 << 10);
   add_printed_cases(&target);
