@@ -11,8 +11,12 @@
 #include "ir/collective.h"
 #include "ir/tensor.h"
 
-/* Reads what the members have, their operands or results: tensors[i] are those of members[i]. */
-typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *tensors);
+/* Makes the results of a member from the operands of all: inputs[i] and outputs[i] are
+ * members[i]'s. Of results that are the same for all members it may make a part, in the memory of
+ * each of them; outputs is NULL where members have other memory, and then it makes all of its own.
+ */
+typedef jm_error *jm_exchange_fn(void *argument, const jm_tensor *const *inputs,
+                                 const jm_tensor *const *outputs);
 
 typedef struct jm_exchange {
   uint32_t op;             /* the op at which they meet: the same op of the same module for all */
@@ -26,12 +30,8 @@ typedef struct jm_exchange {
   uint32_t group_size;
   const jm_tensor *inputs; /* what the caller brings; unchanged until the exchange returns */
   uint32_t n_inputs;
-  jm_exchange_fn *take; /* makes the results from the operands */
-  /* NULL, for all members, or a way to make results that are the same for all of them, where
-   * members see each other's memory: each makes a part of its results, and copies the other parts
-   * from the results of the others when all have made theirs. */
-  jm_exchange_fn *take_part, *copy_parts;
-  const jm_tensor *outputs; /* the caller's results */
+  const jm_tensor *outputs; /* the caller's results; NULL: nobody else can write them */
+  jm_exchange_fn *take;
   void *argument;
   const atomic_bool *cancelled; /* NULL: never */
 } jm_exchange;
@@ -47,7 +47,7 @@ typedef struct jm_meeting {
 typedef struct jm_group jm_group;
 struct jm_group {
   uint32_t n_participants;
-  /* Returns when every member has read the operands. An error if a member failed, was cancelled
+  /* Returns when every member has taken. An error if a member failed, was cancelled
    * or did not arrive within the time limit. */
   jm_error *(*exchange)(jm_group *group, const jm_exchange *exchange);
   /* Of participants in a process each; NULL: they are not. Returns when all have come; *least is

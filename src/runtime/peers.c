@@ -107,7 +107,9 @@ static jm_error *await_round(const visit *v, const jm_tensor *const *inputs) {
 
 /* Runs in the rendezvous: all participants of this process are here, and stay until all are done,
  * so that the round's data lives as long. The wait is bounded by the wire's time limit. */
-static jm_error *take_round(void *argument, const jm_tensor *const *inputs) {
+static jm_error *take_round(void *argument, const jm_tensor *const *inputs,
+                            const jm_tensor *const *outputs) {
+  (void)outputs;
   const visit *v = argument;
   const jm_exchange *e = v->e;
   const jm_placement *p = &v->peers->placement;
@@ -125,7 +127,7 @@ static jm_error *take_round(void *argument, const jm_tensor *const *inputs) {
       from += jm_alloc_lines(jm_type_bytes(e->inputs[i].type));
     }
   }
-  jm_error *error = e->take(e->argument, members);
+  jm_error *error = e->take(e->argument, members, NULL);
   jm_free(tensors);
   return error;
 }
@@ -139,7 +141,7 @@ static jm_error *exchange(jm_group *group, const jm_exchange *e) {
   here.members = p->placement.local;
   here.n_members = p->placement.n_local;
   here.take = take_round;
-  here.take_part = NULL; /* members elsewhere have other memory */
+  here.outputs = NULL;
   here.argument = &v;
   jm_error *error = local->exchange(local, &here);
   if (e->self == p->placement.local[0]) { /* the others have taken, or never will */

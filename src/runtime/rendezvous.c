@@ -18,7 +18,7 @@ enum { POLL_NANOSECONDS = 50000000 };
 typedef struct meeting {
   struct meeting *next;
   uint32_t op, first_member, n_members;
-  uint32_t n_arrived, n_made, n_left, n_refs;
+  uint32_t n_arrived, n_left, n_refs;
   bool ready;
   const jm_tensor *inputs[JM_MAX_PARTICIPANTS]; /* by member; NULL: has not arrived */
   const jm_tensor *outputs[JM_MAX_PARTICIPANTS];
@@ -146,29 +146,17 @@ typedef struct visit {
   jm_error *error;
 } visit;
 
-/* Under the lock, which is free meanwhile. */
-static jm_error *call(jm_rendezvous *r, jm_exchange_fn *function, const jm_exchange *e,
-                      const jm_tensor *const *tensors) {
-  pthread_mutex_unlock(&r->lock);
-  jm_error *error = function(e->argument, tensors);
-  pthread_mutex_lock(&r->lock);
-  return error;
-}
-
-/* Under the lock: waits until all members have come as far. */
-static void await_all(jm_rendezvous *r, const meeting *m, uint32_t *n) {
-  if (++*n == m->n_members) pthread_cond_broadcast(&r->changed);
-  while (*n < m->n_members) pthread_cond_wait(&r->changed, &r->lock);
-}
-
-/* Under the lock. A part that failed is missing in the results of all members. */
+/* Under the lock, which is free meanwhile. Returns when all have taken: until then the others read
+ * this member's operands and write its results. What one of them could not make, all of them lack.
+ */
 static jm_error *take(jm_rendezvous *r, meeting *m, const jm_exchange *e) {
-  if (!e->take_part) return call(r, e->take, e, m->inputs);
-  jm_error *error = call(r, e->take_part, e, m->inputs);
+  pthread_mutex_unlock(&r->lock);
+  jm_error *error = e->take(e->argument, m->inputs, e->outputs ? m->outputs : NULL);
+  pthread_mutex_lock(&r->lock);
   if (error) fail(r, jm_error_clone(error));
-  await_all(r, m, &m->n_made);
-  if (!error && r->failed) error = jm_error_clone(r->failed);
-  return error ? error : call(r, e->copy_parts, e, m->outputs);
+  if (++m->n_left == m->n_members) pthread_cond_broadcast(&r->changed);
+  while (m->n_left < m->n_members) pthread_cond_wait(&r->changed, &r->lock);
+  return error || !r->failed ? error : jm_error_clone(r->failed);
 }
 
 /* Under the lock: arrive, take, leave. Waiting for the last member to leave needs no time limit:
@@ -191,13 +179,7 @@ static jm_error *attend(jm_rendezvous *r, const jm_exchange *e) {
   const int64_t start = m->ready ? 0 : jm_timeline_begin();
   await_arrivals(r, m, e);
   jm_timeline_end(JM_SPAN_wait_peers, e->device, 0, 0, start);
-  jm_error *error = NULL;
-  if (m->ready) {
-    error = take(r, m, e);
-    await_all(r, m, &m->n_left);
-  } else {
-    error = jm_error_clone(r->failed);
-  }
+  jm_error *error = m->ready ? take(r, m, e) : jm_error_clone(r->failed);
   if (!--m->n_refs) {
     if (!m->ready) close_meeting(r, m);
     jm_free(m);

@@ -29,6 +29,13 @@ equal = np.testing.assert_array_equal
 
 PROGRAMS = {
     "psum": "equal(run(lambda v: lax.psum(v, 'i'), x), np.tile(blocks.sum(0), (8, 1)))",
+    # Eight results of 4.4 MB: more than the last cache of most machines; parts of no round size.
+    "large": """
+y = np.arange(8 * 1100001, dtype=np.int32).reshape(8, -1)
+equal(run(lambda v: lax.psum(v, 'i'), y), np.tile(y.sum(0, dtype=np.int32), (8, 1)))
+equal(run(lambda v: lax.psum(v[:, :1001], 'i'), y), np.tile(y[:, :1001].sum(0), (8, 1)))
+equal(run(lambda v: lax.all_gather(v[:, :137501], 'i', tiled=True)[None], y), np.stack([y[:, :137501]] * 8))
+equal(run(lambda v: lax.ppermute(v, 'i', [(k, (k + 3) % 8) for k in range(8)]), y), np.roll(y, 3, 0))""",
     "pmax": "equal(run(lambda v: lax.pmax(v, 'i'), x), np.tile(blocks.max(0), (8, 1)))",
     "all_gather": """
 got = run(lambda v: lax.all_gather(v, 'i', axis=1, tiled=True), x)

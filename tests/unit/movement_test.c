@@ -3,6 +3,7 @@
  * then the edges that random cases miss. */
 #include <math.h>
 
+#include "engine/host/library/copy.h"
 #include "unit/ref_case.h"
 
 enum { RANK = 5, ROUNDS = 150 };
@@ -528,5 +529,22 @@ static void test_scatter(void) {
   }
 }
 
+/* Any alignment, lines of a cache and what is left beside them; nothing else is written. */
+static void test_past_caches(void) {
+  enum { BYTES = 400 };
+  char from[BYTES], to[BYTES], want[BYTES];
+  for (int i = 0; i < BYTES; i++) from[i] = (char)case_random(-128, 127);
+  for (int round = 0; round < 2000; round++) {
+    const size_t size = (size_t)case_random(0, 300), in = (size_t)case_random(0, BYTES - 300);
+    const size_t out = (size_t)case_random(0, BYTES - 300);
+    memset(to, round, BYTES);
+    memset(want, round, BYTES);
+    memcpy(want + out, from + in, size);
+    jm_copy_past_caches(to + out, from + in, size);
+    CHECK(!memcmp(to, want, BYTES));
+  }
+}
+
 TEST_MAIN(test_transpose, test_broadcast, test_slice_and_reverse, test_pad, test_concatenate,
-          test_dynamic, test_large, test_iota_and_constant, test_gather, test_scatter)
+          test_dynamic, test_large, test_iota_and_constant, test_gather, test_scatter,
+          test_past_caches)

@@ -24,30 +24,28 @@ typedef struct participant {
   int64_t in, sum, parts[PARTS]; /* what it brings and makes */
   jm_tensor input, output;
   uint32_t n_members;
+  bool fails; /* to make its parts */
   jm_error *error;
   atomic_uint *n_running;
 } participant;
 
-static jm_error *take_sum(void *argument, const jm_tensor *const *tensors) {
+static jm_error *take_sum(void *argument, const jm_tensor *const *inputs,
+                          const jm_tensor *const *outputs) {
   participant *p = argument;
+  CHECK(!outputs);
   p->sum = 0;
-  for (uint32_t i = 0; i < p->n_members; i++) p->sum += *(const int64_t *)tensors[i]->data;
+  for (uint32_t i = 0; i < p->n_members; i++) p->sum += *(const int64_t *)inputs[i]->data;
   return NULL;
 }
 
-/* The member makes every n-th of the parts. */
-static jm_error *take_part(void *argument, const jm_tensor *const *tensors) {
+/* The member makes every n-th of the parts, for all. */
+static jm_error *take_parts(void *argument, const jm_tensor *const *inputs,
+                            const jm_tensor *const *outputs) {
   participant *p = argument;
-  (void)take_sum(p, tensors);
-  for (uint32_t k = p->self; k < PARTS; k += N) p->parts[k] = p->sum + k;
-  return NULL;
-}
-
-static jm_error *copy_parts(void *argument, const jm_tensor *const *tensors) {
-  participant *p = argument;
-  for (uint32_t k = 0; k < PARTS; k++)
-    if (k % N != p->self) p->parts[k] = ((const int64_t *)tensors[k % N]->data)[k];
-  return NULL;
+  (void)take_sum(p, inputs, NULL);
+  for (uint32_t k = p->self; k < PARTS; k += N)
+    for (uint32_t i = 0; i < p->n_members; i++) ((int64_t *)outputs[i]->data)[k] = p->sum + k;
+  return p->fails ? jm_error_create(JM_RESOURCE_EXHAUSTED, "no memory") : NULL;
 }
 
 static jm_error *meet(participant *p, uint32_t op, const uint32_t *members, uint32_t n,
@@ -63,10 +61,8 @@ static jm_error *meet(participant *p, uint32_t op, const uint32_t *members, uint
                                 .n_members = n,
                                 .inputs = &p->input,
                                 .n_inputs = 1,
-                                .take = take_sum,
-                                .take_part = in_parts ? take_part : NULL,
-                                .copy_parts = in_parts ? copy_parts : NULL,
-                                .outputs = &p->output,
+                                .take = in_parts ? take_parts : take_sum,
+                                .outputs = in_parts ? &p->output : NULL,
                                 .argument = p,
                                 .cancelled = p->cancelled};
   return group->exchange(group, &exchange);
@@ -150,6 +146,18 @@ static void test_failure(void) {
     CHECK_FAILS(all[0][i].error, JM_RESOURCE_EXHAUSTED, i == FAILS ? "" : "in participant 5");
 }
 
+/* What one member could not make all of them lack. */
+static void run_failing_parts(participant *p) {
+  p->fails = p->self == FAILS;
+  p->error = meet(p, 1, everybody, N, true);
+}
+
+static void test_failing_part(void) {
+  static participant all[1][N];
+  launch(all, 1, run_failing_parts, NULL);
+  for (uint32_t i = 0; i < N; i++) CHECK_FAILS(all[0][i].error, JM_RESOURCE_EXHAUSTED, "no memory");
+}
+
 /* One of three members does not come; the other participants have no part in the op. */
 static void run_apart(participant *p) {
   static const uint32_t few[3] = {1, 2, 3};
@@ -184,4 +192,4 @@ static void test_cancellation(void) {
   for (uint32_t i = 1; i < N; i++) CHECK_FAILS(all[0][i].error, JM_CANCELLED, "a sum");
 }
 
-TEST_MAIN(test_rounds, test_failure, test_missing, test_cancellation)
+TEST_MAIN(test_rounds, test_failure, test_failing_part, test_missing, test_cancellation)

@@ -12,6 +12,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include "engine/host/library/cpu.h"
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool found;
 static jm_target target;
@@ -42,20 +44,6 @@ static bool has_fast_avx512(void) {
   return family != 6 || (model != 85 && model != 102);
 }
 
-/* Of the last cache, as the leaf says that describes one cache in each of its subleaves. (The C
- * library multiplies its size by a number of cores of AMD's processors.) */
-static size_t shared_cache_bytes(void) {
-  static const unsigned leaves[] = {4, 0x8000001d}; /* of Intel, of AMD */
-  size_t bytes = 0;
-  for (size_t i = 0; i < 2 && !bytes; i++)
-    for (unsigned sub = 0, a, b, c, d; sub < 8; sub++) {
-      if (!__get_cpuid_count(leaves[i], sub, &a, &b, &c, &d) || !(a & 31)) break;
-      if ((a >> 5 & 7) < 3) continue; /* the level */
-      bytes = (size_t)((b >> 22) + 1) * ((b >> 12 & 1023) + 1) * ((b & 4095) + 1) * ((size_t)c + 1);
-    }
-  return bytes ? bytes : jm_target_host.stream_bytes;
-}
-
 static bool find_machine(void) {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("sse4.1")) { /* rounding would need library calls */
@@ -64,7 +52,7 @@ static bool find_machine(void) {
   }
   target.vector_bytes = has_fast_avx512() ? 64 : __builtin_cpu_supports("avx2") ? 32 : 16;
   target.fma = __builtin_cpu_supports("fma");
-  target.stream_bytes = shared_cache_bytes();
+  target.stream_bytes = jm_cpu_find_cache_bytes();
   return true;
 }
 
@@ -87,7 +75,7 @@ static void add_features(jm_sha256 *sha) {
 #elif defined(__aarch64__)
 static bool find_machine(void) {
   target.vector_bytes = 16;
-  target.stream_bytes = 0; /* nobody measured it there */
+  target.stream_bytes = jm_cpu_find_cache_bytes();
   target.fma = true;
   return true;
 }

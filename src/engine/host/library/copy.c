@@ -7,6 +7,10 @@
 #include "base/parallel.h"
 #include "engine/host/library/transpose.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 void jm_rect_add(jm_rect *rect, int64_t size, int64_t to, int64_t from) {
   if (size <= 0) rect->empty = true;
   if (size <= 1 || rect->empty) return;
@@ -297,3 +301,26 @@ void jm_copy_bytes(void *to, const void *from, size_t bytes) {
   jm_rect_add(&rect, (int64_t)bytes, 1, 1);
   jm_rect_copy(&rect, 1, to, from);
 }
+
+#if defined(__SSE2__)
+void jm_copy_past_caches(void *to, const void *from, size_t bytes) {
+  enum { LINE = 64 };
+  char *out = to;
+  const char *in = from, *end = in + bytes;
+  const size_t head = -(uintptr_t)out % LINE;
+  if (bytes < head + LINE) {
+    if (bytes) memcpy(out, in, bytes);
+    return;
+  }
+  memcpy(out, in, head);
+  for (in += head, out += head; end - in >= LINE; in += LINE, out += LINE)
+    for (int i = 0; i < LINE; i += 16)
+      _mm_stream_si128((__m128i *)(out + i), _mm_loadu_si128((const __m128i *)(in + i)));
+  memcpy(out, in, (size_t)(end - in));
+  _mm_sfence();
+}
+#else
+void jm_copy_past_caches(void *to, const void *from, size_t bytes) {
+  if (bytes) memcpy(to, from, bytes);
+}
+#endif

@@ -53,5 +53,8 @@ void jm_rect_copy(const jm_rect *rect, size_t bytes, void *to, const void *from)
 void jm_copy_fill(void *to, const void *value, size_t bytes, int64_t count);
 /* memcpy, by several threads if it is worth it */
 void jm_copy_bytes(void *to, const void *from, size_t bytes);
+/* memcpy without reading what is overwritten into the caches, where the processor has stores for
+ * it: for results that are larger than they. Other threads see the bytes as after memcpy. */
+void jm_copy_past_caches(void *to, const void *from, size_t bytes);
 
 #endif
