@@ -193,17 +193,26 @@ static void run_shared(loop *l, bool wakes) {
   pthread_mutex_unlock(&lock);
 }
 
+/* Many calls are of a single range: it needs none of the bookkeeping. */
+static bool run_single(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  if (n > 1 && n > grain) return false;
+  if (n) fn(context, 0, n);
+  return true;
+}
+
 void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  if (run_single(n, grain, fn, context)) return;
   loop l = loop_of(n, grain, fn, context);
-  if (l.n_ranges <= 1 || jm_parallel_threads() == 1)
+  if (jm_parallel_threads() == 1)
     run_ranges(&l);
   else
     run_shared(&l, true);
 }
 
 void jm_parallel_share(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
+  if (run_single(n, grain, fn, context)) return;
   loop l = loop_of(n, grain, fn, context);
-  if (l.n_ranges <= 1 || !count_looking())
+  if (!count_looking())
     run_ranges(&l);
   else
     run_shared(&l, false);

@@ -123,8 +123,10 @@ static void test_cholesky(void) {
   for (int t = 0; t < N_TYPES; t++)
     for (size_t n = 1; n < 34; n += n < 5 ? 1 : 13)
       for (int lower = 0; lower < 2; lower++) check_cholesky(types[t], n, lower);
-  for (int t = 0; t < N_TYPES; t++) /* blocks */
-    for (int lower = 0; lower < 2; lower++) check_cholesky(types[t], 170, lower);
+  static const size_t sizes[] = {64, 65, 97, 135, 170}; /* blocks */
+  for (int t = 0; t < N_TYPES; t++)
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+      for (int lower = 0; lower < 2; lower++) check_cholesky(types[t], sizes[s], lower);
 }
 
 /* bf16 is computed in f32 and rounded once. */
@@ -178,7 +180,8 @@ static void check_solve(jm_dtype d, size_t m, size_t n, unsigned flags, jm_lapac
   jm_tensor out = tensor(&b_type, d, 2, b_dims, results[0]);
   CHECK_OK(jm_library_triangular_solve(&(jm_call){.op = &op, .in = in, .out = &out}));
   memcpy(results[1], b, sizeof b);
-  jm_lapack_triangular problem = {d, m, n, left, lower, unit, how, matrix, order, results[1], n};
+  jm_lapack_triangular problem = {d,   m,      n,     left,       lower, unit,
+                                  how, matrix, order, results[1], n,     NULL};
   jm_loops_find(d)->solve(&problem);
   for (int r = 0; r < 2; r++) {
     load_all(d, results[r], m * n, x);
@@ -203,7 +206,57 @@ static void test_triangular_solve(void) {
         check_solve(types[t], 1, 17, flags, (jm_lapack_transpose)how);
         check_solve(types[t], 33, 20, flags, (jm_lapack_transpose)how);
         check_solve(types[t], 165, 165, flags, (jm_lapack_transpose)how); /* blocks */
+        check_solve(types[t], 139, 9, flags, (jm_lapack_transpose)how);
+        check_solve(types[t], 67, 70, flags, (jm_lapack_transpose)how);
+        check_solve(types[t], 21, 131, flags, (jm_lapack_transpose)how);
       }
+}
+
+/* The unit matrix with a 0 as its last element; one vector has an infinity, one a NaN. Both stay
+ * with their vector, from that unknown on. */
+static void check_solve_special(jm_dtype d, size_t n, size_t vectors) {
+  static number matrix[MOST * MOST], b[MOST * MOST], x[MOST * MOST];
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j < n; j++)
+      store(d, matrix, i * n + j, j > i ? NAN : i == j && i + 1 < n ? 1 : 0);
+  for (size_t i = 0; i < n * vectors; i++) store(d, b, i, 3);
+  store(d, b, 2 * vectors + 1, INFINITY);
+  store(d, b, 4 * vectors + 2, NAN);
+  const jm_lapack_triangular problem = {d,           n,      vectors, true, true,    false,
+                                        JM_LAPACK_N, matrix, n,       x,    vectors, b};
+  CHECK_OK(jm_lapack_solve(&problem));
+  bool right = true;
+  for (size_t i = 0; i < n; i++)
+    for (size_t v = 0; v < vectors; v++) {
+      const double found = creal(load(d, x, i * vectors + v));
+      const bool is_nan = (v == 1 && i > 2) || (v == 2 && i >= 4);
+      const bool is_infinite = i + 1 == n || (v == 1 && i == 2);
+      right &= is_nan ? isnan(found) != 0 : is_infinite ? isinf(found) != 0 : found == 3;
+    }
+  CHECK(right);
+}
+
+static void test_solve_special(void) {
+  for (int t = 0; t < 2; t++) {
+    check_solve_special(types[t], 18, 8);
+    check_solve_special(types[t], 75, 40);
+    check_solve_special(types[t], 169, 33);
+  }
+}
+
+/* A NaN wherever it is in the triangle that is read, or an infinity below the diagonal. */
+static void test_cholesky_special(void) {
+  static number matrix[MOST * MOST];
+  static const size_t places[][2] = {{0, 0}, {80, 80}, {133, 2}, {133, 131}, {70, 65}};
+  for (int t = 0; t < 2; t++)
+    for (size_t p = 0; p < 2 * sizeof places / sizeof *places; p++) {
+      const size_t n = 134, i = places[p / 2][0], j = places[p / 2][1];
+      bool positive = true;
+      make_positive(types[t], n, true, matrix);
+      store(types[t], matrix, i * n + j, p % 2 && i != j ? INFINITY : NAN);
+      CHECK_OK(jm_lapack_cholesky(types[t], n, true, matrix, n, &positive));
+      CHECK(!positive);
+    }
 }
 
 /* Whether q (m x n, from the product of reflectors) has orthonormal columns and q r is what was
@@ -404,7 +457,8 @@ static void check_solve_lanes(jm_dtype d, size_t m, size_t n, unsigned flags, si
   for (size_t i = 0; i < count * m * n; i++) store(d, b, i, i % 61 ? random_number(d) : 0);
   memcpy(x, b, sizeof b);
   jm_lapack_triangular p = {
-      d, m, n, left, lower, unit, flags & 8 ? JM_LAPACK_T : JM_LAPACK_N, matrices, order, x, n};
+      d,        m,     n, left, lower, unit, flags & 8 ? JM_LAPACK_T : JM_LAPACK_N,
+      matrices, order, x, n,    NULL};
   jm_loops_find_solve_lanes(d)(&p, count);
   for (size_t l = 0; l < count; l++) {
     p.a = (const char *)matrices + l * order * order * bytes;
@@ -465,5 +519,6 @@ static void test_check(void) {
   CHECK_OK(check_op(JM_OP_convert, NULL, JM_DT_f8e4m3fn, 1));
 }
 
-TEST_MAIN(test_cholesky, test_cholesky_narrow, test_triangular_solve, test_qr, test_eigh,
-          test_lu_lanes, test_solve_lanes, test_permute, test_check)
+TEST_MAIN(test_cholesky, test_cholesky_narrow, test_cholesky_special, test_triangular_solve,
+          test_solve_special, test_qr, test_eigh, test_lu_lanes, test_solve_lanes, test_permute,
+          test_check)

@@ -5,11 +5,13 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "engine/host/library/blas.h"
 #include "engine/host/library/lapack_blocks.h"
 #include "engine/host/library/lapack_loops.h"
+#include "engine/host/library/lapack_panels.h"
 #include "engine/host/library/pack.h"
 
 typedef void potrf_fn(const char *, const int *, void *, const int *, int *, size_t);
@@ -58,6 +60,8 @@ jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, size
                              bool *positive) {
   *positive = true;
   if (!n) return NULL;
+  if (jm_panels_fit_cholesky(dtype, n))
+    return jm_panels_cholesky(dtype, n, lower, a, lda, positive);
   if (jm_blocks_fit(dtype, n)) return jm_blocks_cholesky(dtype, n, lower, a, lda, positive);
   potrf_fn *potrf = (potrf_fn *)find(dtype)->potrf;
   if (!potrf || n <= FEW || n > INT_MAX || lda > INT_MAX) {
@@ -71,11 +75,22 @@ jm_error *jm_lapack_cholesky(jm_dtype dtype, size_t n, bool lower, void *a, size
   return NULL;
 }
 
+static jm_error *solve_copy(const jm_lapack_triangular *p) {
+  const size_t element = jm_dtype_bytes(p->dtype), line = p->ldb * element;
+  for (size_t i = 0; i < p->m; i++)
+    memmove((char *)p->b + i * line, (const char *)p->given + i * line, p->n * element);
+  jm_lapack_triangular here = *p;
+  here.given = NULL;
+  return jm_lapack_solve(&here);
+}
+
 jm_error *jm_lapack_solve(const jm_lapack_triangular *p) {
   static const float one_f[2] = {1, 0};
   static const double one_d[2] = {1, 0};
   if (!p->m || !p->n) return NULL;
   const size_t n = p->left ? p->m : p->n, vectors = p->left ? p->n : p->m;
+  if (jm_panels_fit_solve(p)) return jm_panels_solve(p);
+  if (p->given) return solve_copy(p);
   if (jm_blocks_fit(p->dtype, n)) return jm_blocks_solve(p);
   trsm_fn *trsm = (trsm_fn *)find(p->dtype)->trsm;
   const bool is_large = n > INT_MAX || vectors > INT_MAX || p->lda > INT_MAX || p->ldb > INT_MAX;

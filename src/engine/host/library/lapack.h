@@ -29,6 +29,7 @@ typedef struct jm_lapack_triangular {
   size_t lda; /* elements from row to row */
   void *b;
   size_t ldb;
+  const void *given; /* b before it becomes x, rows ldb apart; NULL: b has it */
 } jm_lapack_triangular;
 jm_error *jm_lapack_solve(const jm_lapack_triangular *problem) JM_MUST_USE;
 

@@ -14,10 +14,11 @@
 
 enum {
   GRAIN_WORK = 1 << 15,
-  LEAST_LANES = 8,     /* solves that take as long in lanes as one by one, */
-  MOST_VECTORS = 8,    /* of such a solve: more of them are lanes by themselves */
-  LANES_FASTER = 2,    /* and so many times less where there are many */
-  LARGE_WORK = 1 << 27 /* from here on a matrix alone may have the library's own threads */
+  COPY_BYTES = 1 << 17, /* of a matrix that are worth a thread */
+  LEAST_LANES = 8,      /* solves that take as long in lanes as one by one, */
+  MOST_VECTORS = 8,     /* of such a solve: more of them are lanes by themselves */
+  LANES_FASTER = 2,     /* and so many times less where there are many */
+  LARGE_WORK = 1 << 27  /* from here on a matrix alone may have the library's own threads */
 };
 
 static jm_dtype computed_as(jm_dtype dtype) {
@@ -114,21 +115,42 @@ static void fill_nan(jm_dtype dtype, void *data, size_t bytes) {
       ((double *)data)[i] = NAN;
 }
 
-static jm_error *cholesky(const batch *b, size_t index) {
-  bool lower = ((const jm_cholesky_attrs *)b->call->op->attrs)->lower, positive;
-  size_t n = b->in[0].rows, element = jm_dtype_bytes(b->dtype);
-  char *out = matrix(&b->out[0], index);
-  memmove(out, matrix(&b->in[0], index), b->in[0].bytes);
-  JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, n, &positive));
-  if (!positive) {
-    fill_nan(b->dtype, out, b->out[0].bytes);
-    return NULL;
+/* Two triangles of a matrix of n rows: one of them with the diagonal. */
+typedef struct triangles {
+  const char *from;
+  char *to;
+  size_t n, element;
+  bool lower;
+} triangles;
+
+static void copy_triangle(void *context, size_t begin, size_t end) {
+  const triangles *t = context;
+  for (size_t i = begin; i < end; i++) {
+    const size_t at = (i * t->n + (t->lower ? 0 : i)) * t->element;
+    memmove(t->to + at, t->from + at, (t->lower ? i + 1 : t->n - i) * t->element);
   }
-  for (size_t i = 0; i < n; i++)
-    if (lower)
-      memset(out + (i * n + i + 1) * element, 0, (n - i - 1) * element);
-    else
-      memset(out + i * n * element, 0, i * element);
+}
+
+static void clear_other(void *context, size_t begin, size_t end) {
+  const triangles *t = context;
+  for (size_t i = begin; i < end; i++)
+    memset(t->to + (i * t->n + (t->lower ? i + 1 : 0)) * t->element, 0,
+           (t->lower ? t->n - i - 1 : i) * t->element);
+}
+
+static jm_error *cholesky(const batch *b, size_t index) {
+  const bool lower = ((const jm_cholesky_attrs *)b->call->op->attrs)->lower;
+  const size_t n = b->in[0].rows, element = jm_dtype_bytes(b->dtype);
+  char *out = matrix(&b->out[0], index);
+  triangles t = {matrix(&b->in[0], index), out, n, element, lower};
+  const size_t grain = COPY_BYTES / (n * element) + 1;
+  bool positive;
+  jm_parallel_for(n, grain, copy_triangle, &t);
+  JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, n, &positive));
+  if (positive)
+    jm_parallel_for(n, grain, clear_other, &t);
+  else
+    fill_nan(b->dtype, out, b->out[0].bytes);
   return NULL;
 }
 
@@ -138,14 +160,11 @@ jm_error *jm_library_cholesky(const jm_call *call) {
   return type->count ? run_batch(call, cholesky, count_matrices(type, 2), n * n * n / 3) : NULL;
 }
 
-/* Matrix `index`, with b copied to where x will be; so are those of the `count` - 1 behind it. */
-static jm_lapack_triangular load_triangular(const batch *b, size_t index, size_t count) {
+static jm_lapack_triangular triangular_at(const batch *b, size_t index) {
   const jm_triangular_solve_attrs *attrs = b->call->op->attrs;
   static const jm_lapack_transpose transposes[] = {[JM_TRANSPOSE_NO_TRANSPOSE] = JM_LAPACK_N,
                                                    [JM_TRANSPOSE_TRANSPOSE] = JM_LAPACK_T,
                                                    [JM_TRANSPOSE_ADJOINT] = JM_LAPACK_C};
-  char *out = matrix(&b->out[0], index);
-  memmove(out, matrix(&b->in[1], index), count * b->in[1].bytes);
   return (jm_lapack_triangular){.dtype = b->dtype,
                                 .m = b->in[1].rows,
                                 .n = b->in[1].cols,
@@ -155,12 +174,13 @@ static jm_lapack_triangular load_triangular(const batch *b, size_t index, size_t
                                 .transpose = transposes[attrs->transpose_a],
                                 .a = matrix(&b->in[0], index),
                                 .lda = b->in[0].cols,
-                                .b = out,
-                                .ldb = b->in[1].cols};
+                                .b = matrix(&b->out[0], index),
+                                .ldb = b->in[1].cols,
+                                .given = matrix(&b->in[1], index)};
 }
 
 static jm_error *triangular_solve(const batch *b, size_t index) {
-  const jm_lapack_triangular problem = load_triangular(b, index, 1);
+  const jm_lapack_triangular problem = triangular_at(b, index);
   return jm_lapack_solve(&problem);
 }
 
@@ -168,7 +188,8 @@ static jm_error *triangular_solve_lanes(const batch *b, size_t group) {
   const size_t first = group * JM_LOOPS_LANES;
   const size_t left = count_matrices(b->call->in[1].type, 2) - first;
   const size_t count = left < JM_LOOPS_LANES ? left : JM_LOOPS_LANES;
-  const jm_lapack_triangular problem = load_triangular(b, first, count);
+  const jm_lapack_triangular problem = triangular_at(b, first);
+  memmove(problem.b, problem.given, count * b->in[1].bytes);
   jm_loops_find_solve_lanes(b->dtype)(&problem, count);
   return NULL;
 }

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The inner loops of lapack_panels.c, for one element type and one instruction set: included once
+ * per pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD, SQRT and
+ * NAME defined. */
+
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* The last step of a few rows of a solve, see jm_panels_solve: to each row of y the products of the
+ * rows before it are added, then it is scaled. */
+TARGET static inline __attribute__((always_inline)) void NAME(finish_rows)(
+    const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *scales, size_t rows, T *y,
+    size_t width) {
+  for (size_t j = 0; j < width; j += LANES, y += LANES) {
+    V x[STEP];
+    UNROLL for (size_t r = 0; r < rows; r++) {
+      x[r] = LOAD(y + r * width);
+      UNROLL for (size_t l = 0; l < r; l++) x[r] =
+          MULTIPLY_ADD(SPLAT(a[(ptrdiff_t)r * a_row + (ptrdiff_t)l * a_col]), x[l], x[r]);
+      x[r] *= SPLAT(scales[r]);
+      STORE(y + r * width, x[r]);
+    }
+  }
+}
+
+TARGET static void NAME(finish)(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *scales,
+                                size_t rows, void *y, size_t width) {
+  if (rows == STEP)
+    NAME(finish_rows)(a, a_row, a_col, scales, STEP, y, width);
+  else
+    NAME(finish_rows)(a, a_row, a_col, scales, rows, y, width);
+}
+
+/* The Cholesky factor of at most FEW rows. Its columns are vectors: as rows of a copy. */
+TARGET static bool NAME(factor)(size_t n, void *matrix, size_t lda) {
+  T *a = matrix, columns[FEW][FEW] = {{0}};
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j <= i; j++) columns[j][i] = a[i * lda + j];
+  for (size_t j = 0; j < n; j++) {
+    if (!(columns[j][j] > 0)) return false; /* NaN too */
+    const T diagonal = SQRT(columns[j][j]);
+    V x[FEW / LANES];
+    UNROLL for (size_t v = 0; v < FEW / LANES; v++) {
+      x[v] = LOAD(columns[j] + v * LANES) / SPLAT(diagonal);
+      STORE(columns[j] + v * LANES, x[v]);
+    }
+    columns[j][j] = diagonal;
+    for (size_t l = j + 1; l < n; l++) {
+      const V factor = SPLAT(-columns[j][l]);
+      UNROLL for (size_t v = 0; v < FEW / LANES; v++)
+          STORE(columns[l] + v * LANES, MULTIPLY_ADD(factor, x[v], LOAD(columns[l] + v * LANES)));
+    }
+  }
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j <= i; j++) a[i * lda + j] = columns[j][i];
+  return true;
+}
+
+/* -1 / diagonal */
+static void NAME(invert)(size_t n, const void *a, ptrdiff_t step, void *scales) {
+  for (size_t i = 0; i < n; i++) ((T *)scales)[i] = -1 / ((const T *)a)[(ptrdiff_t)i * step];
+}
+
+TARGET static void NAME(negate)(size_t rows, size_t columns, void *data, size_t ld) {
+  for (size_t i = 0; i < rows; i++)
+    JM_LOOP for (size_t j = 0; j < columns; j++)((T *)data)[i * ld + j] *= -1;
+}
+
+static const kernels NAME(kernels) = {
+    .element = sizeof(T),
+    .lanes = LANES,
+    .finish = NAME(finish),
+    .factor = NAME(factor),
+    .invert = NAME(invert),
+    .negate = NAME(negate),
+};
+
+#undef UNROLL
+#undef T
+#undef V
+#undef LANES
+#undef TARGET
+#undef LOAD
+#undef STORE
+#undef SPLAT
+#undef MULTIPLY_ADD
+#undef SQRT
+#undef NAME
