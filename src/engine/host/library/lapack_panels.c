@@ -10,7 +10,6 @@
  * them. */
 #include "engine/host/library/lapack_panels.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -20,10 +19,11 @@
 #include "engine/host/library/blas.h"
 #include "engine/host/library/cpu.h"
 #include "engine/host/library/gemm_vector.h"
+#include "engine/host/library/lapack_loops.h"
 #include "engine/host/library/pack.h"
 
 enum {
-  FEW = 16,             /* rows that are factored in registers */
+  FEW = JM_LOOPS_FEW,   /* rows that are factored without vectors */
   STEP = 6,             /* rows of a solve that are finished together: those of a tile */
   DEPTH = 128,          /* unknowns of a panel that stay in the first cache, */
   ROWS = 96,            /* and rows that are brought up to date with them at a time */
@@ -38,7 +38,6 @@ typedef struct kernels {
   size_t element, lanes;
   void (*finish)(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *scales, size_t rows,
                  void *y, size_t width);
-  bool (*factor)(size_t n, void *a, size_t lda);
   void (*invert)(size_t n, const void *a, ptrdiff_t step, void *scales);
   void (*negate)(size_t rows, size_t columns, void *data, size_t ld);
 } kernels;
@@ -55,7 +54,6 @@ typedef struct kernels {
 #define STORE(p, x) _mm512_storeu_ps(p, x)
 #define SPLAT(x) _mm512_set1_ps(x)
 #define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
-#define SQRT(x) sqrtf(x)
 #include "engine/host/library/lapack_tile.h"
 
 #define NAME(x) f64_512_##x
@@ -67,7 +65,6 @@ typedef struct kernels {
 #define STORE(p, x) _mm512_storeu_pd(p, x)
 #define SPLAT(x) _mm512_set1_pd(x)
 #define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
-#define SQRT(x) sqrt(x)
 #include "engine/host/library/lapack_tile.h"
 
 #define NAME(x) f32_256_##x
@@ -79,7 +76,6 @@ typedef struct kernels {
 #define STORE(p, x) _mm256_storeu_ps(p, x)
 #define SPLAT(x) _mm256_set1_ps(x)
 #define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
-#define SQRT(x) sqrtf(x)
 #include "engine/host/library/lapack_tile.h"
 
 #define NAME(x) f64_256_##x
@@ -91,7 +87,6 @@ typedef struct kernels {
 #define STORE(p, x) _mm256_storeu_pd(p, x)
 #define SPLAT(x) _mm256_set1_pd(x)
 #define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
-#define SQRT(x) sqrt(x)
 #include "engine/host/library/lapack_tile.h"
 
 static const kernels *find_kernels(jm_dtype dtype) {
@@ -375,7 +370,7 @@ static bool factor_block(const factor *whole, size_t at, size_t n, void *room) {
   for (f.at = 0; f.at < n; f.at += f.block) {
     f.block = least(n - f.at, FEW);
     void *diagonal = element_at(&f, f.at, f.at);
-    if (!f.kernels->factor(f.block, diagonal, f.lda)) return false;
+    if (!jm_loops_find(f.dtype)->cholesky(f.block, true, diagonal, f.lda)) return false;
     f.kernels->invert(f.block, diagonal, (ptrdiff_t)f.lda + 1, f.scales);
     solve_pieces(&f, 0, count_pieces(&f));
     if (!count_pieces(&f)) continue;

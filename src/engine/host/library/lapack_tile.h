@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inner loops of lapack_panels.c, for one element type and one instruction set: included once
- * per pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD, SQRT and
- * NAME defined. */
+ * per pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD and NAME
+ * defined. */
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -30,31 +30,6 @@ TARGET static void NAME(finish)(const void *a, ptrdiff_t a_row, ptrdiff_t a_col,
     NAME(finish_rows)(a, a_row, a_col, scales, rows, y, width);
 }
 
-/* The Cholesky factor of at most FEW rows. Its columns are vectors: as rows of a copy. */
-TARGET static bool NAME(factor)(size_t n, void *matrix, size_t lda) {
-  T *a = matrix, columns[FEW][FEW] = {{0}};
-  for (size_t i = 0; i < n; i++)
-    for (size_t j = 0; j <= i; j++) columns[j][i] = a[i * lda + j];
-  for (size_t j = 0; j < n; j++) {
-    if (!(columns[j][j] > 0)) return false; /* NaN too */
-    const T diagonal = SQRT(columns[j][j]);
-    V x[FEW / LANES];
-    UNROLL for (size_t v = 0; v < FEW / LANES; v++) {
-      x[v] = LOAD(columns[j] + v * LANES) / SPLAT(diagonal);
-      STORE(columns[j] + v * LANES, x[v]);
-    }
-    columns[j][j] = diagonal;
-    for (size_t l = j + 1; l < n; l++) {
-      const V factor = SPLAT(-columns[j][l]);
-      UNROLL for (size_t v = 0; v < FEW / LANES; v++)
-          STORE(columns[l] + v * LANES, MULTIPLY_ADD(factor, x[v], LOAD(columns[l] + v * LANES)));
-    }
-  }
-  for (size_t i = 0; i < n; i++)
-    for (size_t j = 0; j <= i; j++) a[i * lda + j] = columns[j][i];
-  return true;
-}
-
 /* -1 / diagonal */
 static void NAME(invert)(size_t n, const void *a, ptrdiff_t step, void *scales) {
   for (size_t i = 0; i < n; i++) ((T *)scales)[i] = -1 / ((const T *)a)[(ptrdiff_t)i * step];
@@ -69,7 +44,6 @@ static const kernels NAME(kernels) = {
     .element = sizeof(T),
     .lanes = LANES,
     .finish = NAME(finish),
-    .factor = NAME(factor),
     .invert = NAME(invert),
     .negate = NAME(negate),
 };
@@ -83,5 +57,4 @@ static const kernels NAME(kernels) = {
 #undef STORE
 #undef SPLAT
 #undef MULTIPLY_ADD
-#undef SQRT
 #undef NAME

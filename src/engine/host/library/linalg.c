@@ -145,7 +145,10 @@ static jm_error *cholesky(const batch *b, size_t index) {
   triangles t = {matrix(&b->in[0], index), out, n, element, lower};
   const size_t grain = COPY_BYTES / (n * element) + 1;
   bool positive;
-  jm_parallel_for(n, grain, copy_triangle, &t);
+  if (grain >= n)
+    memmove(out, t.from, b->in[0].bytes);
+  else
+    jm_parallel_for(n, grain, copy_triangle, &t);
   JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, n, &positive));
   if (positive)
     jm_parallel_for(n, grain, clear_other, &t);
