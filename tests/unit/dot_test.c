@@ -133,10 +133,11 @@ static void test_random(void) {
 
 /* Sizes that reach the library, the packed loops and threads. */
 static void test_large(void) {
-  static const int64_t sizes[][4] = {{1, 70, 130, 150}, {1, 1, 90, 300},   {1, 200, 90, 1},
-                                     {1, 1, 3000, 1},   {40, 9, 20, 17},   {2, 130, 270, 140},
-                                     {1, 100, 1, 30},   {1, 1, 203, 1111}, {3, 1, 61, 275},
-                                     {1, 517, 75, 1},   {1, 210, 150, 70}};
+  static const int64_t sizes[][4] = {
+      {1, 70, 130, 150}, {1, 1, 90, 300},    {1, 200, 90, 1},   {1, 1, 3000, 1},
+      {40, 9, 20, 17},   {2, 130, 270, 140}, {1, 100, 1, 30},   {1, 1, 203, 1111},
+      {3, 1, 61, 275},   {1, 517, 75, 1},    {1, 210, 150, 70}, {1, 200, 90, 5},
+      {1, 16, 9000, 8},  {1, 70, 130, 8},    {2, 40, 300, 3},   {1, 333, 8, 4}};
   for (int i = 0; i < N_PRODUCT_TYPES; i++)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
       if (i > 16 && s > 1) continue;

@@ -104,11 +104,19 @@ static const kernels *find_kernels(jm_dtype dtype) {
   }
   return NULL;
 }
+
+/* Shorter vectors, if they have a lane for each column: the longer ones take more time. */
+static const kernels *find_kernels_for(const jm_gemm *g) {
+  const kernels *shorter = g->dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
+  return g->n <= shorter->lanes ? shorter : find_kernels(g->dtype);
+}
 #else
 static const kernels *find_kernels(jm_dtype dtype) {
   (void)dtype;
   return NULL;
 }
+
+static const kernels *find_kernels_for(const jm_gemm *g) { return find_kernels(g->dtype); }
 #endif
 
 bool jm_gemm_vector_supports(jm_dtype dtype) { return find_kernels(dtype) != NULL; }
@@ -292,7 +300,7 @@ static void cut(product *p) {
 }
 
 static jm_error *run_slab(const jm_gemm *g) {
-  const kernels *kernels = find_kernels(g->dtype);
+  const kernels *kernels = find_kernels_for(g);
   product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
   p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
   p.group_depth = g->k;
@@ -302,7 +310,7 @@ static jm_error *run_slab(const jm_gemm *g) {
   p.a_in_place = g->a_col == 1 || is_near || g->m <= ROWS;
   cut(&p);
   p.b_in_place = g->b_col == 1 && p.padded == g->n &&
-                 (g->m <= FEW_ROWS || (g->n == p.panel && g->b_row == (ptrdiff_t)g->n));
+                 (g->m <= FEW_ROWS || (p.panels == 1 && g->b_row == (ptrdiff_t)g->n));
   if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
   size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
   if (is_short(g))
