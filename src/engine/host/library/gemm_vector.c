@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, if only
  * one task uses a panel, by that task just before its use, so that the panel never leaves the cache
- * and no thread waits for another. Blocks of a are read in place if their rows are consecutive,
- * or their columns are and lie near to each other, else copied into the cache first. The blocks,
- * and so the order of additions, depend on the sizes alone. */
+ * and no thread waits for another. Blocks of a are read in place if their rows are consecutive or
+ * nearly so, or their columns are and lie near to each other, else copied into the cache first. The
+ * blocks, and so the order of additions, depend on the sizes alone. */
 #include "engine/host/library/gemm_vector.h"
 
 #include <stdatomic.h>
@@ -23,6 +23,8 @@ enum {
   FEW_TASKS = 16,
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
+  MOST_GAP = 4,       /* between the elements of a row of a that is read in place */
+  PAGE = 4096,        /* bytes */
   MOST_PACKED = 1 << 20,  /* bytes of b at a time, if that leaves enough tasks */
   LEAST_TASK = 1 << 19,   /* multiplications that are worth a thread, */
   LEAST_SHARE = 1 << 17,  /* and one that need not be woken */
@@ -299,6 +301,15 @@ static void cut(product *p) {
   p->column_tasks = divide_up(g->n, p->columns);
 }
 
+/* Whether tiles find their elements of a in the caches without a copy: along rows a line serves
+ * several tiles' depths, along columns several tiles. Lines a power of two apart, and each in a
+ * page of its own, would not stay until then. */
+static bool reads_in_place(const jm_gemm *g, size_t element) {
+  const ptrdiff_t step = g->a_col * (ptrdiff_t)element;
+  const bool is_column = g->a_row == 1 && step >= 0 && step < PAGE && step % (PAGE / 2);
+  return (g->a_col >= 1 && g->a_col <= MOST_GAP) || is_column || g->m <= ROWS;
+}
+
 static jm_error *run_slab(const jm_gemm *g) {
   const kernels *kernels = find_kernels_for(g);
   product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
@@ -306,8 +317,7 @@ static jm_error *run_slab(const jm_gemm *g) {
   p.group_depth = g->k;
   p.depth_blocks = divide_up(g->k, DEPTH);
   p.panels = divide_up(g->n, p.panel);
-  bool is_near = g->a_row == 1 && g->a_col >= 0 && g->a_col <= LONE_ROWS;
-  p.a_in_place = g->a_col == 1 || is_near || g->m <= ROWS;
+  p.a_in_place = reads_in_place(g, kernels->element);
   cut(&p);
   p.b_in_place = g->b_col == 1 && p.padded == g->n &&
                  (g->m <= FEW_ROWS || (p.panels == 1 && g->b_row == (ptrdiff_t)g->n));
