@@ -18,6 +18,7 @@ enum {
   BATCH_GRAIN = 1 << 16, /* multiplications that are worth a task */
   LEAST_GROUP = 32,      /* rows or columns that are worth a product of their own, */
   LEAST_PART = 1 << 12,  /* and elements of the operand */
+  MOST_GAP = 4,          /* from element to element of a row that is not copied */
 };
 
 /* Dimensions of an operand that play one role, in the order that they are walked. */
@@ -105,11 +106,13 @@ static uint32_t find_group(const operand *x) {
   return group;
 }
 
-/* Whether products take the groups where they are: large ones, of consecutive rows or columns. */
+/* Whether products take the groups where they are: large ones, of consecutive rows or columns, or
+ * of rows with small gaps, as images have whose channels come last. */
 static bool is_grouped(const operand *x) {
   const uint32_t at = find_group(x);
   const size_t group = (size_t)x->rest.dims[at];
-  const bool is_dense = x->rest.strides[at] == 1 || x->contract.stride == 1;
+  const bool is_dense =
+      x->rest.strides[at] == 1 || (x->contract.stride >= 1 && x->contract.stride <= MOST_GAP);
   return x->rest.n == 1 ||
          (is_dense && group >= LEAST_GROUP && group * x->contract.count >= LEAST_PART);
 }
