@@ -51,48 +51,71 @@ TARGET static void NAME(columns)(const void *x, const void *matrix_data, ptrdiff
   if (j < n) NAME(columns_edge)(x, matrix + j, row, k, y + j, n - j, add);
 }
 
-/* y[r] = x times line r of the matrix, for R lines: two chains for each. */
-#define JM_LINES(R)                                                                              \
-  TARGET static void NAME(lines_##R)(const T *x, const T *matrix, ptrdiff_t row, size_t k, T *y, \
-                                     ptrdiff_t step, bool add) {                                 \
-    V even[R], odd[R];                                                                           \
-    UNROLL for (int r = 0; r < (R); r++) even[r] = odd[r] = SPLAT(0);                            \
+/* y[r] = x times line r of the matrix, for R lines and X vectors x: two chains for each. */
+#define JM_LINES(R, X)                                                                           \
+  TARGET static void NAME(lines_##R##_##X)(const T *x, ptrdiff_t x_across, const T *matrix,      \
+                                           ptrdiff_t row, size_t k, T *y, ptrdiff_t step,        \
+                                           ptrdiff_t y_across, bool add) {                       \
+    V even[R][X], odd[R][X], a[X], b[X];                                                         \
+    UNROLL for (int r = 0; r < (R); r++) UNROLL for (int v = 0; v < (X); v++) even[r][v] =       \
+        odd[r][v] = SPLAT(0);                                                                    \
     size_t l = 0;                                                                                \
     for (; l + 2 * LANES <= k; l += 2 * LANES) {                                                 \
-      V first = LOAD(x + l), second = LOAD(x + l + LANES);                                       \
+      UNROLL for (int v = 0; v < (X); v++) {                                                     \
+        a[v] = LOAD(x + v * x_across + l);                                                       \
+        b[v] = LOAD(x + v * x_across + l + LANES);                                               \
+      }                                                                                          \
       UNROLL for (int r = 0; r < (R); r++) {                                                     \
-        even[r] = MULTIPLY_ADD(first, LOAD(matrix + r * row + l), even[r]);                      \
-        odd[r] = MULTIPLY_ADD(second, LOAD(matrix + r * row + l + LANES), odd[r]);               \
+        const V first = LOAD(matrix + r * row + l), second = LOAD(matrix + r * row + l + LANES); \
+        UNROLL for (int v = 0; v < (X); v++) {                                                   \
+          even[r][v] = MULTIPLY_ADD(a[v], first, even[r][v]);                                    \
+          odd[r][v] = MULTIPLY_ADD(b[v], second, odd[r][v]);                                     \
+        }                                                                                        \
       }                                                                                          \
     }                                                                                            \
     if (l + LANES <= k) {                                                                        \
-      V first = LOAD(x + l);                                                                     \
-      UNROLL for (int r = 0; r < (R); r++) even[r] =                                             \
-          MULTIPLY_ADD(first, LOAD(matrix + r * row + l), even[r]);                              \
+      UNROLL for (int v = 0; v < (X); v++) a[v] = LOAD(x + v * x_across + l);                    \
+      UNROLL for (int r = 0; r < (R); r++) {                                                     \
+        const V line = LOAD(matrix + r * row + l);                                               \
+        UNROLL for (int v = 0; v < (X); v++) even[r][v] = MULTIPLY_ADD(a[v], line, even[r][v]);  \
+      }                                                                                          \
       l += LANES;                                                                                \
     }                                                                                            \
     if (l < k) {                                                                                 \
-      V last = LOAD_FIRST(x + l, k - l);                                                         \
-      UNROLL for (int r = 0; r < (R); r++) odd[r] =                                              \
-          MULTIPLY_ADD(last, LOAD_FIRST(matrix + r * row + l, k - l), odd[r]);                   \
+      UNROLL for (int v = 0; v < (X); v++) a[v] = LOAD_FIRST(x + v * x_across + l, k - l);       \
+      UNROLL for (int r = 0; r < (R); r++) {                                                     \
+        const V line = LOAD_FIRST(matrix + r * row + l, k - l);                                  \
+        UNROLL for (int v = 0; v < (X); v++) odd[r][v] = MULTIPLY_ADD(a[v], line, odd[r][v]);    \
+      }                                                                                          \
     }                                                                                            \
-    UNROLL for (int r = 0; r < (R); r++) {                                                       \
-      T sum = SUM(even[r] + odd[r]);                                                             \
-      y[r * step] = add ? y[r * step] + sum : sum;                                               \
+    UNROLL for (int r = 0; r < (R); r++) UNROLL for (int v = 0; v < (X); v++) {                  \
+      const T sum = SUM(even[r][v] + odd[r][v]);                                                 \
+      T *to = y + r * step + v * y_across;                                                       \
+      *to = add ? *to + sum : sum;                                                               \
     }                                                                                            \
   }
-JM_LINES(1)
-JM_LINES(4)
+JM_LINES(1, 1)
+JM_LINES(4, 1)
+JM_LINES(4, 2)
 
-TARGET static void NAME(lines)(const void *x, const void *matrix_data, ptrdiff_t row, size_t k,
-                               void *y_data, ptrdiff_t step, size_t n, bool add) {
-  const T *matrix = matrix_data;
-  T *y = y_data;
-  size_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    NAME(lines_4)(x, matrix + (ptrdiff_t)i * row, row, k, y + (ptrdiff_t)i * step, step, add);
-  for (; i < n; i++)
-    NAME(lines_1)(x, matrix + (ptrdiff_t)i * row, row, k, y + (ptrdiff_t)i * step, step, add);
+/* Two vectors share what is loaded of the lines, if there are registers for their sums. */
+TARGET static void NAME(lines)(const void *x_data, ptrdiff_t x_across, size_t vectors,
+                               const void *matrix_data, ptrdiff_t row, size_t k, void *y_data,
+                               ptrdiff_t step, ptrdiff_t y_across, size_t n, bool add) {
+  const size_t pairs = sizeof(V) == 64 ? vectors / 2 * 2 : 0;
+  for (size_t i = 0; i < n; i += n - i >= 4 ? 4 : 1) {
+    const T *x = x_data, *lines = (const T *)matrix_data + (ptrdiff_t)i * row;
+    T *y = (T *)y_data + (ptrdiff_t)i * step;
+    for (size_t v = 0; v < vectors;) {
+      const size_t taken = n - i >= 4 && v < pairs ? 2 : 1;
+      if (taken == 2)
+        NAME(lines_4_2)(x, x_across, lines, row, k, y, step, y_across, add);
+      else
+        (n - i >= 4 ? NAME(lines_4_1) : NAME(lines_1_1))(x, x_across, lines, row, k, y, step,
+                                                         y_across, add);
+      v += taken, x += (ptrdiff_t)taken * x_across, y += (ptrdiff_t)taken * y_across;
+    }
+  }
 }
 
 static const loops NAME(loops) = {sizeof(T), LANES, NAME(columns), NAME(lines)};

@@ -23,8 +23,9 @@ typedef struct loops {
   size_t element, lanes;
   void (*columns)(const void *x, const void *matrix, ptrdiff_t row, size_t k, void *y, size_t n,
                   bool add);
-  void (*lines)(const void *x, const void *matrix, ptrdiff_t row, size_t k, void *y, ptrdiff_t step,
-                size_t n, bool add);
+  void (*lines)(const void *x, ptrdiff_t x_across, size_t vectors, const void *matrix,
+                ptrdiff_t row, size_t k, void *y, ptrdiff_t step, ptrdiff_t y_across, size_t n,
+                bool add);
 } loops;
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -185,10 +186,11 @@ static void run_units(void *context, size_t begin, size_t end) {
     const char *x = p->x + l * p->loops->element;
     const char *part = matrix + (ptrdiff_t)l * p->along * element;
     size_t k = p->k - l < depth ? p->k - l : depth;
-    if (rows) p->loops->columns(x, part, p->along, k, y, last - first, p->add || l);
-    for (ptrdiff_t v = 0; !rows && v < (ptrdiff_t)p->vectors; v++)
-      p->loops->lines(x + v * p->x_across * element, part, p->across, k,
-                      y + v * p->y_across * element, p->y_step, last - first, p->add || l);
+    if (rows)
+      p->loops->columns(x, part, p->along, k, y, last - first, p->add || l);
+    else
+      p->loops->lines(x, p->x_across, p->vectors, part, p->across, k, y, p->y_step, p->y_across,
+                      last - first, p->add || l);
   }
 }
 
