@@ -66,6 +66,7 @@ jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusio
 jm_pass_fn jm_pass_stack;     /* products of rows of a loop become products of all rows */
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
 jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
+jm_pass_fn jm_pass_updates;   /* groups that compute a scatter's updates become one with it */
 
 /* The machine-independent passes, in their order. */
 jm_error *jm_pass_optimize(jm_module *m, const jm_pass_options *options) JM_MUST_USE;

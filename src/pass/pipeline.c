@@ -43,6 +43,10 @@ static bool reads_reversed(const jm_pass_options *options) {
   return options->target && options->target->reads_reversed;
 }
 
+static bool computes_rows(const jm_pass_options *options) {
+  return has_kernels(options) && options->target->scatter.least_row;
+}
+
 static bool orders_products(const jm_pass_options *options) {
   return has_kernels(options) && options->target->product.gain > 0;
 }
@@ -86,6 +90,8 @@ static const pass pipeline[] = {
     {LOWER, "dce", jm_pass_dce, stacks_rows},         /* products of rows */
     {LOWER, "split", jm_pass_split, has_kernels},
     {LOWER, "group", jm_pass_group, has_kernels},
+    {LOWER, "updates", jm_pass_updates, computes_rows},
+    {LOWER, "dce", jm_pass_dce, computes_rows}, /* the groups of updates */
     {LOWER, "compact", jm_pass_compact, NULL},
 };
 enum { N_PIPELINE = sizeof pipeline / sizeof *pipeline, MOST_ROUNDS = 4 };

@@ -129,7 +129,7 @@ typedef struct emission {
 } emission;
 
 static jm_error *emit_kernels(const emission *e, jm_text *text) {
-  static const char *const memories[] = {"operand", "result", "temporary"};
+  static const char *const memories[] = {"operand", "result", "temporary", "list"};
   for (uint32_t i = 0; i < e->groups->n_groups; i++) {
     const jm_schedule *s = e->groups->groups[i].schedule;
     jm_text_printf(text, "// group %u: ", i);

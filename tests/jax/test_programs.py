@@ -161,6 +161,16 @@ def test_small_products(terms, dtype):
         )
 
 
+def scatter_by_numpy(name, x, rows, updates):
+    want = x.copy()
+    join = {"add": np.add, "multiply": np.multiply, "max": np.maximum, "set": lambda _, new: new}
+    with np.errstate(invalid="ignore"):
+        for row, update in zip(rows, updates, strict=True):
+            if 0 <= row < len(x):
+                want[row] = join[name](want[row], update)
+    return want
+
+
 @pytest.mark.parametrize("width", (1, 3, 16, 40))
 @pytest.mark.parametrize("name", ("add", "max", "set"))
 def test_rows_scattered(width, name):
@@ -170,11 +180,7 @@ def test_rows_scattered(width, name):
     updates = random.integers(-9, 9, (4001, width)).astype(np.float32)
     rows = random.integers(-40, 740, 4001, dtype=np.int32)
     rows[:3] = np.iinfo(np.int32).min, np.iinfo(np.int32).max, 700
-    want = x.copy()
-    join = {"add": np.add, "max": np.maximum, "set": lambda _, new: new}[name]
-    for row, update in zip(rows, updates, strict=True):
-        if 0 <= row < 700:
-            want[row] = join(want[row], update)
+    want = scatter_by_numpy(name, x, rows, updates)
 
     def scattered(x, rows, updates):
         scatter = {"add": lax.scatter_add, "max": lax.scatter_max, "set": lax.scatter}[name]
@@ -182,6 +188,44 @@ def test_rows_scattered(width, name):
         return scatter(x, rows[:, None], updates, numbers, mode="drop")
 
     np.testing.assert_array_equal(run("mps", scattered, (x, rows, updates)), want)
+
+
+@pytest.mark.parametrize("name", ("add", "multiply", "max", "set"))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, jnp.bfloat16, np.int32, np.uint8))
+@pytest.mark.parametrize("row", ((8,), (13,), (3, 7), (5, 2, 8)))
+def test_rows_scattered_that_are_computed(row, dtype, name):
+    """Updates that a group computes: scaled rows of a table, joined in order, to zeros, to an
+    argument, and to the table itself. NaN spreads as NumPy has it."""
+    random = np.random.default_rng(len(row))
+    table, x = (random.integers(0, 5, (90, *row)).astype(dtype) for _ in range(2))
+    if jnp.issubdtype(dtype, jnp.floating):
+        table[3, ..., 1] = np.nan
+    rows, sources = (random.integers(-9, 99, 2003, dtype=np.int32) for _ in range(2))
+    rows[:4] = np.iinfo(np.int32).min, np.iinfo(np.int32).max, 90, 5
+    sources = np.abs(sources) % 90
+    scale = random.integers(1, 3, 2003).astype(dtype)
+    numbers = lax.ScatterDimensionNumbers(tuple(range(1, len(row) + 1)), (0,), (0,))
+    scatter = {
+        "add": lax.scatter_add,
+        "multiply": lax.scatter_mul,
+        "max": lax.scatter_max,
+        "set": lax.scatter,
+    }[name]
+
+    def scaled(table, sources, scale):
+        return table[sources] * scale.reshape(-1, *(1 for _ in row))
+
+    targets = (lambda x, table: jnp.zeros_like(x), lambda x, table: x, lambda x, table: table)
+    for target in targets:
+
+        def program(x, table, rows, sources, scale, target=target):
+            updates = scaled(table, sources, scale)
+            return scatter(target(x, table), rows[:, None], updates, numbers, mode="drop")
+
+        have = run("mps", program, (x, table, rows, sources, scale))
+        want = np.asarray(target(x, table))
+        want = scatter_by_numpy(name, want, rows, scaled(table, sources, scale))
+        np.testing.assert_array_equal(np.asarray(have, float), np.asarray(want, float))
 
 
 @pytest.mark.parametrize("shape", ((256, 256), (40, 1536), (3, 300, 128), (200, 192)))

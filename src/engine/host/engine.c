@@ -69,6 +69,8 @@ static void print_launch_arguments(const jm_module *m, const jm_op *op, const jm
       jm_text_printf(text, "temporary %u", argument->index);
     else if (argument->memory == JM_LAUNCH_RESULT)
       jm_text_printf(text, "%%%u", op->first_result + argument->index);
+    else if (argument->memory == JM_LAUNCH_ROWS)
+      jm_text_printf(text, "a list of rows");
     else
       jm_values_print(m, &op->operands[argument->index], 1, text);
   }

@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/host/library/library.h"
+#include "engine/host/library/scatter.h"
 
 /* -- compiling */
 
@@ -127,20 +128,27 @@ static void *argument_address(const jm_launch_argument *argument, const jm_call 
     case JM_LAUNCH_RESULT:
       return call->out[argument->index].data;
     case JM_LAUNCH_TEMPORARY:
+      return temporaries[argument->index].data;
+    case JM_LAUNCH_ROWS:
       break;
   }
-  return temporaries[argument->index].data;
+  return NULL; /* of each call */
+}
+
+static void bind_buffers(const jm_launch *what, const jm_call *call, const jm_tensor *temporaries,
+                         void **buffers) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < what->kernel->n_params; i++)
+    if (what->kernel->params[i].space == JM_SPACE_GLOBAL) {
+      buffers[n] = argument_address(&what->arguments[n], call, temporaries);
+      n++;
+    }
 }
 
 static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_call *call,
                             const jm_tensor *temporaries, void **buffers) {
   const jm_kernel *kernel = what->kernel;
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < kernel->n_params; i++)
-    if (kernel->params[i].space == JM_SPACE_GLOBAL) {
-      buffers[n] = argument_address(&what->arguments[n], call, temporaries);
-      n++;
-    }
+  bind_buffers(what, call, temporaries, buffers);
   launch l = {.fn = fn,
               .buffers = buffers,
               .scratch_bytes = jm_kernel_scratch_bytes(kernel),
@@ -152,9 +160,64 @@ static jm_error *launch_run(const jm_launch *what, jm_kernel_fn *fn, const jm_ca
   return NULL;
 }
 
+/* -- scatters that ask for their updates */
+
+typedef struct updates {
+  const jm_launch *what;
+  const launch *launch;
+} updates;
+
+static bool join_rows(void *context, const int32_t *rows, size_t n) {
+  const updates *u = context;
+  void *buffers[STACK_BUFFERS];
+  launch l = {.fn = u->launch->fn,
+              .buffers = buffers,
+              .scratch_bytes = u->launch->scratch_bytes,
+              .cancelled = u->launch->cancelled};
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < u->what->kernel->n_params; i++) {
+    if (u->what->kernel->params[i].space != JM_SPACE_GLOBAL) continue;
+    const bool is_list = u->what->arguments[at].memory == JM_LAUNCH_ROWS;
+    buffers[at] = is_list ? (void *)rows : u->launch->buffers[at];
+    at++;
+  }
+  run_range(&l, 0, n);
+  return !atomic_load_explicit(&l.out_of_memory, memory_order_relaxed);
+}
+
+/* What the scatter in the group is called with: arguments of the region are the group's operands,
+ * another operand is one number. */
+static jm_error *scatter_run(const jm_group_code *group, const jm_call *call) {
+  const jm_schedule *schedule = group->schedule;
+  const jm_module *m = call->module;
+  const jm_op *op = jm_module_op(m, schedule->scatter), *fill;
+  const jm_region *region = jm_op_region(m, call->op, 0);
+  const jm_launch *what = schedule->launches;
+  void *buffers[STACK_BUFFERS];
+  if (what->kernel->n_params > STACK_BUFFERS)
+    return jm_error_internal("a scatter of %u buffers", what->kernel->n_params);
+  bind_buffers(what, call, NULL, buffers);
+  const launch l = {.fn = jm_jit_code_function(group->codes[0]),
+                    .buffers = buffers,
+                    .scratch_bytes = jm_kernel_scratch_bytes(what->kernel),
+                    .cancelled = jm_context_flag(call->context)};
+  updates u = {what, &l};
+  jm_scatter_updates of = {.join = join_rows, .context = &u};
+  jm_tensor in[3];
+  for (uint32_t i = 0; i < 3; i++) {
+    const jm_value v = op->operands[i];
+    in[i] = (jm_tensor){jm_module_typeof(m, v), NULL};
+    if (!jm_module_definition(m, v)) in[i].data = call->in[v - region->first_arg].data;
+  }
+  if ((fill = jm_module_definition(m, op->operands[0])))
+    of.fill = ((const jm_constant_attrs *)fill->attrs)->value.bytes;
+  return jm_library_scatter_updates(&(jm_call){m, op, in, call->out, call->context}, &of);
+}
+
 jm_error *jm_host_group_run(const jm_group_code *group, const jm_call *call,
                             const jm_tensor *temporaries) {
   const jm_schedule *schedule = group->schedule;
+  if (schedule->scatter != JM_NONE) return scatter_run(group, call);
   for (uint32_t i = 0; i < schedule->n_launches; i++) {
     const jm_launch *launch = &schedule->launches[i];
     jm_kernel_fn *fn = jm_jit_code_function(group->codes[i]);

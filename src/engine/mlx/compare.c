@@ -66,9 +66,11 @@ static void *argument_address(const comparison *c, const jm_launch_argument *arg
     case JM_LAUNCH_RESULT:
       return c->results[argument->index];
     case JM_LAUNCH_TEMPORARY:
+      return c->temporaries[argument->index];
+    case JM_LAUNCH_ROWS: /* the host's alone */
       break;
   }
-  return c->temporaries[argument->index];
+  return NULL;
 }
 
 static jm_error *interpret(comparison *c, const jm_launch *launch) {

@@ -61,6 +61,9 @@ const jm_target jm_target_host = {
              .least = 8,
              .padding = 1,
              .few = 4 << 10},
+    .scatter = {.least_row = 8, /* half a vector at best */
+                .least_rows = 64,
+                .max_flops = 40 /* two to three times as long as the update's way to memory */},
     .loop = {.work = 64 << 10, /* more is shared by threads, as steps of a plan */
              .products = 16 << 10,
              .constants = 256,

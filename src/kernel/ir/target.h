@@ -98,6 +98,13 @@ typedef struct jm_target {
     int64_t few;     /* fewer points are a map */
   } tile;
 
+  /* -- rows of a scatter's updates that are computed where they are added (schedule_scatter.c) */
+  struct {
+    int64_t least_row;  /* elements of one, 0: no library asks for them; and */
+    int64_t least_rows; /* how many there are, and rows of the result, at least */
+    double max_flops;   /* of an element: many are better divided evenly, by a map */
+  } scatter;
+
   /* -- whole loops as one kernel (loop_plan.c, schedule_loop*.c) */
   struct {
     int64_t work;         /* elements that an iteration touches, at most: it has one thread */

@@ -88,6 +88,11 @@ uint32_t jm_launch_temporary(jm_launch_builder *l, uint32_t i, jm_dtype dtype, i
                          elements * jm_emit_words(dtype), written, 0);
 }
 
+uint32_t jm_launch_rows(jm_launch_builder *l, int64_t n) {
+  bind(l, JM_LAUNCH_ROWS, 0);
+  return jm_kbuild_param(l->b, JM_SPACE_GLOBAL, JM_KT_i32, n, false, 0);
+}
+
 size_t jm_launch_scratch_bytes(jm_dtype dtype, int64_t elements) {
   const size_t bytes =
       (size_t)elements * jm_emit_words(dtype) * jm_ktype_bytes[jm_emit_storage(dtype)];

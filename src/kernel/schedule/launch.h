@@ -49,6 +49,8 @@ uint32_t jm_launch_result(jm_launch_builder *l, uint32_t i);
 uint32_t jm_launch_temporary(jm_launch_builder *l, uint32_t i, jm_dtype dtype, int64_t elements,
                              bool written);
 uint32_t jm_launch_scratch(jm_launch_builder *l, jm_dtype dtype, int64_t elements);
+/* The same of a list of n rows (schedule.h), of type s32. */
+uint32_t jm_launch_rows(jm_launch_builder *l, int64_t n);
 /* The bytes that jm_launch_scratch would take of target->scratch_bytes. */
 size_t jm_launch_scratch_bytes(jm_dtype dtype, int64_t elements);
 

@@ -9,8 +9,12 @@ static const struct {
   const char *name;
   jm_schedule_fn *build;
 } schedules[] = {
-    {"loop", jm_schedule_loop},           {"row", jm_schedule_row}, {"reduce", jm_schedule_reduce},
-    {"transpose", jm_schedule_transpose}, {"map", jm_schedule_map},
+    {"scatter", jm_schedule_scatter},
+    {"loop", jm_schedule_loop},
+    {"row", jm_schedule_row},
+    {"reduce", jm_schedule_reduce},
+    {"transpose", jm_schedule_transpose},
+    {"map", jm_schedule_map},
 };
 
 void jm_schedule_destroy(jm_schedule *schedule) {
@@ -145,6 +149,7 @@ jm_error *jm_schedule_build(const jm_module *module, const jm_op *fusion, const 
   jm_schedule *schedule = jm_alloc(1, sizeof *schedule);
   if (!schedule) return jm_error_out_of_memory();
   jm_arena_init(&schedule->arena);
+  schedule->scatter = JM_NONE;
   jm_scheduler s = {.m = module,
                     .whole = module,
                     .fusion = fusion,

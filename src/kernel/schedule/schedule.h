@@ -13,6 +13,7 @@ typedef enum jm_launch_memory {
   JM_LAUNCH_OPERAND,   /* of the fusion op */
   JM_LAUNCH_RESULT,    /* of the fusion op */
   JM_LAUNCH_TEMPORARY, /* of the schedule: written by one launch, read by later ones */
+  JM_LAUNCH_ROWS,      /* the numbers of the rows of updates that a scatter's library wants */
 } jm_launch_memory;
 
 /* The buffer that a GLOBAL parameter of the kernel is bound to. */
@@ -36,6 +37,9 @@ typedef struct jm_schedule {
   /* Per operand of the op: the result that may share the operand's memory (each element is read
    * before it is written, by the same iteration), JM_NONE if none. */
   uint32_t *reuse;
+  /* The op of the region that the library runs, by calls of the only launch (scatter.h), whose
+   * chunks are rows of a list. JM_NONE: launches are all. */
+  jm_op_id scatter;
 } jm_schedule;
 
 /* INTERNAL if no schedule fits: grouping must not make such a group. */

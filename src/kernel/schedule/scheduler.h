@@ -30,7 +30,7 @@ typedef struct jm_scheduler {
  * with nothing added. */
 typedef jm_error *jm_schedule_fn(jm_scheduler *s, bool *fits);
 jm_schedule_fn jm_schedule_loop, jm_schedule_map, jm_schedule_row, jm_schedule_reduce,
-    jm_schedule_transpose;
+    jm_schedule_scatter, jm_schedule_transpose;
 
 /* A temporary of the schedule. */
 jm_error *jm_scheduler_temporary(jm_scheduler *s, jm_dtype dtype, int64_t elements,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Scatter of contiguous windows whose body takes the update or joins it by one op. A destination
  * sees its updates in the order of their positions: each thread owns a range of the operand and
- * walks all positions, so the number of threads changes nothing. Sums of many elements that go to
- * fewer destinations are made in tables instead, each of a range of positions. */
+ * walks all positions, so the number of threads changes nothing. It has rows of updates that are
+ * not in memory computed when their turn comes. Sums of many elements that go to fewer destinations
+ * are made in tables instead, each of a range of positions. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "engine/host/library/cpu.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/places.h"
+#include "engine/host/library/scatter.h"
 #include "ir/body.h"
 
 enum {
@@ -58,6 +60,7 @@ typedef struct adder {
 
 struct scatter {
   const jm_call *call;
+  const jm_scatter_updates *updates; /* NULL: they are in memory */
   jm_places places;
   size_t bytes;
   jm_elementwise_kernel *kernel; /* NULL: assignment */
@@ -71,6 +74,7 @@ struct scatter {
   bool is_lone;            /* a table at a time */
   char *tables;
   char identity[8]; /* of a sum */
+  atomic_bool out_of_memory;
 };
 
 /* Of SET indices, those from begin on that are less than n further, as bits. n > 0. */
@@ -120,6 +124,12 @@ static select_fn *find_select(void) {
 #else
 static select_fn *find_select(void) { return select_any; }
 #endif
+
+/* Of the next SET indices, or of what is left of them. */
+static uint64_t select_set(select_fn *select, const uint32_t *at, int64_t left, uint32_t begin,
+                           uint32_t n) {
+  return left < SET ? select_few(at, (size_t)left, begin, n) : select(at, begin, n);
+}
 
 #define DEFINE(name, T, JOIN)                                                              \
   static void scalars_##name(const uint32_t *at, uint64_t set, void *to, const void *from, \
@@ -222,8 +232,7 @@ static size_t find_rows(const scatter *s, select_fn *select, int64_t at, int64_t
   const ptrdiff_t step = update_step(s);
   size_t found = 0;
   for (int64_t i = 0; i < n; i += SET) {
-    uint64_t set = n - i < SET ? select_few(indices + i, (size_t)(n - i), first, count)
-                               : select(indices + i, first, count);
+    uint64_t set = select_set(select, indices + i, n - i, first, count);
     for (; set; set &= set - 1) {
       const int64_t j = i + __builtin_ctzll(set);
       pieces[found++] = (piece){(int64_t)indices[j] * window, (at + j) * step, window};
@@ -250,6 +259,32 @@ static void join_pieces(const scatter *s, const piece *pieces, size_t n) {
   }
 }
 
+/* The positions from `at` on, of n, whose rows are in the part: theirs are computed and joined. */
+static bool join_updates(const scatter *s, select_fn *select, int64_t at, int64_t n, int64_t begin,
+                         int64_t end) {
+  const jm_scatter_updates *u = s->updates;
+  const int64_t window = s->places.window;
+  const uint32_t first = (uint32_t)(begin / window), count = (uint32_t)((end - begin) / window);
+  const uint32_t *indices = s->call->in[1].data;
+  int32_t rows[JM_PLACES_CHUNK];
+  size_t found = 0;
+  for (int64_t i = at; i < at + n; i += SET) {
+    uint64_t set = select_set(select, indices + i, at + n - i, first, count);
+    for (; set; set &= set - 1) rows[found++] = (int32_t)(i + __builtin_ctzll(set));
+  }
+  return !found || u->join(u->context, rows, found);
+}
+
+/* The operand's elements of a range, where the result is not in its memory. */
+static void init_range(const scatter *s, int64_t begin, int64_t end) {
+  const size_t at = (size_t)begin * s->bytes, bytes = (size_t)(end - begin) * s->bytes;
+  char *to = (char *)s->call->out[0].data + at;
+  if (s->updates && s->updates->fill)
+    jm_copy_fill(to, s->updates->fill, s->bytes, end - begin);
+  else if (s->call->out[0].data != s->call->in[0].data)
+    memcpy(to, (const char *)s->call->in[0].data + at, bytes);
+}
+
 /* A part's range of the operand: whole rows if windows are that, else whole lines. */
 static int64_t part_begin(const scatter *s, size_t i) {
   const int64_t whole = s->is_rows && s->places.window > 1 ? s->places.window : 16;
@@ -265,26 +300,33 @@ static jm_error *cancelled(void) {
   return jm_error_create(JM_CANCELLED, "the execution was cancelled");
 }
 
-/* Part i of the operand: all positions, in order. */
-static void run_parts(void *context, size_t first, size_t last) {
-  const scatter *s = context;
-  select_fn *select = find_select();
+/* The windows of all positions, in order, in [begin, end) of the operand; false: no memory. */
+static bool run_part(const scatter *s, select_fn *select, int64_t begin, int64_t end) {
   piece pieces[JM_PLACES_CHUNK];
   jm_place_run run;
+  for (int64_t at = 0, left; (left = s->places.n - at) > 0 && !is_cancelled(s); at += run.n) {
+    run.n = left < JM_PLACES_CHUNK ? left : JM_PLACES_CHUNK;
+    if (s->updates) {
+      if (!join_updates(s, select, at, run.n, begin, end)) return false;
+    } else if (s->is_rows) {
+      join_pieces(s, pieces, find_rows(s, select, at, run.n, begin, end, pieces));
+    } else {
+      jm_places_read(&s->places, at, s->places.n, &run);
+      join_pieces(s, pieces, find_pieces(s, &run, begin, end, pieces));
+    }
+  }
+  return true;
+}
+
+static void run_parts(void *context, size_t first, size_t last) {
+  scatter *s = context;
+  select_fn *select = find_select();
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
-    for (int64_t at = 0, left; (left = s->places.n - at) > 0 && begin < end; at += run.n) {
-      if (is_cancelled(s)) return;
-      size_t n;
-      if (s->is_rows) {
-        run.n = left < JM_PLACES_CHUNK ? left : JM_PLACES_CHUNK;
-        n = find_rows(s, select, at, run.n, begin, end, pieces);
-      } else {
-        jm_places_read(&s->places, at, s->places.n, &run);
-        n = find_pieces(s, &run, begin, end, pieces);
-      }
-      join_pieces(s, pieces, n);
-    }
+    if (begin == end) continue;
+    init_range(s, begin, end);
+    if (!run_part(s, select, begin, end))
+      atomic_store_explicit(&s->out_of_memory, true, memory_order_relaxed);
   }
 }
 
@@ -297,8 +339,7 @@ static void run_scalars(const scatter *s, select_fn *select, int64_t at, int64_t
   ptrdiff_t step = update_step(s);
   for (int64_t done = 0; at < last; at += SET, done += SET) {
     if (done % BLOCK == 0 && is_cancelled(s)) return;
-    uint64_t set = last - at < SET ? select_few(indices + at, (size_t)(last - at), first, count)
-                                   : select(indices + at, first, count);
+    uint64_t set = select_set(select, indices + at, last - at, first, count);
     s->scalars(indices + at, set, to,
                (const char *)s->call->in[2].data + at * step * (int64_t)s->bytes, step);
   }
@@ -309,8 +350,9 @@ static void run_scalar_parts(void *context, size_t first, size_t last) {
   select_fn *select = find_select();
   for (size_t i = first; i < last; i++) {
     int64_t begin = part_begin(s, i), end = part_begin(s, i + 1);
-    if (begin < end)
-      run_scalars(s, select, 0, s->places.n, begin, end - begin, s->call->out[0].data);
+    if (begin == end) continue;
+    init_range(s, begin, end);
+    run_scalars(s, select, 0, s->places.n, begin, end - begin, s->call->out[0].data);
   }
 }
 
@@ -393,12 +435,18 @@ static bool are_rows(const scatter *s) {
          (!x->n_batch || (x->batch[0].index == 1 && !x->batch[0].operand));
 }
 
+static jm_error *end(const scatter *s) {
+  if (atomic_load_explicit(&s->out_of_memory, memory_order_relaxed))
+    return jm_error_out_of_memory();
+  return is_cancelled(s) ? cancelled() : NULL;
+}
+
 static jm_error *run(scatter *s, jm_arena *arena) {
   const jm_call *call = s->call;
   jm_dtype dtype = call->out[0].type->dtype;
   const jm_indexing_spec spec = jm_indexing_of_scatter(call);
   JM_TRY(jm_places_init(&s->places, arena, &spec, call->in[1].data));
-  if (!s->places.is_contiguous) return jm_library_scatter(call);
+  if (!s->places.is_contiguous && !s->updates) return jm_library_scatter(call);
   jm_monoid monoid;
   if (!jm_body_monoid(call->module, call->op->first_region, &monoid)) {
     s->scalars = takes[__builtin_ctzll(s->bytes)];
@@ -411,14 +459,15 @@ static jm_error *run(scatter *s, jm_arena *arena) {
       jm_monoid_identity(&monoid, dtype, s->identity);
     }
   }
-  if (call->out[0].data != call->in[0].data)
-    jm_copy_bytes(call->out[0].data, call->in[0].data, jm_type_bytes(call->out[0].type));
   s->count = call->out[0].type->count;
   s->is_rows = are_rows(s);
   if (!s->is_rows || s->places.window != 1) s->scalars = NULL;
+  if (s->updates && (!s->is_rows || !s->places.is_contiguous))
+    return jm_error_internal("computed updates that are no rows");
   if (s->scalars && s->streams && (s->n_tables = count_tables(s))) {
+    init_range(s, 0, s->count);
     JM_TRY(run_tables(s));
-    return is_cancelled(s) ? cancelled() : NULL;
+    return end(s);
   }
   int64_t updates = call->in[2].type->count;
   size_t most = s->places.window < NARROW ? MOST_NARROW_PARTS : MOST_PARTS;
@@ -426,15 +475,19 @@ static jm_error *run(scatter *s, jm_arena *arena) {
   if (s->parts > most) s->parts = most;
   if ((int64_t)s->parts > updates / LEAST_PART) s->parts = (size_t)(updates / LEAST_PART) + 1;
   jm_parallel_for(s->parts, 1, s->scalars ? run_scalar_parts : run_parts, s);
-  return is_cancelled(s) ? cancelled() : NULL;
+  return end(s);
 }
 
-jm_error *jm_library_scatter_windows(const jm_call *call) {
-  if (!call->out[0].type->count || !call->in[2].type->count) return jm_library_scatter(call);
-  scatter s = {.call = call, .bytes = jm_dtype_bytes(call->out[0].type->dtype)};
+jm_error *jm_library_scatter_updates(const jm_call *call, const jm_scatter_updates *updates) {
+  scatter s = {.call = call, .updates = updates, .bytes = jm_dtype_bytes(call->out[0].type->dtype)};
   jm_arena arena;
   jm_arena_init(&arena);
   jm_error *error = run(&s, &arena);
   jm_arena_deinit(&arena);
   return error;
+}
+
+jm_error *jm_library_scatter_windows(const jm_call *call) {
+  if (!call->out[0].type->count || !call->in[2].type->count) return jm_library_scatter(call);
+  return jm_library_scatter_updates(call, NULL);
 }
