@@ -339,6 +339,21 @@ static void test_iota_and_constant(void) {
   CHECK_OK(case_run(&c));
   for (int i = 0; i < 21; i++) CHECK(u16[i] == 513);
   case_end(&c);
+
+  /* of bytes that are all alike and of others, more and fewer */
+  static const uint32_t values[] = {0, UINT32_MAX, 0x2a2a2a2a, 0x2a2a2a2b, 0x2b2a2a2a};
+  static const int64_t sizes[] = {1, 1023, 1024, 1025, 100003};
+  for (size_t v = 0; v < sizeof values / sizeof *values; v++)
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+      bool ok = true;
+      case_begin(&c);
+      uint32_t *u32 = case_out(&c, JM_DT_u32, 1, &sizes[s]);
+      case_op(&c, JM_OP_constant, &(jm_constant_attrs){.value = {&values[v], true}}, 0);
+      CHECK_OK(case_run(&c));
+      for (int64_t i = 0; i < sizes[s]; i++) ok &= u32[i] == values[v];
+      CHECK(ok);
+      case_end(&c);
+    }
 }
 
 /* -- gather and scatter, by the words of the specification */

@@ -57,16 +57,28 @@ typedef struct unit16 {
   uint64_t halves[2];
 } unit16;
 
+enum {
+  BLOCK = 64,
+  TASK_BYTES = 256 * 1024,
+  LONG_LINE = 4096, /* bytes from which memset has ways to write lines without reading them first */
+};
+
+/* A long line of elements whose bytes are all alike, as zero has them. */
+static bool fill_bytes(char *line, const char *value, size_t bytes, int64_t count) {
+  if (count * (int64_t)bytes < LONG_LINE || memcmp(value, value + 1, bytes - 1)) return false;
+  memset(line, *value, (size_t)count * bytes);
+  return true;
+}
+
 /* Tiles of transpositions: BLOCK units square, so that the lines of both sides stay cached, made of
  * patches that are read and written in runs of `patch` units. */
-enum { BLOCK = 64, TASK_BYTES = 256 * 1024 };
-
 #define PLANES(bytes, type, patch)                                                                 \
   static void plane_fill_##bytes(char *to, const char *from, const jm_rect_dim *rows,              \
                                  const jm_rect_dim *columns) {                                     \
     for (int64_t r = 0; r < rows->size; r++) {                                                     \
       type value;                                                                                  \
       char *line = to + r * rows->to;                                                              \
+      if (fill_bytes(line, from + r * rows->from, sizeof value, columns->size)) continue;          \
       memcpy(&value, from + r * rows->from, sizeof value);                                         \
       for (int64_t c = 0; c < columns->size; c++)                                                  \
         memcpy(line + c * (int64_t)sizeof value, &value, sizeof value);                            \
