@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows so long that several threads sort pieces of one."""
+"""Rows that vectors sort, and rows so long that several threads sort pieces of one."""
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,31 @@ def test_long_rows(dtype, shape, axis):
     np.testing.assert_array_equal(jax.jit(lambda x: jnp.sort(x, axis=axis))(x), up)
     down = np.asarray(jax.jit(lambda x: jnp.argsort(x, axis=axis, descending=True))(x))
     np.testing.assert_array_equal(np.take_along_axis(x, down, axis), np.flip(up, axis))
+
+
+@pytest.mark.parametrize("n", [2, 7, 16, 33, 255, 257, 1000, 4100])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "uint32", "int64"])
+def test_rows(dtype, n):
+    """All bits are as a stable sort leaves them: of zeros with their signs, of NaNs their payloads."""
+    x = values(dtype, (37, n)) if dtype != "uint32" else values("int64", (37, n)).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        bits = x.view(f"u{x.itemsize}")
+        bits[::5, ::3] = bits[::5, ::3] & 15 | np.float64(np.nan).astype(dtype).view(bits.dtype)
+        bits[1::5] &= bits.dtype.type(1 << (8 * x.itemsize - 1))
+    order = np.argsort(x, axis=1, kind="stable")
+    up = jax.jit(lambda x: jnp.sort(x, axis=1))(x)
+    want = np.take_along_axis(x, order, 1)
+    np.testing.assert_array_equal(
+        np.asarray(up).view(f"u{x.itemsize}"), want.view(f"u{x.itemsize}")
+    )
+    np.testing.assert_array_equal(jax.jit(lambda x: jnp.argsort(x, axis=1))(x), order)
+    values_of, number = jax.jit(
+        lambda x: lax.sort_key_val(x, lax.broadcasted_iota(int, x.shape, 1))
+    )(x)
+    np.testing.assert_array_equal(number, order)
+    np.testing.assert_array_equal(
+        np.asarray(values_of).view(f"u{x.itemsize}"), want.view(f"u{x.itemsize}")
+    )
 
 
 @pytest.mark.parametrize("dtypes", [("int32", "float32"), ("int8", "float64"), ("int64", "int8")])

@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
+#include "engine/host/library/order_vector.h"
 
 /* -- keys */
 
@@ -344,13 +345,29 @@ RADIX(radix64_high, uint64_t, ABOVE, 4)
 RADIX(radix_records, jm_order_record, KEY, 8)
 
 uint32_t *jm_order_sort32(uint32_t *items, uint32_t *spare, size_t n, size_t piece) {
-  return radix32(items, spare, n, 0, piece);
+  const jm_order_vector *vector = jm_order_vector_find(jm_cpu_find_level());
+  if (!vector || piece < n) return radix32(items, spare, n, 0, piece);
+  vector->sort32(items, spare, n);
+  return items;
 }
 
-uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit,
-                          size_t piece) {
-  return low_bit >= 32 ? radix64_high(items, spare, n, low_bit, piece)
-                       : radix64(items, spare, n, 0, piece);
+uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, size_t piece) {
+  const jm_order_vector *vector = jm_order_vector_find(jm_cpu_find_level());
+  if (!vector || piece < n || n > vector->most64) return radix64(items, spare, n, 0, piece);
+  vector->sort64(items, spare, n);
+  return items;
+}
+
+uint64_t *jm_order_sort_high(uint64_t *items, uint64_t *spare, size_t n, size_t piece) {
+  return radix64_high(items, spare, n, 32, piece);
+}
+
+uint64_t *jm_order_sort_indexed(uint64_t *items, uint64_t *spare, size_t n, size_t piece) {
+  const jm_order_vector *vector = jm_order_vector_find(jm_cpu_find_level());
+  if (!vector || piece < n || n > vector->most_indexed)
+    return jm_order_sort_high(items, spare, n, piece);
+  vector->sort64(items, spare, n);
+  return items;
 }
 
 jm_order_record *jm_order_sort_records(jm_order_record *items, jm_order_record *spare, size_t n,

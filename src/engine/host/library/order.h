@@ -28,13 +28,18 @@ typedef struct jm_order_record {
   uint64_t key, index;
 } jm_order_record;
 
-/* Stable ascending sorts of n items; `spare` has room for n. They return which of the two holds the
- * result. Of a u64 only the bits from low_bit (0 or 32) on are compared: those below may carry an
- * index. Pieces of so many items are counted and moved by several threads, if they are fewer than
- * n; then the result is NULL without memory. */
+/* Items behind those that are sorted which are overwritten, in both arrays. */
+enum { JM_ORDER_SLACK = 16 };
+
+/* Stable ascending sorts of n items; `spare` has room for n, and both for JM_ORDER_SLACK more. They
+ * return which of the two holds the result. Pieces of so many items are counted and moved by
+ * several threads, if they are fewer than n; then the result is NULL without memory. */
 uint32_t *jm_order_sort32(uint32_t *items, uint32_t *spare, size_t n, size_t piece);
-uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, unsigned low_bit,
-                          size_t piece);
+uint64_t *jm_order_sort64(uint64_t *items, uint64_t *spare, size_t n, size_t piece);
+/* By the high halves alone: those below carry an index. */
+uint64_t *jm_order_sort_high(uint64_t *items, uint64_t *spare, size_t n, size_t piece);
+/* The same if the indices of equal high halves ascend. */
+uint64_t *jm_order_sort_indexed(uint64_t *items, uint64_t *spare, size_t n, size_t piece);
 jm_order_record *jm_order_sort_records(jm_order_record *items, jm_order_record *spare, size_t n,
                                        size_t piece);
 

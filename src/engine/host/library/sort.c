@@ -81,7 +81,7 @@ typedef struct key_sort {
   rows rows;
   size_t piece;       /* of a row, that is worth a thread; n: rows are */
   bool wide;          /* some key has 64 bits, or an index may need more than 32 */
-  size_t row_bytes;   /* of n records if wide, else of n u64 */
+  size_t row_bytes;   /* of n records if wide, else of n u64, and slack */
   atomic_bool failed; /* no memory */
 } key_sort;
 
@@ -209,7 +209,9 @@ static bool sort_row_packed(row *r) {
       return r->keys;
     }
     for_pieces(r, pack_items);
-    if (!take_sorted(r, jm_order_sort64(r->items, r->spare, n, 32, s->piece))) return false;
+    uint64_t *sorted =
+        (r->first ? jm_order_sort_indexed : jm_order_sort_high)(r->items, r->spare, n, s->piece);
+    if (!take_sorted(r, sorted)) return false;
   }
   r->keys = r->spare;
   r->except = whole ? r->key->operand : UINT32_MAX;
@@ -236,7 +238,7 @@ static bool sort_row_records(row *r) {
   const size_t n = s->rows.n;
   for (uint32_t j = s->n_keys; j-- > 0;) {
     if (take_keys(r, j) && s->n_inputs == 1 && is_wide_key(r->key)) {
-      r->keys = jm_order_sort64(r->keys, r->items, n, 0, s->piece);
+      r->keys = jm_order_sort64(r->keys, r->items, n, s->piece);
       if (r->keys) for_pieces(r, write_values);
       return r->keys;
     }
@@ -281,7 +283,8 @@ static jm_error *sort_by_keys(key_sort *s) {
   size_t n = s->rows.n;
   s->wide = n > UINT32_MAX;
   for (uint32_t i = 0; i < s->n_keys; i++) s->wide |= is_wide_key(&s->keys[i]);
-  if (!jm_size_mul(n, s->wide ? sizeof(jm_order_record) : sizeof(uint64_t), &s->row_bytes))
+  if (!jm_size_mul(n + JM_ORDER_SLACK, s->wide ? sizeof(jm_order_record) : sizeof(uint64_t),
+                   &s->row_bytes))
     return jm_error_out_of_memory();
   const bool is_cut = s->rows.count < FEW_ROWS && n >= 2 * GRAIN && jm_parallel_threads() > 1;
   s->piece = is_cut ? (n + MOST_PIECES - 1) / MOST_PIECES : n;

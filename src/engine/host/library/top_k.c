@@ -116,7 +116,7 @@ static void select_narrow(const selection *s, scratch room, const unsigned char 
     for (;;) {
       done += append(keys + done, n - done, base + done, bound, items, &n_items, s->room);
       if (done == n) break;
-      uint64_t *sorted = jm_order_sort64(items, spare, n_items, 32, n_items);
+      uint64_t *sorted = jm_order_sort_indexed(items, spare, n_items, n_items);
       if (sorted != items) spare = items;
       items = sorted;
       n_items = s->k;
@@ -128,7 +128,7 @@ static void select_narrow(const selection *s, scratch room, const unsigned char 
       }
     }
   }
-  items = jm_order_sort64(items, spare, n_items, 32, n_items);
+  items = jm_order_sort_indexed(items, spare, n_items, n_items);
   for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(items[i] & UINT32_MAX);
 }
 
@@ -155,7 +155,8 @@ static void select_wide(const selection *s, scratch room, const unsigned char *i
 
 static void run_rows(void *context, size_t begin, size_t end) {
   selection *s = context;
-  size_t bytes = s->room * (s->wide ? sizeof(jm_order_record) : sizeof(uint64_t));
+  size_t bytes =
+      (s->room + JM_ORDER_SLACK) * (s->wide ? sizeof(jm_order_record) : sizeof(uint64_t));
   scratch room = {jm_scratch_take(bytes), jm_scratch_take(bytes)};
   if (!room.a || !room.b) atomic_store(&s->failed, true);
   for (size_t row = begin; row < end; row++) {
