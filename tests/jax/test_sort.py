@@ -79,3 +79,20 @@ def test_long_rows_that_are_sorted_already():
     np.testing.assert_array_equal(jax.jit(jnp.sort)(x), np.sort(x))
     np.testing.assert_array_equal(jax.jit(jnp.argsort)(x), np.argsort(x, kind="stable"))
     np.testing.assert_array_equal(jax.jit(jnp.sort)(np.zeros(N)), np.zeros(N))
+
+
+@pytest.mark.parametrize(
+    "n, k", [(5, 5), (63, 1), (64, 8), (65, 3), (2048, 8), (2049, 40), (5000, 1), (20_011, 100)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "uint8", "float64"])
+@pytest.mark.parametrize("slope", [-1, 0, 1])
+def test_top_k(dtype, n, k, slope):
+    """Of equal elements the first come first; elements that get better or worse along the row."""
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, 100, (9, n)) + slope * np.arange(n) * 100 // n
+    x = (x - x.min()).astype(dtype)
+    x[1] = 3
+    order = np.argsort(-x.astype(np.float64), axis=1, kind="stable")[:, :k]
+    got, indices = jax.jit(lambda x: lax.top_k(x, k))(x)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_array_equal(got, np.take_along_axis(x, order, 1))

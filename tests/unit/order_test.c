@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sorts of keys and of records: against insertion by the rule, of all sizes about those of
+ * The sorts of keys and of records: against qsort, of all sizes about those of
  * blocks and pieces, with many equal items, and nothing written behind the slack. */
 #include "engine/host/library/order.h"
 
@@ -89,15 +89,6 @@ static bool is_whole(const void *p, size_t n, size_t bytes) {
     free(a), free(b), free(want);                                            \
   }
 
-static void check_vectors(void) {
-  for (jm_cpu_level level = JM_CPU_BASE; level <= jm_cpu_find_level(); level++) {
-    const jm_order_vector *vector = jm_order_vector_find(level);
-    if (!vector) continue;
-    CHECK_SORTS(uint32_t, compare32, (vector->sort32(a, b, n), a))
-    CHECK_SORTS(uint64_t, compare64, (vector->sort64(a, b, n), a))
-  }
-}
-
 /* What makes every median of a few samples a bad one. */
 static void check_unlucky_medians(void) {
   for (jm_cpu_level level = JM_CPU_BASE; level <= jm_cpu_find_level(); level++) {
@@ -114,6 +105,34 @@ static void check_unlucky_medians(void) {
     vector->sort32(a, b, MOST);
     CHECK(!memcmp(a, want, MOST * sizeof *a));
     free(a), free(b), free(want);
+  }
+}
+
+static void check_sets(const jm_order_vector *vector) {
+  enum { N = 2 * JM_ORDER_SET + 5 };
+  uint32_t keys[N], least[JM_ORDER_SET];
+  for (int round = 0; round < 200; round++) {
+    for (size_t i = 0; i < N; i++) keys[i] = (uint32_t)pattern(round % N_PATTERNS, i, N);
+    const uint32_t bound = keys[round % N];
+    const uint64_t set = vector->find_within(keys, bound);
+    for (size_t i = 0; i < JM_ORDER_SET; i++) CHECK((set >> i & 1) == (keys[i] <= bound));
+    const size_t lanes = 16 * (1 + (size_t)round % 3);
+    vector->find_least(keys, N, lanes, least);
+    for (size_t i = 0; i < lanes; i++) {
+      uint32_t want = keys[i];
+      for (size_t j = i; j < N / lanes * lanes; j += lanes) want = keys[j] < want ? keys[j] : want;
+      CHECK(least[i] == want);
+    }
+  }
+}
+
+static void check_vectors(void) {
+  for (jm_cpu_level level = JM_CPU_BASE; level <= jm_cpu_find_level(); level++) {
+    const jm_order_vector *vector = jm_order_vector_find(level);
+    if (!vector) continue;
+    CHECK_SORTS(uint32_t, compare32, (vector->sort32(a, b, n), a))
+    CHECK_SORTS(uint64_t, compare64, (vector->sort64(a, b, n), a))
+    check_sets(vector);
   }
 }
 

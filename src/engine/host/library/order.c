@@ -129,6 +129,14 @@ static void values8(const jm_key_order *order, const uint32_t *keys, size_t n, u
     bits ^= (word)((word)(0 - (word)(bits >> (sizeof(word) * 8 - 1))) | sign); \
     out[i] = (word)(bits ^ flip);                                              \
   }
+/* The same without substitutions. */
+#define EXACT_KEYS(word, step)                                                 \
+  JM_LOOP                                                                      \
+  for (size_t i = 0; i < n; i++) {                                             \
+    word bits = in[i * (step)];                                                \
+    bits ^= (word)((word)(0 - (word)(bits >> (sizeof(word) * 8 - 1))) | sign); \
+    out[i] = (word)(bits ^ flip);                                              \
+  }
 #define FLOAT_VALUES(word, step)                                               \
   JM_LOOP                                                                      \
   for (size_t i = 0; i < n; i++) {                                             \
@@ -145,6 +153,10 @@ static void values8(const jm_key_order *order, const uint32_t *keys, size_t n, u
       const word offset =                                                                         \
           flip ^ (jm_dtype_classof(order->dtype) == JM_CLASS_SINT ? sign : (word)0);              \
       for (size_t i = 0; i < n; i++) out[i] = (word)(in[i * stride] ^ offset);                    \
+      return true;                                                                                \
+    }                                                                                             \
+    if (!order->nan && !order->zero && stride == 1) {                                             \
+      EXACT_KEYS(word, 1)                                                                         \
       return true;                                                                                \
     }                                                                                             \
     const word last = order->nan ? (word)float_facts[order->dtype].last : (word) ~(word)0;        \
@@ -176,6 +188,7 @@ static void values8(const jm_key_order *order, const uint32_t *keys, size_t n, u
 WIDE_KEYS(16, uint16_t, uint32_t)
 WIDE_KEYS(32, uint32_t, uint32_t)
 WIDE_KEYS(64, uint64_t, uint64_t)
+#undef EXACT_KEYS
 #undef FLOAT_KEYS
 #undef FLOAT_VALUES
 

@@ -146,9 +146,41 @@ INLINE_256 unsigned after_u32_256(__m256i x, __m256i y) {
 #define PACK(p, x, mask) STORE(p, pack_256(x, DOUBLED(mask)))
 #include "engine/host/library/order_vector_sort.h"
 
+__attribute__((target("avx512f"))) static uint64_t within_512(const uint32_t *keys,
+                                                              uint32_t bound) {
+  const __m512i most = _mm512_set1_epi32((int)bound);
+  uint64_t set = 0;
+  for (int i = 0; i < JM_ORDER_SET; i += 16)
+    set |= (uint64_t)_mm512_cmple_epu32_mask(LOAD_512(keys + i), most) << i;
+  return set;
+}
+
+#define FIND_LEAST(bits, V, target_of)                                             \
+  target_of static void least_##bits(const uint32_t *keys, size_t n, size_t lanes, \
+                                     uint32_t *out) {                              \
+    for (size_t lane = 0; lane < lanes; lane += bits / 32) {                       \
+      V least = LOAD_##bits(keys + lane);                                          \
+      for (size_t i = lanes; i + lanes <= n; i += lanes)                           \
+        least = _mm##bits##_min_epu32(least, LOAD_##bits(keys + i + lane));        \
+      STORE_##bits(out + lane, least);                                             \
+    }                                                                              \
+  }
+FIND_LEAST(512, __m512i, __attribute__((target("avx512f"))))
+FIND_LEAST(256, __m256i, TARGET_256)
+
+TARGET_256 static uint64_t within_256(const uint32_t *keys, uint32_t bound) {
+  const __m256i most = _mm256_set1_epi32((int)bound);
+  uint64_t set = 0;
+  for (int i = 0; i < JM_ORDER_SET; i += 8)
+    set |= (uint64_t)(~after_u32_256(LOAD_256(keys + i), most) & 0xff) << i;
+  return set;
+}
+
 const jm_order_vector *jm_order_vector_find(jm_cpu_level level) {
-  static const jm_order_vector v512 = {u32_512_sort, u64_512_sort, SIZE_MAX, 4096},
-                               v256 = {u32_256_sort, u64_256_sort, 2048, 256};
+  static const jm_order_vector v512 = {u32_512_sort, u64_512_sort, SIZE_MAX,
+                                       4096,         within_512,   least_512},
+                               v256 = {u32_256_sort, u64_256_sort, 2048,
+                                       256,          within_256,   least_256};
   return level == JM_CPU_AVX512 ? &v512 : level == JM_CPU_AVX2 ? &v256 : NULL;
 }
 #else

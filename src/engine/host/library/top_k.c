@@ -8,14 +8,14 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/call.h"
-#include "engine/host/library/order.h"
+#include "engine/host/library/order_vector.h"
 
 enum {
-  CHUNK = 1024,
-  CANDIDATES = 192, /* room for them beside 4 k */
-  GROUP = 32,       /* keys that are looked at together */
-  LANES = 128,      /* of which the least keys are found together, at most */
-  GRAIN = 1 << 15,  /* elements that are worth a thread */
+  CHUNK = 2048,
+  CANDIDATES = 192,     /* room for them beside 4 k */
+  GROUP = JM_ORDER_SET, /* keys that are looked at together */
+  LANES = 128,          /* of which the least keys are found together, at most */
+  GRAIN = 1 << 15,      /* elements that are worth a thread */
 };
 
 /* Of equal keys the one with the larger index comes after. */
@@ -52,6 +52,8 @@ typedef struct selection {
   bool wide;
   size_t room; /* for items */
   size_t heap; /* how many make a heap: room, or never */
+  uint64_t (*find_within)(const uint32_t *keys, uint32_t bound);
+  void (*find_least)(const uint32_t *keys, size_t n, size_t lanes, uint32_t *least);
   const jm_call *call;
   atomic_bool failed; /* no memory */
 } selection;
@@ -61,75 +63,89 @@ typedef struct scratch {
   void *a, *b;
 } scratch;
 
+JM_CLONES static uint64_t find_within(const uint32_t *keys, uint32_t bound) {
+  uint32_t any = 0;
+  for (size_t i = 0; i < GROUP; i++) any |= keys[i] <= bound;
+  uint64_t set = 0;
+  for (size_t i = 0; any && i < GROUP; i++) set |= (uint64_t)(keys[i] <= bound) << i;
+  return set;
+}
+
+JM_CLONES static void find_least(const uint32_t *keys, size_t n, size_t lanes, uint32_t *least) {
+  memcpy(least, keys, lanes * sizeof *keys);
+  for (size_t i = lanes; i + lanes <= n; i += lanes)
+    for (size_t j = 0; j < lanes; j++) least[j] = keys[i + j] < least[j] ? keys[i + j] : least[j];
+}
+
+/* The best items so far and some that were before: always in the order of their indices where keys
+ * are equal, and the sort keeps that. */
+typedef struct candidates {
+  uint64_t *items, *spare;
+  size_t n;
+  uint32_t bound; /* keys of more don't count */
+} candidates;
+
 /* Appends the items of keys up to the bound, until fewer than GROUP places are left; returns how
- * many keys were read. Groups without any, soon most of them, are passed over. */
-JM_CLONES static size_t append(const uint32_t *keys, size_t n, uint64_t index, uint32_t bound,
-                               uint64_t *items, size_t *n_items, size_t room) {
-  size_t i = 0, m = *n_items;
-  for (size_t count; i < n && m + GROUP <= room; i += count) {
-    count = n - i < GROUP ? n - i : GROUP;
-    if (count == GROUP) {
-      uint32_t any = 0;
-      for (size_t j = 0; j < GROUP; j++) any |= keys[i + j] <= bound;
-      if (!any) continue;
-    }
-    for (size_t j = i; j < i + count; j++) {
-      items[m] = (uint64_t)keys[j] << 32 | (index + j);
-      m += keys[j] <= bound;
+ * many keys were read. A group's keys are there even behind n. */
+static size_t append(const selection *s, candidates *c, const uint32_t *keys, size_t n,
+                     uint64_t index) {
+  size_t i = 0, m = c->n;
+  for (; i < n && m + GROUP <= s->room; i += GROUP) {
+    uint64_t set = s->find_within(keys + i, c->bound);
+    if (n - i < GROUP) set &= ((uint64_t)1 << (n - i)) - 1;
+    for (; set; set &= set - 1) {
+      const size_t j = i + (size_t)__builtin_ctzll(set);
+      c->items[m++] = (uint64_t)keys[j] << 32 | (index + j);
     }
   }
-  *n_items = m;
-  return i;
+  c->n = m;
+  return i < n ? i : n;
+}
+
+static void sort_candidates(candidates *c) {
+  uint64_t *sorted = jm_order_sort_indexed(c->items, c->spare, c->n, c->n);
+  if (sorted != c->items) c->spare = c->items;
+  c->items = sorted;
+}
+
+/* The k first stay. What comes next has to be less than the last of them; false: nothing is. */
+static bool drop(candidates *c, size_t k) {
+  sort_candidates(c);
+  c->n = k;
+  const uint32_t last = (uint32_t)(c->items[k - 1] >> 32);
+  c->bound = last - 1;
+  return last;
 }
 
 /* A bound that at least k of the keys are within: the k-th of the least keys of lanes, of which
  * there are four for each of the k, so that few more keys are. UINT32_MAX: there are too few. */
-JM_CLONES static uint32_t find_bound(const uint32_t *keys, size_t n, size_t k) {
-  uint32_t least[LANES];
-  const size_t lanes = (4 * k + 15) / 16 * 16;
+static uint32_t find_bound(const selection *s, const uint32_t *keys, size_t n) {
+  uint32_t least[LANES + JM_ORDER_SLACK], spare[LANES + JM_ORDER_SLACK];
+  const size_t lanes = (4 * s->k + 15) / 16 * 16;
   if (lanes > LANES || n < 2 * lanes) return UINT32_MAX;
-  memcpy(least, keys, lanes * sizeof *keys);
-  for (size_t i = lanes; i + lanes <= n; i += lanes)
-    for (size_t j = 0; j < lanes; j++) least[j] = keys[i + j] < least[j] ? keys[i + j] : least[j];
-  for (;;) {
-    uint32_t first = UINT32_MAX, equal = 0;
-    for (size_t j = 0; j < lanes; j++) first = least[j] < first ? least[j] : first;
-    for (size_t j = 0; j < lanes; j++) equal += least[j] == first;
-    if (equal >= k || first == UINT32_MAX) return first;
-    k -= equal;
-    for (size_t j = 0; j < lanes; j++) least[j] = least[j] == first ? UINT32_MAX : least[j];
-  }
+  s->find_least(keys, n, lanes, least);
+  return jm_order_sort32(least, spare, lanes, lanes)[s->k - 1];
 }
 
-/* The indices of the k first items, in order: candidates are gathered, and when there is no more
- * room, sorted; the k first stay and the last of them becomes the bound. They are always in the
- * order of their indices where keys are equal, and the sort keeps that. */
+/* The indices of the k first items, in order: candidates are gathered and, once they are twice as
+ * many as wanted or there is no room, the k first of them set a new bound. */
 static void select_narrow(const selection *s, scratch room, const unsigned char *in,
                           int32_t *indices) {
-  uint32_t keys[CHUNK], bound = UINT32_MAX;
-  uint64_t *items = room.a, *spare = room.b;
-  size_t n_items = 0;
-  for (size_t base = 0; base < s->n; base += CHUNK) {
-    size_t n = s->n - base < CHUNK ? s->n - base : CHUNK, done = 0;
+  uint32_t keys[CHUNK + GROUP];
+  candidates c = {.items = room.a, .spare = room.b, .bound = UINT32_MAX};
+  bool is_open = true; /* something may come before the last that is wanted */
+  for (size_t base = 0; base < s->n && is_open; base += CHUNK) {
+    const size_t n = s->n - base < CHUNK ? s->n - base : CHUNK;
     jm_order_keys32(&s->order, in + base * s->bytes, 1, n, keys);
-    if (!base) bound = find_bound(keys, n, s->k);
-    for (;;) {
-      done += append(keys + done, n - done, base + done, bound, items, &n_items, s->room);
-      if (done == n) break;
-      uint64_t *sorted = jm_order_sort_indexed(items, spare, n_items, n_items);
-      if (sorted != items) spare = items;
-      items = sorted;
-      n_items = s->k;
-      uint32_t last = (uint32_t)(items[s->k - 1] >> 32);
-      bound = last - 1;
-      if (!last) { /* nothing comes before it any more */
-        base = s->n;
-        break;
-      }
+    if (!base) c.bound = find_bound(s, keys, n);
+    size_t done = append(s, &c, keys, n, base);
+    while (is_open && (done < n || (base + n < s->n && c.n >= 2 * s->k))) {
+      is_open = drop(&c, s->k);
+      if (is_open) done += append(s, &c, keys + done, n - done, base + done);
     }
   }
-  items = jm_order_sort_indexed(items, spare, n_items, n_items);
-  for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(items[i] & UINT32_MAX);
+  sort_candidates(&c);
+  for (size_t i = 0; i < s->k; i++) indices[i] = (int32_t)(c.items[i] & UINT32_MAX);
 }
 
 static void select_wide(const selection *s, scratch room, const unsigned char *in,
@@ -181,6 +197,9 @@ jm_error *jm_library_top_k(const jm_call *call) {
   s.k = (size_t)attrs->k;
   s.bytes = jm_dtype_bytes(type->dtype);
   s.wide = s.bytes == 8;
+  const jm_order_vector *vector = jm_order_vector_find(jm_cpu_find_level());
+  s.find_within = vector ? vector->find_within : find_within;
+  s.find_least = vector ? vector->find_least : find_least;
   if (s.n > INT32_MAX)
     return jm_op_error(call->module, call->op, JM_UNIMPLEMENTED, "top_k of more than 2^31-1");
   bool few = s.k <= s.n / 8;
