@@ -73,6 +73,24 @@ def test_long_rows_of_two_keys(dtypes):
         np.testing.assert_array_equal(have, want[order])
 
 
+@pytest.mark.parametrize("shape, axis", [((3, 300), 1), ((300, 3), 0), ((N,), 0)])
+@pytest.mark.parametrize("keys", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32", "int16", "float32"])
+def test_operands_that_are_nearly_numbers(dtype, keys, shape, axis):
+    """Operands that are the numbers of their elements aren't gathered; others that begin so are."""
+    n = shape[axis]
+    numbers = np.arange(n) if len(shape) == 1 else np.expand_dims(np.arange(n), 1 - axis)
+    operands = [np.broadcast_to(numbers, shape).astype(dtype) for _ in range(4)]
+    operands[1].flat[-1] += 1
+    operands[2].flat[2 * n // 3] = 7
+    operands[3] = operands[3] + np.array(1, dtype)
+    x = values(keys, shape)
+    got = jax.jit(lambda *x: lax.sort(x, dimension=axis, num_keys=1))(x, *operands)
+    order = np.argsort(x, axis=axis, kind="stable")
+    for have, want in zip(got, (x, *operands)):
+        np.testing.assert_array_equal(have, np.take_along_axis(want, order, axis))
+
+
 def test_long_rows_that_are_sorted_already():
     """All items share most digits."""
     x = np.arange(N, dtype=np.uint32) % 3

@@ -44,6 +44,26 @@ PERMUTES(4, uint32_t)
 PERMUTES(8, uint64_t)
 PERMUTES(16, pair64)
 
+/* Of operands whose elements are their own numbers, as argsort's, nothing need be gathered. */
+#define NUMBER(name, type, index_type, INDEX)                                     \
+  static void name(type *out, const index_type *order, size_t n, size_t stride) { \
+    for (size_t i = 0; i < n; i++) out[i * stride] = (type)INDEX(order[i]);       \
+  }
+#define NUMBERS(bytes, type)                             \
+  NUMBER(number_packed##bytes, type, uint64_t, LOW_HALF) \
+  NUMBER(number_record##bytes, type, jm_order_record, RECORD_INDEX)
+NUMBERS(4, uint32_t)
+NUMBERS(8, uint64_t)
+
+static bool is_numbered(size_t bytes, const void *in, size_t stride, size_t begin, size_t end) {
+  uint64_t other = 0;
+  if (bytes == 4)
+    for (size_t i = begin; i < end; i++) other |= ((const uint32_t *)in)[i * stride] ^ (uint32_t)i;
+  else
+    for (size_t i = begin; i < end; i++) other |= ((const uint64_t *)in)[i * stride] ^ i;
+  return !other;
+}
+
 /* The order of a row: items whose index is the low half of a u64, or records. */
 typedef struct permutation {
   const uint64_t *packed;
@@ -70,6 +90,17 @@ static void permute(jm_dtype dtype, const void *in, void *out, permutation p, si
       break;
   }
 #undef CASE
+}
+
+static void write_numbers(size_t bytes, void *out, permutation p, size_t n, size_t stride) {
+  if (bytes == 4 && p.packed)
+    number_packed4(out, p.packed, n, stride);
+  else if (bytes == 4)
+    number_record4(out, p.records, n, stride);
+  else if (p.packed)
+    number_packed8(out, p.packed, n, stride);
+  else
+    number_record8(out, p.records, n, stride);
 }
 
 /* -- sorting by keys */
@@ -101,6 +132,7 @@ typedef struct row {
   uint32_t except; /* the operand that is written from its keys */
   bool first;      /* no key was looked at before: the order is the elements' own */
   atomic_bool lossy;
+  atomic_uint_fast64_t numbered; /* of the first 64 operands, those whose elements are numbers */
 } row;
 
 static void for_pieces(row *r, jm_parallel_fn *fn) {
@@ -154,6 +186,32 @@ static void write_values(void *context, size_t begin, size_t end) {
     jm_order_values32(&r->key->order, (uint32_t *)r->keys + begin, end - begin, out, stride);
 }
 
+static bool is_numbered_from(const row *r, uint32_t i, size_t begin, size_t end) {
+  const jm_tensor *in = &r->s->call->in[i];
+  const size_t bytes = jm_dtype_bytes(in->type->dtype);
+  return (bytes == 4 || bytes == 8) &&
+         is_numbered(bytes, (const unsigned char *)in->data + r->start * bytes, r->s->rows.stride,
+                     begin, end);
+}
+
+static void check_numbered(void *context, size_t begin, size_t end) {
+  row *r = context;
+  const uint64_t asked = atomic_load_explicit(&r->numbered, memory_order_relaxed);
+  for (uint64_t set = asked; set; set &= set - 1)
+    if (!is_numbered_from(r, (uint32_t)__builtin_ctzll(set), begin, end))
+      atomic_fetch_and_explicit(&r->numbered, ~(set & -set), memory_order_relaxed);
+}
+
+/* Two elements tell most of the others. */
+static void find_numbered(row *r) {
+  const key_sort *s = r->s;
+  uint64_t asked = 0;
+  for (uint32_t i = 0; i < s->n_inputs && i < 64; i++)
+    if (i != r->except && is_numbered_from(r, i, 0, 2)) asked |= (uint64_t)1 << i;
+  atomic_store_explicit(&r->numbered, asked, memory_order_relaxed);
+  if (asked) for_pieces(r, check_numbered);
+}
+
 /* Each output: the key's operand from its sorted keys if they tell the elements (a sequential write
  * instead of scattered reads), others by the order. */
 static void write_outputs(void *context, size_t begin, size_t end) {
@@ -162,10 +220,17 @@ static void write_outputs(void *context, size_t begin, size_t end) {
   const permutation p = s->wide
                             ? (permutation){.records = (const jm_order_record *)r->items + begin}
                             : (permutation){.packed = (const uint64_t *)r->items + begin};
-  for (uint32_t i = 0; i < s->n_inputs; i++)
-    if (i != r->except)
-      permute(s->call->in[i].type->dtype, s->call->in[i].data,
-              output_at(s, i, begin * s->rows.stride), p, end - begin, s->rows.stride, r->start);
+  const uint64_t numbered = atomic_load_explicit(&r->numbered, memory_order_relaxed);
+  const size_t n = end - begin, stride = s->rows.stride;
+  for (uint32_t i = 0; i < s->n_inputs; i++) {
+    if (i == r->except) continue;
+    const jm_tensor *in = &s->call->in[i];
+    if (i < 64 && numbered >> i & 1)
+      write_numbers(jm_dtype_bytes(in->type->dtype), output_at(s, i, r->start + begin * stride), p,
+                    n, stride);
+    else
+      permute(in->type->dtype, in->data, output_at(s, i, begin * stride), p, n, stride, r->start);
+  }
 }
 
 /* What is sorted lies in one of the two rooms; false: there was no memory. */
@@ -216,6 +281,7 @@ static bool sort_row_packed(row *r) {
   r->keys = r->spare;
   r->except = whole ? r->key->operand : UINT32_MAX;
   if (whole) for_pieces(r, unpack_keys);
+  find_numbered(r);
   for_pieces(r, write_outputs);
   return true;
 }
@@ -246,6 +312,7 @@ static bool sort_row_records(row *r) {
     if (!take_sorted(r, jm_order_sort_records(r->items, r->spare, n, s->piece))) return false;
   }
   r->except = UINT32_MAX;
+  find_numbered(r);
   for_pieces(r, write_outputs);
   return true;
 }
