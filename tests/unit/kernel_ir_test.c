@@ -95,6 +95,24 @@ static void test_folding(void) {
   jm_kernel_destroy(finish(b));
 }
 
+/* Sums of indices keep their constant outermost; other sums are as they were written, because their
+ * parts have uses of their own. */
+static void test_constants_of_sums(void) {
+  static const jm_ktype types[] = {JM_KT_i64, JM_KT_i32, JM_KT_i8};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    jm_kbuilder *b = start();
+    const uint32_t memory = jm_kbuild_param(b, JM_SPACE_GLOBAL, types[i], 2, false, 0);
+    jm_kval x = jm_kbuild_load(b, memory, jm_kbuild_index(b, 0));
+    jm_kval y = jm_kbuild_load(b, memory, jm_kbuild_index(b, 1));
+    jm_kval three = jm_kbuild_int(b, types[i], 3), part = jm_k_iadd(b, x, three);
+    const bool moves = types[i] == JM_KT_i64;
+    CHECK((jm_k_iadd(b, part, y) == jm_k_iadd(b, jm_k_iadd(b, x, y), three)) == moves);
+    CHECK((jm_k_isub(b, part, y) == jm_k_iadd(b, jm_k_isub(b, x, y), three)) == moves);
+    CHECK(jm_k_iadd(b, part, three) == jm_k_iadd(b, x, jm_kbuild_int(b, types[i], 6)));
+    jm_kernel_destroy(finish(b));
+  }
+}
+
 static void test_ranges(void) {
   jm_kbuilder *b = start();
   jm_kloop loop;
@@ -630,6 +648,7 @@ static void test_without_memory(void) {
   CHECK(n > 3 && n < 200);
 }
 
-TEST_MAIN(test_folding, test_ranges, test_delinearise, test_motion, test_alias,
-          test_loops_that_are_none, test_refusals, test_lanes, test_while, test_chunks_and_scratch,
-          test_bounds_and_cancel, test_random_expressions, test_text, test_without_memory)
+TEST_MAIN(test_folding, test_constants_of_sums, test_ranges, test_delinearise, test_motion,
+          test_alias, test_loops_that_are_none, test_refusals, test_lanes, test_while,
+          test_chunks_and_scratch, test_bounds_and_cancel, test_random_expressions, test_text,
+          test_without_memory)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Simplification of single instructions while they are built. Integer sums keep their constant
+ * Simplification of single instructions while they are built. Sums of indices keep their constant
  * outermost and their deepest operand second, so that loop-invariant terms are added outside of the
- * loop. Index arithmetic is treated as sums of terms: dividing such a sum by a constant cancels the
+ * loop. Other integers are data: a partial sum with a constant is mostly used on its own, too, as
+ * in the rounds of a random generator, and moving the constant would add it once for each sum.
+ * Index arithmetic is treated as sums of terms: dividing such a sum by a constant cancels the
  * factors with which it was built, and summing the parts of an index restores the index. Everything
  * here is exact: for integers modulo 2^n, for floats but for the payload of NaN.
  */
@@ -214,7 +216,8 @@ static jm_kval simplify_iadd(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_
     return JM_KNONE;
   }
   for (int i = 0; i < 2; i++) {
-    if ((y = jm_kbuilder_match(b, x[i], code)) && is_int(b, y[1], &c))
+    y = jm_kbuilder_match(b, x[i], code);
+    if (type == JM_KT_i64 && y && is_int(b, y[1], &c))
       return jm_kbuild2(b, code, jm_kbuild2(b, code, y[0], x[1 - i]), y[1]);
     if ((y = jm_kbuilder_match(b, x[i], JM_K_isub)) && y[1] == x[1 - i]) return y[0];
   }
@@ -251,10 +254,11 @@ static jm_kval simplify_isub(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_
   if ((y = jm_kbuilder_match(b, x[0], JM_K_iadd))) {
     if (y[0] == x[1]) return y[1];
     if (y[1] == x[1]) return y[0];
-    if (is_int(b, y[1], &c)) return jm_kbuild2(b, JM_K_iadd, jm_kbuild2(b, code, y[0], x[1]), y[1]);
+    if (type == JM_KT_i64 && is_int(b, y[1], &c))
+      return jm_kbuild2(b, JM_K_iadd, jm_kbuild2(b, code, y[0], x[1]), y[1]);
   }
   if ((y = jm_kbuilder_match(b, x[1], JM_K_iadd))) {
-    if (is_int(b, y[1], &c))
+    if (type == JM_KT_i64 && is_int(b, y[1], &c))
       return jm_kbuild2(b, JM_K_iadd, jm_kbuild2(b, code, x[0], y[0]),
                         jm_kbuild_int(b, type, (int64_t)(0 - (uint64_t)c)));
     if (y[0] == x[0]) return jm_kbuild2(b, code, jm_kbuild_int(b, type, 0), y[1]);
