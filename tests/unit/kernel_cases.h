@@ -172,7 +172,7 @@ static void add_inst_case(jm_kopcode code, jm_ktype from, jm_ktype to, jm_kcall 
 static inline void add_inst_cases(jm_kbinding binding, uint32_t width) {
   for (int c = 0; c < JM_N_KOPS; c++) {
     const jm_kop_fact *op = &jm_kop_facts[c];
-    if (op->operands < 1 || c == JM_K_load || c == JM_K_store) continue;
+    if (op->operands < 1 || !(op->flags & JM_KFLAG_PURE)) continue;
     for (jm_ktype from = 0; from < JM_N_KTYPES; from++) {
       bool is_float = jm_ktype_is_float(from);
       if ((op->flags & JM_KFLAG_INT && is_float) || (op->flags & JM_KFLAG_FLT && !is_float))
@@ -320,6 +320,44 @@ static void add_column_case(jm_ktype type, uint32_t width) {
   add_case(b);
 }
 
+/* [rows, columns] through a tile of 32 lines; the count (as a bound) hides the sizes. */
+static void add_tile_case(jm_ktype type, int64_t rows, int64_t columns) {
+  enum { LINES = 32, PITCH = 40 };
+  char name[64];
+  snprintf(name, sizeof name, "tile %s %d %d", jm_ktype_names[type], (int)rows, (int)columns);
+  jm_kbuilder *b = begin_case(name);
+  const uint32_t x = case_param(b, type, false, 0), z = case_param(b, type, true, 0);
+  const uint32_t tile = jm_kbuild_param(b, JM_SPACE_SCRATCH, type, LINES * PITCH, true, 0);
+  const jm_kval zero = jm_kbuild_index(b, 0), pitch = jm_kbuild_index(b, PITCH);
+  const jm_kval one = jm_k_smin(b, case_count(b), jm_kbuild_index(b, 1));
+  const jm_kval n[2] = {jm_k_imul(b, one, jm_kbuild_index(b, rows)),
+                        jm_k_imul(b, one, jm_kbuild_index(b, columns))};
+  for (uint32_t back = 0; back < 2; back++) {
+    jm_kloop line, loop;
+    jm_kbuild_loop_begin(b, JM_BIND_SERIAL, 1, zero, n[back], NULL, 0, &line);
+    jm_kbuild_loop_begin(b, JM_BIND_VECTOR, 16, zero, n[!back], NULL, 0, &loop);
+    jm_kval at = jm_k_iadd(b, jm_k_imul(b, line.index, pitch), loop.index);
+    jm_kval global = jm_k_iadd(b, jm_k_imul(b, line.index, n[!back]), loop.index);
+    if (back)
+      jm_kbuild_store(b, z, global, jm_kbuild_load(b, tile, at));
+    else
+      jm_kbuild_store(b, tile, at, jm_kbuild_load(b, x, global));
+    jm_kbuild_loop_end(b, &loop, NULL);
+    jm_kbuild_loop_end(b, &line, NULL);
+    if (!back) jm_kbuild_transpose(b, tile, PITCH, n[0], n[1]);
+  }
+  add_case(b);
+}
+
+static inline void add_tile_cases(void) {
+  for (jm_ktype type = JM_KT_i8; type < JM_N_KTYPES; type++) {
+    add_tile_case(type, 13, 32);
+    add_tile_case(type, 25, 20);
+    add_tile_case(type, 3, 5);
+    add_tile_case(type, 17, 17);
+  }
+}
+
 /* Rows through scratch memory, with constant bounds: what they leave for the rest is known. */
 static void add_scratch_case(uint32_t width, int64_t columns) {
   jm_kbuilder *b = begin_case("scratch");
@@ -446,7 +484,7 @@ static jm_kval pick_value(const random_body *r, jm_ktype t) {
 static void add_random_inst(jm_kbuilder *b, random_body *r) {
   jm_kopcode code = (jm_kopcode)random_number(JM_N_KOPS);
   const jm_kop_fact *op = &jm_kop_facts[code];
-  if (op->operands < 1 || code == JM_K_load || code == JM_K_store) return;
+  if (op->operands < 1 || !(op->flags & JM_KFLAG_PURE)) return;
   jm_ktype from = (jm_ktype)random_number(JM_N_KTYPES), to = (jm_ktype)random_number(JM_N_KTYPES);
   bool is_float = jm_ktype_is_float(from);
   if ((op->flags & JM_KFLAG_INT && is_float) || (op->flags & JM_KFLAG_FLT && !is_float)) return;
@@ -541,6 +579,7 @@ static inline void add_memory_cases(void) {
 }
 
 static inline void add_loop_cases(void) {
+  add_tile_cases();
   for (jm_ktype t = JM_KT_f32; t <= JM_KT_f64; t++)
     for (uint32_t width = 2; width <= 32; width *= 2) {
       add_reduce_case(t, width);

@@ -385,6 +385,14 @@ void jm_kbuild_store(jm_kbuilder *b, uint32_t param, jm_kval index, jm_kval valu
   if (inst != JM_KNONE) append(b, current(b), inst);
 }
 
+void jm_kbuild_transpose(jm_kbuilder *b, uint32_t param, int64_t pitch, jm_kval rows,
+                         jm_kval columns) {
+  const jm_kval x[] = {jm_kbuild_index(b, pitch), rows, columns};
+  if (!all_visible(b, JM_K_transpose, x, 3)) return;
+  jm_kinst inst = add_inst(b, JM_K_transpose, x, 3, param);
+  if (inst != JM_KNONE) append(b, current(b), inst);
+}
+
 /* ---- structured instructions */
 
 /* n arguments of the block, of the types of some values; their first. */
@@ -629,7 +637,7 @@ void jm_kbuild_if_end(jm_kbuilder *b, jm_kinst inst, const jm_kval *yields, jm_k
  * nesting, which the kernel's creator bounds. */
 static bool mark_effects(const jm_kernel *k, jm_kinst inst, bool *effects) {
   const jm_kinst_fact *fact = &k->insts[inst];
-  bool effect = fact->code == JM_K_store;
+  bool effect = fact->code == JM_K_store || fact->code == JM_K_transpose;
   for (uint32_t i = 0; i < fact->n_blocks; i++) {
     const jm_kblock_fact *block = &k->blocks[fact->first_block + i];
     for (uint32_t j = 0; j < block->n_insts; j++)

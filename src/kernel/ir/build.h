@@ -85,6 +85,9 @@ jm_kval jm_kbuild_cast(jm_kbuilder *b, jm_kopcode code, jm_ktype type, jm_kval x
 jm_kval jm_kbuild_call(jm_kbuilder *b, jm_kcall call, const jm_kval *args);
 jm_kval jm_kbuild_load(jm_kbuilder *b, uint32_t param, jm_kval index);
 void jm_kbuild_store(jm_kbuilder *b, uint32_t param, jm_kval index, jm_kval value);
+/* The square at the start of scratch memory, in lines that lie `pitch` elements apart. */
+void jm_kbuild_transpose(jm_kbuilder *b, uint32_t param, int64_t pitch, jm_kval rows,
+                         jm_kval columns);
 
 /* -- loops. begin opens the body and gives the index and the carries as the body sees them; end
  * closes it with the next carries and gives the loop's results. */

@@ -137,6 +137,31 @@ ACCESS(2, uint16_t)
 ACCESS(4, uint32_t)
 ACCESS(8, uint64_t)
 
+static void swap_elements(uint8_t *x, uint8_t *y, uint32_t size) {
+  uint8_t kept[8];
+  memcpy(kept, x, size);
+  memcpy(x, y, size);
+  memcpy(y, kept, size);
+}
+
+static void run_transpose(machine *m, const step *s) {
+  const jm_kparam *param = &m->kernel->params[s->inst->imm];
+  const int64_t pitch = (int64_t)m->slots[s->a], rows = (int64_t)m->slots[s->b];
+  const int64_t columns = (int64_t)m->slots[s->inst->operands[2]];
+  const int64_t few = rows < columns ? rows : columns, many = rows < columns ? columns : rows;
+  const uint32_t size = jm_ktype_bytes[param->element];
+  uint8_t *memory = m->memory[s->inst->imm];
+  if (few <= 0) return;
+  if (many > pitch || (many - 1) * pitch + many > param->elements) {
+    fail(m, jm_error_internal("kernel %s: a transpose of %" PRId64 " lines in parameter %" PRIu64,
+                              m->kernel->name, many, s->inst->imm));
+    return;
+  }
+  for (int64_t i = 0; i < few; i++)
+    for (int64_t j = i + 1; j < many; j++)
+      swap_elements(memory + (i * pitch + j) * size, memory + (j * pitch + i) * size, size);
+}
+
 static void run_barrier(machine *m, const step *s) {
   if (m->races) jm_races_pass_barrier(m->races, s->inst->imm);
 }
@@ -271,6 +296,8 @@ static handler *find_handler(const jm_kernel *k, const jm_kinst_fact *inst, jm_k
       uint32_t size = jm_ktype_bytes[k->params[inst->imm].element];
       return (inst->code == JM_K_load ? loads : stores)[__builtin_ctz(size)];
     }
+    case JM_K_transpose:
+      return run_transpose;
     case JM_K_barrier:
       return run_barrier;
     case JM_K_loop:

@@ -205,18 +205,18 @@ static void read_structured(reader *r, jm_kinst inst, jm_kblock at) {
   k->insts[inst].n_results = n;
 }
 
-static void read_place(reader *r, jm_kinst_fact *fact, bool store) {
-  jm_kval operands[2];
+static void read_place(reader *r, jm_kinst_fact *fact, uint32_t n) {
+  jm_kval operands[3];
   expect(r, "$");
   fact->imm = read_number(r);
   expect(r, "[");
   operands[0] = read_value(r);
   expect(r, "]");
-  if (store) {
+  for (uint32_t i = 1; i < n; i++) {
     expect(r, ",");
-    operands[1] = read_value(r);
+    operands[i] = read_value(r);
   }
-  fact->n_operands = store ? 2 : 1;
+  fact->n_operands = n;
   fact->operands = jm_arena_copy(&r->kernel->arena, operands, fact->n_operands, sizeof *operands);
   if (!fact->operands) out_of_memory(r);
 }
@@ -265,8 +265,8 @@ static bool read_inst(reader *r, jm_kblock at) {
   block->insts[block->n_insts++] = inst;
   if (jm_kop_facts[code].result == JM_KRESULT_MANY) {
     read_structured(r, inst, at);
-  } else if (code == JM_K_load || code == JM_K_store) {
-    read_place(r, fact, code == JM_K_store);
+  } else if (code == JM_K_load || code == JM_K_store || code == JM_K_transpose) {
+    read_place(r, fact, (uint32_t)jm_kop_facts[code].operands);
   } else if (code == JM_K_barrier) {
     if (accept(r, "scratch")) fact->imm |= JM_SCOPE_SCRATCH;
     if (accept(r, "global")) fact->imm |= JM_SCOPE_GLOBAL;

@@ -94,11 +94,11 @@ static void print_inst(printer *p, const jm_kinst_fact *inst) {
     print_structured(p, inst);
     return;
   }
-  if (inst->code == JM_K_store) {
-    jm_text_printf(p->text, "store $%" PRIu64 "[", inst->imm);
+  if (inst->code == JM_K_store || inst->code == JM_K_transpose) {
+    jm_text_printf(p->text, "%s $%" PRIu64 "[", jm_kop_facts[inst->code].name, inst->imm);
     print_value(p, inst->operands[0]);
     jm_text_printf(p->text, "], ");
-    print_value(p, inst->operands[1]);
+    print_values(p, inst->operands + 1, inst->n_operands - 1);
     return;
   }
   if (inst->code == JM_K_barrier) {

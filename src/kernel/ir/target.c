@@ -59,7 +59,7 @@ const jm_target jm_target_host = {
                .serial_blocks = INT64_MAX},
     .tile = {.edge = 64, /* 16 KiB of f32: half of the first cache */
              .least = 8,
-             .padding = 1,
+             .padding = 16, /* lines begin where vectors do, and in different sets of a cache */
              .few = 4 << 10},
     .scatter = {.least_row = 8, /* half a vector at best */
                 .least_rows = 64,

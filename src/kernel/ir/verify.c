@@ -110,6 +110,22 @@ static jm_error *check_memory(const checker *c, jm_kinst inst) {
   return NULL;
 }
 
+static jm_error *check_transpose(const checker *c, jm_kinst inst) {
+  const jm_kinst_fact *fact = &c->kernel->insts[inst];
+  if (fact->imm >= c->kernel->n_params) return wrong(c, inst, "no such parameter");
+  const jm_kparam *param = &c->kernel->params[fact->imm];
+  if (fact->n_operands != 3 || fact->n_results) return wrong(c, inst, "not what it takes or gives");
+  for (uint32_t i = 0; i < 3; i++)
+    if (type_of(c, fact->operands[i]) != JM_KT_i64) return wrong(c, inst, "a size is not an i64");
+  if (param->space != JM_SPACE_SCRATCH || !param->written)
+    return wrong(c, inst, "not scratch memory that is written");
+  const jm_kinst pitch = c->kernel->values[fact->operands[0]].inst;
+  if (pitch == JM_KNONE || c->kernel->insts[pitch].code != JM_K_const)
+    return wrong(c, inst, "the pitch is not a constant");
+  if (c->in_vector || jm_kernel_threads(c->kernel)) return wrong(c, inst, "not for a lane");
+  return NULL;
+}
+
 static jm_error *check_block(checker *c, jm_kblock at, uint32_t depth);
 
 /* Where each kind of loop may occur, and its width. */
@@ -253,6 +269,8 @@ static jm_error *check_inst(checker *c, jm_kinst inst, jm_kblock at, uint32_t de
     return wrong(c, inst, "it has no blocks");
   else if (fact->code == JM_K_load || fact->code == JM_K_store)
     JM_TRY(check_memory(c, inst));
+  else if (fact->code == JM_K_transpose)
+    JM_TRY(check_transpose(c, inst));
   else if (fact->code == JM_K_barrier)
     JM_TRY(check_barrier(c, inst));
   else

@@ -250,6 +250,19 @@ static void print_store(jm_c_printer *p, const jm_kinst_fact *f) {
             jm_c_value(p, f->operands[0]).text, jm_c_value(p, f->operands[1]).text);
 }
 
+static void print_transpose(jm_c_printer *p, const jm_kinst_fact *f) {
+  const jm_c_name memory = memory_name(p, f->imm), pitch = jm_c_value(p, f->operands[0]);
+  const jm_c_name rows = jm_c_value(p, f->operands[1]), columns = jm_c_value(p, f->operands[2]);
+  const char *const element = p->d->types[p->k->params[f->imm].element];
+  jm_c_line(p, "for (int i = 0; i < %s && i < %s; i++)", rows.text, columns.text);
+  jm_c_line(p, "  for (int j = i + 1; j < %s || j < %s; j++) {", rows.text, columns.text);
+  jm_c_line(p, "    %s x = %s[i * %s + j];", element, memory.text, pitch.text);
+  jm_c_line(p, "    %s[i * %s + j] = %s[j * %s + i];", memory.text, pitch.text, memory.text,
+            pitch.text);
+  jm_c_line(p, "    %s[j * %s + i] = x;", memory.text, pitch.text);
+  jm_c_line(p, "  }");
+}
+
 jm_error *jm_c_print_inst(jm_c_printer *p, const jm_kinst_fact *f) {
   switch (f->code) {
     case JM_K_const:
@@ -262,6 +275,9 @@ jm_error *jm_c_print_inst(jm_c_printer *p, const jm_kinst_fact *f) {
     }
     case JM_K_store:
       print_store(p, f);
+      return NULL;
+    case JM_K_transpose:
+      print_transpose(p, f);
       return NULL;
     case JM_K_barrier:
       if (p->d->lane && p->threads > 1) jm_c_line(p, "%s", p->d->barriers[f->imm]);

@@ -118,6 +118,8 @@ void jm_llvm_declare(jm_llvm_printer *p, const char *format, ...) JM_PRINTF(2, 3
 /* Loads and stores. llvm_memory.c */
 void jm_llvm_print_load(jm_llvm_printer *p, const jm_kinst_fact *f);
 void jm_llvm_print_store(jm_llvm_printer *p, jm_kinst inst);
+/* A tile of scratch memory through registers. llvm_transpose.c */
+void jm_llvm_print_transpose(jm_llvm_printer *p, const jm_kinst_fact *f);
 /* Finds stores of a block that are written together with a later one (jm_llvm_printer.partners). */
 void jm_llvm_pair_stores(jm_llvm_printer *p, jm_kblock block);
 

@@ -331,6 +331,10 @@ void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
     jm_llvm_print_load(p, f);
     return;
   }
+  if (f->code == JM_K_transpose) {
+    jm_llvm_print_transpose(p, f);
+    return;
+  }
   if (f->code == JM_K_store) {
     jm_llvm_print_store(p, inst);
     return;

@@ -79,13 +79,22 @@ static bool find_staged(tiling *t) {
   return t->n && t->axes.sizes[t->across] >= least && t->axes.sizes[t->axes.n - 1] >= least;
 }
 
+/* Lanes that are a vector read lines: the tile changes places with its transpose before they do.
+ * Those of a group read columns, and so do those of pairs of parts. */
+static bool is_turned(const staged_transpose *c) {
+  const tiling *t = c->tiling;
+  return t->s->target->lanes == JM_BIND_VECTOR && !jm_dtype_is_complex(type_of(t, c->v)->dtype);
+}
+
 static jm_element load_staged(void *context, jm_emit *e, const jm_kval *index) {
   const staged_transpose *c = context;
   const tiling *t = c->tiling;
   jm_kbuilder *b = jm_emit_builder(e);
   (void)index; /* the loops' own */
-  jm_kval at = jm_kbuild2(b, JM_K_imul, t->p, jm_kbuild_index(b, t->pitch));
-  at = jm_kbuild2(b, JM_K_iadd, at, t->q);
+  const bool turned = is_turned(c);
+  jm_kval line = turned ? t->q : t->p, place = turned ? t->p : t->q;
+  jm_kval at = jm_kbuild2(b, JM_K_imul, line, jm_kbuild_index(b, t->pitch));
+  at = jm_kbuild2(b, JM_K_iadd, at, place);
   return jm_emit_load(e, type_of(t, c->v)->dtype, c->param, at);
 }
 
@@ -205,6 +214,9 @@ static void build_tiles(tiling *t, jm_launch_builder *l) {
   each(t, l, true, first, count, point);
   for (uint32_t i = 0; i < t->n; i++)
     jm_emit_leaf(l->e, t->staged[i].v, load_staged, &t->staged[i]);
+  for (uint32_t i = 0; i < t->n; i++)
+    if (is_turned(&t->staged[i]))
+      jm_kbuild_transpose(l->b, t->staged[i].param, t->pitch, count[0], count[1]);
   each(t, l, false, first, count, point);
   jm_launch_chunk_end(l, &chunks);
 }
