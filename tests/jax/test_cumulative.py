@@ -66,3 +66,26 @@ def test_narrow_floats_accumulate_in_float32(name, dtype, n):
     unit = float(jnp.finfo(dtype).eps)
     error = np.abs(got.astype(np.float64) - wanted)
     assert np.max(error / np.maximum(np.abs(wanted), 1)) < 0.51 * unit
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint32"])
+@pytest.mark.parametrize(
+    "shape", [(3, 5), (16, 16), (37, 53), (35, 128), (40000, 128), (70000, 80)]
+)
+@pytest.mark.parametrize("name", ["add", "mul"])
+def test_rows_are_folded_in_order(name, shape, dtype):
+    """Each row by itself and from its start, whatever several rows at once are computed by: the same
+    bits as one after the other."""
+    x = np.random.default_rng(1).integers(-8, 9, shape) / 8 + (name == "mul")
+    x = (x * (1 if dtype.startswith("float") else 8)).astype(dtype)
+    init = np.array(name == "mul", dtype)
+    fold, ufunc = {"add": (lax.add, np.add), "mul": (lax.mul, np.multiply)}[name]
+    window, padding = (1, shape[1]), ((0, 0), (shape[1] - 1, 0))
+
+    def scan(x):
+        return lax.reduce_window(x, init, fold, window, (1, 1), padding)
+
+    with x64(True), np.errstate(all="ignore"):
+        np.testing.assert_array_equal(
+            run("mps", scan, (x,)), ufunc.accumulate(x, axis=1, dtype=dtype)
+        )

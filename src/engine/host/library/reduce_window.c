@@ -2,15 +2,23 @@
  * Windowed reduction: position by position inside the window, all outputs of a block at once, so
  * that each output sees its elements in row-major order; padding and holes take no part, as in XLA
  * (init is applied once). Windows that reach back to the start, as cumulative sums are spelled, are
- * a scan: each output is the one before with one more element, which is the same fold. */
+ * a scan: each output is the one before with one more element, which is the same fold. Along
+ * consecutive elements scan_rows.h has the common ones. */
+#include <stdint.h>
 #include <string.h>
 
 #include "engine/host/library/fold.h"
 #include "engine/host/library/functions.h"
+#include "engine/host/library/scan_rows.h"
 #include "engine/host/library/tasks.h"
 #include "engine/host/library/window.h"
 
-enum { BLOCK = 16 * 1024, LINE_MIN = 32, SCAN_BYTES = 64 * 1024 };
+enum {
+  BLOCK = 16 * 1024,
+  LINE_MIN = 32,
+  SCAN_BYTES = 64 * 1024,
+  STREAM_BYTES = 16 << 20, /* with the operand, about what a last cache holds */
+};
 
 typedef struct reduction {
   jm_fold *fold;
@@ -18,6 +26,7 @@ typedef struct reduction {
   const jm_type *in, *out;
   const char **x, **init;
   char **to;
+  bool streams; /* the whole result is large, and not an operand's memory */
 } reduction;
 
 static jm_error *run_windows(reduction *r) {
@@ -178,8 +187,21 @@ static jm_error *scan_gathered(reduction *r, const scan *s, const void **x, void
   return NULL;
 }
 
+static jm_scan_rows *find_rows(const reduction *r, const scan *s) {
+  const jm_fold *fold = r->fold;
+  const size_t row = (size_t)s->n * fold->bytes[0];
+  const bool lines = ((uintptr_t)r->to[0] | row) % JM_SCAN_LINE == 0;
+  return fold->kernel ? jm_scan_rows_find(fold->code, fold->dtypes[0], r->streams && lines) : NULL;
+}
+
 static jm_error *run_scan(reduction *r, const scan *s) {
   jm_fold *fold = r->fold;
+  jm_scan_rows *rows = s->inner == 1 && !s->reverse ? find_rows(r, s) : NULL;
+  if (rows) {
+    JM_TRY(jm_fold_poll(fold, s->outer * s->n));
+    rows(r->to[0], r->x[0], r->init[0], (size_t)s->outer, (size_t)s->n);
+    return NULL;
+  }
   void **acc = jm_arena_alloc(&fold->arena, fold->n, sizeof *acc);
   const void **x = jm_arena_alloc(&fold->arena, fold->n, sizeof *x);
   if (!acc || !x) return jm_error_out_of_memory();
@@ -223,9 +245,13 @@ static jm_error *run_wide(reduction *r) {
   return error;
 }
 
-static jm_error *reduce_window(const jm_call *call, jm_fold *fold, bool widen) {
+static jm_error *reduce_window(const jm_call *call, jm_fold *fold, bool widen, bool streams) {
   uint32_t n = call->op->n_results;
-  reduction r = {.fold = fold, .call = call, .in = call->in[0].type, .out = call->out[0].type};
+  reduction r = {.fold = fold,
+                 .call = call,
+                 .in = call->in[0].type,
+                 .out = call->out[0].type,
+                 .streams = streams};
   r.x = jm_arena_alloc(&fold->arena, n, sizeof *r.x);
   r.init = jm_arena_alloc(&fold->arena, n, sizeof *r.init);
   r.to = jm_arena_alloc(&fold->arena, n, sizeof *r.to);
@@ -242,7 +268,7 @@ static jm_error *reduce_window(const jm_call *call, jm_fold *fold, bool widen) {
   return NULL;
 }
 
-static jm_error *run_call(const jm_call *call) {
+static jm_error *run_call(const jm_call *call, bool streams) {
   uint32_t n = call->op->n_results;
   jm_monoid monoid;
   bool widen = jm_body_monoid(call->module, call->op->first_region, &monoid) &&
@@ -250,10 +276,13 @@ static jm_error *run_call(const jm_call *call) {
   jm_fold fold;
   jm_error *error = jm_fold_init(&fold, call, call->op->first_region, n,
                                  widen ? JM_DT_f32 : JM_N_DTYPES, call->out[0].type->count);
-  if (!error) error = reduce_window(call, &fold, widen);
+  if (!error) error = reduce_window(call, &fold, widen, streams);
   jm_fold_deinit(&fold);
   return error;
 }
+
+static jm_error *run_cached(const jm_call *call) { return run_call(call, false); }
+static jm_error *run_streaming(const jm_call *call) { return run_call(call, true); }
 
 jm_error *jm_library_reduce_window(const jm_call *call) {
   const jm_reduce_window_attrs *a = call->op->attrs;
@@ -261,5 +290,8 @@ jm_error *jm_library_reduce_window(const jm_call *call) {
   bool batched = call->in[0].type->rank && call->in[0].type->count && a->window.data[0] == 1 &&
                  a->strides.data[0] == 1 && a->base_dilations.data[0] == 1 && !a->padding.data[0] &&
                  !a->padding.data[1];
-  return batched ? jm_tasks_run_batch(call, run_call) : run_call(call);
+  bool large = jm_type_bytes(call->out[0].type) >= STREAM_BYTES;
+  jm_call_fn *run_part =
+      large && call->out[0].data != call->in[0].data ? run_streaming : run_cached;
+  return batched ? jm_tasks_run_batch(call, run_part) : run_part(call);
 }
