@@ -95,6 +95,13 @@ INLINE_256 __m256i first_256(const void *p, int n) {
   return _mm256_or_si256(x, _mm256_xor_si256(is_in, _mm256_set1_epi32(-1)));
 }
 
+/* The lanes of 4 bytes of y whose number has the bit, the others of x. */
+INLINE_256 __m256i lanes_with_256(__m256i x, __m256i y, int bit) {
+  return bit == 1   ? _mm256_blend_epi32(x, y, 0xaa)
+         : bit == 2 ? _mm256_blend_epi32(x, y, 0xcc)
+                    : _mm256_blend_epi32(x, y, 0xf0);
+}
+
 INLINE_256 __m256i pack_256(__m256i x, unsigned mask) {
   const __m128i lanes = _mm_cvtsi64_si128((long long)packed[mask & 0xff]);
   return _mm256_permutevar8x32_epi32(x, _mm256_cvtepu8_epi32(lanes));
@@ -121,7 +128,7 @@ INLINE_256 unsigned after_u32_256(__m256i x, __m256i y) {
 #define LEAST(x, y) _mm256_min_epu32(x, y)
 #define MOST(x, y) _mm256_max_epu32(x, y)
 #define LANE_XOR(x, m) LANE_XOR_256(x, m)
-#define LANES_WITH(x, y, bit) _mm256_blend_epi32(x, y, HAS(bit) & 0xff)
+#define LANES_WITH(x, y, bit) lanes_with_256(x, y, bit)
 #define AFTER(x, y) after_u32_256(x, y)
 #define PACK(p, x, mask) STORE_256(p, pack_256(x, mask))
 #include "engine/host/library/order_vector_sort.h"
@@ -141,7 +148,7 @@ INLINE_256 unsigned after_u32_256(__m256i x, __m256i y) {
 #define LEAST(x, y) _mm256_blendv_epi8(x, y, _mm256_cmpgt_epi64(x, y))
 #define MOST(x, y) _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi64(x, y))
 #define LANE_XOR(x, m) LANE_XOR_256(x, 2 * (m))
-#define LANES_WITH(x, y, bit) _mm256_blend_epi32(x, y, (bit) == 1 ? 0xcc : 0xf0)
+#define LANES_WITH(x, y, bit) lanes_with_256(x, y, 2 * (bit))
 #define AFTER(x, y) ((unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(x, y))))
 #define PACK(p, x, mask) STORE(p, pack_256(x, DOUBLED(mask)))
 #include "engine/host/library/order_vector_sort.h"
