@@ -65,7 +65,7 @@ INLINE V NAME(swap_lanes)(V x, const int m, const int bit) {
 INLINE void NAME(merge)(V *v, const int rows, const int half) {
   UNROLL for (int block = rows; block > 1; block /= 2)
       UNROLL for (int first = 0; first < rows; first += block)
-          UNROLL for (int i = 0; i < block / 2; i++) {
+          UNROLL for (int i = 0; 2 * i < block; i++) {
     const V x = v[first + i], y = LANE_XOR(v[first + block - 1 - i], 2 * half - 1);
     v[first + i] = LEAST(x, y);
     v[first + block - 1 - i] = MOST(x, y);
