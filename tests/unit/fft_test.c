@@ -174,6 +174,40 @@ static void test_separate(void) {
   CHECK(wrong == 0);
 }
 
+/* A line's bits are the same alone, among lines that are transformed together, and as a column. */
+static void test_together(void) {
+  enum { LINES = 21, LONGEST = 4500 }; /* 16 and 5; 8, 8 and 5 */
+  static const size_t lengths[] = {6, 49, 67, 106, 256, 1000, 1024, 3721, 4096, LONGEST};
+  static double complex in[LINES * LONGEST], out[LINES * LONGEST], line[LONGEST];
+  static float complex in32[LINES * LONGEST], out32[LINES * LONGEST], line32[LONGEST];
+  static float complex turned32[LINES * LONGEST], column32[LONGEST];
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    size_t n = lengths[i], wrong = 0;
+    int64_t rows[] = {LINES, (int64_t)n}, columns[] = {(int64_t)n, LINES}, one[] = {1, rows[1]};
+    for (size_t k = 0; k < LINES * n; k++) in32[k] = in[k] = random_unit() + I * random_unit();
+    fft(JM_FFT_FFT, true, 2, rows, 1, rows + 1, in, out);
+    fft(JM_FFT_FFT, false, 2, rows, 1, rows + 1, in32, out32);
+    for (size_t l = 0; l < LINES; l++) {
+      fft(JM_FFT_FFT, true, 2, one, 1, one + 1, in + l * n, line);
+      fft(JM_FFT_FFT, false, 2, one, 1, one + 1, in32 + l * n, line32);
+      wrong += memcmp(line, out + l * n, n * sizeof *line) != 0;
+      wrong += memcmp(line32, out32 + l * n, n * sizeof *line32) != 0;
+    }
+    /* Rows of the transposed, then columns. */
+    for (size_t k = 0; k < n; k++)
+      for (size_t l = 0; l < LINES; l++) turned32[k * LINES + l] = in32[l * n + k];
+    fft(JM_FFT_FFT, false, 2, columns, 1, columns + 1, turned32, in32);
+    fft(JM_FFT_FFT, false, 2, columns, 2, columns, turned32, out32);
+    for (size_t l = 0; l < LINES; l++) {
+      for (size_t k = 0; k < n; k++) column32[k] = in32[k * LINES + l];
+      fft(JM_FFT_FFT, false, 2, one, 1, one + 1, column32, line32);
+      for (size_t k = 0; k < n; k++)
+        wrong += memcmp(&line32[k], &out32[k * LINES + l], sizeof *line32) != 0;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 /* Every allocation that fails is an error; 26 goes by half, 67 by Bluestein. */
 static void test_no_memory(void) {
   for (int64_t n = 26; n <= 67; n += 41) {
@@ -207,4 +241,4 @@ static void test_empty(void) {
   CHECK(out[0] == 3 && out[1] == 4);
 }
 
-TEST_MAIN(test_lengths, test_dimensions, test_separate, test_no_memory, test_empty)
+TEST_MAIN(test_lengths, test_dimensions, test_separate, test_together, test_no_memory, test_empty)

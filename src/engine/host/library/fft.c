@@ -10,11 +10,13 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "engine/call.h"
+#include "engine/host/library/cpu.h"
 #include "engine/host/library/transpose.h"
 
 enum {
   MAX_FACTORS = 64,
   MAX_RADIX = 61, /* above, Bluestein is faster */
+  MAX_TRIP = 64,  /* MAX_LANES lines of it fit the first cache twice */
   MAX_LANES = 16, /* of single precision; of double half as many */
   FEW_LANES = 4,
   MOST_BYTES = 1 << 22, /* of an array: with more, lanes cost more than they save */
@@ -33,8 +35,8 @@ static void unit_root(size_t k, size_t n, double *cosine, double *sine) {
   *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
 }
 
-/* Factors of 8 and 4 first (a pass costs the same memory traffic whatever its radix), then other
- * small primes; false if a larger prime is left. */
+/* Factors of 8 and 4 (of all radices they need the fewest sums), and other small primes; false if a
+ * larger prime is left. */
 static bool factorise(size_t n, uint32_t *factors, uint32_t *n_factors) {
   *n_factors = 0;
   unsigned twos = (unsigned)__builtin_ctzll(n);
@@ -47,6 +49,39 @@ static bool factorise(size_t n, uint32_t *factors, uint32_t *n_factors) {
   for (uint32_t p = 3; p <= MAX_RADIX; p += 2)
     while (n % p == 0) factors[(*n_factors)++] = p, n /= p;
   return n == 1;
+}
+
+static size_t product_of(const uint32_t *factors, uint32_t n) {
+  size_t product = 1;
+  for (uint32_t i = 0; i < n; i++) product *= factors[i];
+  return product;
+}
+
+/* Groups factors into trips (fft_lines.h) of a product of at most `most`, or of one factor: each,
+ * the largest first, joins the first that has room for it. trips: the numbers of factors. */
+static uint32_t group_within(size_t most, uint32_t *factors, uint32_t n, uint32_t *trips) {
+  uint32_t grouped[MAX_FACTORS], n_trips = 0, done = 0;
+  for (uint32_t f = MAX_RADIX; f > 1; f--)
+    for (uint32_t i = 0; i < n; i++) {
+      if (factors[i] != f) continue;
+      uint32_t trip = 0, at = 0;
+      while (trip < n_trips && product_of(grouped + at, trips[trip]) * f > most)
+        at += trips[trip++];
+      if (trip == n_trips) trips[n_trips++] = 0;
+      at += trips[trip]++;
+      memmove(grouped + at + 1, grouped + at, (done++ - at) * sizeof *grouped);
+      grouped[at] = f;
+    }
+  memcpy(factors, grouped, n * sizeof *factors);
+  return n_trips;
+}
+
+/* As few trips as can be, none of them longer than that needs. */
+static void group(uint32_t *factors, uint32_t n, uint32_t *trips) {
+  size_t most = MAX_TRIP;
+  uint32_t n_trips = group_within(most, factors, n, trips);
+  while (most > 1 && group_within(most / 2, factors, n, trips) == n_trips) most /= 2;
+  group_within(most, factors, n, trips);
 }
 
 static size_t good_length(size_t at_least) {
@@ -129,6 +164,7 @@ struct precision {
   jm_error *(*create)(size_t n, void **plan);
   void (*destroy)(void *plan);
   size_t (*room)(const void *plan);
+  void (*roots)(size_t n, size_t count, void *cosine, void *sine);
   void (*transform)(const void *plan, size_t lanes, void **re, void **im, void *spare_re,
                     void *spare_im);
 };
@@ -142,6 +178,9 @@ struct precision {
   }                                                                                         \
   static void erased_destroy_##name(void *plan) { plan_destroy_##name(plan); }              \
   static size_t erased_room_##name(const void *plan) { return plan_room_##name(plan); }     \
+  static void erased_roots_##name(size_t n, size_t count, void *cosine, void *sine) {       \
+    roots_##name(n, count, cosine, sine);                                                   \
+  }                                                                                         \
   static void erased_transform_##name(const void *plan, size_t lanes, void **re, void **im, \
                                       void *spare_re, void *spare_im) {                     \
     REAL *r = *re, *i = *im;                                                                \
@@ -157,6 +196,7 @@ ERASE(double, double)
    erased_create_##name,       \
    erased_destroy_##name,      \
    erased_room_##name,         \
+   erased_roots_##name,        \
    erased_transform_##name}
 static const precision single_precision = ROW(sizeof(float), single, single);
 static const precision mixed_precision = ROW(sizeof(double), mixed, double);
@@ -191,14 +231,7 @@ static jm_error *dimension_plan(dimension *d) {
   d->cosine = jm_alloc(d->n / 4 + 1, d->precision->bytes);
   d->sine = jm_alloc(d->n / 4 + 1, d->precision->bytes);
   if (!d->cosine || !d->sine) return jm_error_out_of_memory();
-  for (size_t k = 0; k <= d->n / 4; k++) {
-    double c, s;
-    unit_root(k, d->n, &c, &s);
-    if (d->precision->bytes == sizeof(float))
-      ((float *)d->cosine)[k] = (float)c, ((float *)d->sine)[k] = (float)-s;
-    else
-      ((double *)d->cosine)[k] = c, ((double *)d->sine)[k] = -s;
-  }
+  d->precision->roots(d->n, d->n / 4 + 1, d->cosine, d->sine);
   return d->precision->create(n, &d->plan);
 }
 

@@ -4,19 +4,25 @@
  * REAL (that of the arithmetic, whose functions are NAME(x)); its own functions are LINES(x). An
  * inverse transform is the forward one of the conjugate, conjugated and scaled. */
 
-JM_CLONES static void LINES(split)(const ELEMENT *restrict from, size_t n, REAL sign,
-                                   REAL *restrict re, REAL *restrict im) {
-  for (size_t i = 0; i < n; i++) {
-    re[i] = (REAL)from[2 * i];
-    im[i] = sign * (REAL)from[2 * i + 1];
+/* Rows of n complex elements each, `step` apart: from the array, and to it. */
+JM_CLONES static void LINES(split)(const ELEMENT *restrict from, size_t rows, size_t step, size_t n,
+                                   REAL sign, REAL *restrict re, REAL *restrict im) {
+  for (size_t k = 0; k < rows; k++, from += 2 * step, re += n, im += n) {
+    for (size_t i = 0; i < n; i++) {
+      re[i] = (REAL)from[2 * i];
+      im[i] = sign * (REAL)from[2 * i + 1];
+    }
   }
 }
 
-JM_CLONES static void LINES(join)(const REAL *restrict re, const REAL *restrict im, size_t n,
-                                  REAL scale, REAL sign, ELEMENT *restrict to) {
-  for (size_t i = 0; i < n; i++) {
-    to[2 * i] = (ELEMENT)(scale * re[i]);
-    to[2 * i + 1] = (ELEMENT)(sign * im[i]);
+JM_CLONES static void LINES(join)(const REAL *restrict re, const REAL *restrict im, size_t rows,
+                                  size_t step, size_t n, REAL scale, REAL sign,
+                                  ELEMENT *restrict to) {
+  for (size_t k = 0; k < rows; k++, to += 2 * step, re += n, im += n) {
+    for (size_t i = 0; i < n; i++) {
+      to[2 * i] = (ELEMENT)(scale * re[i]);
+      to[2 * i + 1] = (ELEMENT)(sign * im[i]);
+    }
   }
 }
 
@@ -27,8 +33,7 @@ static void LINES(load_pairs)(const dimension *d, size_t first, size_t lanes, si
   ELEMENT transposed[2 * STEP * MAX_LANES];
   if (side_by_side(d, first, lanes)) {
     size_t start = line_start(d, first, d->n_in);
-    for (size_t k = 0; k < n; k++)
-      LINES(split)(in + 2 * (start + k * d->inner), lanes, sign, re + k * lanes, im + k * lanes);
+    LINES(split)(in + 2 * start, n, d->inner, lanes, sign, re, im);
     return;
   }
   for (size_t k0 = 0; k0 < n; k0 += STEP) {
@@ -47,7 +52,7 @@ static void LINES(load_pairs)(const dimension *d, size_t first, size_t lanes, si
                 reals ? x[(2 * (k0 + k) + part) * d->inner] : x[2 * (k0 + k) * d->inner + part];
       }
     }
-    LINES(split)(transposed, count * lanes, sign, re + k0 * lanes, im + k0 * lanes);
+    LINES(split)(transposed, 1, 0, count * lanes, sign, re + k0 * lanes, im + k0 * lanes);
   }
 }
 
@@ -57,14 +62,12 @@ static void LINES(store_pairs)(const dimension *d, size_t first, size_t lanes, s
   ELEMENT transposed[2 * STEP * MAX_LANES];
   if (side_by_side(d, first, lanes)) {
     size_t start = line_start(d, first, d->n_out);
-    for (size_t k = 0; k < n; k++)
-      LINES(join)(re + k * lanes, im + k * lanes, lanes, scale, sign,
-                  out + 2 * (start + k * d->inner));
+    LINES(join)(re, im, n, d->inner, lanes, scale, sign, out + 2 * start);
     return;
   }
   for (size_t k0 = 0; k0 < n; k0 += STEP) {
     size_t count = n - k0 < STEP ? n - k0 : STEP;
-    LINES(join)(re + k0 * lanes, im + k0 * lanes, count * lanes, scale, sign, transposed);
+    LINES(join)(re + k0 * lanes, im + k0 * lanes, 1, 0, count * lanes, scale, sign, transposed);
     if (d->inner == 1 && sizeof(ELEMENT) == 4) {
       size_t line = d->form == FORM_TO_REAL ? d->n_out : 2 * d->n_out;
       jm_transpose_8(out + first * line + 2 * k0, (ptrdiff_t)(line * 4), transposed,

@@ -9,6 +9,7 @@ typedef struct NAME(plan) {
   size_t n;
   uint32_t n_factors;
   uint32_t factors[MAX_FACTORS]; /* empty for Bluestein */
+  uint32_t trips[MAX_FACTORS];   /* how many of the factors, one after another, are one trip */
   REAL *cosine, *sine;           /* exp(-2 pi i k / n), k < n; for Bluestein exp(-pi i k^2 / n) */
   /* Bluestein: a plan of a length m >= 2 n - 1 with small factors, and the transformed filter */
   struct NAME(plan) * inner;
@@ -25,217 +26,53 @@ static void NAME(plan_destroy)(NAME(plan) * p) {
   jm_free(p);
 }
 
-/* -- passes. Input x[(p + k m) s + q], output y[(p r + k) s + q], for p < m, k < r, q < s: each
- * butterfly's output k is multiplied by w^(p k), w the root of the remaining length r m. */
+/* -- passes. With `done` the product of the factors before it and m that of those after it, the
+ * pass of radix r has input x[(p + k m) s + q] and output y[(p r + k) s + q] for p < m, k < r and
+ * q < s = done lanes: each butterfly's output k is multiplied by w^(p k), w the plan's root number
+ * `done`. What a call does of it is `count` times `length` such butterflies. */
 
 typedef struct NAME(pass) {
   const NAME(plan) * plan;
-  size_t m, s, step; /* step: w is the plan's root number step */
   uint32_t radix;
+  size_t count, length;
+  size_t root, root_step;            /* the first time's p done, and what each adds to it */
+  size_t in, in_step, out, out_step; /* from one k, and one time, to the next */
   REAL *restrict re, *restrict im;
   REAL *restrict out_re, *restrict out_im;
 } NAME(pass);
 
-#define TWIDDLE(k) \
-  const REAL c##k = x->plan->cosine[p * k * x->step], s##k = x->plan->sine[p * k * x->step]
-#define INPUT(k) \
-  const REAL *restrict r##k = x->re + (p + k * m) * s, *restrict i##k = x->im + (p + k * m) * s
-#define OUTPUT(k)                                      \
-  REAL *restrict or ##k = x->out_re + (p * R + k) * s; \
-  REAL *restrict oi##k = x->out_im + (p * R + k) * s
-#define STORE(k, re, im)                           \
-  do {                                             \
-    REAL store_re = (re), store_im = (im);         \
-    or ##k[q] = store_re * c##k - store_im * s##k; \
-    oi##k[q] = store_re * s##k + store_im * c##k;  \
-  } while (0)
+#define PASS(x) NAME(x##_base)
+#define BYTES 16
+#define TARGET
+#include "engine/host/library/fft_passes.h"
 
-JM_CLONES static void NAME(pass2)(const NAME(pass) * x) {
-  enum { R = 2 };
-  const size_t m = x->m, s = x->s;
-  for (size_t p = 0; p < m; p++) {
-    TWIDDLE(1);
-    INPUT(0);
-    INPUT(1);
-    OUTPUT(0);
-    OUTPUT(1);
-    JM_LOOP
-    for (size_t q = 0; q < s; q++) {
-      or0[q] = r0[q] + r1[q];
-      oi0[q] = i0[q] + i1[q];
-      STORE(1, r0[q] - r1[q], i0[q] - i1[q]);
-    }
-  }
-}
+#if defined(__x86_64__)
+#define PASS(x) NAME(x##_avx2)
+#define BYTES 32
+#define TARGET __attribute__((target("avx2")))
+#include "engine/host/library/fft_passes.h"
 
-JM_CLONES static void NAME(pass3)(const NAME(pass) * x) {
-  enum { R = 3 };
-  const size_t m = x->m, s = x->s;
-  const REAL h = (REAL)0.86602540378443864676; /* sin(pi / 3) */
-  for (size_t p = 0; p < m; p++) {
-    TWIDDLE(1);
-    TWIDDLE(2);
-    INPUT(0);
-    INPUT(1);
-    INPUT(2);
-    OUTPUT(0);
-    OUTPUT(1);
-    OUTPUT(2);
-    JM_LOOP
-    for (size_t q = 0; q < s; q++) {
-      REAL tr = r1[q] + r2[q], ti = i1[q] + i2[q];
-      REAL ar = r0[q] - (REAL)0.5 * tr, ai = i0[q] - (REAL)0.5 * ti;
-      REAL br = h * (i1[q] - i2[q]), bi = h * (r2[q] - r1[q]);
-      or0[q] = r0[q] + tr;
-      oi0[q] = i0[q] + ti;
-      STORE(1, ar + br, ai + bi);
-      STORE(2, ar - br, ai - bi);
-    }
-  }
-}
-
-JM_CLONES static void NAME(pass4)(const NAME(pass) * x) {
-  enum { R = 4 };
-  const size_t m = x->m, s = x->s;
-  for (size_t p = 0; p < m; p++) {
-    TWIDDLE(1);
-    TWIDDLE(2);
-    TWIDDLE(3);
-    INPUT(0);
-    INPUT(1);
-    INPUT(2);
-    INPUT(3);
-    OUTPUT(0);
-    OUTPUT(1);
-    OUTPUT(2);
-    OUTPUT(3);
-    JM_LOOP
-    for (size_t q = 0; q < s; q++) {
-      REAL ar = r0[q] + r2[q], ai = i0[q] + i2[q], br = r0[q] - r2[q], bi = i0[q] - i2[q];
-      REAL cr = r1[q] + r3[q], ci = i1[q] + i3[q], dr = i1[q] - i3[q], di = r3[q] - r1[q];
-      or0[q] = ar + cr;
-      oi0[q] = ai + ci;
-      STORE(1, br + dr, bi + di);
-      STORE(2, ar - cr, ai - ci);
-      STORE(3, br - dr, bi - di);
-    }
-  }
-}
-
-JM_CLONES static void NAME(pass5)(const NAME(pass) * x) {
-  enum { R = 5 };
-  const size_t m = x->m, s = x->s;
-  const REAL ca = (REAL)0.30901699437494742410,
-             cb = (REAL)-0.80901699437494742410; /* cos of 72, 144 */
-  const REAL sa = (REAL)0.95105651629515357212,
-             sb = (REAL)0.58778525229247312917; /* sin of 72, 144 */
-  for (size_t p = 0; p < m; p++) {
-    TWIDDLE(1);
-    TWIDDLE(2);
-    TWIDDLE(3);
-    TWIDDLE(4);
-    INPUT(0);
-    INPUT(1);
-    INPUT(2);
-    INPUT(3);
-    INPUT(4);
-    OUTPUT(0);
-    OUTPUT(1);
-    OUTPUT(2);
-    OUTPUT(3);
-    OUTPUT(4);
-    JM_LOOP
-    for (size_t q = 0; q < s; q++) {
-      REAL ar = r1[q] + r4[q], ai = i1[q] + i4[q], br = r2[q] + r3[q], bi = i2[q] + i3[q];
-      REAL dr = r1[q] - r4[q], di = i1[q] - i4[q], er = r2[q] - r3[q], ei = i2[q] - i3[q];
-      REAL fr = r0[q] + ca * ar + cb * br, fi = i0[q] + ca * ai + cb * bi;
-      REAL gr = r0[q] + cb * ar + ca * br, gi = i0[q] + cb * ai + ca * bi;
-      REAL hr = sa * di + sb * ei, hi = -(sa * dr + sb * er);
-      REAL kr = sb * di - sa * ei, ki = -(sb * dr - sa * er);
-      or0[q] = r0[q] + ar + br;
-      oi0[q] = i0[q] + ai + bi;
-      STORE(1, fr + hr, fi + hi);
-      STORE(2, gr + kr, gi + ki);
-      STORE(3, gr - kr, gi - ki);
-      STORE(4, fr - hr, fi - hi);
-    }
-  }
-}
-
-/* A transform of four values, in place: outputs 0 to 3 are a, b, c, d. */
-#define FOUR(a, b, c, d)                                                         \
-  do {                                                                           \
-    REAL er = a##r + c##r, ei = a##i + c##i, fr = a##r - c##r, fi = a##i - c##i; \
-    REAL gr = b##r + d##r, gi = b##i + d##i, hr = b##i - d##i, hi = d##r - b##r; \
-    a##r = er + gr, a##i = ei + gi, b##r = fr + hr, b##i = fi + hi;              \
-    c##r = er - gr, c##i = ei - gi, d##r = fr - hr, d##i = fi - hi;              \
-  } while (0)
-
-JM_CLONES static void NAME(pass8)(const NAME(pass) * x) {
-  enum { R = 8 };
-  const size_t m = x->m, s = x->s;
-  const REAL h = (REAL)0.70710678118654752440; /* sin(pi / 4) */
-  for (size_t p = 0; p < m; p++) {
-    TWIDDLE(1);
-    TWIDDLE(2);
-    TWIDDLE(3);
-    TWIDDLE(4);
-    TWIDDLE(5);
-    TWIDDLE(6);
-    TWIDDLE(7);
-    INPUT(0);
-    INPUT(1);
-    INPUT(2);
-    INPUT(3);
-    INPUT(4);
-    INPUT(5);
-    INPUT(6);
-    INPUT(7);
-    OUTPUT(0);
-    OUTPUT(1);
-    OUTPUT(2);
-    OUTPUT(3);
-    OUTPUT(4);
-    OUTPUT(5);
-    OUTPUT(6);
-    OUTPUT(7);
-    JM_LOOP
-    for (size_t q = 0; q < s; q++) {
-      REAL t0r = r0[q] + r4[q], t0i = i0[q] + i4[q], t4r = r0[q] - r4[q], t4i = i0[q] - i4[q];
-      REAL t1r = r1[q] + r5[q], t1i = i1[q] + i5[q], ur = r1[q] - r5[q], ui = i1[q] - i5[q];
-      REAL t2r = r2[q] + r6[q], t2i = i2[q] + i6[q], t6r = i2[q] - i6[q], t6i = r6[q] - r2[q];
-      REAL t3r = r3[q] + r7[q], t3i = i3[q] + i7[q], vr = r3[q] - r7[q], vi = i3[q] - i7[q];
-      REAL t5r = h * (ur + ui), t5i = h * (ui - ur), t7r = h * (vi - vr), t7i = -h * (vr + vi);
-      FOUR(t0, t1, t2, t3);
-      FOUR(t4, t5, t6, t7);
-      or0[q] = t0r;
-      oi0[q] = t0i;
-      STORE(1, t4r, t4i);
-      STORE(2, t1r, t1i);
-      STORE(3, t5r, t5i);
-      STORE(4, t2r, t2i);
-      STORE(5, t6r, t6i);
-      STORE(6, t3r, t3i);
-      STORE(7, t7r, t7i);
-    }
-  }
-}
-#undef FOUR
+#define PASS(x) NAME(x##_avx512)
+#define BYTES 64
+#define TARGET __attribute__((target("avx512f")))
+#include "engine/host/library/fft_passes.h"
+#endif
 
 /* Any other radix, an odd prime r. Inputs j and r - j become their sum a and difference b (in
  * place: the pass after this one overwrites them); then X[k] = A - i B and X[r-k] = A + i B with
  * A = x[0] + sum of a cos, B = sum of b sin. */
 JM_CLONES static void NAME(pass_any)(const NAME(pass) * x) {
-  const size_t m = x->m, s = x->s, r = x->radix, turn = x->plan->n / r;
+  const size_t s = x->length, r = x->radix, turn = x->plan->n / r, in = x->in, out = x->out;
   const REAL *cosine = x->plan->cosine, *sine = x->plan->sine; /* of minus the angle */
-  for (size_t p = 0; p < m; p++) {
-    REAL *restrict r0 = x->re + p * s, *restrict i0 = x->im + p * s;
-    REAL *restrict or0 = x->out_re + p * r * s, *restrict oi0 = x->out_im + p * r * s;
+  for (size_t p = 0; p < x->count; p++) {
+    const size_t root = x->root + p * x->root_step;
+    REAL *restrict r0 = x->re + p * x->in_step, *restrict i0 = x->im + p * x->in_step;
+    REAL *restrict or0 = x->out_re + p * x->out_step, *restrict oi0 = x->out_im + p * x->out_step;
     memcpy(or0, r0, s * sizeof(REAL));
     memcpy(oi0, i0, s * sizeof(REAL));
     for (size_t j = 1; j <= r / 2; j++) {
-      REAL *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
-      REAL *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
+      REAL *restrict ar = r0 + j * in, *restrict br = r0 + (r - j) * in;
+      REAL *restrict ai = i0 + j * in, *restrict bi = i0 + (r - j) * in;
       JM_LOOP
       for (size_t q = 0; q < s; q++) {
         REAL xr = ar[q], xi = ai[q], yr = br[q], yi = bi[q];
@@ -246,15 +83,15 @@ JM_CLONES static void NAME(pass_any)(const NAME(pass) * x) {
       }
     }
     for (size_t k = 1; k <= r / 2; k++) {
-      REAL *restrict tr = or0 + k * s, *restrict ti = oi0 + k * s;
-      REAL *restrict ur = or0 + (r - k) * s, *restrict ui = oi0 + (r - k) * s;
+      REAL *restrict tr = or0 + k * out, *restrict ti = oi0 + k * out;
+      REAL *restrict ur = or0 + (r - k) * out, *restrict ui = oi0 + (r - k) * out;
       memcpy(tr, r0, s * sizeof(REAL));
       memcpy(ti, i0, s * sizeof(REAL));
       memset(ur, 0, s * sizeof(REAL));
       memset(ui, 0, s * sizeof(REAL));
       for (size_t j = 1; j <= r / 2; j++) {
-        const REAL *restrict ar = r0 + j * m * s, *restrict br = r0 + (r - j) * m * s;
-        const REAL *restrict ai = i0 + j * m * s, *restrict bi = i0 + (r - j) * m * s;
+        const REAL *restrict ar = r0 + j * in, *restrict br = r0 + (r - j) * in;
+        const REAL *restrict ai = i0 + j * in, *restrict bi = i0 + (r - j) * in;
         const REAL c = cosine[j * k % r * turn], t = -sine[j * k % r * turn];
         JM_LOOP
         for (size_t q = 0; q < s; q++) {
@@ -264,8 +101,8 @@ JM_CLONES static void NAME(pass_any)(const NAME(pass) * x) {
           ui[q] -= br[q] * t;
         }
       }
-      const REAL c = cosine[p * k * x->step], t = sine[p * k * x->step];
-      const REAL d = cosine[p * (r - k) * x->step], u = sine[p * (r - k) * x->step];
+      const REAL c = cosine[root * k], t = sine[root * k];
+      const REAL d = cosine[root * (r - k)], u = sine[root * (r - k)];
       JM_LOOP
       for (size_t q = 0; q < s; q++) {
         REAL er = tr[q] + ur[q], ei = ti[q] + ui[q], fr = tr[q] - ur[q], fi = ti[q] - ui[q];
@@ -278,8 +115,97 @@ JM_CLONES static void NAME(pass_any)(const NAME(pass) * x) {
   }
 }
 
-static void (*const NAME(passes)[])(const NAME(pass) *) = {
-    [2] = NAME(pass2), [3] = NAME(pass3), [4] = NAME(pass4), [5] = NAME(pass5), [8] = NAME(pass8)};
+static void NAME(run_pass)(const NAME(pass) * x) {
+  typedef void pass_fn(const NAME(pass) *);
+  static pass_fn *const *const tables[] = {
+      [JM_CPU_BASE] = NAME(table_base),
+#if defined(__x86_64__)
+      [JM_CPU_AVX2] = NAME(table_avx2),
+      [JM_CPU_AVX512] = NAME(table_avx512),
+#endif
+  };
+  enum { N = sizeof NAME(table_base) / sizeof *NAME(table_base) };
+  pass_fn *named = x->radix < N ? tables[jm_cpu_find_level()][x->radix] : NULL;
+  (named ? named : NAME(pass_any))(x);
+}
+
+/* -- trips: a few passes that are as one pass of the product of their radices. Elements that depend
+ * on each other (those of one p, and of a few q) go through all passes while they are in the
+ * first cache: the caches behind it see them once a trip. */
+
+typedef struct NAME(trip) {
+  const NAME(plan) * plan;
+  uint32_t n_factors;
+  const uint32_t *factors;
+  size_t radix, m, s, done; /* as of a pass */
+  REAL *re, *im, *out_re, *out_im;
+} NAME(trip);
+
+/* The transforms of [q, q + length) of one p: passes over lines of the trip's radix, from the array
+ * to `memory` and back. */
+static void NAME(run_part)(const NAME(trip) * t, size_t p, size_t q, size_t length, REAL *memory) {
+  const size_t room = (size_t)MAX_TRIP * MAX_LANES * sizeof(float) / sizeof(REAL);
+  size_t rest = t->radix, done = 1;
+  REAL *re = t->re + p * t->s + q, *im = t->im + p * t->s + q;
+  for (uint32_t i = 0; i < t->n_factors; i++) {
+    size_t radix = t->factors[i], unit = i ? length : t->m * t->s;
+    rest /= radix;
+    NAME(pass)
+    x = {.plan = t->plan,
+         .radix = (uint32_t)radix,
+         .count = rest,
+         .length = done * length,
+         .root = p * t->done * done,
+         .root_step = t->m * t->done * done,
+         .in = rest * done * unit,
+         .in_step = done * unit,
+         .out = done * length,
+         .out_step = radix * done * length,
+         .re = re,
+         .im = im,
+         .out_re = memory + (2 * (i % 2)) * room,
+         .out_im = memory + (2 * (i % 2) + 1) * room};
+    if (rest == 1) {
+      x.out_re = t->out_re + p * t->radix * t->s + q;
+      x.out_im = t->out_im + p * t->radix * t->s + q;
+      x.out = done * t->s;
+      if (length < t->s) {
+        x.count = done, x.length = length, x.root_step = 0;
+        x.in_step = unit, x.out_step = t->s;
+      }
+    }
+    NAME(run_pass)(&x);
+    done *= radix;
+    re = x.out_re;
+    im = x.out_im;
+  }
+}
+
+static void NAME(run_trip)(const NAME(trip) * t) {
+  if (t->n_factors == 1) {
+    NAME(pass)
+    x = {.plan = t->plan,
+         .radix = t->factors[0],
+         .count = t->m,
+         .length = t->s,
+         .root_step = t->done,
+         .in = t->m * t->s,
+         .in_step = t->s,
+         .out = t->s,
+         .out_step = t->radix * t->s,
+         .re = t->re,
+         .im = t->im,
+         .out_re = t->out_re,
+         .out_im = t->out_im};
+    NAME(run_pass)(&x);
+    return;
+  }
+  const size_t most = MAX_LANES * sizeof(float) / sizeof(REAL);
+  _Alignas(64) REAL memory[4 * MAX_TRIP * MAX_LANES * sizeof(float) / sizeof(REAL)];
+  for (size_t p = 0; p < t->m; p++)
+    for (size_t q = 0; q < t->s; q += most)
+      NAME(run_part)(t, p, q, t->s - q < most ? t->s - q : most, memory);
+}
 
 static void NAME(transform)(const NAME(plan) * p, size_t lanes, REAL **re, REAL **im,
                             REAL *spare_re, REAL *spare_im);
@@ -332,27 +258,24 @@ static void NAME(transform)(const NAME(plan) * p, size_t lanes, REAL **re, REAL 
     NAME(bluestein)(p, lanes, *re, *im, spare_re, spare_im);
     return;
   }
+  /* A trip has as few elements side by side as there are lanes: with less than a vector of them,
+   * its passes are quicker one by one. The bits are the same. */
+  const bool by_trip = lanes * sizeof(REAL) >= MAX_LANES * sizeof(float);
+  const uint32_t *factors = p->factors, *end = p->factors + p->n_factors;
   size_t rest = p->n, done = 1;
-  for (uint32_t i = 0; i < p->n_factors; i++) {
-    uint32_t radix = p->factors[i];
-    rest /= radix;
-    NAME(pass)
-    x = {.plan = p,
-         .m = rest,
-         .s = done * lanes,
-         .step = done,
-         .radix = radix,
-         .re = *re,
-         .im = *im,
-         .out_re = spare_re,
-         .out_im = spare_im};
-    bool named = radix < sizeof NAME(passes) / sizeof *NAME(passes) && NAME(passes)[radix];
-    (named ? NAME(passes)[radix] : NAME(pass_any))(&x);
-    done *= radix;
+  for (uint32_t i = 0, n; factors < end; i++, factors += n) {
+    n = by_trip ? p->trips[i] : 1;
+    NAME(trip) t = {.plan = p, .n_factors = n, .factors = factors, .done = done};
+    t.radix = product_of(factors, n);
+    t.m = rest /= t.radix;
+    t.s = done * lanes;
+    t.re = *re, t.im = *im, t.out_re = spare_re, t.out_im = spare_im;
+    NAME(run_trip)(&t);
+    done *= t.radix;
     spare_re = *re;
     spare_im = *im;
-    *re = x.out_re;
-    *im = x.out_im;
+    *re = t.out_re;
+    *im = t.out_im;
   }
 }
 
@@ -394,6 +317,25 @@ static jm_error *NAME(plan_filter)(NAME(plan) * p) {
   return NULL;
 }
 
+/* exp(-2 pi i k / n) for k < count. Computed for half of the smallest part of the circle that ends
+ * at an axis: the other half mirrors it, and what is behind the axis is the same, turned. */
+static void NAME(roots)(size_t n, size_t count, REAL *cosine, REAL *sine) {
+  size_t part = n % 4 == 0 ? n / 4 : n % 2 == 0 ? n / 2 : n;
+  REAL c = n % 4 == 0 ? 0 : n % 2 == 0 ? -1 : 1, s = n % 4 == 0 ? -1 : 0; /* root number part */
+  for (size_t k = 0; k < count; k++)
+    if (k <= part / 2) {
+      double x, y;
+      unit_root(k, n, &x, &y);
+      cosine[k] = (REAL)x;
+      sine[k] = (REAL)-y;
+    } else {
+      size_t j = k < part ? part - k : k - part;
+      REAL x = cosine[j], y = k < part ? -sine[j] : sine[j];
+      cosine[k] = c * x - s * y;
+      sine[k] = s * x + c * y;
+    }
+}
+
 static jm_error *NAME(plan_tables)(NAME(plan) * p) {
   size_t n = p->n;
   if (n > SIZE_MAX / 64) return jm_error_invalid("an FFT of length %zu", n);
@@ -404,23 +346,8 @@ static jm_error *NAME(plan_tables)(NAME(plan) * p) {
     p->n_factors = 0;
     return NAME(plan_filter)(p);
   }
-  /* exp(-2 pi i k / n) for all k: computed for an eighth or a quarter of the circle if n allows. */
-  REAL *cosine = p->cosine, *sine = p->sine;
-  size_t quarter = n % 4 ? n : n / 4, eighth = n % 8 ? quarter : n / 8 + 1;
-  for (size_t k = 0; k < eighth; k++) {
-    double c, s;
-    unit_root(k, n, &c, &s);
-    cosine[k] = (REAL)c;
-    sine[k] = (REAL)-s;
-  }
-  for (size_t k = eighth; k < quarter; k++) {
-    cosine[k] = -sine[quarter - k];
-    sine[k] = -cosine[quarter - k];
-  }
-  for (size_t k = quarter; k < n; k++) {
-    cosine[k] = sine[k - quarter];
-    sine[k] = -cosine[k - quarter];
-  }
+  group(p->factors, p->n_factors, p->trips);
+  NAME(roots)(n, n, p->cosine, p->sine);
   return NULL;
 }
 
@@ -506,9 +433,5 @@ JM_CLONES static void NAME(join_halves)(const dimension *d, size_t lanes, REAL *
   }
 }
 
-#undef TWIDDLE
-#undef INPUT
-#undef OUTPUT
-#undef STORE
 #undef REAL
 #undef NAME
