@@ -80,10 +80,14 @@ static bool find_staged(tiling *t) {
 }
 
 /* Lanes that are a vector read lines: the tile changes places with its transpose before they do.
- * Those of a group read columns, and so do those of pairs of parts. */
+ * Those of a group read columns, and so do those of pairs of parts, and of tiles that are smaller
+ * than the squares of vectors which change places. */
 static bool is_turned(const staged_transpose *c) {
   const tiling *t = c->tiling;
-  return t->s->target->lanes == JM_BIND_VECTOR && !jm_dtype_is_complex(type_of(t, c->v)->dtype);
+  const jm_dtype dtype = type_of(t, c->v)->dtype;
+  const int64_t side = (int64_t)(t->s->target->vector_bytes / jm_dtype_bytes(dtype));
+  return t->s->target->lanes == JM_BIND_VECTOR && !jm_dtype_is_complex(dtype) &&
+         t->axes.sizes[t->across] >= side && t->axes.sizes[t->axes.n - 1] >= side;
 }
 
 static jm_element load_staged(void *context, jm_emit *e, const jm_kval *index) {

@@ -140,20 +140,22 @@ static void clear_other(void *context, size_t begin, size_t end) {
 
 static jm_error *cholesky(const batch *b, size_t index) {
   const bool lower = ((const jm_cholesky_attrs *)b->call->op->attrs)->lower;
-  const size_t n = b->in[0].rows, element = jm_dtype_bytes(b->dtype);
+  const size_t n = b->in[0].rows, row = n * jm_dtype_bytes(b->dtype);
+  const bool is_large = n * row > COPY_BYTES;
   char *out = matrix(&b->out[0], index);
-  triangles t = {matrix(&b->in[0], index), out, n, element, lower};
-  const size_t grain = COPY_BYTES / (n * element) + 1;
+  triangles t = {matrix(&b->in[0], index), out, n, jm_dtype_bytes(b->dtype), lower};
   bool positive;
-  if (grain >= n)
-    memmove(out, t.from, b->in[0].bytes);
+  if (is_large)
+    jm_parallel_for(n, COPY_BYTES / row + 1, copy_triangle, &t);
   else
-    jm_parallel_for(n, grain, copy_triangle, &t);
+    memmove(out, t.from, n * row);
   JM_TRY(jm_lapack_cholesky(b->dtype, n, lower, out, n, &positive));
-  if (positive)
-    jm_parallel_for(n, grain, clear_other, &t);
-  else
+  if (!positive)
     fill_nan(b->dtype, out, b->out[0].bytes);
+  else if (is_large)
+    jm_parallel_for(n, COPY_BYTES / row + 1, clear_other, &t);
+  else
+    clear_other(&t, 0, n);
   return NULL;
 }
 

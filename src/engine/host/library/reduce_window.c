@@ -7,18 +7,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "engine/host/library/cpu.h"
 #include "engine/host/library/fold.h"
 #include "engine/host/library/functions.h"
 #include "engine/host/library/scan_rows.h"
 #include "engine/host/library/tasks.h"
 #include "engine/host/library/window.h"
 
-enum {
-  BLOCK = 16 * 1024,
-  LINE_MIN = 32,
-  SCAN_BYTES = 64 * 1024,
-  STREAM_BYTES = 16 << 20, /* with the operand, about what a last cache holds */
-};
+enum { BLOCK = 16 * 1024, LINE_MIN = 32, SCAN_BYTES = 64 * 1024 };
 
 typedef struct reduction {
   jm_fold *fold;
@@ -290,7 +286,8 @@ jm_error *jm_library_reduce_window(const jm_call *call) {
   bool batched = call->in[0].type->rank && call->in[0].type->count && a->window.data[0] == 1 &&
                  a->strides.data[0] == 1 && a->base_dilations.data[0] == 1 && !a->padding.data[0] &&
                  !a->padding.data[1];
-  bool large = jm_type_bytes(call->out[0].type) >= STREAM_BYTES;
+  /* with the operand, more than the last cache */
+  bool large = 2 * jm_type_bytes(call->out[0].type) >= jm_cpu_find_cache_bytes();
   jm_call_fn *run_part =
       large && call->out[0].data != call->in[0].data ? run_streaming : run_cached;
   return batched ? jm_tasks_run_batch(call, run_part) : run_part(call);
