@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The register tiles of gemm_vector.c, for one element type and one instruction set: included once
- * per pair, with T, V (a vector of T), LANES, TARGET, SPLAT, MULTIPLY_ADD and NAME defined. A tile
- * is R rows by N vectors of the result, kept in registers along the whole depth; rows of a are read
- * where they are, any strides apart. A lane is a chain of fused additions in the order of k, the
- * same in every tile, so that no result depends on where an element lies in its block. */
+ * The register tiles of gemm_vector.c, a template of float_vectors.h. A tile is R rows by N vectors
+ * of the result, kept in registers along the whole depth; rows of a are read where they are, any
+ * strides apart. A lane is a chain of fused additions in the order of k, the same in every tile, so
+ * that no result depends on where an element lies in its block. */
 
 #define UNROLL _Pragma("GCC unroll 8")
 #define JM_TILE(R, N)                                                                           \
@@ -38,20 +37,20 @@
 
 JM_TILE_ROW(1)
 JM_TILE_ROW(2)
-#if VECTORS == 4
+#if REGISTERS == 32
 JM_TILE_ROW(3)
 JM_TILE_ROW(4)
 #endif
 
-static const kernels NAME(kernels) = {
+static const kernels NAME(tables) = {
     .element = sizeof(T),
     .lanes = LANES,
-    .vectors = VECTORS,
+    .vectors = REGISTERS / 8,
     .tiles =
         {
             JM_TILE_LIST(1),
             JM_TILE_LIST(2),
-#if VECTORS == 4
+#if REGISTERS == 32
             JM_TILE_LIST(3),
             JM_TILE_LIST(4),
 #endif
@@ -62,13 +61,3 @@ static const kernels NAME(kernels) = {
 #undef JM_TILE
 #undef JM_TILE_ROW
 #undef JM_TILE_LIST
-#undef T
-#undef V
-#undef LANES
-#undef VECTORS
-#undef TARGET
-#undef LOAD
-#undef STORE
-#undef SPLAT
-#undef MULTIPLY_ADD
-#undef NAME

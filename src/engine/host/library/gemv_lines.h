@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inner loops of gemv_vector.c, for one element type and one instruction set: included once per
- * pair, with T, V (a vector of T), LANES, TARGET, LOAD, LOAD_FIRST (of that many elements, then 0),
- * STORE, SPLAT, MULTIPLY_ADD and NAME defined. The order of additions of a result depends on its
- * position and on the sizes, not on the range of lines or columns with which it is computed. */
+ * The inner loops of gemv_vector.c, a template of float_vectors.h. The order of additions of a
+ * result depends on its position and on the sizes, not on the range of lines or columns with which
+ * it is computed. */
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -102,7 +101,7 @@ JM_LINES(4, 2)
 TARGET static void NAME(lines)(const void *x_data, ptrdiff_t x_across, size_t vectors,
                                const void *matrix_data, ptrdiff_t row, size_t k, void *y_data,
                                ptrdiff_t step, ptrdiff_t y_across, size_t n, bool add) {
-  const size_t pairs = sizeof(V) == 64 ? vectors / 2 * 2 : 0;
+  const size_t pairs = REGISTERS == 32 ? vectors / 2 * 2 : 0;
   for (size_t i = 0; i < n; i += n - i >= 4 ? 4 : 1) {
     const T *x = x_data, *lines = (const T *)matrix_data + (ptrdiff_t)i * row;
     T *y = (T *)y_data + (ptrdiff_t)i * step;
@@ -118,19 +117,8 @@ TARGET static void NAME(lines)(const void *x_data, ptrdiff_t x_across, size_t ve
   }
 }
 
-static const loops NAME(loops) = {sizeof(T), LANES, NAME(columns), NAME(lines)};
+static const loops NAME(tables) = {sizeof(T), LANES, NAME(columns), NAME(lines)};
 
 #undef UNROLL
 #undef JM_COLUMNS
 #undef JM_LINES
-#undef T
-#undef V
-#undef LANES
-#undef TARGET
-#undef LOAD
-#undef LOAD_FIRST
-#undef STORE
-#undef SPLAT
-#undef SUM
-#undef MULTIPLY_ADD
-#undef NAME

@@ -28,102 +28,13 @@ typedef struct loops {
                 bool add);
 } loops;
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
+enum { AHEAD = 6 }; /* rows that are prefetched */
 
-enum { AHEAD = 6 }; /* rows */
+#define TEMPLATE "engine/host/library/gemv_lines.h"
+#include "engine/host/library/float_vectors.h"
+FIND_TABLE(loops, tables)
 
-/* Ones in the first n lanes. */
-static inline __attribute__((target("avx2"))) __m256i first_f32(size_t n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-static inline __attribute__((target("avx2"))) __m256i first_f64(size_t n) {
-  return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), _mm256_setr_epi64x(0, 1, 2, 3));
-}
-
-static inline __attribute__((target("avx2"))) float sum_f32_256(__m256 x) {
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
-}
-
-static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
-  __m128d two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
-  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
-}
-
-#define NAME(x) f32_512_##x
-#define T float
-#define V __m512
-#define LANES 16
-#define TARGET __attribute__((target("avx512f")))
-#define LOAD(p) _mm512_loadu_ps(p)
-#define LOAD_FIRST(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
-#define STORE(p, x) _mm512_storeu_ps(p, x)
-#define SPLAT(x) _mm512_set1_ps(x)
-#define SUM(x) _mm512_reduce_add_ps(x)
-#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
-#include "engine/host/library/cpu.h"
-#include "engine/host/library/gemv_lines.h"
-
-#define NAME(x) f64_512_##x
-#define T double
-#define V __m512d
-#define LANES 8
-#define TARGET __attribute__((target("avx512f")))
-#define LOAD(p) _mm512_loadu_pd(p)
-#define LOAD_FIRST(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
-#define STORE(p, x) _mm512_storeu_pd(p, x)
-#define SPLAT(x) _mm512_set1_pd(x)
-#define SUM(x) _mm512_reduce_add_pd(x)
-#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
-#include "engine/host/library/gemv_lines.h"
-
-#define NAME(x) f32_256_##x
-#define T float
-#define V __m256
-#define LANES 8
-#define TARGET __attribute__((target("avx2,fma")))
-#define LOAD(p) _mm256_loadu_ps(p)
-#define LOAD_FIRST(p, n) _mm256_maskload_ps(p, first_f32(n))
-#define STORE(p, x) _mm256_storeu_ps(p, x)
-#define SPLAT(x) _mm256_set1_ps(x)
-#define SUM(x) sum_f32_256(x)
-#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
-#include "engine/host/library/gemv_lines.h"
-
-#define NAME(x) f64_256_##x
-#define T double
-#define V __m256d
-#define LANES 4
-#define TARGET __attribute__((target("avx2,fma")))
-#define LOAD(p) _mm256_loadu_pd(p)
-#define LOAD_FIRST(p, n) _mm256_maskload_pd(p, first_f64(n))
-#define STORE(p, x) _mm256_storeu_pd(p, x)
-#define SPLAT(x) _mm256_set1_pd(x)
-#define SUM(x) sum_f64_256(x)
-#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
-#include "engine/host/library/gemv_lines.h"
-
-static const loops *find_loops(jm_dtype dtype) {
-  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
-  switch (jm_cpu_find_level()) {
-    case JM_CPU_AVX512:
-      return dtype == JM_DT_f32 ? &f32_512_loops : &f64_512_loops;
-    case JM_CPU_AVX2:
-      return dtype == JM_DT_f32 ? &f32_256_loops : &f64_256_loops;
-    case JM_CPU_BASE:
-      break;
-  }
-  return NULL;
-}
-#else
-static const loops *find_loops(jm_dtype dtype) {
-  (void)dtype;
-  return NULL;
-}
-#endif
+static const loops *find_loops(jm_dtype dtype) { return find_tables(dtype, JM_CPU_AVX512); }
 
 /* y = matrix x for each of a few x, whichever side of the product the matrix is on. */
 typedef struct product {

@@ -42,71 +42,11 @@ typedef struct kernels {
   void (*negate)(size_t rows, size_t columns, void *data, size_t ld);
 } kernels;
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
+#define TEMPLATE "engine/host/library/lapack_tile.h"
+#include "engine/host/library/float_vectors.h"
+FIND_TABLE(kernels, tables)
 
-#define NAME(x) f32_512_##x
-#define T float
-#define V __m512
-#define LANES 16
-#define TARGET __attribute__((target("avx512f")))
-#define LOAD(p) _mm512_loadu_ps(p)
-#define STORE(p, x) _mm512_storeu_ps(p, x)
-#define SPLAT(x) _mm512_set1_ps(x)
-#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
-#include "engine/host/library/lapack_tile.h"
-
-#define NAME(x) f64_512_##x
-#define T double
-#define V __m512d
-#define LANES 8
-#define TARGET __attribute__((target("avx512f")))
-#define LOAD(p) _mm512_loadu_pd(p)
-#define STORE(p, x) _mm512_storeu_pd(p, x)
-#define SPLAT(x) _mm512_set1_pd(x)
-#define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
-#include "engine/host/library/lapack_tile.h"
-
-#define NAME(x) f32_256_##x
-#define T float
-#define V __m256
-#define LANES 8
-#define TARGET __attribute__((target("avx2,fma")))
-#define LOAD(p) _mm256_loadu_ps(p)
-#define STORE(p, x) _mm256_storeu_ps(p, x)
-#define SPLAT(x) _mm256_set1_ps(x)
-#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
-#include "engine/host/library/lapack_tile.h"
-
-#define NAME(x) f64_256_##x
-#define T double
-#define V __m256d
-#define LANES 4
-#define TARGET __attribute__((target("avx2,fma")))
-#define LOAD(p) _mm256_loadu_pd(p)
-#define STORE(p, x) _mm256_storeu_pd(p, x)
-#define SPLAT(x) _mm256_set1_pd(x)
-#define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)
-#include "engine/host/library/lapack_tile.h"
-
-static const kernels *find_kernels(jm_dtype dtype) {
-  if (dtype != JM_DT_f32 && dtype != JM_DT_f64) return NULL;
-  switch (jm_cpu_find_level()) {
-    case JM_CPU_AVX512:
-      return dtype == JM_DT_f32 ? &f32_512_kernels : &f64_512_kernels;
-    case JM_CPU_AVX2:
-      return dtype == JM_DT_f32 ? &f32_256_kernels : &f64_256_kernels;
-    case JM_CPU_BASE:
-      break;
-  }
-  return NULL;
-}
-#else
-static const kernels *find_kernels(jm_dtype dtype) {
-  (void)dtype;
-  return NULL;
-}
-#endif
+static const kernels *find_kernels(jm_dtype dtype) { return find_tables(dtype, JM_CPU_AVX512); }
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static size_t round_up(size_t x, size_t step) { return (x + step - 1) / step * step; }

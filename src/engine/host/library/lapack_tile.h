@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inner loops of lapack_panels.c, for one element type and one instruction set: included once
- * per pair, with T, V (a vector of T), LANES, TARGET, LOAD, STORE, SPLAT, MULTIPLY_ADD and NAME
- * defined. */
+ * The inner loops of lapack_panels.c, a template of float_vectors.h. */
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -40,7 +38,7 @@ TARGET static void NAME(negate)(size_t rows, size_t columns, void *data, size_t 
     JM_LOOP for (size_t j = 0; j < columns; j++)((T *)data)[i * ld + j] *= -1;
 }
 
-static const kernels NAME(kernels) = {
+static const kernels NAME(tables) = {
     .element = sizeof(T),
     .lanes = LANES,
     .finish = NAME(finish),
@@ -49,12 +47,3 @@ static const kernels NAME(kernels) = {
 };
 
 #undef UNROLL
-#undef T
-#undef V
-#undef LANES
-#undef TARGET
-#undef LOAD
-#undef STORE
-#undef SPLAT
-#undef MULTIPLY_ADD
-#undef NAME
