@@ -154,3 +154,24 @@ void jm_rewrite_exchange(jm_dot_general_attrs *a) {
   EXCHANGE(jm_str, a->lhs_algorithm, a->rhs_algorithm);
   EXCHANGE(int64_t, a->lhs_components, a->rhs_components);
 }
+
+static void count_uses(const jm_module *m, jm_region_id id, uint32_t *n_uses) {
+  const jm_region *region = jm_module_region(m, id);
+  for (uint32_t i = 0; i < region->n_results; i++) n_uses[region->results[i]]++;
+  for (uint32_t i = 0; i < region->n_ops; i++) {
+    const jm_op *op = jm_module_op(m, region->ops[i]);
+    for (uint32_t k = 0; k < op->n_operands; k++) n_uses[op->operands[k]]++;
+  }
+}
+
+jm_error *jm_rewrite_run_counted(jm_module *m, const jm_pass_options *options, jm_rewrite_fn *visit,
+                                 bool *changed) {
+  jm_region_id *regions = NULL;
+  uint32_t *n_uses = jm_alloc(m->n_values, sizeof *n_uses), n = 0;
+  jm_error *error = n_uses ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
+  for (uint32_t i = 0; !error && i < n; i++) count_uses(m, regions[i], n_uses);
+  if (!error) error = jm_rewrite_run(m, options, visit, n_uses, changed);
+  jm_free(regions);
+  jm_free(n_uses);
+  return error;
+}

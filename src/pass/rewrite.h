@@ -24,6 +24,10 @@ struct jm_rewrite {
 
 jm_error *jm_rewrite_run(jm_module *m, const jm_pass_options *options, jm_rewrite_fn *visit,
                          void *context, bool *changed) JM_MUST_USE;
+/* The same; the visitor's context is a uint32_t of each value that the module has at the start: how
+ * often ops use it or regions return it. */
+jm_error *jm_rewrite_run_counted(jm_module *m, const jm_pass_options *options, jm_rewrite_fn *visit,
+                                 bool *changed) JM_MUST_USE;
 
 static inline jm_value jm_rewrite_value(const jm_rewrite *rw, jm_value v) {
   return v < rw->n_map ? rw->map[v] : v;

@@ -108,22 +108,6 @@ static jm_error *visit(jm_rewrite *rw, jm_region_id region, jm_op_id id) {
   return NULL;
 }
 
-static void count_uses(const jm_module *m, jm_region_id id, uint32_t *n_uses) {
-  const jm_region *region = jm_module_region(m, id);
-  for (uint32_t i = 0; i < region->n_results; i++) n_uses[region->results[i]]++;
-  for (uint32_t i = 0; i < region->n_ops; i++) {
-    const jm_op *op = jm_module_op(m, region->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++) n_uses[op->operands[k]]++;
-  }
-}
-
 jm_error *jm_pass_updates(jm_module *m, const jm_pass_options *options, bool *changed) {
-  jm_region_id *regions = NULL;
-  uint32_t *n_uses = jm_alloc(m->n_values, sizeof *n_uses), n = 0;
-  jm_error *error = n_uses ? jm_rewrite_regions(m, &regions, &n) : jm_error_out_of_memory();
-  for (uint32_t i = 0; !error && i < n; i++) count_uses(m, regions[i], n_uses);
-  if (!error) error = jm_rewrite_run(m, options, visit, n_uses, changed);
-  jm_free(regions);
-  jm_free(n_uses);
-  return error;
+  return jm_rewrite_run_counted(m, options, visit, changed);
 }
