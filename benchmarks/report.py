@@ -3,7 +3,7 @@
 """Tables and a chart of stored results.
 
 python -m benchmarks.report benchmarks/results/NAME.json                  # Markdown, to read
-python -m benchmarks.report benchmarks/results/NAME.json --into README.md # between its markers
+python -m benchmarks.report benchmarks/results/NAME.json --into README.md # between NAME's markers
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ COLUMNS = {
     "ten": "first 10",
 }
 COLUMNS |= {"memory": "memory"}
-BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 FIELDS = {"steady": "steady_s", "compile": "first_s", "cached": "cached_s"}
 
 
@@ -215,14 +214,15 @@ def markdown(result: dict, picture: str) -> str:
     return "\n".join(lines)
 
 
-def into(text: str, readme: pathlib.Path) -> None:
-    """Puts the text between the markers of a file."""
+def into(text: str, name: str, readme: pathlib.Path) -> None:
+    """Puts the text between the two markers that a file has for results of this name."""
+    first, last = (f"<!-- {name}: {which} -->" for which in ("begin", "end"))
     content = readme.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        sys.exit(f"{readme}: no {BEGIN} and {END} in it")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        sys.exit(f"{readme}: no {first} and {last} in it")
+    readme.write_text(f"{before}{first}\n{text}\n{last}{after}", encoding="utf-8")
 
 
 # ---- as a chart ------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ def write(result: dict, path: pathlib.Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=pathlib.Path)
-    parser.add_argument("--into", type=pathlib.Path, help="a Markdown file with the two markers")
+    parser.add_argument("--into", type=pathlib.Path, help="a Markdown file with two markers for it")
     parser.add_argument("--sorted", action="store_true", help="plain text, the lowest ratio first")
     options = parser.parse_args()
     result = json.loads(options.results.read_text(encoding="utf-8"))
@@ -312,7 +312,7 @@ def main() -> int:
     start = options.into.resolve().parent if options.into else pathlib.Path.cwd()
     text = markdown(result, pathlib.Path(os.path.relpath(picture.resolve(), start)).as_posix())
     if options.into:
-        into(text, options.into)
+        into(text, options.results.stem, options.into)
     else:
         print(text)
     return 0

@@ -170,14 +170,15 @@ def test_summary():
 
 def test_markdown_goes_between_the_markers(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", encoding="utf-8")
-    report.into(report.markdown(made_up(a=2.0), "a.svg"), readme)
+    kept = "<!-- other: begin -->\nkept\n<!-- other: end -->\n"
+    marks = "<!-- mine: begin -->\n", "<!-- mine: end -->\n"
+    readme.write_text(f"{kept}{marks[0]}old\n{marks[1]}below\n", encoding="utf-8")
+    report.into(report.markdown(made_up(a=2.0), "a.svg"), "mine", readme)
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"above\n{report.BEGIN}\n") and text.endswith(f"{report.END}\nbelow\n")
+    assert text.startswith(kept + marks[0]) and text.endswith(f"{marks[1]}below\n")
     assert "| kernels | a | 2.00 |" in text and "old" not in text
-    readme.write_text("no markers", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        report.into("x", readme)
+    with pytest.raises(SystemExit, match="absent: begin"):
+        report.into("x", "absent", readme)
 
 
 def test_differences():
