@@ -11,7 +11,9 @@ static const kernel_machine *machine;
 static bool has_call(const jm_kernel *k) {
   bool fma = machine->target.fma; /* else it is C's */
   for (uint32_t i = 0; i < k->n_insts; i++)
-    if (k->insts[i].code == JM_K_call || (k->insts[i].code == JM_K_fma && !fma)) return true;
+    if (k->insts[i].code == JM_K_call || (k->insts[i].code == JM_K_fma && !fma) ||
+        (k->insts[i].code == JM_K_fscale && !machine->target.scales))
+      return true;
   return false;
 }
 

@@ -100,6 +100,13 @@ static void guard_operands(jm_kbuilder *b, jm_kopcode code, jm_ktype to, jm_kval
       x[0] = jm_kbuild3(b, JM_K_select, fits, from, jm_kbuild_float(b, type, 0.5));
       break;
     }
+    case JM_K_fscale: {
+      jm_kval size = jm_kbuild1(b, JM_K_fabs, x[1]);
+      jm_kval fits = jm_kbuild2(b, JM_K_folt, size, jm_kbuild_float(b, type, 4000));
+      x[1] = jm_kbuild1(b, JM_K_frint, x[1]);
+      x[1] = jm_kbuild3(b, JM_K_select, fits, x[1], jm_kbuild_float(b, type, -3));
+      break;
+    }
     case JM_K_bitcast:
       if (jm_ktype_is_float(type)) x[0] = without_nan(b, x[0]);
       break;

@@ -82,18 +82,19 @@ static const row rows[] = {
     {"rsqrt", build_rsqrt, NULL, rsqrt, NULL, 0, 10, 2, 2, 2},
 };
 
-enum { COUNT = 40000 };
+enum { COUNT = 40000, COMPILED_LANES = 8 };
 /* Arguments of a sweep. An emulator (scripts/qemu_test.sh) is slow at long double, which aarch64
  * computes in software; the edges and an eighth of the others reach every branch. */
 static int count = COUNT;
 
-/* single: f32 without f64 */
-static jm_kernel *build(const row *r, jm_ktype type, bool single, uint32_t width) {
+/* single: f32 without f64; scales: with the instruction fscale */
+static jm_kernel *build(const row *r, jm_ktype type, bool single, bool scales, uint32_t width) {
   jm_kbuilder *b = NULL;
   jm_kernel *kernel = NULL;
   jm_kloop loop;
   CHECK_OK(jm_kbuilder_create(r->name, &b));
   jm_kbuilder_allow_f64(b, !single);
+  jm_kbuilder_allow_scale(b, scales);
   uint32_t from[2], to;
   for (int i = 0; i < 2; i++) from[i] = jm_kbuild_param(b, JM_SPACE_GLOBAL, type, count, false, 0);
   to = jm_kbuild_param(b, JM_SPACE_GLOBAL, type, count, true, 0);
@@ -160,6 +161,40 @@ static double distance(bool wide, double have, real want) {
   return (double)(fabsl((real)have - want) / unit);
 }
 
+static void run(const row *r, bool wide, bool single, bool scales, bool compiled,
+                void *const *buffers) {
+  jm_kernel *kernel =
+      build(r, wide ? JM_KT_f64 : JM_KT_f32, single, scales, compiled ? COMPILED_LANES : 0);
+  if (compiled) {
+    const jm_kernel *kernels[1] = {kernel};
+    jm_jit_code *code = NULL;
+    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
+    if (code) jm_jit_code_function(code)(buffers, NULL, 0, 1, NULL);
+    jm_jit_code_release(code);
+  } else {
+    CHECK_OK(jm_kernel_interpret(kernel, buffers, NULL, 0, 1, NULL));
+  }
+  jm_kernel_destroy(kernel);
+}
+
+/* Machines that scale by one instruction give the bits that others do. */
+static void check_scaled(const row *r, bool wide, bool single, bool compiled,
+                         void *const *buffers) {
+  static double z[COUNT];
+  void *again[] = {buffers[0], buffers[1], z};
+  run(r, wide, single, true, compiled, again);
+  const char *have = (const char *)z, *want = buffers[2];
+  bool equal = true;
+  for (int i = 0; i < count; i++) {
+    const bool nans = wide ? isnan(((const double *)want)[i]) && isnan(z[i])
+                           : isnan(((const float *)want)[i]) && isnan(((const float *)z)[i]);
+    const size_t size = wide ? sizeof(double) : sizeof(float), at = size * (size_t)i;
+    equal &= nans || !memcmp(have + at, want + at, size);
+  }
+  if (!equal) fprintf(stderr, "%s differs where the machine scales\n", r->name);
+  CHECK(equal);
+}
+
 static void check_row(const row *r, bool wide, bool single, bool compiled) {
   static double x[COUNT], y[COUNT], z[COUNT];
   static float xf[COUNT], yf[COUNT], zf[COUNT];
@@ -170,19 +205,9 @@ static void check_row(const row *r, bool wide, bool single, bool compiled) {
     yf[i] = (float)(y[i] = second(r, wide, i));
     if (!wide) x[i] = xf[i], y[i] = yf[i];
   }
-  jm_kernel *kernel = build(r, wide ? JM_KT_f64 : JM_KT_f32, single, compiled ? 8 : 0);
   void *buffers[] = {x, y, z}, *narrow[] = {xf, yf, zf};
-  void **all = wide ? buffers : narrow;
-  if (compiled) {
-    const jm_kernel *kernels[1] = {kernel};
-    jm_jit_code *code = NULL;
-    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
-    if (code) jm_jit_code_function(code)(all, NULL, 0, 1, NULL);
-    jm_jit_code_release(code);
-  } else {
-    CHECK_OK(jm_kernel_interpret(kernel, all, NULL, 0, 1, NULL));
-  }
-  jm_kernel_destroy(kernel);
+  run(r, wide, single, false, compiled, wide ? buffers : narrow);
+  check_scaled(r, wide, single, compiled, wide ? buffers : narrow);
   for (int i = 0; i < count; i++) {
     real want = r->two ? r->two(x[i], y[i]) : r->one(x[i]);
     double d = distance(wide, wide ? z[i] : (double)zf[i], want);

@@ -50,7 +50,8 @@ static bool find_machine(void) {
     reason = "no LLVM: the processor lacks SSE 4.1";
     return false;
   }
-  target.vector_bytes = has_fast_avx512() ? 64 : __builtin_cpu_supports("avx2") ? 32 : 16;
+  target.scales = has_fast_avx512();
+  target.vector_bytes = target.scales ? 64 : __builtin_cpu_supports("avx2") ? 32 : 16;
   target.fma = __builtin_cpu_supports("fma");
   target.stream_bytes = jm_cpu_find_cache_bytes();
   return true;

@@ -2,17 +2,20 @@
  * exp and what is made of it, for f32 and f64, without branches. Measured over sweeps
  * (tests/unit/math_test.c), in ulp of the type: exp 1, expm1 2, logistic 2.5, tanh 2.5,
  * sinh 2.5, cosh 1.5 (f32: 1). Polynomials are minimax fits of our own. */
+#include <math.h>
+
 #include "kernel/emit/element.h"
 
-/* e^x = 2^k (1 + part), |part| < 0.42. The part keeps all its digits, so that e^x - 1 does not
- * cancel. */
+/* e^x = 2^k (1 + part), |part| < 0.42, and 1 + part rounded. The part keeps all its digits, so that
+ * e^x - 1 does not cancel. */
 typedef struct parts {
-  jm_kval k, part; /* k: an integer of the float's width; garbage for NaN, whose part is NaN */
+  jm_kval k, whole; /* k: an integer of the float's width, garbage for NaN; the same as a float */
+  jm_kval part, sum;
 } parts;
 
-/* (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2: to 2^-32 and 2^-62 of e^r */
-static const double tail_f32[] = {0x1.0000000p-1, 0x1.5555560p-3,  0x1.5554ea0p-5,
-                                  0x1.1110ac0p-7, 0x1.6d43280p-10, 0x1.a17df00p-13};
+/* (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2: to 2^-28 and 2^-62 of e^r */
+static const double tail_f32[] = {0x1.0000000p-1, 0x1.5554a40p-3, 0x1.55568e0p-5, 0x1.122f2e0p-7,
+                                  0x1.6b67aa0p-10};
 static const double tail_f64[] = {
     0x1.0000000000000p-1,  0x1.5555555555557p-3,  0x1.5555555555558p-5,  0x1.11111111100dbp-7,
     0x1.6c16c16c151fcp-10, 0x1.a01a01abe84bap-13, 0x1.a01a01acfacc0p-16, 0x1.71de0230beb99p-19,
@@ -33,8 +36,11 @@ static parts split(jm_kbuilder *b, jm_kval x, jm_kval y) {
   r = jm_k_fma(b, k, jm_k_float(b, t, wide ? -0x1.a39ef35793c76p-33 : -0x1.0bfbe8e7bcd5ep-15), r);
   if (y != JM_KNONE) r = jm_k_fadd(b, r, y);
   jm_kval tail = wide ? JM_POLYNOMIAL(b, r, tail_f64) : JM_POLYNOMIAL(b, r, tail_f32);
-  return (parts){jm_k_isub(b, jm_k_bits(b, shifted), jm_k_bits(b, jm_k_float(b, t, magic))),
-                 jm_k_fma(b, jm_k_fmul(b, r, r), tail, r)};
+  const jm_kval one = jm_k_float(b, t, 1);
+  return (parts){.k = jm_k_isub(b, jm_k_bits(b, shifted), jm_k_bits(b, jm_k_float(b, t, magic))),
+                 .whole = k,
+                 .part = jm_k_fma(b, jm_k_fmul(b, r, r), tail, r),
+                 .sum = jm_k_fma(b, jm_k_fma(b, tail, r, one), r, one)};
 }
 
 static jm_kval limit(jm_kbuilder *b, jm_kval x, double low, double high) {
@@ -51,12 +57,21 @@ static jm_kval power_of_two(jm_kbuilder *b, jm_kval k) {
                                     jm_k_int(b, it, wide ? 52 : 23)));
 }
 
-/* In two factors, the second of which rounds: to subnormals or infinity if it must. */
+/* Where no instruction does it, in two factors, the second of which rounds: to subnormals or
+ * infinity if it must. */
 static jm_kval join(jm_kbuilder *b, parts e) {
-  const jm_ktype it = jm_kbuild_type(b, e.k), t = jm_kbuild_type(b, e.part);
+  if (jm_kbuilder_scales(b)) return jm_k_fscale(b, e.sum, e.whole);
+  const jm_ktype it = jm_kbuild_type(b, e.k);
   jm_kval half = jm_k_ashr(b, e.k, jm_k_int(b, it, 1));
-  jm_kval scaled = jm_k_fmul(b, jm_k_fadd(b, e.part, jm_k_float(b, t, 1)), power_of_two(b, half));
+  jm_kval scaled = jm_k_fmul(b, e.sum, power_of_two(b, half));
   return jm_k_fmul(b, scaled, power_of_two(b, jm_k_isub(b, e.k, half)));
+}
+
+/* 2^(k + more) where that is a normal number */
+static jm_kval scale_of(jm_kbuilder *b, parts e, int more) {
+  const jm_ktype it = jm_kbuild_type(b, e.k), t = jm_kbuild_type(b, e.part);
+  if (jm_kbuilder_scales(b)) return jm_k_fscale(b, jm_k_float(b, t, ldexp(1, more)), e.whole);
+  return power_of_two(b, jm_k_iadd(b, e.k, jm_k_int(b, it, more)));
 }
 
 jm_kval jm_math_exp(jm_kbuilder *b, jm_kval x) {
@@ -73,8 +88,8 @@ jm_kval jm_math_exp_sum(jm_kbuilder *b, jm_kval x, jm_kval y) {
 
 jm_kval jm_math_exp_normal(jm_kbuilder *b, jm_kval x) {
   parts e = split(b, x, JM_KNONE);
-  jm_kval scale = power_of_two(b, e.k);
-  return jm_k_fma(b, scale, e.part, scale);
+  if (jm_kbuilder_scales(b)) return jm_k_fscale(b, e.sum, e.whole);
+  return jm_k_fmul(b, e.sum, power_of_two(b, e.k));
 }
 
 /* The part of 2^k that may overflow is multiplied after the factor. Beyond the limit no factor
@@ -89,7 +104,7 @@ void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
   jm_kval first =
       jm_k_smin(b, jm_k_smax(b, e.k, jm_k_int(b, it, -normal)), jm_k_int(b, it, normal));
   jm_kval rest = power_of_two(b, jm_k_isub(b, e.k, first));
-  jm_kval base = jm_k_fmul(b, jm_k_fadd(b, e.part, jm_k_float(b, t, 1)), power_of_two(b, first));
+  jm_kval base = jm_k_fmul(b, e.sum, power_of_two(b, first));
   rest = jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, most), x), jm_k_float(b, t, __builtin_inf()),
                      rest);
   for (int i = 0; i < n; i++) factors[i] = jm_k_fmul(b, jm_k_fmul(b, base, factors[i]), rest);
@@ -99,9 +114,8 @@ void jm_math_exp_times(jm_kbuilder *b, jm_kval x, jm_kval *factors, int n) {
 jm_kval jm_math_expm1(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
-  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   parts e = split(b, wide ? limit(b, x, -40, 710) : limit(b, x, -20, 89), JM_KNONE);
-  jm_kval half = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 1)));
+  jm_kval half = scale_of(b, e, -1);
   jm_kval result = jm_k_fmul(b, jm_k_float(b, t, 2),
                              jm_k_fma(b, half, e.part, jm_k_fsub(b, half, jm_k_float(b, t, 0.5))));
   return jm_k_fcopysign(b, result, x); /* -0 */
@@ -123,7 +137,7 @@ jm_kval jm_math_tanh(jm_kbuilder *b, jm_kval x) {
   jm_kval a = jm_k_fmul(b, jm_k_fabs(b, x), jm_k_float(b, t, 2));
   a = jm_k_select(b, jm_k_folt(b, jm_k_float(b, t, most), a), jm_k_float(b, t, most), a);
   parts e = split(b, a, JM_KNONE);
-  jm_kval scale = power_of_two(b, e.k);
+  jm_kval scale = scale_of(b, e, 0);
   jm_kval m = jm_k_fma(b, scale, e.part, jm_k_fsub(b, scale, jm_k_float(b, t, 1)));
   jm_kval y = jm_k_fdiv(b, m, jm_k_fadd(b, m, jm_k_float(b, t, 2)));
   return jm_k_fcopysign(b, y, x); /* -0 */
@@ -139,11 +153,10 @@ jm_kval jm_math_through_f64(jm_kbuilder *b, jm_float_unary *fn, jm_kval x) {
 static jm_kval sinh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
-  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   /* with a quarter of e^a, which may be twice the largest number */
   jm_kval a = jm_k_fabs(b, x);
   parts e = split(b, limit(b, a, 0, wide ? 710.5 : 89.5), JM_KNONE);
-  jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
+  jm_kval quarter = scale_of(b, e, -2);
   jm_kval large = jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter));
   jm_kval m = jm_k_fmul(
       b, jm_k_float(b, t, 4),
@@ -157,9 +170,8 @@ static jm_kval sinh_of(jm_kbuilder *b, jm_kval x) {
 static jm_kval cosh_of(jm_kbuilder *b, jm_kval x) {
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
-  const jm_ktype it = wide ? JM_KT_i64 : JM_KT_i32;
   parts e = split(b, limit(b, jm_k_fabs(b, x), 0, wide ? 710.5 : 89.5), JM_KNONE);
-  jm_kval quarter = power_of_two(b, jm_k_isub(b, e.k, jm_k_int(b, it, 2)));
+  jm_kval quarter = scale_of(b, e, -2);
   jm_kval half =
       jm_k_fmul(b, jm_k_float(b, t, 2), jm_k_fma(b, quarter, e.part, quarter)); /* of e^|x| */
   return jm_k_fadd(b, half, jm_k_fdiv(b, jm_k_float(b, t, 0.25), half));

@@ -49,6 +49,8 @@ void jm_kbuilder_fail(jm_kbuilder *b, jm_error *error) {
 
 void jm_kbuilder_allow_f64(jm_kbuilder *b, bool allowed) { b->without_f64 = !allowed; }
 bool jm_kbuilder_allows_f64(const jm_kbuilder *b) { return !b->without_f64; }
+void jm_kbuilder_allow_scale(jm_kbuilder *b, bool allowed) { b->scales = allowed; }
+bool jm_kbuilder_scales(const jm_kbuilder *b) { return b->scales; }
 
 bool jm_kbuilder_failed(const jm_kbuilder *b) { return b->error != NULL; }
 

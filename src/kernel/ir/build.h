@@ -25,6 +25,9 @@ jm_error *jm_kbuilder_finish(jm_kbuilder *b, jm_kernel **out) JM_MUST_USE;
  * true at the start. Values that are f64 in the program stay f64. */
 void jm_kbuilder_allow_f64(jm_kbuilder *b, bool allowed);
 bool jm_kbuilder_allows_f64(const jm_kbuilder *b);
+/* Has the machine the instruction fscale? False at the start. */
+void jm_kbuilder_allow_scale(jm_kbuilder *b, bool allowed);
+bool jm_kbuilder_scales(const jm_kbuilder *b);
 
 /* Makes the builder fail with this error (takes it over); the first one stays. */
 void jm_kbuilder_fail(jm_kbuilder *b, jm_error *error);

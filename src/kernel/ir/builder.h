@@ -24,6 +24,7 @@ struct jm_kbuilder {
   uint32_t table_size, table_count;
   uint32_t nesting; /* of simplifications; bounds their recursion */
   bool without_f64; /* jm_kbuilder_allow_f64 */
+  bool scales;      /* jm_kbuilder_allow_scale */
 };
 
 /* The instruction that defines v, NULL: an argument. */

@@ -253,6 +253,10 @@ bool jm_kernel_evaluate(jm_kopcode code, jm_ktype from, jm_ktype to, uint64_t im
     *out = x[0] ? x[1] : x[2];
     return true;
   }
+  if (code == JM_K_fscale) {
+    code = JM_K_call;
+    imm = JM_KCALL_scale;
+  }
   if (jm_kop_facts[code].result == JM_KRESULT_CAST) return evaluate_cast(code, from, to, x[0], out);
   if (!jm_ktype_is_float(from)) return evaluate_integer(code, from, x, out);
   return from == JM_KT_f32 ? evaluate_f32(code, imm, x, out) : evaluate_f64(code, imm, x, out);

@@ -18,6 +18,13 @@ const char *const jm_kbinding_names[JM_N_BINDINGS] = {"serial", "vector", "chunk
 const uint32_t jm_ktype_bytes[JM_N_KTYPES] = {1, 1, 2, 4, 8, 4, 8};
 const uint32_t jm_ktype_bits[JM_N_KTYPES] = {1, 8, 16, 32, 64, 32, 64};
 
+static double scale_f64(double x, double power) {
+  return ldexp(x, (int)fmin(fmax(power, -4096), 4096));
+}
+static float scale_f32(float x, float power) {
+  return ldexpf(x, (int)fminf(fmaxf(power, -4096), 4096));
+}
+
 void (*const jm_kcall_functions[JM_N_KCALLS][2])(void) = {
 #define CALL(name, arguments, f32, f64, c) {(void (*)(void))(f32), (void (*)(void))(f64)},
 #include "kernel/ir/calls.def"

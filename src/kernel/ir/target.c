@@ -188,12 +188,15 @@ static const struct {
   const char *name;
   const jm_target *target;
   uint32_t vector_bytes; /* of a host; 0: as it is */
-  bool fma;
+  bool fma, scales;
 } targets[] = {
-    {"host", &jm_target_host, 0, true},       {"x86-64-v2", &jm_target_host, 16, false},
-    {"x86-64-v3", &jm_target_host, 32, true}, {"x86-64-v4", &jm_target_host, 64, true},
-    {"arm64", &jm_target_host, 16, true},     {"metal", &jm_target_metal, 0, true},
-    {"cuda", &jm_target_cuda, 0, true},
+    {"host", &jm_target_host, 0, true, false},
+    {"x86-64-v2", &jm_target_host, 16, false, false},
+    {"x86-64-v3", &jm_target_host, 32, true, false},
+    {"x86-64-v4", &jm_target_host, 64, true, true},
+    {"arm64", &jm_target_host, 16, true, false},
+    {"metal", &jm_target_metal, 0, true, false},
+    {"cuda", &jm_target_cuda, 0, true, false},
 };
 enum { N_TARGETS = sizeof targets / sizeof *targets };
 
@@ -203,6 +206,7 @@ jm_error *jm_target_find(const char *name, size_t size, jm_target *out) {
     *out = *targets[i].target;
     out->name = targets[i].name;
     out->fma = targets[i].fma;
+    out->scales = targets[i].scales;
     if (targets[i].vector_bytes) out->vector_bytes = targets[i].vector_bytes;
     return NULL;
   }

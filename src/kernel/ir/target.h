@@ -26,6 +26,7 @@ typedef struct jm_target {
   size_t stream_bytes;    /* a kernel that touches so much writes past the caches; 0: none does */
   uint32_t max_buffers;   /* GLOBAL parameters of a kernel, at most */
   bool fma;               /* fused multiply-add in hardware */
+  bool scales;            /* a float by a power of two in one instruction (AVX-512's vscalef) */
   bool has_f64;           /* else a kernel has no instruction on doubles */
   int64_t max_size;       /* of a dimension of an array */
   uint64_t dtypes;        /* of kernels' operands and results: bits 1 << jm_dtype; 0: all */

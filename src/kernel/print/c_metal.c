@@ -56,10 +56,15 @@ static const char prelude[] =
     "}\n";
 
 static const jm_c_override overrides[] = {
-    {JM_K_fma, "fma(%a, %b, %c)", ""},     {JM_K_fabs, "precise::fabs(%a)", ""},
-    {JM_K_fsqrt, "precise::sqrt(%a)", ""}, {JM_K_ffloor, "precise::floor(%a)", ""},
-    {JM_K_fceil, "precise::ceil(%a)", ""}, {JM_K_ftrunc, "precise::trunc(%a)", ""},
-    {JM_K_frint, "precise::rint(%a)", ""}, {JM_K_fcopysign, "precise::copysign(%a, %b)", ""},
+    {JM_K_fma, "fma(%a, %b, %c)", ""},
+    {JM_K_fabs, "precise::fabs(%a)", ""},
+    {JM_K_fsqrt, "precise::sqrt(%a)", ""},
+    {JM_K_ffloor, "precise::floor(%a)", ""},
+    {JM_K_fceil, "precise::ceil(%a)", ""},
+    {JM_K_ftrunc, "precise::trunc(%a)", ""},
+    {JM_K_fscale, "precise::ldexp(%a, int(%b))", ""},
+    {JM_K_frint, "precise::rint(%a)", ""},
+    {JM_K_fcopysign, "precise::copysign(%a, %b)", ""},
 };
 
 const jm_c_dialect jm_c_metal = {
@@ -76,6 +81,7 @@ const jm_c_dialect jm_c_metal = {
               [JM_KCALL_sin] = {"", ""},
               [JM_KCALL_cos] = {"", ""},
               [JM_KCALL_tan] = {"", ""},
+              [JM_KCALL_scale] = {"", ""},
               [JM_KCALL_fma] = {"fma(%a, %b, %c)", ""}},
     .max_buffers = 31,
     .max_threads = 1024,

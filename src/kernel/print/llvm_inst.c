@@ -312,6 +312,95 @@ static void print_call(jm_llvm_printer *p, const jm_kinst_fact *f, jm_kcall call
   p->vectors[f->first_result] = all;
 }
 
+/* The first `lanes` lanes of a vector, from one lane on: what it lacks is not defined. */
+static uint32_t take_lanes(jm_llvm_printer *p, jm_ktype type, uint32_t width, const char *vector,
+                           uint32_t first, uint32_t lanes) {
+  const uint32_t id = p->next++;
+  const jm_llvm_name t = jm_llvm_type(type, width);
+  jm_text_printf(p->out, "  %%v%u = shufflevector %s %s, %s poison, <%u x i32> <", (unsigned)id,
+                 t.text, vector, t.text, (unsigned)lanes);
+  for (uint32_t i = 0; i < lanes; i++) {
+    jm_text_printf(p->out, i ? ", i32 " : "i32 ");
+    if (first + i < width)
+      jm_text_printf(p->out, "%u", (unsigned)(first + i));
+    else
+      jm_text_printf(p->out, "poison");
+  }
+  jm_text_printf(p->out, ">\n");
+  return id;
+}
+
+/* AVX-512's vscalef on vectors that fill a register of some size. */
+static uint32_t scale_register(jm_llvm_printer *p, jm_ktype type, uint32_t width,
+                               const jm_llvm_name names[2]) {
+  const uint32_t bits = width * jm_ktype_bits[type], id = p->next++;
+  const char *rounding = bits == 512 ? ", i32" : "", *mask = width > 8 ? "i16" : "i8";
+  const jm_llvm_name t = jm_llvm_type(type, width);
+  char symbol[64];
+  snprintf(symbol, sizeof symbol, "@llvm.x86.avx512.mask.scalef.p%c.%u",
+           type == JM_KT_f64 ? 'd' : 's', (unsigned)bits);
+  jm_llvm_declare(p, "declare %s %s(%s, %s, %s, %s%s)\n", t.text, symbol, t.text, t.text, t.text,
+                  mask, rounding);
+  jm_text_printf(p->out, "  %%v%u = call %s %s(%s %s, %s %s, %s zeroinitializer, %s -1%s)\n",
+                 (unsigned)id, t.text, symbol, t.text, names[0].text, t.text, names[1].text, t.text,
+                 mask, bits == 512 ? ", i32 4" : ""); /* 4: in the current direction */
+  return id;
+}
+
+static jm_llvm_name numbered(uint32_t id) {
+  jm_llvm_name name;
+  snprintf(name.text, sizeof name.text, "%%v%u", (unsigned)id);
+  return name;
+}
+
+/* Of vectors of any power of two: halves of wide ones, narrow ones in a wider register. */
+static uint32_t scale_vector(jm_llvm_printer *p, jm_ktype type, uint32_t width,
+                             const jm_llvm_name names[2]) {
+  const uint32_t bits = width * jm_ktype_bits[type];
+  jm_llvm_name parts[2];
+  if (bits < 128) {
+    const uint32_t lanes = 128 / jm_ktype_bits[type];
+    for (int i = 0; i < 2; i++)
+      parts[i] = numbered(take_lanes(p, type, width, names[i].text, 0, lanes));
+    const jm_llvm_name all = numbered(scale_register(p, type, lanes, parts));
+    return take_lanes(p, type, lanes, all.text, 0, width);
+  }
+  if (bits <= 512) return scale_register(p, type, width, names);
+  uint32_t halves[2];
+  for (uint32_t half = 0; half < 2; half++) {
+    for (int i = 0; i < 2; i++)
+      parts[i] = numbered(take_lanes(p, type, width, names[i].text, half * (width / 2), width / 2));
+    halves[half] = scale_vector(p, type, width / 2, parts);
+  }
+  const uint32_t id = p->next++;
+  const jm_llvm_name t = jm_llvm_type(type, width / 2);
+  jm_text_printf(p->out, "  %%v%u = shufflevector %s %%v%u, %s %%v%u, <%u x i32> <", (unsigned)id,
+                 t.text, (unsigned)halves[0], t.text, (unsigned)halves[1], (unsigned)width);
+  for (uint32_t i = 0; i < width; i++)
+    jm_text_printf(p->out, "%si32 %u", i ? ", " : "", (unsigned)i);
+  jm_text_printf(p->out, ">\n");
+  return id;
+}
+
+static void print_scale(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
+  jm_llvm_name names[3] = {{""}};
+  const jm_ktype type = find_operands(p, f, 0, width, names);
+  if (width > 1) {
+    finish(p, f, width, scale_vector(p, type, width, names), type);
+    return;
+  }
+  const jm_llvm_name vector = jm_llvm_type(type, 2);
+  for (int i = 0; i < 2; i++) {
+    jm_text_printf(p->out, "  %%v%u = insertelement %s poison, %s %s, i64 0\n", (unsigned)p->next,
+                   vector.text, types[type], names[i].text);
+    names[i] = numbered(p->next++);
+  }
+  const uint32_t all = scale_vector(p, type, 2, names), id = p->next++;
+  jm_text_printf(p->out, "  %%v%u = extractelement %s %%v%u, i64 0\n", (unsigned)id, vector.text,
+                 (unsigned)all);
+  finish(p, f, width, id, type);
+}
+
 static void print_select(jm_llvm_printer *p, const jm_kinst_fact *f, uint32_t width) {
   bool one = width == 1 || p->lanes[f->operands[0]].kind == JM_LANE_UNIFORM;
   jm_llvm_name names[3] = {operand(p, f->operands[0], one ? 1 : width)};
@@ -342,6 +431,10 @@ void jm_llvm_print_inst(jm_llvm_printer *p, jm_kinst inst) {
   uint32_t width = jm_llvm_is_vector(p, f->first_result) ? p->width : 1;
   if (f->code == JM_K_fma && !p->module->target.fma)
     print_call(p, f, JM_KCALL_fma, width);
+  else if (f->code == JM_K_fscale && p->module->target.scales)
+    print_scale(p, f, width);
+  else if (f->code == JM_K_fscale)
+    print_call(p, f, JM_KCALL_scale, width);
   else if (f->code == JM_K_call)
     print_call(p, f, (jm_kcall)f->imm, width);
   else if (f->code == JM_K_select)

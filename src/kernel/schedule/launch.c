@@ -10,6 +10,7 @@ jm_error *jm_launch_begin(jm_scheduler *s, jm_launch_builder *l) {
   JM_TRY(jm_kbuilder_create(s->schedule->name, &l->b));
   /* a GPU has no f64, or a slow one */
   jm_kbuilder_allow_f64(l->b, s->target->has_f64 && s->target->lanes == JM_BIND_VECTOR);
+  jm_kbuilder_allow_scale(l->b, s->target->scales);
   jm_error *error = jm_emit_create(s->m, l->b, &l->e);
   if (error) jm_kbuilder_destroy(l->b);
   memset(s->pulled, JM_PULL_NONE, s->m->n_values);
