@@ -9,12 +9,13 @@
 #include "base/scratch.h"
 #include "engine/host/library/copy.h"
 #include "engine/host/library/functions.h"
+#include "engine/host/library/window.h"
 #include "ir/body.h"
 
 enum {
   MAX_RANK = 8,
-  LEAST_LINE = 8,   /* elements: with fewer, other loops are better */
-  MOST_TAPS = 1024, /* cumulative sums are windows, too */
+  LEAST_LINE = 8, /* elements: with fewer, other loops are better */
+  MOST_TAPS = 1024,
   GRAIN_WORK = 1 << 15,
 };
 
@@ -118,8 +119,12 @@ bool jm_library_pooling_supports(const jm_module *module, const jm_op *op) {
   if (op->n_results != 1 || op->n_captures) return false;
   const jm_type *in = jm_op_operand_type(module, op, 0), *out = jm_op_result_type(module, op, 0);
   if (!in->count || !out->count || in->dtype != out->dtype) return false;
-  return jm_body_monoid(module, op->first_region, &monoid) && monoid.accumulator == monoid.dtype &&
-         jm_elementwise_find(monoid.code, in->dtype) && find_axes(op->attrs, in, out, &p);
+  jm_window_scan scan;
+  if (!jm_body_monoid(module, op->first_region, &monoid) ||
+      (jm_window_scan_find(op->attrs, in, &scan) && (!scan.reverse || monoid.grouped)))
+    return false;
+  return monoid.accumulator == monoid.dtype && jm_elementwise_find(monoid.code, in->dtype) &&
+         find_axes(op->attrs, in, out, &p);
 }
 
 /* The taps of an axis that meet the input for output o. */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "engine/host/library/cpu.h"
 #include "engine/host/library/fold.h"
 #include "engine/host/library/functions.h"
@@ -56,37 +57,18 @@ static jm_error *run_windows(reduction *r) {
 
 /* -- scans */
 
-typedef struct scan {
-  int64_t outer, n, inner; /* the operand as [outer, n, inner]; the scan runs along n */
-  bool reverse;
-} scan;
-
-/* Windows as long as the dimension, padded such that the k-th covers elements 0 to k (or, reversed,
- * k to the last: right only if the order of the operands is free). */
-static bool find_scan(const reduction *r, scan *s) {
+static bool find_scan(const reduction *r, jm_window_scan *s) {
   const jm_reduce_window_attrs *a = r->call->op->attrs;
-  *s = (scan){1, 0, 1, false};
-  for (uint32_t d = 0; d < r->in->rank; d++) {
-    int64_t n = r->in->dims[d], window = a->window.data[d];
-    int64_t low = a->padding.data[2 * d], high = a->padding.data[2 * d + 1];
-    bool forward = low == window - 1 && !high, backward = high == window - 1 && !low;
-    if (a->strides.data[d] != 1 || a->base_dilations.data[d] != 1) return false;
-    if (window == 1 && !low && !high) {
-      *(s->n ? &s->inner : &s->outer) *= n;
-      continue;
-    }
-    if (s->n || window < n || a->window_dilations.data[d] != 1 || (!forward && !backward))
-      return false;
-    s->n = n;
-    s->reverse = !forward;
-  }
-  return s->n && (!s->reverse || (r->fold->associative && r->fold->commutative));
+  return jm_window_scan_find(a, r->in, s) &&
+         (!s->reverse || (r->fold->associative && r->fold->commutative));
 }
 
-static int64_t scan_row(const scan *s, int64_t k) { return s->reverse ? s->n - 1 - k : k; }
+static int64_t scan_row(const jm_window_scan *s, int64_t k) {
+  return s->reverse ? s->n - 1 - k : k;
+}
 
 /* Lanes that are contiguous in the operand: each row from the one before, in place. */
-static jm_error *scan_lines(reduction *r, const scan *s, void **acc, const void **x) {
+static jm_error *scan_lines(reduction *r, const jm_window_scan *s, void **acc, const void **x) {
   jm_fold *fold = r->fold;
   int64_t lanes = (int64_t)fold->lanes;
   for (int64_t o = 0; o < s->outer; o++)
@@ -111,9 +93,49 @@ static jm_error *scan_lines(reduction *r, const scan *s, void **acc, const void 
   return NULL;
 }
 
+/* The same where a kernel reads the row before and writes the row itself; strips of lines are
+ * independent. */
+typedef struct strips {
+  const reduction *r;
+  const jm_window_scan *s;
+  int64_t lanes; /* of a strip, and of acc_scratch, which holds initial values */
+} strips;
+
+static void scan_strip(const strips *t, int64_t o, int64_t i, int64_t count) {
+  const reduction *r = t->r;
+  const int64_t bytes = (int64_t)r->fold->bytes[0];
+  const char *before = r->fold->acc_scratch[0];
+  for (int64_t k = 0; k < t->s->n; k++) {
+    const int64_t at = ((o * t->s->n + scan_row(t->s, k)) * t->s->inner + i) * bytes;
+    const void *in[2] = {before, r->x[0] + at};
+    r->fold->kernel(in, r->to[0] + at, (size_t)count);
+    before = r->to[0] + at;
+  }
+}
+
+static void scan_strips(void *context, size_t begin, size_t end) {
+  const strips *t = context;
+  const int64_t inner = t->s->inner, to = (int64_t)end * t->lanes;
+  for (int64_t o = 0; o < t->s->outer; o++)
+    for (int64_t i = (int64_t)begin * t->lanes; i < inner && i < to; i += t->lanes) {
+      if (jm_context_is_cancelled(t->r->call->context)) return;
+      scan_strip(t, o, i, inner - i < t->lanes ? inner - i : t->lanes);
+    }
+}
+
+static jm_error *scan_lines_kernel(reduction *r, const jm_window_scan *s) {
+  jm_fold *fold = r->fold;
+  strips t = {r, s, (int64_t)fold->lanes};
+  const size_t n = (size_t)((s->inner + t.lanes - 1) / t.lanes);
+  jm_copy_fill(fold->acc_scratch[0], r->init[0], fold->bytes[0], t.lanes);
+  /* a batch was divided along its first dimension */
+  jm_parallel_for(n, s->outer == 1 ? 1 : n, scan_strips, &t);
+  return jm_fold_poll(fold, r->in->count);
+}
+
 /* steps rows of `width` of the outer lanes between the operand (or result) and [steps][lanes]. */
-static void scan_move(const reduction *r, const scan *s, int64_t o, int64_t width, int64_t k,
-                      int64_t steps, void *const *gathered, bool back) {
+static void scan_move(const reduction *r, const jm_window_scan *s, int64_t o, int64_t width,
+                      int64_t k, int64_t steps, void *const *gathered, bool back) {
   int64_t row = s->reverse ? -s->inner : s->inner;
   int64_t start = (o * s->n + scan_row(s, k)) * s->inner;
   jm_rect rect;
@@ -160,8 +182,8 @@ static void scan_rows_kernel(jm_fold *fold, int64_t steps, int64_t count, void *
 }
 
 /* Lanes from several outer positions, brought together for a number of rows at a time. */
-static jm_error *scan_gathered(reduction *r, const scan *s, const void **x, void **gathered,
-                               int64_t widest) {
+static jm_error *scan_gathered(reduction *r, const jm_window_scan *s, const void **x,
+                               void **gathered, int64_t widest) {
   jm_fold *fold = r->fold;
   int64_t wide = (int64_t)fold->lanes / s->inner < 1 ? 1 : (int64_t)fold->lanes / s->inner;
   for (int64_t o = 0; o < s->outer; o += wide) {
@@ -183,14 +205,14 @@ static jm_error *scan_gathered(reduction *r, const scan *s, const void **x, void
   return NULL;
 }
 
-static jm_scan_rows *find_rows(const reduction *r, const scan *s) {
+static jm_scan_rows *find_rows(const reduction *r, const jm_window_scan *s) {
   const jm_fold *fold = r->fold;
   const size_t row = (size_t)s->n * fold->bytes[0];
   const bool lines = ((uintptr_t)r->to[0] | row) % JM_SCAN_LINE == 0;
   return fold->kernel ? jm_scan_rows_find(fold->code, fold->dtypes[0], r->streams && lines) : NULL;
 }
 
-static jm_error *run_scan(reduction *r, const scan *s) {
+static jm_error *run_scan(reduction *r, const jm_window_scan *s) {
   jm_fold *fold = r->fold;
   jm_scan_rows *rows = s->inner == 1 && !s->reverse ? find_rows(r, s) : NULL;
   if (rows) {
@@ -201,6 +223,7 @@ static jm_error *run_scan(reduction *r, const scan *s) {
   void **acc = jm_arena_alloc(&fold->arena, fold->n, sizeof *acc);
   const void **x = jm_arena_alloc(&fold->arena, fold->n, sizeof *x);
   if (!acc || !x) return jm_error_out_of_memory();
+  if (fold->kernel && s->inner >= LINE_MIN) return scan_lines_kernel(r, s);
   /* A region that takes one lane at a time can't have inner lanes together. */
   if (s->inner >= LINE_MIN || s->inner > (int64_t)fold->lanes) return scan_lines(r, s, acc, x);
   int64_t widest = 1;
@@ -216,7 +239,7 @@ static jm_error *run_scan(reduction *r, const scan *s) {
 /* -- the op */
 
 static jm_error *run(reduction *r) {
-  scan s;
+  jm_window_scan s;
   return find_scan(r, &s) ? run_scan(r, &s) : run_windows(r);
 }
 

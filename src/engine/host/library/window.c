@@ -105,3 +105,22 @@ void jm_windows_rect(const jm_windows *windows, jm_rect *rect, int64_t *to, int6
   }
   jm_rect_normalise(rect);
 }
+
+bool jm_window_scan_find(const jm_reduce_window_attrs *a, const jm_type *in, jm_window_scan *s) {
+  *s = (jm_window_scan){1, 0, 1, false};
+  for (uint32_t d = 0; d < in->rank; d++) {
+    int64_t n = in->dims[d], window = a->window.data[d];
+    int64_t low = a->padding.data[2 * d], high = a->padding.data[2 * d + 1];
+    bool forward = low == window - 1 && !high, backward = high == window - 1 && !low;
+    if (a->strides.data[d] != 1 || a->base_dilations.data[d] != 1) return false;
+    if (window == 1 && !low && !high) {
+      *(s->n ? &s->inner : &s->outer) *= n;
+      continue;
+    }
+    if (s->n || window < n || a->window_dilations.data[d] != 1 || (!forward && !backward))
+      return false;
+    s->n = n;
+    s->reverse = !forward;
+  }
+  return s->n;
+}

@@ -44,4 +44,14 @@ bool jm_windows_next_position(jm_windows *windows);
  * the operand's, counted from the elements *to and *from. Normalised; may be empty. */
 void jm_windows_rect(const jm_windows *windows, jm_rect *rect, int64_t *to, int64_t *from);
 
+/* A windowed reduction of [outer, n, inner] that is a scan along n: windows as long as the
+ * dimension, padded such that the k-th covers elements 0 to k (or, reversed, k to the last: right
+ * only if the order of the operands is free). */
+typedef struct jm_window_scan {
+  int64_t outer, n, inner;
+  bool reverse;
+} jm_window_scan;
+
+bool jm_window_scan_find(const jm_reduce_window_attrs *a, const jm_type *in, jm_window_scan *out);
+
 #endif
