@@ -47,6 +47,7 @@ const jm_target jm_target_host = {
             .lane_points = 0,
             .keep_flops = 8, /* about what a store and a load from the cache take */
             .load_flops = 1,
+            .end_flops = 16, /* one by one they wait for each other; fewer do so behind a row */
             .block = 32 << 10,
             .terms = 64},               /* combining lanes once for so many is hardly seen */
     .column = {.accumulators = 4 << 10, /* 16 KiB of f32: half of the first cache */

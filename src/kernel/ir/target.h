@@ -73,6 +73,8 @@ typedef struct jm_target {
     int64_t lane_points;   /* THREADS: a group has a lane for so many points of a row */
     double keep_flops;     /* operations from which a value is kept for later passes, */
     double load_flops;     /* and as how many of them a load counts */
+    double end_flops;      /* VECTOR: of what is computed once for a row, from which rows' ends are
+                              computed in lanes after the rows */
     int64_t block;         /* points of a block of a long row that is cut; THREADS: at least */
     int64_t
         terms; /* of a float sum that a lane adds up in a row: rounding grows with them; 0: any */

@@ -139,23 +139,23 @@ static void run_points(fold *f, jm_fold_range range, jm_kval *carries, uint32_t 
 }
 
 /* Where all of a line's size is known: what remains behind the widest lanes is done in those of one
- * register, then in fewer, and the last few points one by one. */
+ * register, then in half as many again and again, and the last few points one by one. */
 static void run_pieces(fold *f, uint64_t lower, uint64_t upper, uint32_t width, jm_kval *carries,
                        uint32_t n) {
   jm_kbuilder *b = f->l->b;
   const jm_target *target = f->l->s->target;
-  const uint32_t widths[] = {width, target->vector_bytes / 4, target->vector.least_lanes};
+  const uint32_t one = target->vector_bytes / 4;
   jm_kval start[JM_FOLD_PARTS], part[JM_FOLD_PARTS];
   bool begun = false;
   memcpy(start, carries, n * sizeof *start);
-  for (int i = 0; i < 3; i++) {
-    uint64_t count = (upper - lower) / widths[i] * widths[i];
-    if (!count || (i && widths[i] >= width)) continue;
+  for (uint32_t w = width; w >= target->vector.least_lanes; w = w > one ? one : w / 2) {
+    const uint64_t count = (upper - lower) / w * w;
+    if (!count) continue;
     memcpy(part, start, n * sizeof *part);
     const jm_fold_range piece = {.lower = jm_kbuild_index(b, (int64_t)lower),
                                  .upper = jm_kbuild_index(b, (int64_t)(lower + count)),
                                  .most = (int64_t)count};
-    run_piece(f, piece, widths[i], part, n);
+    run_piece(f, piece, w, part, n);
     if (begun && n)
       combine(f, b, carries, part, carries);
     else

@@ -31,10 +31,12 @@ typedef struct rows {
   uint32_t *params;     /* per root */
   saved *saved;         /* what is kept in scratch */
   uint32_t n_saved;
-  double *weight;                 /* per value: operations from memory to it, loads included */
-  uint16_t *wanted;               /* per value: passes that compute it */
-  bool *strays;                   /* per value: a row may need elements of another row of it */
-  bool in_lanes;                  /* a lane is a row, not a point of one */
+  double *weight;   /* per value: operations from memory to it, loads included */
+  uint16_t *wanted; /* per value: passes that compute it */
+  bool *strays;     /* per value: a row may need elements of another row of it */
+  bool in_lanes;    /* a lane is a row, not a point of one */
+  uint32_t (*ends)[JM_REDUCTION_RESULTS]; /* scratch of the reductions' results: the rows' ends are
+                                             computed in lanes, after the rows; NULL: in each row */
   jm_kval row, lane;              /* the row; its number among those that share scratch memory */
   jm_kval x[JM_CLUSTER_RANK * 4]; /* positions on the outer axes, then on the inner ones */
 } rows;
@@ -314,7 +316,8 @@ static void build_pass(rows *r, uint32_t pass, jm_element (*results)[JM_REDUCTIO
   }
 }
 
-static void build_row(rows *r) {
+/* The reductions of a row, and all that is stored for each of its points. */
+static void build_passes(rows *r) {
   jm_element(*results)[JM_REDUCTION_RESULTS] =
       jm_arena_alloc(&r->s->scratch, r->n_reductions + 1, sizeof *results);
   if (!results) {
@@ -323,6 +326,17 @@ static void build_row(rows *r) {
   }
   jm_axes_split(r->l.b, r->outer.sizes, r->outer.n, r->row, r->x);
   for (uint32_t p = 0; p < r->n_passes; p++) build_pass(r, p, results);
+  for (uint32_t i = 0; i < r->n_reductions && r->ends; i++) {
+    jm_element out[JM_REDUCTION_RESULTS];
+    jm_reduction_finish(&r->reductions[i], r->l.e, results[i], out);
+    for (uint32_t k = 0; k < r->reductions[i].n; k++)
+      jm_emit_store(r->l.e, type_of(r, r->reductions[i].op->first_result + k)->dtype, r->ends[i][k],
+                    r->lane, out[k]);
+  }
+}
+
+/* What is stored for each row. */
+static void build_end(rows *r) {
   /* All loads stand before all stores: results may share memory with operands. */
   jm_element *ends = jm_arena_alloc(&r->s->scratch, r->s->region->n_results + 1, sizeof *ends);
   if (!ends) {
@@ -340,6 +354,29 @@ static void build_row(rows *r) {
     if (r->store_pass[i] == LAST)
       jm_emit_store(r->l.e, type_of(r, r->s->region->results[i])->dtype, r->params[i], r->row,
                     ends[i]);
+}
+
+static void build_row(rows *r) {
+  build_passes(r);
+  build_end(r);
+}
+
+/* The ends of rows, a lane each: of one row alone their operations wait for each other. */
+static void build_ends(rows *r, jm_kval lower, jm_kval upper, int64_t most) {
+  jm_launch_builder *l = &r->l;
+  jm_kloop loop;
+  jm_launch_lanes(l, lower, upper, most, NULL, 0, &loop);
+  r->row = loop.index;
+  r->lane = jm_k_isub(l->b, loop.index, lower);
+  jm_axes_split(l->b, r->outer.sizes, r->outer.n, r->row, r->x);
+  for (uint32_t i = 0; i < r->n_reductions; i++)
+    for (uint32_t k = 0; k < r->reductions[i].n; k++) {
+      const jm_value v = r->reductions[i].op->first_result + k;
+      jm_emit_leaf_element(l->e, v,
+                           jm_emit_load(l->e, type_of(r, v)->dtype, r->ends[i][k], r->lane));
+    }
+  build_end(r);
+  jm_kbuild_loop_end(l->b, &loop, NULL);
 }
 
 /* A result of the last pass, or of the rows' ends, may lie in an operand's memory: nothing of the
@@ -379,8 +416,52 @@ static void build_chunk(rows *r, jm_kval chunk, int64_t step) {
   jm_launch_loop(l, r->in_lanes ? jm_launch_width(l, step) : 1, lower, upper, NULL, 0, &loop);
   r->row = loop.index;
   r->lane = jm_k_isub(l->b, loop.index, lower);
-  build_row(r);
+  if (r->ends)
+    build_passes(r);
+  else
+    build_row(r);
   jm_kbuild_loop_end(l->b, &loop, NULL);
+  if (r->ends) build_ends(r, lower, upper, step);
+}
+
+/* The operations of a row's end that v needs: what is computed once for each row. */
+static double weigh_end(const rows *r, jm_value v) {
+  jm_space space;
+  const jm_op *op = jm_module_definition(r->s->m, v);
+  if (!op || r->s->cluster.relation[v] != JM_REL_KEPT ||
+      jm_cluster_find_anchor(r->s->target, r->s->m, op, &space))
+    return 0;
+  double sum = jm_emit_estimate(r->s->m, op).flops;
+  for (uint32_t k = 0; k < op->n_operands; k++) sum += weigh_end(r, op->operands[k]);
+  return sum;
+}
+
+/* Rows' ends in lanes: where these are many operations, and nothing but them is stored, so that no
+ * operand is overwritten before all rows are read. */
+static jm_error *choose_ends(rows *r, int64_t step) {
+  const jm_scheduler *s = r->s;
+  const jm_target *t = s->target;
+  double flops = 0;
+  size_t bytes = 0;
+  bool only_ends = true;
+  for (uint32_t i = 0; i < s->region->n_results; i++) {
+    only_ends &= r->store_pass[i] == LAST;
+    flops += weigh_end(r, s->region->results[i]);
+  }
+  for (uint32_t i = 0; i < r->n_reductions; i++)
+    for (uint32_t k = 0; k < r->reductions[i].n; k++)
+      bytes +=
+          jm_launch_scratch_bytes(type_of(r, r->reductions[i].op->first_result + k)->dtype, step);
+  if (takes_threads(r) || r->in_lanes || r->outer.n > 1 || r->n_saved || !only_ends ||
+      flops < t->row.end_flops || step < t->vector.least_lanes || bytes > t->kept_bytes)
+    return NULL;
+  r->ends = jm_arena_alloc(&r->s->scratch, r->n_reductions, sizeof *r->ends);
+  if (!r->ends) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < r->n_reductions; i++)
+    for (uint32_t k = 0; k < r->reductions[i].n; k++)
+      r->ends[i][k] =
+          jm_launch_scratch(&r->l, type_of(r, r->reductions[i].op->first_result + k)->dtype, step);
+  return NULL;
 }
 
 static jm_error *build(rows *r) {
@@ -397,6 +478,7 @@ static jm_error *build(rows *r) {
         jm_launch_scratch(l, type_of(r, r->saved[i].v)->dtype,
                           space.reduced * (r->in_lanes ? s->target->row.lane_rows : 1));
   const int64_t step = chunk_rows(r);
+  JM_TRY(choose_ends(r, step));
   jm_launch_chunks chunks;
   jm_kval chunk =
       jm_launch_chunk(l, (space.outer + step - 1) / step, (double)(step * space.reduced), &chunks);
