@@ -47,19 +47,18 @@ static jm_kval sum(jm_kbuilder *b, jm_kval k, jm_kval f) {
   const jm_kval x = f;
   const jm_ktype t = jm_kbuild_type(b, x);
   const bool wide = t == JM_KT_f64;
-  jm_kval f2 = jm_k_fmul(b, f, f), low = jm_k_fmul(b, k, jm_k_float(b, t, LN2_LOW)),
-          high = jm_k_fmul(b, k, jm_k_float(b, t, LN2_HIGH));
+  jm_kval f2 = jm_k_fmul(b, f, f), low = jm_k_fmul(b, k, jm_k_float(b, t, LN2_LOW));
   if (!wide) {
-    jm_kval tail = jm_k_fma(b, jm_k_fmul(b, f2, f), JM_POLYNOMIAL(b, f, tail_f32),
-                            jm_k_fma(b, f2, jm_k_float(b, t, -0.5), low));
-    return jm_k_fadd(b, high, jm_k_fadd(b, f, tail));
+    jm_kval tail = jm_k_fma(b, f, JM_POLYNOMIAL(b, f, tail_f32), jm_k_float(b, t, -0.5));
+    tail = jm_k_fma(b, f2, tail, low);
+    return jm_k_fma(b, k, jm_k_float(b, t, LN2_HIGH), jm_k_fadd(b, f, tail));
   }
   /* log(1 + f) = f - f^2/2 + s (f^2/2 + R), in which f is exact */
   jm_kval s = jm_k_fdiv(b, f, jm_k_fadd(b, jm_k_float(b, t, 2), f)), z = jm_k_fmul(b, s, s),
           half = jm_k_fmul(b, jm_k_float(b, t, 0.5), f2);
   jm_kval tail = jm_k_fmul(b, z, JM_POLYNOMIAL(b, z, tail_f64));
   jm_kval small = jm_k_fma(b, s, jm_k_fadd(b, half, tail), low);
-  return jm_k_fsub(b, high, jm_k_fsub(b, jm_k_fsub(b, half, small), f));
+  return jm_k_fma(b, k, jm_k_float(b, t, LN2_HIGH), jm_k_fsub(b, f, jm_k_fsub(b, half, small)));
 }
 
 /* Of a value that is not positive and finite; edge: where the logarithm is -infinity. */
