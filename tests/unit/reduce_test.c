@@ -344,7 +344,8 @@ static void test_reduce_window(void) {
 }
 
 static void test_cumulative(void) {
-  static const int64_t shapes[][3] = {{1, 700, 1}, {5, 33, 3}, {4, 20, 40}, {300, 9, 2}, {2, 1, 5}};
+  static const int64_t shapes[][3] = {{1, 700, 1}, {20, 37, 1}, {5, 33, 3},
+                                      {4, 20, 40}, {300, 9, 2}, {2, 1, 5}};
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int body = 0; body < 3; body++)
       for (int64_t reverse = 0; reverse < 2; reverse++)

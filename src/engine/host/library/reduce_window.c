@@ -209,12 +209,13 @@ static jm_scan_rows *find_rows(const reduction *r, const jm_window_scan *s) {
   const jm_fold *fold = r->fold;
   const size_t row = (size_t)s->n * fold->bytes[0];
   const bool lines = ((uintptr_t)r->to[0] | row) % JM_SCAN_LINE == 0;
-  return fold->kernel ? jm_scan_rows_find(fold->code, fold->dtypes[0], r->streams && lines) : NULL;
+  if (!fold->kernel) return NULL;
+  return jm_scan_rows_find(fold->code, fold->dtypes[0], s->reverse, r->streams && lines);
 }
 
 static jm_error *run_scan(reduction *r, const jm_window_scan *s) {
   jm_fold *fold = r->fold;
-  jm_scan_rows *rows = s->inner == 1 && !s->reverse ? find_rows(r, s) : NULL;
+  jm_scan_rows *rows = s->inner == 1 ? find_rows(r, s) : NULL;
   if (rows) {
     JM_TRY(jm_fold_poll(fold, s->outer * s->n));
     rows(r->to[0], r->x[0], r->init[0], (size_t)s->outer, (size_t)s->n);
