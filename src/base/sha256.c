@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/sha256.h"
 
+#include <stdatomic.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#define JM_SHA_X86 1
+#include <cpuid.h>
+#include <immintrin.h>
+#else
+#define JM_SHA_X86 0
+#endif
 
 enum { BLOCK = 64 };
 
@@ -52,6 +60,61 @@ static void add_block(uint32_t state[8], const unsigned char *block) {
   for (int i = 0; i < 8; i++) state[i] += s[i];
 }
 
+#if JM_SHA_X86
+/* The processor's own instructions, five times as fast: four rounds at a time, on words (a, b, e,
+ * f) and (c, d, g, h), highest first. */
+__attribute__((target("sha,sse4.1"))) static void add_block_x86(uint32_t state[8],
+                                                                const unsigned char *block) {
+  const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  __m128i w[4], *words = (__m128i *)state;
+  const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(words), 0xb1);
+  const __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0x1b);
+  const __m128i abef_before = _mm_alignr_epi8(cdab, efgh, 8);
+  const __m128i cdgh_before = _mm_blend_epi16(efgh, cdab, 0xf0);
+  __m128i abef = abef_before, cdgh = cdgh_before;
+  for (int i = 0; i < 4; i++)
+    w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)block + i), order);
+  for (int t = 0; t < 16; t++) {
+    const __m128i new = w[t & 3], k = _mm_loadu_si128((const __m128i *)constants + t);
+    const __m128i message = _mm_add_epi32(new, k);
+    cdgh = _mm_sha256rnds2_epu32(cdgh, abef, message);
+    abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(message, 0x0e));
+    const __m128i last = w[(t + 3) & 3], seventh = _mm_alignr_epi8(last, w[(t + 2) & 3], 4);
+    const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(new, w[(t + 1) & 3]), seventh);
+    w[t & 3] = _mm_sha256msg2_epu32(sum, last); /* of round t + 4 */
+  }
+  const __m128i feba = _mm_shuffle_epi32(_mm_add_epi32(abef, abef_before), 0x1b);
+  const __m128i dchg = _mm_shuffle_epi32(_mm_add_epi32(cdgh, cdgh_before), 0xb1);
+  _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xf0));
+  _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+}
+
+static bool ask_x86(void) {
+  unsigned a, b, c, d, one = 0;
+  enum { SSSE3_SSE41 = 1 << 9 | 1 << 19, SHA = 1 << 29 };
+  if (!__get_cpuid(1, &a, &b, &one, &d) || (one & SSSE3_SSE41) != SSSE3_SSE41) return false;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & SHA;
+}
+#endif
+
+typedef void block_fn(uint32_t state[8], const unsigned char *block);
+
+/* Asking the processor takes as long as a hundred blocks in a virtual machine. */
+static block_fn *_Atomic found;
+
+void jm_sha256_force_portable(bool portable) { atomic_store(&found, portable ? add_block : NULL); }
+
+static block_fn *find_block_fn(void) {
+  block_fn *fn = atomic_load_explicit(&found, memory_order_relaxed);
+  if (fn) return fn;
+  fn = add_block;
+#if JM_SHA_X86
+  if (ask_x86()) fn = add_block_x86;
+#endif
+  atomic_store_explicit(&found, fn, memory_order_relaxed);
+  return fn;
+}
+
 void jm_sha256_init(jm_sha256 *sha) {
   *sha = (jm_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
                                0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
@@ -59,6 +122,7 @@ void jm_sha256_init(jm_sha256 *sha) {
 
 void jm_sha256_add(jm_sha256 *sha, const void *bytes, size_t n) {
   const unsigned char *p = bytes;
+  block_fn *add = find_block_fn();
   size_t pending = sha->n_bytes % BLOCK;
   sha->n_bytes += n;
   if (pending) {
@@ -67,9 +131,9 @@ void jm_sha256_add(jm_sha256 *sha, const void *bytes, size_t n) {
     p += take;
     n -= take;
     if (pending + take < BLOCK) return;
-    add_block(sha->state, sha->pending);
+    add(sha->state, sha->pending);
   }
-  for (; n >= BLOCK; p += BLOCK, n -= BLOCK) add_block(sha->state, p);
+  for (; n >= BLOCK; p += BLOCK, n -= BLOCK) add(sha->state, p);
   if (n) memcpy(sha->pending, p, n);
 }
 

@@ -4,6 +4,7 @@
 #ifndef JM_BASE_SHA256_H
 #define JM_BASE_SHA256_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,8 @@ void jm_sha256_finish(jm_sha256 *sha, unsigned char digest[JM_SHA256_BYTES]);
 
 /* Of one piece. */
 void jm_sha256_digest(const void *bytes, size_t n, unsigned char digest[JM_SHA256_BYTES]);
+
+/* For tests: without the processor's instructions for it. */
+void jm_sha256_force_portable(bool portable);
 
 #endif

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <limits.h>
+
 #include "base/alloc.h"
 #include "base/data.h"
 #include "base/dtype.h"
@@ -61,6 +64,31 @@ static void test_text(void) {
   CHECK(!strcmp(jm_text_bytes(&text), "a=1 \"x\\22\\0A\""));
   CHECK_OK(jm_text_error(&text));
   jm_text_deinit(&text);
+}
+
+/* Our own conversions are those of the C library, which does the others. */
+static void test_formats(void) {
+#define SAME(...)                               \
+  do {                                          \
+    char want[256];                             \
+    jm_text text;                               \
+    snprintf(want, sizeof want, __VA_ARGS__);   \
+    jm_text_init(&text);                        \
+    jm_text_printf(&text, __VA_ARGS__);         \
+    CHECK(!strcmp(jm_text_bytes(&text), want)); \
+    CHECK(text.size == strlen(want));           \
+    jm_text_deinit(&text);                      \
+  } while (0)
+  SAME("plain");
+  SAME("%s%%%u: %s", ", ", 17u, "f32");
+  SAME("%d %d %d %d", 0, -1, INT_MAX, INT_MIN);
+  SAME("%u %lu %llu %zu", UINT_MAX, ULONG_MAX, ULLONG_MAX, SIZE_MAX);
+  SAME("%ld %lld", LONG_MIN, LLONG_MIN);
+  SAME("%x %" PRIx64 " %" PRId64 " %" PRIu64, 0xdeadu, UINT64_MAX, INT64_MIN, UINT64_MAX);
+  SAME("%u and %08x and %s", 1u, 2u, "three"); /* one for the C library after one of ours */
+  SAME("%s %c %.3s %*s| %5d %g", "a", 'b', "cdef", 4, "", -3, 0.5);
+  SAME("%.17g %a %p", 1.0 / 3, 1.5, (void *)0);
+#undef SAME
 }
 
 static void test_data(void) {
@@ -133,7 +161,7 @@ static void test_scratch(void) {
 }
 
 /* The examples of FIPS 180-4, and a text in pieces of many sizes. */
-static void test_sha256(void) {
+static void check_sha256(void) {
   static const struct {
     const char *text;
     unsigned char start[4], end[4];
@@ -162,5 +190,13 @@ static void test_sha256(void) {
   }
 }
 
+static void test_sha256(void) {
+  for (int portable = 0; portable < 2; portable++) {
+    jm_sha256_force_portable(portable);
+    check_sha256();
+  }
+  jm_sha256_force_portable(false);
+}
+
 TEST_MAIN(test_sha256, test_error, test_error_without_memory, test_arena, test_dtype, test_text,
-          test_data, test_data_superseded, test_scratch)
+          test_formats, test_data, test_data_superseded, test_scratch)

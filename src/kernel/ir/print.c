@@ -32,7 +32,7 @@ static void define_values(printer *p, jm_kval first, uint32_t n) {
 }
 
 static void print_indent(printer *p, uint32_t depth) {
-  jm_text_printf(p->text, "%*s", 2 * (int)depth, "");
+  for (uint32_t i = 0; i < depth; i++) jm_text_append(p->text, "  ", 2);
 }
 
 static void print_insts(printer *p, jm_kblock at);
