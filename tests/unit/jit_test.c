@@ -47,7 +47,7 @@ static const struct {
 } ways[] = {{JM_EFFORT_GOOD, false, false},
             {JM_EFFORT_QUICK, false, false},
             {JM_EFFORT_GOOD, true, true},
-            {JM_EFFORT_QUICK, true, false}};
+            {JM_EFFORT_GOOD, true, false}};
 
 static void take_way(size_t i) {
   jm_effort_force(ways[i].effort);

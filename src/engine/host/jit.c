@@ -273,6 +273,7 @@ static jm_error *compile_batch(compilation *c, uint32_t b) {
   symbols names;
   jm_error *error = create_symbols(c->n_tasks, &names);
   if (!error) error = jm_llvm_module_create(found, &module);
+  if (!error && c->batches[b]->quickly) jm_llvm_module_shorten(module);
   if (!error) error = compile_module(c, b, module, &names);
   jm_llvm_module_destroy(module);
   destroy_symbols(&names);

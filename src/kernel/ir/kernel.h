@@ -244,6 +244,10 @@ typedef struct jm_target jm_target; /* target.h */
 typedef struct jm_llvm_module jm_llvm_module;
 jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) JM_MUST_USE;
 void jm_llvm_module_destroy(jm_llvm_module *module);
+/* What is added from now on becomes less code with equal results, that compiles sooner and runs
+ * longer: no vector of several registers, and none of those copies of a loop's body that would
+ * serve the last iterations or write past the caches. */
+void jm_llvm_module_shorten(jm_llvm_module *module);
 jm_error *jm_llvm_module_add(jm_llvm_module *module, const jm_kernel *kernel,
                              const char *symbol) JM_MUST_USE;
 /* The whole module's text, NUL terminated; lives as long as the module. */

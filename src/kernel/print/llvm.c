@@ -323,18 +323,29 @@ static name print_binary(printer *p, const char *op, const char *x, const char *
   return n;
 }
 
-/* Does no iteration remain behind the wide blocks? */
-static bool is_even(const jm_kernel *k, const jm_kinst_fact *f) {
+/* The lanes of a loop's wide blocks. Those of carries decide in which order they are combined. */
+static uint32_t find_width(const printer *p, const jm_kinst_fact *f) {
+  if (!p->module->brief || f->n_results) return f->width;
+  uint32_t bytes = 1; /* of the largest elements */
+  for (uint32_t i = 0; i < p->k->n_params; i++)
+    if (jm_ktype_bytes[p->k->params[i].element] > bytes)
+      bytes = jm_ktype_bytes[p->k->params[i].element];
+  const uint32_t width = p->module->target.vector_bytes / bytes;
+  return width < f->width ? width : f->width;
+}
+
+/* Does no iteration remain behind the wide blocks, of w lanes? */
+static bool is_even(const jm_kernel *k, const jm_kinst_fact *f, int64_t w) {
   int64_t count;
-  if (jm_llvm_find_count(k, f, &count)) return count % f->width == 0;
-  return jm_llvm_is_multiple(k, f->operands[0], f->width, JM_KNONE) &&
-         jm_llvm_is_multiple(k, f->operands[1], f->width, JM_KNONE);
+  if (jm_llvm_find_count(k, f, &count)) return count % w == 0;
+  return jm_llvm_is_multiple(k, f->operands[0], w, JM_KNONE) &&
+         jm_llvm_is_multiple(k, f->operands[1], w, JM_KNONE);
 }
 
 /* Where the wide blocks end; in how many iterations: known -1, else the number. */
 static name find_wide_end(printer *p, const jm_kinst_fact *f, name start, name stop, int64_t *count,
                           name *enough) {
-  int64_t lower, w = f->width;
+  int64_t lower, w = find_width(p, f);
   if (jm_llvm_find_count(p->k, f, count)) {
     int64_t wide = *count / w * w;
     if (*count == wide) return stop;
@@ -356,7 +367,7 @@ static jm_error *print_wide_guarded(printer *p, const jm_kinst_fact *f, name *st
   if (!combined) return jm_error_out_of_memory();
   branch(p, enough.text, wide, rest);
   begin_label(p, wide);
-  JM_TRY(print_wide(p, f, f->width, *start, end, combined));
+  JM_TRY(print_wide(p, f, find_width(p, f), *start, end, combined));
   uint32_t after = p->label, id = p->next++;
   jump(p, rest);
   begin_label(p, rest);
@@ -404,16 +415,18 @@ static jm_error *print_blocks_and_tail(printer *p, const jm_kinst_fact *f) {
   if (!carries || !results) return jm_error_out_of_memory();
   for (uint32_t i = 0; i < n; i++) carries[i] = jm_llvm_scalar(p, f->operands[2 + i]);
   name start = jm_llvm_scalar(p, f->operands[0]), stop = jm_llvm_scalar(p, f->operands[1]);
+  const uint32_t width = find_width(p, f);
   int64_t count;
   name end = find_wide_end(p, f, start, stop, &count, &enough);
   if (count < 0) {
     JM_TRY(print_wide_guarded(p, f, &start, end, enough, carries));
-  } else if (count >= f->width) {
-    JM_TRY(print_wide(p, f, f->width, start, end, carries));
+  } else if (count >= width) {
+    JM_TRY(print_wide(p, f, width, start, end, carries));
     start = end;
   }
-  bool even = is_even(p->k, f);
-  if (!n && count > 0 && !even) JM_TRY(print_narrower(p, f, count % f->width, &start, &even));
+  bool even = is_even(p->k, f, width);
+  if (!n && count > 0 && !even && !p->module->brief)
+    JM_TRY(print_narrower(p, f, count % width, &start, &even));
   if (!even) {
     jm_llvm_loop tail = {.loop = f,
                          .start = start,
@@ -587,7 +600,7 @@ static jm_error *print_body(printer *p, bool streams) {
 }
 
 static jm_error *print_bodies(printer *p) {
-  if (!jm_llvm_find_streams(p)) return print_body(p, false);
+  if (p->module->brief || !jm_llvm_find_streams(p)) return print_body(p, false);
   uint32_t aligned = p->next++, other = p->next++;
   branch(p, jm_llvm_print_stream_check(p).text, aligned, other);
   begin_label(p, aligned);
@@ -647,6 +660,8 @@ jm_error *jm_llvm_module_create(const jm_target *target, jm_llvm_module **out) {
   *out = module;
   return NULL;
 }
+
+void jm_llvm_module_shorten(jm_llvm_module *module) { module->brief = true; }
 
 void jm_llvm_module_destroy(jm_llvm_module *module) {
   if (!module) return;

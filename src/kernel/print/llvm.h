@@ -16,6 +16,7 @@ struct jm_llvm_module {
   jm_target target;
   jm_text declarations, functions, metadata, all;
   uint32_t next_metadata;
+  bool brief; /* see jm_llvm_module_shorten */
 };
 
 typedef struct jm_llvm_printer {
