@@ -15,6 +15,7 @@ enum {
   POLL_EVERY = 1024, /* iterations of an innermost serial loop */
   LEAST_LANES = 4,   /* of a block: fewer iterations run one by one */
   MOST_BLOCKS = 3,   /* narrower than the loop's: each is code of its own */
+  LONG_BODY = 16,    /* instructions that take longer than the loop around them */
 };
 
 jm_llvm_name jm_llvm_number(uint32_t id) {
@@ -323,9 +324,11 @@ static name print_binary(printer *p, const char *op, const char *x, const char *
   return n;
 }
 
-/* The lanes of a loop's wide blocks. Those of carries decide in which order they are combined. */
+/* The lanes of a loop's wide blocks. Those of carries decide in which order they are combined; and
+ * a short body's time is that of the loop around it. */
 static uint32_t find_width(const printer *p, const jm_kinst_fact *f) {
-  if (!p->module->brief || f->n_results) return f->width;
+  if (!p->module->brief || f->n_results || p->k->blocks[f->first_block].n_insts < LONG_BODY)
+    return f->width;
   uint32_t bytes = 1; /* of the largest elements */
   for (uint32_t i = 0; i < p->k->n_params; i++)
     if (jm_ktype_bytes[p->k->params[i].element] > bytes)

@@ -10,7 +10,10 @@
  * the squares of `size` elements that lie off the diagonal. */
 #include "kernel/print/llvm.h"
 
-enum { MOST_LINES = 16 }; /* in registers at once */
+enum {
+  MOST_LINES = 16, /* in registers at once */
+  BRIEF_LINES = 4, /* of brief code: an eighth of the shuffles, which LLVM tries to combine */
+};
 
 typedef struct square {
   jm_llvm_printer *p;
@@ -131,7 +134,8 @@ void jm_llvm_print_transpose(jm_llvm_printer *p, const jm_kinst_fact *f) {
   const jm_llvm_name columns = jm_llvm_scalar(p, f->operands[2]);
   square s = {.p = p, .element = element.text, .pitch = pitch.text, .bytes = jm_ktype_bytes[type]};
   s.side = p->module->target.vector_bytes / s.bytes;
-  if (s.side > MOST_LINES) s.side = MOST_LINES;
+  const uint32_t most = p->module->brief ? BRIEF_LINES : MOST_LINES;
+  if (s.side > most) s.side = most;
   s.line = jm_llvm_type(type, s.side);
   uint32_t few = print_bound(p, "slt", rows.text, columns.text);
   uint32_t many = print_bound(p, "sgt", rows.text, columns.text);
