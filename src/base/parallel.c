@@ -45,6 +45,7 @@ static atomic_size_t n_looking; /* those that spin without work; changes under t
 static bool start_tried;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static size_t n_threads = 1;
+static _Thread_local bool is_alone;
 
 static size_t count_cores(void) {
 #ifdef __linux__
@@ -200,10 +201,16 @@ static bool run_single(size_t n, size_t grain, jm_parallel_fn *fn, void *context
   return true;
 }
 
+bool jm_parallel_alone(bool alone) {
+  const bool before = is_alone;
+  is_alone = alone;
+  return before;
+}
+
 void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
   if (run_single(n, grain, fn, context)) return;
   loop l = loop_of(n, grain, fn, context);
-  if (jm_parallel_threads() == 1)
+  if (is_alone || jm_parallel_threads() == 1)
     run_ranges(&l);
   else
     run_shared(&l, true);
@@ -212,7 +219,7 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context) 
 void jm_parallel_share(size_t n, size_t grain, jm_parallel_fn *fn, void *context) {
   if (run_single(n, grain, fn, context)) return;
   loop l = loop_of(n, grain, fn, context);
-  if (!count_looking())
+  if (is_alone || !count_looking())
     run_ranges(&l);
   else
     run_shared(&l, false);

@@ -5,6 +5,7 @@
 #ifndef JM_BASE_PARALLEL_H
 #define JM_BASE_PARALLEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Does the work of items [begin, end). */
@@ -18,6 +19,10 @@ void jm_parallel_for(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
 /* The same, but no thread is woken: those that spin since a loop before this one take part. For
  * loops of a few microseconds, which are done by the time that a thread has woken. */
 void jm_parallel_share(size_t n, size_t grain, jm_parallel_fn *fn, void *context);
+
+/* Until the matching call with false the calling thread runs loops by itself: it is one of several
+ * that each have a part of the work. Returns what was set before. */
+bool jm_parallel_alone(bool alone);
 
 /* How many threads may work on one loop, the caller included: JAX_MPS_NUM_THREADS, else the cores
  * that this process may use. */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "engine/slices.h"
+
 typedef struct value_slot {
   jm_tensor tensor;
   uint32_t uses; /* still to come */
@@ -97,7 +99,50 @@ static jm_error *run_while(const jm_call *call, jm_call_fn *run) {
   return error;
 }
 
+/* Buffers for one slice of each operand and result. */
+static jm_error *run_slices(const jm_call *call, jm_call_fn *run, jm_tensor *parts) {
+  const jm_op *op = call->op;
+  const uint32_t n = op->n_operands;
+  jm_tensor *results = parts + n;
+  for (int64_t i = 0; i < jm_slices_count(op); i++) {
+    for (uint32_t t = 0; t < n; t++) {
+      const jm_type *whole = call->in[t].type;
+      const size_t start = (size_t)jm_slices_start(op, t, whole, i) * jm_dtype_bytes(whole->dtype);
+      jm_slice_take(whole, (const char *)call->in[t].data + start, &parts[t]);
+    }
+    JM_TRY(jm_evaluate(call->module, op->first_region, parts, results, call->context, run));
+    for (uint32_t t = 0; t < op->n_results; t++) {
+      const jm_type *whole = call->out[t].type;
+      const int64_t first = jm_slices_start(op, n + t, whole, i);
+      const size_t start = (size_t)first * jm_dtype_bytes(whole->dtype);
+      jm_slice_put(whole, (char *)call->out[t].data + start, &results[t]);
+    }
+  }
+  return NULL;
+}
+
+static jm_error *run_sliced(const jm_call *call, jm_call_fn *run) {
+  const jm_op *op = call->op;
+  const jm_region *region = jm_op_region(call->module, op, 0);
+  const uint32_t n = op->n_operands + op->n_results;
+  jm_tensor *parts = jm_alloc(n, sizeof *parts);
+  if (!parts) return jm_error_out_of_memory();
+  for (uint32_t t = 0; t < n; t++) {
+    const jm_value v =
+        t < op->n_operands ? region->first_arg + t : region->results[t - op->n_operands];
+    parts[t].type = jm_module_typeof(call->module, v);
+  }
+  jm_error *error = tensors_alloc(parts, n);
+  if (!error) {
+    error = run_slices(call, run, parts);
+    tensors_free(parts, n);
+  }
+  jm_free(parts);
+  return error;
+}
+
 jm_error *jm_evaluate_op(const jm_call *call, jm_call_fn *run) {
+  if (call->op->code == JM_OP_sliced) return run_sliced(call, run);
   if (call->op->code == JM_OP_while) return run_while(call, run);
   if (call->op->code == JM_OP_case) return run_case(call, run);
   return run(call);

@@ -204,3 +204,11 @@ jm_error *jm_build_clone(jm_module *m, jm_region_id from, jm_region_id to, jm_va
   for (uint32_t i = 0; i < n; i++) JM_TRY(clone_op(m, m->regions[from].ops[i], to, map));
   return NULL;
 }
+
+jm_error *jm_build_clone_region(jm_module *m, jm_region_id from, jm_region_id to) {
+  jm_value *map = jm_alloc(m->n_values, sizeof *map);
+  if (!map) return jm_error_out_of_memory();
+  jm_error *error = clone_child(m, from, to, map);
+  jm_free(map);
+  return error;
+}

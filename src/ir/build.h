@@ -70,4 +70,7 @@ jm_error *jm_build_broadcast(jm_module *m, jm_region_id region, jm_value operand
 jm_error *jm_build_clone(jm_module *m, jm_region_id from, jm_region_id to,
                          jm_value *map) JM_MUST_USE;
 
+/* Clones all of a region, which refers to nothing outside itself, to an empty one. */
+jm_error *jm_build_clone_region(jm_module *m, jm_region_id from, jm_region_id to) JM_MUST_USE;
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ir/cost.h"
 
+#include "ir/slices.h"
+
 /* Multiply-adds per result element of a product. */
 static double product_depth(const jm_module *m, const jm_op *op) {
   const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
@@ -40,12 +42,15 @@ static double op_flops(const jm_module *m, const jm_op *op) {
 }
 
 double jm_op_count_flops(const jm_module *m, const jm_op *op) {
-  if (op->code != JM_OP_fusion) return op_flops(m, op);
+  const bool is_sliced = op->code == JM_OP_sliced;
+  if (op->code != JM_OP_fusion && !is_sliced) return op_flops(m, op);
   double flops = 0;
   const jm_region *region = jm_op_region(m, op, 0);
-  for (uint32_t i = 0; i < region->n_ops; i++)
-    flops += op_flops(m, jm_module_op(m, region->ops[i]));
-  return flops;
+  for (uint32_t i = 0; i < region->n_ops; i++) { /* groups in slices, at most */
+    const jm_op *inner = jm_module_op(m, region->ops[i]);
+    flops += is_sliced ? jm_op_count_flops(m, inner) : op_flops(m, inner);
+  }
+  return is_sliced ? flops * (double)jm_slices_count(op) : flops;
 }
 
 jm_cost jm_cost_estimate(const jm_module *m) {

@@ -167,6 +167,10 @@ static inline const jm_type *jm_op_result_type(const jm_module *m, const jm_op *
 static inline jm_region *jm_op_region(const jm_module *m, const jm_op *op, uint32_t i) {
   return &m->regions[op->first_region + i];
 }
+/* Whether the executor of a plan walks the op's regions. */
+static inline bool jm_op_runs_regions(const jm_op *op) {
+  return op->code == JM_OP_while || op->code == JM_OP_case || op->code == JM_OP_sliced;
+}
 /* The op that defines a value, NULL for an argument. */
 static inline jm_op *jm_module_definition(const jm_module *m, jm_value v) {
   jm_op_id op = m->values[v].op;

@@ -2,6 +2,7 @@
  * Rules of control flow, tokens, calls, random bits and ops of several participants. */
 #include "ir/factors.h"
 #include "ir/rules.h"
+#include "ir/slices.h"
 
 jm_error *jm_verify_while(const jm_module *m, const jm_op *op) {
   uint32_t n = jm_rule_inputs(op);
@@ -47,6 +48,50 @@ jm_error *jm_verify_fusion(const jm_module *m, const jm_op *op) {
   for (uint32_t i = 0; i < op->n_results; i++)
     if (jm_rule_result(m, region, i) != jm_op_result_type(m, op, i))
       return jm_rule_error(m, op, "result %u differs in type from what the region returns", i);
+  return NULL;
+}
+
+/* Whether the part is a slice of the whole. */
+static bool is_slice(const jm_op *op, uint32_t tensor, const jm_type *whole, const jm_type *part) {
+  int64_t n_parts[JM_RANK_MAX];
+  if (part->dtype != whole->dtype || part->rank != whole->rank) return false;
+  jm_slices_parts(op, tensor, whole, n_parts);
+  for (uint32_t d = 0; d < whole->rank; d++)
+    if (whole->dims[d] % n_parts[d] || part->dims[d] != whole->dims[d] / n_parts[d]) return false;
+  return true;
+}
+
+/* The dimensions that are cut: each once, of a result all. */
+static bool are_dimensions(const jm_op *op, uint32_t tensor, uint32_t rank) {
+  uint64_t seen = 0;
+  for (uint32_t j = 0; j < jm_slices_parts_of(op).n; j++) {
+    const int64_t dim = jm_slices_dim(op, tensor, j);
+    if (dim == -1 && tensor < op->n_operands) continue;
+    if (dim < 0 || dim >= rank || seen >> dim & 1) return false;
+    seen |= UINT64_C(1) << dim;
+  }
+  return true;
+}
+
+jm_error *jm_verify_sliced(const jm_module *m, const jm_op *op) {
+  const jm_sliced_attrs *a = op->attrs;
+  const uint32_t n = op->n_operands + op->n_results;
+  if (op->n_captures) return jm_rule_error(m, op, "operands are arguments, none is a capture");
+  JM_TRY(jm_rule_region(m, op, 0, op->n_operands, op->n_results));
+  if (!jm_rule_list(a->parts, a->parts.n, 1, INT32_MAX) || a->parts.n > JM_RANK_MAX)
+    return jm_rule_error(m, op, "parts are no list of numbers of parts");
+  if (a->dims.n != a->parts.n * n) return jm_rule_error(m, op, "dims name too few dimensions");
+  const jm_region *region = jm_op_region(m, op, 0);
+  for (uint32_t t = 0; t < n; t++) {
+    const bool reads = t < op->n_operands;
+    const uint32_t r = t - op->n_operands;
+    const jm_type *whole = reads ? jm_op_operand_type(m, op, t) : jm_op_result_type(m, op, r);
+    const jm_type *part = reads ? jm_rule_arg(m, region, t) : jm_rule_result(m, region, r);
+    if (!are_dimensions(op, t, whole->rank))
+      return jm_rule_error(m, op, "dims of operand or result %u are not its own", t);
+    if (!is_slice(op, t, whole, part))
+      return jm_rule_error(m, op, "the region's slice of operand or result %u has another type", t);
+  }
   return NULL;
 }
 

@@ -760,8 +760,8 @@ jm_error *jm_pass_group(jm_module *m, const jm_pass_options *options, bool *chan
   if (!error && options->target->threads > 1) error = find_control(m, options->target, &control);
   for (uint32_t i = 0; i < n && !error; i++) {
     jm_op_id parent = jm_module_region(m, regions[i])->parent;
-    jm_opcode code = parent == JM_NONE ? JM_OP_while : jm_module_op(m, parent)->code;
-    if ((code == JM_OP_while || code == JM_OP_case) && !is_in_fusion(m, regions[i]))
+    const bool is_run = parent == JM_NONE || jm_op_runs_regions(jm_module_op(m, parent));
+    if (is_run && !is_in_fusion(m, regions[i]))
       error = group_region(m, options->target, control, regions[i]);
   }
   jm_free(regions);

@@ -64,6 +64,7 @@ jm_pass_fn jm_pass_order;     /* products' results in the order that saves copie
 jm_pass_fn jm_pass_precision; /* exact products from those of a library that rounds to TF32 */
 jm_pass_fn jm_pass_loops;     /* loops of little work per iteration become fusions */
 jm_pass_fn jm_pass_stack;     /* products of rows of a loop become products of all rows */
+jm_pass_fn jm_pass_slices;    /* products of a batch, and what is between them, slice by slice */
 jm_pass_fn jm_pass_split;     /* reductions over separated dimensions become several */
 jm_pass_fn jm_pass_group;     /* other ops become `fusion` ops, each of which is compiled as one */
 jm_pass_fn jm_pass_updates;   /* groups that compute a scatter's updates become one with it */

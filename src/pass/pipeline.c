@@ -39,6 +39,10 @@ static bool stacks_rows(const jm_pass_options *options) {
   return options->target && options->target->stack.bytes;
 }
 
+static bool walks_slices(const jm_pass_options *options) {
+  return has_kernels(options) && options->target->slices.least;
+}
+
 static bool reads_reversed(const jm_pass_options *options) {
   return options->target && options->target->reads_reversed;
 }
@@ -88,6 +92,8 @@ static const pass pipeline[] = {
     {LOWER, "stack", jm_pass_stack, stacks_rows},     /* of other loops */
     {LOWER, "carries", jm_pass_carries, stacks_rows}, /* sums that are made behind a loop */
     {LOWER, "dce", jm_pass_dce, stacks_rows},         /* products of rows */
+    {LOWER, "slices", jm_pass_slices, walks_slices},
+    {LOWER, "dce", jm_pass_dce, walks_slices}, /* what slices compute for themselves */
     {LOWER, "split", jm_pass_split, has_kernels},
     {LOWER, "group", jm_pass_group, has_kernels},
     {LOWER, "updates", jm_pass_updates, computes_rows},

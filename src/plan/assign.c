@@ -13,7 +13,8 @@ typedef struct planner {
   const jm_block *listed; /* the steps as they were listed */
   const jm_module *m;
   jm_arena scratch;
-  jm_offsets offsets;
+  jm_offsets offsets;     /* of the execution's arena, or of a thread's memory for a slice */
+  jm_slot_kind temporary; /* what a range of it is */
   /* per value */
   uint32_t *slot_of;
   const uint32_t *uses; /* as operand and as result of a region, each occurrence */
@@ -38,14 +39,14 @@ static jm_error *slot_add(planner *p, jm_slot slot, uint32_t *out) {
 }
 
 static jm_error *arena_slot_add(planner *p, size_t bytes, uint32_t *out) {
-  jm_slot slot = {.kind = JM_SLOT_ARENA, .bytes = bytes};
+  jm_slot slot = {.kind = p->temporary, .bytes = bytes};
   JM_TRY(jm_offsets_take(&p->offsets, slot.bytes, &slot.offset));
   return slot_add(p, slot, out);
 }
 
 static jm_error *slot_give_back(planner *p, uint32_t index) {
   jm_slot *slot = slot_at(p, index);
-  if (slot->refs || slot->pins || slot->kind != JM_SLOT_ARENA) return NULL;
+  if (slot->refs || slot->pins || slot->kind != p->temporary) return NULL;
   return jm_offsets_give(&p->offsets, slot->offset, slot->bytes);
 }
 
@@ -128,7 +129,7 @@ static jm_error *result_slot_find(planner *p, const jm_step *step, uint32_t r, u
   for (uint32_t i = 0; i < op->n_operands; i++) {
     uint32_t slot = p->slot_of[op->operands[i]];
     const jm_slot *s = slot_at(p, slot);
-    if (s->kind == JM_SLOT_ARENA && !s->pins && may_overwrite(p, step, i, r) &&
+    if (s->kind == p->temporary && !s->pins && may_overwrite(p, step, i, r) &&
         is_free_for(p, slot, step, r)) {
       *out = slot;
       return NULL;
@@ -177,7 +178,7 @@ static bool window_fits(const planner *p, jm_value v, const jm_op *update) {
   const uint32_t slot = p->slot_of[array];
   if (slot == JM_NONE || p->uses[array] != 1 || p->wanted[v] != JM_NONE) return false;
   const jm_slot *s = &p->plan->slots[slot];
-  if ((s->kind != JM_SLOT_ARENA && s->kind != JM_SLOT_OUTPUT) || s->refs != 1 ||
+  if ((s->kind != p->temporary && s->kind != JM_SLOT_OUTPUT) || s->refs != 1 ||
       slot_memory(p, slot) != slot)
     return false;
   return is_read_by_update(p, v, update) || stays(p, update);
@@ -473,6 +474,48 @@ static jm_error *assign_case(planner *p, const jm_step *listed, uint32_t block) 
   return control_finish(p, op, results, 0);
 }
 
+/* The block of a slice: its arguments and results are slices of the op's, all else is in memory of
+ * the thread's own. */
+static jm_error *slice_assign(planner *p, const jm_op *op, uint32_t block) {
+  const jm_region *region = jm_op_region(p->m, op, 0);
+  uint32_t *results = jm_arena_alloc(&p->scratch, region->n_results, sizeof *results);
+  if (!results) return jm_error_out_of_memory();
+  for (uint32_t i = 0; i < region->n_args; i++)
+    JM_TRY(slot_add(p, (jm_slot){.kind = JM_SLOT_SLICE, .index = i},
+                    &p->slot_of[region->first_arg + i]));
+  for (uint32_t i = 0; i < region->n_results; i++)
+    JM_TRY(slot_add(p, (jm_slot){.kind = JM_SLOT_SLICE, .index = region->n_args + i}, &results[i]));
+  results_want(p, region, results);
+  JM_TRY(assign_block(p, block));
+  return results_move(p, region, results, block);
+}
+
+static jm_error *assign_sliced(planner *p, const jm_step *listed, uint32_t block) {
+  const jm_op *op = jm_module_op(p->m, listed->op);
+  uint32_t *results;
+  JM_TRY(control_slots(p, listed, &results));
+  jm_step step = *listed;
+  step.first_operand = p->plan->n_operands;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    JM_TRY(operand_add(p, jm_op_operand_type(p->m, op, i), op->operands[i],
+                       p->slot_of[op->operands[i]]));
+  for (uint32_t i = 0; i < op->n_results; i++)
+    JM_TRY(operand_add(p, jm_op_result_type(p->m, op, i), op->first_result + i, results[i]));
+  const jm_offsets arena = p->offsets;
+  const jm_slot_kind temporary = p->temporary;
+  jm_offsets_init(&p->offsets);
+  p->temporary = JM_SLOT_THREAD;
+  jm_error *error = slice_assign(p, op, step.first_block);
+  step.thread_bytes = p->offsets.end;
+  step.end_operand = p->plan->n_operands;
+  jm_offsets_deinit(&p->offsets);
+  p->offsets = arena;
+  p->temporary = temporary;
+  JM_TRY(error);
+  JM_TRY(jm_plan_add_step(p->plan, block, step));
+  return control_finish(p, op, results, 0);
+}
+
 /* An op that leaves all bits in place. Types below 8 bits are stored extended by their sign, so
  * even an equal width may change the byte. */
 static bool is_alias(const planner *p, const jm_op *op) {
@@ -496,6 +539,8 @@ static assign_fn *assign_fn_find(const planner *p, const jm_step *listed) {
       return assign_while;
     case JM_STEP_CASE:
       return assign_case;
+    case JM_STEP_SLICED:
+      return assign_sliced;
     default:
       return is_alias(p, jm_module_op(p->m, listed->op)) ? assign_alias : assign_plain;
   }
@@ -579,7 +624,7 @@ static jm_error *planner_run(planner *p) {
 }
 
 jm_error *jm_plan_assign_memory(jm_plan *plan, const uint32_t *uses) {
-  planner p = {.plan = plan, .m = plan->module, .uses = uses};
+  planner p = {.plan = plan, .m = plan->module, .temporary = JM_SLOT_ARENA, .uses = uses};
   jm_arena_init(&p.scratch);
   jm_offsets_init(&p.offsets);
   jm_error *error = planner_run(&p);

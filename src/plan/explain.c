@@ -32,6 +32,12 @@ void jm_slot_print(const jm_slot *slot, jm_text *text) {
     case JM_SLOT_WINDOW:
       jm_text_printf(text, "window %u", slot->index);
       return;
+    case JM_SLOT_SLICE:
+      jm_text_printf(text, "slice of operand %u", slot->index);
+      return;
+    case JM_SLOT_THREAD:
+      jm_text_printf(text, "thread+%zu", slot->offset);
+      return;
   }
 }
 
@@ -62,6 +68,8 @@ void jm_step_print_title(const jm_plan *plan, const jm_step *step, jm_text *text
 void jm_block_print_name(const jm_step *step, uint32_t i, jm_text *text) {
   if (step->kind == JM_STEP_WHILE)
     jm_text_printf(text, i ? "body" : "condition");
+  else if (step->kind == JM_STEP_SLICED)
+    jm_text_printf(text, "slice");
   else
     jm_text_printf(text, "branch %u", i);
 }

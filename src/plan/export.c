@@ -40,10 +40,11 @@ static void print_values(printer *p) {
 }
 
 static void print_slots(printer *p) {
-  static const char *const kinds[] = {[JM_SLOT_PARAMETER] = "parameter",
-                                      [JM_SLOT_OUTPUT] = "output",
-                                      [JM_SLOT_CONSTANT] = "constant",
-                                      [JM_SLOT_ARENA] = "arena"};
+  static const char *const kinds[] = {
+      [JM_SLOT_PARAMETER] = "parameter", [JM_SLOT_OUTPUT] = "output",
+      [JM_SLOT_CONSTANT] = "constant",   [JM_SLOT_ARENA] = "arena",
+      [JM_SLOT_WINDOW] = "window",       [JM_SLOT_SLICE] = "slice",
+      [JM_SLOT_THREAD] = "thread"};
   jm_text_append(p->json, "[", 1);
   if (!p->plan->engine->backend->assigns_memory) print_values(p);
   for (uint32_t i = 0; i < p->plan->n_slots; i++) {

@@ -26,6 +26,8 @@ typedef enum jm_slot_kind {
   JM_SLOT_CONSTANT,  /* constant: the bytes; read only */
   JM_SLOT_ARENA,     /* offset into the execution's arena */
   JM_SLOT_WINDOW,    /* index: of plan->windows; a part of another slot, found while running */
+  JM_SLOT_SLICE,     /* index: of the step's operands; its slice, found while running */
+  JM_SLOT_THREAD,    /* offset into the memory that a thread has for a slice */
 } jm_slot_kind;
 
 typedef struct jm_slot {
@@ -61,6 +63,7 @@ typedef enum jm_step_kind {
   JM_STEP_WINDOW,   /* finds the window of operand 0 that starts at row operand 1, in the same */
   JM_STEP_WHILE,    /* blocks: condition, body */
   JM_STEP_CASE,     /* blocks: the branches; operand 0: the index */
+  JM_STEP_SLICED,   /* block: what is done with each slice, by one thread */
 } jm_step_kind;
 
 /* Operands are in plan->operands: reads, writes, temporaries. Without assigned memory they are
@@ -73,6 +76,8 @@ typedef struct jm_step {
   uint32_t first_operand, n_reads, n_writes, n_temporaries;
   uint32_t first_block, n_blocks;
   uint32_t window;        /* of a WINDOW: of plan->windows */
+  uint32_t end_operand;   /* of a SLICED: those of its block are before this one, behind its own */
+  size_t thread_bytes;    /* and the memory that a thread needs */
   _Atomic uint32_t label; /* of the timeline (label.h), 0: not made yet */
 } jm_step;
 

@@ -64,6 +64,8 @@ static jm_step_kind kind_of(jm_opcode code) {
       return JM_STEP_WHILE;
     case JM_OP_case:
       return JM_STEP_CASE;
+    case JM_OP_sliced:
+      return JM_STEP_SLICED;
     default:
       return JM_STEP_OP;
   }
@@ -80,7 +82,7 @@ static jm_error *list_op(lister *l, jm_op_id id, uint32_t block) {
   if (op->n_operands > plan->most_reads) plan->most_reads = op->n_operands;
   if (op->n_results > plan->most_writes) plan->most_writes = op->n_results;
   JM_TRY(operands_add(l, op));
-  if (step.kind != JM_STEP_WHILE && step.kind != JM_STEP_CASE) {
+  if (!jm_op_runs_regions(op)) {
     step.code = plan->engine->backend->bind(l->compiled, id);
     return jm_plan_add_step(plan, block, step);
   }

@@ -13,7 +13,7 @@ from jax_mps_c.selftest.harness import gradient_of, x64
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Ops that JAX does not make for one device, or only inside what the cases cannot compare (tokens,
 # custom calls, rng, whose values are free); C tests and test_programs.py run them. From 0.12 on JAX
-# itself expands asin. The compiler makes fusion.
+# itself expands asin. The compiler makes fusion and sliced.
 NOT_FROM_CASES = {
     "after_all",
     "all_to_all",
@@ -30,6 +30,7 @@ NOT_FROM_CASES = {
     "shard_to_full",
     "sharding_constraint",
     "sharding_group",
+    "sliced",
     "unreduce",
 }
 # The wire's names of some ops of ours.

@@ -80,6 +80,10 @@ const jm_target jm_target_host = {
     .stack = {.bytes = 64 << 20,
               .macs = 4e6, /* 160 in each dimension */
               .mac_ns = 0.01},
+    .slices = {.least = 4 << 20, /* the second cache, a few times */
+               .most = 4 << 20,
+               .good = 512 << 10, /* half of the second cache */
+               .enough = 32},
     .group = {.weight = 200,   /* compile time grows faster than the code */
               .product = 1024, /* half a microsecond, as that of a call of the library */
               .moved_weight = 250,

@@ -138,6 +138,14 @@ typedef struct jm_target {
     double mac_ns; /* that a smaller one takes longer, for each multiplication */
   } stack;
 
+  /* -- products of a batch that are done slice by slice (pass/slices.c) */
+  struct {
+    size_t least;   /* bytes of values that are not in memory then; 0: the target walks no slices */
+    size_t most;    /* bytes of a slice's values, */
+    size_t good;    /* and up to which slices of several products are made */
+    int64_t enough; /* slices that keep all threads busy */
+  } slices;
+
   /* -- groups (pass/group*.c) */
   struct {
     double weight;          /* of the code, in ops: bounds the compile time of a kernel */
