@@ -9,6 +9,10 @@
  *   %o: f32[8,8,256,64] = sliced %q, %k, %v parts=[8,8] dims=[0,1,0,1,0,1,0,1]
  *     { (%q: f32[1,1,256,64], ...): the same for [1,1,256,256] }
  *
+ * Where slices of the batch are too large, or few, rows of the first product's result are cut, too:
+ *
+ *   %o: f32[1,8,2048,64] = sliced %q, %k, %v parts=[8,16] dims=[1,2,1,-1,1,-1,1,2]
+ *
  * A chain grows from a product: dimensions of the batch are followed by the factors of ops
  * (ir/factors.h) to their users and to those that compute their operands. An op belongs to it if it
  * keeps all of these dimensions and a product of the chain comes before it. What comes behind the
@@ -46,6 +50,7 @@ typedef struct chain {
   member *members;
   uint32_t *grown, n_grown; /* members whose users are to be looked at */
   uint32_t n_dims;
+  uint32_t n_batch; /* of these; the one behind them is of rows, if there is one */
   int64_t sizes[MOST_DIMS], parts[MOST_DIMS];
 } chain;
 
@@ -154,7 +159,8 @@ static jm_error *spread(chain *c, const jm_op *op, uint32_t tensor, const int8_t
     if (factor < 0 || f->list[factor].reduced || f->list[factor].size != c->sizes[j]) return NULL;
     for (uint32_t t = 0; t < f->n_tensors; t++) {
       const int8_t d = find_factor(f, jm_factors_type(c->m, op, f, t), t, factor);
-      if (d < 0 && (t >= op->n_operands || op->code == JM_OP_dot_general)) return NULL;
+      const bool is_shared = op->code == JM_OP_dot_general && j < c->n_batch;
+      if (d < 0 && (t >= op->n_operands || is_shared)) return NULL;
       all[t * c->n_dims + j] = d;
     }
   }
@@ -327,30 +333,52 @@ static bool is_stored(const chain *c, jm_value v) {
   return false;
 }
 
-/* How large slices are; whether they fit, and it pays. */
-static bool choose_parts(chain *c) {
-  double kept = 0, all = 0;
-  for (uint32_t at = 0; at < c->n_ops; at++) {
-    const jm_op *op = op_at(c, at);
-    const jm_value v = op->first_result;
-    if (!c->members[at].in || c->members[at].is_free || !is_stored(c, v)) continue;
-    all += (double)value_bytes(c, v);
-    kept += leaves(c, v) ? 0 : (double)value_bytes(c, v);
+/* Cuts rows until slices are small and many. */
+static void cut_rows(chain *c, int64_t *n, double *slice) {
+  const uint32_t j = c->n_batch;
+  const int64_t size = c->sizes[j];
+  c->parts[j] = 1;
+  for (int64_t k = 2; k * c->target->slices.least_rows <= size; k++) {
+    if (size % k) continue;
+    if (*slice / (double)c->parts[j] <= (double)c->target->slices.good &&
+        *n * c->parts[j] >= c->target->slices.enough)
+      break;
+    c->parts[j] = k;
   }
-  int64_t n = 1;
-  for (uint32_t j = 0; j < c->n_dims; j++) n *= c->parts[j] = c->sizes[j];
-  double slice = all / (double)n;
-  if (kept < (double)c->target->slices.least || slice > (double)c->target->slices.most)
-    return false;
-  if (n < c->target->slices.enough) return false;
-  for (uint32_t j = c->n_dims; j-- > 0;)
+  *n *= c->parts[j];
+  *slice /= (double)c->parts[j];
+}
+
+/* Makes slices of several products, as long as they are small and many. */
+static void join_batch(chain *c, int64_t n, double slice) {
+  for (uint32_t j = c->n_batch; j-- > 0;)
     for (int64_t k = 2; k <= c->parts[j]; k++)
       while (c->parts[j] % k == 0 && n / k >= c->target->slices.enough &&
-             slice * (double)k <= (double)c->target->slices.good) {
+             slice * (double)k <= (double)c->target->slices.small) {
         c->parts[j] /= k;
         n /= k;
         slice *= (double)k;
       }
+}
+
+/* How large slices are; whether they fit, and it pays. */
+static bool choose_parts(chain *c) {
+  double kept = 0, slice = 0;
+  for (uint32_t at = 0; at < c->n_ops; at++) {
+    const jm_op *op = op_at(c, at);
+    const jm_value v = op->first_result;
+    if (!c->members[at].in || c->members[at].is_free || !is_stored(c, v)) continue;
+    slice += (double)value_bytes(c, v);
+    kept += leaves(c, v) ? 0 : (double)value_bytes(c, v);
+  }
+  int64_t n = 1;
+  for (uint32_t j = 0; j < c->n_batch; j++) n *= c->parts[j] = c->sizes[j];
+  slice /= (double)n;
+  if (c->n_dims > c->n_batch) cut_rows(c, &n, &slice);
+  if (kept < (double)c->target->slices.least || slice > (double)c->target->slices.most ||
+      n < c->target->slices.enough)
+    return false;
+  join_batch(c, n, slice);
   return true;
 }
 
@@ -528,27 +556,29 @@ static jm_error *build_sliced(chain *c, uint32_t seed) {
 
 /* -- finding */
 
-/* A product of a batch with a large result: the dimensions of its batch are the chain's. */
-static bool start(chain *c, const jm_op *op, int8_t *dims) {
-  if (op->code != JM_OP_dot_general) return false;
+/* A product of a batch with a large result: the dimensions of its batch are the chain's, and this
+ * one of rows, unless it is JM_NONE. */
+static bool start(chain *c, const jm_op *op, uint32_t rows, int8_t *dims) {
   const jm_type *type = jm_op_result_type(c->m, op, 0);
   const uint32_t n_batch = ((const jm_dot_general_attrs *)op->attrs)->lhs_batch.n;
-  if (jm_type_bytes(type) < c->target->slices.least) return false;
-  for (uint32_t d = 0; d < n_batch && c->n_dims < MOST_DIMS; d++) {
+  for (uint32_t d = 0; d < n_batch && c->n_dims < MOST_DIMS - 1; d++) {
     if (type->dims[d] == 1) continue;
     c->sizes[c->n_dims] = type->dims[d];
     dims[c->n_dims++] = (int8_t)d;
   }
-  return c->n_dims > 0;
+  c->n_batch = c->n_dims;
+  if (rows == JM_NONE) return c->n_batch > 0;
+  c->sizes[c->n_dims] = type->dims[rows];
+  dims[c->n_dims++] = (int8_t)rows;
+  return c->n_batch > 0 && type->dims[rows] > 1;
 }
 
-/* *at is looked at again if another op is in its place then. */
-static jm_error *visit(chain *c, uint32_t *at, bool *changed) {
-  const uint32_t seed = *at;
+static jm_error *grow_from(chain *c, uint32_t seed, uint32_t rows, bool *found) {
+  const jm_region *region = jm_module_region(c->m, c->region);
   int8_t dims[MOST_DIMS];
   bool in;
-  if (!start(c, jm_module_op(c->m, jm_module_region(c->m, c->region)->ops[seed]), dims))
-    return NULL;
+  *found = false;
+  if (!start(c, jm_module_op(c->m, region->ops[seed]), rows, dims)) return NULL;
   JM_TRY(read_region(c));
   JM_TRY(pull(c, op_at(c, seed)->first_result, dims, DEPTH, &in));
   JM_TRY(grow(c));
@@ -556,10 +586,31 @@ static jm_error *visit(chain *c, uint32_t *at, bool *changed) {
   trim(c);
   spread_again(c);
   prune(c); /* what left is late */
-  if (!choose_parts(c)) return NULL;
-  *changed = true;
-  --*at;
-  return build_sliced(c, seed);
+  *found = choose_parts(c);
+  return NULL;
+}
+
+static jm_error *try(const chain *empty, uint32_t seed, uint32_t rows, bool *found) {
+  chain c = *empty;
+  jm_arena_init(&c.scratch);
+  jm_error *error = grow_from(&c, seed, rows, found);
+  if (!error && *found) error = build_sliced(&c, seed);
+  jm_arena_deinit(&c.scratch);
+  return error;
+}
+
+/* Without rows if that will do, else with the left or the right operand's. */
+static jm_error *visit(const chain *empty, uint32_t seed, bool *found) {
+  const jm_op *op = jm_module_op(empty->m, jm_module_region(empty->m, empty->region)->ops[seed]);
+  *found = false;
+  if (op->code != JM_OP_dot_general) return NULL;
+  const jm_type *type = jm_op_result_type(empty->m, op, 0);
+  const uint32_t n_batch = ((const jm_dot_general_attrs *)op->attrs)->lhs_batch.n,
+                 rank = type->rank;
+  if (!n_batch || jm_type_bytes(type) < empty->target->slices.least_product) return NULL;
+  JM_TRY(try(empty, seed, JM_NONE, found));
+  for (uint32_t d = n_batch; d < rank && !*found; d++) JM_TRY(try(empty, seed, d, found));
+  return NULL;
 }
 
 jm_error *jm_pass_slices(jm_module *m, const jm_pass_options *options, bool *changed) {
@@ -569,12 +620,13 @@ jm_error *jm_pass_slices(jm_module *m, const jm_pass_options *options, bool *cha
   jm_error *error = NULL;
   for (uint32_t r = 0; r < n; r++) {
     const jm_op_id parent = jm_module_region(m, regions[r])->parent;
+    const chain empty = {.m = m, .target = options->target, .region = regions[r]};
     if (parent != JM_NONE && !jm_op_runs_regions(jm_module_op(m, parent))) continue;
-    for (uint32_t i = 0; !error && i < jm_module_region(m, regions[r])->n_ops; i++) {
-      chain c = {.m = m, .target = options->target, .region = regions[r]};
-      jm_arena_init(&c.scratch);
-      error = visit(&c, &i, changed);
-      jm_arena_deinit(&c.scratch);
+    for (uint32_t i = 0; !error && i < jm_module_region(m, regions[r])->n_ops;) {
+      bool found = false;
+      error = visit(&empty, i, &found);
+      *changed |= found;
+      i += !found; /* else another op is in its place */
     }
   }
   jm_free(regions);

@@ -53,6 +53,23 @@ def returned(q, k, v):
     return p, sums, jnp.einsum("bhqk,bhkd->bhqd", p, v), jnp.einsum("bhqk,bhkd->bhqd", late, v)
 
 
+def rows(q, k, v):
+    """Few heads, of which rows are cut; the gradients of keys and values sum over them."""
+    long = [x.reshape(1, 6, 1280, 32) for x in (q, k, v)]
+
+    def loss(*args):
+        return jnp.sum(jnp.sin(attention(*args)))
+
+    return attention(*long, causal=True), jax.grad(loss, (0, 1, 2))(*long)
+
+
+def columns(q, k, v):
+    """The right operand's rows are cut, those of operands whose heads are in the middle."""
+    q, k, v = (x.reshape(1280, 6, 32) for x in (q, k, v))
+    scores = jnp.tanh(jnp.einsum("qhd,khd->hqk", q, k)) * 0.01
+    return jnp.einsum("hqk,qhd->khd", scores, v)
+
+
 def repeated(q, k, v):
     """A loop around a chain, which another chain follows."""
     return attention(v, q, lax.fori_loop(0, 3, lambda _, x: attention(q, k, x), v))
@@ -63,7 +80,7 @@ def inputs(dtype=np.float32):
     return [jnp.asarray(random.standard_normal(SHAPE), dtype) for _ in range(3)]
 
 
-FUNCTIONS = [attention, middle, shared, gradients, returned, repeated]
+FUNCTIONS = [attention, middle, shared, gradients, returned, rows, columns, repeated]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

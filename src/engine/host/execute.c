@@ -96,7 +96,8 @@ typedef struct slices {
   const frame *whole;
   const jm_step *step;
   const jm_op *op;
-  int64_t n;
+  int64_t n,
+      grain; /* so many consecutive ones are taken together: they may share operands' slices */
   _Atomic int64_t next;            /* that no thread has taken yet */
   _Atomic uint64_t steps, kernels; /* that were run */
   _Atomic(jm_error *) error;       /* the first */
@@ -105,8 +106,9 @@ typedef struct slices {
 /* What a thread has. */
 typedef struct slice {
   frame frame;
-  jm_tensor *parts; /* of the op's operands and results */
-  char *memory;     /* for the block, then for slices that don't lie together */
+  jm_tensor *parts;    /* of the op's operands and results */
+  const char **copied; /* where those of operands begin that are copied, NULL: none yet */
+  char *memory;        /* for the block, then for slices that don't lie together */
 } slice;
 
 /* A slice of an operand or result, number `tensor`. */
@@ -160,10 +162,12 @@ static jm_error *slice_run(const slices *s, slice *of, int64_t i) {
   const uint32_t n_reads = s->step->n_reads, n = n_reads + s->step->n_writes;
   for (uint32_t t = 0; t < n; t++) {
     char *start = slice_start(s, t, i);
-    if (lies_together(wholes[t].type, of->parts[t].type))
+    if (lies_together(wholes[t].type, of->parts[t].type)) {
       of->parts[t].data = start;
-    else if (t < n_reads)
+    } else if (t < n_reads && of->copied[t] != start) {
       jm_slice_take(wholes[t].type, start, &of->parts[t]);
+      of->copied[t] = start;
+    }
   }
   for (uint32_t k = of->frame.first; k < s->step->end_operand; k++) {
     const jm_slot *slot = &plan->slots[plan->operands[k].slot];
@@ -177,24 +181,39 @@ static jm_error *slice_run(const slices *s, slice *of, int64_t i) {
   return NULL;
 }
 
+static jm_error *slices_run(slices *s, slice *of) {
+  for (;;) {
+    const int64_t begin = atomic_fetch_add(&s->next, s->grain);
+    for (int64_t i = begin; i < begin + s->grain; i++) {
+      if (i >= s->n) return NULL;
+      if (jm_context_is_cancelled(of->frame.context))
+        return jm_error_create(JM_CANCELLED, "the execution was cancelled");
+      JM_TRY(slice_run(s, of, i));
+    }
+  }
+}
+
 static jm_error *slices_take(slices *s) {
+  const uint32_t n = s->step->n_reads + s->step->n_writes;
   slice of = {.frame = *s->whole};
-  of.frame.first = s->step->first_operand + s->step->n_reads + s->step->n_writes;
+  of.frame.first = s->step->first_operand + n;
   of.frame.steps = of.frame.kernels = 0;
   of.frame.is_traced = false;
   of.frame.tensors = jm_alloc(s->step->end_operand - of.frame.first, sizeof *of.frame.tensors);
-  of.parts = jm_alloc(s->step->n_reads + s->step->n_writes, sizeof *of.parts);
+  of.parts = jm_alloc(n, sizeof *of.parts);
+  of.copied = jm_alloc(n, sizeof *of.copied);
   of.memory = jm_scratch_take(parts_place(s, NULL, NULL));
-  jm_error *error = of.frame.tensors && of.parts && of.memory ? NULL : jm_error_out_of_memory();
+  jm_error *error =
+      of.frame.tensors && of.parts && of.copied && of.memory ? NULL : jm_error_out_of_memory();
   if (!error) {
     (void)parts_place(s, of.parts, of.memory);
     slice_bind(s, &of);
-    for (int64_t i; !error && (i = atomic_fetch_add(&s->next, 1)) < s->n;)
-      error = slice_run(s, &of, i);
+    error = slices_run(s, &of);
     atomic_fetch_add(&s->steps, of.frame.steps);
     atomic_fetch_add(&s->kernels, of.frame.kernels);
   }
   jm_scratch_give(of.memory);
+  jm_free(of.copied);
   jm_free(of.parts);
   jm_free(of.frame.tensors);
   return error;
@@ -213,9 +232,11 @@ static void slices_work(void *context, size_t begin, size_t end) {
 
 static jm_error *sliced_run(frame *f, const jm_step *step) {
   const jm_op *op = jm_module_op(f->plan->module, step->op);
+  enum { TURNS = 4 }; /* of a thread: none waits long for the last */
   slices s = {.whole = f, .step = step, .op = op, .n = jm_slices_count(op)};
-  const size_t most = jm_parallel_threads();
-  jm_parallel_for((size_t)s.n < most ? (size_t)s.n : most, 1, slices_work, &s);
+  const int64_t threads = (int64_t)jm_parallel_threads();
+  s.grain = s.n / (threads * TURNS) + 1;
+  jm_parallel_for((size_t)(s.n < threads ? s.n : threads), 1, slices_work, &s);
   f->steps += s.steps;
   f->kernels += s.kernels;
   return op_note(f, op, s.error);

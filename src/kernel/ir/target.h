@@ -140,10 +140,13 @@ typedef struct jm_target {
 
   /* -- products of a batch that are done slice by slice (pass/slices.c) */
   struct {
-    size_t least;   /* bytes of values that are not in memory then; 0: the target walks no slices */
-    size_t most;    /* bytes of a slice's values, */
-    size_t good;    /* and up to which slices of several products are made */
-    int64_t enough; /* slices that keep all threads busy */
+    size_t least; /* bytes of values that are not in memory then; 0: the target walks no slices */
+    size_t least_product; /* of them of the first product's result */
+    size_t most;          /* bytes of a slice's values, */
+    size_t good;          /* down to which rows are cut, */
+    size_t small;         /* and up to which slices of several products are made */
+    int64_t least_rows;   /* of a slice */
+    int64_t enough;       /* slices that keep all threads busy */
   } slices;
 
   /* -- groups (pass/group*.c) */
