@@ -14,10 +14,9 @@ jm_span_kind jm_step_span_kind(const jm_step *step) {
       return JM_SPAN_copy;
     case JM_STEP_WHILE:
     case JM_STEP_CASE:
+    case JM_STEP_SLICED:
     case JM_STEP_WINDOW:
       return JM_SPAN_control;
-    case JM_STEP_SLICED:
-      return JM_SPAN_kernel;
     case JM_STEP_OP:
       break;
   }

@@ -12,6 +12,8 @@ import pytest
 from jax import lax
 from jax.experimental import serialize_executable
 
+from jax_mps_c.selftest.harness import x64
+
 CPU = jax.devices("cpu")[0]
 # [batch, heads, time, features]: scores of 8 MiB, slices of which stay in the second cache
 SHAPE = 8, 8, 160, 24
@@ -93,7 +95,7 @@ def test_values(function):
 
 @pytest.mark.parametrize("dtype, error", [(jnp.bfloat16, 3e-2), (np.float64, 1e-12)])
 def test_other_types(dtype, error):
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with x64(True):
         have = jax.jit(middle)(*inputs(dtype))
         want = jax.jit(middle)(*jax.device_put(inputs(dtype), CPU))
         assert have.dtype == dtype

@@ -198,7 +198,6 @@ static jm_error *slices_take(slices *s) {
   slice of = {.frame = *s->whole};
   of.frame.first = s->step->first_operand + n;
   of.frame.steps = of.frame.kernels = 0;
-  of.frame.is_traced = false;
   of.frame.tensors = jm_alloc(s->step->end_operand - of.frame.first, sizeof *of.frame.tensors);
   of.parts = jm_alloc(n, sizeof *of.parts);
   of.copied = jm_alloc(n, sizeof *of.copied);
