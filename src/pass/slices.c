@@ -333,20 +333,39 @@ static bool is_stored(const chain *c, jm_value v) {
   return false;
 }
 
-/* Cuts rows until slices are small and many. */
-static void cut_rows(chain *c, int64_t *n, double *slice) {
+/* Bytes of operands of products that slices of one batch read alike. */
+static double shared_bytes(const chain *c) {
+  double bytes = 0;
+  for (uint32_t at = 0; at < c->n_ops; at++) {
+    const jm_op *op = op_at(c, at);
+    const member *m = &c->members[at];
+    if (!m->in || op->code != JM_OP_dot_general) continue;
+    for (uint32_t t = 0; t < op->n_operands; t++) {
+      if (dims_of(c, m, t)[c->n_batch] >= 0) continue;
+      double part = (double)value_bytes(c, op->operands[t]);
+      for (uint32_t j = 0; j < c->n_batch; j++) part /= (double)c->sizes[j];
+      bytes += part;
+    }
+  }
+  return bytes;
+}
+
+/* Cuts rows until slices are small and many; false: they would read too much again. */
+static bool cut_rows(chain *c, int64_t *n, double *slice) {
   const uint32_t j = c->n_batch;
   const int64_t size = c->sizes[j];
+  const double shared = shared_bytes(c), good = (double)c->target->slices.good;
+  const double enough = shared > good ? shared : good;
   c->parts[j] = 1;
   for (int64_t k = 2; k * c->target->slices.least_rows <= size; k++) {
     if (size % k) continue;
-    if (*slice / (double)c->parts[j] <= (double)c->target->slices.good &&
-        *n * c->parts[j] >= c->target->slices.enough)
+    if (*slice / (double)c->parts[j] <= enough && *n * c->parts[j] >= c->target->slices.enough)
       break;
     c->parts[j] = k;
   }
   *n *= c->parts[j];
   *slice /= (double)c->parts[j];
+  return shared <= *slice * c->target->slices.shared;
 }
 
 /* Makes slices of several products, as long as they are small and many. */
@@ -374,10 +393,9 @@ static bool choose_parts(chain *c) {
   int64_t n = 1;
   for (uint32_t j = 0; j < c->n_batch; j++) n *= c->parts[j] = c->sizes[j];
   slice /= (double)n;
-  if (c->n_dims > c->n_batch) cut_rows(c, &n, &slice);
-  if (kept < (double)c->target->slices.least || slice > (double)c->target->slices.most ||
-      n < c->target->slices.enough)
-    return false;
+  const bool fits =
+      c->n_dims > c->n_batch ? cut_rows(c, &n, &slice) : slice <= (double)c->target->slices.most;
+  if (!fits || kept < (double)c->target->slices.least || n < c->target->slices.enough) return false;
   join_batch(c, n, slice);
   return true;
 }

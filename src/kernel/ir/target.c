@@ -82,10 +82,11 @@ const jm_target jm_target_host = {
               .mac_ns = 0.01},
     .slices = {.least = 4 << 20, /* the second cache, a few times */
                .least_product = 1 << 20,
-               .most = 4 << 20, /* at most a quarter of it at once */
+               .most = 4 << 20, /* of which a step needs a part */
                .good = 1 << 20, /* the second cache */
                .small = 512 << 10,
                .least_rows = 64,
+               .shared = 1.25,
                .enough = 32},
     .group = {.weight = 200,   /* compile time grows faster than the code */
               .product = 1024, /* half a microsecond, as that of a call of the library */

@@ -142,10 +142,11 @@ typedef struct jm_target {
   struct {
     size_t least; /* bytes of values that are not in memory then; 0: the target walks no slices */
     size_t least_product; /* of them of the first product's result */
-    size_t most;          /* bytes of a slice's values, */
+    size_t most;          /* bytes of the values of a slice of all rows, */
     size_t good;          /* down to which rows are cut, */
     size_t small;         /* and up to which slices of several products are made */
-    int64_t least_rows;   /* of a slice */
+    int64_t least_rows;   /* of a slice, */
+    double shared;        /* and bytes that such slices all read, for each byte of their values */
     int64_t enough;       /* slices that keep all threads busy */
   } slices;
 
