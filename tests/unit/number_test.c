@@ -144,4 +144,23 @@ static void test_known(void) {
   CHECK(jm_u4_wrap(17) == 1 && jm_u4_wrap((uint32_t)-1) == 15 && jm_u2_wrap(7) == 3);
 }
 
-TEST_MAIN(test_codes, test_rounding, test_outside, test_known)
+/* Arrays go through vectors; values lie between two of f16. */
+static void test_halves(void) {
+  enum { N = 0x8000 };
+  static uint16_t codes[N + 3], back[N + 3];
+  static float values[N + 3];
+  for (size_t i = 0; i < N + 3; i++) codes[i] = (uint16_t)(i % N | (i % 3 ? 0x8000 : 0));
+  CHECK(jm_number_widen(JM_DT_f16, codes, values, N + 3));
+  bool same = true;
+  for (size_t i = 0; i < N + 3; i++) {
+    const float value = jm_f16_to_f32(codes[i]);
+    same &= value != value ? values[i] != values[i] : values[i] == value;
+    values[i] = jm_f32_from_bits(jm_f32_bits(value) + (uint32_t)(i * 2731 % 8192));
+  }
+  CHECK(same);
+  CHECK(jm_number_narrow(JM_DT_f16, values, back, N + 3));
+  for (size_t i = 0; i < N + 3; i++) same &= back[i] == jm_f16_from_f32(values[i]);
+  CHECK(same);
+}
+
+TEST_MAIN(test_codes, test_rounding, test_outside, test_known, test_halves)

@@ -1,8 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/host/library/product.h"
 
+#include <stdatomic.h>
+
 #include "base/convert.h"
+#include "base/parallel.h"
 #include "base/scratch.h"
+
+enum { GRAIN = 1 << 15 }; /* elements */
+
+typedef struct conversion {
+  jm_dtype from, to;
+  const char *in;
+  char *out;
+  jm_error *_Atomic error;
+} conversion;
+
+static void convert_part(void *context, size_t begin, size_t end) {
+  conversion *c = context;
+  jm_error *error = jm_convert_run(c->from, c->to, c->in + begin * jm_dtype_bytes(c->from),
+                                   c->out + begin * jm_dtype_bytes(c->to), end - begin);
+  if (error) jm_error_destroy(atomic_exchange(&c->error, error));
+}
+
+static jm_error *convert_all(jm_dtype from, jm_dtype to, const void *in, void *out, size_t n) {
+  conversion c = {.from = from, .to = to, .in = in, .out = out};
+  jm_parallel_for(n, GRAIN, convert_part, &c);
+  return atomic_load(&c.error);
+}
 
 static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **data, void **owned) {
   *data = tensor->data;
@@ -10,7 +35,7 @@ static jm_error *convert(const jm_tensor *tensor, jm_dtype dtype, const void **d
   size_t count = (size_t)tensor->type->count;
   *data = *owned = jm_scratch_take(count * jm_dtype_bytes(dtype));
   if (!*owned) return jm_error_out_of_memory();
-  return jm_convert_run(tensor->type->dtype, dtype, tensor->data, *owned, count);
+  return convert_all(tensor->type->dtype, dtype, tensor->data, *owned, count);
 }
 
 /* The largest magnitude of a small integer; 0: it is none. */
@@ -47,8 +72,8 @@ jm_error *jm_product_init(const jm_call *call, int64_t terms, jm_product *out) {
 
 jm_error *jm_product_store(const jm_call *call, const jm_product *product) {
   if (product->out == call->out[0].data) return NULL;
-  return jm_convert_run(product->dtype, call->out[0].type->dtype, product->out, call->out[0].data,
-                        (size_t)call->out[0].type->count);
+  return convert_all(product->dtype, call->out[0].type->dtype, product->out, call->out[0].data,
+                     (size_t)call->out[0].type->count);
 }
 
 void jm_product_deinit(jm_product *product) {
