@@ -19,6 +19,7 @@ enum {
   LEAST_GROUP = 32,      /* rows or columns that are worth a product of their own, */
   LEAST_PART = 1 << 12,  /* and elements of the operand */
   MOST_GAP = 4,          /* from element to element of a row that is not copied */
+  MANY_PRODUCTS = 64,    /* keep all threads busy without being cut */
 };
 
 /* Dimensions of an operand that play one role, in the order that they are walked. */
@@ -247,6 +248,7 @@ static jm_error *run(const jm_product *product, narrow_fn *narrow, operand *lhs,
   add_groups(&p, rhs, 1);
   size_t n = 1, work = p.gemm.m * p.gemm.n * p.gemm.k;
   for (uint32_t l = 0; l < p.n_loops; l++) n *= p.loops[l].count;
+  p.gemm.one_thread = n >= MANY_PRODUCTS;
   jm_parallel_for(n, BATCH_GRAIN / (work + 1) + 1, run_products, &p);
   return atomic_load(&p.error);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Blocks of b are packed into panels as wide as a register tile, once for all threads; or, if only
- * one task uses a panel, by that task just before its use, so that the panel never leaves the cache
- * and no thread waits for another. Blocks of a are read in place if their rows are consecutive or
- * nearly so, or their columns are and lie near to each other, else copied into the cache first. The
- * blocks, and so the order of additions, depend on the sizes alone. */
+ * Blocks of b are packed into panels as wide as a register tile, once for all threads, and then
+ * multiplied, in one loop: a task that finds a panel unfinished packs it for itself, so that no
+ * thread waits for another. With few rows each task packs what it needs just before its use, so
+ * that the panel never leaves the cache. Blocks of a are read in place if their rows are
+ * consecutive or nearly so, or their columns are and lie near to each other, else copied into the
+ * cache first. The blocks, and so the order of additions, depend on the sizes alone. */
 #include "engine/host/library/gemm_vector.h"
 
 #include <stdatomic.h>
@@ -15,24 +16,28 @@
 #include "engine/host/library/pack.h"
 
 enum {
-  ROWS = 6,   /* of a tile */
-  DEPTH = 128 /* of a block: a panel of that depth stays in the first cache */
-  ,
+  ROWS = 6,              /* of a tile */
+  PANEL_BYTES = 1 << 16, /* of a block of b: tiles read it from the second cache in time */
+  MOST_DEPTH = 1024,     /* of a block, */
+  COPIED_DEPTH = 256,    /* and of one of a that is copied, which stays in the second cache */
+  ADDED_DEPTH = 128,     /* of one of a product whose operands both stay where they are */
   MOST_ROWS = 96,        /* of a task: its block of a stays in the second cache */
   LEAST_ROWS = 4 * ROWS, /* of a task: a panel of b comes from the second cache so often */
   FEW_TASKS = 16,
+  TASKS_EACH = 8,     /* tasks of a thread, so that none waits long for the last */
   LONE_ROWS = 192,    /* of a task that handles all rows of its columns: they still fit the cache */
   MOST_COLUMNS = 256, /* of a task */
   MOST_GAP = 4,       /* between the elements of a row of a that is read in place */
   PAGE = 4096,        /* bytes */
-  MOST_PACKED = 1 << 20,  /* bytes of b at a time, if that leaves enough tasks */
-  LEAST_TASK = 1 << 19,   /* multiplications that are worth a thread, */
-  LEAST_SHARE = 1 << 17,  /* and one that need not be woken */
-  FEW_ROWS = 3 * ROWS,    /* with fewer, packing b costs more than it saves */
-  LARGEST_PANEL = 64,     /* columns */
-  PACK_GRAIN = 1 << 14,   /* elements */
-  LEAST_PART = 8 * DEPTH, /* of a long sum that is cut, */
-  MOST_PARTS = 16,        /* so that there are so many tasks at most */
+  MOST_PACKED = 1 << 20, /* bytes of b at a time, if that leaves enough tasks */
+  LEAST_TASK = 1 << 19,  /* multiplications that are worth a thread, */
+  LEAST_SHARE = 1 << 17, /* and one that need not be woken */
+  FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
+  LARGEST_PANEL = 64,    /* columns */
+  PACK_GRAIN = 1 << 14,  /* elements */
+  LEAST_PART = 1 << 10,  /* of a long sum that is cut, */
+  PART_UNIT = 128,
+  MOST_PARTS = 16, /* so that there are so many tasks at most */
 };
 
 typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
@@ -63,17 +68,27 @@ typedef struct product {
   size_t group_depth;           /* k, if there is one group */
   const kernels *kernels;
   size_t panel;                    /* columns of the widest tile */
+  size_t depth;                    /* of a block */
   size_t padded;                   /* columns of packed b: whole vectors */
   char *packed;                    /* [block of k][panel][depth][columns of the panel] */
+  atomic_uchar *ready;             /* [block of k][panel]: is it packed? NULL: all are */
+  size_t pack_units;               /* the first parts of the loop; the others are tasks */
   size_t row_tasks, rows, columns; /* of a task */
   size_t column_tasks;
   size_t depth_blocks, panels; /* blocks of a group */
   bool a_in_place, b_in_place;
+  bool is_lone;        /* of few rows: tasks pack what they need */
   _Atomic bool failed; /* no memory */
 } product;
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static size_t divide_up(size_t x, size_t y) { return (x + y - 1) / y; }
+
+/* Of few columns a block is deeper: rows of a that are read in place are then long pieces. */
+static size_t find_depth(const product *p) {
+  const size_t line = least(p->padded, p->panel) * p->kernels->element;
+  return least(PANEL_BYTES / line, p->a_in_place ? MOST_DEPTH : COPIED_DEPTH);
+}
 
 /* -- b */
 
@@ -99,23 +114,15 @@ static void pack_panels(void *context, size_t begin, size_t end) {
   const product *p = context;
   for (size_t i = begin; i < end; i++) {
     size_t block = i / p->panels, j = i % p->panels * p->panel;
-    size_t at = block % p->depth_blocks * DEPTH;
+    size_t at = block % p->depth_blocks * p->depth;
     size_t k0 = block / p->depth_blocks * p->group_depth + at;
-    size_t depth = least(p->group_depth - at, DEPTH);
+    size_t depth = least(p->group_depth - at, p->depth);
     pack_panel(p, k0, depth, j, panel_at(p, k0, depth, j));
+    if (p->ready) atomic_store_explicit(&p->ready[i], true, memory_order_release);
   }
 }
 
-static jm_error *pack_b(product *p) {
-  const jm_gemm *g = p->g;
-  p->packed = jm_scratch_take(p->padded * g->k * p->kernels->element);
-  if (!p->packed) return jm_error_out_of_memory();
-  size_t n_groups = p->groups ? p->groups->n_depth_groups : 1;
-  size_t items = p->panels * p->depth_blocks * n_groups,
-         grain = PACK_GRAIN / (p->panel * DEPTH) + 1;
-  jm_parallel_for(items, g->one_thread ? items : grain, pack_panels, p);
-  return NULL;
-}
+static size_t pack_grain(const product *p) { return PACK_GRAIN / (p->panel * p->depth) + 1; }
 
 /* -- tasks */
 
@@ -162,32 +169,33 @@ static block take_block(const product *p, size_t i, size_t rows, size_t k0, size
   return (block){room, 1, (ptrdiff_t)p->rows};
 }
 
-/* The panel of a task: packed already, or packed now. */
+/* The panel of a task: in place, packed already, or packed now. */
 static block take_panel(const product *p, size_t k0, size_t depth, size_t j, char *room) {
   const jm_gemm *g = p->g;
   if (p->b_in_place)
     return (block){(const char *)g->b +
                        ((ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j) * (ptrdiff_t)p->kernels->element,
                    g->b_row, 1};
-  block b = {p->packed ? panel_at(p, k0, depth, j) : room, (ptrdiff_t)panel_width(p, j), 1};
-  if (!p->packed) pack_panel(p, k0, depth, j, room);
-  return b;
+  const size_t item = k0 / p->depth * p->panels + j / p->panel;
+  const bool is_ready = p->ready && atomic_load_explicit(&p->ready[item], memory_order_acquire);
+  if (!is_ready) pack_panel(p, k0, depth, j, room);
+  return (block){is_ready ? panel_at(p, k0, depth, j) : room, (ptrdiff_t)panel_width(p, j), 1};
 }
 
 static size_t block_bytes(const product *p) {
-  return p->a_in_place ? 0 : p->rows * DEPTH * p->kernels->element;
+  return p->a_in_place ? 0 : p->rows * p->depth * p->kernels->element;
 }
 
 static size_t panel_bytes(const product *p) {
-  return p->b_in_place || p->packed ? 0 : p->panel * DEPTH * p->kernels->element;
+  return p->b_in_place ? 0 : p->panel * p->depth * p->kernels->element;
 }
 
 static void run_task(const product *p, size_t i0, size_t j0, char *room) {
   const jm_gemm *g = p->g;
   size_t element = p->kernels->element;
   size_t rows = least(g->m - i0, p->rows), j1 = least(j0 + p->columns, g->n);
-  for (size_t k0 = 0; k0 < g->k; k0 += DEPTH) {
-    size_t depth = least(g->k - k0, DEPTH);
+  for (size_t k0 = 0; k0 < g->k; k0 += p->depth) {
+    size_t depth = least(g->k - k0, p->depth);
     block a = take_block(p, i0, rows, k0, depth, room);
     for (size_t j = j0; j < j1; j += p->panel) {
       size_t width = panel_width(p, j), columns = least(g->n - j, width);
@@ -200,8 +208,7 @@ static void run_task(const product *p, size_t i0, size_t j0, char *room) {
   }
 }
 
-static void run_tasks(void *context, size_t begin, size_t end) {
-  product *p = context;
+static void run_tasks(product *p, size_t begin, size_t end) {
   size_t bytes = block_bytes(p) + panel_bytes(p);
   char *room = bytes ? jm_scratch_take(bytes) : NULL;
   if (bytes && !room) p->failed = true;
@@ -213,25 +220,70 @@ static void run_tasks(void *context, size_t begin, size_t end) {
 /* Is the product too small for two tasks that are worth waking a thread? */
 static bool is_short(const jm_gemm *g) { return g->m * g->n * g->k < 2 * LEAST_TASK; }
 
-static bool is_few(const product *p) {
-  const size_t worth = is_short(p->g) ? LEAST_SHARE : LEAST_TASK;
-  return p->rows * p->columns * p->g->k > 2 * worth &&
-         divide_up(p->g->m, p->rows) * divide_up(p->g->n, p->columns) < FEW_TASKS;
+static size_t task_grain(const product *p) {
+  return (is_short(p->g) ? LEAST_SHARE : LEAST_TASK) / (p->rows * p->columns * p->g->k) + 1;
 }
 
-/* Tasks as large as the caches take, smaller where there would be too few for many threads: of
- * fewer rows, if they copy their block of a, which those of the same rows would do again. */
+static void run_units(void *context, size_t begin, size_t end) {
+  product *p = context;
+  const size_t panels = p->panels * p->depth_blocks, tasks = p->row_tasks * p->column_tasks;
+  const size_t packed = least(end, p->pack_units), grain = task_grain(p);
+  if (begin < packed) pack_panels(p, begin * pack_grain(p), least(packed * pack_grain(p), panels));
+  if (end <= p->pack_units) return;
+  const size_t first = begin > p->pack_units ? begin - p->pack_units : 0;
+  run_tasks(p, first * grain, least((end - p->pack_units) * grain, tasks));
+}
+
+/* Room for packed b, of which nothing is there yet. */
+static jm_error *begin_packing(product *p) {
+  const size_t panels = p->panels * p->depth_blocks;
+  const size_t bytes = p->padded * p->g->k * p->kernels->element;
+  p->packed = jm_scratch_take(bytes + panels);
+  if (!p->packed) return jm_error_out_of_memory();
+  p->ready = (atomic_uchar *)(p->packed + bytes);
+  for (size_t i = 0; i < panels; i++) atomic_init(&p->ready[i], false);
+  p->pack_units = divide_up(panels, pack_grain(p));
+  return NULL;
+}
+
+/* Are there fewer tasks than so many, that are worth being cut? */
+static bool is_few(const product *p, size_t tasks) {
+  const size_t worth = is_short(p->g) ? LEAST_SHARE : LEAST_TASK;
+  return p->rows * p->columns * p->g->k > 2 * worth &&
+         divide_up(p->g->m, p->rows) * divide_up(p->g->n, p->columns) < tasks;
+}
+
+static void halve_rows(product *p) { p->rows = divide_up(p->rows / ROWS, 2) * ROWS; }
+static void halve_columns(product *p) {
+  p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
+}
+
+/* Tasks that share packed panels. */
+static void cut_shared(product *p) {
+  const size_t each = TASKS_EACH * jm_parallel_threads();
+  const size_t tasks = each > FEW_TASKS ? each : FEW_TASKS;
+  while (p->rows > LEAST_ROWS && is_few(p, tasks)) halve_rows(p);
+  while (p->columns > p->panel && is_few(p, tasks)) halve_columns(p);
+}
+
+/* Tasks that pack what they need: where there isn't a panel for each thread, more than one packs
+ * the same. */
+static void cut_lone(product *p) {
+  const size_t threads = jm_parallel_threads();
+  while (p->columns > p->panel && is_few(p, FEW_TASKS)) halve_columns(p);
+  while (p->rows > LEAST_ROWS && is_few(p, threads)) halve_rows(p);
+}
+
+/* Tasks as large as the caches take, smaller where there would be too few for many threads. */
 static void cut(product *p) {
   const jm_gemm *g = p->g;
-  const bool is_lone = g->m <= LONE_ROWS;
-  p->rows = least(divide_up(g->m, ROWS) * ROWS, is_lone ? LONE_ROWS : MOST_ROWS);
+  p->is_lone = g->m <= LONE_ROWS;
+  p->rows = least(divide_up(g->m, ROWS) * ROWS, p->is_lone ? LONE_ROWS : MOST_ROWS);
   p->columns = least(divide_up(g->n, p->panel) * p->panel, MOST_COLUMNS);
-  while (!is_lone && !p->a_in_place && p->rows > LEAST_ROWS && is_few(p))
-    p->rows = divide_up(p->rows / ROWS, 2) * ROWS;
-  while (p->columns > p->panel && is_few(p))
-    p->columns = divide_up(p->columns / p->panel, 2) * p->panel;
+  if (!g->one_thread) (p->is_lone ? cut_lone : cut_shared)(p);
   p->row_tasks = divide_up(g->m, p->rows);
   p->rows = divide_up(divide_up(g->m, p->row_tasks), ROWS) * ROWS; /* about as many each */
+  p->row_tasks = divide_up(g->m, p->rows);
   p->column_tasks = divide_up(g->n, p->columns);
 }
 
@@ -249,18 +301,17 @@ static jm_error *run_slab(const jm_gemm *g) {
   product p = {.g = g, .kernels = kernels, .panel = kernels->lanes * kernels->vectors};
   p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
   p.group_depth = g->k;
-  p.depth_blocks = divide_up(g->k, DEPTH);
-  p.panels = divide_up(g->n, p.panel);
   p.a_in_place = reads_in_place(g, kernels->element);
+  p.depth = find_depth(&p);
+  p.depth_blocks = divide_up(g->k, p.depth);
+  p.panels = divide_up(g->n, p.panel);
   cut(&p);
   p.b_in_place = g->b_col == 1 && p.padded == g->n &&
                  (g->m <= FEW_ROWS || (p.panels == 1 && g->b_row == (ptrdiff_t)g->n));
-  if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
-  size_t tasks = p.row_tasks * p.column_tasks, work = p.rows * p.columns * g->k;
-  if (is_short(g))
-    jm_parallel_share(tasks, g->one_thread ? tasks : LEAST_SHARE / work + 1, run_tasks, &p);
-  else
-    jm_parallel_for(tasks, g->one_thread ? tasks : LEAST_TASK / work + 1, run_tasks, &p);
+  if (!p.b_in_place && !p.is_lone) JM_TRY(begin_packing(&p));
+  const size_t units = p.pack_units + divide_up(p.row_tasks * p.column_tasks, task_grain(&p));
+  (is_short(g) ? jm_parallel_share : jm_parallel_for)(units, g->one_thread ? units : 1, run_units,
+                                                      &p);
   jm_scratch_give(p.packed);
   return p.failed ? jm_error_out_of_memory() : NULL;
 }
@@ -340,7 +391,7 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   size_t parts = count_parts(g);
   if (parts < 2) return run_slabs(g);
   long_sum s = {.g = g, .element = find_kernels(g->dtype)->element};
-  s.depth = divide_up(divide_up(g->k, parts), DEPTH) * DEPTH;
+  s.depth = divide_up(divide_up(g->k, parts), PART_UNIT) * PART_UNIT;
   parts = divide_up(g->k, s.depth);
   s.partial = jm_scratch_take((parts - 1) * g->m * g->n * s.element);
   if (!s.partial) return jm_error_out_of_memory();
@@ -352,6 +403,14 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
 }
 
 /* -- groups */
+
+static jm_error *pack_groups(product *p) {
+  p->packed = jm_scratch_take(p->padded * p->g->k * p->kernels->element);
+  if (!p->packed) return jm_error_out_of_memory();
+  jm_parallel_for(p->panels * p->depth_blocks * p->groups->n_depth_groups, pack_grain(p),
+                  pack_panels, p);
+  return NULL;
+}
 
 /* A row group, depth [at, at + depth) of depth group h, as far as it has it. b: of that depth. */
 static void run_group(const product *p, const jm_gemm_rows *rows, size_t h, size_t at, size_t depth,
@@ -379,8 +438,8 @@ static void run_group_tasks(void *context, size_t begin, size_t end) {
   for (size_t t = begin; t < end; t++) {
     const size_t first = t % p->row_tasks * p->rows, j0 = t / p->row_tasks * p->columns;
     const size_t last = least(first + p->rows, p->groups->n_row_groups);
-    for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, DEPTH)) {
-      const size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, DEPTH);
+    for (size_t k0 = 0; k0 < g->k; k0 += least(p->group_depth - k0 % p->group_depth, p->depth)) {
+      const size_t at = k0 % p->group_depth, depth = least(p->group_depth - at, p->depth);
       for (size_t j = j0; j < least(j0 + p->columns, g->n); j += p->panel)
         for (size_t group = first; group < last; group++)
           run_group(p, &p->groups->rows[group], k0 / p->group_depth, at, depth, j,
@@ -403,13 +462,14 @@ static void cut_groups(product *p) {
 
 jm_error *jm_gemm_vector_run_groups(const jm_gemm *g, const jm_gemm_groups *groups) {
   const kernels *kernels = find_kernels(g->dtype);
-  product p = {.g = g, .groups = groups, .kernels = kernels};
+  product p = {.g = g, .groups = groups, .kernels = kernels, .a_in_place = true};
   p.panel = kernels->lanes * kernels->vectors;
   p.padded = divide_up(g->n, kernels->lanes) * kernels->lanes;
   p.group_depth = g->k / groups->n_depth_groups;
-  p.depth_blocks = divide_up(p.group_depth, DEPTH);
+  p.depth = find_depth(&p);
+  p.depth_blocks = divide_up(p.group_depth, p.depth);
   p.panels = divide_up(g->n, p.panel);
-  JM_TRY(pack_b(&p));
+  JM_TRY(pack_groups(&p));
   cut_groups(&p);
   jm_parallel_for(p.row_tasks * p.column_tasks, 1, run_group_tasks, &p);
   jm_scratch_give(p.packed);
@@ -426,14 +486,14 @@ void jm_gemm_vector_add(const jm_gemm *g) {
                      .kernels = kernels,
                      .panel = lanes * kernels->vectors,
                      .padded = divide_up(g->n, lanes) * lanes};
-  for (size_t k0 = 0; k0 < g->k; k0 += DEPTH)
+  for (size_t k0 = 0; k0 < g->k; k0 += ADDED_DEPTH)
     for (size_t j = 0; j < g->n; j += p.panel)
       for (size_t i = 0; i < g->m; i += ROWS) {
         const size_t width = panel_width(&p, j);
         const ptrdiff_t a = (ptrdiff_t)i * g->a_row + (ptrdiff_t)k0 * g->a_col;
         const ptrdiff_t b = (ptrdiff_t)k0 * g->b_row + (ptrdiff_t)j;
         run_tile(&p, (const char *)g->a + a * element, g->a_row, g->a_col,
-                 (const char *)g->b + b * element, g->b_row, least(g->k - k0, DEPTH),
+                 (const char *)g->b + b * element, g->b_row, least(g->k - k0, ADDED_DEPTH),
                  least(g->m - i, ROWS), width, least(g->n - j, width),
                  (char *)g->c + (ptrdiff_t)(i * g->ldc + j) * element, g->ldc, true);
       }
