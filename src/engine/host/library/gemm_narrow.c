@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * As in gemm_vector.c, blocks of b are packed into panels as wide as a register tile; but the unit
- * of depth is a group. With few rows b is read where it lies, if the kernel can. Where there is one
- * block of rows a task packs the panels that it alone needs, and no thread waits for another. */
+ * of depth is a group, by the same loop that multiplies, and no thread waits for another. With few
+ * rows b is read where it lies, if the kernel can. Where there is one block of rows a task packs
+ * the panels that it alone needs. */
 #include "engine/host/library/gemm_narrow.h"
 
 #include <stdatomic.h>
@@ -24,6 +25,9 @@ typedef struct product {
   size_t group;                           /* elements */
   size_t padded;                          /* columns of packed b: whole vectors */
   char *packed;                           /* [block of k][panel][line][column]; NULL: by tasks */
+  atomic_uchar *ready;                    /* [block of k][panel]: is it packed? */
+  size_t panels, blocks;                  /* of packed b */
+  size_t pack_units;                      /* the first parts of the loop; the others are tasks */
   size_t row_tasks, rows, columns;        /* of a task */
   bool a_in_place, b_in_place, in_result; /* sums are kept in the result itself */
   _Atomic bool failed;                    /* no memory */
@@ -104,22 +108,32 @@ static char *panel_at(const product *p, size_t k0, size_t j) {
   return p->packed + line_bytes(before + count_lines(p, depth_at(p, k0)) * j);
 }
 
-static void pack_panels(void *context, size_t begin, size_t end) {
-  const product *p = context;
-  size_t panels = divide_up(p->g->n, p->kernel->panel);
+static void pack_panels(product *p, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) {
-    size_t k0 = i / panels * p->kernel->depth, j = i % panels * p->kernel->panel;
+    size_t k0 = i / p->panels * p->kernel->depth, j = i % p->panels * p->kernel->panel;
     pack_panel(p, k0, j, panel_at(p, k0, j));
+    atomic_store_explicit(&p->ready[i], true, memory_order_release);
   }
 }
 
-static jm_error *pack_b(product *p) {
-  const jm_narrow_kernel *kernel = p->kernel;
-  size_t blocks = divide_up(p->g->k, kernel->depth), panels = divide_up(p->g->n, kernel->panel);
-  p->packed = jm_scratch_take(line_bytes(blocks * count_lines(p, kernel->depth) * p->padded) + 1);
+static bool is_ready(const product *p, size_t k0, size_t j) {
+  const size_t item = k0 / p->kernel->depth * p->panels + j / p->kernel->panel;
+  return p->ready && atomic_load_explicit(&p->ready[item], memory_order_acquire);
+}
+
+static size_t pack_grain(const product *p) {
+  return PACK_GRAIN / (p->kernel->panel * p->kernel->depth) + 1;
+}
+
+/* Room for packed b, of which nothing is there yet. */
+static jm_error *begin_packing(product *p) {
+  const size_t panels = p->panels * p->blocks;
+  const size_t bytes = line_bytes(p->blocks * count_lines(p, p->kernel->depth) * p->padded) + 1;
+  p->packed = jm_scratch_take(bytes + panels);
   if (!p->packed) return jm_error_out_of_memory();
-  size_t items = panels * blocks, grain = PACK_GRAIN / (kernel->panel * kernel->depth) + 1;
-  jm_parallel_for(items, p->g->one_thread ? items : grain, pack_panels, p);
+  p->ready = (atomic_uchar *)(p->packed + bytes);
+  for (size_t i = 0; i < panels; i++) atomic_init(&p->ready[i], false);
+  p->pack_units = divide_up(panels, pack_grain(p));
   return NULL;
 }
 
@@ -210,10 +224,11 @@ static void run_task(const product *p, const place *t, const room *room, jm_narr
       x->columns = least(t->columns - j, x->width);
       x->b_row = p->b_in_place ? g->b_row * (ptrdiff_t)p->kernel->element
                                : (ptrdiff_t)line_bytes(x->width);
+      const bool is_there = is_ready(p, k0, t->j + j);
       x->b = p->b_in_place ? at(p, g->b, k0, g->b_row, t->j + j, 1)
-             : p->packed   ? panel_at(p, k0, t->j + j)
+             : is_there    ? panel_at(p, k0, t->j + j)
                            : room->panel;
-      if (!p->b_in_place && !p->packed) pack_panel(p, k0, t->j + j, room->panel);
+      if (!p->b_in_place && !is_there) pack_panel(p, k0, t->j + j, room->panel);
       x->c = there ? result_at(p, t->i, t->j + j) : room->sums + line_bytes(j);
       x->c_row = (ptrdiff_t)line_bytes(there ? g->ldc : p->columns);
       multiply_panel(p, t, k0, room, x);
@@ -229,7 +244,7 @@ static bool take_room(const product *p, room *out) {
   size_t a = p->rows * kernel->element * (p->a_in_place ? kernel->unit : depth);
   bool grouped = !p->a_in_place && p->g->a_row == 1 && p->g->a_col != 1;
   size_t pairs = grouped ? depth / p->group * line_bytes(round_up(p->rows, JM_NARROW_LANES)) : 0;
-  size_t panel = p->b_in_place || p->packed ? 0 : count_lines(p, depth) * line_bytes(kernel->panel);
+  size_t panel = p->b_in_place ? 0 : count_lines(p, depth) * line_bytes(kernel->panel);
   a = round_up(a, 64), sums = round_up(sums, 64);
   *out = (room){.data = jm_scratch_take(sums + a + pairs + panel)};
   if (!out->data) return false;
@@ -250,8 +265,7 @@ static place place_at(const product *p, size_t task) {
   return t;
 }
 
-static void run_tasks(void *context, size_t begin, size_t end) {
-  product *p = context;
+static void run_tasks(product *p, size_t begin, size_t end) {
   room room;
   if (!take_room(p, &room)) {
     p->failed = true;
@@ -264,6 +278,21 @@ static void run_tasks(void *context, size_t begin, size_t end) {
   }
   if (p->kernel->release) p->kernel->release();
   jm_scratch_give(room.data);
+}
+
+static size_t task_grain(const product *p) {
+  return p->kernel->least_task / (p->rows * p->columns * p->g->k + 1) + 1;
+}
+
+static void run_units(void *context, size_t begin, size_t end) {
+  product *p = context;
+  const size_t panels = p->panels * p->blocks;
+  const size_t tasks = p->row_tasks * divide_up(p->g->n, p->columns);
+  const size_t packed = least(end, p->pack_units), grain = task_grain(p);
+  if (begin < packed) pack_panels(p, begin * pack_grain(p), least(packed * pack_grain(p), panels));
+  if (end <= p->pack_units) return;
+  const size_t first = begin > p->pack_units ? begin - p->pack_units : 0;
+  run_tasks(p, first * grain, least((end - p->pack_units) * grain, tasks));
 }
 
 /* Tasks as large as the caches take and of even heights, smaller where there would be too few for
@@ -293,10 +322,12 @@ jm_error *jm_gemm_narrow_run(const jm_narrow_kernel *kernel, const jm_gemm *g, j
   p.b_in_place = jm_gemm_narrow_is_in_place(kernel, g);
   p.in_result = g->k && jm_dtype_bytes(result) == JM_NARROW_GROUP_BYTES;
   cut(&p);
-  if (!p.b_in_place && p.row_tasks > 1) JM_TRY(pack_b(&p));
-  size_t tasks = p.row_tasks * divide_up(g->n, p.columns), work = p.rows * p.columns * g->k;
-  jm_parallel_for(tasks, g->one_thread ? tasks : kernel->least_task / (work + 1) + 1, run_tasks,
-                  &p);
+  p.panels = divide_up(g->n, kernel->panel);
+  p.blocks = divide_up(g->k, kernel->depth);
+  if (!p.b_in_place && p.row_tasks > 1) JM_TRY(begin_packing(&p));
+  const size_t tasks = p.row_tasks * divide_up(g->n, p.columns);
+  const size_t units = p.pack_units + divide_up(tasks, task_grain(&p));
+  jm_parallel_for(units, g->one_thread ? units : 1, run_units, &p);
   jm_scratch_give(p.packed);
   return p.failed ? jm_error_out_of_memory() : NULL;
 }
