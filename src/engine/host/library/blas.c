@@ -365,7 +365,7 @@ jm_error *jm_gemm_run(const jm_gemm *g) {
   if (!g->m || !g->n) return NULL;
   if (!plain && jm_gemv_vector_is_lines(g)) return jm_gemv_vector_run(g);
   bool tiny = !g->k || g->m * g->n * g->k <= TINY;
-  if (!tiny && !plain && g->m > 1 && g->n > 1 && jm_gemm_vector_supports(g->dtype))
+  if (!plain && g->k && (tiny || (g->m > 1 && g->n > 1)) && jm_gemm_vector_supports(g->dtype))
     return jm_gemm_vector_run(g);
   if (!tiny && !plain && jm_gemv_vector_fits(g)) return jm_gemv_vector_run(g);
   bool large = g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->ldc > INT_MAX;

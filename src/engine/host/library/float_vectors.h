@@ -4,7 +4,8 @@
  *   NAME(x): of the pair; T: the element; V: a vector of LANES of them; TARGET: the functions'
  *   attribute; REGISTERS: how many vectors they hold;
  *   LOAD(p), STORE(p, x), SPLAT(x), MULTIPLY_ADD(x, y, z): x y + z with one rounding;
- *   LOAD_FIRST(p, n): 0 < n < LANES elements, then zeros; SUM(x): of the lanes.
+ *   LOAD_FIRST(p, n): 0 < n <= LANES elements, then zeros; STORE_FIRST(p, n, x): so many;
+ *   SUM(x): of the lanes.
  * The template defines one `static const TYPE NAME(TABLE)`; FIND_TABLE defines how to find it. On
  * other machines nothing is included, and nothing found. */
 #include "base/dtype.h"
@@ -43,6 +44,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LOAD(p) _mm512_loadu_ps(p)
 #define LOAD_FIRST(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
 #define STORE(p, x) _mm512_storeu_ps(p, x)
+#define STORE_FIRST(p, n, x) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
 #define SPLAT(x) _mm512_set1_ps(x)
 #define SUM(x) _mm512_reduce_add_ps(x)
 #define MULTIPLY_ADD(x, y, z) _mm512_fmadd_ps(x, y, z)
@@ -56,6 +58,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LOAD(p) _mm512_loadu_pd(p)
 #define LOAD_FIRST(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
 #define STORE(p, x) _mm512_storeu_pd(p, x)
+#define STORE_FIRST(p, n, x) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), x)
 #define SPLAT(x) _mm512_set1_pd(x)
 #define SUM(x) _mm512_reduce_add_pd(x)
 #define MULTIPLY_ADD(x, y, z) _mm512_fmadd_pd(x, y, z)
@@ -74,6 +77,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LOAD(p) _mm256_loadu_ps(p)
 #define LOAD_FIRST(p, n) _mm256_maskload_ps(p, first_f32(n))
 #define STORE(p, x) _mm256_storeu_ps(p, x)
+#define STORE_FIRST(p, n, x) _mm256_maskstore_ps(p, first_f32(n), x)
 #define SPLAT(x) _mm256_set1_ps(x)
 #define SUM(x) sum_f32_256(x)
 #define MULTIPLY_ADD(x, y, z) _mm256_fmadd_ps(x, y, z)
@@ -87,6 +91,7 @@ static inline __attribute__((target("avx2"))) double sum_f64_256(__m256d x) {
 #define LOAD(p) _mm256_loadu_pd(p)
 #define LOAD_FIRST(p, n) _mm256_maskload_pd(p, first_f64(n))
 #define STORE(p, x) _mm256_storeu_pd(p, x)
+#define STORE_FIRST(p, n, x) _mm256_maskstore_pd(p, first_f64(n), x)
 #define SPLAT(x) _mm256_set1_pd(x)
 #define SUM(x) sum_f64_256(x)
 #define MULTIPLY_ADD(x, y, z) _mm256_fmadd_pd(x, y, z)

@@ -7,6 +7,7 @@
 #undef LOAD
 #undef LOAD_FIRST
 #undef STORE
+#undef STORE_FIRST
 #undef SPLAT
 #undef SUM
 #undef MULTIPLY_ADD

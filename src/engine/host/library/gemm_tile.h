@@ -42,7 +42,45 @@ JM_TILE_ROW(3)
 JM_TILE_ROW(4)
 #endif
 
+/* R rows by up to a vector of the result of a small product, from operands where they are. */
+#define JM_SMALL(R)                                                                               \
+  TARGET static void NAME(small_##R)(const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *b,    \
+                                     ptrdiff_t b_row, size_t k, T *c, size_t ldc, size_t columns, \
+                                     bool add) {                                                  \
+    V acc[R];                                                                                     \
+    UNROLL for (int r = 0; r < (R); r++) acc[r] = SPLAT(0);                                       \
+    for (size_t l = 0; l < k; l++, a += a_col, b += b_row) {                                      \
+      const V y = LOAD_FIRST(b, columns);                                                         \
+      UNROLL for (int r = 0; r < (R); r++) acc[r] = MULTIPLY_ADD(SPLAT(a[r * a_row]), y, acc[r]); \
+    }                                                                                             \
+    UNROLL for (int r = 0; r < (R); r++, c += ldc) {                                              \
+      if (add) acc[r] += LOAD_FIRST(c, columns);                                                  \
+      STORE_FIRST(c, columns, acc[r]);                                                            \
+    }                                                                                             \
+  }
+JM_SMALL(1)
+JM_SMALL(2)
+JM_SMALL(3)
+JM_SMALL(4)
+JM_SMALL(5)
+JM_SMALL(6)
+
+/* All rows of up to a vector of the result; of seven or eight rows two tiles are even. */
+TARGET static void NAME(small)(const jm_gemm *g, const void *b, ptrdiff_t b_row, size_t j,
+                               size_t columns) {
+  static void (*const tiles[])(const T *, ptrdiff_t, ptrdiff_t, const T *, ptrdiff_t, size_t, T *,
+                               size_t, size_t, bool) = {
+      NAME(small_1), NAME(small_2), NAME(small_3), NAME(small_4), NAME(small_5), NAME(small_6)};
+  for (size_t i = 0, rows; i < g->m; i += rows) {
+    const size_t left = g->m - i;
+    rows = left <= ROWS ? left : left < 2 * ROWS ? (left + 1) / 2 : ROWS;
+    tiles[rows - 1]((const T *)g->a + (ptrdiff_t)i * g->a_row, g->a_row, g->a_col, b, b_row, g->k,
+                    (T *)g->c + i * g->ldc + j, g->ldc, columns, g->accumulate);
+  }
+}
+
 static const kernels NAME(tables) = {
+    .small = NAME(small),
     .element = sizeof(T),
     .lanes = LANES,
     .vectors = REGISTERS / 8,
@@ -61,3 +99,4 @@ static const kernels NAME(tables) = {
 #undef JM_TILE
 #undef JM_TILE_ROW
 #undef JM_TILE_LIST
+#undef JM_SMALL

@@ -38,6 +38,8 @@ enum {
   LEAST_PART = 1 << 10,  /* of a long sum that is cut, */
   PART_UNIT = 128,
   MOST_PARTS = 16, /* so that there are so many tasks at most */
+  SMALL = 1 << 13, /* multiplications */
+  SMALL_BYTES = 1 << 13,
 };
 
 typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void *b,
@@ -46,6 +48,8 @@ typedef void tile_fn(const void *a, ptrdiff_t a_row, ptrdiff_t a_col, const void
 typedef struct kernels {
   size_t element, lanes, vectors; /* of the widest tile */
   tile_fn *tiles[4][ROWS];        /* [vectors - 1][rows - 1] */
+  /* Columns [j, j + columns) of a small product, at most a vector of them, which begin at b. */
+  void (*small)(const jm_gemm *g, const void *b, ptrdiff_t b_row, size_t j, size_t columns);
 } kernels;
 
 #define TEMPLATE "engine/host/library/gemm_tile.h"
@@ -387,10 +391,41 @@ static void add_parts(const long_sum *s, size_t parts) {
     }
 }
 
+/* -- small products */
+
+/* Whether it takes less time to multiply than to cut and pack; elements of b that aren't
+ * consecutive are copied to the stack. */
+static bool is_small(const jm_gemm *g, const kernels *kernels) {
+  return g->m * g->n * g->k <= SMALL &&
+         (g->b_col == 1 || g->k * kernels->lanes * kernels->element <= SMALL_BYTES);
+}
+
+static void run_small(const jm_gemm *g, const kernels *kernels) {
+  double room[SMALL_BYTES / sizeof(double)];
+  const size_t lanes = kernels->lanes, element = kernels->element;
+  for (size_t j = 0; j < g->n; j += lanes) {
+    const size_t columns = least(g->n - j, lanes);
+    const char *b = (const char *)g->b + (ptrdiff_t)j * g->b_col * (ptrdiff_t)element;
+    ptrdiff_t row = g->b_row;
+    if (g->b_col != 1) {
+      row = (ptrdiff_t)lanes;
+      const jm_pack_plane plane = {element, g->k, columns, g->b_row, g->b_col, row, 1};
+      jm_pack_run_plane(&plane, b, room);
+      b = (const char *)room;
+    }
+    kernels->small(g, b, row, j, columns);
+  }
+}
+
 jm_error *jm_gemm_vector_run(const jm_gemm *g) {
+  const kernels *kernels = find_kernels(g->dtype);
+  if (is_small(g, kernels)) {
+    run_small(g, kernels);
+    return NULL;
+  }
   size_t parts = count_parts(g);
   if (parts < 2) return run_slabs(g);
-  long_sum s = {.g = g, .element = find_kernels(g->dtype)->element};
+  long_sum s = {.g = g, .element = kernels->element};
   s.depth = divide_up(divide_up(g->k, parts), PART_UNIT) * PART_UNIT;
   parts = divide_up(g->k, s.depth);
   s.partial = jm_scratch_take((parts - 1) * g->m * g->n * s.element);
