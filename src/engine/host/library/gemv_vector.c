@@ -5,18 +5,18 @@
  * transposed. */
 #include "engine/host/library/gemv_vector.h"
 
-#include <string.h>
-
 #include "base/parallel.h"
 #include "base/scratch.h"
+#include "engine/host/library/pack.h"
 
 enum {
   UNIT = 64,            /* results that stay together: whole cache lines, and whole tiles */
   PIECE = 3 << 14,      /* elements of the matrix that are worth a thread */
   MOST_PIECES = 256,    /* more only cost */
   LONGEST_CHAIN = 1024, /* additions to one number in a row: their rounding errors add up, too */
-  ON_STACK = 1024,      /* elements of a vector that isn't consecutive */
+  ON_STACK = 1024,      /* elements of vectors that aren't consecutive */
   MOST_VECTORS = 8,     /* for which the matrix isn't worth being transposed */
+  MANY_LINES = 128,
 };
 
 typedef struct loops {
@@ -68,9 +68,16 @@ static bool adds_rows(const product *p) {
   return p->vectors == 1 && p->across == 1 && p->y_step == 1 && (p->n > 1 || p->along != 1);
 }
 
-/* Whether lines are long enough for vectors, and nothing has to be copied. */
+/* Whether the x are worth being copied so that their elements are consecutive: tiles of the shorter
+ * vectors would have half of their lanes empty. */
+static bool is_worth_copying(const product *p) {
+  return p->vectors * 4 <= p->loops->lanes && p->n >= MANY_LINES;
+}
+
+/* Whether lines are long enough for vectors. */
 static bool is_few_lines(const product *p) {
-  return p->vectors <= MOST_VECTORS && p->along == 1 && p->x_step == 1 && p->k >= p->loops->lanes;
+  return p->vectors <= MOST_VECTORS && p->along == 1 && p->k >= p->loops->lanes &&
+         (p->x_step == 1 || is_worth_copying(p));
 }
 
 bool jm_gemv_vector_is_lines(const jm_gemm *g) {
@@ -111,12 +118,12 @@ jm_error *jm_gemv_vector_run(const jm_gemm *g) {
   double on_stack[ON_STACK];
   char *x = NULL;
   if (p.x_step != 1 && p.k > 1) {
-    x = p.k <= ON_STACK ? (char *)on_stack : jm_scratch_take(p.k * element);
+    const size_t count = p.k * p.vectors;
+    x = count <= ON_STACK ? (char *)on_stack : jm_scratch_take(count * element);
     if (!x) return jm_error_out_of_memory();
-    const char *from = p.x;
-    for (size_t l = 0; l < p.k; l++, from += p.x_step * (ptrdiff_t)element)
-      memcpy(x + l * element, from, element);
-    p.x = x;
+    const jm_pack_plane plane = {element, p.vectors, p.k, p.x_across, p.x_step, (ptrdiff_t)p.k, 1};
+    jm_pack_run_plane(&plane, p.x, x);
+    p.x = x, p.x_across = (ptrdiff_t)p.k;
   }
   size_t units = (p.n + UNIT - 1) / UNIT, grain = PIECE / (p.k * UNIT * p.vectors) + 1;
   if (grain < units / MOST_PIECES) grain = units / MOST_PIECES;
