@@ -91,6 +91,43 @@ static void test_wake(void) {
   CHECK(after.tv_sec - before.tv_sec < 4);
 }
 
+typedef struct crowd {
+  atomic_size_t arrived;
+  size_t n;
+} crowd;
+
+static void arrive(void *context, size_t begin, size_t end) {
+  crowd *c = context;
+  atomic_fetch_add(&c->arrived, end - begin);
+  for (int i = 0; i < 50000 && atomic_load(&c->arrived) < c->n; i++) usleep(100);
+}
+
+/* Workers wake each other: all come, whether they spin or sleep. */
+static void test_wake_all(void) {
+  const size_t n = jm_parallel_threads() < 16 ? jm_parallel_threads() : 16;
+  struct timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  for (useconds_t i = 0; i < 20; i++) {
+    crowd c = {.n = n};
+    usleep(i * 30);
+    jm_parallel_for(n, 1, arrive, &c);
+    CHECK(atomic_load(&c.arrived) == n);
+  }
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  CHECK(after.tv_sec - before.tv_sec < 4);
+}
+
+/* Short loops: many are over before a worker has seen them. */
+static void test_short(void) {
+  for (size_t i = 0; i < 2000; i++) {
+    nest n;
+    atomic_init(&n.sum, 0);
+    (i % 3 ? jm_parallel_for : jm_parallel_share)(2 + i % 70, 1, inner, &n);
+    CHECK(atomic_load(&n.sum) == 2 + i % 70);
+    if (i % 50 == 0) usleep((useconds_t)(i % 13 * 20));
+  }
+}
+
 static void test_fork(void) {
 #ifdef __SANITIZE_THREAD__ /* it can't start threads in a child */
   return;
@@ -107,4 +144,4 @@ static void test_fork(void) {
   CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
-TEST_MAIN(test_cover, test_nested_and_concurrent, test_wake, test_fork)
+TEST_MAIN(test_cover, test_nested_and_concurrent, test_wake, test_wake_all, test_short, test_fork)
