@@ -18,10 +18,11 @@ enum {
   MOST_BATCH = 256, /* features whose pixels stay in the cache */
   LEAST_FEATURES = 16,
   LEAST_PIXELS = 512,
-  BLOCK = 128,      /* pixels that are read by all taps in a row, one tap after the other */
-  COLUMNS = 64,     /* of a task */
-  TASKS = 16,       /* if the sum is long enough */
-  LEAST_PART = 256, /* pixels */
+  BLOCK = 128,         /* pixels that are read by all taps in a row, one tap after the other */
+  COLUMNS = 64,        /* of a task */
+  TASKS = 16,          /* if the sum is long enough */
+  LEAST_PART = 256,    /* pixels */
+  ADD_GRAIN = 1 << 14, /* elements of parts: they come from other cores */
 };
 
 bool jm_window_is_filter(const jm_window *w) {
@@ -217,7 +218,8 @@ jm_error *jm_window_run_filter(const jm_window *w) {
   }
   jm_parallel_for((size_t)(f.parts * f.panels * f.tall->n_out), 1, run_tasks, &f);
   const size_t rows = (size_t)(f.tall->n_out * f.wide->n_out * w->batch);
-  if (f.parts > 1 && !f.failed) jm_parallel_for(rows, rows, add_parts, &f);
+  const size_t added = (size_t)(f.parts * w->out_features); /* in a row */
+  if (f.parts > 1 && !f.failed) jm_parallel_share(rows, ADD_GRAIN / added + 1, add_parts, &f);
   jm_scratch_give(f.partial);
   return f.failed ? jm_error_out_of_memory() : NULL;
 }

@@ -35,9 +35,11 @@ enum {
   FEW_ROWS = 3 * ROWS,   /* with fewer, packing b costs more than it saves */
   LARGEST_PANEL = 64,    /* columns */
   PACK_GRAIN = 1 << 14,  /* elements */
-  LEAST_PART = 1 << 10,  /* of a long sum that is cut, */
+  LEAST_SUM = 1 << 18,   /* and for a part of a sum: few rows or columns take longer */
+  LEAST_PART = 1 << 8,   /* of a long sum that is cut, */
   PART_UNIT = 128,
   MOST_PARTS = 16, /* so that there are so many tasks at most */
+  ADD_GRAIN = 1 << 14, /* elements of parts: they come from other cores */
   SMALL = 1 << 13, /* multiplications */
   SMALL_BYTES = 1 << 13,
 };
@@ -346,16 +348,18 @@ static jm_error *run_slabs(const jm_gemm *g) {
 
 typedef struct long_sum {
   const jm_gemm *g;
-  size_t element, depth; /* of a part */
-  char *partial;         /* the results of all parts but the first */
+  size_t element, parts, depth; /* of a part */
+  char *partial;                /* the results of all parts but the first */
   jm_error *_Atomic error;
 } long_sum;
 
-/* Into how many parts the sum is cut, by the sizes alone, where results are too few for tasks. */
+/* Into how many parts the sum is cut, by the sizes alone: where that makes more of them than there
+ * are tasks. */
 static size_t count_parts(const jm_gemm *g) {
-  size_t tasks = divide_up(g->m, MOST_ROWS) * divide_up(g->n, LARGEST_PANEL);
-  size_t parts = least(g->k / LEAST_PART, MOST_PARTS / tasks);
-  return g->one_thread ? 1 : least(parts, g->m * g->n * g->k / LEAST_TASK);
+  const size_t tasks = divide_up(g->m, LEAST_ROWS) * divide_up(g->n, LARGEST_PANEL);
+  const size_t most = least(MOST_PARTS, g->m * g->n * g->k / LEAST_SUM);
+  const size_t parts = least(g->k / LEAST_PART, most);
+  return g->one_thread || parts <= tasks ? 1 : parts;
 }
 
 static void run_parts(void *context, size_t begin, size_t end) {
@@ -378,10 +382,11 @@ static void run_parts(void *context, size_t begin, size_t end) {
 }
 
 /* Adds up rows of the parts, each element in the order of the parts. */
-static void add_parts(const long_sum *s, size_t parts) {
+static void add_parts(void *context, size_t begin, size_t end) {
+  const long_sum *s = context;
   const jm_gemm *g = s->g;
-  for (size_t part = 1; part < parts; part++)
-    for (size_t i = 0; i < g->m; i++) {
+  for (size_t part = 1; part < s->parts; part++)
+    for (size_t i = begin; i < end; i++) {
       const char *from = s->partial + ((part - 1) * g->m + i) * g->n * s->element;
       char *to = (char *)g->c + i * g->ldc * s->element;
       if (s->element == sizeof(float))
@@ -427,12 +432,12 @@ jm_error *jm_gemm_vector_run(const jm_gemm *g) {
   if (parts < 2) return run_slabs(g);
   long_sum s = {.g = g, .element = kernels->element};
   s.depth = divide_up(divide_up(g->k, parts), PART_UNIT) * PART_UNIT;
-  parts = divide_up(g->k, s.depth);
-  s.partial = jm_scratch_take((parts - 1) * g->m * g->n * s.element);
+  s.parts = divide_up(g->k, s.depth);
+  s.partial = jm_scratch_take((s.parts - 1) * g->m * g->n * s.element);
   if (!s.partial) return jm_error_out_of_memory();
-  jm_parallel_for(parts, 1, run_parts, &s);
+  jm_parallel_for(s.parts, 1, run_parts, &s);
   jm_error *error = atomic_load(&s.error);
-  if (!error) add_parts(&s, parts);
+  if (!error) jm_parallel_share(g->m, ADD_GRAIN / (s.parts * g->n) + 1, add_parts, &s);
   jm_scratch_give(s.partial);
   return error;
 }
