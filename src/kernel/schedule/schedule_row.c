@@ -396,6 +396,9 @@ static int64_t chunk_rows(const rows *r) {
   if (takes_threads(r)) return r->in_lanes ? t->row.lane_rows : 1;
   int64_t step = space.reduced < t->chunk.points ? t->chunk.points / space.reduced : 1;
   if (jm_space_points(space) <= t->chunk.few) step = space.outer;
+  while (!r->in_lanes && step > 1 && step * space.reduced > t->chunk.least &&
+         jm_launch_estimate_ns(&r->l, (double)(step * space.reduced)) > t->chunk.expensive_ns)
+    step /= 2;
   return r->in_lanes && step > t->row.lane_rows ? t->row.lane_rows : step;
 }
 
