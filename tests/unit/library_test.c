@@ -147,7 +147,16 @@ static void pooling(void) {
   }
 }
 
-/* -- products: small integers, so that every order of additions is exact */
+/* -- products: small integers, so that every order of additions is exact; then thirds of them,
+ * whose sums must be made in one order by any number of threads */
+
+static void divide(void *data, size_t n, size_t element) {
+  for (size_t i = 0; i < n; i++)
+    if (element == sizeof(float))
+      ((float *)data)[i] /= 3;
+    else
+      ((double *)data)[i] /= 3;
+}
 
 static void product(jm_dtype dtype, size_t m, size_t n, size_t k, int layout) {
   size_t element = jm_dtype_bytes(dtype), ldc = n + (layout & 4 ? 3 : 0);
@@ -183,14 +192,18 @@ static void product(jm_dtype dtype, size_t m, size_t n, size_t k, int layout) {
   jm_gemm_run_own(&g);
   CHECK(!memcmp(data[2], data[3], counts[2] * element));
   hash_bytes(data[2], counts[2] * element);
+  for (int i = 0; i < 2; i++) divide(data[i], counts[i], element);
+  g.c = data[2];
+  CHECK_OK(jm_gemm_run(&g));
+  hash_bytes(data[2], counts[2] * element);
   for (int i = 0; i < 4; i++) jm_free(data[i]);
 }
 
 static void products(void) {
-  static const size_t sizes[][3] = {{2, 2, 300},    {5, 17, 33},   {6, 64, 128},   {7, 65, 129},
-                                    {13, 31, 257},  {97, 48, 127}, {96, 256, 128}, {101, 259, 130},
-                                    {3, 1000, 64},  {300, 10, 40}, {19, 128, 1},   {200, 200, 200},
-                                    {33, 70, 5100}, {16, 9, 20001}};
+  static const size_t sizes[][3] = {{2, 2, 300},    {5, 17, 33},    {6, 64, 128},   {7, 65, 129},
+                                    {13, 31, 257},  {97, 48, 127},  {96, 256, 128}, {101, 259, 130},
+                                    {3, 1000, 64},  {300, 10, 40},  {19, 128, 1},   {200, 200, 200},
+                                    {33, 70, 5100}, {16, 9, 20001}, {97, 70, 1601}};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     for (int layout = 0; layout < 8; layout++) {
       product(JM_DT_f32, sizes[i][0], sizes[i][1], sizes[i][2], layout);
@@ -228,6 +241,7 @@ static void test_threads(void) {
   uint64_t one = run_with("1");
   CHECK(run_with("2") == one);
   CHECK(run_with("4") == one);
+  CHECK(run_with("16") == one);
 }
 
 TEST_MAIN(test_threads)
