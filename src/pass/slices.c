@@ -33,6 +33,7 @@ typedef struct member {
   bool is_free; /* no product comes before it, and it reads little */
   bool stays;   /* it is also computed outside, if it is used there */
   bool is_late; /* outside, and needs what the chain computes */
+  bool refused; /* when an operand's computation was looked for: many paths may lead to it */
   int8_t *dims; /* of each operand and result: where the chain's dimensions are, -1: nowhere */
 } member;
 
@@ -205,7 +206,7 @@ static jm_error *pull_operands(chain *c, const jm_op *op, int8_t *all, uint32_t 
 static jm_error *pull(chain *c, jm_value v, const int8_t *dims, uint32_t depth, bool *in) {
   const uint32_t at = c->at[v];
   *in = false;
-  if (at == JM_NONE || !depth) return NULL;
+  if (at == JM_NONE || !depth || c->members[at].refused) return NULL;
   if (c->members[at].in) {
     *in = same_dims(c, result_dims(c, v), dims);
     return NULL;
@@ -215,9 +216,11 @@ static jm_error *pull(chain *c, jm_value v, const int8_t *dims, uint32_t depth, 
   int8_t *all;
   size_t reads = 0;
   JM_TRY(spread(c, op, op->n_operands + (v - op->first_result), dims, &all));
+  c->members[at].refused = !all;
   if (!all) return NULL;
   JM_TRY(pull_operands(c, op, all, depth - 1, &has_product, &reads));
-  if (!has_product && 2 * reads > value_bytes(c, v)) return NULL;
+  c->members[at].refused = !has_product && 2 * reads > value_bytes(c, v);
+  if (c->members[at].refused) return NULL;
   *in = true;
   add(c, at, all, !has_product);
   return NULL;

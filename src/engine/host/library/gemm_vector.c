@@ -38,9 +38,9 @@ enum {
   LEAST_SUM = 1 << 18,   /* and for a part of a sum: few rows or columns take longer */
   LEAST_PART = 1 << 8,   /* of a long sum that is cut, */
   PART_UNIT = 128,
-  MOST_PARTS = 16, /* so that there are so many tasks at most */
+  MOST_PARTS = 16,     /* so that there are so many tasks at most */
   ADD_GRAIN = 1 << 14, /* elements of parts: they come from other cores */
-  SMALL = 1 << 13, /* multiplications */
+  SMALL = 1 << 13,     /* multiplications */
   SMALL_BYTES = 1 << 13,
 };
 
