@@ -250,6 +250,18 @@ static const struct {
     {"%x: f32[4] = fusion %f { (%a: f64[4]): return %a }", "operand 0 and its argument differ"},
     {"%x: f32[5] = fusion %f { (%a: f32[4]): return %a }", "result 0 differs in type"},
     {"%x: f32[4] = fusion %f | %s { (%a: f32[4], %b: f32[]): return %a }", "none is a capture"},
+
+    {"%x: f32[4] = sliced %f | %s parts=[2] dims=[0,0] { (%a: f32[2], %b: f32[]): return %a }",
+     "none is a capture"},
+    {"%x: f32[4] = sliced %f parts=[0] dims=[0,0] { (%a: f32[2]): return %a }",
+     "parts are no list"},
+    {"%x: f32[4] = sliced %f parts=[2] dims=[0] { (%a: f32[2]): return %a }", "too few dimensions"},
+    {"%x: f32[4] = sliced %f parts=[2,1] dims=[0,0,0,-1] { (%a: f32[2]): return %a }",
+     "dims of operand or result 0 are not its own"},
+    {"%x: f32[4] = sliced %f parts=[2] dims=[0,-1] { (%a: f32[2]): return %a }",
+     "dims of operand or result 1 are not its own"},
+    {"%x: f32[4] = sliced %f parts=[4] dims=[0,0] { (%a: f32[2]): return %a }",
+     "slice of operand or result 0 has another type"},
     {"%x: f32[] = after_all %t", "the result is no token"},
     {"%x: token[] = after_all %t, %f", "operand 1 is no token"},
     {"%x: f32[] = custom_call %f", "no target"},
@@ -294,6 +306,7 @@ static const char *const acceptances[] = {
     "%x: f32[4] = all_reduce %f " ADD("f32[]"),
     "%x: f32[4], %y: token[] = optimization_barrier %f, %t",
     "%x: f32[4] = fusion %f { (%a: f32[4]): return %a }",
+    "%x: f32[4] = sliced %f parts=[2] dims=[0,0] { (%a: f32[2]): return %a }",
     "%x: token[] = case<1> %i | %t { (%t: token[]): return %t }",
 };
 
