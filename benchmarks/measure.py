@@ -9,6 +9,7 @@ import multiprocessing
 import pathlib
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.entry import Entry
 
 PLATFORMS = {"cpu": "cpu", "mps": "mps,cpu"}  # what JAX_PLATFORMS would be
 SMALL = 1 << 20  # bytes; less growth than this is noise
+REST_S = 0.5  # for threads to come to rest
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
@@ -44,6 +46,16 @@ class Effort:
 
 FULL = Effort(rounds=7, block_s=0.15, first_s=4, cold=3, limit_s=120)
 QUICK = Effort(rounds=3, block_s=0.06, first_s=0.5, cold=1, limit_s=60)
+
+
+def is_running(pid: int) -> bool:
+    """Does any thread of the process run, or wait for a core? No, where there is no /proc."""
+    for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            _, _, fields = stat.read_text(encoding="ascii", errors="replace").rpartition(") ")
+            if fields.startswith("R"):
+                return True
+    return False
 
 
 class Worker:
@@ -79,7 +91,17 @@ class Worker:
 
     def ask(self, limit_s: float, method: str, *args: Any) -> Any:
         self.tell(method, *args)
-        return self.answer(limit_s)
+        answer = self.answer(limit_s)
+        self.rest()
+        return answer
+
+    def rest(self) -> None:
+        """Waits until no thread of the process runs: those that look for work for some time after
+        the last (OpenBLAS's, a tenth of a second), or that compile, would take cores from the next
+        process's turn."""
+        until = time.monotonic() + REST_S
+        while is_running(self.process.pid) and time.monotonic() < until:
+            time.sleep(0.002)
 
     def close(self) -> None:
         self.pipe.close()

@@ -5,7 +5,9 @@ import argparse
 import contextlib
 import json
 import pathlib
+import subprocess
 import sys
+import time
 import xml.etree.ElementTree
 
 import jax
@@ -196,6 +198,21 @@ def test_differences():
     assert differ(one, np.array([1, 1, np.nan], np.float32))
     assert differ([1, 2], [1, 3], rate=1e9)
     assert measure.differences([one], [], 1.0)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="no /proc")
+@pytest.mark.parametrize("code, runs", [("while True: pass", True), ("input()", False)])
+def test_a_process_runs_or_rests(code, runs):
+    code = f"print(flush=True)\n{code}"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.readline()
+        end = time.monotonic() + 20
+        while measure.is_running(process.pid) != runs and time.monotonic() < end:
+            time.sleep(0.01)
+        assert measure.is_running(process.pid) == runs
+        process.kill()
+    assert not measure.is_running(process.pid)
 
 
 # ---- with several numbers of threads
