@@ -233,7 +233,7 @@ static jm_error *push(chain *c, uint32_t at, jm_value v) {
   uint32_t tensor = 0;
   while (op->operands[tensor] != v) tensor++;
   int8_t *all;
-  bool has_product;
+  bool has_product = false;
   size_t reads = 0;
   JM_TRY(spread(c, op, tensor, result_dims(c, v), &all));
   if (!all) return NULL;
