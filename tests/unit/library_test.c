@@ -147,6 +147,53 @@ static void pooling(void) {
   }
 }
 
+/* Windows along the last axis: lengths at and around blocks and vectors, padding, strides. */
+static void pooling_rows(void) {
+  static const struct {
+    int64_t length, window[2], stride[2], dilation, low, high;
+    jm_dtype dtype;
+    jm_opcode code;
+  } cases[] = {{64, {2, 2}, {2, 2}, 1, 0, 0, JM_DT_f32, JM_OP_add},
+               {56, {3, 3}, {2, 2}, 1, 1, 0, JM_DT_f32, JM_OP_maximum},
+               {1031, {1, 3}, {1, 1}, 1, 1, 1, JM_DT_f32, JM_OP_maximum},
+               {1099, {1, 8}, {1, 2}, 1, 3, 4, JM_DT_f32, JM_OP_minimum},
+               {513, {2, 5}, {1, 1}, 3, 6, 7, JM_DT_f64, JM_OP_maximum},
+               {700, {3, 4}, {2, 3}, 2, 9, 2, JM_DT_f64, JM_OP_add},
+               {99, {2, 3}, {1, 7}, 1, -2, -1, JM_DT_f32, JM_OP_maximum},
+               {40, {1, 2}, {3, 1}, 9, 30, 30, JM_DT_s32, JM_OP_minimum},
+               {530, {1, 8}, {1, 2}, 1, 1, 1, JM_DT_s8, JM_OP_maximum},
+               {1200, {1, 3}, {1, 2}, 1, 1, 0, JM_DT_u16, JM_OP_multiply},
+               {300, {2, 6}, {1, 4}, 1, 5, 5, JM_DT_s64, JM_OP_add},
+               {16, {1, 9}, {1, 1}, 1, 8, 8, JM_DT_s32, JM_OP_maximum}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ref_case c;
+    case_begin(&c);
+    const int64_t n = cases[i].length, *window = cases[i].window, *stride = cases[i].stride;
+    const int64_t low = cases[i].low, high = cases[i].high, reach = cases[i].dilation;
+    const int64_t dims[] = {5, 21, n};
+    const int64_t out[] = {5, (21 + 1 - window[0]) / stride[0] + 1,
+                           (n + low + high - (window[1] - 1) * reach - 1) / stride[1] + 1};
+    float *x = case_in(&c, cases[i].dtype, 3, dims, NULL);
+    case_in(&c, cases[i].dtype, 0, NULL, NULL);
+    if (cases[i].dtype == JM_DT_f32) {
+      fill_floats(&c.in[0]), fill_floats(&c.in[1]);
+      for (int64_t k = 0; k < c.in[0].type->count; k += 97) /* NaN, and both zeros */
+        x[k] = k % 2 ? -0.0f : k % 3 ? 0.0f : (float)NAN;
+    }
+    case_out(&c, cases[i].dtype, 3, out);
+    case_op(&c, JM_OP_reduce_window,
+            &(jm_reduce_window_attrs){.window = {(int64_t[]){1, window[0], window[1]}, 3},
+                                      .strides = {(int64_t[]){1, stride[0], stride[1]}, 3},
+                                      .base_dilations = {(int64_t[]){1, 1, 1}, 3},
+                                      .window_dilations = {(int64_t[]){1, 1, reach}, 3},
+                                      .padding = {(int64_t[]){0, 0, 1, 0, low, high}, 6}},
+            1);
+    case_binary(&c, 0, cases[i].code, cases[i].dtype);
+    run_and_hash(&c);
+    case_end(&c);
+  }
+}
+
 /* -- products: small integers, so that every order of additions is exact; then thirds of them,
  * whose sums must be made in one order by any number of threads */
 
@@ -211,7 +258,7 @@ static void products(void) {
     }
 }
 
-static void (*const cases[])(void) = {gather_rows, scatter_rows, pooling, products};
+static void (*const cases[])(void) = {gather_rows, scatter_rows, pooling, pooling_rows, products};
 
 /* All cases in a process with so many threads: the hash of the results. */
 static uint64_t run_with(const char *threads) {
