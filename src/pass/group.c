@@ -689,7 +689,9 @@ static jm_error *emit_group(rebuild *r, uint32_t group) {
   if (is_reshape(r->g, group, &f)) return build_reshape(r, group, &f);
   const jm_group *of = &r->g->groups[group];
   const uint32_t first = of->members[0].at;
-  if (of->n == 1 && jm_grouping_op(r->g, first)->code == JM_OP_dot_general)
+  const jm_op *op = jm_grouping_op(r->g, first);
+  if (of->n == 1 && op->code == JM_OP_dot_general &&
+      jm_group_is_tiny_product(r->g->m, op, r->g->target))
     return emit_op(r, first); /* the library needs no code for it */
   return build_fusion(r, group, &f);
 }

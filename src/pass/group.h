@@ -81,6 +81,8 @@ jm_group_member *jm_grouping_find(const jm_grouping *g, uint32_t group, uint32_t
 
 /* -- group_cost.c */
 
+/* Is a product done by the library before a step of its own would have begun? */
+bool jm_group_is_tiny_product(const jm_module *m, const jm_op *op, const jm_target *target);
 /* Can the op be part of a kernel? */
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target);
 /* The places at which members of the group read the op at a position, including the group's own

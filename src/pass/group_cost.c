@@ -42,17 +42,55 @@ static bool is_update_in_place(const jm_module *m, const jm_op *op, const jm_tar
          (double)jm_type_bytes(type) * target->cost.byte_ns > target->cost.launch_ns;
 }
 
+/* Of one of a batch's products. */
+typedef struct product_size {
+  double rows, columns, terms;
+  bool in_order; /* neighbours in the result are made of neighbours in an operand */
+} product_size;
+
+static double count_of(const jm_type *type, jm_i64s dims) {
+  double n = 1;
+  for (uint32_t i = 0; i < dims.n; i++) n *= (double)type->dims[dims.data[i]];
+  return n;
+}
+
+static product_size size_of_product(const jm_module *m, const jm_op *op) {
+  const jm_dot_general_attrs *a = op->attrs;
+  const jm_type *lhs = jm_op_operand_type(m, op, 0), *rhs = jm_op_operand_type(m, op, 1);
+  const double batch = count_of(lhs, a->lhs_batch), terms = count_of(lhs, a->lhs_contract);
+  product_size size = {.terms = terms,
+                       .rows = (double)lhs->count / (batch * terms),
+                       .columns = (double)rhs->count / (batch * terms)};
+  const bool by_rhs = size.columns > 1;
+  const uint32_t last = (by_rhs ? rhs : lhs)->rank - 1;
+  size.in_order = !jm_i64s_contains(by_rhs ? a->rhs_contract : a->lhs_contract, last) &&
+                  !jm_i64s_contains(by_rhs ? a->rhs_batch : a->lhs_batch, last);
+  return size;
+}
+
 /* A product that takes less time than the step that it would be: a few terms for each element. */
-static bool is_tiny_product(const jm_module *m, const jm_op *op, const jm_target *target) {
+bool jm_group_is_tiny_product(const jm_module *m, const jm_op *op, const jm_target *target) {
   const double terms = jm_op_count_flops(m, op) / 2, n = (double)jm_op_result_type(m, op, 0)->count;
   return target->lanes == JM_BIND_VECTOR && terms <= target->group.product &&
          terms <= n * (double)target->row.inline_points;
 }
 
+/* Many products, or rows of one, of so few multiplications that the library takes longer to begin
+ * each than to compute it. */
+static bool is_many_products(const jm_module *m, const jm_op *op, const jm_target *target) {
+  if (target->lanes != JM_BIND_VECTOR || !jm_op_result_type(m, op, 0)->count) return false;
+  const product_size size = size_of_product(m, op);
+  const double each = size.rows * size.columns * size.terms;
+  return size.terms >= 1 && size.terms <= (double)target->row.inline_points &&
+         (each <= (size.in_order ? target->group.ordered_product : target->group.small_product) ||
+          size.columns * size.terms <= target->group.row_product);
+}
+
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {
   switch (op->code) { /* faster in the library, or no work at all */
     case JM_OP_dot_general:
-      if (!is_tiny_product(m, op, target)) return false;
+      if (!jm_group_is_tiny_product(m, op, target) && !is_many_products(m, op, target))
+        return false;
       break;
     case JM_OP_reduce_window:
     case JM_OP_fusion:

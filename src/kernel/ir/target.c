@@ -88,8 +88,11 @@ const jm_target jm_target_host = {
                .least_rows = 64,
                .shared = 1.25,
                .enough = 32},
-    .group = {.weight = 200,   /* compile time grows faster than the code */
-              .product = 1024, /* half a microsecond, as that of a call of the library */
+    .group = {.weight = 200,       /* compile time grows faster than the code */
+              .product = 1024,     /* half a microsecond, as that of a call of the library */
+              .small_product = 64, /* 40 ns, as the library takes to begin one; */
+              .ordered_product = 512,
+              .row_product = 16,
               .moved_weight = 250,
               .op_flops = 10,
               .max_buffers = 28, /* addresses stay in registers and on one page of the stack */

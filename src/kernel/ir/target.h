@@ -153,7 +153,10 @@ typedef struct jm_target {
   /* -- groups (pass/group*.c) */
   struct {
     double weight;          /* of the code, in ops: bounds the compile time of a kernel */
-    double product;         /* multiplications of a product that is no step of its own, at most */
+    double product;         /* multiplications of a product that is no step of its own, at most, */
+    double small_product;   /* of each of a batch that is computed in lanes, at most, */
+    double ordered_product; /* and if lanes read neighbours; */
+    double row_product;     /* and of each row of any product */
     double moved_weight;    /* with ops that only move elements: without them it loads as much */
     double op_flops;        /* operations that are as much code as one op */
     uint32_t max_buffers;   /* operands and results */
