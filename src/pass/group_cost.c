@@ -81,9 +81,11 @@ static bool is_many_products(const jm_module *m, const jm_op *op, const jm_targe
   if (target->lanes != JM_BIND_VECTOR || !jm_op_result_type(m, op, 0)->count) return false;
   const product_size size = size_of_product(m, op);
   const double each = size.rows * size.columns * size.terms;
-  return size.terms >= 1 && size.terms <= (double)target->row.inline_points &&
-         (each <= (size.in_order ? target->group.ordered_product : target->group.small_product) ||
-          size.columns * size.terms <= target->group.row_product);
+  if (size.terms >= 1 && size.terms <= (double)target->row.inline_points &&
+      size.columns * size.terms <= target->group.row_product)
+    return true;
+  return size.terms >= 1 && size.terms <= target->group.product_terms &&
+         each <= (size.in_order ? target->group.ordered_product : target->group.small_product);
 }
 
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {

@@ -37,7 +37,7 @@ def wide(x):
 )
 def test_values(form, dtype):
     with x64(True):
-        for size in (2, 3, 4, 7, 8, 9):
+        for size in (2, 3, 4, 7, 8, 9, 16, 18):
             x, y = operands(form, dtype, size)
             got = jax.jit(lambda x, y: jnp.einsum(form, x, y))(x, y)
             assert got.dtype == dtype
@@ -58,6 +58,8 @@ def test_uneven():
         (5, 2, 7),
         (1, 1, 3),
         (64, 1, 8),
+        (4, 32, 4),
+        (2, 33, 2),
     ]:
         x = RANDOM.standard_normal((130, m, k)).astype(np.float32)
         y = RANDOM.standard_normal((130, k, n)).astype(np.float32)
