@@ -75,17 +75,31 @@ bool jm_group_is_tiny_product(const jm_module *m, const jm_op *op, const jm_targ
          terms <= n * (double)target->row.inline_points;
 }
 
+/* Floats that take many instructions to widen, at each use. */
+static bool widens_slowly(jm_dtype dtype) {
+  return jm_dtype_is_float(dtype) && jm_dtype_bytes(dtype) < sizeof(float) && dtype != JM_DT_bf16;
+}
+
+/* Multiplications of a product up to which lanes are faster than the library. */
+static double most_of_many(const jm_target *target, jm_dtype dtype, bool in_order) {
+  const double most = in_order ? target->group.ordered_product : target->group.small_product;
+  if (jm_dtype_bytes(dtype) < sizeof(float)) return most * target->group.narrow_product;
+  return jm_dtype_is_complex(dtype) && !in_order ? most / 4 : most; /* four of real numbers each */
+}
+
 /* Many products, or rows of one, of so few multiplications that the library takes longer to begin
  * each than to compute it. */
 static bool is_many_products(const jm_module *m, const jm_op *op, const jm_target *target) {
-  if (target->lanes != JM_BIND_VECTOR || !jm_op_result_type(m, op, 0)->count) return false;
+  const jm_dtype lhs = jm_op_operand_type(m, op, 0)->dtype;
+  if (target->lanes != JM_BIND_VECTOR || !jm_op_result_type(m, op, 0)->count ||
+      widens_slowly(lhs) || widens_slowly(jm_op_operand_type(m, op, 1)->dtype))
+    return false;
   const product_size size = size_of_product(m, op);
-  const double each = size.rows * size.columns * size.terms;
-  if (size.terms >= 1 && size.terms <= (double)target->row.inline_points &&
-      size.columns * size.terms <= target->group.row_product)
-    return true;
-  return size.terms >= 1 && size.terms <= target->group.product_terms &&
-         each <= (size.in_order ? target->group.ordered_product : target->group.small_product);
+  const double row = size.columns * size.terms;
+  if (size.terms < 1 || size.terms > target->group.product_terms) return false;
+  return size.rows * row <= most_of_many(target, lhs, size.in_order) ||
+         (row <= target->group.row_product && !jm_dtype_is_complex(lhs) &&
+          size.terms <= (double)target->row.inline_points);
 }
 
 bool jm_group_accepts(const jm_module *m, const jm_op *op, const jm_target *target) {

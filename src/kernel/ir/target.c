@@ -92,6 +92,7 @@ const jm_target jm_target_host = {
               .product = 1024,     /* half a microsecond, as that of a call of the library */
               .small_product = 64, /* 40 ns, as the library takes to begin one; */
               .ordered_product = 512,
+              .narrow_product = 4, /* the library pairs or converts them first */
               .product_terms = 32, /* beyond, they are added up in vectors as fast */
               .row_product = 16,
               .moved_weight = 250,

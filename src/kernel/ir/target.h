@@ -156,6 +156,7 @@ typedef struct jm_target {
     double product;         /* multiplications of a product that is no step of its own, at most, */
     double small_product;   /* of each of a batch that is computed in lanes, at most, */
     double ordered_product; /* and if lanes read neighbours; */
+    double narrow_product;  /* so many times as many of elements of less than 4 bytes; */
     double product_terms;   /* of these, at most; */
     double row_product;     /* and multiplications of each row of any product of fewer terms */
     double moved_weight;    /* with ops that only move elements: without them it loads as much */
