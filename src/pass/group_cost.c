@@ -92,7 +92,8 @@ static double most_of_many(const jm_target *target, jm_dtype dtype, bool in_orde
 static bool is_many_products(const jm_module *m, const jm_op *op, const jm_target *target) {
   const jm_dtype lhs = jm_op_operand_type(m, op, 0)->dtype;
   if (target->lanes != JM_BIND_VECTOR || !jm_op_result_type(m, op, 0)->count ||
-      widens_slowly(lhs) || widens_slowly(jm_op_operand_type(m, op, 1)->dtype))
+      jm_op_count_flops(m, op) / 2 <= target->group.product || widens_slowly(lhs) ||
+      widens_slowly(jm_op_operand_type(m, op, 1)->dtype))
     return false;
   const product_size size = size_of_product(m, op);
   const double row = size.columns * size.terms;
