@@ -15,6 +15,7 @@
 #include "ir/verify.h"
 #include "kernel/emit/emit.h"
 #include "unit/check.h"
+#include "unit/kernel_run.h"
 
 enum { EMIT_TENSORS = 80 };
 
@@ -115,16 +116,7 @@ static inline bool emit_have(emit_case *c, bool compiled, uint32_t width) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < c->entry->n_args; i++) buffers[n++] = c->in[i];
   for (uint32_t i = 0; i < c->entry->n_results; i++) buffers[n++] = c->have[i];
-  if (compiled) {
-    const jm_kernel *kernels[1] = {kernel};
-    jm_jit_code *code = NULL;
-    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
-    if (code) jm_jit_code_function(code)(buffers, NULL, 0, 1, NULL);
-    jm_jit_code_release(code);
-  } else {
-    CHECK_OK(jm_kernel_interpret(kernel, buffers, NULL, 0, 1, NULL));
-  }
-  jm_kernel_destroy(kernel);
+  kernel_run(kernel, compiled, buffers);
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include "engine/host/jit.h"
 #include "kernel/emit/element.h"
 #include "unit/check.h"
+#include "unit/kernel_run.h"
 
 typedef long double real;
 
@@ -165,16 +166,7 @@ static void run(const row *r, bool wide, bool single, bool scales, bool compiled
                 void *const *buffers) {
   jm_kernel *kernel =
       build(r, wide ? JM_KT_f64 : JM_KT_f32, single, scales, compiled ? COMPILED_LANES : 0);
-  if (compiled) {
-    const jm_kernel *kernels[1] = {kernel};
-    jm_jit_code *code = NULL;
-    CHECK_OK(jm_jit_compile(kernels, 1, NULL, &code));
-    if (code) jm_jit_code_function(code)(buffers, NULL, 0, 1, NULL);
-    jm_jit_code_release(code);
-  } else {
-    CHECK_OK(jm_kernel_interpret(kernel, buffers, NULL, 0, 1, NULL));
-  }
-  jm_kernel_destroy(kernel);
+  kernel_run(kernel, compiled, buffers);
 }
 
 /* Machines that scale by one instruction give the bits that others do. */
